@@ -1,0 +1,87 @@
+# `make` lists the targets. A fresh machine needs Python 3.11 to 3.13 and make; the rest goes into .venv.
+#
+# Two lock files with hashes, each valid for Python 3.11, 3.12 and 3.13:
+#   requirements.lock      what the program needs, and the viewer: the viewer adds few megabytes to the packages that
+#                          running needs anyway, so that one file serves people, images and the demo
+#   requirements-dev.lock  the same versions, and everything that tests, checks and benchmarks need besides
+# Both hold the build backend, so that installing from them fetches nothing that is not locked.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+SCHEMA := docs/reference/request.schema.json
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test e2e check bench docs lock schema clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/runtime ## align the small stack in tests/data/demo; ends with the paths of report and viewer
+	$(BIN)/clio-argo run tests/data/demo/request.yaml --out build/demo
+
+test: $(VENV)/dev ## unit and integration tests (PYTEST_ARGS="-k solve -x")
+	$(BIN)/pytest -n $(WORKERS) -m "not e2e" $(PYTEST_ARGS)
+
+e2e: $(VENV)/dev ## tests on a Kubernetes cluster with Argo Workflows
+	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
+
+check: $(VENV)/dev ## style, types, layers, generated files, lock files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	@$(BIN)/clio-argo schema | diff -u $(SCHEMA) - || { echo "$(SCHEMA) is out of date: run 'make schema' and commit it" >&2; exit 1; }
+	@if grep -nE '://|--(extra-)?index-url|--find-links|file:' requirements*.lock; then \
+	   echo "a lock file names a place to download from: run 'make lock'" >&2; exit 1; fi
+	$(BIN)/python -m pip check
+
+bench: $(VENV)/dev ## all benchmarks, as docs/benchmarks.md describes them
+	$(BIN)/python -m benchmarks
+
+docs: schema ## regenerate what is generated in docs/
+
+schema: $(VENV)/runtime ## regenerate the JSON schema of a request
+	@mkdir -p $(dir $(SCHEMA))
+	$(BIN)/clio-argo schema > $(SCHEMA).new
+	mv $(SCHEMA).new $(SCHEMA)
+
+# Keeps the versions that are locked unless pyproject.toml rules them out; `make lock UPGRADE=--upgrade` takes the newest.
+UV ?= uv
+COMPILE = $(UV) pip compile pyproject.toml --quiet --group build --universal --python-version 3.11 --fork-strategy fewest \
+          --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
+lock: ## resolve pyproject.toml into the lock files (needs uv)
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	$(COMPILE) --extra dev --output-file requirements-dev.lock
+	$(COMPILE) --extra viewer --constraint requirements-dev.lock --output-file requirements.lock
+
+clean: ## remove the environment and everything that was built
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find clio_argo tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# --- the environment; each file is a stamp of what was installed last -------------------------------------------------
+
+INSTALL = $(BIN)/python -m pip install --quiet --require-hashes --requirement
+# the package itself, editable, with the locked build backend
+INSTALL_SELF = $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+
+$(VENV)/runtime: requirements.lock pyproject.toml | $(VENV)/made
+	$(INSTALL) requirements.lock
+	$(INSTALL_SELF)
+	@touch $@
+
+$(VENV)/dev: requirements-dev.lock pyproject.toml | $(VENV)/made
+	$(INSTALL) requirements-dev.lock
+	$(INSTALL_SELF)
+	@touch $@ $(VENV)/runtime
+
+$(VENV)/made:
+	@command -v $(PYTHON) >/dev/null || { \
+	   echo "clio-argo needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' was not found; name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	   echo "clio-argo needs Python 3.11, 3.12 or 3.13, but '$(PYTHON)' is `$(PYTHON) --version 2>&1`; name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	   echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu it needs: apt-get install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+	@touch $@
