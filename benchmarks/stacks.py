@@ -1,0 +1,45 @@
+"""Large stacks made of real slices: mosaics of differently oriented tiles from different depths, shifted by known steps."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def mosaic_slice(volume: NDArray[np.uint8], side: int, z: int) -> NDArray[np.uint8]:
+    """Slice `z` of a field of side x side pixels [y, x], tiled from `volume` [z, y, x]; no tile stands twice."""
+    tile = volume.shape[1]
+    count = -(-side // tile)
+    rows = [
+        np.hstack([_tile(volume, r * count + c, z) for c in range(count)]) for r in range(count)
+    ]
+    return np.ascontiguousarray(np.vstack(rows)[:side, :side])
+
+
+def _tile(volume: NDArray[np.uint8], number: int, z: int) -> NDArray[np.uint8]:
+    """One of eight orientations; every eighth tile starts seven slices deeper, turning back at the ends."""
+    last = len(volume) - 1
+    depth = (z + 7 * (number // 8)) % (2 * last)
+    plane = volume[min(depth, 2 * last - depth)]
+    turned = np.rot90(plane, number % 4)
+    return turned[:, ::-1] if number % 8 >= 4 else turned
+
+
+def shifts(slices: int, seed: int = 0) -> NDArray[np.float64]:
+    """Shift (x, y) of every slice in pixels: jitter of 2 px on a slow walk; slice 0 stays."""
+    random = np.random.default_rng(seed)
+    walk = np.cumsum(random.normal(0, 0.3, (slices, 2)), 0) + random.normal(0, 2.0, (slices, 2))
+    return walk - walk[0]
+
+
+def write_stack(source: Path, out: Path, side: int, slices: int, first: int = 0) -> NDArray[np.float64]:
+    """Write `slices` PNGs of side x side pixels as iso.%05d.png into `out`; returns their true shifts."""
+    out.mkdir(parents=True, exist_ok=True)
+    volume = np.stack([cv2.imread(str(f), cv2.IMREAD_UNCHANGED) for f in sorted(source.glob("*.png"))])
+    moves = shifts(slices)
+    for z in range(slices):
+        matrix = np.array([[1, 0, moves[z, 0]], [0, 1, moves[z, 1]]])
+        moved = cv2.warpAffine(mosaic_slice(volume, side, z), matrix, (side, side), flags=cv2.INTER_CUBIC)
+        cv2.imwrite(str(out / f"iso.{first + z:05d}.png"), moved, [cv2.IMWRITE_PNG_COMPRESSION, 4])
+    return moves

@@ -1,0 +1,41 @@
+"""Errors that people see. The lowest layer: imports nothing of this package.
+
+Exit codes: 0 done, 1 failed, 2 wrong call or configuration, 75 try again.
+"""
+
+from collections.abc import Sequence
+
+
+class ClioError(Exception):
+    """A failure whose message names what is wrong and what to do; shown without a stack trace."""
+
+    exit_code = 1
+
+
+class UserError(ClioError):
+    """A wrong call, configuration or input, found before anything was spent."""
+
+    exit_code = 2
+
+    @classmethod
+    def all(cls, headline: str, problems: Sequence[str]) -> "UserError":
+        """Name every problem at once, one line each."""
+        return cls("\n".join([headline, *(f"  - {p}" for p in problems)]))
+
+
+class GateStopped(ClioError):
+    """A gate (flagged slices, canvas, breaks) stopped the run before the expensive part."""
+
+
+class BrokenVolume(ClioError):
+    """The written volume does not agree with its manifest."""
+
+
+class BrokenInvariant(ClioError):
+    """The software contradicts itself: never the user's fault."""
+
+
+class TryAgain(ClioError):
+    """A passing fault of a store or node."""
+
+    exit_code = 75

@@ -1,0 +1,185 @@
+"""The fit of one slice onto another: SIFT and RANSAC for a start, masked ECC for the last tenth of a pixel.
+
+A pair's matrix maps a pixel of the moving slice to the fixed slice, in full-size pixels.
+ECC: Evangelidis and Psarakis, IEEE TPAMI 30(10), 2008. Without masks the black borders of shifted slices
+bias it by more than a pixel.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from clio_argo.kernels.features import Reduced, area_mean
+from clio_argo.model.alignment import Floats, PairFit, apply, corners, homogeneous, to_matrix
+
+FitModel = Literal["translation", "rigid", "affine"]
+Model = Literal["auto", "translation", "rigid", "affine"]
+RATIO = 0.85
+MIN_INLIERS = 8
+INLIER_PX = 2.5
+MIN_CORRELATION = 0.1
+MAX_STRETCH = 1.25
+MOST_TISSUE_PX, TISSUE_PX = 0.5, 3.0
+COARSE_STEPS, FINE_STEPS, ECC_EPSILON, ECC_BLUR = 30, 3, 1e-5, 5
+SMALLEST_HALVED = 256
+MOTION = {"translation": cv2.MOTION_TRANSLATION, "rigid": cv2.MOTION_EUCLIDEAN, "affine": cv2.MOTION_AFFINE}
+
+
+class NotFound(Exception):
+    """No fit; the message says why."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A first guess from features: 2x3 in full-size pixels, and the matched inliers."""
+
+    matrix: Floats
+    inliers: int
+    fixed: Floats
+    moving: Floats
+
+
+def fit_pair(fixed: Reduced, moving: Reduced, z0: int, z1: int, model: Model = "auto") -> PairFit:
+    """Fit `moving` (slice z1) onto `fixed` (slice z0); a fit without proof has no matrix and a reason."""
+    try:
+        start = match_features(fixed, moving)
+        matrix, correlation, used = refine(fixed, moving, start.matrix, model)
+        check_sane(matrix)
+    except NotFound as error:
+        return PairFit(z0=z0, z1=z1, reason=str(error))
+    residual = np.hypot(*(apply(matrix, start.moving) - start.fixed).T)
+    return PairFit(
+        z0=z0,
+        z1=z1,
+        matrix=to_matrix(matrix),
+        model=used,
+        inliers=start.inliers,
+        correlation=round(correlation, 4),
+        residual_px=round(float(np.median(residual)), 4),
+    )
+
+
+def match_features(fixed: Reduced, moving: Reduced) -> Start:
+    """Affine that most feature matches agree on."""
+    a, b = nearest_pairs(fixed.descriptors, moving.descriptors)
+    if len(a) < MIN_INLIERS:
+        raise NotFound(f"only {len(a)} features match")
+    there, here = fixed.points[a].astype(np.float64), moving.points[b].astype(np.float64)
+    tolerance = INLIER_PX * fixed.feature_factor
+    matrix, kept = cv2.estimateAffine2D(
+        here, there, method=cv2.RANSAC, ransacReprojThreshold=tolerance, maxIters=5000, confidence=0.999
+    )
+    inliers = int(kept.sum()) if kept is not None else 0
+    if matrix is None or inliers < MIN_INLIERS:
+        raise NotFound(f"only {inliers} of {len(a)} feature matches agree on one transform")
+    keep = kept.ravel().astype(bool)
+    return Start(np.asarray(matrix, np.float64), inliers, there[keep], here[keep])
+
+
+def nearest_pairs(
+    fixed: NDArray[np.uint8], moving: NDArray[np.uint8]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices (fixed, moving) of descriptors that are nearest with a clear margin (Lowe's ratio)."""
+    if len(fixed) < 2 or not len(moving):
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    a, b = fixed.astype(np.float32), moving.astype(np.float32)
+    square = (b * b).sum(1)[:, None] + (a * a).sum(1)[None] - 2 * (b @ a.T)
+    best = np.argpartition(square, 1, axis=1)[:, :2]
+    d = np.take_along_axis(square, best, 1)
+    best = np.take_along_axis(best, np.argsort(d, axis=1), 1)
+    d.sort(axis=1)
+    clear = d[:, 0] < RATIO**2 * d[:, 1]
+    return best[clear, 0], np.nonzero(clear)[0]
+
+
+def refine(
+    fixed: Reduced, moving: Reduced, start: Floats, model: Model
+) -> tuple[Floats, float, FitModel]:
+    """Refine at half size until it converges, then on the whole reduced slices.
+
+    `auto` ends as a translation where nothing more can be seen.
+    """
+    used: FitModel = "affine" if model == "auto" else model
+    matrix, correlation = ecc(halved(fixed), halved(moving), start, used, COARSE_STEPS)
+    if model == "auto" and looks_like_translation(matrix, moving, tissue_px(correlation)):
+        used = "translation"
+    return *ecc(fixed, moving, matrix, used, FINE_STEPS), used
+
+
+def halved(reduced: Reduced) -> Reduced:
+    """The same slice at half size; small slices stay as they are."""
+    if max(reduced.image.shape) < SMALLEST_HALVED:
+        return reduced
+    image, mask = area_mean(reduced.image, 2), reduced.mask[1::2, 1::2]
+    return replace(reduced, image=np.asarray(image, np.uint8), mask=mask, factor=reduced.factor * 2)
+
+
+def tissue_px(correlation: float) -> float:
+    """How far the corners of a slice may seem to move by a change of tissue alone, in full-size pixels.
+
+    It grows with the part of the image that two slices do not share, and ends at half a pixel.
+    """
+    return min(MOST_TISSUE_PX, TISSUE_PX * float(np.sqrt(max(0.0, 1 / correlation - 1))))
+
+
+def looks_like_translation(matrix: Floats, moving: Reduced, limit_px: float) -> bool:
+    """Whether the linear part moves no corner of the slice by more than `limit_px`, whatever its sign."""
+    height, width = (s * moving.factor for s in moving.image.shape)
+    points = corners(width, height)
+    shift = apply(matrix, points) - points
+    return bool(np.hypot(*(shift - shift.mean(0)).T).max() <= limit_px)
+
+
+def ecc(
+    fixed: Reduced, moving: Reduced, start: Floats, model: FitModel, steps: int
+) -> tuple[Floats, float]:
+    """Maximise the masked correlation of the two reduced slices; returns the matrix in full-size pixels."""
+    guess = nearest_of_model(start, model, moving)
+    small = (np.linalg.inv(scaling(fixed.factor)) @ homogeneous(guess) @ scaling(moving.factor))[:2]
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, ECC_EPSILON)
+    try:
+        correlation, warp = cv2.findTransformECCWithMask(
+            moving.image,
+            fixed.image,
+            moving.mask.astype(np.uint8),
+            fixed.mask.astype(np.uint8),
+            small.astype(np.float32),
+            MOTION[model],
+            stop,
+            ECC_BLUR,
+        )
+    except cv2.error as error:
+        raise NotFound("the refinement does not converge: the slices have too little in common") from error
+    if not np.isfinite(warp).all() or correlation < MIN_CORRELATION:
+        raise NotFound(f"correlation {correlation:.2f} after alignment is too low")
+    full = scaling(fixed.factor) @ homogeneous(warp) @ np.linalg.inv(scaling(moving.factor))
+    return full[:2], float(correlation)
+
+
+def scaling(factor: int) -> Floats:
+    """3x3 from pixels of an image reduced by `factor` to full-size pixels."""
+    return np.array([[factor, 0, (factor - 1) / 2], [0, factor, (factor - 1) / 2], [0, 0, 1.0]])
+
+
+def nearest_of_model(matrix: Floats, model: str, moving: Reduced) -> Floats:
+    """The translation or rotation that moves the slice's centre and axes as the affine `matrix` does."""
+    if model == "affine":
+        return matrix
+    height, width = (s * moving.factor for s in moving.image.shape)
+    centre = np.array([[(width - 1) / 2, (height - 1) / 2]])
+    linear = np.eye(2)
+    if model == "rigid":
+        u, _, v = np.linalg.svd(matrix[:, :2])
+        linear = u @ v
+    offset = apply(matrix, centre)[0] - linear @ centre[0]
+    return np.hstack([linear, offset[:, None]])
+
+
+def check_sane(matrix: Floats) -> None:
+    """Refuse mirrored, singular and absurdly stretched matrices."""
+    stretches = np.linalg.svd(matrix[:, :2], compute_uv=False)
+    if np.linalg.det(matrix[:, :2]) <= 0 or stretches[0] > MAX_STRETCH or stretches[1] < 1 / MAX_STRETCH:
+        raise NotFound("the fit mirrors or stretches the slice by more than 25 %")

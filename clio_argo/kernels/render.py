@@ -1,0 +1,63 @@
+"""Puts slices where they belong on the canvas."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from clio_argo.kernels.features import Image, area_mean
+from clio_argo.model.alignment import IDENTITY, Floats, Matrix, apply, corners
+
+THUMBNAIL_PX = 256
+
+
+def footprint(matrix: Matrix, width: int, height: int) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of a slice on the canvas, in whole pixels, right and bottom exclusive."""
+    points = apply(matrix, corners(width, height))
+    left, top = np.floor(points.min(0) + 1e-6)
+    right, bottom = np.ceil(points.max(0) - 1e-6) + 1
+    return int(left), int(top), int(right), int(bottom)
+
+
+def place(pixels: Image, matrix: Matrix, canvas: Image, background: int) -> None:
+    """Resample a slice [y, x] into `canvas` [y, x] (cubic; positions exact to 1/32 px).
+
+    Pixels of the canvas that the slice does not reach keep `background`.
+    """
+    height, width = pixels.shape
+    left, top, right, bottom = footprint(matrix, width, height)
+    moved = _warp(pixels, matrix, (left, top, right, bottom), background)
+    x0, y0, x1, y1 = max(0, left), max(0, top), min(canvas.shape[1], right), min(canvas.shape[0], bottom)
+    if x0 < x1 and y0 < y1:
+        canvas[y0:y1, x0:x1] = moved[y0 - top : y1 - top, x0 - left : x1 - left]
+
+
+def _warp(pixels: Image, matrix: Matrix, box: tuple[int, int, int, int], background: int) -> Image:
+    left, top, right, bottom = box
+    local: Floats = np.array(matrix) - [[0, 0, left], [0, 0, top]]
+    if np.array_equal(local, np.array(IDENTITY)):
+        return pixels
+    moved = cv2.warpAffine(
+        pixels,
+        local,
+        (right - left, bottom - top),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=float(background),
+    )
+    return np.asarray(moved)
+
+
+def thumbnail(plane: Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Area means, at most 256 px on the longer side."""
+    return area_mean(plane, -(-max(plane.shape) // THUMBNAIL_PX))
+
+
+def jpeg(image: NDArray[np.uint8], quality: int = 85) -> bytes:
+    """A grey or RGB image [y, x(, 3)] as JPEG bytes."""
+    pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)  # noqa: PLR2004
+    return bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """A grey image [y, x] as PNG bytes."""
+    return bytes(cv2.imencode(".png", image)[1])

@@ -1,0 +1,129 @@
+"""What was measured and decided about slices and pairs.
+
+A matrix is a 2x3 affine in pixels, pixel centres on integers, points (x, y). A pair's matrix maps a pixel of
+the moving slice `z1` to the fixed slice `z0`; a slice's matrix maps a pixel of the input file to the canvas.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from clio_argo.model.base import Document, Value
+
+Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
+Floats = NDArray[np.float64]
+Verdict = Literal["good", "suspect", "bad", "missing"]
+IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+LINEAR_DIGITS, OFFSET_DIGITS = 9, 4
+
+
+def to_matrix(array: Floats) -> Matrix:
+    """A 2x3 (or 3x3) array as a value, rounded to 1e-9 (linear part) and 1e-4 px (offsets)."""
+    rows = [[round(float(v), LINEAR_DIGITS) for v in r[:2]] for r in array[:2]]
+    offsets = [round(float(r[2]), OFFSET_DIGITS) for r in array[:2]]
+    return ((rows[0][0], rows[0][1], offsets[0]), (rows[1][0], rows[1][1], offsets[1]))
+
+
+def homogeneous(matrix: Matrix | Floats) -> Floats:
+    """3x3 form of a 2x3 affine."""
+    return np.vstack([np.asarray(matrix, np.float64)[:2], [0.0, 0.0, 1.0]])
+
+
+def compose(outer: Matrix, inner: Matrix) -> Matrix:
+    """The affine that applies `inner`, then `outer`."""
+    return to_matrix(homogeneous(outer) @ homogeneous(inner))
+
+
+def invert(matrix: Matrix) -> Matrix:
+    return to_matrix(np.linalg.inv(homogeneous(matrix)))
+
+
+def apply(matrix: Matrix | Floats, points: Floats) -> Floats:
+    """Map points [n, 2] in (x, y)."""
+    m = np.asarray(matrix, np.float64)
+    return points @ m[:, :2].T + m[:, 2]
+
+
+def corners(width: int, height: int) -> Floats:
+    """Centres of the four corner pixels, [4, 2] in (x, y)."""
+    return np.array([(x, y) for y in (0.0, height - 1.0) for x in (0.0, width - 1.0)])
+
+
+class SliceFacts(Value):
+    """What `reduce` saw of one slice. Grey values are those of the file."""
+
+    z: int
+    digest: str = Field(description="CRC32C of the decoded pixels, 8 hexadecimal digits.")
+    mean: float = 0.0
+    std: float = 0.0
+    low: float = Field(0.0, description="Fraction of pixels at the lowest grey value of the data type.")
+    high: float = Field(0.0, description="Fraction of pixels at the highest grey value.")
+    focus: float = Field(0.0, description="Standard deviation of the Laplacian of the reduced slice / std.")
+    features: int = 0
+    error: str | None = Field(None, description="Why the slice could not be decoded.")
+
+
+class PairFit(Value):
+    """The fit of slice `z1` onto slice `z0` (z0 < z1)."""
+
+    z0: int
+    z1: int
+    matrix: Matrix | None = Field(None, description="None when no fit was found; never a default.")
+    model: Literal["translation", "rigid", "affine", "none"] = "none"
+    inliers: int = 0
+    correlation: float = Field(0.0, description="Masked correlation of the two reduced slices in register.")
+    residual_px: float = Field(0.0, description="Median distance of the matched features, full-size pixels.")
+    reason: str = ""
+
+    @property
+    def found(self) -> bool:
+        return self.matrix is not None
+
+
+class Fits(Document):
+    """All fits whose fixed slice lies in unit `unit`."""
+
+    unit: int
+    fits: tuple[PairFit, ...]
+
+
+class PlacedSlice(Value):
+    """One plane of the volume."""
+
+    z: int
+    file: str | None
+    page: int = 0
+    verdict: Verdict
+    reason: str = ""
+    matrix: Matrix | None = Field(description="From pixels of the file to the canvas; None if not placed.")
+    shown_z: int = Field(description="The slice whose pixels stand in this plane: z itself, or a neighbour.")
+
+    @property
+    def flagged(self) -> bool:
+        return self.verdict in ("bad", "missing")
+
+
+class Break(Value):
+    """A place that no link crosses: the slices on its two sides."""
+
+    below: int
+    above: int
+
+
+class Transforms(Document):
+    """Where every slice lies on the canvas."""
+
+    width: int = Field(description="Canvas width in pixels.")
+    height: int = Field(description="Canvas height in pixels.")
+    window: tuple[float, float] | None = Field(
+        None, description="Grey values shown as black and white in the viewer volume; None: as they are."
+    )
+    breaks: tuple[Break, ...] = ()
+    fits: tuple[PairFit, ...] = Field((), description="The links that were composed, and those not found.")
+    slices: tuple[PlacedSlice, ...]
+
+    @property
+    def flagged(self) -> tuple[PlacedSlice, ...]:
+        return tuple(s for s in self.slices if s.flagged)

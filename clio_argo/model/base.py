@@ -1,0 +1,50 @@
+"""Frozen values, their canonical JSON and their digests."""
+
+import hashlib
+import json
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from clio_argo.errors import UserError
+
+
+class Value(BaseModel):
+    """An immutable value. Change it with `model_copy(update=...)`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class Document(Value):
+    """A value that is stored as one JSON object of its own, with the version of its layout."""
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+    schema_version: int = 1
+
+    def to_bytes(self) -> bytes:
+        return canonical_json(self.model_dump(mode="json")) + b"\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str) -> Self:
+        """Parse the object `name`; a broken or newer document is a `UserError` that names it."""
+        try:
+            raw = json.loads(data)
+            version = raw.get("schema_version", 0) if isinstance(raw, dict) else 0
+            if isinstance(version, int) and version > cls.SCHEMA_VERSION:
+                raise UserError(
+                    f"{name}: written by a newer version of clio-argo (layout {version}, this one "
+                    f"reads up to {cls.SCHEMA_VERSION}); install the newer version"
+                )
+            return cls.model_validate(raw)
+        except (ValidationError, ValueError, RecursionError) as error:
+            raise UserError(f"{name}: not a valid {cls.__name__} document: {error}") from error
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one spelling of a JSON value: sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest(value: Any) -> str:
+    """First 32 hexadecimal digits of SHA-256 over the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()[:32]

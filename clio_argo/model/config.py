@@ -1,0 +1,199 @@
+"""The request: what a person asks for. Every field says its meaning, its unit and the reason for its default."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from clio_argo.model.base import Document, Value
+
+MAX_PIXELS = 1_070_000_000
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _three(value: Any) -> Any:
+    return (value,) * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Resolution = Annotated[
+    tuple[
+        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+    ],
+    BeforeValidator(_three),
+]
+
+
+class Alignment(Value):
+    """How neighbouring slices are brought into register."""
+
+    skip: bool = Field(
+        False, description="Identity transforms for all slices: the stack is aligned already."
+    )
+    downsample: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Extra integer downsampling of both axes before feature detection only; refinement "
+        "is not affected. 1, because features are already detected at about 625 px. Larger values find "
+        "more in noisy data.",
+    )
+    model: Literal["auto", "translation", "rigid", "affine"] = Field(
+        "auto",
+        description="Transform of a slice against its neighbour. auto: affine, but a translation where the "
+        "linear part moves no corner of the slice by more than half a pixel: a stage mostly shifts, and what "
+        "cannot be seen in pixels should not add up over thousands of slices.",
+    )
+
+
+class Contrast(Value):
+    """What is done to grey values before they are stored."""
+
+    clip_limit: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="CLAHE clip limit as a fraction of a tile's pixels (tiles of 1024 px); 0 turns contrast "
+        "off. 0.02 is what FIB-SEM volumes of this kind have been published with.",
+    )
+    invert: bool = Field(
+        False, description="Swap black and white (backscattered-electron images are often inverted)."
+    )
+
+
+class Viewer(Value):
+    """The volume that people look at (`ng/`)."""
+
+    jpeg_quality: int = Field(
+        80, ge=1, le=100, description="JPEG quality; 80 keeps membranes at about a tenth of the size."
+    )
+    chunk: int = Field(
+        64,
+        ge=16,
+        le=256,
+        description="Edge of a cubic chunk in voxels, a power of two. 64 is what neuroglancer loads fastest.",
+    )
+    window: tuple[float, float] | None = Field(
+        None,
+        description="Grey values shown as black and white. Default: 8-bit values as they are; for 16 bit the "
+        "0.5 and 99.5 percentiles over all slices, fixed once for the stack.",
+    )
+
+    @field_validator("chunk")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError("must be a power of two")
+        return value
+
+    @field_validator("window")
+    @classmethod
+    def _rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value and not value[0] < value[1]:
+            raise ValueError("the first value must be below the second")
+        return value
+
+
+class Notify(Value):
+    """Who is told how a run ended."""
+
+    email: tuple[str, ...] = Field((), description="E-mail addresses; none by default.")
+
+    @field_validator("email", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return tuple(re.split(r"[,\s]+", value.strip())) if isinstance(value, str) else value
+
+
+class IngestConfig(Document):
+    """One request: a stack of numbered slices and the volumes to make of it."""
+
+    id: str = Field(
+        min_length=1,
+        max_length=200,
+        description="Name of the data set; it appears in reports and as the layer's name.",
+    )
+    source: str = Field(
+        min_length=1,
+        description="Folder, multi-page TIFF or bucket with the slices, searched at its root, then in raw/. "
+        "Without a scheme: a local path if it exists, else gs://SOURCE.",
+    )
+    image: str | None = Field(
+        None, description="printf pattern of the file names, e.g. iso.%05d.png. Default: discovered."
+    )
+    image_regex: str | None = Field(
+        None,
+        description="Regular expression that a whole file name must match, whose group z (or first group) is "
+        "the slice number; instead of `image`.",
+    )
+    minz: int | None = Field(
+        None, ge=0, description="First slice number, inclusive. Default: the lowest found."
+    )
+    maxz: int | None = Field(
+        None, ge=0, description="Last slice number, inclusive. Default: the highest found."
+    )
+    resolution: Resolution = Field(
+        (8.0, 8.0, 8.0),
+        description="Voxel size in nm: one number, or three for x, y, z. 8 nm is the usual FIB-SEM voxel.",
+    )
+    alignment: Alignment = Field(Alignment(), description="How slices are aligned.")
+    contrast: Contrast = Field(Contrast(), description="Contrast of both volumes.")
+    background: int = Field(
+        0, ge=0, le=65535, description="Grey value outside of the slices, in the input's data type."
+    )
+    viewer: Viewer = Field(Viewer(), description="The neuroglancer volume.")
+    lossless: bool = Field(
+        True,
+        description="Keep the lossless volume (aligned/) and its pyramid after the run; otherwise it lies "
+        "under tmp/ and may be deleted.",
+    )
+    max_pixels: int = Field(
+        MAX_PIXELS,
+        ge=1,
+        description="Largest slice accepted, in pixels: a guard against decompression bombs that lets "
+        "32,000 x 32,000 pass.",
+    )
+    max_bad: int | Fraction = Field(
+        0.01,
+        description="Most slices that may be bad or missing: a count, or a fraction of the stack. Above it the "
+        "run stops before anything expensive. 1 % hides no systematic fault.",
+    )
+    max_breaks: int = Field(
+        0,
+        ge=0,
+        description="Most places where no link crosses the stack. 0: the parts of a broken stack cannot be "
+        "placed against each other from the images alone, so a person should look first.",
+    )
+    memory_gib: float = Field(
+        4.0, ge=0.25, description="Memory of one worker in GiB; slabs and blocks are sized to it."
+    )
+    workers: int | None = Field(
+        None, ge=1, le=1024, description="Local worker processes. Default: the cores this process may use."
+    )
+    project: str | None = Field(None, description="Cloud project that owns the buckets.")
+    notify: Notify = Field(Notify(), description="Who is told.")
+    labels: dict[str, str] = Field(
+        {}, description="Free labels, kept in complete.json and on the cluster's objects."
+    )
+
+    @field_validator("max_bad")
+    @classmethod
+    def _not_negative(cls, value: float) -> float:
+        if value < 0:
+            raise ValueError("must not be negative")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.image is not None and self.image_regex is not None:
+            raise ValueError("give image or image_regex, not both")
+        if self.minz is not None and self.maxz is not None and self.minz > self.maxz:
+            raise ValueError(f"minz ({self.minz}) is above maxz ({self.maxz})")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two requests the same: everything but how many processes work and who is told."""
+        return self.model_dump(mode="json", exclude={"workers", "notify", "labels", "schema_version"})
+
+    def allowed_bad(self, slices: int) -> int:
+        """Most bad slices in a stack of `slices`."""
+        return self.max_bad if isinstance(self.max_bad, int) else int(self.max_bad * slices)

@@ -1,0 +1,117 @@
+"""What was found: slices, problems, and how the work is cut into units and parts."""
+
+import re
+from typing import Literal, Self
+
+from pydantic import Field
+
+from clio_argo.errors import UserError
+from clio_argo.model.base import Document, Value
+
+MAX_PARTS = 500
+SLICES_PER_UNIT = 16
+
+ProblemKind = Literal[
+    "missing",
+    "duplicate",
+    "zero-byte",
+    "truncated",
+    "other size",
+    "other depth",
+    "other channels",
+    "unreadable",
+    "outside of the source",
+    "decompression bomb",
+    "unsupported",
+]
+
+
+class Problem(Value):
+    """One thing that is wrong with the source. `z` is the slice it concerns, if it concerns one."""
+
+    kind: ProblemKind
+    z: int | None = None
+    file: str | None = None
+    detail: str = ""
+
+    @property
+    def costs_slice(self) -> bool:
+        """Whether the slice cannot be used (it counts against `max_bad`)."""
+        return self.z is not None and self.kind != "duplicate"
+
+
+class SliceFile(Value):
+    """One usable slice: page `page` of the object `name` (relative to the source)."""
+
+    z: int
+    name: str
+    page: int = 0
+    width: int
+    height: int
+    dtype: Literal["uint8", "uint16"]
+    size_bytes: int
+    stamp: str = Field(
+        description="Identity of the file's content: modification time and inode, or generation."
+    )
+
+
+class FanOut(Value):
+    """`units` of work cut into `parts` that run in parallel; part p owns a run of consecutive units."""
+
+    units: int = Field(ge=0)
+    parts: int = Field(ge=0)
+
+    @classmethod
+    def of(cls, units: int) -> Self:
+        return cls(units=units, parts=min(units, MAX_PARTS))
+
+    def part(self, number: int) -> range:
+        if not 0 <= number < self.parts:
+            raise UserError(f"part {number} does not exist; there are {self.parts} parts, from 0")
+        return range(number * self.units // self.parts, (number + 1) * self.units // self.parts)
+
+
+class SliceUnit(Document):
+    """The slices of one unit of `reduce` and `match`, ordered by z."""
+
+    unit: int
+    slices: tuple[SliceFile, ...]
+
+
+class Plan(Document):
+    """Head of the plan; the slices themselves are in one `SliceUnit` per unit."""
+
+    source: str
+    minz: int
+    maxz: int
+    width: int
+    height: int
+    dtype: Literal["uint8", "uint16"]
+    usable: int
+    source_bytes: int
+    digest: str = Field(description="Digest over all slices; changes when a file changes.")
+    problems: tuple[Problem, ...] = ()
+    unit_slices: int
+    reduce: FanOut
+    match: FanOut
+
+    @property
+    def depth(self) -> int:
+        """Slices from minz to maxz, missing ones included."""
+        return self.maxz - self.minz + 1
+
+    @property
+    def unusable(self) -> dict[int, Problem]:
+        """The first problem of each slice that cannot be used, by z."""
+        return {p.z: p for p in reversed(self.problems) if p.z is not None and p.costs_slice}
+
+
+def slices_per_unit(slices: int) -> int:
+    """Slices per unit: 16, fewer in small stacks so that a few cores have work."""
+    return max(1, min(SLICES_PER_UNIT, -(-slices // 8)))
+
+
+def natural_key(name: str) -> list[tuple[int, int | str]]:
+    """Sort key that orders img2 before img10."""
+    tokens = re.split(r"(\d+)", name)
+    return [(0, int(t)) if t.isdecimal() else (1, t) for t in tokens]

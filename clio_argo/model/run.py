@@ -1,0 +1,64 @@
+"""What a run leaves behind: records of units, and how it ended."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from clio_argo.model.base import Document, Value
+
+Status = Literal["complete", "complete_with_flags"]
+
+
+class ObjectRecord(Value):
+    """One object that a unit wrote."""
+
+    name: str
+    size: int
+    crc32c: str = Field(description="CRC32C of the bytes, 8 hexadecimal digits.")
+
+
+class UnitRecord(Document):
+    """A unit of a step is done; written after its objects."""
+
+    step: str
+    unit: int
+    inputs: str = Field(description="Digest of everything that the unit's result depends on.")
+    objects: tuple[ObjectRecord, ...]
+    cpu_s: float = 0.0
+    notes: tuple[str, ...] = Field((), description="Slices that turned out bad in this unit, as `z: reason`.")
+
+
+class Verification(Document):
+    """What `verify` looked at."""
+
+    mode: Literal["quick", "default"]
+    objects: int
+    bytes: int
+
+
+class StageTime(Value):
+    """Time and rate of one stage, summed over its attempts."""
+
+    step: str
+    units: int
+    wall_s: float
+    cpu_s: float
+    peak_mib: float = 0.0
+
+
+class Completion(Document):
+    """The last document of a run."""
+
+    id: str
+    status: Status
+    version: str
+    config_digest: str
+    flagged: tuple[int, ...] = Field(description="Slices that are bad or missing, by z.")
+    breaks: int = 0
+    slices: int
+    ng: str
+    aligned: str | None
+    link: str
+    objects: int
+    bytes: int
+    manifest: str = Field(description="Digest over the records of all units.")

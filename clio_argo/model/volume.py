@@ -1,0 +1,207 @@
+"""Shapes and grids of the volumes. All tuples are in array order: z, y, x.
+
+One absolute grid holds all scales, z in slice numbers. Voxel i of a scale with factor f covers
+[i * f, (i + 1) * f) of scale 0, so begin = floor(begin0 / f) and end = ceil(end0 / f). Shards and blocks are
+counted from the begin of their own scale, which is where both formats start their chunk grids; a unit
+therefore reads up to f - 1 planes of its neighbour when the stack does not start at a multiple of f.
+"""
+
+import functools
+import math
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from clio_argo.model.base import Document, Value
+from clio_argo.model.plan import FanOut
+
+Zyx = tuple[int, int, int]
+GIB = 2**30
+
+
+def zyx(values: Iterable[int]) -> Zyx:
+    z, y, x = values
+    return int(z), int(y), int(x)
+
+
+def plus(a: Zyx, b: Zyx) -> Zyx:
+    return zyx(p + q for p, q in zip(a, b, strict=True))
+
+
+def times(a: Zyx, b: Zyx) -> Zyx:
+    return zyx(p * q for p, q in zip(a, b, strict=True))
+
+
+def over(a: Zyx, b: Zyx) -> Zyx:
+    return zyx(p // q for p, q in zip(a, b, strict=True))
+
+
+def minimum(a: Zyx, b: Zyx) -> Zyx:
+    return zyx(map(min, a, b))
+
+
+def maximum(a: Zyx, b: Zyx) -> Zyx:
+    return zyx(map(max, a, b))
+
+
+def morton_box(chunks: Zyx, bits: int) -> Zyx:
+    """Chunks (z, y, x) that share all but the low `bits` of their compressed Morton code.
+
+    A bit of an axis exists only while 2^bit is below the number of chunks; x comes first
+    (neuroglancer's precomputed format, "compressed morton code").
+    """
+    z, y, x = (sum(a == axis for a in morton_axes(chunks)[:bits]) for axis in range(3))
+    return 1 << z, 1 << y, 1 << x
+
+
+def morton_axes(chunks: Zyx) -> list[int]:
+    """The axis (0 = z) of each bit of the compressed Morton code, lowest bit first."""
+    deepest = max(c - 1 for c in chunks).bit_length()
+    return [axis for bit in range(deepest) for axis in (2, 1, 0) if 1 << bit < chunks[axis]]
+
+
+class Box(Value):
+    """A half-open box of voxels [begin, end)."""
+
+    begin: Zyx
+    end: Zyx
+
+    @property
+    def shape(self) -> Zyx:
+        return zyx(e - b for b, e in zip(self.begin, self.end, strict=True))
+
+    @property
+    def empty(self) -> bool:
+        return min(self.shape) <= 0
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        z, y, x = (slice(b, e) for b, e in zip(self.begin, self.end, strict=True))
+        return z, y, x
+
+    def clip(self, other: "Box") -> "Box":
+        return Box(begin=maximum(self.begin, other.begin), end=minimum(self.end, other.end))
+
+    def shift(self, offset: Zyx) -> "Box":
+        return Box(begin=plus(self.begin, offset), end=plus(self.end, offset))
+
+    def grid(self, step: Zyx) -> Iterator["Box"]:
+        """Boxes of shape `step`, counted from `begin`, clipped to this box."""
+        for corner in np.ndindex(*(-(-s // d) for s, d in zip(self.shape, step, strict=True))):
+            begin = plus(self.begin, times(zyx(corner), step))
+            yield Box(begin=begin, end=plus(begin, step)).clip(self)
+
+
+class ScaleSpec(Value):
+    """One scale of both volumes."""
+
+    factor: Zyx = Field(description="Voxels of scale 0 per voxel.")
+    begin: Zyx
+    size: Zyx
+    resolution: tuple[float, float, float] = Field(description="Voxel size in nm, z, y, x.")
+    shard: Zyx = Field(description="Shape of a shard of aligned/, voxels.")
+    inner: Zyx = Field(description="Shape of a chunk within a shard of aligned/, voxels.")
+    preshift_bits: int = Field(description="Chunks per shard of ng/ as a power of two.")
+    shard_bits: int
+
+    @property
+    def box(self) -> Box:
+        return Box(begin=self.begin, end=plus(self.begin, self.size))
+
+    @property
+    def key(self) -> str:
+        return "_".join(f"{r:g}" for r in reversed(self.resolution))
+
+
+class Tier(Value):
+    """One pass over the volume: units read scale `source` and write scales `first` to `last` (inclusive)."""
+
+    source: int
+    first: int
+    last: int
+    unit: Zyx = Field(description="Shape of a unit in voxels of scale `source`; single axes hold it whole.")
+    grid: Zyx = Field(description="Units along each axis.")
+
+    @property
+    def scales(self) -> range:
+        return range(self.first, self.last + 1)
+
+    def corner(self, unit: int) -> Zyx:
+        nz, ny, nx = self.grid
+        return unit // (ny * nx) % nz, unit // nx % ny, unit % nx
+
+
+class VolumeSpec(Document):
+    """Everything about the shapes of the two volumes; made by `solve`, read by all later steps."""
+
+    name: str
+    dtype: Literal["uint8", "uint16"]
+    background: int
+    chunk: int
+    jpeg_quality: int
+    window: tuple[float, float] | None
+    aligned: str = Field(description="Where the lossless volume lies under the run's root.")
+    slab: int = Field(description="Planes of one unit of render.")
+    scales: tuple[ScaleSpec, ...]
+    write_tier: Tier
+    coarsen_tier: Tier
+    render: FanOut
+    write: FanOut
+    coarsen: FanOut
+
+    @property
+    def itemsize(self) -> int:
+        return 1 if self.dtype == "uint8" else 2
+
+    def unit_box(self, tier: Tier, unit: int, scale: int) -> Box:
+        """The voxels of `scale` that `unit` owns, absolute; empty where the scale ends before it."""
+        spec, corner = self.scales[scale], tier.corner(unit)
+        step = self.step(tier, scale)
+        begin = plus(spec.begin, times(corner, step))
+        return Box(begin=begin, end=plus(begin, step)).clip(spec.box)
+
+    def step(self, tier: Tier, scale: int) -> Zyx:
+        """Shape of a unit of `tier` in voxels of `scale`."""
+        ratio = self.ratio(tier.source, scale)
+        size = self.scales[scale].size
+        return zyx(
+            s if g == 1 else u // r for s, g, u, r in zip(size, tier.grid, tier.unit, ratio, strict=True)
+        )
+
+    def ratio(self, fine: int, coarse: int) -> Zyx:
+        """Voxels of scale `fine` per voxel of scale `coarse`."""
+        return over(self.scales[coarse].factor, self.scales[fine].factor)
+
+    def source_box(self, tier: Tier, unit: int) -> Box:
+        """The voxels of the tier's source that `unit` needs for all scales that it writes, absolute."""
+        source = self.scales[tier.source]
+        boxes = [(self.unit_box(tier, unit, k), self.ratio(tier.source, k)) for k in tier.scales]
+        ends = [(times(b.begin, r), times(b.end, r)) for b, r in boxes if not b.empty]
+        if not ends:
+            return Box(begin=source.begin, end=source.begin)
+        begin = functools.reduce(minimum, (e[0] for e in ends))
+        return Box(begin=begin, end=functools.reduce(maximum, (e[1] for e in ends))).clip(source.box)
+
+    def slab_box(self, unit: int) -> Box:
+        """The planes of scale 0 that `unit` of render owns, absolute."""
+        whole = self.scales[0].box
+        z0 = whole.begin[0] + unit * self.slab
+        return Box(begin=(z0, 0, 0), end=(z0 + self.slab, *whole.end[1:])).clip(whole)
+
+    def ng_shard(self, scale: int) -> Zyx:
+        """Shape of a shard of ng/ in voxels."""
+        spec = self.scales[scale]
+        return times(morton_box(self.chunks(scale), spec.preshift_bits), (self.chunk,) * 3)
+
+    def chunks(self, scale: int) -> Zyx:
+        """Chunks of ng/ along each axis."""
+        return zyx(-(-s // self.chunk) for s in self.scales[scale].size)
+
+    def memory_gib(self, step: Literal["render", "write", "coarsen"]) -> float:
+        """Memory that one unit of `step` needs, in GiB (measured shapes: arrays, codecs and the interpreter)."""
+        plane = self.scales[0].size[1] * self.scales[0].size[2] * self.itemsize
+        block = math.prod(minimum(self.write_tier.unit, self.scales[0].size)) * self.itemsize
+        need = plane * (self.slab + 8) if step == "render" else block * 2.5
+        return need / GIB + 0.5
