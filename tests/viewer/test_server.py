@@ -1,0 +1,348 @@
+"""The server on a real socket: ranges, what other sites may read, and what it never serves."""
+
+import http.client
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clio_argo.errors import UserError
+from clio_argo.viewer import server
+from clio_argo.viewer.link import PUBLIC_HOST
+from clio_argo.viewer.ranges import Unsatisfiable, byte_range, content_range
+from clio_argo.viewer.server import serve, serving
+
+SHARD = bytes(range(256)) * 4
+INFO = {"scales": [{"size": [300, 200, 90], "resolution": [8, 8, 16], "voxel_offset": [5, 7, 3493]}]}
+
+Answer = tuple[http.client.HTTPResponse, bytes]
+
+
+def write_run(root: Path) -> Path:
+    (root / "ng" / "s0").mkdir(parents=True)
+    (root / "ng" / "info").write_text(json.dumps(INFO))
+    (root / "ng" / "s0" / "0.shard").write_bytes(SHARD)
+    (root / "empty").touch()
+    (root / "report.html").write_text("<p>report</p>")
+    return root
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret").write_text("secret")
+    root = write_run(outside / "run")
+    (root / "escape").symlink_to(outside / "secret")
+    (root / "escape_dir").symlink_to(outside)
+    (root / "inside").symlink_to(root / "report.html")
+    (root / "loop").symlink_to(root / "loop")
+    os.mkfifo(root / "fifo")
+    return root
+
+
+@pytest.fixture(scope="module")
+def link(root: Path) -> Iterator[str]:
+    with serving(root) as link:
+        yield link
+
+
+def ask(link: str, path: str, method: str = "GET", **headers: str) -> Answer:
+    connection = http.client.HTTPConnection(urlsplit(link).netloc, timeout=10)
+    try:
+        connection.request(
+            method, path, headers={key.replace("_", "-"): value for key, value in headers.items()}
+        )
+        answer = connection.getresponse()
+        return answer, answer.read()
+    finally:
+        connection.close()
+
+
+@given(first=st.integers(0, 50), last=st.integers(0, 50), size=st.integers(0, 40))
+def test_range_is_the_slice_that_it_names(first: int, last: int, size: int) -> None:
+    every = range(size)
+    expected = every[first : last + 1]
+    if last < first:
+        assert byte_range(f"bytes={first}-{last}", size) is None
+    elif not expected:
+        with pytest.raises(Unsatisfiable):
+            byte_range(f"bytes={first}-{last}", size)
+    else:
+        assert byte_range(f"bytes={first}-{last}", size) == expected
+        assert content_range(expected, size) == f"bytes {expected[0]}-{expected[-1]}/{size}"
+
+
+@given(n=st.integers(0, 50), size=st.integers(0, 40))
+def test_open_and_suffix_ranges(n: int, size: int) -> None:
+    for header, expected in (
+        (f"bytes={n}-", range(size)[n:]),
+        (f"bytes=-{n}", range(size)[max(0, size - n) :]),
+    ):
+        if expected:
+            assert byte_range(header, size) == expected
+        else:
+            with pytest.raises(Unsatisfiable):
+                byte_range(header, size)
+
+
+@given(
+    header=st.text() | st.from_regex(r"bytes=[0-9-, ]{0,30}", fullmatch=True), size=st.integers(0, 1 << 60)
+)
+def test_any_header_gives_all_or_a_part_or_a_refusal(header: str, size: int) -> None:
+    try:
+        part = byte_range(header, size)
+    except Unsatisfiable:
+        return
+    assert part is None or 0 <= part.start < part.stop <= size
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "bytes=-", "bytes=0-1,3-4", "lines=0-1", "bytes=a-b", "bytes=٣-", "0-1"]
+)
+def test_what_is_no_single_byte_range_means_all(header: str | None) -> None:
+    assert byte_range(header, 10) is None
+
+
+def test_whole_object(link: str) -> None:
+    answer, body = ask(link, "/run/ng/s0/0.shard")
+    assert (answer.status, body) == (200, SHARD)
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"), [("0-0", slice(0, 1)), ("1000-9999", slice(1000, 1024)), ("-24", slice(1000, 1024))]
+)
+def test_part_of_an_object(link: str, asked: str, part: slice) -> None:
+    answer, body = ask(link, "/run/ng/s0/0.shard", Range=f"bytes={asked}")
+    assert (answer.status, body) == (206, SHARD[part])
+    assert answer.headers["Content-Range"] == f"bytes {part.start}-{part.stop - 1}/1024"
+    assert answer.headers["Content-Length"] == str(len(body))
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"), [("ng/s0/0.shard", "1024-"), ("ng/s0/0.shard", "-0"), ("empty", "0-0")]
+)
+def test_range_beyond_the_object(link: str, path: str, asked: str) -> None:
+    answer, body = ask(link, f"/run/{path}", Range=f"bytes={asked}")
+    assert (answer.status, body) == (416, b"")
+    assert answer.headers["Content-Range"] in {"bytes */1024", "bytes */0"}
+
+
+def test_if_range_never_matches_as_there_are_no_validators(link: str) -> None:
+    assert ask(link, "/run/ng/s0/0.shard", Range="bytes=0-0", If_Range='"x"')[0].status == 200
+
+
+def test_head_tells_the_size_without_the_bytes(link: str) -> None:
+    answer, body = ask(link, "/run/ng/s0/0.shard", "HEAD", Range="bytes=0-0")
+    assert (answer.status, body, answer.headers["Content-Length"]) == (200, b"", "1024")
+
+
+def test_one_connection_serves_many_requests(link: str) -> None:
+    connection = http.client.HTTPConnection(urlsplit(link).netloc, timeout=10)
+    for path, status in [
+        ("/run/ng/info", 200),
+        ("/run/none", 404),
+        ("/run/empty", 200),
+        ("/run/ng/s0/0.shard", 200),
+    ]:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        assert (answer.status, answer.will_close) == (status, False)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/run/ng/info", "application/json"),
+        ("/run/report.html", "text/html; charset=utf-8"),
+        ("/run/inside", "text/html; charset=utf-8"),
+        ("/neuroglancer/v/run/", "text/html; charset=utf-8"),
+    ],
+)
+def test_content_types(link: str, path: str, kind: str) -> None:
+    answer, _ = ask(link, path)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, kind)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/run/../secret",
+        "/run/%2e%2e/secret",
+        "/run/ng/..%2f..%2f..%2fsecret",
+        "/run//etc/passwd",
+        "/run/%2Fetc%2Fpasswd",
+        "/neuroglancer/v/run/../../../server.py",
+        "/neuroglancer/v/run/%2Fetc%2Fpasswd",
+        "/run/escape",
+        "/run/escape_dir/secret",
+        "/run/loop",
+        "/run/fifo",
+        "/run/a%00b",
+        "/run/" + "x" * 5000,
+        "/run",
+        "/run/",
+        "/run/ng",
+        "/run/ng/s0/",
+        "/run/ng/none.shard",
+        "/etc/passwd",
+        "/neuroglancer/v/",
+    ],
+)
+def test_only_regular_files_under_the_root_exist(link: str, path: str) -> None:
+    answer, body = ask(link, path)
+    assert (answer.status, body) == (404, b"")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_nothing_can_be_written(link: str, method: str) -> None:
+    assert ask(link, "/run/ng/info", method)[0].status == 501
+
+
+@pytest.mark.parametrize(
+    "origin", [PUBLIC_HOST, "http://localhost:8080", "http://127.0.0.1:1", "http://[::1]:9000"]
+)
+def test_viewers_and_loopback_pages_may_read(link: str, origin: str) -> None:
+    answer, _ = ask(link, "/run/ng/s0/0.shard", Range="bytes=0-9", Origin=origin)
+    assert answer.headers["Access-Control-Allow-Origin"] == origin
+    assert "Content-Range" in answer.headers["Access-Control-Expose-Headers"]
+    assert answer.headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://example.org", "http://127.0.0.1.example.org", "null", "http://[", ""]
+)
+def test_other_sites_may_not_read(link: str, origin: str) -> None:
+    assert "Access-Control-Allow-Origin" not in ask(link, "/run/ng/info", Origin=origin)[0].headers
+
+
+def test_missing_objects_are_readable_as_missing(link: str) -> None:
+    answer, _ = ask(link, "/run/none", Origin=PUBLIC_HOST)
+    assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (404, PUBLIC_HOST)
+
+
+def test_preflight(link: str) -> None:
+    answer, _ = ask(
+        link, "/run/ng/info", "OPTIONS", Origin=PUBLIC_HOST, Access_Control_Request_Headers="range"
+    )
+    assert answer.status == 204
+    assert "GET" in answer.headers["Access-Control-Allow-Methods"]
+    assert answer.headers["Access-Control-Allow-Headers"] == "Range"
+
+
+def test_more_origins_can_be_named(root: Path) -> None:
+    with serving(root, origins=("https://viewer.example.org",)) as link:
+        answer, _ = ask(link, "/run/ng/info", Origin="https://viewer.example.org")
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://viewer.example.org"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200), ("evil.example.org", 403), ("[", 403)],
+)
+def test_foreign_names_of_this_machine_are_refused(link: str, host: str, status: int) -> None:
+    assert ask(link, "/run/ng/info", Host=host)[0].status == status
+
+
+def test_link_opens_the_middle_of_the_volume(link: str, root: Path) -> None:
+    address, fragment = link.split("/neuroglancer/#!")
+    state = json.loads(unquote(fragment))
+    assert state["layers"][0]["source"] == f"precomputed://{address}/run/ng"
+    assert state["layers"][0]["name"] == root.name
+    assert state["position"] == [155.5, 107.5, 3538.5]
+
+
+def test_short_addresses_lead_to_the_client(link: str) -> None:
+    assert ask(link, "/")[0].headers["Location"] == link
+    answer, _ = ask(link, "/neuroglancer/")
+    assert (answer.status, answer.headers["Location"]) == (302, "/neuroglancer/v/run/")
+
+
+def test_all_scripts_of_the_client_are_there(link: str) -> None:
+    names = [
+        file.name for file in server.client_folder().iterdir() if file.suffix in {".js", ".wasm", ".css"}
+    ]
+    assert names
+    for name in names:
+        assert ask(link, f"/neuroglancer/v/run/{name}", "HEAD")[0].status == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.0.1", "example.org", ""])
+def test_only_loopback_is_listened_on(root: Path, host: str) -> None:
+    with pytest.raises(UserError, match="this machine only"), serving(root, host=host):
+        pass
+
+
+def test_a_taken_port_is_named(root: Path, link: str) -> None:
+    port = urlsplit(link).port or 0
+    with pytest.raises(UserError, match=rf"127\.0\.0\.1:{port}.*another port"):
+        serve(root, port)
+
+
+def test_a_port_out_of_range_is_refused(root: Path) -> None:
+    with pytest.raises(UserError, match="99999"):
+        serve(root, 99999)
+
+
+def test_a_folder_without_a_volume_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No viewer volume"):
+        serve(tmp_path)
+
+
+@pytest.mark.parametrize("info", ["", "[]", "{}", '{"scales": []}', '{"scales": [{}]}'])
+def test_a_broken_info_is_refused(tmp_path: Path, info: str) -> None:
+    (tmp_path / "ng").mkdir()
+    (tmp_path / "ng" / "info").write_text(info)
+    with pytest.raises(UserError, match="Not the info"):
+        serve(tmp_path)
+
+
+def test_without_the_client_the_extra_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'clio-argo\[viewer\]'"):
+        serve(root)
+
+
+def test_serve_tells_when_it_is_ready_and_ends_with_ctrl_c(root: Path) -> None:
+    seen = []
+
+    def stop(link: str) -> None:
+        seen.append(link)
+        raise KeyboardInterrupt
+
+    serve(root, ready=stop)
+    assert seen[0].startswith("http://127.0.0.1:")
+
+
+def test_the_end_of_the_block_ends_the_server_and_its_open_channels(root: Path) -> None:
+    with serving(root) as link:
+        connection = http.client.HTTPConnection(urlsplit(link).netloc, timeout=10)
+        connection.request("GET", "/neuroglancer/events/run?c=1")
+        answer = connection.getresponse()
+        assert answer.headers["Content-Type"] == "text/event-stream"
+    assert answer.read() == b""
+    connection.close()
+    with pytest.raises(ConnectionRefusedError):
+        ask(link, "/")
+
+
+def test_requests_run_beside_each_other(link: str) -> None:
+    statuses: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: statuses.append(ask(link, "/run/ng/info")[0].status))
+        for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 16
