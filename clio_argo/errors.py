@@ -23,6 +23,14 @@ class UserError(ClioError):
         return cls("\n".join([headline, *(f"  - {p}" for p in problems)]))
 
 
+class MissingInput(ClioError):
+    """An object that a step needs is not there."""
+
+
+class StoreFault(ClioError):
+    """A store refuses: disk full, read-only, no permission."""
+
+
 class GateStopped(ClioError):
     """A gate (flagged slices, canvas, breaks) stopped the run before the expensive part."""
 

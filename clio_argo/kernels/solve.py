@@ -4,6 +4,7 @@ A link that was not found is never composed. A slice that no link reaches is bad
 only reach each other are a part of their own, and the place between the parts is a break.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,38 +24,41 @@ class Chain:
 
 
 def chain(usable: Sequence[int], fits: Sequence[PairFit]) -> Chain:
-    """Place slices (sorted z) by composing found links, always onto the nearest placed slice below."""
+    """Place slices (sorted z) by composing the links that were found, by the fewest links from the first."""
     links = _links(fits)
-    parts = _parts(usable, links)
-    lonely = frozenset(z for part in parts if len(part) == 1 and len(usable) > 1 for z in part)
-    kept = [z for z in usable if z not in lonely]
     placed: dict[int, Floats] = {}
     breaks: list[Break] = []
-    for z in kept:
-        below = next((w for w in reversed(placed) if (w, z) in links), None)
-        if below is not None:
-            placed[z] = placed[below] @ homogeneous(links[below, z])
-        else:
-            last = next(reversed(placed), None)
-            # nothing is known across a break but where the part below ended
-            placed[z] = placed[last] if last is not None else np.eye(3)
-            breaks += [Break(below=last, above=z)] if last is not None else []
-    return Chain(placed, lonely, tuple(breaks))
+    lonely = {z for z in usable if len(usable) > 1 and not links.get(z)}
+    for z in usable:
+        if z in placed or z in lonely:
+            continue
+        below = max((w for w in placed if w < z), default=None)
+        # nothing is known across a break but where the part below ended
+        start = np.eye(3) if below is None else placed[below]
+        breaks += [] if below is None else [Break(below=below, above=z)]
+        placed.update(_spread(z, start, links))
+    return Chain(placed, frozenset(lonely), tuple(breaks))
 
 
-def _links(fits: Sequence[PairFit]) -> dict[tuple[int, int], Matrix]:
-    return {(f.z0, f.z1): f.matrix for f in fits if f.matrix is not None}
+def _links(fits: Sequence[PairFit]) -> dict[int, dict[int, Floats]]:
+    """links[z][w] maps slice w onto slice z, for both directions of every fit that was found."""
+    links: dict[int, dict[int, Floats]] = {}
+    for fit in (f for f in fits if f.matrix is not None):
+        matrix = homogeneous(fit.matrix or IDENTITY)
+        links.setdefault(fit.z0, {})[fit.z1] = matrix
+        links.setdefault(fit.z1, {})[fit.z0] = np.linalg.inv(matrix)
+    return links
 
 
-def _parts(usable: Sequence[int], links: Mapping[tuple[int, int], Matrix]) -> list[list[int]]:
-    """Slices grouped by what links connect."""
-    part: dict[int, list[int]] = {z: [z] for z in usable}
-    for a, b in links:
-        small, large = sorted((part[a], part[b]), key=len)
-        if small is not large:
-            large.extend(small)
-            part.update({z: large for z in small})
-    return [p for z, p in part.items() if p[0] == z]
+def _spread(first: int, start: Floats, links: Mapping[int, Mapping[int, Floats]]) -> dict[int, Floats]:
+    """All slices that links connect with `first`, placed breadth first."""
+    placed, queue = {first: start}, deque([first])
+    while queue:
+        z = queue.popleft()
+        for w in sorted(links.get(z, {}).keys() - placed.keys()):
+            placed[w] = placed[z] @ links[z][w]
+            queue.append(w)
+    return placed
 
 
 def identities(usable: Sequence[int]) -> Chain:

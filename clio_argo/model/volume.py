@@ -199,6 +199,14 @@ class VolumeSpec(Document):
         """Chunks of ng/ along each axis."""
         return zyx(-(-s // self.chunk) for s in self.scales[scale].size)
 
+    def morton(self, scale: int, corner: Zyx) -> int:
+        """Compressed Morton code of the chunk at `corner` (z, y, x)."""
+        left, code = list(corner), 0
+        for bit, axis in enumerate(morton_axes(self.chunks(scale))):
+            code |= (left[axis] & 1) << bit
+            left[axis] >>= 1
+        return code
+
     def memory_gib(self, step: Literal["render", "write", "coarsen"]) -> float:
         """Memory that one unit of `step` needs, in GiB (measured shapes: arrays, codecs and the interpreter)."""
         plane = self.scales[0].size[1] * self.scales[0].size[2] * self.itemsize

@@ -1,0 +1,126 @@
+"""Objects by name under one root: a folder or a bucket, behind the same few calls."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import google_crc32c
+import tensorstore as ts
+
+from clio_argo.errors import BrokenVolume, MissingInput, UserError
+from clio_argo.model.base import Document
+from clio_argo.model.run import ObjectRecord
+from clio_argo.store.faults import store_errors
+
+D = TypeVar("D", bound=Document)
+DRIVERS = {"gs": "gcs", "s3": "s3"}
+# tensorstore's generations: "no such object" as a condition, and "unknown" when a condition did not hold
+ABSENT, REFUSED = b"\x02", b""
+# tensorstore's file driver writes NAME.__lock and renames it
+UNFINISHED = ".__lock"
+
+
+class Store:
+    """All objects under `url` (file://, gs://, s3://, or a local path)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = absolute_url(url)
+
+    def spec(self, name: str = "") -> dict[str, Any]:
+        """The tensorstore KvStore spec of the folder `name`."""
+        scheme, host, path = split_url(self.url)
+        folder = "/".join(p for p in (path.rstrip("/"), name.strip("/")) if p) + "/"
+        if scheme == "file":
+            return {"driver": "file", "path": folder}
+        return {"driver": DRIVERS[scheme], "bucket": host, "path": folder.lstrip("/")}
+
+    @cached_property
+    def _kv(self) -> ts.KvStore:
+        with store_errors(self.url, ""):
+            return ts.KvStore.open(self.spec()).result()
+
+    @property
+    def local(self) -> Path | None:
+        """The folder, if the root is local."""
+        scheme, _, path = split_url(self.url)
+        return Path(path) if scheme == "file" else None
+
+    def read(self, name: str) -> bytes | None:
+        """The object's bytes; None if there is no such object."""
+        with store_errors(self.url, name):
+            found = self._kv.read(name).result()
+        return bytes(found.value) if found.state == "value" else None
+
+    def need(self, name: str) -> bytes:
+        data = self.read(name)
+        if data is None:
+            raise MissingInput(f"{self.url}{name} does not exist; run the step that writes it first")
+        return data
+
+    def write(self, name: str, data: bytes) -> ObjectRecord:
+        with store_errors(self.url, name):
+            self._kv.write(name, data).result()
+        return record_of(name, data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write unless the object exists; whether it was written."""
+        with store_errors(self.url, name):
+            stamp = self._kv.write(name, data, if_equal=ABSENT).result()
+        return stamp.generation != REFUSED
+
+    def record(self, name: str) -> ObjectRecord:
+        """Size and checksum of an object as it stands in the store."""
+        data = self.read(name)
+        if data is None:
+            raise BrokenVolume(f"{self.url}{name} was written and is not there")
+        return record_of(name, data)
+
+    def names(self, folder: str = "") -> list[str]:
+        """Names of all objects under `folder`, sorted."""
+        prefix = f"{folder.strip('/')}/" if folder else ""
+        with store_errors(self.url, folder):
+            listed = self._kv.list(ts.KvStore.KeyRange(prefix, prefix[:-1] + "0" if prefix else "")).result()
+        return sorted(n for n in (k.decode() for k in listed) if not n.endswith(UNFINISHED))
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Size in bytes of every object under `folder`, by name."""
+        if self.local is None:
+            return {n: len(self.need(n)) for n in self.names(folder)}
+        return {n: (self.local / n).stat().st_size for n in self.names(folder)}
+
+    def document(self, kind: type[D], name: str) -> D:
+        return kind.from_bytes(self.need(name), self.url + name)
+
+    def find_document(self, kind: type[D], name: str) -> D | None:
+        data = self.read(name)
+        return None if data is None else kind.from_bytes(data, self.url + name)
+
+    def write_json(self, name: str, value: Any) -> ObjectRecord:
+        return self.write(name, json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+def absolute_url(url: str) -> str:
+    """A URL that ends in a slash; a path without a scheme becomes file://."""
+    if "://" not in url:
+        url = Path(url).expanduser().absolute().as_uri()
+    scheme = urlsplit(url).scheme
+    if scheme not in ("file", *DRIVERS):
+        raise UserError(f"{url}: unknown kind of store {scheme!r}; use a path, file://, gs:// or s3://")
+    return url.rstrip("/") + "/"
+
+
+def split_url(url: str) -> tuple[str, str, str]:
+    """(scheme, bucket, path) of a URL made by `absolute_url`."""
+    parts = urlsplit(url)
+    path = unquote(parts.path) if parts.scheme == "file" else parts.path.lstrip("/")
+    return parts.scheme, parts.netloc, path
+
+
+def record_of(name: str, data: bytes) -> ObjectRecord:
+    return ObjectRecord(name=name, size=len(data), crc32c=crc32c(data))
+
+
+def crc32c(data: bytes) -> str:
+    return f"{google_crc32c.value(data):08x}"

@@ -1,0 +1,101 @@
+"""What the header of an image file says, read without its pixels."""
+
+import io
+import struct
+from typing import BinaryIO
+
+import tifffile
+from PIL.JpegImagePlugin import JpegImageFile
+
+from clio_argo.model.base import Value
+
+PNG, JPEG, TIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", (b"II", b"MM")
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+TAIL_BYTES = 64
+
+
+class Unreadable(Exception):
+    """Not an image this package reads; the message says why."""
+
+
+class Header(Value):
+    """Size of one page, bits per sample, samples per pixel, and whether the file ends too early."""
+
+    width: int
+    height: int
+    bits: int
+    channels: int
+    truncated: bool = False
+
+
+def read_headers(file: BinaryIO, size_bytes: int) -> list[Header]:
+    """Headers of all pages of an image file; one for PNG and JPEG.
+
+    Raises:
+        Unreadable: not a PNG, TIFF or JPEG file, or a broken header.
+    """
+    start = file.read(len(PNG))
+    try:
+        if start == PNG:
+            return [_png(file, size_bytes)]
+        if start[:2] in TIFF:
+            return _tiff(file, size_bytes)
+        if start[:2] == JPEG:
+            return [_jpeg(file, size_bytes)]
+    # parsers of foreign bytes fail in many ways; all mean the same
+    except Exception as error:
+        raise Unreadable(f"broken header: {type(error).__name__}: {str(error)[:200]}") from error
+    raise Unreadable("not a PNG, TIFF or JPEG file")
+
+
+def _png(file: BinaryIO, size_bytes: int) -> Header:
+    length, kind, width, height, bits, colour = struct.unpack(">I4sIIBB", file.read(18))
+    if kind != b"IHDR" or length != 13 or not width or not height:  # noqa: PLR2004
+        raise ValueError("no IHDR chunk")
+    ended = b"IEND" in _tail(file, size_bytes)
+    return Header(
+        width=width,
+        height=height,
+        bits=max(8, bits),
+        channels=PNG_CHANNELS[colour],
+        truncated=not ended,
+    )
+
+
+def _jpeg(file: BinaryIO, size_bytes: int) -> Header:
+    ended = b"\xff\xd9" in _tail(file, size_bytes)
+    file.seek(0)
+    with JpegImageFile(file) as image:
+        width, height = image.size
+        return Header(
+            width=width, height=height, bits=image.bits, channels=image.layers, truncated=not ended
+        )
+
+
+def _tiff(file: BinaryIO, size_bytes: int) -> list[Header]:
+    file.seek(0)
+    with tifffile.TiffFile(file) as tiff:
+        images = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
+        if images > len(tiff.pages):
+            raise ValueError(f"ImageJ file of {images} images behind {len(tiff.pages)} header; save it as plain TIFF")
+        return [_page(p, size_bytes) for p in tiff.pages if isinstance(p, tifffile.TiffPage | tifffile.TiffFrame)]
+
+
+def _page(page: "tifffile.TiffPage | tifffile.TiffFrame", size_bytes: int) -> Header:
+    full = page.aspage()
+    kind = full.dtype
+    ends = [o + n for o, n in zip(full.dataoffsets, full.databytecounts, strict=True)]
+    bits = kind.itemsize * 8 if kind is not None and kind.kind == "u" else 0
+    return Header(
+        width=full.imagewidth,
+        height=full.imagelength,
+        bits=bits,
+        channels=full.samplesperpixel,
+        truncated=max(ends, default=0) > size_bytes,
+    )
+
+
+def _tail(file: BinaryIO, size_bytes: int) -> bytes:
+    file.seek(max(0, size_bytes - TAIL_BYTES), io.SEEK_SET)
+    return file.read(TAIL_BYTES)

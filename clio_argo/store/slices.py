@@ -1,0 +1,205 @@
+"""The source of a stack: which objects there are, their headers, and the one place that decodes pixels."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+import tensorstore as ts
+import tifffile
+from numpy.typing import NDArray
+
+from clio_argo.errors import UserError
+from clio_argo.model.base import Value
+from clio_argo.model.plan import SliceFile
+from clio_argo.store.documents import Store, split_url
+from clio_argo.store.faults import store_errors
+from clio_argo.store.headers import SUFFIXES, Header, Unreadable, read_headers
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+RAW = "raw/"
+
+
+class Entry(Value):
+    """One object of the source. `stamp` changes when its content does."""
+
+    name: str
+    size_bytes: int
+    stamp: str
+    outside: bool = False
+
+
+class Undecodable(Exception):
+    """A slice whose pixels cannot be had; the message says why."""
+
+
+class Source:
+    """The objects at `url`: a folder, a bucket path, or one multi-page file."""
+
+    def __init__(self, url: str) -> None:
+        self._store = Store(url)
+        path = self._store.local
+        self._file = path.name if path is not None and path.is_file() else None
+        if self._file and path is not None:
+            self._store = Store(str(path.parent))
+        self.url = url
+
+    def entries(self, folder: str = "") -> list[Entry]:
+        """Objects directly in `folder`, ordered by name."""
+        found = [e for e in self._list(folder) if not self._file or e.name == self._file]
+        return sorted(found, key=lambda e: e.name)
+
+    def _list(self, folder: str) -> Iterator[Entry]:
+        if self._store.local is not None:
+            return _scan(self._store.local, folder)
+        return _blobs(self._store.url, folder)
+
+    def headers(self, entry: Entry) -> list[Header]:
+        """Headers of all pages. Raises `Unreadable`."""
+        with self._open(entry) as file:
+            return read_headers(file, entry.size_bytes)
+
+    def _open(self, entry: Entry) -> BinaryIO:
+        if self._store.local is not None:
+            with store_errors(self.url, entry.name):
+                return (self._store.local / entry.name).open("rb")
+        return io.BufferedReader(RangeFile(self._store, entry), 2**16)  # type: ignore[type-var,return-value]
+
+    def decode(self, slice_file: SliceFile) -> Pixels:
+        """Grey pixels [y, x] of a slice, in its own data type.
+
+        Raises:
+            Undecodable: the file is gone, does not decode, or is not what its header promised.
+        """
+        data = self._store.read(slice_file.name)
+        if data is None:
+            raise Undecodable("the file is gone since it was planned")
+        _check_header(data, slice_file)
+        pixels = grey(_pixels(data, slice_file.page))
+        expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
+        if (pixels.shape, pixels.dtype) != expected:
+            raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
+        return pixels
+
+
+class RangeFile(io.RawIOBase):
+    """A remote object as a file: every read is a ranged read."""
+
+    def __init__(self, store: Store, entry: Entry) -> None:
+        self._kv = ts.KvStore.open(store.spec()).result()
+        self._entry, self._at = entry, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._entry.size_bytes}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._at + len(buffer), self._entry.size_bytes)
+        if end <= self._at:
+            return 0
+        with store_errors("", self._entry.name):
+            data = self._kv.read(self._entry.name, byte_range=slice(self._at, end)).result().value
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def find_source(source: str) -> str:
+    """URL of a source: itself if it has a scheme, a local path if it exists, else gs://SOURCE."""
+    if "://" in source:
+        return source
+    if Path(source).expanduser().exists():
+        return str(Path(source).expanduser().absolute())
+    if source.startswith((".", "/", "~")):
+        raise UserError(f"source {source}: there is no such file or folder")
+    return f"gs://{source}"
+
+
+def is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def _scan(root: Path, folder: str) -> Iterator[Entry]:
+    base = os.path.realpath(root)
+    try:
+        with os.scandir(root / folder) as found:
+            yield from (_local_entry(e, folder, base) for e in found if not e.is_dir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"source {root / folder}: cannot be listed: {error.strerror}") from error
+
+
+def _local_entry(item: "os.DirEntry[str]", folder: str, base: str) -> Entry:
+    outside = item.is_symlink() and not os.path.realpath(item.path).startswith(base + os.sep)
+    try:
+        stat = item.stat()
+    except FileNotFoundError:
+        return Entry(name=folder + item.name, size_bytes=0, stamp="", outside=True)
+    stamp = f"{stat.st_mtime_ns // 1_000_000}-{stat.st_ino}"
+    return Entry(name=folder + item.name, size_bytes=stat.st_size, stamp=stamp, outside=outside)
+
+
+def _blobs(url: str, folder: str) -> Iterator[Entry]:
+    from google.cloud import storage
+
+    scheme, bucket, path = split_url(url)
+    if scheme != "gs":
+        raise UserError(f"source {url}: slices are read from folders and gs:// only, so far")
+    with store_errors(url, folder):
+        listed = storage.Client().list_blobs(bucket, prefix=path + folder, delimiter="/")
+        for blob in listed:
+            yield Entry(
+                name=blob.name.removeprefix(path), size_bytes=blob.size, stamp=f"{blob.generation}-{blob.crc32c}"
+            )
+
+
+def _check_header(data: bytes, planned: SliceFile) -> None:
+    """Refuse a file whose header changed before its pixels are allocated."""
+    try:
+        headers = read_headers(io.BytesIO(data), len(data))
+    except Unreadable as error:
+        raise Undecodable(str(error)) from error
+    if planned.page >= len(headers):
+        raise Undecodable(f"has {len(headers)} pages, page {planned.page} was planned")
+    found = headers[planned.page]
+    if (found.width, found.height) != (planned.width, planned.height):
+        raise Undecodable(f"is {found.width} x {found.height} now, {planned.width} x {planned.height} was planned")
+
+
+def _pixels(data: bytes, page: int) -> NDArray[Any]:
+    try:
+        if data[:2] in (b"II", b"MM"):
+            return tifffile.imread(io.BytesIO(data), key=page)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    # decoders of foreign bytes fail in many ways; all mean the same
+    except Exception as error:
+        raise Undecodable(f"does not decode: {type(error).__name__}: {str(error)[:200]}") from error
+    if pixels is None:
+        raise Undecodable("does not decode: its data are damaged")
+    return np.asarray(pixels)
+
+
+def grey(pixels: NDArray[Any]) -> Pixels:
+    """One grey channel: colour channels that are all equal, and alpha that is opaque, hold nothing more."""
+    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):  # noqa: PLR2004
+        pixels = np.moveaxis(pixels, 0, 2)
+    if pixels.ndim == 3:  # noqa: PLR2004
+        first, colours = pixels[..., 0], pixels[..., 1:3]
+        opaque = pixels.shape[2] != 4 or bool((pixels[..., 3] == np.iinfo(pixels.dtype).max).all())  # noqa: PLR2004
+        if not opaque or not all(np.array_equal(first, colours[..., c]) for c in range(colours.shape[2])):
+            raise Undecodable("colour or transparency: only grey slices can be aligned; convert it to grey")
+        pixels = np.ascontiguousarray(first)
+    if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):  # noqa: PLR2004
+        raise Undecodable(f"{pixels.dtype} {pixels.shape}: only 8- and 16-bit grey slices can be aligned")
+    return pixels
