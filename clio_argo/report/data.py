@@ -1,0 +1,36 @@
+"""What the report shows."""
+
+from pydantic import Field
+
+from clio_argo.model.alignment import SliceFacts, Transforms
+from clio_argo.model.base import Value
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.plan import Plan
+from clio_argo.model.run import StageTime
+from clio_argo.model.volume import VolumeSpec
+
+
+class Picture(Value):
+    """A view of the stack; file names are relative to the report. XZ and YZ have z downwards."""
+
+    title: str = Field(description="XY, XZ or YZ.")
+    caption: str
+    before: str | None
+    after: str | None
+
+
+class ReportData(Value):
+    """Everything that `report.html` says. A report made before the volume exists has no `volume`."""
+
+    config: IngestConfig
+    plan: Plan
+    transforms: Transforms
+    facts: tuple[SliceFacts, ...] = Field(description="One per decoded slice, ordered by z.")
+    volume: VolumeSpec | None = None
+    status: str = Field(description="complete, complete_with_flags, or why the run stopped.")
+    stages: tuple[StageTime, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    sizes_bytes: dict[str, int] = Field({}, description="Bytes of each output, by its folder.")
+    link: str | None = Field(None, description="Neuroglancer link.")
+    run: str = Field(description="URL of the run's root.")
+    version: str
