@@ -99,6 +99,7 @@ class PlacedSlice(Value):
     reason: str = ""
     matrix: Matrix | None = Field(description="From pixels of the file to the canvas; None if not placed.")
     shown_z: int = Field(description="The slice whose pixels stand in this plane: z itself, or a neighbour.")
+    digest: str = Field("", description="CRC32C of the decoded pixels of the file.")
 
     @property
     def flagged(self) -> bool:

@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from clio_argo.model.base import Document, Value
 
 MAX_PIXELS = 1_070_000_000
+# settings that change no voxel: a run may be resumed with others
+NO_VOXEL = {"schema_version", "max_bad", "max_breaks", "workers", "project", "notify", "labels"}
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -191,8 +193,8 @@ class IngestConfig(Document):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What makes two requests the same: everything but how many processes work and who is told."""
-        return self.model_dump(mode="json", exclude={"workers", "notify", "labels", "schema_version"})
+        """What makes two requests the same: everything that can change a voxel."""
+        return self.model_dump(mode="json", exclude=NO_VOXEL)
 
     def allowed_bad(self, slices: int) -> int:
         """Most bad slices in a stack of `slices`."""

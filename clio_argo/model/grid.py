@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from clio_argo.errors import UserError
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.plan import FanOut
 from clio_argo.model.volume import (
@@ -37,11 +38,20 @@ def build_volume(
     dtype: Literal["uint8", "uint16"],
     window: tuple[float, float] | None,
 ) -> VolumeSpec:
-    """Fix all shapes for a canvas of `size` voxels at `begin` (z, y, x; z in slice numbers)."""
+    """Fix all shapes for a canvas of `size` voxels at `begin` (z, y, x; z in slice numbers).
+
+    Raises:
+        UserError: no slab of such a canvas fits into a worker's memory.
+    """
     itemsize = 1 if dtype == "uint8" else 2
     rx, ry, rz = config.resolution
     grid = scale_grid(begin, size, (rz, ry, rx))
     slab = slab_depth(config.memory_gib, size[0], size[1] * size[2] * itemsize)
+    if not slab:
+        raise UserError(
+            f"memory_gib {config.memory_gib:g}: a canvas of {size[2]} x {size[1]} pixels needs workers with "
+            f"at least {memory_for_slab(size[1] * size[2] * itemsize):g} GiB"
+        )
     block = block_shape(config, itemsize, slab)
     write = _tier(grid, 0, 0, _last_whole(grid, block, config.viewer.chunk), block)
     coarsen = _coarsen_tier(grid, write.last, config.viewer.chunk)

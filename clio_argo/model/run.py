@@ -36,11 +36,26 @@ class Verification(Document):
     bytes: int
 
 
+class Attempt(Document):
+    """One part of one step was tried; stored under process/logs."""
+
+    step: str
+    part: int
+    host: str
+    started: float = Field(description="Seconds since 1970.")
+    wall_s: float
+    cpu_s: float
+    peak_mib: float
+    done: int = 0
+    skipped: int = 0
+    outcome: str = "done"
+
+
 class StageTime(Value):
     """Time and rate of one stage, summed over its attempts."""
 
     step: str
-    units: int
+    units: int = Field(description="Units that were done, not counting those found done.")
     wall_s: float
     cpu_s: float
     peak_mib: float = 0.0

@@ -7,6 +7,7 @@ therefore reads up to f - 1 planes of its neighbour when the stack does not star
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from typing import Literal
@@ -183,6 +184,16 @@ class VolumeSpec(Document):
             return Box(begin=source.begin, end=source.begin)
         begin = functools.reduce(minimum, (e[0] for e in ends))
         return Box(begin=begin, end=functools.reduce(maximum, (e[1] for e in ends))).clip(source.box)
+
+    def units_touching(self, tier: Tier, scale: int, box: Box) -> list[int]:
+        """Units of `tier` that own voxels of `scale` in `box`."""
+        step, begin = self.step(tier, scale), self.scales[scale].begin
+        spans = [
+            range(max(0, (lo - b) // s), min(g, -(-(hi - b) // s)))
+            for lo, hi, b, s, g in zip(box.begin, box.end, begin, step, tier.grid, strict=True)
+        ]
+        _, ny, nx = tier.grid
+        return [(z * ny + y) * nx + x for z, y, x in itertools.product(*spans)]
 
     def slab_box(self, unit: int) -> Box:
         """The planes of scale 0 that `unit` of render owns, absolute."""

@@ -11,7 +11,7 @@ from clio_argo.model.base import Value
 
 PNG, JPEG, TIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", (b"II", b"MM")
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
-PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 TAIL_BYTES = 64
 
 

@@ -1,0 +1,39 @@
+"""From numbered electron-microscopy slices to a verified, aligned volume.
+
+    from clio_argo import IngestConfig, plan, run
+
+    config = IngestConfig(id="fly", source="slices/", image="iso.%05d.png", resolution=8)
+    print(plan(config).problems)
+    print(run(config, "fly-volume").link)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clio_argo.errors import ClioError, GateStopped, UserError
+    from clio_argo.model.config import IngestConfig
+    from clio_argo.model.plan import Plan
+    from clio_argo.model.run import Completion
+    from clio_argo.runner import run
+    from clio_argo.steps.plan import plan
+
+_HOMES = {
+    "ClioError": "errors",
+    "Completion": "model.run",
+    "GateStopped": "errors",
+    "IngestConfig": "model.config",
+    "Plan": "model.plan",
+    "UserError": "errors",
+    "plan": "steps.plan",
+    "run": "runner",
+}
+__all__ = ["ClioError", "Completion", "GateStopped", "IngestConfig", "Plan", "UserError", "plan", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used (PEP 562): importing the package loads no image library."""
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'clio_argo' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"clio_argo.{_HOMES[name]}"), name)

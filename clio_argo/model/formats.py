@@ -1,0 +1,116 @@
+"""Metadata of the two volumes as pure functions of their shapes.
+
+Precomputed: google/neuroglancer, src/datasource/precomputed (volume.md, sharded.md).
+OME-NGFF 0.5: ngff.openmicroscopy.org/0.5, on zarr v3 with sharding_indexed.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from clio_argo.model.volume import ScaleSpec, VolumeSpec, Zyx
+
+AXES = ("z", "y", "x")
+ZSTD_LEVEL = 1
+SHARDED = "neuroglancer_uint64_sharded_v1"
+
+
+def info(spec: VolumeSpec) -> dict[str, Any]:
+    """`ng/info`: x, y, z order, sizes in voxels, resolution in nm."""
+    return {
+        "@type": "neuroglancer_multiscale_volume",
+        "type": "image",
+        "data_type": "uint8",
+        "num_channels": 1,
+        "scales": [_info_scale(spec, s) for s in spec.scales],
+    }
+
+
+def _info_scale(spec: VolumeSpec, scale: ScaleSpec) -> dict[str, Any]:
+    return {
+        "key": scale.key,
+        "size": scale.size[::-1],
+        "voxel_offset": scale.begin[::-1],
+        "resolution": scale.resolution[::-1],
+        "chunk_sizes": [[spec.chunk] * 3],
+        "encoding": "jpeg",
+        "jpeg_quality": spec.jpeg_quality,
+        "sharding": {
+            "@type": SHARDED,
+            "hash": "identity",
+            "preshift_bits": scale.preshift_bits,
+            "minishard_bits": 0,
+            "shard_bits": scale.shard_bits,
+            "minishard_index_encoding": "gzip",
+            "data_encoding": "raw",
+        },
+    }
+
+
+def zarr_array(spec: VolumeSpec, scale: ScaleSpec) -> dict[str, Any]:
+    """`aligned/K/zarr.json`: a zarr v3 array [z, y, x] in shards of zstd chunks."""
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": scale.size,
+        "data_type": spec.dtype,
+        "dimension_names": AXES,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": scale.shard}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": spec.background,
+        "codecs": [{"name": "sharding_indexed", "configuration": _sharding(scale.inner)}],
+        "attributes": {},
+    }
+
+
+def _sharding(inner: Zyx) -> dict[str, Any]:
+    little = {"name": "bytes", "configuration": {"endian": "little"}}
+    zstd = {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}
+    return {
+        "chunk_shape": inner,
+        "codecs": [little, zstd],
+        "index_codecs": [little, {"name": "crc32c"}],
+        "index_location": "end",
+    }
+
+
+def zarr_group(spec: VolumeSpec, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """`aligned/zarr.json`: the OME-NGFF image, with `attributes` of this project beside it."""
+    multiscale = {
+        "name": spec.name,
+        "type": "mean",
+        "axes": [{"name": a, "type": "space", "unit": "nanometer"} for a in AXES],
+        "datasets": [_dataset(spec, k) for k in range(len(spec.scales))],
+    }
+    return {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": {"ome": {"version": "0.5", "multiscales": [multiscale]}, "clio_argo": dict(attributes)},
+    }
+
+
+def _dataset(spec: VolumeSpec, k: int) -> dict[str, Any]:
+    """Voxel centres in nm: index 0 of a scale is voxel `begin` of the absolute grid."""
+    scale, finest = spec.scales[k], spec.scales[0]
+    translation = [
+        (b + 0.5) * r - 0.5 * r0
+        for b, r, r0 in zip(scale.begin, scale.resolution, finest.resolution, strict=True)
+    ]
+    return {
+        "path": str(k),
+        "coordinateTransformations": [
+            {"type": "scale", "scale": list(scale.resolution)},
+            {"type": "translation", "translation": translation},
+        ],
+    }
+
+
+def ng_shard_name(spec: VolumeSpec, scale: int, corner: Zyx) -> str:
+    """Name of the shard of ng/ that holds the chunk at `corner` (chunks from the scale's begin; z, y, x)."""
+    bits = spec.scales[scale].shard_bits
+    number = spec.morton(scale, corner) >> spec.scales[scale].preshift_bits
+    return f"ng/{spec.scales[scale].key}/{number:0{max(1, -(-bits // 4))}x}.shard"
+
+
+def zarr_shard_name(spec: VolumeSpec, scale: int, corner: Zyx) -> str:
+    """Name of the shard of aligned/ at `corner` (shards; z, y, x)."""
+    return f"{spec.aligned}/{scale}/c/{'/'.join(map(str, corner))}"

@@ -1,0 +1,190 @@
+"""Runs steps: one part of one step (what a container does), or a whole pipeline on this machine."""
+
+import argparse
+import importlib
+import json
+import multiprocessing
+import os
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Protocol
+
+from clio_argo.errors import ClioError, UserError
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.run import Attempt, Completion
+from clio_argo.pipeline import PIPELINE, Pipeline, Step
+from clio_argo.steps.base import COMPLETE, Outputs, Run, peak_mib
+from clio_argo.steps.plan import REQUEST
+from clio_argo.store.documents import Store
+
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+KILLED = 137
+
+
+class Progress(Protocol):
+    """Who is told how a local run goes on."""
+
+    def stage(self, step: str, parts: int) -> None: ...
+
+    def part(self, step: str, outputs: Outputs) -> None: ...
+
+
+class Quiet:
+    """Nobody is told."""
+
+    def stage(self, step: str, parts: int) -> None: ...
+
+    def part(self, step: str, outputs: Outputs) -> None: ...
+
+
+class WorkerKilled(ClioError):
+    """The system ended a worker."""
+
+    exit_code = KILLED
+
+
+def run_step(step: Step, url: str, part: int) -> Outputs:
+    """Run one part of one step on the run at `url`, and log the attempt under process/logs."""
+    limit_threads()
+    store = Store(url)
+    module, _, function = step.entry.partition(":")
+    work: Callable[[Run, int], Outputs] = getattr(importlib.import_module(module), function)
+    started, cpu = time.time(), time.process_time()
+    outputs = work(Run(store, step.name, step.settings), part)
+    attempt = Attempt(
+        step=step.name,
+        part=part,
+        host=socket.gethostname(),
+        started=started,
+        wall_s=round(time.time() - started, 3),
+        cpu_s=round(time.process_time() - cpu, 3),
+        peak_mib=round(peak_mib(), 1),
+        done=outputs.get("done", 1),
+        skipped=outputs.get("skipped", 0),
+    )
+    store.write(f"process/logs/{step.name}-{part:05d}-{int(started * 1000)}.json", attempt.to_bytes())
+    return outputs
+
+
+def limit_threads() -> None:
+    """One thread per worker: parallel work is parallel processes."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def run(
+    config: IngestConfig,
+    out: str | os.PathLike[str],
+    workers: int | None = None,
+    progress: Progress | None = None,
+    pipeline: Pipeline = PIPELINE,
+) -> Completion:
+    """Make the volumes of `config` under `out` on this machine; goes on where an earlier run stopped.
+
+    Call it under `if __name__ == "__main__":`, since workers are processes of their own.
+
+    Raises:
+        UserError: the request or the source cannot be used; nothing was spent.
+        GateStopped: too many slices are flagged; transforms.json tells which.
+        ClioError: a store or worker failed; call again to go on.
+    """
+    store = Store(os.fspath(out))
+    with _environment({**ONE_THREAD, REQUEST: config.model_dump_json()}), _pool(workers or _workers(config)) as pool:
+        _walk(pipeline, store.url, pool, progress or Quiet())
+    return store.document(Completion, COMPLETE)
+
+
+def _walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress) -> None:
+    outputs: dict[str, Outputs] = {}
+    for step in pipeline.steps:
+        parts = parts_of(step, outputs)
+        progress.stage(step.name, len(parts))
+        futures = [pool.submit(run_step, step, url, part) for part in parts]
+        for future in as_completed(futures):
+            outputs[step.name] = _result(future, futures)
+            progress.part(step.name, outputs[step.name])
+
+
+def parts_of(step: Step, outputs: Mapping[str, Outputs]) -> list[int]:
+    """The parts that `step` is run for, from the outputs of earlier steps."""
+    if step.fan_out is None:
+        return [0]
+    source, _, name = step.fan_out.partition(".")
+    return list(outputs[source][name])
+
+
+def _result(future: "Future[Outputs]", all_futures: "list[Future[Outputs]]") -> Outputs:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise WorkerKilled(
+            "a worker process was killed, most likely for want of memory: use fewer workers or a smaller "
+            "memory_gib, and run the same command again; it goes on where it stopped"
+        ) from error
+    finally:
+        if future.exception() is not None:
+            for other in all_futures:
+                other.cancel()
+
+
+def _workers(config: IngestConfig) -> int:
+    return config.workers or int(os.environ.get("CLIO_WORKERS", 0)) or len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """One pool of processes for the whole run; what has not begun when it fails never begins."""
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for processes that start meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({name: value} if value is not None else {})
+
+
+def main() -> None:
+    """`clio-argo-step NAME --run URL --part N`: what a container runs. Outputs go to standard output as JSON."""
+    parser = argparse.ArgumentParser(prog="clio-argo-step", description=main.__doc__)
+    parser.add_argument("name", choices=[s.name for s in PIPELINE.steps])
+    parser.add_argument("--run", required=True, help="URL of the run's root")
+    parser.add_argument("--part", type=int, default=0)
+    chosen = parser.parse_args()
+    sys.exit(guarded(lambda: print(json.dumps(run_step(PIPELINE[chosen.name], chosen.run, chosen.part)))))
+
+
+def guarded(action: Callable[[], object]) -> int:
+    """Exit code of an action; an error that a person can mend is shown without a stack trace."""
+    try:
+        action()
+    except ClioError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return 130
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+__all__ = ["Progress", "UserError", "guarded", "main", "parts_of", "run", "run_step"]

@@ -1,0 +1,133 @@
+"""What every step has in common: the run's documents, its declared settings, and units that are done once."""
+
+import resource
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+from clio_argo.errors import BrokenInvariant
+from clio_argo.model.alignment import Transforms
+from clio_argo.model.base import digest
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.plan import Plan, SliceUnit
+from clio_argo.model.run import ObjectRecord, UnitRecord
+from clio_argo.model.volume import VolumeSpec
+from clio_argo.store.documents import Store
+from clio_argo.store.manifest import is_current, read_record, write_record
+from clio_argo.store.slices import Source
+from clio_argo.store.volumes import Volumes
+
+CONFIG, PLAN, TRANSFORMS, VOLUME, COMPLETE = (
+    f"{n}.json" for n in ("config", "plan", "transforms", "volume", "complete")
+)
+Outputs = dict[str, Any]
+
+
+class Declared:
+    """A request of which only the declared settings can be read, so that no step depends on others unseen."""
+
+    def __init__(self, config: IngestConfig, settings: Sequence[str]) -> None:
+        self._config, self._settings = config, tuple(settings)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._settings:
+            raise BrokenInvariant(f"the step reads the setting {name!r} without declaring it")
+        return getattr(self._config, name)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as one step sees it."""
+
+    store: Store
+    step: str
+    settings: tuple[str, ...]
+
+    @cached_property
+    def request(self) -> IngestConfig:
+        return self.store.document(IngestConfig, CONFIG)
+
+    @property
+    def config(self) -> IngestConfig:
+        """The request, restricted to the settings that the step declares."""
+        return cast(IngestConfig, Declared(self.request, self.settings))
+
+    @cached_property
+    def settings_digest(self) -> str:
+        values = self.request.model_dump(mode="json")
+        return digest({name: values[name] for name in self.settings})
+
+    @cached_property
+    def plan(self) -> Plan:
+        return self.store.document(Plan, PLAN)
+
+    @cached_property
+    def transforms(self) -> Transforms:
+        return self.store.document(Transforms, TRANSFORMS)
+
+    @cached_property
+    def volume(self) -> VolumeSpec:
+        return self.store.document(VolumeSpec, VOLUME)
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        return Volumes(self.store, self.volume)
+
+    @cached_property
+    def source(self) -> Source:
+        return Source(self.plan.source)
+
+    def slices(self, unit: int) -> SliceUnit:
+        return self.store.document(SliceUnit, slices_name(unit))
+
+    def records(self, step: str, units: Iterable[int]) -> list[UnitRecord]:
+        """Records of units that must be done already."""
+        found = [(u, read_record(self.store, step, u)) for u in units]
+        missing = [u for u, r in found if r is None]
+        if missing:
+            raise BrokenInvariant(f"{self.step} started before units {missing[:5]} of {step} were done")
+        return [r for _, r in found if r is not None]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a unit wrote, and which slices turned out bad in it."""
+
+    objects: Sequence[ObjectRecord]
+    notes: Sequence[str] = ()
+
+
+def slices_name(unit: int) -> str:
+    return f"plan/{unit:06d}.json"
+
+
+def once(run: Run, unit: int, inputs: object, work: Callable[[], Done]) -> bool:
+    """Do a unit unless its record says that it is done from the same inputs; whether it was done now."""
+    wanted = digest([run.settings_digest, inputs])
+    if is_current(run.store, read_record(run.store, run.step, unit), wanted):
+        return False
+    started = time.process_time()
+    done = work()
+    record = UnitRecord(
+        step=run.step,
+        unit=unit,
+        inputs=wanted,
+        objects=tuple(done.objects),
+        cpu_s=round(time.process_time() - started, 3),
+        notes=tuple(done.notes),
+    )
+    write_record(run.store, record)
+    return True
+
+
+def each_unit(units: Iterable[int], do: Callable[[int], bool]) -> Outputs:
+    """Do units in order; counts those that were done now and those that were done before."""
+    done = [do(unit) for unit in units]
+    return {"done": sum(done), "skipped": len(done) - sum(done), "peak_mib": peak_mib()}
+
+
+def peak_mib() -> float:
+    """Largest resident memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,305 @@
+"""Finds the slices, reads every header and reports all problems at once. Reads no pixels, writes no volume."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+from clio_argo.errors import GateStopped, UserError
+from clio_argo.model.base import digest
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
+from clio_argo.model.names import numbering
+from clio_argo.model.plan import FanOut, Plan, Problem, SliceFile, SliceUnit, natural_key, slices_per_unit
+from clio_argo.model.request import build_config, differing_keys, parse_text
+from clio_argo.model.volume import VolumeSpec
+from clio_argo.steps.base import CONFIG, PLAN, Outputs, Run, slices_name
+from clio_argo.store.documents import Store
+from clio_argo.store.headers import Header, Unreadable
+from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source, is_image
+
+REQUEST = "CLIO_REQUEST"
+HEADER_THREADS = 16
+BOMB_RATIO = 200
+BITS: dict[int, Literal["uint8", "uint16"]] = {8: "uint8", 16: "uint16"}
+Found = tuple[int, Entry, int, Header]
+
+
+def run(run: Run, part: int) -> Outputs:
+    """Write config.json, plan.json and one document of slices per unit.
+
+    The request comes from the environment (CLIO_REQUEST, JSON), where a shell cannot read anything into it.
+    """
+    text = os.environ.get(REQUEST)
+    config = build_config(parse_text(text, REQUEST)) if text else run.request
+    plan, units = make_plan(config)
+    refuse_unusable(plan, config)
+    claim(run.store, config.model_copy(update={"source": plan.source}))
+    for unit in units:
+        run.store.write(slices_name(unit.unit), unit.to_bytes())
+    run.store.write(PLAN, plan.to_bytes())
+    return {"reduce_parts": list(range(plan.reduce.parts)), "match_parts": list(range(plan.match.parts))}
+
+
+def plan(config: IngestConfig) -> Plan:
+    """What a run of `config` would find; reads headers only and writes nothing. Raises `UserError`."""
+    return make_plan(config)[0]
+
+
+def claim(store: Store, config: IngestConfig) -> None:
+    """Make the root this request's own, or join the same request; another one is refused."""
+    found = store.find_document(IngestConfig, CONFIG)
+    if found is None:
+        _refuse_foreign(store)
+        if store.create(CONFIG, config.to_bytes()):
+            return
+        found = store.document(IngestConfig, CONFIG)
+    if found.identity() != config.identity():
+        raise UserError.all(
+            f"{store.url} holds another run; choose another --out, or ask for the same. What differs:",
+            differing_keys(config, found),
+        )
+    if found != config:
+        store.write(CONFIG, config.to_bytes())
+
+
+def _refuse_foreign(store: Store) -> None:
+    if foreign := store.names()[:3]:
+        raise UserError(f"{store.url} is not empty ({', '.join(foreign)} ...) and holds no run; choose another --out")
+
+
+def make_plan(config: IngestConfig) -> tuple[Plan, tuple[SliceUnit, ...]]:
+    """What the source holds.
+
+    Raises:
+        UserError: there is nothing to plan with: no source, no slices, no way to number them.
+    """
+    source = Source(find_source(config.source))
+    candidates = _numbered(config, _entries(config, source))
+    problems, found = _read_headers(source, candidates, config)
+    wanted = _range(config, {z for z, _ in candidates} | {z for z, *_ in found})
+    usable, judged = _judge([f for f in found if f[0] in wanted], config)
+    problems += judged + _duplicates(candidates) + _missing(wanted, {f[0] for f in found}, problems)
+    _refuse_colour(source, usable, channels=max((h.channels for *_, h in found), default=1))
+    if not usable:
+        raise UserError.all(f"source {config.source}: no usable slice", [problem_line(p) for p in problems])
+    return _assemble(source, usable, [p for p in problems if p.z is None or p.z in wanted], wanted, config)
+
+
+def refuse_unusable(plan: Plan, config: IngestConfig) -> None:
+    """Stop before anything is spent on a stack that cannot become a volume."""
+    fatal = [problem_line(p) for p in plan.problems if p.kind == "duplicate"]
+    fatal += _memory_problem(plan, config)
+    if fatal:
+        raise UserError.all("the stack cannot be used:", fatal)
+    allowed, bad = config.allowed_bad(plan.depth), len(plan.unusable)
+    if bad > allowed:
+        raise GateStopped(
+            f"{bad} of {plan.depth} slices are missing or unusable, at most {allowed} may be (max_bad):\n"
+            + "\n".join(f"  - {problem_line(p)}" for p in plan.problems)
+            + f"\nMend the source, or accept neighbours in their place with --allow-bad-slices {bad}"
+        )
+
+
+def estimate(plan: Plan, config: IngestConfig) -> VolumeSpec:
+    """The volume as it will be if no slice has to move."""
+    size = (plan.depth, plan.height, plan.width)
+    return build_volume(config, (plan.minz, 0, 0), size, plan.dtype, None)
+
+
+def _memory_problem(plan: Plan, config: IngestConfig) -> list[str]:
+    plane = plan.width * plan.height * (1 if plan.dtype == "uint8" else 2)
+    if slab_depth(config.memory_gib, plan.depth, plane):
+        return []
+    return [
+        f"memory_gib {config.memory_gib:g}: slices of {plan.width} x {plan.height} need workers with "
+        f"at least {memory_for_slab(plane):g} GiB"
+    ]
+
+
+def _entries(config: IngestConfig, source: Source) -> list[Entry]:
+    """Image files at the source's root, or in raw/ if there are none."""
+    root, raw = ([e for e in source.entries(f) if is_image(e.name)] for f in ("", RAW))
+    number = [[e for e in found if _matches(config, e.name)] for found in (root, raw)]
+    if all(number):
+        raise UserError(
+            f"source {config.source}: slices lie both at its root ({number[0][0].name}) and in raw/ "
+            f"({number[1][0].name}); give the folder that is meant"
+        )
+    if not any(number):
+        seen = ", ".join(e.name for e in (root + raw)[:5]) or "no PNG, TIFF or JPEG file"
+        asked = config.image or config.image_regex
+        raise UserError(f"source {config.source}: found no slice{f' named {asked!r}' if asked else ''}; there is {seen}")
+    return number[0] or number[1]
+
+
+def _matches(config: IngestConfig, name: str) -> bool:
+    if config.image is None and config.image_regex is None:
+        return True
+    return numbering(config, [])(name.rpartition("/")[2]) is not None
+
+
+def _numbered(config: IngestConfig, entries: Sequence[Entry]) -> list[tuple[int | None, Entry]]:
+    """Files with their slice numbers; None for the one multi-page file that needs none."""
+    names = [e.name.rpartition("/")[2] for e in entries]
+    if len(entries) == 1 and config.image is None and config.image_regex is None:
+        return [(None, entries[0])]
+    number = numbering(config, names)
+    found = [(number(n), e) for n, e in zip(names, entries, strict=True)]
+    found.sort(key=lambda f: (f[0] or 0, natural_key(f[1].name)))
+    inside = range(config.minz or 0, 2**63 if config.maxz is None else config.maxz + 1)
+    return [(z, e) for z, e in found if z is not None and z in inside]
+
+
+def _read_headers(
+    source: Source, candidates: Sequence[tuple[int | None, Entry]], config: IngestConfig
+) -> tuple[list[Problem], list[Found]]:
+    problems: list[Problem] = []
+    found: list[Found] = []
+    with ThreadPoolExecutor(HEADER_THREADS) as threads:
+        for (z, entry), result in zip(
+            candidates, threads.map(lambda c: _headers(source, c[1]), candidates), strict=True
+        ):
+            if isinstance(result, Problem):
+                problems.append(result.model_copy(update={"z": z}))
+            elif z is not None and len(result) > 1:
+                text = f"{len(result)} pages in a file that is one slice of many"
+                problems.append(Problem(kind="unsupported", z=z, file=entry.name, detail=text))
+            else:
+                first = z if z is not None else _single(entry, result, config)
+                found += [(first + page, entry, page, h) for page, h in enumerate(result)]
+    return problems, found
+
+
+def _single(entry: Entry, pages: Sequence[Header], config: IngestConfig) -> int:
+    """Number of the first slice of a file that holds the whole stack."""
+    if config.minz is not None:
+        return config.minz
+    digits = "".join(c if c.isdecimal() else " " for c in entry.name).split()
+    return int(digits[-1]) if len(pages) == 1 and digits else 0
+
+
+def _headers(source: Source, entry: Entry) -> list[Header] | Problem:
+    if entry.outside:
+        return Problem(kind="outside of the source", file=entry.name, detail="a link that leaves the folder")
+    if not entry.size_bytes:
+        return Problem(kind="zero-byte", file=entry.name)
+    try:
+        return source.headers(entry)
+    except Unreadable as error:
+        return Problem(kind="unreadable", file=entry.name, detail=str(error))
+
+
+def _range(config: IngestConfig, seen: set[int | None]) -> range:
+    numbers = [z for z in seen if z is not None]
+    low = config.minz if config.minz is not None else min(numbers, default=0)
+    return range(low, (config.maxz if config.maxz is not None else max(numbers, default=low)) + 1)
+
+
+def _judge(found: Sequence[Found], config: IngestConfig) -> tuple[list[SliceFile], list[Problem]]:
+    """Compare every header with what most slices have."""
+    if not found:
+        return [], []
+    common = Counter((h.width, h.height) for *_, h in found).most_common(1)[0][0]
+    bits = Counter(h.bits for *_, h in found).most_common(1)[0][0]
+    channels = Counter(h.channels for *_, h in found).most_common(1)[0][0]
+    usable, problems = [], []
+    for z, entry, page, header in found:
+        problem = _fault(header, entry, common, bits, channels, config)
+        if problem is not None:
+            problems.append(problem.model_copy(update={"z": z, "file": entry.name}))
+        else:
+            usable.append(_slice_file(z, entry, page, header))
+    return usable, problems
+
+
+def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
+    return SliceFile(
+        z=z,
+        name=entry.name,
+        page=page,
+        width=header.width,
+        height=header.height,
+        dtype=BITS[header.bits],
+        size_bytes=entry.size_bytes,
+        stamp=entry.stamp,
+    )
+
+
+def _fault(  # noqa: PLR0913
+    header: Header, entry: Entry, size: tuple[int, int], bits: int, channels: int, config: IngestConfig
+) -> Problem | None:
+    pixels = header.width * header.height
+    alike = (header.width, header.height) == size
+    if pixels > config.max_pixels or (pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike):
+        text = f"{header.width} x {header.height} pixels in {entry.size_bytes} bytes"
+        return Problem(kind="decompression bomb", detail=f"{text} (max_pixels is {config.max_pixels})")
+    if header.truncated:
+        return Problem(kind="truncated", detail=f"ends after {entry.size_bytes} bytes, before its last pixels")
+    if not alike:
+        return Problem(kind="other size", detail=f"{header.width} x {header.height}, most are {size[0]} x {size[1]}")
+    if header.bits not in BITS:
+        return Problem(kind="unsupported", detail="only 8- and 16-bit unsigned grey values can be aligned")
+    if header.bits != bits:
+        return Problem(kind="other depth", detail=f"{header.bits} bit, most have {bits}")
+    if header.channels != channels:
+        return Problem(kind="other channels", detail=f"{header.channels} channels, most have {channels}")
+    return None
+
+
+def _duplicates(candidates: Sequence[tuple[int | None, Entry]]) -> list[Problem]:
+    names: dict[int, list[str]] = {}
+    for z, entry in candidates:
+        if z is not None:
+            names.setdefault(z, []).append(entry.name)
+    return [
+        Problem(kind="duplicate", z=z, file=files[0], detail=f"also {', '.join(files[1:])}; remove all but one")
+        for z, files in names.items()
+        if len(files) > 1
+    ]
+
+
+def _missing(wanted: range, seen: set[int], problems: Sequence[Problem]) -> list[Problem]:
+    have = seen | {p.z for p in problems}
+    return [Problem(kind="missing", z=z) for z in wanted if z not in have]
+
+
+def _assemble(
+    source: Source, usable: Sequence[SliceFile], problems: Sequence[Problem], wanted: range, config: IngestConfig
+) -> tuple[Plan, tuple[SliceUnit, ...]]:
+    size = slices_per_unit(len(usable))
+    cuts = [usable[i : i + size] for i in range(0, len(usable), size)]
+    units = tuple(SliceUnit(unit=i, slices=tuple(cut)) for i, cut in enumerate(cuts))
+    work = FanOut.of(len(units))
+    plan = Plan(
+        source=source.url,
+        minz=wanted[0],
+        maxz=wanted[-1],
+        width=usable[0].width,
+        height=usable[0].height,
+        dtype=usable[0].dtype,
+        usable=len(usable),
+        source_bytes=sum({s.name: s.size_bytes for s in usable}.values()),
+        digest=digest([s.model_dump() for s in usable]),
+        problems=tuple(sorted(problems, key=lambda p: (p.z is None, p.z or 0, p.kind))),
+        unit_slices=size,
+        reduce=work,
+        match=FanOut.of(0 if config.alignment.skip else len(units)),
+    )
+    return plan, units
+
+
+def _refuse_colour(source: Source, usable: Sequence[SliceFile], channels: int) -> None:
+    """Grey slices saved as colour are fine, and only pixels can tell: look at one."""
+    if channels == 1 or not usable:
+        return
+    try:
+        source.decode(usable[0])
+    except Undecodable as error:
+        raise UserError(f"{usable[0].name}: {error}") from error
+
+
+def problem_line(problem: Problem) -> str:
+    where = " ".join(str(v) for v in (f"z {problem.z}" if problem.z is not None else "", problem.file or "") if v)
+    return f"{where}: {problem.kind}" + (f" ({problem.detail})" if problem.detail else "")

@@ -1,0 +1,88 @@
+"""Decodes every slice once for alignment, and keeps what is small: reduced image, features, facts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clio_argo.kernels.features import Reduced, histogram, reduce_slice
+from clio_argo.kernels.quality import focus, grey_statistics, middle_lines
+from clio_argo.model.alignment import SliceFacts
+from clio_argo.model.base import canonical_json
+from clio_argo.model.plan import SliceFile
+from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
+from clio_argo.store.documents import crc32c
+from clio_argo.store.reduced import write_arrays
+from clio_argo.store.slices import Pixels, Undecodable
+
+Seen = tuple[SliceFacts, Reduced | None, Pixels | None]
+
+
+def reduced_name(unit: int) -> str:
+    return f"tmp/reduced/{unit:06d}.npz"
+
+
+def facts_name(unit: int) -> str:
+    return f"tmp/facts/{unit:06d}.npz"
+
+
+def run(run: Run, part: int) -> Outputs:
+    return each_unit(run.plan.reduce.part(part), lambda unit: _unit(run, unit))
+
+
+def _unit(run: Run, unit: int) -> bool:
+    slices = run.slices(unit).slices
+    return once(run, unit, [s.model_dump() for s in slices], lambda: _reduce(run, unit, slices))
+
+
+def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
+    counts = np.zeros(256 if slices[0].dtype == "uint8" else 65536, np.int64)
+    small, facts = dict[str, np.ndarray](), dict[str, np.ndarray]()
+    seen = []
+    for slice_file in slices:
+        fact, reduced, tally = see(run, slice_file)
+        seen.append(fact)
+        if reduced is not None:
+            counts += tally
+            small.update(_packed(slice_file.z, reduced))
+            row, column = middle_lines(reduced.image)
+            facts.update({f"row{slice_file.z}": row, f"column{slice_file.z}": column})
+    facts["histogram"] = counts
+    facts["facts"] = np.frombuffer(canonical_json([f.model_dump() for f in seen]), np.uint8)
+    objects = [
+        write_arrays(run.store, reduced_name(unit), small),
+        write_arrays(run.store, facts_name(unit), facts),
+    ]
+    return Done(objects, [f"{f.z}: {f.error}" for f in seen if f.error])
+
+
+def see(run: Run, slice_file: SliceFile) -> "tuple[SliceFacts, Reduced | None, np.ndarray]":
+    """Decode and reduce one slice; a slice that does not decode becomes a fact, not a failure."""
+    try:
+        pixels = run.source.decode(slice_file)
+    except Undecodable as error:
+        return SliceFacts(z=slice_file.z, digest="", error=str(error)), None, np.zeros(0)
+    alignment = run.config.alignment
+    reduced = reduce_slice(pixels, alignment.downsample, detect=not alignment.skip)
+    counts = histogram(pixels)
+    mean, std, low, high = (round(v, 6) for v in grey_statistics(counts))
+    fact = SliceFacts(
+        z=slice_file.z,
+        digest=crc32c(pixels.tobytes()),
+        mean=mean,
+        std=std,
+        low=low,
+        high=high,
+        focus=round(focus(reduced), 4),
+        features=len(reduced.points),
+    )
+    return fact, reduced, counts
+
+
+def _packed(z: int, reduced: Reduced) -> "dict[str, np.ndarray]":
+    return {
+        f"image{z}": reduced.image,
+        f"mask{z}": np.packbits(reduced.mask),
+        f"points{z}": reduced.points,
+        f"descriptors{z}": reduced.descriptors,
+        f"factors{z}": np.array([reduced.factor, reduced.feature_factor]),
+    }

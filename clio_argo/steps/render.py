@@ -1,0 +1,90 @@
+"""Decodes every slice a second time, adjusts its contrast and writes it where it belongs: aligned/, scale 0."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from clio_argo.errors import ClioError
+from clio_argo.kernels.contrast import adjust, to_viewer
+from clio_argo.kernels.features import Image
+from clio_argo.kernels.render import jpeg, place, thumbnail
+from clio_argo.model.alignment import PlacedSlice
+from clio_argo.model.plan import SliceFile
+from clio_argo.model.run import ObjectRecord
+from clio_argo.model.volume import Box
+from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
+from clio_argo.store.documents import crc32c
+from clio_argo.store.slices import Undecodable
+
+
+def thumbnail_name(z: int) -> str:
+    return f"thumbnails/{z:06d}.jpg"
+
+
+def run(run: Run, part: int) -> Outputs:
+    return each_unit(run.volume.render.part(part), lambda unit: _unit(run, unit))
+
+
+def _unit(run: Run, unit: int) -> bool:
+    box = run.volume.slab_box(unit)
+    planes = {z: shown(run, z) for z in range(box.begin[0], box.end[0])}
+    inputs = [
+        run.volume.scales[0].model_dump(),
+        run.volume.window,
+        run.transforms.window,
+        {z: s.model_dump(exclude={"verdict", "reason"}) for z, s in planes.items()},
+    ]
+    return once(run, unit, inputs, lambda: _render(run, box, planes))
+
+
+def shown(run: Run, z: int) -> PlacedSlice:
+    """The slice whose pixels stand in plane z."""
+    first = run.transforms.slices[0].z
+    return run.transforms.slices[run.transforms.slices[z - first].shown_z - first]
+
+
+def _render(run: Run, box: Box, planes: Mapping[int, PlacedSlice]) -> Done:
+    volume = run.volume
+    slab = np.full(box.shape, volume.background, volume.dtype)
+    objects: list[ObjectRecord] = []
+    last: tuple[int, Image] | None = None
+    for i, (z, placed) in enumerate(planes.items()):
+        if last is None or last[0] != placed.z:
+            last = (placed.z, _contrasted(run, placed))
+        if placed.matrix is not None:
+            place(last[1], placed.matrix, slab[i], volume.background)
+        objects.append(run.store.write(thumbnail_name(z), jpeg(to_viewer(thumbnail(slab[i]), volume.window))))
+    return Done([*run.volumes.write_aligned(0, box, slab), *objects])
+
+
+def _contrasted(run: Run, placed: PlacedSlice) -> Image:
+    contrast = run.config.contrast
+    return adjust(decode(run, placed), contrast.clip_limit, contrast.invert, run.transforms.window)
+
+
+def decode(run: Run, placed: PlacedSlice) -> Image:
+    """The pixels that `reduce` saw; anything else stops the run."""
+    try:
+        pixels = run.source.decode(_slice_file(run, placed))
+    except Undecodable as error:
+        raise ClioError(f"slice {placed.z} ({placed.file}): {error}; it was readable before") from error
+    if crc32c(pixels.tobytes()) != placed.digest:
+        raise ClioError(
+            f"slice {placed.z} ({placed.file}) has other pixels than when it was aligned; "
+            "run the same command again to align the changed stack"
+        )
+    return pixels
+
+
+def _slice_file(run: Run, placed: PlacedSlice) -> SliceFile:
+    plan = run.plan
+    return SliceFile(
+        z=placed.z,
+        name=placed.file or "",
+        page=placed.page,
+        width=plan.width,
+        height=plan.height,
+        dtype=plan.dtype,
+        size_bytes=0,
+        stamp="",
+    )

@@ -1,0 +1,194 @@
+"""Decides where every slice lies and which are bad, and fixes the shapes of both volumes."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from clio_argo.errors import GateStopped
+from clio_argo.kernels.contrast import inverted
+from clio_argo.kernels.features import percentiles
+from clio_argo.kernels.solve import Chain, chain, identities, on_canvas
+from clio_argo.model.alignment import Fits, Matrix, PairFit, PlacedSlice, SliceFacts, Transforms
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.grid import build_volume, memory_for_slab
+from clio_argo.model.plan import Plan, SliceFile
+from clio_argo.model.volume import VolumeSpec
+from clio_argo.steps.base import TRANSFORMS, VOLUME, Outputs, Run
+from clio_argo.steps.match import fits_name
+from clio_argo.steps.reduce import facts_name
+from clio_argo.store.reduced import read_arrays
+from clio_argo.store.volumes import Volumes
+
+WINDOW = (0.005, 0.995)
+CANVAS_LIMIT = 2
+TOP = {"uint8": 255, "uint16": 65535}
+
+
+def run(run: Run, part: int) -> Outputs:
+    """Write transforms.json, transforms.csv, volume.json and the metadata of both volumes."""
+    plan, config = run.plan, run.request
+    facts, counts = read_all_facts(run)
+    files = {s.z: s for u in range(plan.reduce.units) for s in run.slices(u).slices}
+    transforms = place_all(plan, files, facts, read_fits(run), _window(config, plan, counts))
+    run.store.write(TRANSFORMS, transforms.to_bytes())
+    run.store.write("transforms.csv", as_csv(transforms).encode())
+    check_gates(transforms, plan, config)
+    spec = fix_shapes(config, plan, transforms)
+    run.store.write(VOLUME, spec.to_bytes())
+    Volumes(run.store, spec).create(_attributes(config, transforms))
+    parts = {f"{s}_parts": list(range(f.parts)) for s, f in
+             (("render", spec.render), ("write", spec.write), ("coarsen", spec.coarsen))}  # fmt: skip
+    return {**parts, "flagged": len(transforms.flagged)}
+
+
+def read_all_facts(run: Run) -> tuple[list[SliceFacts], "np.ndarray"]:
+    """Facts of all slices, ordered by z, and the histogram of the whole stack."""
+    facts: list[SliceFacts] = []
+    counts: Any = 0
+    for unit in range(run.plan.reduce.units):
+        arrays = read_arrays(run.store, facts_name(unit))
+        facts += [SliceFacts.model_validate(f) for f in json.loads(arrays["facts"].tobytes())]
+        counts = counts + arrays["histogram"]
+    return facts, counts
+
+
+def read_fits(run: Run) -> list[PairFit] | None:
+    """Fits of all pairs; None where alignment is skipped."""
+    if not run.plan.match.units:
+        return None
+    units = range(run.plan.match.units)
+    return [f for u in units for f in run.store.document(Fits, fits_name(u)).fits]
+
+
+def place_all(
+    plan: Plan,
+    files: Mapping[int, SliceFile],
+    facts: Sequence[SliceFacts],
+    fits: Sequence[PairFit] | None,
+    window: tuple[float, float] | None,
+) -> Transforms:
+    """One verdict and one place for every z of the plan."""
+    decoded = [f.z for f in facts if f.error is None]
+    placed = identities(decoded) if fits is None else chain(decoded, fits)
+    matrices, (width, height) = on_canvas(placed.placed, plan.width, plan.height)
+    reasons = _reasons(plan, facts, fits or [], placed)
+    shown = _nearest(sorted(matrices), range(plan.minz, plan.maxz + 1))
+    digests = {f.z: f.digest for f in facts}
+    return Transforms(
+        width=width,
+        height=height,
+        window=window,
+        breaks=placed.breaks,
+        fits=tuple(fits or ()),
+        slices=tuple(
+            _placed(z, files.get(z), matrices.get(z), reasons.get(z, ("good", "")), shown[z], digests.get(z, ""))
+            for z in range(plan.minz, plan.maxz + 1)
+        ),
+    )
+
+
+def _placed(  # noqa: PLR0913
+    z: int, file: SliceFile | None, matrix: Matrix | None, why: tuple[str, str], shown: int, pixels: str
+) -> PlacedSlice:
+    return PlacedSlice(
+        z=z,
+        file=file.name if file else None,
+        page=file.page if file else 0,
+        verdict=why[0],  # type: ignore[arg-type]
+        reason=why[1],
+        matrix=matrix,
+        shown_z=shown,
+        digest=pixels,
+    )
+
+
+def _reasons(
+    plan: Plan, facts: Sequence[SliceFacts], fits: Sequence[PairFit], placed: Chain
+) -> dict[int, tuple[str, str]]:
+    """(verdict, reason) of every slice that is not good."""
+    found = {z: ("missing" if p.kind == "missing" else "bad", f"{p.kind} {p.detail}".strip())
+             for z, p in plan.unusable.items()}  # fmt: skip
+    found.update({f.z: ("bad", f.error) for f in facts if f.error is not None})
+    for z in placed.lonely:
+        why = "; ".join(sorted({f.reason for f in fits if z in (f.z0, f.z1) and not f.found}))
+        found[z] = ("bad", f"matches none of its neighbours ({why})")
+    return found
+
+
+def _nearest(good: Sequence[int], wanted: range) -> dict[int, int]:
+    """For every z the nearest good slice; the lower one on a tie."""
+    if not good:
+        return {z: z for z in wanted}
+    numbers = np.array(good)
+    above = np.searchsorted(numbers, wanted)
+    low, high = numbers[np.maximum(above - 1, 0)], numbers[np.minimum(above, len(numbers) - 1)]
+    z = np.array(wanted)
+    nearest = np.where(np.abs(z - low) <= np.abs(high - z), low, high)
+    return {int(a): int(b) for a, b in zip(z, nearest, strict=True)}
+
+
+def _window(config: IngestConfig, plan: Plan, counts: "np.ndarray") -> tuple[float, float] | None:
+    """Grey values of the files shown as black and white, fixed once for the stack."""
+    if config.viewer.window is not None or plan.dtype == "uint8":
+        return config.viewer.window
+    low, high = percentiles(counts, WINDOW)
+    return low, max(high, low + 1)
+
+
+def check_gates(transforms: Transforms, plan: Plan, config: IngestConfig) -> None:
+    """Stop before the expensive part; transforms.json is there to look at."""
+    flagged, allowed = transforms.flagged, config.allowed_bad(plan.depth)
+    problems = []
+    if len(flagged) > allowed:
+        problems.append(f"{len(flagged)} of {plan.depth} slices are bad or missing, at most {allowed} may be; "
+                        f"to put neighbours in their place: --allow-bad-slices {len(flagged)}")  # fmt: skip
+        problems += [f"z {s.z} {s.file or ''}: {s.verdict}, {s.reason}" for s in flagged]
+    if len(transforms.breaks) > config.max_breaks:
+        problems += [f"no link crosses from z {b.below} to z {b.above}" for b in transforms.breaks]
+        problems.append(f"to place the parts where they were recorded: --set max_breaks={len(transforms.breaks)}")
+    if max(transforms.width / plan.width, transforms.height / plan.height) > CANVAS_LIMIT:
+        problems.append(f"the canvas would be {transforms.width} x {transforms.height} for slices of {plan.width} x "
+                        f"{plan.height}: the slices drift apart; look at transforms.csv")  # fmt: skip
+    if problems:
+        raise GateStopped("\n".join(["stopped before rendering:", *(f"  - {p}" for p in problems)]))
+
+
+def fix_shapes(config: IngestConfig, plan: Plan, transforms: Transforms) -> VolumeSpec:
+    """All shapes of both volumes."""
+    size = (plan.depth, transforms.height, transforms.width)
+    spec = build_volume(config, (plan.minz, 0, 0), size, plan.dtype, _viewer_window(config, plan, transforms))
+    if not spec.slab:
+        plane = transforms.width * transforms.height * spec.itemsize
+        raise GateStopped(f"a canvas of {transforms.width} x {transforms.height} needs workers with at least "
+                          f"{memory_for_slab(plane):g} GiB; set memory_gib")  # fmt: skip
+    return spec
+
+
+def _viewer_window(config: IngestConfig, plan: Plan, transforms: Transforms) -> tuple[float, float] | None:
+    """The window in stored values: contrast has spread it already, inversion turned it."""
+    if transforms.window is None or config.contrast.clip_limit:
+        return None
+    return inverted(transforms.window, TOP[plan.dtype]) if config.contrast.invert else transforms.window
+
+
+def _attributes(config: IngestConfig, transforms: Transforms) -> dict[str, Any]:
+    return {
+        "contrast": config.contrast.model_dump(),
+        "window": transforms.window,
+        "replaced": {str(s.z): s.shown_z for s in transforms.slices if s.shown_z != s.z},
+    }
+
+
+def as_csv(transforms: Transforms) -> str:
+    """z, file, verdict, shown_z and the six numbers of the matrix, one line a slice."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["z", "file", "verdict", "shown_z", "a", "b", "tx", "c", "d", "ty"])
+    for s in transforms.slices:
+        numbers = [v for row in s.matrix for v in row] if s.matrix else [""] * 6
+        writer.writerow([s.z, s.file or "", s.verdict, s.shown_z, *numbers])
+    return text.getvalue()

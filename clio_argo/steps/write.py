@@ -1,0 +1,46 @@
+"""Writes blocks: the viewer volume and the lossless coarser scales, from the lossless volume alone."""
+
+import numpy as np
+
+from clio_argo.kernels.contrast import to_viewer
+from clio_argo.kernels.downsample import coarser
+from clio_argo.model.run import ObjectRecord
+from clio_argo.model.volume import Box, Tier, Zyx
+from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
+from clio_argo.store.manifest import checksums
+from clio_argo.store.volumes import Voxels
+
+
+def run(run: Run, part: int) -> Outputs:
+    tier = run.volume.write_tier
+    return each_unit(run.volume.write.part(part), lambda unit: _unit(run, tier, unit))
+
+
+def _unit(run: Run, tier: Tier, unit: int) -> bool:
+    box = run.volume.source_box(tier, unit)
+    first, slab = run.volume.scales[0].begin[0], run.volume.slab
+    slabs = range((box.begin[0] - first) // slab, -(-(box.end[0] - first) // slab))
+    inputs = [run.volume.model_dump(), checksums(run.records("render", slabs))]
+    return once(run, unit, inputs, lambda: Done(pyramid(run, tier, unit, run.volumes.read(0, box), box.begin)))
+
+
+def pyramid(run: Run, tier: Tier, unit: int, voxels: Voxels, begin: Zyx) -> list[ObjectRecord]:
+    """Write what `unit` owns of all scales of its tier; `voxels` are of the tier's first scale, from `begin`."""
+    volumes, spec = run.volumes, run.volume
+    written: list[ObjectRecord] = []
+    for scale in tier.scales:
+        own = spec.unit_box(tier, unit, scale)
+        if not own.empty:
+            part = _cut(voxels, begin, own)
+            written += volumes.write_viewer(scale, own, to_viewer(part, spec.window))
+            written += volumes.write_aligned(scale, own, part) if scale else []
+        if scale < tier.last:
+            voxels, box = coarser(voxels, begin, spec.ratio(scale, scale + 1))
+            begin = box.begin
+    return written
+
+
+def _cut(voxels: Voxels, begin: Zyx, box: Box) -> Voxels:
+    z, y, x = begin
+    cut: Voxels = np.asarray(voxels[box.shift((-z, -y, -x)).slices])
+    return cut
