@@ -37,7 +37,7 @@ def compose(outer: Matrix, inner: Matrix) -> Matrix:
 
 
 def invert(matrix: Matrix) -> Matrix:
-    return to_matrix(np.linalg.inv(homogeneous(matrix)))
+    return to_matrix(np.linalg.inv(homogeneous(matrix)).astype(np.float64))
 
 
 def apply(matrix: Matrix | Floats, points: Floats) -> Floats:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from clio_argo.errors import UserError
 
@@ -20,6 +20,13 @@ class Document(Value):
 
     SCHEMA_VERSION: ClassVar[int] = 1
     schema_version: int = 1
+
+    @field_validator("schema_version")
+    @classmethod
+    def _readable(cls, value: int) -> int:
+        if not 1 <= value <= cls.SCHEMA_VERSION:
+            raise ValueError(f"this version of clio-argo reads layouts up to {cls.SCHEMA_VERSION}")
+        return value
 
     def to_bytes(self) -> bytes:
         return canonical_json(self.model_dump(mode="json")) + b"\n"

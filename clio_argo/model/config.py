@@ -3,11 +3,12 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from clio_argo.model.base import Document, Value
 
 MAX_PIXELS = 1_070_000_000
+MAX_Z = 999_999_999
 # settings that change no voxel: a run may be resumed with others
 NO_VOXEL = {"schema_version", "max_bad", "max_breaks", "workers", "project", "notify", "labels"}
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -18,19 +19,21 @@ def _three(value: Any) -> Any:
 
 
 Resolution = Annotated[
-    tuple[
-        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-    ],
+    tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]],
     BeforeValidator(_three),
 ]
 
 
-class Alignment(Value):
+class Section(Value):
+    """A group of settings. No setting may be infinite or not a number."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class Alignment(Section):
     """How neighbouring slices are brought into register."""
 
-    skip: bool = Field(
-        False, description="Identity transforms for all slices: the stack is aligned already."
-    )
+    skip: bool = Field(False, description="Identity transforms for all slices: the stack is aligned already.")
     downsample: int = Field(
         1,
         ge=1,
@@ -47,7 +50,7 @@ class Alignment(Value):
     )
 
 
-class Contrast(Value):
+class Contrast(Section):
     """What is done to grey values before they are stored."""
 
     clip_limit: float = Field(
@@ -62,7 +65,7 @@ class Contrast(Value):
     )
 
 
-class Viewer(Value):
+class Viewer(Section):
     """The volume that people look at (`ng/`)."""
 
     jpeg_quality: int = Field(
@@ -95,7 +98,7 @@ class Viewer(Value):
         return value
 
 
-class Notify(Value):
+class Notify(Section):
     """Who is told how a run ended."""
 
     email: tuple[str, ...] = Field((), description="E-mail addresses; none by default.")
@@ -103,11 +106,13 @@ class Notify(Value):
     @field_validator("email", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        return tuple(re.split(r"[,\s]+", value.strip())) if isinstance(value, str) else value
+        return tuple(re.findall(r"[^,\s]+", value)) if isinstance(value, str) else value
 
 
 class IngestConfig(Document):
     """One request: a stack of numbered slices and the volumes to make of it."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     id: str = Field(
         min_length=1,
@@ -128,10 +133,10 @@ class IngestConfig(Document):
         "the slice number; instead of `image`.",
     )
     minz: int | None = Field(
-        None, ge=0, description="First slice number, inclusive. Default: the lowest found."
+        None, ge=0, le=MAX_Z, description="First slice number, inclusive. Default: the lowest found."
     )
     maxz: int | None = Field(
-        None, ge=0, description="Last slice number, inclusive. Default: the highest found."
+        None, ge=0, le=MAX_Z, description="Last slice number, inclusive. Default: the highest found."
     )
     resolution: Resolution = Field(
         (8.0, 8.0, 8.0),
@@ -182,6 +187,13 @@ class IngestConfig(Document):
     def _not_negative(cls, value: float) -> float:
         if value < 0:
             raise ValueError("must not be negative")
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _named(cls, value: dict[str, str]) -> dict[str, str]:
+        if not all(name and name.isprintable() for name in value):
+            raise ValueError("names of labels must be printable text")
         return value
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """From what people write (YAML, JSON, flags, the predecessor's documents) to an `IngestConfig`."""
 
 import difflib
+import reprlib
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -23,14 +24,13 @@ LEGACY = {
     "createRawPyramid": "lossless",
     "rawPyramid": "lossless",
 }
+REFUSED = "the request cannot be used:"
+LONGEST_SHOWN = 200
 
 
 def parse_text(text: str, name: str) -> dict[str, Any]:
     """Read a YAML or JSON mapping; `name` is what errors call it."""
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{name}: not valid YAML or JSON: {error}") from error
+    value = _parse(text, name)
     if not isinstance(value, dict):
         raise UserError(f"{name}: expected a mapping of settings, found {type(value).__name__}")
     return value
@@ -41,10 +41,15 @@ def parse_setting(text: str) -> dict[str, Any]:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
         raise UserError(f"--set {text}: expected KEY=VALUE, for example contrast.clip_limit=0")
+    return {key.strip(): _parse(value, f"--set {key.strip()}")}
+
+
+def _parse(text: str, name: str) -> Any:
     try:
-        return {key.strip(): yaml.safe_load(value)}
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"--set {text}: the value is not valid YAML") from error
+        return yaml.safe_load(text)
+    # explicit tags (!!timestamp x, !!bool x) make PyYAML fail with whatever its constructors run into
+    except (yaml.YAMLError, ValueError, AttributeError, LookupError, TypeError, RecursionError) as error:
+        raise UserError(f"{name}: not valid YAML or JSON: {str(error)[: LONGEST_SHOWN * 2]}") from error
 
 
 def build_config(*layers: Mapping[str, Any]) -> IngestConfig:
@@ -59,12 +64,13 @@ def build_config(*layers: Mapping[str, Any]) -> IngestConfig:
         flat, found = _known(layer)
         merged.update(flat)
         problems += found
-    if problems:
-        raise UserError.all("the request cannot be used:", problems)
     try:
-        return IngestConfig.model_validate(_nested(merged))
+        config = IngestConfig.model_validate(_nested(merged))
     except ValidationError as error:
-        raise UserError.all("the request cannot be used:", list(_messages(error))) from error
+        raise UserError.all(REFUSED, [*problems, *_messages(error)]) from error
+    if problems:
+        raise UserError.all(REFUSED, problems)
+    return config
 
 
 def field_paths(model: type[BaseModel] = IngestConfig, prefix: str = "") -> list[str]:
@@ -80,38 +86,61 @@ def _section(annotation: Any) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
+def _sections() -> set[str]:
+    return {p.rpartition(".")[0] for p in field_paths()} - {""} | {"labels"}
+
+
 def _known(layer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """One layer with dotted current names, and what is wrong with its keys."""
-    known, spelled, problems = set(field_paths()), dict[str, str](), list[str]()
+    known, sections = set(field_paths()), _sections()
+    spelled, problems = dict[str, str](), list[str]()
     result: dict[str, Any] = {}
     for key, value in _flat(layer):
         path = LEGACY.get(key, key)
+        if path in sections:
+            problems.append(_no_section(path, value))
+            continue
         if path not in known and not path.startswith("labels."):
             problems.append(_unknown(key))
-        elif path in result and result[path] != value:
+            continue
+        if path in result and result[path] != value:
             problems.append(f"{spelled[path]} and {key} mean the same and differ")
         result[path], spelled[path] = value, key
     return result, problems
 
 
 def _flat(layer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    sections = {p.rpartition(".")[0] for p in field_paths()} | {"labels"}
+    """Settings by dotted name. A section that was left empty sets nothing."""
+    sections = _sections()
     for key, value in layer.items():
         path = f"{prefix}{key}"
         if path in sections and isinstance(value, Mapping):
             yield from _flat(value, f"{path}.")
-        elif path in sections:
-            yield f"{path}", value
-        else:
+        elif path not in sections or value is not None:
             yield path, value
+
+
+def _no_section(path: str, value: Any) -> str:
+    example = next((p for p in field_paths() if p.startswith(f"{path}.")), f"{path}.NAME")
+    return f"{path}: expected a section of settings such as {example} (got {_shown(value)})"
 
 
 def _unknown(key: str) -> str:
     names = [*field_paths(), *LEGACY]
-    near = difflib.get_close_matches(key, names, 1, 0.5)
-    near = near or [n for n in names if n.rpartition(".")[2] == key.rpartition(".")[2]][:1]
+    # the right name in the wrong section, or none, is nearer than any misspelling
+    near = [n for n in names if n.rpartition(".")[2] == key.rpartition(".")[2]][:1]
+    near = near or difflib.get_close_matches(key[:LONGEST_SHOWN], names, 1, 0.5)
     hint = f"; did you mean {near[0]!r}?" if near else "; see docs/reference/request.schema.json"
-    return f"unknown setting {key!r}{hint}"
+    return f"unknown setting {_shown(key)}{hint}"
+
+
+def _shown(value: Any) -> str:
+    """A value as errors show it: never long."""
+    try:
+        text = repr(value) if isinstance(value, str) else reprlib.repr(value)
+    except ValueError:
+        return "a number too long to show"
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,7 +163,7 @@ def _messages(error: ValidationError) -> Iterator[str]:
         parts = [str(p) for p in item["loc"]]
         while len(parts) > 1 and ".".join(parts) not in field_paths():
             parts.pop()
-        got = "" if item["type"] in ("missing", "value_error") else f" (got {item['input']!r})"
+        got = "" if item["type"] in ("missing", "value_error") else f" (got {_shown(item['input'])})"
         text = item["msg"].removeprefix("Value error, ")
         yield f"{'.'.join(parts) or 'request'}: {text}{got}"
 

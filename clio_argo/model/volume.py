@@ -221,6 +221,7 @@ class VolumeSpec(Document):
     def memory_gib(self, step: Literal["render", "write", "coarsen"]) -> float:
         """Memory that one unit of `step` needs, in GiB (measured shapes: arrays, codecs and the interpreter)."""
         plane = self.scales[0].size[1] * self.scales[0].size[2] * self.itemsize
-        block = math.prod(minimum(self.write_tier.unit, self.scales[0].size)) * self.itemsize
+        tier = self.coarsen_tier if step == "coarsen" else self.write_tier
+        block = math.prod(minimum(tier.unit, self.scales[tier.source].size)) * self.itemsize
         need = plane * (self.slab + 8) if step == "render" else block * 2.5
         return need / GIB + 0.5

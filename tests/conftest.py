@@ -1,0 +1,20 @@
+"""Settings of all tests: repeatable property tests, and one thread per library."""
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+import cv2  # noqa: E402  (numpy's BLAS reads the environment when it is loaded)
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+cv2.setNumThreads(1)
+
+# `ci`, the default, tries the same examples each time and keeps no database;
+# HYPOTHESIS_PROFILE=search looks for new ones
+QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
+settings.register_profile(
+    "ci", derandomize=True, database=None, deadline=None, suppress_health_check=QUIET, max_examples=100
+)
+settings.register_profile("search", deadline=None, suppress_health_check=QUIET, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -1,0 +1,105 @@
+"""Documents: what cannot be read is named, never guessed."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from clio_argo.errors import UserError
+from clio_argo.model.alignment import Fits, Transforms
+from clio_argo.model.base import Document, canonical_json, digest
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.plan import Plan, SliceUnit
+from clio_argo.model.run import Completion, ObjectRecord, UnitRecord, Verification
+from clio_argo.model.volume import VolumeSpec
+
+KINDS = [IngestConfig, Plan, SliceUnit, Fits, Transforms, VolumeSpec, UnitRecord, Verification, Completion]
+RECORD = UnitRecord(
+    step="write",
+    unit=3,
+    inputs="ab",
+    objects=(ObjectRecord(name="ng/8_8_8/0.shard", size=7, crc32c="0badcafe"),),
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_newer_layout_is_refused_with_what_to_do(kind: type[Document]) -> None:
+    data = json.dumps({"schema_version": 2, "field of the future": 1}).encode()
+    with pytest.raises(
+        UserError, match=r"^run/x\.json: written by a newer version.*install the newer version"
+    ):
+        kind.from_bytes(data, "run/x.json")
+
+
+@pytest.mark.parametrize("version", ["2", 2.0, 0, -1, None, [1], 10**30, "one"])
+def test_a_layout_that_does_not_exist_is_refused(version: object) -> None:
+    data = json.dumps({**RECORD.model_dump(mode="json"), "schema_version": version}).encode()
+    with pytest.raises(UserError, match=r"^x\.json: "):
+        UnitRecord.from_bytes(data, "x.json")
+
+
+@example(b"")
+@example(b"\xff\xfe")
+@example(b"[" * 100_000)
+@example(b"1" * 5000)
+@example(b'{"schema_version": 1e999}')
+@example(b"null")
+@given(st.binary(max_size=60) | json_values.map(lambda v: json.dumps(v).encode()))
+def test_garbage_is_refused_by_name(data: bytes) -> None:
+    for kind in KINDS:
+        with pytest.raises(UserError, match=r"^run/x\.json: "):
+            kind.from_bytes(data, "run/x.json")
+
+
+@given(st.data())
+def test_a_damaged_document_is_refused_or_still_valid(data: st.DataObject) -> None:
+    whole = bytearray(RECORD.to_bytes())
+    whole[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with suppress(UserError):
+        UnitRecord.from_bytes(bytes(whole), "x.json")
+
+
+@given(st.integers(0, len(RECORD.to_bytes()) - 3))
+def test_a_truncated_document_is_refused(length: int) -> None:
+    with pytest.raises(UserError):
+        UnitRecord.from_bytes(RECORD.to_bytes()[:length], "x.json")
+
+
+def test_an_unknown_field_is_refused() -> None:
+    data = json.dumps({**RECORD.model_dump(mode="json"), "objcts": []}).encode()
+    with pytest.raises(UserError, match="objcts"):
+        UnitRecord.from_bytes(data, "x.json")
+
+
+def test_a_document_says_the_version_of_its_layout_and_ends_with_a_newline() -> None:
+    data = RECORD.to_bytes()
+    assert json.loads(data)["schema_version"] == 1
+    assert data.endswith(b"\n")
+    assert UnitRecord.from_bytes(data, "x") == RECORD
+
+
+def test_values_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        RECORD.unit = 4  # type: ignore[misc]
+
+
+@given(st.dictionaries(st.text(), json_values))
+def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict[str, Any]) -> None:
+    reordered = dict(reversed(value.items()))
+    assert digest(reordered) == digest(value)
+    assert json.loads(canonical_json(value)) == value
+
+
+def test_digests_of_different_values_differ() -> None:
+    assert (
+        len({digest(v) for v in ({}, [], None, 0, "0", {"a": 1}, {"a": "1"}, {"b": 1}, [1, 2], [2, 1])}) == 10
+    )
