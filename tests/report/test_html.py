@@ -1,0 +1,233 @@
+"""The report says everything, lets nothing in, and stays small."""
+
+import re
+import time
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clio_argo.model.alignment import Break, PairFit, PlacedSlice
+from clio_argo.model.plan import Problem
+from clio_argo.report.data import Picture, ReportData
+from clio_argo.report.html import report_html
+from tests.report.example import example
+
+EMPTY_ELEMENTS = {"meta", "img", "path"}
+NO_BAD = 10**9
+
+
+class _Page(HTMLParser):
+    """All texts and attributes of a page whose tags are balanced."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.text = ""
+        self.rows: list[list[str]] = []
+        self.sources: list[str] = []
+        self.links: list[str] = []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        self.tags.add(tag)
+        values = dict(attrs)
+        assert not any(name.startswith("on") for name in values)
+        self.sources += [values["src"] or ""] if "src" in values else []
+        self.links += [values["href"] or ""] if "href" in values else []
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+
+def _changed(data: ReportData, **transforms: object) -> ReportData:
+    return data.model_copy(update={"transforms": data.transforms.model_copy(update=transforms)})
+
+
+def _check_nothing_is_loaded(page: _Page) -> None:
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form", "use", "image"} & page.tags
+    assert not any(re.match(r"[a-z+.-]*:|//", s, re.IGNORECASE) for s in page.sources)
+
+
+@pytest.mark.parametrize("slices", [1, 2, 60, 2000])
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_page_is_well_formed_and_loads_nothing_but_its_pictures(slices: int, broken: bool) -> None:
+    text = report_html(example(slices, broken=broken and slices > 1))
+    page = _Page(text)
+    _check_nothing_is_loaded(page)
+    assert sorted(set(page.sources)) == [
+        f"views/{v}_{w}.png" for v in ("xy", "xz", "yz") for w in ("after", "before")
+    ]
+    assert "data:" not in text
+    assert "url(" not in text
+    assert "@import" not in text
+    # markup that was taken for text
+    assert not re.search(r"</?[a-z]+>", page.text)
+
+
+def test_the_first_pictures_are_those_that_show_jumps() -> None:
+    assert _Page(report_html(example(60))).sources[:2] == ["views/xz_before.png", "views/xz_after.png"]
+
+
+def test_sections_come_in_the_order_of_questions() -> None:
+    found = re.findall(r'<section id="(\w+)"', report_html(example(60)))
+    assert found == [
+        "views", "alignment", "quality", "flagged", "breaks", "problems", "request", "found", "volume", "time",
+        "sizes", "versions",
+    ]  # fmt: skip
+
+
+def test_every_flagged_slice_is_listed_with_its_reason() -> None:
+    data = example(3000, bad_every=3)
+    page = _Page(report_html(data))
+    rows = {tuple(row) for row in page.rows}
+    assert len(data.transforms.flagged) == 1000
+    for s in data.transforms.flagged:
+        assert (str(s.z), s.file or "–", s.verdict, s.reason, f"slice {s.shown_z}") in rows
+    assert "1,000 of 3,000 slices flagged: 500 bad, 500 missing." in page.text
+    assert "Flagged slices: all 1,000" in page.text
+
+
+@pytest.mark.parametrize(
+    ("status", "bad_every", "colour", "words"),
+    [
+        ("complete", NO_BAD, "green", "Complete No slice is flagged."),
+        ("complete", 23, "amber", "Complete, with flags 3 of 60"),
+        ("complete_with_flags", 23, "amber", "Complete, with flags 3 of 60"),
+        ("9 slices are bad, 1 allowed", 23, "red", "Stopped: 9 slices are bad, 1 allowed 3 of 60"),
+    ],
+)
+def test_the_headline_says_how_it_ended(status: str, bad_every: int, colour: str, words: str) -> None:
+    data = example(60, bad_every=bad_every).model_copy(update={"status": status})
+    text = report_html(data)
+    assert f'class="status {colour}"' in text
+    assert words in _Page(text).text
+
+
+def test_a_break_is_never_green() -> None:
+    data = _changed(example(60, bad_every=NO_BAD), breaks=(Break(below=3500, above=3501),))
+    text = report_html(data)
+    assert 'class="status amber"' in text
+    assert "break between z 3500 and z 3501" in text
+    assert ["3500", "3501", ""] in _Page(text).rows
+
+
+def test_a_stopped_run_has_no_volume_no_link_and_no_pictures() -> None:
+    update = {
+        "volume": None,
+        "link": None,
+        "pictures": (),
+        "stages": (),
+        "sizes_bytes": {},
+        "status": "too many bad",
+    }
+    text = _Page(report_html(example(60).model_copy(update=update))).text
+    for said in ("No volume to open.", "None was written.", "No pictures were made.", "Nothing was timed."):
+        assert said in text
+
+
+def test_a_picture_that_could_not_be_made_is_named() -> None:
+    picture = Picture(title="XZ", caption="c", before=None, after="xz.png")
+    page = _Page(report_html(example(9).model_copy(update={"pictures": (picture,)})))
+    assert page.sources == ["xz.png"]
+    assert "No picture." in page.text
+
+
+@pytest.mark.parametrize("slices", [1, 60])
+def test_nothing_found(slices: int) -> None:
+    data = example(slices)
+    lost = tuple(PairFit(z0=z, z1=z + 1, reason="no features") for z in range(3493, 3492 + slices))
+    page = _Page(report_html(_changed(data, fits=lost).model_copy(update={"facts": ()})))
+    assert page.text.count("Nothing was measured.") == 5
+    assert sum(row[-1] == "no features" for row in page.rows) == slices - 1
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf"), 1e300])
+def test_a_correlation_that_was_not_measured_is_a_gap(value: float) -> None:
+    data = example(60)
+    fits = tuple(f.model_copy(update={"correlation": value}) for f in data.transforms.fits)
+    assert _Page(report_html(_changed(data, fits=fits))).text.count("Nothing was measured.") == 1
+
+
+def test_settings_that_differ_come_first_and_all_are_there() -> None:
+    page = _Page(report_html(example(9)))
+    asked = page.rows.index(["setting", "value", "default"])
+    assert page.rows[asked + 1 : asked + 6] == [
+        ["id", "fly medulla", "required"],
+        ["source", "gs://bucket/medulla", "required"],
+        ["image", "iso.%05d.png", "–"],
+        ["contrast.clip_limit", "0.01", "0.02"],
+        ["max_bad", "0.05", "0.01"],
+    ]
+    assert ["resolution", "8, 8, 8"] in page.rows
+    assert ["alignment.model", "auto"] in page.rows
+    assert ["lossless", "true"] in page.rows
+
+
+def test_scales_are_written_as_neuroglancer_writes_them() -> None:
+    rows = _Page(report_html(example(60))).rows
+    assert ["0", "8 × 8 × 8", "5,040 × 4,062 × 60", "0, 0, 3493"] in [row[:4] for row in rows]
+
+
+def test_only_an_address_of_the_web_becomes_a_link() -> None:
+    page = _Page(report_html(example(9).model_copy(update={"link": "javascript:alert(1)"})))
+    assert not any(link.startswith("javascript") for link in page.links)
+    assert "javascript:alert(1)" in page.text
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(st.characters(), min_size=1))
+def test_hostile_names_stay_text(name: str) -> None:
+    page = _Page(report_html(_hostile(f"</style></title><script>x</script><img src=http://x {name}'\"")))
+    _check_nothing_is_loaded(page)
+
+
+def _hostile(name: str) -> ReportData:
+    """A report in which `name` stands wherever a file, a bucket or a person can put a text."""
+    data = example(5)
+    bad = PlacedSlice(z=3495, file=name, verdict="bad", reason=name, matrix=None, shown_z=3494)
+    slices = tuple(bad if s.z == 3495 else s for s in data.transforms.slices)
+    lost = (PairFit(z0=3494, z1=3495, reason=name),)
+    problem = Problem(kind="truncated", z=3495, file=name, detail=name)
+    return _changed(data, slices=slices, fits=lost).model_copy(
+        update={
+            "config": data.config.model_copy(update={"id": name, "source": name, "labels": {name: name}}),
+            "plan": data.plan.model_copy(update={"source": name, "digest": name, "problems": (problem,)}),
+            "pictures": (Picture(title=name, caption=name, before=name, after=f"https://{name}"),),
+            "sizes_bytes": {name: 1},
+            **dict.fromkeys(("status", "link", "run", "version"), name),
+        }
+    )
+
+
+@pytest.mark.parametrize("bad_every", [101, 1])
+def test_a_report_of_14000_slices_is_small_and_quick(bad_every: int) -> None:
+    data = example(14_000, bad_every=bad_every, broken=True)
+    start = time.process_time()
+    text = report_html(data)
+    assert time.process_time() - start < 8
+    assert len(text.encode()) < 5_000_000
+    assert all(len(svg) < 450_000 for svg in re.findall(r"<svg.*?</svg>", text))
+
+
+def test_the_same_data_give_the_same_page() -> None:
+    assert report_html(example(60)) == report_html(example(60))
