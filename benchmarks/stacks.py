@@ -18,12 +18,13 @@ def mosaic_slice(volume: NDArray[np.uint8], side: int, z: int) -> NDArray[np.uin
 
 
 def _tile(volume: NDArray[np.uint8], number: int, z: int) -> NDArray[np.uint8]:
-    """One of eight orientations; every eighth tile starts seven slices deeper, turning back at the ends."""
+    """Tile `number`: its own orientation and depth, so that no other transform fits the whole field; turns at the ends."""
+    random = np.random.default_rng(number)
+    turns, mirrored, start = random.integers(4), random.integers(2), random.integers(2 * len(volume))
     last = len(volume) - 1
-    depth = (z + 7 * (number // 8)) % (2 * last)
-    plane = volume[min(depth, 2 * last - depth)]
-    turned = np.rot90(plane, number % 4)
-    return turned[:, ::-1] if number % 8 >= 4 else turned
+    depth = int(z + start) % (2 * last)
+    turned = np.rot90(volume[min(depth, 2 * last - depth)], turns)
+    return turned[:, ::-1] if mirrored else turned
 
 
 def shifts(slices: int, seed: int = 0) -> NDArray[np.float64]:

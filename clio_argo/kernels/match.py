@@ -21,7 +21,7 @@ RATIO = 0.85
 MIN_INLIERS = 8
 INLIER_PX = 2.5
 MIN_CORRELATION = 0.1
-MAX_STRETCH = 1.25
+MAX_STRETCH, MAX_TURN = 1.25, 0.5
 MOST_TISSUE_PX, TISSUE_PX = 0.5, 3.0
 COARSE_STEPS, FINE_STEPS, ECC_EPSILON, ECC_BLUR = 30, 3, 1e-5, 5
 SMALLEST_HALVED = 256
@@ -46,6 +46,7 @@ def fit_pair(fixed: Reduced, moving: Reduced, z0: int, z1: int, model: Model = "
     """Fit `moving` (slice z1) onto `fixed` (slice z0); a fit without proof has no matrix and a reason."""
     try:
         start = match_features(fixed, moving)
+        check_sane(start.matrix)
         matrix, correlation, used = refine(fixed, moving, start.matrix, model)
         check_sane(matrix)
     except NotFound as error:
@@ -179,7 +180,9 @@ def nearest_of_model(matrix: Floats, model: str, moving: Reduced) -> Floats:
 
 
 def check_sane(matrix: Floats) -> None:
-    """Refuse mirrored, singular and absurdly stretched matrices."""
+    """Refuse mirrored, singular and absurdly stretched or turned matrices."""
     stretches = np.linalg.svd(matrix[:, :2], compute_uv=False)
     if np.linalg.det(matrix[:, :2]) <= 0 or stretches[0] > MAX_STRETCH or stretches[1] < 1 / MAX_STRETCH:
         raise NotFound("the fit mirrors or stretches the slice by more than 25 %")
+    if np.hypot(matrix[0, 1], matrix[1, 0]) / np.sqrt(2) > MAX_TURN * stretches[0]:
+        raise NotFound("the fit turns the slice by more than 30 degrees")

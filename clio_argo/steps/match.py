@@ -92,5 +92,5 @@ class Stack:
         arrays = self._arrays[unit]
         image = arrays[f"image{z}"]
         mask = np.unpackbits(arrays[f"mask{z}"], count=image.size).reshape(image.shape).astype(np.bool_)
-        factor, feature_factor = (int(f) for f in arrays[f"factors{z}"])
-        return Reduced(image, mask, arrays[f"points{z}"], arrays[f"descriptors{z}"], factor, feature_factor)
+        factor, feature_factor = (float(f) for f in arrays[f"factors{z}"])
+        return Reduced(image, mask, arrays[f"points{z}"], arrays[f"descriptors{z}"], int(factor), feature_factor)

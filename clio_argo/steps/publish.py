@@ -12,7 +12,7 @@ from clio_argo.steps.verify import VERIFY
 from clio_argo.steps.views import make_views
 from clio_argo.store.documents import crc32c
 from clio_argo.store.manifest import FOLDER
-from clio_argo.viewer.link import neuroglancer_link, neuroglancer_state
+from clio_argo.viewer.link import LOCAL_HOST, PUBLIC_HOST, VIEW_PORT, neuroglancer_link, neuroglancer_state
 
 REPORT = "report.html"
 LOGS = "process/logs"
@@ -64,17 +64,19 @@ def completion(run: Run) -> Completion:
 
 
 def viewer_link(run: Run) -> str:
-    """Neuroglancer at the volume's middle. A local run's link needs `clio-argo view`."""
+    """Neuroglancer at the volume's middle; a local run's link works while `clio-argo view` serves it."""
+    local = run.store.local is not None
+    source = f"http://127.0.0.1:{VIEW_PORT}/run/ng" if local else f"{run.store.url}ng"
     scale = run.volume.scales[0]
     z, y, x = (b + s / 2 for b, s in zip(scale.begin, scale.size, strict=True))
     state = neuroglancer_state(
-        f"precomputed://{run.store.url}ng",
+        f"precomputed://{source}",
         name=run.config.id,
         position_vox=(x, y, z),
         resolution_nm=run.config.resolution,
         size=(scale.size[2], scale.size[1], scale.size[0]),
     )
-    return neuroglancer_link(state)
+    return neuroglancer_link(state, LOCAL_HOST if local else PUBLIC_HOST)
 
 
 def stage_times(run: Run) -> tuple[StageTime, ...]:

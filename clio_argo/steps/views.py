@@ -12,7 +12,7 @@ from clio_argo.steps.base import Run
 from clio_argo.steps.reduce import facts_name, reduced_name
 from clio_argo.store.reduced import read_arrays
 
-VIEW_PX = 1024
+VIEW_PX, TALL_PX = 1024, 240
 Image = NDArray[np.uint8]
 
 
@@ -20,8 +20,8 @@ def make_views(run: Run) -> tuple[Picture, ...]:
     """Write views/*.png and say what they show; XZ and YZ have z downwards."""
     before, after = views_before(run), views_after(run)
     captions = {
-        "XZ": "the middle row of every slice, z downwards: a jump between slices shows as a step",
-        "YZ": "the middle column of every slice, z downwards",
+        "XZ": "the middle row of every slice, z downwards: a jump between slices shows as a step (thin stacks are stretched)",
+        "YZ": "the middle column of every slice, z downwards (thin stacks are stretched)",
         "XY": "the middle slice",
     }
     return tuple(_picture(run, title, text, before[title], after[title]) for title, text in captions.items())
@@ -52,7 +52,7 @@ def views_before(run: Run) -> dict[str, Image]:
 
 def _stacked(run: Run, lines: dict[int, Image]) -> Image:
     black = np.zeros_like(next(iter(lines.values())))
-    return _small(np.stack([lines.get(z, black) for z in range(run.plan.minz, run.plan.maxz + 1)]))
+    return _tall(_small(np.stack([lines.get(z, black) for z in range(run.plan.minz, run.plan.maxz + 1)])))
 
 
 def views_after(run: Run) -> dict[str, Image]:
@@ -66,7 +66,8 @@ def views_after(run: Run) -> dict[str, Image]:
         begin = tuple(m if a == axis else b for a, (m, b) in enumerate(zip(middle, box.begin, strict=True)))
         end = tuple(m + 1 if a == axis else e for a, (m, e) in enumerate(zip(middle, box.end, strict=True)))
         plane = run.volumes.read(scale, Box(begin=begin, end=end)).squeeze(axis)
-        cuts[title] = _small(_visible(to_viewer(plane, spec.window)))
+        cut = _small(_visible(to_viewer(plane, spec.window)))
+        cuts[title] = cut if axis == 0 else _tall(cut)
     return cuts
 
 
@@ -74,6 +75,11 @@ def _visible(image: Image) -> Image:
     """Stretch a picture's own grey values, as slices before alignment are stretched."""
     low, high = percentiles(histogram(image), (0.0035, 0.9965))
     return np.asarray(spread(image, (low, max(high, low + 1)), np.uint8), np.uint8)
+
+
+def _tall(image: Image) -> Image:
+    """Thin stacks with every plane repeated, so that a cut can be seen."""
+    return np.repeat(image, max(1, TALL_PX // len(image)), axis=0)
 
 
 def _small(image: Image) -> Image:

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+# what `clio-argo view` serves unless told otherwise, so that a local run's link can be known before
+VIEW_PORT = 8770
+LOCAL_HOST = f"http://127.0.0.1:{VIEW_PORT}/neuroglancer/v/run"
 PUBLIC_HOST = "https://neuroglancer-demo.appspot.com"
 
 Point = tuple[float, float, float]

@@ -1,0 +1,3 @@
+from clio_argo.cli import main
+
+main()

@@ -1,0 +1,135 @@
+"""The commands of `clio-argo`."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from clio_argo.cli.options import (
+    BadFlag,
+    Config,
+    ImageFlag,
+    MaxFlag,
+    MinFlag,
+    ResolutionFlag,
+    SetFlag,
+    SourceFlag,
+    request,
+)
+from clio_argo.errors import ClioError, UserError
+from clio_argo.viewer.link import VIEW_PORT
+
+app = typer.Typer(
+    name="clio-argo",
+    help="From numbered electron-microscopy slices to a verified, aligned volume.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Out = Annotated[str, typer.Option("--out", help="Folder or bucket for everything the run makes.")]
+LOG = Annotated[str, typer.Option("--log", help="auto: bars on a terminal; json: a line per event; quiet.")]
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run a command; an error that a person can mend is one message without a stack trace."""
+    try:
+        app()
+    except ClioError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
+def run(  # noqa: PLR0913
+    out: Out,
+    config: Config = None,
+    source: SourceFlag = None,
+    image: ImageFlag = None,
+    minz: MinFlag = None,
+    maxz: MaxFlag = None,
+    resolution: ResolutionFlag = None,
+    allow_bad_slices: BadFlag = None,
+    settings: SetFlag = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when a slice is flagged.")] = False,
+    log: LOG = "auto",
+) -> None:
+    """Align a stack on this machine; run it again to go on where it stopped."""
+    from clio_argo.cli.progress import LogFormat, reporter
+    from clio_argo.runner import run as run_pipeline
+
+    wanted = request(config, source, image, minz, maxz, resolution, allow_bad_slices, settings)
+    if log not in ("auto", "json", "quiet"):
+        raise UserError(f"--log {log}: use auto, json or quiet")
+    kind: LogFormat = log  # type: ignore[assignment]
+    with reporter(kind) as progress:
+        done = run_pipeline(wanted, out, workers, progress)
+    if log == "json":
+        print(json.dumps({"event": "end", **done.model_dump(mode="json")}))
+    else:
+        _show_end(out)
+    if strict and done.status != "complete":
+        raise typer.Exit(1)
+
+
+def _show_end(out: str) -> None:
+    from clio_argo.cli.show import relative, show_end
+    from clio_argo.model.alignment import Transforms
+    from clio_argo.model.run import Completion
+    from clio_argo.steps.base import COMPLETE, TRANSFORMS
+    from clio_argo.store.documents import Store
+
+    store = Store(out)
+    done, transforms = store.document(Completion, COMPLETE), store.document(Transforms, TRANSFORMS)
+    show_end(Console(highlight=False), done, transforms, relative(store.url), store.local is not None)
+
+
+@app.command()
+def plan(  # noqa: PLR0913
+    config: Config = None,
+    source: SourceFlag = None,
+    image: ImageFlag = None,
+    minz: MinFlag = None,
+    maxz: MaxFlag = None,
+    resolution: ResolutionFlag = None,
+    allow_bad_slices: BadFlag = None,
+    settings: SetFlag = None,
+) -> None:
+    """Read all headers and show what a run would find and need; writes nothing."""
+    from clio_argo.cli.show import show_plan
+    from clio_argo.steps.plan import estimate, make_plan, refuse_unusable
+
+    wanted = request(config, source, image, minz, maxz, resolution, allow_bad_slices, settings)
+    found, _ = make_plan(wanted)
+    show_plan(Console(highlight=False), found, estimate(found, wanted), wanted.allowed_bad(found.depth))
+    refuse_unusable(found, wanted)
+
+
+@app.command()
+def view(
+    run: Annotated[str, typer.Argument(help="Folder of a local run.")],
+    port: Annotated[int, typer.Option("--port", help="Port on this machine; 0: a free one.")] = VIEW_PORT,
+) -> None:
+    """Serve a local run on this machine with a neuroglancer of its own, and print the link."""
+    from clio_argo.store.documents import Store
+    from clio_argo.viewer.server import serve
+
+    folder = Store(run).local
+    if folder is None:
+        raise UserError(f"{run}: only local runs are served; open the link in complete.json instead")
+    serve(folder, port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a request."""
+    from clio_argo.model.config import IngestConfig
+
+    print(json.dumps(IngestConfig.model_json_schema(), indent=2))

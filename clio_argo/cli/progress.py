@@ -1,0 +1,100 @@
+"""How a run goes on: bars for people, lines of JSON for machines, nothing where nobody looks."""
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+LogFormat = Literal["auto", "json", "quiet"]
+TITLES = {
+    "plan": "plan      read headers",
+    "reduce": "reduce    find features",
+    "match": "match     fit neighbours",
+    "solve": "solve     place slices",
+    "render": "render    warp, contrast",
+    "write": "write     viewer volume",
+    "coarsen": "coarsen   coarse scales",
+    "verify": "verify    compare objects",
+    "publish": "publish   report",
+}
+
+
+class Bars:
+    """One bar a stage, with rate and time to go."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description:<26}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:>9}"),
+            TimeElapsedColumn(),
+            TextColumn("to go"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def stage(self, step: str, parts: int) -> None:
+        if parts:
+            self._tasks[step] = self._bars.add_task(TITLES.get(step, step), total=parts, rate="")
+
+    def part(self, step: str, outputs: dict[str, Any]) -> None:
+        task = self._bars.tasks[self._bars.task_ids.index(self._tasks[step])]
+        done = task.completed + 1
+        rate = f"{done / task.elapsed:.1f}/s" if task.elapsed else ""
+        self._bars.update(task.id, advance=1, rate=rate)
+
+
+class Lines:
+    """One JSON object a line on standard output."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:
+            self._say("failed", error=str(error))
+
+    def stage(self, step: str, parts: int) -> None:
+        self._say("stage", step=step, parts=parts)
+
+    def part(self, step: str, outputs: dict[str, Any]) -> None:
+        self._say("part", step=step, **{k: v for k, v in outputs.items() if not k.endswith("_parts")})
+
+    def end(self, **facts: Any) -> None:
+        self._say("end", **facts)
+
+    def _say(self, event: str, **facts: Any) -> None:
+        print(json.dumps({"time": round(time.time(), 3), "event": event, **facts}), flush=True)
+
+
+class Silent:
+    """Nothing while it runs."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+    def stage(self, step: str, parts: int) -> None: ...
+
+    def part(self, step: str, outputs: dict[str, Any]) -> None: ...
+
+
+def reporter(log: LogFormat) -> Bars | Lines | Silent:
+    if log == "json":
+        return Lines()
+    return Bars(Console(stderr=True)) if log == "auto" and sys.stderr.isatty() else Silent()

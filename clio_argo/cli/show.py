@@ -1,0 +1,137 @@
+"""What commands print."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from clio_argo.model.alignment import Transforms, apply
+from clio_argo.model.plan import Plan, Problem
+from clio_argo.model.run import Completion
+from clio_argo.model.volume import VolumeSpec
+
+LONG_LIST = 30
+JPEG_BYTES_PER_VOXEL, ZSTD_RATIO = 0.13, 0.88
+Row = tuple[str, ...]
+
+
+def show_plan(console: Console, plan: Plan, volume: VolumeSpec, allowed: int) -> None:
+    """What was found, what is wrong with it, and what a run will need."""
+    console.print(_facts(_found(plan)))
+    if plan.problems:
+        console.print(_problems(plan.problems))
+    console.print(_facts(_needs(plan, volume)))
+    bad = len(plan.unusable)
+    if bad:
+        console.print(f"{bad} of {plan.depth} slices cannot be used; at most {allowed} may be (max_bad).")
+
+
+def _found(plan: Plan) -> list[Row]:
+    bits = 8 if plan.dtype == "uint8" else 16
+    return [
+        ("source", plan.source),
+        ("slices", f"{plan.usable} usable of {plan.depth}: z {plan.minz} to {plan.maxz}"),
+        ("size", f"{plan.width} x {plan.height} pixels, {bits} bit, {gigabytes(plan.source_bytes)} in files"),
+    ]
+
+
+def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
+    voxels = plan.depth * plan.width * plan.height
+    lossless, viewer = voxels * volume.itemsize * ZSTD_RATIO * 8 / 7, voxels * JPEG_BYTES_PER_VOXEL * 8 / 7
+    memory = max(volume.memory_gib("render"), volume.memory_gib("write"))
+    return [
+        ("scales", ", ".join(f"{'x'.join(map(str, reversed(s.size)))} @ {s.key.replace('_', 'x')} nm" for s in volume.scales)),
+        ("memory per worker", f"about {memory:.1f} GiB"),
+        ("output", f"about {gigabytes(lossless)} lossless and {gigabytes(viewer)} for the viewer"),
+        ("parts", f"reduce {plan.reduce.parts}, match {plan.match.parts}, render {volume.render.parts}, "
+                  f"write {volume.write.parts}, coarsen {volume.coarsen.parts}"),
+    ]  # fmt: skip
+
+
+def _facts(rows: Sequence[Row]) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*(literal(v) for v in row))
+    return table
+
+
+def _problems(problems: Sequence[Problem]) -> Table:
+    table = Table(title=f"{len(problems)} problems", title_justify="left")
+    for name in ("z", "file", "problem", "detail"):
+        table.add_column(name, overflow="fold")
+    for z, p in _runs(problems):
+        table.add_row(z, literal(p.file or ""), p.kind, literal(p.detail))
+    return table
+
+
+def _runs(problems: Sequence[Problem]) -> list[tuple[str, Problem]]:
+    """Problems with runs of missing slices in one line each."""
+    rows: list[tuple[int | None, int | None, Problem]] = []
+    for p in problems:
+        if rows and p.kind == "missing" == rows[-1][2].kind and rows[-1][1] == (p.z or 0) - 1:
+            rows[-1] = (rows[-1][0], p.z, rows[-1][2])
+        else:
+            rows.append((p.z, p.z, p))
+    return [("" if a is None else str(a) if a == b else f"{a} to {b}", p) for a, b, p in rows]
+
+
+def show_end(console: Console, done: Completion, transforms: Transforms, where: str, local: bool) -> None:
+    """What a run found and made, where to look, and as the last line how it ended."""
+    console.print(_facts([("shifts", shifts(transforms)), *_flagged(transforms)]))
+    console.print(_facts([
+        ("volume", f"{where}ng (neuroglancer), {done.aligned or 'no lossless volume kept'} (OME-Zarr)"),
+        ("report", f"{where}report.html"),
+        ("viewer", f"clio-argo view {where}" if local else done.link),
+    ]))  # fmt: skip
+    console.print(f"{done.status}: {done.slices} slices, {len(done.flagged)} flagged, "
+                  f"{done.objects} objects verified ({gigabytes(done.bytes)})")  # fmt: skip
+
+
+def _flagged(transforms: Transforms) -> list[Row]:
+    lines = [(f"z {s.z}", f"{s.verdict}: {s.reason}; z {s.shown_z} stands in its place") for s in transforms.flagged]
+    more = [("...", f"and {len(lines) - LONG_LIST} more, all in the report")] if len(lines) > LONG_LIST else []
+    breaks = [("break", f"no link crosses from z {b.below} to z {b.above}") for b in transforms.breaks]
+    return [*lines[:LONG_LIST], *more, *breaks]
+
+
+def shifts(transforms: Transforms) -> str:
+    """Steps between neighbouring slices at the middle of the field, in pixels."""
+    placed = [(s.z, s.matrix) for s in transforms.slices if s.matrix]
+    if len(placed) < 2:  # noqa: PLR2004
+        return "one slice, nothing to align"
+    middle = np.array([[transforms.width / 2, transforms.height / 2]])
+    positions = np.array([apply(m, middle)[0] for _, m in placed])
+    steps = np.hypot(*np.diff(positions, axis=0).T)
+    worst = int(steps.argmax())
+    return (f"between neighbours {np.median(steps):.2f} px median, at most {steps[worst]:.1f} px "
+            f"(z {placed[worst][0]} to {placed[worst + 1][0]}); canvas {transforms.width} x {transforms.height}")  # fmt: skip
+
+
+def gigabytes(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:  # noqa: PLR2004
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def literal(text: str) -> str:
+    """Text of others, so that nothing in it is taken for markup or a terminal's control character."""
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() else "?" for c in text))
+
+
+def relative(url: str) -> str:
+    """A local run's URL as a short path."""
+    if not url.startswith("file://"):
+        return url
+    from clio_argo.store.documents import split_url
+
+    path = split_url(url)[2]
+    short = os.path.relpath(path)
+    return (path if short.startswith("..") else short).rstrip("/") + "/"
