@@ -1,10 +1,10 @@
 """From numbered electron-microscopy slices to a verified, aligned volume.
 
-    from clio_argo import IngestConfig, plan, run
+from clio_argo import IngestConfig, plan, run
 
-    config = IngestConfig(id="fly", source="slices/", image="iso.%05d.png", resolution=8)
-    print(plan(config).problems)
-    print(run(config, "fly-volume").link)
+config = IngestConfig(id="fly", source="slices/", image="iso.%05d.png", resolution=8)
+print(plan(config).problems)
+print(run(config, "fly-volume").link)
 """
 
 from typing import TYPE_CHECKING, Any

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from clio_argo.errors import ClioError, UserError
+from clio_argo.kernels import limit_threads
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.run import Attempt, Completion
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
@@ -81,13 +82,6 @@ def run_step(step: Step, url: str, part: int) -> Outputs:
     return outputs
 
 
-def limit_threads() -> None:
-    """OpenCV's own threads cannot be limited from the environment."""
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
 def run(
     config: IngestConfig,
     out: str | os.PathLike[str],
@@ -105,7 +99,10 @@ def run(
         ClioError: a store or worker failed; call again to go on.
     """
     store = Store(os.fspath(out))
-    with _environment({**WORKER_ENVIRONMENT, REQUEST: config.model_dump_json()}), _pool(workers or _workers(config)) as pool:
+    with (
+        _environment({**WORKER_ENVIRONMENT, REQUEST: config.model_dump_json()}),
+        _pool(workers or _workers(config)) as pool,
+    ):
         _walk(pipeline, store.url, pool, progress or Quiet())
     return store.document(Completion, COMPLETE)
 
@@ -144,7 +141,7 @@ def _result(future: "Future[Outputs]", all_futures: "list[Future[Outputs]]") -> 
 
 
 def _workers(config: IngestConfig) -> int:
-    return config.workers or int(os.environ.get("CLIO_WORKERS", 0)) or len(os.sched_getaffinity(0))
+    return config.workers or int(os.environ.get("CLIO_WORKERS", "0")) or len(os.sched_getaffinity(0))
 
 
 @contextmanager
@@ -190,7 +187,7 @@ def guarded(action: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         print("stopped; run the same command again to go on", file=sys.stderr)
         return 130
-    except Exception:
+    except Exception:  # noqa: BLE001, the last resort of a process
         traceback.print_exc()
         return 1
     return 0

@@ -47,7 +47,7 @@ def main() -> None:
 
 
 @app.command()
-def run(  # noqa: PLR0913
+def run(
     out: Out,
     config: Config = None,
     source: SourceFlag = None,
@@ -92,7 +92,7 @@ def _show_end(out: str) -> None:
 
 
 @app.command()
-def plan(  # noqa: PLR0913
+def plan(
     config: Config = None,
     source: SourceFlag = None,
     image: ImageFlag = None,

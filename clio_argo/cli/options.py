@@ -11,7 +11,10 @@ from clio_argo.model.config import IngestConfig
 from clio_argo.model.request import build_config, parse_setting, parse_text
 
 Config = Annotated[
-    Path | None, typer.Argument(help="Request as YAML or JSON (see docs/reference/request.schema.json).", show_default=False)
+    Path | None,
+    typer.Argument(
+        help="Request as YAML or JSON (see docs/reference/request.schema.json).", show_default=False
+    ),
 ]
 SourceFlag = Annotated[
     str | None, typer.Option("--source", help="Folder, multi-page TIFF or bucket with the slices.")
@@ -24,14 +27,16 @@ ResolutionFlag = Annotated[
 ]
 BadFlag = Annotated[
     int | None,
-    typer.Option("--allow-bad-slices", help="Go on with up to N bad or missing slices, replaced by neighbours."),
+    typer.Option(
+        "--allow-bad-slices", help="Go on with up to N bad or missing slices, replaced by neighbours."
+    ),
 ]
 SetFlag = Annotated[
     list[str] | None, typer.Option("--set", help="Any setting, e.g. contrast.clip_limit=0. Can be repeated.")
 ]
 
 
-def request(  # noqa: PLR0913
+def request(
     config: Path | None,
     source: str | None,
     image: str | None,

@@ -7,9 +7,17 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-
+Kind, Error, Trace = type[BaseException] | None, BaseException | None, TracebackType | None
 LogFormat = Literal["auto", "json", "quiet"]
 TITLES = {
     "plan": "plan      read headers",
@@ -44,14 +52,14 @@ class Bars:
         self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: Kind, error: Error, trace: Trace) -> None:
         self._bars.stop()
 
     def stage(self, step: str, parts: int) -> None:
         if parts:
             self._tasks[step] = self._bars.add_task(TITLES.get(step, step), total=parts, rate="")
 
-    def part(self, step: str, outputs: dict[str, Any]) -> None:
+    def part(self, step: str, outputs: dict[str, Any]) -> None:  # noqa: ARG002, another reporter reads them
         task = self._bars.tasks[self._bars.task_ids.index(self._tasks[step])]
         done = task.completed + 1
         rate = f"{done / task.elapsed:.1f}/s" if task.elapsed else ""
@@ -64,7 +72,7 @@ class Lines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: Kind, error: Error, trace: Trace) -> None:
         if error is not None:
             self._say("failed", error=str(error))
 
@@ -87,7 +95,7 @@ class Silent:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(self, kind: Kind, error: Error, trace: Trace) -> None: ...
 
     def stage(self, step: str, parts: int) -> None: ...
 

@@ -92,8 +92,13 @@ def show_end(console: Console, done: Completion, transforms: Transforms, where: 
 
 
 def _flagged(transforms: Transforms) -> list[Row]:
-    lines = [(f"z {s.z}", f"{s.verdict}: {s.reason}; z {s.shown_z} stands in its place") for s in transforms.flagged]
-    more = [("...", f"and {len(lines) - LONG_LIST} more, all in the report")] if len(lines) > LONG_LIST else []
+    lines = [
+        (f"z {s.z}", f"{s.verdict}: {s.reason}; z {s.shown_z} stands in its place")
+        for s in transforms.flagged
+    ]
+    more = (
+        [("...", f"and {len(lines) - LONG_LIST} more, all in the report")] if len(lines) > LONG_LIST else []
+    )
     breaks = [("break", f"no link crosses from z {b.below} to z {b.above}") for b in transforms.breaks]
     return [*lines[:LONG_LIST], *more, *breaks]
 
@@ -101,7 +106,7 @@ def _flagged(transforms: Transforms) -> list[Row]:
 def shifts(transforms: Transforms) -> str:
     """Steps between neighbouring slices at the middle of the field, in pixels."""
     placed = [(s.z, s.matrix) for s in transforms.slices if s.matrix]
-    if len(placed) < 2:  # noqa: PLR2004
+    if len(placed) < 2:
         return "one slice, nothing to align"
     middle = np.array([[transforms.width / 2, transforms.height / 2]])
     positions = np.array([apply(m, middle)[0] for _, m in placed])
@@ -113,7 +118,7 @@ def shifts(transforms: Transforms) -> str:
 
 def gigabytes(size: float) -> str:
     for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004
+        if size < 1000:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"

@@ -1,11 +1,14 @@
 """Grey values: inversion, CLAHE, and the window of the viewer volume."""
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.features import Image
+from clio_argo.kernels.features import Image, as_image
 
+T = TypeVar("T", np.uint8, np.uint16)
 TILE_PX = 1024
 EIGHT_BIT = 256
 
@@ -37,10 +40,10 @@ def clahe(pixels: Image, clip_limit: float) -> Image:
     padded = cv2.copyMakeBorder(pixels, 0, -height % tile_y, 0, -width % tile_x, cv2.BORDER_REFLECT_101)
     tiles = (padded.shape[1] // tile_x, padded.shape[0] // tile_y)
     result = cv2.createCLAHE(clip_limit * EIGHT_BIT, tiles).apply(padded)
-    return np.asarray(result)[:height, :width]
+    return as_image(result)[:height, :width]
 
 
-def spread(pixels: Image, window: tuple[float, float], dtype: type[np.uint8] | type[np.uint16]) -> Image:
+def spread(pixels: Image, window: tuple[float, float], dtype: type[T]) -> NDArray[T]:
     """Map `window` linearly onto the whole range of `dtype`; values outside saturate."""
     low, high = window
     top = np.iinfo(dtype).max
@@ -56,5 +59,7 @@ def inverted(window: tuple[float, float], top: int) -> tuple[float, float]:
 def to_viewer(pixels: Image, window: tuple[float, float] | None) -> NDArray[np.uint8]:
     """Eight-bit values of the viewer volume."""
     if window is None:
-        return pixels if pixels.dtype == np.uint8 else np.asarray(spread(pixels, (0, 65535), np.uint8), np.uint8)
-    return np.asarray(spread(pixels, window, np.uint8), np.uint8)
+        window = (0, np.iinfo(pixels.dtype).max)
+    if window == (0, 255) and pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    return spread(pixels, window, np.uint8)

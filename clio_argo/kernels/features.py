@@ -1,6 +1,7 @@
 """From a decoded slice to what alignment needs of it: a small image, its mask, and SIFT features."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -51,7 +52,12 @@ def area_mean(pixels: Image, factor: int) -> Image:
     if factor == 1 or not height or not width:
         return pixels
     cut = pixels[: height * factor, : width * factor]
-    return np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA))
+    return as_image(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def as_image(array: object) -> Image:
+    """What OpenCV returns, which its type hints leave open."""
+    return cast(Image, np.asarray(array))
 
 
 def to_full(points: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
@@ -66,7 +72,7 @@ def stretch(image: Image) -> NDArray[np.uint8]:
         return np.zeros(image.shape, np.uint8)
     scale = 255.0 / (high - low)
     table = np.clip((np.arange(np.iinfo(image.dtype).max + 1) - low) * scale, 0, 255)
-    return np.rint(table).astype(np.uint8)[image]
+    return np.asarray(np.rint(table).astype(np.uint8)[image], np.uint8)
 
 
 def histogram(image: Image) -> NDArray[np.int64]:
@@ -95,7 +101,7 @@ def valid_mask(image: NDArray[np.uint8]) -> Mask:
     grown = cv2.dilate(flat, np.ones((FLAT_PATCH + 4, FLAT_PATCH + 4), np.uint8))
     inside = np.zeros(image.shape, np.bool_)
     inside[BORDER:-BORDER, BORDER:-BORDER] = True
-    return inside & np.asarray(grown == 0)
+    return np.asarray(inside & (np.asarray(grown) == 0), np.bool_)
 
 
 def find_features(
@@ -108,7 +114,8 @@ def find_features(
     height, width = (max(1, round(s / factor)) for s in image.shape)
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     valid = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    found, descriptors = cv2.SIFT_create(nfeatures=FEATURES).detectAndCompute(small, valid)
+    sift = cv2.SIFT_create(nfeatures=FEATURES)  # type: ignore[attr-defined]
+    found, descriptors = sift.detectAndCompute(small, valid)
     if descriptors is None:
         return no_features()
     points = to_full(np.array([k.pt for k in found], np.float32), image.shape[1] / width)

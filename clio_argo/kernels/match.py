@@ -96,9 +96,7 @@ def nearest_pairs(
     return best[clear, 0], np.nonzero(clear)[0]
 
 
-def refine(
-    fixed: Reduced, moving: Reduced, start: Floats, model: Model
-) -> tuple[Floats, float, FitModel]:
+def refine(fixed: Reduced, moving: Reduced, start: Floats, model: Model) -> tuple[Floats, float, FitModel]:
     """Refine at half size until it converges, then on the whole reduced slices.
 
     `auto` ends as a translation where nothing more can be seen.
@@ -134,9 +132,7 @@ def looks_like_translation(matrix: Floats, moving: Reduced, limit_px: float) -> 
     return bool(np.hypot(*(shift - shift.mean(0)).T).max() <= limit_px)
 
 
-def ecc(
-    fixed: Reduced, moving: Reduced, start: Floats, model: FitModel, steps: int
-) -> tuple[Floats, float]:
+def ecc(fixed: Reduced, moving: Reduced, start: Floats, model: FitModel, steps: int) -> tuple[Floats, float]:
     """Maximise the masked correlation of the two reduced slices; returns the matrix in full-size pixels."""
     guess = nearest_of_model(start, model, moving)
     small = (np.linalg.inv(scaling(fixed.factor)) @ homogeneous(guess) @ scaling(moving.factor))[:2]
@@ -156,7 +152,8 @@ def ecc(
         raise NotFound("the refinement does not converge: the slices have too little in common") from error
     if not np.isfinite(warp).all() or correlation < MIN_CORRELATION:
         raise NotFound(f"correlation {correlation:.2f} after alignment is too low")
-    full = scaling(fixed.factor) @ homogeneous(warp) @ np.linalg.inv(scaling(moving.factor))
+    found = homogeneous(np.asarray(warp, np.float64))
+    full = scaling(fixed.factor) @ found @ np.linalg.inv(scaling(moving.factor))
     return full[:2], float(correlation)
 
 

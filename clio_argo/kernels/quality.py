@@ -11,7 +11,7 @@ def grey_statistics(counts: NDArray[np.int64]) -> tuple[float, float, float, flo
     """(mean, standard deviation, fraction at the lowest value, fraction at the highest) of a histogram."""
     values, total = np.arange(len(counts), dtype=np.float64), float(counts.sum())
     mean = float(counts @ values) / total
-    std = float(np.sqrt(max(0.0, counts @ (values - mean) ** 2 / total)))
+    std = float(np.sqrt(float(counts @ (values - mean) ** 2) / total))
     return mean, std, float(counts[0]) / total, float(counts[-1]) / total
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.features import Image, area_mean
+from clio_argo.kernels.features import Image, area_mean, as_image
 from clio_argo.model.alignment import IDENTITY, Floats, Matrix, apply, corners
 
 THUMBNAIL_PX = 256
@@ -44,7 +44,7 @@ def _warp(pixels: Image, matrix: Matrix, box: tuple[int, int, int, int], backgro
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=float(background),
     )
-    return np.asarray(moved)
+    return as_image(moved)
 
 
 def thumbnail(plane: Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -54,7 +54,7 @@ def thumbnail(plane: Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
 
 def jpeg(image: NDArray[np.uint8], quality: int = 85) -> bytes:
     """A grey or RGB image [y, x(, 3)] as JPEG bytes."""
-    pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)  # noqa: PLR2004
+    pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
 
 

@@ -46,7 +46,7 @@ def _links(fits: Sequence[PairFit]) -> dict[int, dict[int, Floats]]:
     for fit in (f for f in fits if f.matrix is not None):
         matrix = homogeneous(fit.matrix or IDENTITY)
         links.setdefault(fit.z0, {})[fit.z1] = matrix
-        links.setdefault(fit.z1, {})[fit.z0] = np.linalg.inv(matrix)
+        links.setdefault(fit.z1, {})[fit.z0] = np.asarray(np.linalg.inv(matrix), np.float64)
     return links
 
 

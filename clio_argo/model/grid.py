@@ -133,7 +133,7 @@ def _last_whole(grid: Grid, block: Zyx, chunk: int) -> int:
 
 def _whole(tier: Tier, grid: Grid, chunk: int) -> bool:
     ratio = over(grid[tier.last][0], grid[tier.source][0])
-    return all(g == 1 or u // r % chunk == 0 and u >= r
+    return all(g == 1 or (u // r % chunk == 0 and u >= r)
                for g, u, r in zip(tier.grid, tier.unit, ratio, strict=True))  # fmt: skip
 
 

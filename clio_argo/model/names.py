@@ -53,7 +53,9 @@ def regex_numbering(expression: str) -> Numbering:
     except re.error as error:
         raise UserError(f"image_regex {expression!r}: {error}") from error
     if not whole.groups:
-        raise UserError(f"image_regex {expression!r}: needs a group for the number, for example (?P<z>[0-9]+)")
+        raise UserError(
+            f"image_regex {expression!r}: needs a group for the number, for example (?P<z>[0-9]+)"
+        )
     group: str | int = "z" if "z" in whole.groupindex else 1
 
     def number(name: str) -> int | None:
@@ -103,4 +105,4 @@ def _shown(texts: tuple[str, ...]) -> str:
 
 
 def _few(items: Sequence[str]) -> str:
-    return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")  # noqa: PLR2004
+    return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")

@@ -93,4 +93,6 @@ class Stack:
         image = arrays[f"image{z}"]
         mask = np.unpackbits(arrays[f"mask{z}"], count=image.size).reshape(image.shape).astype(np.bool_)
         factor, feature_factor = (float(f) for f in arrays[f"factors{z}"])
-        return Reduced(image, mask, arrays[f"points{z}"], arrays[f"descriptors{z}"], int(factor), feature_factor)
+        return Reduced(
+            image, mask, arrays[f"points{z}"], arrays[f"descriptors{z}"], int(factor), feature_factor
+        )

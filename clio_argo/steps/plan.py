@@ -11,7 +11,16 @@ from clio_argo.model.base import digest
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
 from clio_argo.model.names import numbering
-from clio_argo.model.plan import FanOut, Plan, Problem, SliceFile, SliceUnit, natural_key, slices_per_unit
+from clio_argo.model.plan import (
+    FanOut,
+    Plan,
+    Problem,
+    ProblemKind,
+    SliceFile,
+    SliceUnit,
+    natural_key,
+    slices_per_unit,
+)
 from clio_argo.model.request import build_config, differing_keys, parse_text
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.steps.base import CONFIG, PLAN, Outputs, Run, slices_name
@@ -66,7 +75,9 @@ def claim(store: Store, config: IngestConfig) -> None:
 
 def _refuse_foreign(store: Store) -> None:
     if foreign := store.names()[:3]:
-        raise UserError(f"{store.url} is not empty ({', '.join(foreign)} ...) and holds no run; choose another --out")
+        raise UserError(
+            f"{store.url} is not empty ({', '.join(foreign)} ...) and holds no run; choose another --out"
+        )
 
 
 def make_plan(config: IngestConfig) -> tuple[Plan, tuple[SliceUnit, ...]]:
@@ -130,7 +141,9 @@ def _entries(config: IngestConfig, source: Source) -> list[Entry]:
     if not any(number):
         seen = ", ".join(e.name for e in (root + raw)[:5]) or "no PNG, TIFF or JPEG file"
         asked = config.image or config.image_regex
-        raise UserError(f"source {config.source}: found no slice{f' named {asked!r}' if asked else ''}; there is {seen}")
+        raise UserError(
+            f"source {config.source}: found no slice{f' named {asked!r}' if asked else ''}; there is {seen}"
+        )
     return number[0] or number[1]
 
 
@@ -201,17 +214,24 @@ def _judge(found: Sequence[Found], config: IngestConfig) -> tuple[list[SliceFile
     """Compare every header with what most slices have."""
     if not found:
         return [], []
-    common = Counter((h.width, h.height) for *_, h in found).most_common(1)[0][0]
-    bits = Counter(h.bits for *_, h in found).most_common(1)[0][0]
-    channels = Counter(h.channels for *_, h in found).most_common(1)[0][0]
+    common = _most_common([h for *_, h in found])
     usable, problems = [], []
     for z, entry, page, header in found:
-        problem = _fault(header, entry, common, bits, channels, config)
+        problem = _fault(header, entry, common, config)
         if problem is not None:
             problems.append(problem.model_copy(update={"z": z, "file": entry.name}))
         else:
             usable.append(_slice_file(z, entry, page, header))
     return usable, problems
+
+
+def _most_common(headers: Sequence[Header]) -> Header:
+    """What most slices have, each property by itself."""
+    width, height = Counter((h.width, h.height) for h in headers).most_common(1)[0][0]
+    bits, channels = (
+        Counter(v).most_common(1)[0][0] for v in zip(*((h.bits, h.channels) for h in headers), strict=True)
+    )
+    return Header(width=width, height=height, bits=bits, channels=channels)
 
 
 def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
@@ -227,25 +247,30 @@ def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
     )
 
 
-def _fault(  # noqa: PLR0913
-    header: Header, entry: Entry, size: tuple[int, int], bits: int, channels: int, config: IngestConfig
-) -> Problem | None:
-    pixels = header.width * header.height
-    alike = (header.width, header.height) == size
-    if pixels > config.max_pixels or (pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike):
-        text = f"{header.width} x {header.height} pixels in {entry.size_bytes} bytes"
-        return Problem(kind="decompression bomb", detail=f"{text} (max_pixels is {config.max_pixels})")
-    if header.truncated:
-        return Problem(kind="truncated", detail=f"ends after {entry.size_bytes} bytes, before its last pixels")
-    if not alike:
-        return Problem(kind="other size", detail=f"{header.width} x {header.height}, most are {size[0]} x {size[1]}")
-    if header.bits not in BITS:
-        return Problem(kind="unsupported", detail="only 8- and 16-bit unsigned grey values can be aligned")
-    if header.bits != bits:
-        return Problem(kind="other depth", detail=f"{header.bits} bit, most have {bits}")
-    if header.channels != channels:
-        return Problem(kind="other channels", detail=f"{header.channels} channels, most have {channels}")
-    return None
+def _fault(header: Header, entry: Entry, common: Header, config: IngestConfig) -> Problem | None:
+    """The first thing that makes a slice unusable, compared with what most slices have."""
+    w, h, pixels = header.width, header.height, header.width * header.height
+    alike = (w, h) == (common.width, common.height)
+    bomb = pixels > config.max_pixels or (
+        pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike
+    )
+    faults: tuple[tuple[bool, ProblemKind, str], ...] = (
+        (
+            bomb,
+            "decompression bomb",
+            f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {config.max_pixels})",
+        ),
+        (header.truncated, "truncated", f"ends after {entry.size_bytes} bytes, before its last pixels"),
+        (not alike, "other size", f"{w} x {h}, most are {common.width} x {common.height}"),
+        (header.bits not in BITS, "unsupported", "only 8- and 16-bit unsigned grey values can be aligned"),
+        (header.bits != common.bits, "other depth", f"{header.bits} bit, most have {common.bits}"),
+        (
+            header.channels != common.channels,
+            "other channels",
+            f"{header.channels}, most have {common.channels}",
+        ),
+    )
+    return next((Problem(kind=kind, detail=text) for wrong, kind, text in faults if wrong), None)
 
 
 def _duplicates(candidates: Sequence[tuple[int | None, Entry]]) -> list[Problem]:
@@ -254,7 +279,9 @@ def _duplicates(candidates: Sequence[tuple[int | None, Entry]]) -> list[Problem]
         if z is not None:
             names.setdefault(z, []).append(entry.name)
     return [
-        Problem(kind="duplicate", z=z, file=files[0], detail=f"also {', '.join(files[1:])}; remove all but one")
+        Problem(
+            kind="duplicate", z=z, file=files[0], detail=f"also {', '.join(files[1:])}; remove all but one"
+        )
         for z, files in names.items()
         if len(files) > 1
     ]
@@ -266,7 +293,11 @@ def _missing(wanted: range, seen: set[int], problems: Sequence[Problem]) -> list
 
 
 def _assemble(
-    source: Source, usable: Sequence[SliceFile], problems: Sequence[Problem], wanted: range, config: IngestConfig
+    source: Source,
+    usable: Sequence[SliceFile],
+    problems: Sequence[Problem],
+    wanted: range,
+    config: IngestConfig,
 ) -> tuple[Plan, tuple[SliceUnit, ...]]:
     size = slices_per_unit(len(usable))
     cuts = [usable[i : i + size] for i in range(0, len(usable), size)]
@@ -301,5 +332,7 @@ def _refuse_colour(source: Source, usable: Sequence[SliceFile], channels: int) -
 
 
 def problem_line(problem: Problem) -> str:
-    where = " ".join(str(v) for v in (f"z {problem.z}" if problem.z is not None else "", problem.file or "") if v)
+    where = " ".join(
+        str(v) for v in (f"z {problem.z}" if problem.z is not None else "", problem.file or "") if v
+    )
     return f"{where}: {problem.kind}" + (f" ({problem.detail})" if problem.detail else "")

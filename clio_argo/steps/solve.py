@@ -85,13 +85,15 @@ def place_all(
         breaks=placed.breaks,
         fits=tuple(fits or ()),
         slices=tuple(
-            _placed(z, files.get(z), matrices.get(z), reasons.get(z, ("good", "")), shown[z], digests.get(z, ""))
+            _placed(
+                z, files.get(z), matrices.get(z), reasons.get(z, ("good", "")), shown[z], digests.get(z, "")
+            )
             for z in range(plan.minz, plan.maxz + 1)
         ),
     )
 
 
-def _placed(  # noqa: PLR0913
+def _placed(
     z: int, file: SliceFile | None, matrix: Matrix | None, why: tuple[str, str], shown: int, pixels: str
 ) -> PlacedSlice:
     return PlacedSlice(
@@ -149,7 +151,9 @@ def check_gates(transforms: Transforms, plan: Plan, config: IngestConfig) -> Non
         problems += [f"z {s.z} {s.file or ''}: {s.verdict}, {s.reason}" for s in flagged]
     if len(transforms.breaks) > config.max_breaks:
         problems += [f"no link crosses from z {b.below} to z {b.above}" for b in transforms.breaks]
-        problems.append(f"to place the parts where they were recorded: --set max_breaks={len(transforms.breaks)}")
+        problems.append(
+            f"to place the parts where they were recorded: --set max_breaks={len(transforms.breaks)}"
+        )
     if max(transforms.width / plan.width, transforms.height / plan.height) > CANVAS_LIMIT:
         problems.append(f"the canvas would be {transforms.width} x {transforms.height} for slices of {plan.width} x "
                         f"{plan.height}: the slices drift apart; look at transforms.csv")  # fmt: skip

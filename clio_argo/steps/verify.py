@@ -35,7 +35,11 @@ def recorded_objects(run: Run) -> dict[str, ObjectRecord]:
 def compare(run: Run, recorded: dict[str, ObjectRecord]) -> list[str]:
     """What is missing, has another size, or does not belong there."""
     expected = set(expected_objects(run.volume))
-    sizes = {n: s for folder in ("ng", run.volume.aligned, "thumbnails") for n, s in run.store.sizes(folder).items()}
+    sizes = {
+        n: s
+        for folder in ("ng", run.volume.aligned, "thumbnails")
+        for n, s in run.store.sizes(folder).items()
+    }
     shards = {n for n in sizes if not n.endswith((".json", "info", ".jpg"))}
     return [
         *_lines(sorted(expected - recorded.keys()), "was never written"),

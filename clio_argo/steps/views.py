@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from clio_argo.kernels.contrast import spread, to_viewer
 from clio_argo.kernels.features import area_mean, histogram, percentiles
 from clio_argo.kernels.render import png
-from clio_argo.model.volume import Box
+from clio_argo.model.volume import Box, zyx
 from clio_argo.report.data import Picture
 from clio_argo.steps.base import Run
 from clio_argo.steps.reduce import facts_name, reduced_name
@@ -58,13 +58,15 @@ def _stacked(run: Run, lines: dict[int, Image]) -> Image:
 def views_after(run: Run) -> dict[str, Image]:
     """The middle planes of the lossless volume, at the finest scale that a picture can hold."""
     spec = run.volume
-    scale = next(k for k, s in enumerate(spec.scales) if max(s.size) <= 2 * VIEW_PX or k == len(spec.scales) - 1)
+    scale = next(
+        k for k, s in enumerate(spec.scales) if max(s.size) <= 2 * VIEW_PX or k == len(spec.scales) - 1
+    )
     box = spec.scales[scale].box
     middle = [(b + e) // 2 for b, e in zip(box.begin, box.end, strict=True)]
     cuts = {}
     for title, axis in (("XY", 0), ("XZ", 1), ("YZ", 2)):
-        begin = tuple(m if a == axis else b for a, (m, b) in enumerate(zip(middle, box.begin, strict=True)))
-        end = tuple(m + 1 if a == axis else e for a, (m, e) in enumerate(zip(middle, box.end, strict=True)))
+        begin = zyx(m if a == axis else b for a, (m, b) in enumerate(zip(middle, box.begin, strict=True)))
+        end = zyx(m + 1 if a == axis else e for a, (m, e) in enumerate(zip(middle, box.end, strict=True)))
         plane = run.volumes.read(scale, Box(begin=begin, end=end)).squeeze(axis)
         cut = _small(_visible(to_viewer(plane, spec.window)))
         cuts[title] = cut if axis == 0 else _tall(cut)
@@ -74,7 +76,7 @@ def views_after(run: Run) -> dict[str, Image]:
 def _visible(image: Image) -> Image:
     """Stretch a picture's own grey values, as slices before alignment are stretched."""
     low, high = percentiles(histogram(image), (0.0035, 0.9965))
-    return np.asarray(spread(image, (low, max(high, low + 1)), np.uint8), np.uint8)
+    return spread(image, (low, max(high, low + 1)), np.uint8)
 
 
 def _tall(image: Image) -> Image:

@@ -1,7 +1,5 @@
 """Writes blocks: the viewer volume and the lossless coarser scales, from the lossless volume alone."""
 
-import numpy as np
-
 from clio_argo.kernels.contrast import to_viewer
 from clio_argo.kernels.downsample import coarser
 from clio_argo.model.run import ObjectRecord
@@ -21,7 +19,9 @@ def _unit(run: Run, tier: Tier, unit: int) -> bool:
     first, slab = run.volume.scales[0].begin[0], run.volume.slab
     slabs = range((box.begin[0] - first) // slab, -(-(box.end[0] - first) // slab))
     inputs = [run.volume.model_dump(), checksums(run.records("render", slabs))]
-    return once(run, unit, inputs, lambda: Done(pyramid(run, tier, unit, run.volumes.read(0, box), box.begin)))
+    return once(
+        run, unit, inputs, lambda: Done(pyramid(run, tier, unit, run.volumes.read(0, box), box.begin))
+    )
 
 
 def pyramid(run: Run, tier: Tier, unit: int, voxels: Voxels, begin: Zyx) -> list[ObjectRecord]:
@@ -42,5 +42,4 @@ def pyramid(run: Run, tier: Tier, unit: int, voxels: Voxels, begin: Zyx) -> list
 
 def _cut(voxels: Voxels, begin: Zyx, box: Box) -> Voxels:
     z, y, x = begin
-    cut: Voxels = np.asarray(voxels[box.shift((-z, -y, -x)).slices])
-    return cut
+    return voxels[box.shift((-z, -y, -x)).slices]

@@ -31,10 +31,10 @@ class Store:
     def spec(self, name: str = "") -> dict[str, Any]:
         """The tensorstore KvStore spec of the folder `name`."""
         scheme, host, path = split_url(self.url)
-        folder = "/".join(p for p in (path.rstrip("/"), name.strip("/")) if p) + "/"
+        folder = "".join(f"{p}/" for p in (path.strip("/"), name.strip("/")) if p)
         if scheme == "file":
-            return {"driver": "file", "path": folder}
-        return {"driver": DRIVERS[scheme], "bucket": host, "path": folder.lstrip("/")}
+            return {"driver": "file", "path": f"/{folder}"}
+        return {"driver": DRIVERS[scheme], "bucket": host, "path": folder}
 
     @cached_property
     def _kv(self) -> ts.KvStore:
@@ -82,13 +82,15 @@ class Store:
         prefix = f"{folder.strip('/')}/" if folder else ""
         with store_errors(self.url, folder):
             listed = self._kv.list(ts.KvStore.KeyRange(prefix, prefix[:-1] + "0" if prefix else "")).result()
-        return sorted(n for n in (k.decode() for k in listed) if not n.endswith(UNFINISHED))
+        names = (k.decode(errors="backslashreplace") for k in listed)
+        return sorted(n for n in names if not n.endswith(UNFINISHED))
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of every object under `folder`, by name."""
         if self.local is None:
             return {n: len(self.need(n)) for n in self.names(folder)}
-        return {n: (self.local / n).stat().st_size for n in self.names(folder)}
+        with store_errors(self.url, folder):
+            return {n: (self.local / n).stat().st_size for n in self.names(folder)}
 
     def document(self, kind: type[D], name: str) -> D:
         return kind.from_bytes(self.need(name), self.url + name)
@@ -104,11 +106,18 @@ class Store:
 def absolute_url(url: str) -> str:
     """A URL that ends in a slash; a path without a scheme becomes file://."""
     if "://" not in url:
-        url = Path(url).expanduser().absolute().as_uri()
-    scheme = urlsplit(url).scheme
-    if scheme not in ("file", *DRIVERS):
-        raise UserError(f"{url}: unknown kind of store {scheme!r}; use a path, file://, gs:// or s3://")
-    return url.rstrip("/") + "/"
+        # tensorstore takes no path with `..`
+        url = Path(url).expanduser().resolve().as_uri()
+    parts = urlsplit(url)
+    if parts.scheme not in ("file", *DRIVERS):
+        raise UserError(f"{url}: unknown kind of store {parts.scheme!r}; use a path, file://, gs:// or s3://")
+    if parts.scheme == "file" and parts.netloc:
+        raise UserError(
+            f"{url}: names the host {parts.netloc!r}; for a local path write file:///{parts.netloc}..."
+        )
+    if parts.scheme != "file" and not parts.netloc:
+        raise UserError(f"{url}: names no bucket")
+    return f"{parts.scheme}://{url.partition('://')[2].rstrip('/')}/"
 
 
 def split_url(url: str) -> tuple[str, str, str]:

@@ -19,7 +19,11 @@ REMEDIES: tuple[tuple[tuple[str, ...], type[ClioError], str], ...] = (
     ),
     (("NOT_FOUND", "No such file"), MissingInput, "it does not exist"),
     (("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"), TryAgain, "the store does not answer; try again"),
-    (("Too many open files",), TryAgain, "too many open files: raise the limit (ulimit -n) or use fewer workers"),
+    (
+        ("Too many open files",),
+        TryAgain,
+        "too many open files: raise the limit (ulimit -n) or use fewer workers",
+    ),
 )
 
 

@@ -1,6 +1,7 @@
 """What the header of an image file says, read without its pixels."""
 
 import io
+import math
 import struct
 from typing import BinaryIO
 
@@ -13,6 +14,7 @@ PNG, JPEG, TIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", (b"II", b"MM")
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 TAIL_BYTES = 64
+GREY_OR_COLOUR = tuple(tifffile.PHOTOMETRIC[n] for n in ("MINISBLACK", "MINISWHITE", "RGB", "YCBCR"))
 
 
 class Unreadable(Exception):
@@ -43,6 +45,8 @@ def read_headers(file: BinaryIO, size_bytes: int) -> list[Header]:
             return _tiff(file, size_bytes)
         if start[:2] == JPEG:
             return [_jpeg(file, size_bytes)]
+    except Unreadable:
+        raise
     # parsers of foreign bytes fail in many ways; all mean the same
     except Exception as error:
         raise Unreadable(f"broken header: {type(error).__name__}: {str(error)[:200]}") from error
@@ -51,7 +55,7 @@ def read_headers(file: BinaryIO, size_bytes: int) -> list[Header]:
 
 def _png(file: BinaryIO, size_bytes: int) -> Header:
     length, kind, width, height, bits, colour = struct.unpack(">I4sIIBB", file.read(18))
-    if kind != b"IHDR" or length != 13 or not width or not height:  # noqa: PLR2004
+    if kind != b"IHDR" or length != 13 or not width or not height:
         raise ValueError("no IHDR chunk")
     ended = b"IEND" in _tail(file, size_bytes)
     return Header(
@@ -68,9 +72,9 @@ def _jpeg(file: BinaryIO, size_bytes: int) -> Header:
     file.seek(0)
     with JpegImageFile(file) as image:
         width, height = image.size
-        return Header(
-            width=width, height=height, bits=image.bits, channels=image.layers, truncated=not ended
-        )
+        if not width or not height:
+            raise ValueError("no pixels")
+        return Header(width=width, height=height, bits=image.bits, channels=image.layers, truncated=not ended)
 
 
 def _tiff(file: BinaryIO, size_bytes: int) -> list[Header]:
@@ -78,13 +82,24 @@ def _tiff(file: BinaryIO, size_bytes: int) -> list[Header]:
     with tifffile.TiffFile(file) as tiff:
         images = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
         if images > len(tiff.pages):
-            raise ValueError(f"ImageJ file of {images} images behind {len(tiff.pages)} header; save it as plain TIFF")
-        return [_page(p, size_bytes) for p in tiff.pages if isinstance(p, tifffile.TiffPage | tifffile.TiffFrame)]
+            raise ValueError(
+                f"ImageJ file of {images} images behind {len(tiff.pages)} header; save it as plain TIFF"
+            )
+        return [
+            _page(p, size_bytes) for p in tiff.pages if isinstance(p, tifffile.TiffPage | tifffile.TiffFrame)
+        ]
 
 
 def _page(page: "tifffile.TiffPage | tifffile.TiffFrame", size_bytes: int) -> Header:
     full = page.aspage()
     kind = full.dtype
+    if not full.imagewidth or not full.imagelength:
+        raise ValueError("no pixels")
+    if full.photometric not in GREY_OR_COLOUR:
+        name = getattr(full.photometric, "name", full.photometric)
+        raise Unreadable(f"grey values are coded as {name}; convert it to plain grey")
+    if len(full.dataoffsets) < math.prod(full.chunked) or not all(full.databytecounts):
+        raise Unreadable("some of its strips or tiles hold no data")
     ends = [o + n for o, n in zip(full.dataoffsets, full.databytecounts, strict=True)]
     bits = kind.itemsize * 8 if kind is not None and kind.kind == "u" else 0
     return Header(

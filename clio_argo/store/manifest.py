@@ -35,7 +35,11 @@ def damage(store: Store, expected: ObjectRecord) -> str | None:
         return "missing"
     if len(data) != expected.size:
         return f"has {len(data)} bytes instead of {expected.size}"
-    return None if record_of(expected.name, data) == expected else "has other content than was written (CRC32C differs)"
+    return (
+        None
+        if record_of(expected.name, data) == expected
+        else "has other content than was written (CRC32C differs)"
+    )
 
 
 def inputs_digest(*parts: object) -> str:

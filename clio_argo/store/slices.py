@@ -12,7 +12,7 @@ import tensorstore as ts
 import tifffile
 from numpy.typing import NDArray
 
-from clio_argo.errors import UserError
+from clio_argo.errors import MissingInput, StoreFault, UserError
 from clio_argo.model.base import Value
 from clio_argo.model.plan import SliceFile
 from clio_argo.store.documents import Store, split_url
@@ -21,6 +21,8 @@ from clio_argo.store.headers import SUFFIXES, Header, Unreadable, read_headers
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 RAW = "raw/"
+# in names: what the store cannot address, and what stands for bytes that are not UTF-8
+UNUSABLE = ("\\", "\N{REPLACEMENT CHARACTER}")
 
 
 class Entry(Value):
@@ -59,14 +61,19 @@ class Source:
 
     def headers(self, entry: Entry) -> list[Header]:
         """Headers of all pages. Raises `Unreadable`."""
-        with self._open(entry) as file:
-            return read_headers(file, entry.size_bytes)
+        if any(c in entry.name for c in UNUSABLE):
+            raise Unreadable("its name holds a backslash or is not UTF-8; rename it")
+        try:
+            with self._open(entry) as file:
+                return read_headers(file, entry.size_bytes)
+        except (MissingInput, StoreFault) as error:
+            raise Unreadable(str(error)) from error
 
     def _open(self, entry: Entry) -> BinaryIO:
         if self._store.local is not None:
             with store_errors(self.url, entry.name):
                 return (self._store.local / entry.name).open("rb")
-        return io.BufferedReader(RangeFile(self._store, entry), 2**16)  # type: ignore[type-var,return-value]
+        return io.BufferedReader(RangeFile(self._store, entry), 2**16)
 
     def decode(self, slice_file: SliceFile) -> Pixels:
         """Grey pixels [y, x] of a slice, in its own data type.
@@ -131,23 +138,38 @@ def is_image(name: str) -> bool:
 
 def _scan(root: Path, folder: str) -> Iterator[Entry]:
     base = os.path.realpath(root)
+    outside = not _inside(root / folder, base)
     try:
         with os.scandir(root / folder) as found:
-            yield from (_local_entry(e, folder, base) for e in found if not e.is_dir())
+            yield from (_local_entry(e, folder, base, outside) for e in found if not _is_folder(e))
     except FileNotFoundError:
         return
     except OSError as error:
         raise UserError(f"source {root / folder}: cannot be listed: {error.strerror}") from error
 
 
-def _local_entry(item: "os.DirEntry[str]", folder: str, base: str) -> Entry:
-    outside = item.is_symlink() and not os.path.realpath(item.path).startswith(base + os.sep)
+def _inside(path: Path | str, base: str) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(base)
+
+
+def _is_folder(item: "os.DirEntry[str]") -> bool:
+    try:
+        return item.is_dir()
+    # a link in a circle
+    except OSError:
+        return False
+
+
+def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: bool) -> Entry:
+    name = folder + os.fsencode(item.name).decode(errors="replace")
+    outside = outside or (item.is_symlink() and not _inside(item.path, base))
     try:
         stat = item.stat()
-    except FileNotFoundError:
-        return Entry(name=folder + item.name, size_bytes=0, stamp="", outside=True)
+    # a link that leads nowhere or in a circle
+    except OSError:
+        return Entry(name=name, size_bytes=0, stamp="", outside=True)
     stamp = f"{stat.st_mtime_ns // 1_000_000}-{stat.st_ino}"
-    return Entry(name=folder + item.name, size_bytes=stat.st_size, stamp=stamp, outside=outside)
+    return Entry(name=name, size_bytes=stat.st_size, stamp=stamp, outside=outside)
 
 
 def _blobs(url: str, folder: str) -> Iterator[Entry]:
@@ -160,7 +182,9 @@ def _blobs(url: str, folder: str) -> Iterator[Entry]:
         listed = storage.Client().list_blobs(bucket, prefix=path + folder, delimiter="/")
         for blob in listed:
             yield Entry(
-                name=blob.name.removeprefix(path), size_bytes=blob.size, stamp=f"{blob.generation}-{blob.crc32c}"
+                name=blob.name.removeprefix(path),
+                size_bytes=blob.size,
+                stamp=f"{blob.generation}-{blob.crc32c}",
             )
 
 
@@ -174,13 +198,15 @@ def _check_header(data: bytes, planned: SliceFile) -> None:
         raise Undecodable(f"has {len(headers)} pages, page {planned.page} was planned")
     found = headers[planned.page]
     if (found.width, found.height) != (planned.width, planned.height):
-        raise Undecodable(f"is {found.width} x {found.height} now, {planned.width} x {planned.height} was planned")
+        raise Undecodable(
+            f"is {found.width} x {found.height} now, {planned.width} x {planned.height} was planned"
+        )
 
 
 def _pixels(data: bytes, page: int) -> NDArray[Any]:
     try:
         if data[:2] in (b"II", b"MM"):
-            return tifffile.imread(io.BytesIO(data), key=page)
+            return _tiff_pixels(data, page)
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     # decoders of foreign bytes fail in many ways; all mean the same
     except Exception as error:
@@ -190,16 +216,25 @@ def _pixels(data: bytes, page: int) -> NDArray[Any]:
     return np.asarray(pixels)
 
 
+def _tiff_pixels(data: bytes, page: int) -> NDArray[Any]:
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        found = tiff.pages[page].aspage()
+        pixels = found.asarray()
+        if found.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            return np.asarray((1 << found.bitspersample) - 1 - pixels, pixels.dtype)
+        return pixels
+
+
 def grey(pixels: NDArray[Any]) -> Pixels:
     """One grey channel: colour channels that are all equal, and alpha that is opaque, hold nothing more."""
-    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):  # noqa: PLR2004
+    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
         pixels = np.moveaxis(pixels, 0, 2)
-    if pixels.ndim == 3:  # noqa: PLR2004
+    if pixels.ndim == 3 and pixels.shape[2] <= 4:
         first, colours = pixels[..., 0], pixels[..., 1:3]
-        opaque = pixels.shape[2] != 4 or bool((pixels[..., 3] == np.iinfo(pixels.dtype).max).all())  # noqa: PLR2004
+        opaque = pixels.shape[2] != 4 or bool((pixels[..., 3] == np.iinfo(pixels.dtype).max).all())
         if not opaque or not all(np.array_equal(first, colours[..., c]) for c in range(colours.shape[2])):
             raise Undecodable("colour or transparency: only grey slices can be aligned; convert it to grey")
         pixels = np.ascontiguousarray(first)
-    if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):  # noqa: PLR2004
+    if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):
         raise Undecodable(f"{pixels.dtype} {pixels.shape}: only 8- and 16-bit grey slices can be aligned")
     return pixels

@@ -1,3 +1,0 @@
-from clio_argo.cli import main
-
-main()
