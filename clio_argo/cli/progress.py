@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from rich.console import Console
@@ -17,7 +16,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-Kind, Error, Trace = type[BaseException] | None, BaseException | None, TracebackType | None
 LogFormat = Literal["auto", "json", "quiet"]
 TITLES = {
     "plan": "plan      read headers",
@@ -52,7 +50,7 @@ class Bars:
         self._bars.start()
         return self
 
-    def __exit__(self, kind: Kind, error: Error, trace: Trace) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._bars.stop()
 
     def stage(self, step: str, parts: int) -> None:
@@ -72,9 +70,9 @@ class Lines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: Kind, error: Error, trace: Trace) -> None:
-        if error is not None:
-            self._say("failed", error=str(error))
+    def __exit__(self, *raised: object) -> None:
+        if raised[1] is not None:
+            self._say("failed", error=str(raised[1]))
 
     def stage(self, step: str, parts: int) -> None:
         self._say("stage", step=step, parts=parts)
@@ -95,7 +93,7 @@ class Silent:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: Kind, error: Error, trace: Trace) -> None: ...
+    def __exit__(self, *raised: object) -> None: ...
 
     def stage(self, step: str, parts: int) -> None: ...
 

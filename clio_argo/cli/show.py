@@ -38,11 +38,12 @@ def _found(plan: Plan) -> list[Row]:
 
 
 def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
+    scales = [f"{'x'.join(map(str, s.size[::-1]))} @ {s.key.replace('_', 'x')} nm" for s in volume.scales]
     voxels = plan.depth * plan.width * plan.height
     lossless, viewer = voxels * volume.itemsize * ZSTD_RATIO * 8 / 7, voxels * JPEG_BYTES_PER_VOXEL * 8 / 7
     memory = max(volume.memory_gib("render"), volume.memory_gib("write"))
     return [
-        ("scales", ", ".join(f"{'x'.join(map(str, reversed(s.size)))} @ {s.key.replace('_', 'x')} nm" for s in volume.scales)),
+        ("scales", ", ".join(scales)),
         ("memory per worker", f"about {memory:.1f} GiB"),
         ("output", f"about {gigabytes(lossless)} lossless and {gigabytes(viewer)} for the viewer"),
         ("parts", f"reduce {plan.reduce.parts}, match {plan.match.parts}, render {volume.render.parts}, "
@@ -112,8 +113,11 @@ def shifts(transforms: Transforms) -> str:
     positions = np.array([apply(m, middle)[0] for _, m in placed])
     steps = np.hypot(*np.diff(positions, axis=0).T)
     worst = int(steps.argmax())
-    return (f"between neighbours {np.median(steps):.2f} px median, at most {steps[worst]:.1f} px "
-            f"(z {placed[worst][0]} to {placed[worst + 1][0]}); canvas {transforms.width} x {transforms.height}")  # fmt: skip
+    between = f"z {placed[worst][0]} to {placed[worst + 1][0]}"
+    return (
+        f"between neighbours {np.median(steps):.2f} px median, at most {steps[worst]:.1f} px ({between}); "
+        f"canvas {transforms.width} x {transforms.height}"
+    )
 
 
 def gigabytes(size: float) -> str:

@@ -157,7 +157,8 @@ def _scale(
     factor, begin, size = grid[k]
     step = over(tier.unit, over(factor, grid[tier.source][0]))
     chunks = zyx(-(-s // chunk) for s in size)
-    preshift = _preshift(chunks, zyx(c if g == 1 else s // chunk for c, g, s in zip(chunks, tier.grid, step, strict=True)), chunk)  # fmt: skip
+    held = zyx(c if g == 1 else d // chunk for c, g, d in zip(chunks, tier.grid, step, strict=True))
+    preshift = _preshift(chunks, held, chunk)
     inner, shard = _aligned_shard(size, step, slab if k == 0 else 0)
     z, y, x = (r * f for r, f in zip(resolution, factor, strict=True))
     return ScaleSpec(

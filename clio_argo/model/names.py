@@ -96,8 +96,7 @@ def _texts(name: str) -> list[str]:
 
 
 def _digits(name: str) -> list[str]:
-    # a number in the extension (".tif2") is not a slice number
-    return [d for d in re.findall(r"[0-9]+", name)]
+    return list(re.findall(r"[0-9]+", name))
 
 
 def _shown(texts: tuple[str, ...]) -> str:

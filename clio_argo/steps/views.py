@@ -20,7 +20,7 @@ def make_views(run: Run) -> tuple[Picture, ...]:
     """Write views/*.png and say what they show; XZ and YZ have z downwards."""
     before, after = views_before(run), views_after(run)
     captions = {
-        "XZ": "the middle row of every slice, z downwards: a jump between slices shows as a step (thin stacks are stretched)",
+        "XZ": "the middle row of every slice, z downwards: a jump shows as a step (thin stacks are stretched)",
         "YZ": "the middle column of every slice, z downwards (thin stacks are stretched)",
         "XY": "the middle slice",
     }
