@@ -23,7 +23,7 @@ from clio_argo.model.volume import (
 )
 
 BLOCK: Zyx = (512, 1024, 1024)
-INNER_CHUNK: Zyx = (32, 128, 128)
+INNER_DEPTH = 32
 LARGEST_SHARD: Zyx = (256, 512, 512)
 SHARD_VOXELS = 2**27
 MAX_SLAB, MIN_SLAB, SLABS_WANTED = 64, 4, 8
@@ -184,10 +184,12 @@ def _preshift(chunks: Zyx, held: Zyx, chunk: int) -> int:
 
 
 def _aligned_shard(size: Zyx, step: Zyx, slab: int) -> tuple[Zyx, Zyx]:
-    """(inner chunk, shard) of aligned/: whole inner chunks, no larger than the unit or the volume need."""
+    """(inner chunk, shard) of aligned/: whole inner chunks of about half a MiB, no larger than needed."""
     depth = slab or step[0]
     limit = minimum((depth, step[1], step[2]), _power_above(size))
-    inner = minimum(INNER_CHUNK, limit)
+    thick = min(INNER_DEPTH, limit[0])
+    side = 128 if thick >= 16 else 256
+    inner = minimum((thick, side, side), limit)
     need = zyx(-(-s // i) * i for s, i in zip(size, inner, strict=True))
     largest = minimum((depth, step[1], step[2]), (slab, *BLOCK[1:]) if slab else LARGEST_SHARD)
     return inner, minimum(largest, need)
