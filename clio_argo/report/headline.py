@@ -86,7 +86,9 @@ def _link(data: ReportData) -> Html:
         return tag("p", "No volume to open.", class_="note")
     # a sandboxed page may not open the link; the address can still be copied
     address = tag("details", tag("summary", "Address"), tag("code", data.link, class_="address"))
-    return tag("div", tag("p", web_link(data.link, "Open in neuroglancer"), class_="open"), address)
+    first = [" while ", tag("code", f"clio-argo view {data.run.removeprefix('file://')}"), " is running"]
+    served = first if data.run.startswith("file://") else []
+    return tag("div", tag("p", web_link(data.link, "Open in neuroglancer"), *served, class_="open"), address)
 
 
 def _view(picture: Picture) -> Html:
