@@ -8,6 +8,7 @@ from typing import BinaryIO
 import tifffile
 from PIL.JpegImagePlugin import JpegImageFile
 
+from clio_argo.errors import ClioError
 from clio_argo.model.base import Value
 
 PNG, JPEG, TIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", (b"II", b"MM")
@@ -31,8 +32,8 @@ class Header(Value):
     truncated: bool = False
 
 
-def read_headers(file: BinaryIO, size_bytes: int) -> list[Header]:
-    """Headers of all pages of an image file; one for PNG and JPEG.
+def read_headers(file: BinaryIO, size_bytes: int, page: int | None = None) -> list[Header]:
+    """Headers of all pages of an image file, or of one; one for PNG and JPEG.
 
     Raises:
         Unreadable: not a PNG, TIFF or JPEG file, or a broken header.
@@ -42,10 +43,10 @@ def read_headers(file: BinaryIO, size_bytes: int) -> list[Header]:
         if start == PNG:
             return [_png(file, size_bytes)]
         if start[:2] in TIFF:
-            return _tiff(file, size_bytes)
+            return _tiff(file, size_bytes, page)
         if start[:2] == JPEG:
             return [_jpeg(file, size_bytes)]
-    except Unreadable:
+    except (Unreadable, ClioError):
         raise
     # parsers of foreign bytes fail in many ways; all mean the same
     except Exception as error:
@@ -77,9 +78,11 @@ def _jpeg(file: BinaryIO, size_bytes: int) -> Header:
         return Header(width=width, height=height, bits=image.bits, channels=image.layers, truncated=not ended)
 
 
-def _tiff(file: BinaryIO, size_bytes: int) -> list[Header]:
+def _tiff(file: BinaryIO, size_bytes: int, page: int | None) -> list[Header]:
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
+        if page is not None:
+            return [_page(tiff.pages[page], size_bytes)]
         images = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
         if images > len(tiff.pages):
             raise ValueError(

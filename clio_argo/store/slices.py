@@ -12,12 +12,12 @@ import tensorstore as ts
 import tifffile
 from numpy.typing import NDArray
 
-from clio_argo.errors import MissingInput, StoreFault, UserError
+from clio_argo.errors import ClioError, MissingInput, StoreFault, UserError
 from clio_argo.model.base import Value
 from clio_argo.model.plan import SliceFile
 from clio_argo.store.documents import Store, split_url
 from clio_argo.store.faults import store_errors
-from clio_argo.store.headers import SUFFIXES, Header, Unreadable, read_headers
+from clio_argo.store.headers import SUFFIXES, TIFF, Header, Unreadable, read_headers
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 RAW = "raw/"
@@ -69,11 +69,11 @@ class Source:
         except (MissingInput, StoreFault) as error:
             raise Unreadable(str(error)) from error
 
-    def _open(self, entry: Entry) -> BinaryIO:
+    def _open(self, file: Entry | SliceFile) -> BinaryIO:
         if self._store.local is not None:
-            with store_errors(self.url, entry.name):
-                return (self._store.local / entry.name).open("rb")
-        return io.BufferedReader(RangeFile(self._store, entry), 2**16)
+            with store_errors(self.url, file.name):
+                return (self._store.local / file.name).open("rb")
+        return io.BufferedReader(RangeFile(self._store, file), 2**16)
 
     def decode(self, slice_file: SliceFile) -> Pixels:
         """Grey pixels [y, x] of a slice, in its own data type.
@@ -81,21 +81,29 @@ class Source:
         Raises:
             Undecodable: the file is gone, does not decode, or is not what its header promised.
         """
-        data = self._store.read(slice_file.name)
-        if data is None:
-            raise Undecodable("the file is gone since it was planned")
-        _check_header(data, slice_file)
-        pixels = grey(_pixels(data, slice_file.page))
+        with self._content(slice_file) as file:
+            _check_header(file, slice_file)
+            pixels = grey(_pixels(file, slice_file.page))
         expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
         if (pixels.shape, pixels.dtype) != expected:
             raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
         return pixels
 
+    def _content(self, slice_file: SliceFile) -> BinaryIO:
+        """The whole file at once; piece by piece if it is so large that it must hold many slices."""
+        page_bytes = slice_file.width * slice_file.height * np.dtype(slice_file.dtype).itemsize
+        try:
+            if slice_file.size_bytes > 2 * page_bytes + 2**20:
+                return self._open(slice_file)
+            return io.BytesIO(self._store.need(slice_file.name))
+        except MissingInput as error:
+            raise Undecodable("the file is gone since it was planned") from error
+
 
 class RangeFile(io.RawIOBase):
     """A remote object as a file: every read is a ranged read."""
 
-    def __init__(self, store: Store, entry: Entry) -> None:
+    def __init__(self, store: Store, entry: Entry | SliceFile) -> None:
         self._kv = ts.KvStore.open(store.spec()).result()
         self._entry, self._at = entry, 0
 
@@ -109,6 +117,9 @@ class RangeFile(io.RawIOBase):
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._entry.size_bytes}[whence]
         self._at = max(0, base + offset)
         return self._at
+
+    def readall(self) -> bytes:
+        return self.read(max(0, self._entry.size_bytes - self._at)) or b""
 
     def readinto(self, buffer: Any) -> int:
         end = min(self._at + len(buffer), self._entry.size_bytes)
@@ -188,26 +199,31 @@ def _blobs(url: str, folder: str) -> Iterator[Entry]:
             )
 
 
-def _check_header(data: bytes, planned: SliceFile) -> None:
+def _check_header(file: BinaryIO, planned: SliceFile) -> None:
     """Refuse a file whose header changed before its pixels are allocated."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
     try:
-        headers = read_headers(io.BytesIO(data), len(data))
+        found = read_headers(file, size, planned.page)[0]
     except Unreadable as error:
         raise Undecodable(str(error)) from error
-    if planned.page >= len(headers):
-        raise Undecodable(f"has {len(headers)} pages, page {planned.page} was planned")
-    found = headers[planned.page]
     if (found.width, found.height) != (planned.width, planned.height):
         raise Undecodable(
             f"is {found.width} x {found.height} now, {planned.width} x {planned.height} was planned"
         )
+    if found.truncated:
+        raise Undecodable(f"ends after {size} bytes, before its last pixels")
 
 
-def _pixels(data: bytes, page: int) -> NDArray[Any]:
+def _pixels(file: BinaryIO, page: int) -> NDArray[Any]:
+    file.seek(0)
     try:
-        if data[:2] in (b"II", b"MM"):
-            return _tiff_pixels(data, page)
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if file.read(2) in TIFF:
+            return _tiff_pixels(file, page)
+        file.seek(0)
+        pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    except ClioError:
+        raise
     # decoders of foreign bytes fail in many ways; all mean the same
     except Exception as error:
         raise Undecodable(f"does not decode: {type(error).__name__}: {str(error)[:200]}") from error
@@ -216,8 +232,9 @@ def _pixels(data: bytes, page: int) -> NDArray[Any]:
     return np.asarray(pixels)
 
 
-def _tiff_pixels(data: bytes, page: int) -> NDArray[Any]:
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+def _tiff_pixels(file: BinaryIO, page: int) -> NDArray[Any]:
+    file.seek(0)
+    with tifffile.TiffFile(file) as tiff:
         found = tiff.pages[page].aspage()
         pixels = found.asarray()
         if found.photometric == tifffile.PHOTOMETRIC.MINISWHITE:

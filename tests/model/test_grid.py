@@ -22,6 +22,7 @@ from clio_argo.model.volume import GIB, Box, ScaleSpec, Tier, VolumeSpec, Zyx, m
 from clio_argo.store.volumes import expected_objects
 
 Unit = tuple[Tier, int, int]
+depths = st.one_of(st.integers(1, 200), st.integers(400, 1300), st.integers(1, 2500))
 sides = st.one_of(st.integers(1, 200), st.integers(400, 1300), st.integers(1, 9000))
 begins = st.one_of(st.sampled_from([0, 1, 3, 3493]), st.integers(0, 20_000))
 resolutions = st.one_of(
@@ -49,7 +50,7 @@ def volume(
 
 @st.composite
 def volumes(draw: st.DrawFn) -> VolumeSpec:
-    size = draw(st.tuples(sides, sides, sides))
+    size = draw(st.tuples(depths, sides, sides))
     memory, dtype = draw(memories), draw(st.sampled_from(["uint8", "uint16"]))
     assume(slab_depth(memory, size[0], size[1] * size[2] * (1 if dtype == "uint8" else 2)))
     return volume(

@@ -1,0 +1,174 @@
+"""Image files of every kind that slices come in, each with the grey pixels that it means."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import Image
+
+HEIGHT, WIDTH = 37, 52
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A file, what its header says, and its grey pixels (None: a reader must refuse it)."""
+
+    suffix: str
+    data: bytes
+    pixels: np.ndarray
+    channels: int = 1
+    tolerance: int = 0
+
+    @property
+    def bits(self) -> int:
+        return self.pixels.dtype.itemsize * 8
+
+
+def texture(dtype: Any = np.uint8, height: int = HEIGHT, width: int = WIDTH, seed: int = 1) -> np.ndarray:
+    """Smooth noise that uses the whole range of `dtype`."""
+    noise = np.random.default_rng(seed).normal(size=(height, width))
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
+    smooth = (smooth - smooth.min()) / (smooth.max() - smooth.min())
+    return np.round(smooth * np.iinfo(dtype).max).astype(dtype)
+
+
+def encoded(suffix: str, pixels: np.ndarray, *options: int) -> bytes:
+    return bytes(cv2.imencode(suffix, pixels, options)[1])
+
+
+def pillow(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def tiff(pixels: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    options = {"photometric": "minisblack", "metadata": None, **options}
+    tifffile.imwrite(buffer, pixels, **options)
+    return buffer.getvalue()
+
+
+ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+
+
+def png(
+    pixels: np.ndarray, bits: int = 8, interlaced: bool = False, size: tuple[int, int] | None = None
+) -> bytes:
+    """A grey PNG of any depth, by hand; `size` (width, height) is what its header claims."""
+    passes = [pixels[y::dy, x::dx] for y, x, dy, dx in (ADAM7 if interlaced else ((0, 0, 1, 1),))]
+    rows = b"".join(b"\0" + packed(row, bits) for part in passes if part.size for row in part)
+    width, height = size or pixels.shape[::-1]
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, int(interlaced))
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(map(png_chunk, *zip(*chunks, strict=True)))
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def packed(row: np.ndarray, bits: int) -> bytes:
+    if bits == 16:
+        return row.astype(">u2").tobytes()
+    digits = np.unpackbits(row[:, None].astype(np.uint8), axis=1)[:, 8 - bits :]
+    return np.packbits(digits.ravel()).tobytes()
+
+
+def palette_png() -> Sample:
+    grey = texture()
+    levels = np.random.default_rng(2).permutation(256).astype(np.uint8)
+    image = Image.fromarray(np.argsort(levels).astype(np.uint8)[grey], "P")
+    image.putpalette(np.repeat(levels, 3).tobytes())
+    return Sample(".png", pillow(image, "png"), grey, channels=3)
+
+
+def colour_jpeg() -> Sample:
+    grey = texture()
+    return Sample(
+        ".jpg", encoded(".jpg", np.dstack([grey] * 3), cv2.IMWRITE_JPEG_QUALITY, 95), grey, 3, tolerance=12
+    )
+
+
+def rotated_jpeg() -> Sample:
+    grey, exif = texture(), Image.Exif()
+    exif[0x0112] = 6  # "turn by 90 degrees to view": slices are aligned as they were stored
+    return Sample(".jpg", pillow(Image.fromarray(grey), "jpeg", quality=95, exif=exif), grey, tolerance=12)
+
+
+def with_alpha(grey: np.ndarray, alpha: int) -> np.ndarray:
+    return np.dstack([grey, grey, grey, np.full_like(grey, alpha)])
+
+
+GREY8, GREY16 = texture(), texture(np.uint16)
+SAMPLES: dict[str, Callable[[], Sample]] = {
+    "grey PNG": lambda: Sample(".png", encoded(".png", GREY8), GREY8),
+    "16-bit PNG": lambda: Sample(".png", encoded(".png", GREY16), GREY16),
+    "palette PNG": palette_png,
+    "grey as RGB PNG": lambda: Sample(".png", encoded(".png", np.dstack([GREY8] * 3)), GREY8, 3),
+    "grey as 16-bit RGB PNG": lambda: Sample(".png", encoded(".png", np.dstack([GREY16] * 3)), GREY16, 3),
+    "opaque RGBA PNG": lambda: Sample(".png", encoded(".png", with_alpha(GREY8, 255)), GREY8, 4),
+    "opaque grey and alpha PNG": lambda: Sample(
+        ".png", pillow(Image.fromarray(np.dstack([GREY8, np.full_like(GREY8, 255)]), "LA"), "png"), GREY8, 2
+    ),
+    "interlaced PNG": lambda: Sample(".png", png(GREY8, interlaced=True), GREY8),
+    "interlaced 16-bit PNG": lambda: Sample(".png", png(GREY16, 16, interlaced=True), GREY16),
+    "1-bit PNG": lambda: Sample(".png", png(GREY8 >> 7, bits=1), (GREY8 >> 7) * np.uint8(255)),
+    "4-bit PNG": lambda: Sample(".png", png(GREY8 >> 4, bits=4), (GREY8 >> 4) * np.uint8(17)),
+    "grey TIFF": lambda: Sample(".tif", tiff(GREY8), GREY8),
+    "16-bit TIFF": lambda: Sample(".tif", tiff(GREY16), GREY16),
+    "big-endian 16-bit TIFF": lambda: Sample(".tif", tiff(GREY16, byteorder=">"), GREY16),
+    "BigTIFF": lambda: Sample(".tiff", tiff(GREY8, bigtiff=True), GREY8),
+    "TIFF of strips": lambda: Sample(".tif", tiff(GREY8, rowsperstrip=8), GREY8),
+    "tiled TIFF": lambda: Sample(".tif", tiff(GREY8, tile=(16, 32)), GREY8),
+    "tiled deflate TIFF": lambda: Sample(
+        ".tif", tiff(GREY16, tile=(16, 16), compression="deflate", predictor=True), GREY16
+    ),
+    "LZW TIFF": lambda: Sample(".tif", tiff(GREY8, compression="lzw", predictor=True), GREY8),
+    "zstd TIFF": lambda: Sample(".tif", tiff(GREY16, compression="zstd"), GREY16),
+    "TIFF with its directory at the end": lambda: Sample(
+        ".tif", pillow(Image.fromarray(GREY8), "tiff", compression="tiff_lzw"), GREY8
+    ),
+    "grey as RGB TIFF": lambda: Sample(".tif", tiff(np.dstack([GREY8] * 3), photometric="rgb"), GREY8, 3),
+    "grey as RGB TIFF of planes": lambda: Sample(
+        ".tif", tiff(np.stack([GREY8] * 3), photometric="rgb", planarconfig="separate"), GREY8, 3
+    ),
+    "white is zero TIFF": lambda: Sample(".tif", tiff(255 - GREY8, photometric="miniswhite"), GREY8),
+    "white is zero 16-bit TIFF": lambda: Sample(
+        ".tif", tiff(65535 - GREY16, photometric="miniswhite", compression="zstd"), GREY16
+    ),
+    "JPEG": lambda: Sample(".jpg", encoded(".jpg", GREY8, cv2.IMWRITE_JPEG_QUALITY, 95), GREY8, tolerance=12),
+    "progressive JPEG": lambda: Sample(
+        ".jpeg", encoded(".jpg", GREY8, cv2.IMWRITE_JPEG_PROGRESSIVE, 1), GREY8, tolerance=16
+    ),
+    "grey as colour JPEG": colour_jpeg,
+    "JPEG that asks to be turned": rotated_jpeg,
+}
+COLOUR = np.dstack([GREY8, GREY8[::-1], GREY8])
+REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "colour PNG": (".png", lambda: encoded(".png", COLOUR)),
+    "colour palette PNG": (".png", lambda: pillow(Image.fromarray(COLOUR).quantize(64), "png")),
+    "colour TIFF": (".tif", lambda: tiff(COLOUR, photometric="rgb")),
+    "colour JPEG": (".jpg", lambda: encoded(".jpg", COLOUR)),
+    "transparent PNG": (".png", lambda: encoded(".png", with_alpha(GREY8, 128))),
+    "five-channel TIFF": (
+        ".tif",
+        lambda: tiff(
+            np.dstack([GREY8 * 0] * 3 + [GREY8] * 2), photometric="minisblack", planarconfig="contig"
+        ),
+    ),
+    "float TIFF": (".tif", lambda: tiff(GREY8.astype(np.float32))),
+    "signed TIFF": (".tif", lambda: tiff(GREY16.astype(np.int16))),
+    "32-bit TIFF": (".tif", lambda: tiff(GREY16.astype(np.uint32))),
+    "bilevel TIFF": (".tif", lambda: tiff(GREY8 > 127)),
+    "palette TIFF": (
+        ".tif",
+        lambda: tiff(GREY8, photometric="palette", colormap=np.arange(768, dtype=np.uint16).reshape(3, 256)),
+    ),
+}
