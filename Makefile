@@ -10,11 +10,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SCHEMA := docs/reference/request.schema.json
+CLI    := docs/reference/cli.md
+WRITE_SCHEMA = $(BIN)/clio-argo schema
+WRITE_CLI    = $(BIN)/python -m typer clio_argo.cli.app utils docs --name clio-argo --title "Command line"
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check bench docs lock schema clean
+.PHONY: help demo test e2e check bench docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +36,8 @@ check: $(VENV)/dev ## style, types, layers, generated files, lock files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	@$(BIN)/clio-argo schema | diff -u $(SCHEMA) - || { echo "$(SCHEMA) is out of date: run 'make schema' and commit it" >&2; exit 1; }
+	@$(WRITE_SCHEMA) | diff -u $(SCHEMA) - && $(WRITE_CLI) | diff -u $(CLI) - \
+	   || { echo "docs/reference is out of date: run 'make docs' and commit it" >&2; exit 1; }
 	@if grep -nE '://|--(extra-)?index-url|--find-links|file:' requirements*.lock; then \
 	   echo "a lock file names a place to download from: run 'make lock'" >&2; exit 1; fi
 	$(BIN)/python -m pip check
@@ -41,12 +45,10 @@ check: $(VENV)/dev ## style, types, layers, generated files, lock files
 bench: $(VENV)/dev ## all benchmarks, as docs/benchmarks.md describes them
 	$(BIN)/python -m benchmarks
 
-docs: schema ## regenerate what is generated in docs/
-
-schema: $(VENV)/runtime ## regenerate the JSON schema of a request
-	@mkdir -p $(dir $(SCHEMA))
-	$(BIN)/clio-argo schema > $(SCHEMA).new
-	mv $(SCHEMA).new $(SCHEMA)
+docs: $(VENV)/dev ## regenerate what is generated in docs/reference
+	@mkdir -p docs/reference
+	$(WRITE_SCHEMA) > $(SCHEMA).new && mv $(SCHEMA).new $(SCHEMA)
+	$(WRITE_CLI) > $(CLI).new && mv $(CLI).new $(CLI)
 
 # Keeps the versions that are locked unless pyproject.toml rules them out; `make lock UPGRADE=--upgrade` takes the newest.
 UV ?= uv
