@@ -141,7 +141,8 @@ def _result(future: "Future[Outputs]", all_futures: "list[Future[Outputs]]") -> 
 
 
 def _workers(config: IngestConfig) -> int:
-    return config.workers or int(os.environ.get("CLIO_WORKERS", "0")) or len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return config.workers or int(os.environ.get("CLIO_WORKERS", "0")) or cores or 1
 
 
 @contextmanager
