@@ -25,7 +25,7 @@ LIMITS = {
     "s3_request_concurrency": {"limit": 16},
 }
 # every expected object exists, so a missing one is always a fault
-STORE_ALL = {"store_data_equal_to_fill_value": True}
+STORE_ALL = {"store_data_equal_to_fill_value": True, "fill_missing_data_reads": False}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -162,12 +163,8 @@ magics = st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0
 @example(b"II*\0\x08\0\0\0\xff\xff")
 @given(st.builds(bytes.__add__, magics, st.binary(max_size=200)))
 def test_any_bytes_have_headers_or_are_unreadable(data: bytes) -> None:
-    try:
-        found = headers(data)
-    except Unreadable as error:
-        assert str(error)
-    else:
-        assert all(h.width > 0 and h.height > 0 for h in found)
+    with suppress(Unreadable):
+        assert all(h.width > 0 and h.height > 0 for h in headers(data))
 
 
 @given(st.sampled_from(sorted(SAMPLES)), st.data())
@@ -179,7 +176,5 @@ def test_a_damaged_file_has_headers_or_is_unreadable(kind: str, data: st.DataObj
         whole[data.draw(st.integers(0, min(300 if near else 10**9, len(whole)) - 1))] = data.draw(
             st.integers(0, 255)
         )
-    try:
+    with suppress(Unreadable):
         headers(bytes(whole))
-    except Unreadable as error:
-        assert str(error)

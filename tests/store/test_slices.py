@@ -116,8 +116,7 @@ def decode_or_none(data: bytes, suffix: str, dtype: str) -> np.ndarray | None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             return decoded(Path(folder), f"slice{suffix}", data, dtype)
-        except Undecodable as error:
-            assert str(error)
+        except Undecodable:
             return None
 
 
