@@ -1,4 +1,4 @@
-"""Large stacks made of real slices: mosaics of differently oriented tiles from different depths, shifted by known steps."""
+"""Large stacks made of real slices: mosaics of turned tiles from different depths, shifted by known steps."""
 
 from pathlib import Path
 
@@ -11,14 +11,12 @@ def mosaic_slice(volume: NDArray[np.uint8], side: int, z: int) -> NDArray[np.uin
     """Slice `z` of a field of side x side pixels [y, x], tiled from `volume` [z, y, x]; no tile stands twice."""
     tile = volume.shape[1]
     count = -(-side // tile)
-    rows = [
-        np.hstack([_tile(volume, r * count + c, z) for c in range(count)]) for r in range(count)
-    ]
+    rows = [np.hstack([_tile(volume, r * count + c, z) for c in range(count)]) for r in range(count)]
     return np.ascontiguousarray(np.vstack(rows)[:side, :side])
 
 
 def _tile(volume: NDArray[np.uint8], number: int, z: int) -> NDArray[np.uint8]:
-    """Tile `number`: its own orientation and depth, so that no other transform fits the whole field; turns at the ends."""
+    """Tile `number`: its own orientation and depth, so that no other transform fits the whole; turns at the ends."""
     random = np.random.default_rng(number)
     turns, mirrored, start = random.integers(4), random.integers(2), random.integers(2 * len(volume))
     last = len(volume) - 1

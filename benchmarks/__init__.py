@@ -1,0 +1,1 @@
+"""Measures what the package promises: `python -m benchmarks [NAME ...] [--quick]`."""

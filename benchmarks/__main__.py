@@ -1,0 +1,94 @@
+"""`python -m benchmarks [NAME ...] [--quick]`: measure, show, and keep in results.json and docs/benchmarks.md."""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.figures import Figure, Result, merged, read_results, write_results
+from benchmarks.machine import description
+from benchmarks.measure import ROOT, python
+from benchmarks.pages import page, table
+from benchmarks.sources import work_folder
+
+RESULTS, PAGE = ROOT / "benchmarks" / "results.json", ROOT / "docs" / "benchmarks.md"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What is measured, by which function, and how much disk it needs in GiB."""
+
+    title: str
+    entry: str
+    disk_gib: float = 1
+
+
+BENCHMARKS = {
+    "machine": Benchmark("The machine", "benchmarks.machine:measure"),
+    "render": Benchmark("Slices of 5000 x 5000: render", "benchmarks.slices:render", 4),
+    "align": Benchmark("Slices of 5000 x 5000: reduce and match", "benchmarks.slices:align", 2),
+    "write": Benchmark("A block", "benchmarks.blocks:measure", 2),
+    "igneous": Benchmark("A block, against igneous", "benchmarks.igneous:measure", 6),
+    "whole": Benchmark("A whole run: 64 slices of 4096 x 4096", "benchmarks.whole:measure", 5),
+    "memory": Benchmark("Memory: slices of 10,000 x 10,000", "benchmarks.memory:measure", 12),
+    "headers": Benchmark("Planning", "benchmarks.scaling:headers"),
+    "scaling": Benchmark("Many small slices", "benchmarks.scaling:measure", 4),
+    "accuracy": Benchmark("Accuracy", "benchmarks.accuracy:measure", 2),
+}
+
+
+def main() -> int:
+    chosen = _arguments()
+    console = Console(highlight=False)
+    names = chosen.names or list(BENCHMARKS)
+    machine = _measure("machine", chosen.quick)
+    facts = {**description(), **{f.what: f.shown for f in machine}}
+    results = []
+    for name in names:
+        figures = machine if name == "machine" else _measure(name, chosen.quick)
+        title, today = BENCHMARKS[name].title, date.today().isoformat()
+        results.append(Result(name, title, today, tuple(figures), facts))
+        console.print(table(results[-1]))
+        if not chosen.quick:
+            _keep(results[-1])
+    return int(any(f.holds is False for r in results for f in r.figures))
+
+
+def _arguments() -> Any:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, to see that all of it works; keeps nothing"
+    )
+    chosen = parser.parse_args()
+    if unknown := set(chosen.names) - BENCHMARKS.keys():
+        parser.error(
+            f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
+        )
+    return chosen
+
+
+def _measure(name: str, quick: bool) -> list[Figure]:
+    """Measure in a fresh process."""
+    benchmark = BENCHMARKS[name]
+    with work_folder(benchmark.disk_gib) as folder:
+        work, result = folder / "work", folder / "result.json"
+        work.mkdir()
+        python("-m", "benchmarks.child", benchmark.entry, work, result, *(["--quick"] if quick else []))
+        return [Figure(**f) for f in json.loads(result.read_text(encoding="utf-8"))]
+
+
+def _keep(result: Result) -> None:
+    """Put one result in the place of an older one."""
+    results = merged(read_results(RESULTS), [result], list(BENCHMARKS))
+    write_results(RESULTS, results)
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""What igneous does in the comparison: `prepare FOLDER CX CY CZ` makes its source, `write FOLDER COARSER` works."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+QUALITY, CHUNK = 80, (64, 64, 64)
+# one shard a scale: the largest that igneous makes, and the least work
+SHARD_BYTES = 2**30
+
+
+def prepare(folder: str, chunk: tuple[int, ...]) -> None:
+    """An uncompressed precomputed volume from voxels.npy [z, y, x]."""
+    from cloudvolume import CloudVolume
+
+    voxels = np.load(f"{folder}/voxels.npy").T
+    info = CloudVolume.create_new_info(
+        1, "image", "uint8", "raw", (8, 8, 8), (0, 0, 0), voxels.shape, chunk_size=chunk
+    )
+    volume = CloudVolume(f"file://{folder}/in", info=info, compress=False, progress=False)
+    volume.commit_info()
+    volume[:, :, :] = voxels[..., None]
+
+
+def write(folder: str, coarser: int) -> None:
+    """Transfer to sharded JPEG, then all coarser scales in one task."""
+    from igneous import task_creation as tasks
+
+    source, target = f"file://{folder}/in", f"file://{folder}/out"
+    _do(tasks.create_image_shard_transfer_tasks(
+        source, target, chunk_size=CHUNK, encoding="jpeg", encoding_level=QUALITY, memory_target=SHARD_BYTES
+    ))  # fmt: skip
+    if coarser:
+        _do(tasks.create_image_shard_downsample_tasks(
+            target, factor=(2, 2, 2), num_mips=coarser, memory_target=SHARD_BYTES
+        ))  # fmt: skip
+
+
+def _do(tasks: Iterable[Any]) -> None:
+    for task in tasks:
+        task()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "prepare":
+        prepare(sys.argv[2], tuple(int(n) for n in sys.argv[3:]))
+    else:
+        write(sys.argv[2], int(sys.argv[3]))

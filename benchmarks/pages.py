@@ -1,0 +1,59 @@
+"""Results for people: a table on the terminal, a page in docs/."""
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from benchmarks.figures import Figure, Result
+
+INTRODUCTION = """# Benchmarks
+
+Written by `make bench` (`python -m benchmarks [NAME ...]`) from `benchmarks/results.json`; one benchmark can be
+measured again by its name. Times are CPU seconds, user and system, of one core, children included, unless they say
+otherwise: medians of at least three measurements after a warm-up, each benchmark in a process of its own that is set
+up as workers are. Slices are mosaics of 60 real FIB-SEM slices of fly medulla, moved by known steps.
+Figures of other machines are best compared as ratios: the speed of copying memory and of decoding PNG was measured
+in the same go.
+"""
+
+
+def table(result: Result) -> Table:
+    shown = Table(title=f"{result.title} ({result.name})", title_justify="left")
+    for column in ("what", "measured", "limit", "", "how"):
+        shown.add_column(column, justify="right" if column == "measured" else "left")
+    for figure in result.figures:
+        shown.add_row(*(cell.replace("**", "") for cell in _cells(figure)))
+    return shown
+
+
+def page(results: Mapping[str, Result]) -> str:
+    """docs/benchmarks.md."""
+    return "\n".join([INTRODUCTION, *(_section(r) for r in results.values()), _machines(results)])
+
+
+def _section(result: Result) -> str:
+    lines = [
+        f"## {result.title}",
+        "",
+        f"`{result.name}`",
+        "",
+        *_rows(["what", "measured", "limit", "", "how"], [_cells(f) for f in result.figures]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cells(figure: Figure) -> list[str]:
+    return [figure.what, figure.shown, figure.shown_limit, figure.verdict, figure.note]
+
+
+def _rows(heads: list[str], rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows]]
+
+
+def _machines(results: Mapping[str, Result]) -> str:
+    """Where and when each benchmark was measured."""
+    facts = list(dict.fromkeys(key for r in results.values() for key in r.machine))
+    rows = [[r.name, r.date, *(str(r.machine.get(key, "")) for key in facts)] for r in results.values()]
+    heads = ["benchmark", "date", *facts]
+    return "\n".join(["## Where this was measured", "", *_rows(heads, rows), ""])

@@ -1,0 +1,102 @@
+"""What one more small slice costs, stage by stage: from 100 to 1,000 slices, and from 1,000 to 10,000."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.figures import Figure
+from benchmarks.measure import REPEATS, python
+from benchmarks.memory import stage_peaks
+from benchmarks.sources import real_volume, there_and_back
+from benchmarks.whole import clio_argo
+from clio_argo.model.run import Attempt
+from clio_argo.pipeline import PIPELINE
+from clio_argo.store.documents import Store
+
+COUNTS, QUICK_COUNTS = (100, 1_000, 10_000), (50, 200, 800)
+SIDE_PX, JITTER_PX = 128, 12
+TOLERANCE = 0.1
+# below this a stage's marginal time cannot be told from noise: seconds per slice
+LEAST_S = 1e-4
+HEADERS, QUICK_HEADERS, HEADERS_LIMIT_S = 10_000, 500, 10
+Times = dict[str, float]
+
+
+def measure(work: Path, quick: bool) -> list[Figure]:
+    """Marginal CPU time of every stage, how much it changes, and memory with the most slices."""
+    counts = QUICK_COUNTS if quick else COUNTS
+    runs = [_run(work / str(n), n, 1 if quick else REPEATS) for n in counts]
+    peaks = stage_peaks(work / str(counts[-1]) / "out")
+    figures = [f for step in PIPELINE.steps for f in _stage(step.name, counts, runs, peaks[step.name])]
+    whole = [{"all": sum(times.values())} for times in runs]
+    return [*figures, *_stage("all", counts, whole, max(peaks.values()))]
+
+
+def _run(folder: Path, slices: int, repeats: int) -> Times:
+    """CPU seconds of every stage, medians of whole runs with two workers."""
+    write_small(folder / "source", slices)
+    found = []
+    for _ in range(repeats):
+        clio_argo(folder, 2)
+        found.append(stage_times(folder / "out"))
+    return {step: statistics.median(times[step] for times in found) for step in found[0]}
+
+
+def stage_times(out: Path) -> Times:
+    """CPU seconds of every stage, summed over its parts."""
+    store = Store(str(out))
+    attempts = [store.document(Attempt, name) for name in store.names("process/logs")]
+    return {s.name: sum(a.cpu_s for a in attempts if a.step == s.name) for s in PIPELINE.steps}
+
+
+def _stage(step: str, counts: Sequence[int], runs: Sequence[Times], peak_gib: float) -> list[Figure]:
+    low, high = (
+        (runs[i + 1][step] - runs[i][step]) / (counts[i + 1] - counts[i]) for i in range(len(counts) - 1)
+    )
+    told = max(low, high) > LEAST_S
+    change = high / low - 1 if low > 0 else 0.0
+    note = f"{counts[0]:,} → {counts[1]:,}: {low * 1000:.2f} ms; {counts[1]:,} → {counts[2]:,}: {high * 1000:.2f} ms"
+    return [
+        Figure(f"{step}: one more slice", high * 1000, "ms", note=note),
+        Figure(f"{step}: change of that", abs(change) * 100, "%", TOLERANCE * 100 if told else None,
+               note=f"{change:+.1%}" if told else "below 0.1 ms"),
+        Figure(f"{step}: peak memory", peak_gib, "GiB", note=f"{counts[2]:,} slices"),
+    ]  # fmt: skip
+
+
+def write_small(folder: Path, slices: int, suffix: str = "png") -> None:
+    """Crops of 128 x 128 of real slices, there and back through their depth, moved by known whole pixels."""
+    folder.mkdir(parents=True)
+    volume, random = real_volume(), np.random.default_rng(0)
+    middle = (volume.shape[1] - SIDE_PX) // 2
+    for z, (x, y) in enumerate(random.integers(-JITTER_PX, JITTER_PX + 1, (slices, 2))):
+        whole = volume[there_and_back(z, len(volume))]
+        crop = whole[middle + y : middle + y + SIDE_PX, middle + x : middle + x + SIDE_PX]
+        cv2.imwrite(str(folder / f"iso.{z:05d}.{suffix}"), crop)
+
+
+def headers(work: Path, quick: bool) -> list[Figure]:
+    """Planning of 10,000 local slices by the clock."""
+    count = QUICK_HEADERS if quick else HEADERS
+    return [_headers(work / suffix, count, suffix) for suffix in ("png", "tif")]
+
+
+PLAN = """
+import json, sys, time
+from clio_argo import IngestConfig, plan
+begin = time.perf_counter()
+found = plan(IngestConfig(id="benchmark", source=sys.argv[1], image=sys.argv[2]))
+print(json.dumps([found.usable, time.perf_counter() - begin]))
+"""
+
+
+def _headers(folder: Path, count: int, suffix: str) -> Figure:
+    write_small(folder, count, suffix)
+    found = [json.loads(python("-c", PLAN, folder, f"iso.%05d.{suffix}")) for _ in range(REPEATS + 1)][1:]
+    assert all(usable == count for usable, _ in found)
+    wall = statistics.median(seconds for _, seconds in found)
+    return Figure(f"plan of {count:,} slices, {suffix.upper()}", wall, "s by the clock", HEADERS_LIMIT_S)

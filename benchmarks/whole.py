@@ -1,0 +1,55 @@
+"""A whole run as a person starts it: 64 slices of 4096 x 4096, with one worker and with two."""
+
+import sys
+from pathlib import Path
+from shutil import rmtree
+
+from benchmarks.figures import Figure
+from benchmarks.measure import REPEATS, Spent, median, python, spent
+from benchmarks.sources import real_slices
+from benchmarks.stacks import write_stack
+
+SIDE_PX, SLICES = 4096, 64
+QUICK_PX, QUICK_SLICES = 1024, 32
+CPU_LIMIT_S, RATE_LIMIT_S, FASTER = 64, 60_000, 1.8
+COMMAND = "from clio_argo.cli import main; main()"
+
+
+def measure(work: Path, quick: bool) -> list[Figure]:
+    """CPU time of everything, and how much faster two workers are than one."""
+    side, slices = (QUICK_PX, QUICK_SLICES) if quick else (SIDE_PX, SLICES)
+    write_stack(real_slices(), work / "source", side, slices)
+    repeats = 1 if quick else REPEATS
+    clio_argo(work, 2)  # a warm-up: programs and slices are in the page cache
+    one, two = ([clio_argo(work, n) for _ in range(repeats)] for n in (1, 2))
+    return [
+        *_figures(median(one), median(two), side * side * slices),
+        _versus(median(one), median(two), quick),
+    ]
+
+
+def _figures(one: Spent, two: Spent, pixels: int) -> list[Figure]:
+    full = pixels == SIDE_PX * SIDE_PX * SLICES
+    return [
+        Figure("whole run, one worker", one.cpu_s, "CPU s", note=f"{one.wall_s:.1f} s by the clock"),
+        Figure("whole run, two workers", two.cpu_s, "CPU s", CPU_LIMIT_S if full else None,
+               note=f"{two.wall_s:.1f} s by the clock"),
+        Figure("per 10^12 pixels, two workers", two.cpu_s / pixels * 1e12, "CPU s",
+               RATE_LIMIT_S if full else None),
+    ]  # fmt: skip
+
+
+def _versus(one: Spent, two: Spent, quick: bool) -> Figure:
+    limit = None if quick else FASTER
+    return Figure("two workers are faster by", one.wall_s / two.wall_s, "x", limit, at_least=True)
+
+
+def clio_argo(work: Path, workers: int, *more: str) -> Spent:
+    """`clio-argo run` on the slices in `source`; what it made stays in `out` until the next."""
+    rmtree(work / "out", ignore_errors=True)
+    used = spent(lambda: python(
+        "-c", COMMAND, "run", "--source", work / "source", "--out", work / "out", "--image", "iso.%05d.png",
+        "--workers", str(workers), "--log", "quiet", *more,
+    ))  # fmt: skip
+    assert (work / "out" / "complete.json").exists(), sys.argv
+    return used
