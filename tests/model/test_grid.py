@@ -23,7 +23,12 @@ from clio_argo.store.volumes import expected_objects
 
 Unit = tuple[Tier, int, int]
 depths = st.one_of(st.integers(1, 200), st.integers(400, 1300), st.integers(1, 2500))
-sides = st.one_of(st.integers(1, 200), st.integers(400, 1300), st.integers(1, 9000))
+sides = st.one_of(
+    st.integers(1, 200),
+    st.sampled_from([511, 512, 513, 1023, 1024, 1025]),
+    st.integers(400, 1300),
+    st.integers(1, 9000),
+)
 begins = st.one_of(st.sampled_from([0, 1, 3, 3493]), st.integers(0, 20_000))
 resolutions = st.one_of(
     st.sampled_from(
@@ -122,6 +127,7 @@ def test_shards_consist_of_whole_inner_chunks_and_are_no_larger_than_a_unit(spec
             assert side % inner == 0
             assert tier.grid[axis] == 1 or side <= spec.step(tier, k)[axis]
         assert math.prod(scale.shard) <= 2**27
+        assert math.prod(spec.ng_shard(k)) <= 2**27
 
 
 def open_array(spec: VolumeSpec, context: ts.Context, k: int, driver: str) -> ts.TensorStore:
@@ -281,6 +287,7 @@ def test_a_part_that_does_not_exist_is_refused(number: int) -> None:
         FanOut.of(3).part(number)
 
 
+@example(1.0, 1000, 60_000_000)  # 0.4 GiB hold 7 such planes, half a GiB would hold 8
 @given(st.floats(0.25, 64), st.integers(1, 100_000), st.integers(1, 2 * 10**9))
 def test_a_slab_never_exceeds_two_fifths_of_the_memory(memory: float, slices: int, plane_bytes: int) -> None:
     depth = slab_depth(memory, slices, plane_bytes)

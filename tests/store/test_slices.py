@@ -91,6 +91,12 @@ def test_a_file_truncated_since_it_was_planned_does_not_decode(tmp_path: Path, k
         )
 
 
+@pytest.mark.parametrize("lost", [1, 100, 412])
+def test_tiles_that_are_cut_off_are_not_taken_for_black(tmp_path: Path, lost: int) -> None:
+    with pytest.raises(Undecodable, match="before its last pixels"):
+        decoded(tmp_path, "slice.tif", SAMPLES["tiled TIFF"]().data[:-lost])
+
+
 @given(st.data())
 def test_any_flipped_bit_of_a_png_is_found_by_decoding(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["grey PNG", "16-bit PNG", "1-bit PNG", "interlaced PNG"]))
