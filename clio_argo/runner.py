@@ -5,8 +5,10 @@ import importlib
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -112,7 +114,8 @@ def _walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Pro
     for step in pipeline.steps:
         parts = parts_of(step, outputs)
         progress.stage(step.name, len(parts))
-        futures = [pool.submit(run_step, step, url, part) for part in parts]
+        with _uninterrupted():  # workers start here
+            futures = [pool.submit(run_step, step, url, part) for part in parts]
         for future in as_completed(futures):
             outputs[step.name] = _result(future, futures)
             progress.part(step.name, outputs[step.name])
@@ -148,11 +151,39 @@ def _workers(config: IngestConfig) -> int:
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """One pool of processes for the whole run; what has not begun when it fails never begins."""
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
     try:
         yield pool
+    except KeyboardInterrupt:
+        # nobody waits for units that are under way: they are done again
+        for worker in set(multiprocessing.active_children()) - before:
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Processes that start meanwhile never see Ctrl-C, which a terminal sends to all: their parent ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when its parent was killed: nobody would give it work or take its results."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(KILLED)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

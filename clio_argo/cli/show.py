@@ -11,6 +11,7 @@ from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.plan import Plan, Problem
 from clio_argo.model.run import Completion
 from clio_argo.model.volume import VolumeSpec
+from clio_argo.steps.plan import with_ranges
 
 LONG_LIST = 30
 JPEG_BYTES_PER_VOXEL, ZSTD_RATIO = 0.13, 0.88
@@ -64,20 +65,9 @@ def _problems(problems: Sequence[Problem]) -> Table:
     table = Table(title=f"{len(problems)} problems", title_justify="left")
     for name in ("z", "file", "problem", "detail"):
         table.add_column(name, overflow="fold")
-    for z, p in _runs(problems):
+    for z, p in with_ranges(problems):
         table.add_row(z, literal(p.file or ""), p.kind, literal(p.detail))
     return table
-
-
-def _runs(problems: Sequence[Problem]) -> list[tuple[str, Problem]]:
-    """Problems with runs of missing slices in one line each."""
-    rows: list[tuple[int | None, int | None, Problem]] = []
-    for p in problems:
-        if rows and p.kind == "missing" == rows[-1][2].kind and rows[-1][1] == (p.z or 0) - 1:
-            rows[-1] = (rows[-1][0], p.z, rows[-1][2])
-        else:
-            rows.append((p.z, p.z, p))
-    return [("" if a is None else str(a) if a == b else f"{a} to {b}", p) for a, b, p in rows]
 
 
 def show_end(console: Console, done: Completion, transforms: Transforms, where: str, local: bool) -> None:

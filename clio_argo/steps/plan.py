@@ -31,6 +31,8 @@ from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source,
 REQUEST = "CLIO_REQUEST"
 HEADER_THREADS = 16
 BOMB_RATIO = 200
+MOST_MISSING = 100_000
+LONGEST_LIST = 100
 BITS: dict[int, Literal["uint8", "uint16"]] = {8: "uint8", 16: "uint16"}
 Found = tuple[int, Entry, int, Header]
 
@@ -58,6 +60,8 @@ def plan(config: IngestConfig) -> Plan:
 
 def claim(store: Store, config: IngestConfig) -> None:
     """Make the root this request's own, or join the same request; another one is refused."""
+    if store.local is not None and store.local.is_file():
+        raise UserError(f"{store.local} is a file; choose another --out")
     found = store.find_document(IngestConfig, CONFIG)
     if found is None:
         _refuse_foreign(store)
@@ -89,18 +93,24 @@ def make_plan(config: IngestConfig) -> tuple[Plan, tuple[SliceUnit, ...]]:
     source = Source(find_source(config.source))
     candidates = _numbered(config, _entries(config, source))
     problems, found = _read_headers(source, candidates, config)
-    wanted = _range(config, {z for z, _ in candidates} | {z for z, *_ in found})
+    seen = {z for z, _ in candidates} | {z for z, *_ in found}
+    wanted = _range(config, seen)
+    if len(wanted) - len(seen) > MOST_MISSING:
+        raise UserError(
+            f"source {config.source}: {len(seen)} files for the {len(wanted)} slices from z {wanted[0]} to "
+            f"{wanted[-1]}; look at minz and maxz, and at the numbers in the names of the files"
+        )
     usable, judged = _judge([f for f in found if f[0] in wanted], config)
     problems += judged + _duplicates(candidates) + _missing(wanted, {f[0] for f in found}, problems)
     _refuse_colour(source, usable, channels=max((h.channels for *_, h in found), default=1))
     if not usable:
-        raise UserError.all(f"source {config.source}: no usable slice", [problem_line(p) for p in problems])
+        raise UserError.all(f"source {config.source}: no usable slice", problem_lines(problems))
     return _assemble(source, usable, [p for p in problems if p.z is None or p.z in wanted], wanted, config)
 
 
 def refuse_unusable(plan: Plan, config: IngestConfig) -> None:
     """Stop before anything is spent on a stack that cannot become a volume."""
-    fatal = [problem_line(p) for p in plan.problems if p.kind == "duplicate"]
+    fatal = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
     fatal += _memory_problem(plan, config)
     if fatal:
         raise UserError.all("the stack cannot be used:", fatal)
@@ -108,7 +118,7 @@ def refuse_unusable(plan: Plan, config: IngestConfig) -> None:
     if bad > allowed:
         raise GateStopped(
             f"{bad} of {plan.depth} slices are missing or unusable, at most {allowed} may be (max_bad):\n"
-            + "\n".join(f"  - {problem_line(p)}" for p in plan.problems)
+            + "\n".join(f"  - {line}" for line in problem_lines(plan.problems))
             + f"\nMend the source, or accept neighbours in their place with --allow-bad-slices {bad}"
         )
 
@@ -331,8 +341,24 @@ def _refuse_colour(source: Source, usable: Sequence[SliceFile], channels: int) -
         raise UserError(f"{usable[0].name}: {error}") from error
 
 
-def problem_line(problem: Problem) -> str:
-    where = " ".join(
-        str(v) for v in (f"z {problem.z}" if problem.z is not None else "", problem.file or "") if v
-    )
+def problem_lines(problems: Sequence[Problem]) -> list[str]:
+    """A line per problem, at most a hundred of them."""
+    lines = [_line(z, p) for z, p in with_ranges(problems)]
+    more = [f"and {len(lines) - LONGEST_LIST} more; clio-argo plan shows all"]
+    return lines if len(lines) <= LONGEST_LIST else lines[:LONGEST_LIST] + more
+
+
+def with_ranges(problems: Sequence[Problem]) -> list[tuple[str, Problem]]:
+    """Problems and the slices they concern; slices missing in a row count as one problem."""
+    rows: list[tuple[int | None, int | None, Problem]] = []
+    for p in problems:
+        if rows and p.kind == "missing" == rows[-1][2].kind and rows[-1][1] == (p.z or 0) - 1:
+            rows[-1] = (rows[-1][0], p.z, rows[-1][2])
+        else:
+            rows.append((p.z, p.z, p))
+    return [("" if a is None else str(a) if a == b else f"{a} to {b}", p) for a, b, p in rows]
+
+
+def _line(z: str, problem: Problem) -> str:
+    where = " ".join(v for v in (f"z {z}" if z else "", problem.file or "") if v)
     return f"{where}: {problem.kind}" + (f" ({problem.detail})" if problem.detail else "")

@@ -8,10 +8,9 @@ from clio_argo.report.data import ReportData
 from clio_argo.report.html import report_html
 from clio_argo.steps.base import COMPLETE, CONFIG, Outputs, Run
 from clio_argo.steps.solve import read_all_facts
-from clio_argo.steps.verify import VERIFY
+from clio_argo.steps.verify import VERIFY, recorded_objects
 from clio_argo.steps.views import make_views
 from clio_argo.store.documents import crc32c
-from clio_argo.store.manifest import FOLDER
 from clio_argo.viewer.link import LOCAL_HOST, PUBLIC_HOST, VIEW_PORT, neuroglancer_link, neuroglancer_state
 
 REPORT = "report.html"
@@ -59,7 +58,7 @@ def completion(run: Run) -> Completion:
         link=viewer_link(run),
         objects=checked.objects,
         bytes=checked.bytes,
-        manifest=digest([crc32c(run.store.need(n)) for n in run.store.names(FOLDER)]),
+        manifest=digest([o.model_dump() for _, o in sorted(recorded_objects(run).items())]),
     )
 
 

@@ -144,7 +144,7 @@ def _window(config: IngestConfig, plan: Plan, counts: "np.ndarray") -> tuple[flo
 def check_gates(transforms: Transforms, plan: Plan, config: IngestConfig) -> None:
     """Stop before the expensive part; transforms.json is there to look at."""
     flagged, allowed = transforms.flagged, config.allowed_bad(plan.depth)
-    problems = []
+    problems = [] if len(flagged) < plan.depth else ["no slice is good: there is nothing to show"]
     if len(flagged) > allowed:
         problems.append(f"{len(flagged)} of {plan.depth} slices are bad or missing, at most {allowed} may be; "
                         f"to put neighbours in their place: --allow-bad-slices {len(flagged)}")  # fmt: skip
