@@ -2,6 +2,7 @@
 
 import resource
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from clio_argo.errors import BrokenInvariant
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.base import digest
 from clio_argo.model.config import IngestConfig
-from clio_argo.model.plan import Plan, SliceUnit
+from clio_argo.model.plan import Plan, SliceFile, SliceUnit
 from clio_argo.model.run import ObjectRecord, UnitRecord
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.documents import Store
@@ -81,6 +82,25 @@ class Run:
 
     def slices(self, unit: int) -> SliceUnit:
         return self.store.document(SliceUnit, slices_name(unit))
+
+    def slice_file(self, z: int) -> SliceFile:
+        """The usable slice `z`. Units hold the usable slices in order, so that one of them has to be read."""
+        index = z - self.plan.minz - bisect_left(self._unusable, z)
+        unit, place = divmod(index, self.plan.unit_slices)
+        if unit not in self._units:
+            self._units[unit] = self.slices(unit)
+        found = self._units[unit].slices[place]
+        if found.z != z:
+            raise BrokenInvariant(f"slice {z} is not where the plan has it")
+        return found
+
+    @cached_property
+    def _unusable(self) -> list[int]:
+        return sorted(self.plan.unusable)
+
+    @cached_property
+    def _units(self) -> dict[int, SliceUnit]:
+        return {}
 
     def records(self, step: str, units: Iterable[int]) -> list[UnitRecord]:
         """Records of units that must be done already."""

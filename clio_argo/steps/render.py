@@ -9,7 +9,6 @@ from clio_argo.kernels.contrast import adjust, to_viewer
 from clio_argo.kernels.features import Image
 from clio_argo.kernels.render import jpeg, place, thumbnail
 from clio_argo.model.alignment import PlacedSlice
-from clio_argo.model.plan import SliceFile
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.volume import Box
 from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
@@ -65,7 +64,7 @@ def _contrasted(run: Run, placed: PlacedSlice) -> Image:
 def decode(run: Run, placed: PlacedSlice) -> Image:
     """The pixels that `reduce` saw; anything else stops the run."""
     try:
-        pixels = run.source.decode(_slice_file(run, placed))
+        pixels = run.source.decode(run.slice_file(placed.z))
     except Undecodable as error:
         raise ClioError(f"slice {placed.z} ({placed.file}): {error}; it was readable before") from error
     if crc32c(pixels.tobytes()) != placed.digest:
@@ -74,17 +73,3 @@ def decode(run: Run, placed: PlacedSlice) -> Image:
             "run the same command again to align the changed stack"
         )
     return pixels
-
-
-def _slice_file(run: Run, placed: PlacedSlice) -> SliceFile:
-    plan = run.plan
-    return SliceFile(
-        z=placed.z,
-        name=placed.file or "",
-        page=placed.page,
-        width=plan.width,
-        height=plan.height,
-        dtype=plan.dtype,
-        size_bytes=0,
-        stamp="",
-    )
