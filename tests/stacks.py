@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from clio_argo.store.documents import Store
 
 DEMO = Path(__file__).parent / "data" / "demo"
 FIRST, LAST, NOISE = 3490, 3549, 3513
+CLI = str(Path(sys.executable).with_name("clio-argo"))
 NAME = "iso.%05d.png"
 Image = NDArray[Any]
 
@@ -81,6 +85,14 @@ def run_here(config: IngestConfig, out: Path, stop_before: str | None = None) ->
     return out
 
 
+def cli(*arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command line as a process of its own, without a terminal."""
+    command = [CLI, *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **variables}
+    )
+
+
 def completion(out: Path) -> Completion:
     return Store(str(out)).document(Completion, "complete.json")
 
@@ -115,14 +127,14 @@ def records(out: Path) -> dict[str, UnitRecord]:
 
 def written_at(out: Path, folder: str = "manifest") -> dict[str, int]:
     """When each file was written, in ns."""
-    files = (p for p in (out / folder).rglob("*") if p.is_file())
+    files = (p for p in (out / folder).rglob("*") if p.is_file() and p.suffix != ".__lock")
     return {str(p.relative_to(out)): p.stat().st_mtime_ns for p in files}
 
 
 GROUPS = {
-    "aligned": lambda n: "aligned/" in n and not n.endswith(".json"),
+    "aligned": lambda n: n.startswith("aligned/") and not n.endswith(".json"),
     "ng": lambda n: n.endswith(".shard"),
-    "info": lambda n: n == "ng/info" or n.endswith("zarr.json"),
+    "info": lambda n: n == "ng/info" or (n.startswith("aligned/") and n.endswith(".json")),
     "transforms": lambda n: n.startswith("transforms."),
     "thumbnails": lambda n: n.startswith("thumbnails/"),
 }
