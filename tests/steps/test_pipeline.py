@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import tifffile
 
@@ -373,9 +374,17 @@ def test_workers_end_with_a_run_that_is_killed(long_stack: Path, tmp_path: Path)
 
 
 def alive_in_group(group: int) -> list[str]:
-    told = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True)
-    lines = (line.split(None, 2) for line in told.stdout.splitlines())
-    return [line[2] for line in lines if line[0] == str(group) and not line[1].startswith("Z")]
+    """Processes of a group that are not over."""
+    found = psutil.process_iter(["pid", "status", "name"])
+    lives = (p for p in found if p.info["status"] != psutil.STATUS_ZOMBIE)
+    return [p.info["name"] for p in lives if group_of(p.pid) == group]
+
+
+def group_of(process: int) -> int | None:
+    try:
+        return os.getpgid(process)
+    except ProcessLookupError:
+        return None
 
 
 # --- something changed -----------------------------------------------------------------------------------
