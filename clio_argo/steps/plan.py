@@ -33,6 +33,7 @@ HEADER_THREADS = 16
 BOMB_RATIO = 200
 MOST_MISSING = 100_000
 LONGEST_LIST = 100
+LOOK_AT = 3
 BITS: dict[int, Literal["uint8", "uint16"]] = {8: "uint8", 16: "uint16"}
 Found = tuple[int, Entry, int, Header]
 
@@ -102,9 +103,9 @@ def make_plan(config: IngestConfig) -> tuple[Plan, tuple[SliceUnit, ...]]:
         )
     usable, judged = _judge([f for f in found if f[0] in wanted], config)
     problems += judged + _duplicates(candidates) + _missing(wanted, {f[0] for f in found}, problems)
-    _refuse_colour(source, usable, channels=max((h.channels for *_, h in found), default=1))
     if not usable:
         raise UserError.all(f"source {config.source}: no usable slice", problem_lines(problems))
+    _refuse_colour(source, usable, channels=max(h.channels for *_, h in found))
     return _assemble(source, usable, [p for p in problems if p.z is None or p.z in wanted], wanted, config)
 
 
@@ -332,13 +333,18 @@ def _assemble(
 
 
 def _refuse_colour(source: Source, usable: Sequence[SliceFile], channels: int) -> None:
-    """Grey slices saved as colour are fine, and only pixels can tell: look at one."""
-    if channels == 1 or not usable:
+    """Grey slices saved as colour are fine, and only pixels can tell: look at one that is not damaged."""
+    if channels == 1:
         return
-    try:
-        source.decode(usable[0])
-    except Undecodable as error:
-        raise UserError(f"{usable[0].name}: {error}") from error
+    faults = []
+    for slice_file in usable[:LOOK_AT]:
+        try:
+            source.decode(slice_file)
+        except Undecodable as error:
+            faults.append(f"{slice_file.name}: {error}")
+        else:
+            return
+    raise UserError.all("the slices cannot be used:", faults)
 
 
 def problem_lines(problems: Sequence[Problem]) -> list[str]:
