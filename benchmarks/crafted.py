@@ -18,7 +18,7 @@ from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.steps.base import CONFIG, PLAN, TRANSFORMS, VOLUME
 from clio_argo.steps.plan import REQUEST
-from clio_argo.steps.solve import fix_shapes
+from clio_argo.steps.solve import fix_shapes, write_planes
 from clio_argo.store.documents import Store, crc32c
 from clio_argo.store.manifest import write_record
 from clio_argo.store.volumes import Volumes, Voxels
@@ -46,7 +46,9 @@ def solved(url: Path, matrix: Callable[[int], Floats]) -> VolumeSpec:
                     digest=digests[name]) for z in numbers)  # fmt: skip
     transforms = Transforms(width=width, height=height, slices=slices)
     store.write(TRANSFORMS, transforms.to_bytes())
-    return laid_out(store, fix_shapes(config, plan, transforms))
+    spec = laid_out(store, fix_shapes(config, plan, transforms))
+    write_planes(store, spec, transforms)
+    return spec
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -128,3 +128,15 @@ class Transforms(Document):
     @property
     def flagged(self) -> tuple[PlacedSlice, ...]:
         return tuple(s for s in self.slices if s.flagged)
+
+    def shown(self, z: int) -> PlacedSlice:
+        """The slice whose pixels stand in plane z."""
+        first = self.slices[0].z
+        return self.slices[self.slices[z - first].shown_z - first]
+
+
+class Planes(Document):
+    """What one unit of `render` needs of the transforms, so that no unit reads those of the whole stack."""
+
+    window: tuple[float, float] | None
+    slices: tuple[PlacedSlice, ...] = Field(description="The slice shown in each plane of the unit, by z.")

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from clio_argo.errors import BrokenInvariant
-from clio_argo.model.alignment import Transforms
+from clio_argo.model.alignment import Planes, Transforms
 from clio_argo.model.base import digest
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.plan import Plan, SliceFile, SliceUnit
@@ -83,6 +83,9 @@ class Run:
     def slices(self, unit: int) -> SliceUnit:
         return self.store.document(SliceUnit, slices_name(unit))
 
+    def planes(self, unit: int) -> Planes:
+        return self.store.document(Planes, planes_name(unit))
+
     def slice_file(self, z: int) -> SliceFile:
         """The usable slice `z`. Units hold the usable slices in order, so that one of them has to be read."""
         index = z - self.plan.minz - bisect_left(self._unusable, z)
@@ -121,6 +124,10 @@ class Done:
 
 def slices_name(unit: int) -> str:
     return f"plan/{unit:06d}.json"
+
+
+def planes_name(unit: int) -> str:
+    return f"planes/{unit:06d}.json"
 
 
 def once(run: Run, unit: int, inputs: object, work: Callable[[], Done]) -> bool:

@@ -1,14 +1,12 @@
 """Decodes every slice a second time, adjusts its contrast and writes it where it belongs: aligned/, scale 0."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from clio_argo.errors import ClioError
 from clio_argo.kernels.contrast import adjust, to_viewer
 from clio_argo.kernels.features import Image
 from clio_argo.kernels.render import jpeg, place, thumbnail
-from clio_argo.model.alignment import PlacedSlice
+from clio_argo.model.alignment import PlacedSlice, Planes
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.volume import Box
 from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
@@ -26,39 +24,37 @@ def run(run: Run, part: int) -> Outputs:
 
 def _unit(run: Run, unit: int) -> bool:
     box = run.volume.slab_box(unit)
-    planes = {z: shown(run, z) for z in range(box.begin[0], box.end[0])}
+    planes = run.planes(unit)
     inputs = [
         run.volume.scales[0].model_dump(),
         run.volume.window,
-        run.transforms.window,
-        {z: s.model_dump(exclude={"verdict", "reason"}) for z, s in planes.items()},
+        planes.window,
+        [s.model_dump(exclude={"verdict", "reason"}) for s in planes.slices],
     ]
     return once(run, unit, inputs, lambda: _render(run, box, planes))
 
 
-def shown(run: Run, z: int) -> PlacedSlice:
-    """The slice whose pixels stand in plane z."""
-    first = run.transforms.slices[0].z
-    return run.transforms.slices[run.transforms.slices[z - first].shown_z - first]
-
-
-def _render(run: Run, box: Box, planes: Mapping[int, PlacedSlice]) -> Done:
+def _render(run: Run, box: Box, planes: Planes) -> Done:
     volume = run.volume
     slab = np.full(box.shape, volume.background, volume.dtype)
     objects: list[ObjectRecord] = []
     last: tuple[int, Image] | None = None
-    for i, (z, placed) in enumerate(planes.items()):
+    for i, placed in enumerate(planes.slices):
         if last is None or last[0] != placed.z:
-            last = (placed.z, _contrasted(run, placed))
+            last = (placed.z, _contrasted(run, placed, planes.window))
         if placed.matrix is not None:
             place(last[1], placed.matrix, slab[i], volume.background)
-        objects.append(run.store.write(thumbnail_name(z), jpeg(to_viewer(thumbnail(slab[i]), volume.window))))
+        objects.append(
+            run.store.write(
+                thumbnail_name(box.begin[0] + i), jpeg(to_viewer(thumbnail(slab[i]), volume.window))
+            )
+        )
     return Done([*run.volumes.write_aligned(0, box, slab), *objects])
 
 
-def _contrasted(run: Run, placed: PlacedSlice) -> Image:
+def _contrasted(run: Run, placed: PlacedSlice, window: tuple[float, float] | None) -> Image:
     contrast = run.config.contrast
-    return adjust(decode(run, placed), contrast.clip_limit, contrast.invert, run.transforms.window)
+    return adjust(decode(run, placed), contrast.clip_limit, contrast.invert, window)
 
 
 def decode(run: Run, placed: PlacedSlice) -> Image:

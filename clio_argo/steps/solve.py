@@ -12,14 +12,15 @@ from clio_argo.errors import GateStopped
 from clio_argo.kernels.contrast import inverted
 from clio_argo.kernels.features import percentiles
 from clio_argo.kernels.solve import Chain, chain, identities, on_canvas
-from clio_argo.model.alignment import Fits, Matrix, PairFit, PlacedSlice, SliceFacts, Transforms
+from clio_argo.model.alignment import Fits, Matrix, PairFit, PlacedSlice, Planes, SliceFacts, Transforms
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.grid import build_volume, memory_for_slab
 from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.volume import VolumeSpec
-from clio_argo.steps.base import TRANSFORMS, VOLUME, Outputs, Run
+from clio_argo.steps.base import TRANSFORMS, VOLUME, Outputs, Run, planes_name
 from clio_argo.steps.match import fits_name
 from clio_argo.steps.reduce import facts_name
+from clio_argo.store.documents import Store
 from clio_argo.store.reduced import read_arrays
 from clio_argo.store.volumes import Volumes
 
@@ -29,7 +30,7 @@ TOP = {"uint8": 255, "uint16": 65535}
 
 
 def run(run: Run, part: int) -> Outputs:
-    """Write transforms.json, transforms.csv, volume.json and the metadata of both volumes."""
+    """Write transforms.json and .csv, the planes of each unit of render, volume.json and all metadata."""
     plan, config = run.plan, run.request
     facts, counts = read_all_facts(run)
     files = {s.z: s for u in range(plan.reduce.units) for s in run.slices(u).slices}
@@ -39,6 +40,7 @@ def run(run: Run, part: int) -> Outputs:
     check_gates(transforms, plan, config)
     spec = fix_shapes(config, plan, transforms)
     run.store.write(VOLUME, spec.to_bytes())
+    write_planes(run.store, spec, transforms)
     Volumes(run.store, spec).create(_attributes(config, transforms))
     parts = {f"{s}_parts": list(range(f.parts)) for s, f in
              (("render", spec.render), ("write", spec.write), ("coarsen", spec.coarsen))}  # fmt: skip
@@ -170,6 +172,14 @@ def fix_shapes(config: IngestConfig, plan: Plan, transforms: Transforms) -> Volu
         raise GateStopped(f"a canvas of {transforms.width} x {transforms.height} needs workers with at least "
                           f"{memory_for_slab(plane):g} GiB; set memory_gib")  # fmt: skip
     return spec
+
+
+def write_planes(store: Store, spec: VolumeSpec, transforms: Transforms) -> None:
+    """One document per unit of render: what it shows, and where."""
+    for unit in range(spec.render.units):
+        box = spec.slab_box(unit)
+        slices = tuple(transforms.shown(z) for z in range(box.begin[0], box.end[0]))
+        store.write(planes_name(unit), Planes(window=transforms.window, slices=slices).to_bytes())
 
 
 def _viewer_window(config: IngestConfig, plan: Plan, transforms: Transforms) -> tuple[float, float] | None:
