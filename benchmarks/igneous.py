@@ -3,6 +3,7 @@
 import shutil
 import statistics
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,27 @@ from clio_argo.model.volume import Zyx
 
 LEAST = 2.5
 TRIVIAL: Zyx = (64, 64, 64)
-# chunks of the volume that igneous reads (x, y, z): as small as it writes them, and few large ones
-SOURCE_CHUNKS: tuple[Zyx, ...] = ((64, 64, 64), (1024, 1024, 64))
 STEP = "from clio_argo.runner import main; main()"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How the volume that igneous reads is kept: chunks (x, y, z), compression."""
+
+    text: str
+    chunk: Zyx
+    compress: str
+
+
+PLAIN = (
+    Kept("uncompressed, in chunks as it writes them", (64, 64, 64), "none"),
+    Kept("uncompressed, in few large chunks", (1024, 1024, 64), "none"),
+)
+LOSSLESS = Kept("compressed as it compresses by default: gzip", (128, 128, 64), "gzip")
+SETTINGS = (
+    "sharded JPEG of quality 80 in chunks of 64^3, one shard a scale, {} scales, all coarser ones in one task, one "
+    "process, one thread, memory kept as our workers keep it"
+)
 
 
 def measure(work: Path, quick: bool) -> list[Figure]:
@@ -27,21 +46,18 @@ def measure(work: Path, quick: bool) -> list[Figure]:
     scales = len(prepared(work / "large", VOLUME, block).write_tier.scales)
     prepared(work / "trivial", TRIVIAL, block[:64, :64, :64])
     ours = _ours(work / "large", repeats) - _ours(work / "trivial", repeats)
-    found = [(_theirs(work, block, chunk, scales - 1, repeats), chunk) for chunk in SOURCE_CHUNKS]
-    theirs, chunk = min(found)
+    plain = min((_theirs(work / f"theirs{i}", block, kept, scales - 1, repeats), kept.text)
+                for i, kept in enumerate(PLAIN))  # fmt: skip
+    packed = _theirs(work / "packed", block, LOSSLESS, scales - 1, repeats)
     return [
-        Figure("clio-argo writes a block", ours, "CPU s", note=f"{scales} scales, lossless ones included"),
-        Figure("igneous writes it", theirs, "CPU s", note=_settings(chunk, scales)),
-        Figure("igneous / clio-argo", theirs / ours, "", LEAST, at_least=True),
-    ]
-
-
-def _settings(chunk: Zyx, scales: int) -> str:
-    return (
-        f"sharded JPEG of quality 80 in chunks of 64^3, one shard a scale, {scales} scales, all coarser ones in one "
-        "task, one process, one thread; it reads an uncompressed precomputed volume in chunks of "
-        f"{' x '.join(map(str, chunk))} (the quicker of two kinds)"
-    )
+        Figure("clio-argo writes a block", ours, "CPU s",
+               note=f"reads lossless zarr (zstd), writes {scales} scales, lossless ones included"),
+        Figure("igneous writes it", plain[0], "CPU s",
+               note=f"{SETTINGS.format(scales)}; reads a precomputed volume, {plain[1]} (the quicker of two kinds)"),
+        Figure("igneous / clio-argo", plain[0] / ours, "", LEAST, at_least=True),
+        Figure("igneous writes it, from a compressed volume", packed, "CPU s", note=LOSSLESS.text),
+        Figure("igneous / clio-argo, both from a compressed volume", packed / ours, ""),
+    ]  # fmt: skip
 
 
 def _ours(url: Path, repeats: int) -> float:
@@ -50,19 +66,18 @@ def _ours(url: Path, repeats: int) -> float:
                    repeats)  # fmt: skip
 
 
-def _theirs(work: Path, block: NDArray[np.uint8], chunk: Zyx, coarser: int, repeats: int) -> float:
+def _theirs(work: Path, block: NDArray[np.uint8], kept: Kept, coarser: int, repeats: int) -> float:
     """CPU seconds of igneous for a block, without those for one chunk."""
-    folders = [work / "theirs" / "x".join(map(str, chunk)) / size for size in ("block", "chunk")]
-    return _igneous(folders[0], block, chunk, coarser, repeats) - _igneous(
-        folders[1], block[:64, :64, :64], (64, 64, 64), 0, repeats
-    )
+    trivial = replace(kept, chunk=TRIVIAL)
+    whole = _igneous(work / "block", block, kept, coarser, repeats)
+    return whole - _igneous(work / "chunk", block[:64, :64, :64], trivial, 0, repeats)
 
 
-def _igneous(folder: Path, voxels: NDArray[np.uint8], chunk: Zyx, coarser: int, repeats: int) -> float:
+def _igneous(folder: Path, voxels: NDArray[np.uint8], kept: Kept, coarser: int, repeats: int) -> float:
     folder.mkdir(parents=True)
     np.save(folder / "voxels.npy", voxels)
     task = ["-m", "benchmarks.igneous_task"]
-    python(*task, "prepare", folder, *map(str, chunk))
+    python(*task, "prepare", folder, kept.compress, *map(str, kept.chunk))
     return _median(
         lambda: python(*task, "write", folder, str(coarser)),
         lambda: shutil.rmtree(folder / "out", ignore_errors=True),

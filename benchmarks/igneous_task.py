@@ -1,4 +1,4 @@
-"""What igneous does in the comparison: `prepare FOLDER CX CY CZ` makes its source, `write FOLDER COARSER` works."""
+"""What igneous does in the comparison: `prepare FOLDER none|gzip CX CY CZ` makes its source, `write FOLDER COARSER`."""
 
 import sys
 from collections.abc import Iterable
@@ -11,15 +11,16 @@ QUALITY, CHUNK = 80, (64, 64, 64)
 SHARD_BYTES = 2**30
 
 
-def prepare(folder: str, chunk: tuple[int, ...]) -> None:
-    """An uncompressed precomputed volume from voxels.npy [z, y, x]."""
+def prepare(folder: str, compress: str, chunk: tuple[int, ...]) -> None:
+    """A precomputed volume from voxels.npy [z, y, x]."""
     from cloudvolume import CloudVolume
 
     voxels = np.load(f"{folder}/voxels.npy").T
     info = CloudVolume.create_new_info(
         1, "image", "uint8", "raw", (8, 8, 8), (0, 0, 0), voxels.shape, chunk_size=chunk
     )
-    volume = CloudVolume(f"file://{folder}/in", info=info, compress=False, progress=False)
+    packed = False if compress == "none" else compress
+    volume = CloudVolume(f"file://{folder}/in", info=info, compress=packed, progress=False)
     volume.commit_info()
     volume[:, :, :] = voxels[..., None]
 
@@ -45,6 +46,6 @@ def _do(tasks: Iterable[Any]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "prepare":
-        prepare(sys.argv[2], tuple(int(n) for n in sys.argv[3:]))
+        prepare(sys.argv[2], sys.argv[3], tuple(int(n) for n in sys.argv[4:]))
     else:
         write(sys.argv[2], int(sys.argv[3]))
