@@ -200,16 +200,25 @@ def slow(tmp_path: Path) -> Path:
     return write_stack(tmp_path / "slow", demo_slices(14, 320))
 
 
-@pytest.mark.parametrize("when", ["workers start", "workers work"])
+@pytest.mark.parametrize("when", ["workers start", "workers load libraries", "workers work"])
 def test_ctrl_c_is_one_message_without_a_trace(slow: Path, tmp_path: Path, when: str) -> None:
     out = tmp_path / "out"
-    until = workers_of if when == "workers start" else lambda _: list(out.glob("manifest/reduce/*"))
+    until = (lambda _: list(out.glob("manifest/reduce/*"))) if when == "workers work" else workers_of
     process = start(slow, out, until)
+    time.sleep(0.25 if when == "workers load libraries" else 0)
+    assert all(never_sees_ctrl_c(worker.pid) for worker in workers_of(process.pid))
     # as a terminal sends it: to the command and all its workers
     os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert told.strip() == "stopped; the same command goes on where it stopped"
+
+
+def never_sees_ctrl_c(process: int) -> bool:
+    """Whether SIGINT is blocked in a process, where the system tells."""
+    status = Path(f"/proc/{process}/status")
+    told = status.read_text().split() if status.exists() else ["SigBlk:", "ffff"]
+    return bool(int(told[told.index("SigBlk:") + 1], 16) & 1 << signal.SIGINT - 1)
 
 
 def test_killed_worker_is_137_and_the_run_goes_on(slow: Path, tmp_path: Path) -> None:

@@ -274,6 +274,26 @@ def test_setting_changes_what_it_should_and_nothing_else(
     assert changed - unsure == expected - unsure
 
 
+def test_background_is_everything_that_no_slice_reaches(tmp_path: Path) -> None:
+    image = demo_slice(FIRST, 320)
+    turn = cv2.getRotationMatrix2D((160, 160), 5, 1)
+    turned = cv2.warpAffine(image, turn, (320, 320), flags=cv2.INTER_CUBIC)
+    source = write_stack(tmp_path / "source", {1: image[50:-50, 50:-50], 2: turned[50:-50, 50:-50]})
+    out = run_here(request(source, background=200), tmp_path / "out")
+    for plane, placed in zip(lossless(out), transforms(out).slices, strict=True):
+        away = distance_px(plane.shape, np.array(placed.matrix), 220)
+        assert (plane[away > 2] == 200).all()
+        assert (away > 2).any()
+
+
+def distance_px(shape: tuple[int, ...], matrix: Image, side: int) -> Image:
+    """How far every pixel of a canvas lies outside of a square slice."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    inverse = cv2.invertAffineTransform(matrix)
+    there = np.stack([x, y, np.ones_like(x)], -1) @ inverse.T
+    return np.asarray(np.maximum(-there, there - (side - 1)).max(-1))
+
+
 def test_lossless_volume_that_is_not_kept_lies_under_tmp(
     two_stacks: Path, base_run: Path, tmp_path: Path
 ) -> None:
