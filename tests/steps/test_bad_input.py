@@ -363,9 +363,10 @@ def resize(disk: Path, size: str) -> None:
 def test_full_disk_is_an_error_at_any_stage_and_the_run_goes_on_later(
     stack: Path, aligned: Path, small_disk: Path
 ) -> None:
+    pages = sum(-(-p.stat().st_size // 4096) for p in aligned.rglob("*") if p.is_file())
     stages = set()
-    for kilobytes in (64, 300, 600, 800, 900):
-        resize(small_disk, f"{kilobytes}k")
+    for tenths in (1, 3, 5, 7, 8):
+        resize(small_disk, f"{pages * 4096 * tenths // 10}")
         with pytest.raises(StoreFault, match="no space is left"):
             run_here(request(stack), small_disk)
         stages.add(len(list(small_disk.glob("manifest/*"))))
