@@ -55,7 +55,8 @@ def _spread(first: int, start: Floats, links: Mapping[int, Mapping[int, Floats]]
     placed, queue = {first: start}, deque([first])
     while queue:
         z = queue.popleft()
-        for w in sorted(links.get(z, {}).keys() - placed.keys()):
+        # not `keys() - placed.keys()`, which looks at all that are placed
+        for w in sorted(w for w in links.get(z, {}) if w not in placed):
             placed[w] = placed[z] @ links[z][w]
             queue.append(w)
     return placed
