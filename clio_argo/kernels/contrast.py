@@ -1,14 +1,11 @@
 """Grey values: inversion, CLAHE, and the window of the viewer volume."""
 
-from typing import TypeVar
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels.features import Image, as_image
 
-T = TypeVar("T", np.uint8, np.uint16)
 TILE_PX = 1024
 EIGHT_BIT = 256
 
@@ -16,16 +13,18 @@ EIGHT_BIT = 256
 def adjust(pixels: Image, clip_limit: float, invert: bool, window: tuple[float, float] | None) -> Image:
     """Contrast of one slice [y, x] in its own data type, before it is moved.
 
-    16-bit values are first spread from `window` over the whole range when CLAHE is on, so that the clip
-    limit means the same for both data types. Off means off: without `invert` and with clip limit 0 the
+    With CLAHE the values are first spread from `window` over the whole range, so that the clip limit means
+    the same for both data types. Off means off: without `invert` and with clip limit 0 the
     input itself comes back.
     """
     if invert:
         pixels = np.iinfo(pixels.dtype).max - pixels
     if not clip_limit:
         return pixels
-    if pixels.dtype == np.uint16 and window:
-        pixels = spread(pixels, inverted(window, 65535) if invert else window, np.uint16)
+    if window:
+        top = int(np.iinfo(pixels.dtype).max)
+        window = inverted(window, top) if invert else window
+        pixels = spread(pixels, window, np.uint8 if top == 255 else np.uint16)
     return clahe(pixels, clip_limit)
 
 
@@ -43,13 +42,13 @@ def clahe(pixels: Image, clip_limit: float) -> Image:
     return as_image(result)[:height, :width]
 
 
-def spread(pixels: Image, window: tuple[float, float], dtype: type[T]) -> NDArray[T]:
+def spread(pixels: Image, window: tuple[float, float], dtype: type[np.uint8] | type[np.uint16]) -> Image:
     """Map `window` linearly onto the whole range of `dtype`; values outside saturate."""
     low, high = window
     top = np.iinfo(dtype).max
     values = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float64)
     table = np.rint(np.clip((values - low) * (top / (high - low)), 0, top)).astype(dtype)
-    return np.asarray(table[pixels])
+    return as_image(table[pixels])
 
 
 def inverted(window: tuple[float, float], top: int) -> tuple[float, float]:
@@ -62,4 +61,4 @@ def to_viewer(pixels: Image, window: tuple[float, float] | None) -> NDArray[np.u
         window = (0, np.iinfo(pixels.dtype).max)
     if window == (0, 255) and pixels.dtype == np.uint8:
         return np.asarray(pixels, np.uint8)
-    return spread(pixels, window, np.uint8)
+    return np.asarray(spread(pixels, window, np.uint8), np.uint8)

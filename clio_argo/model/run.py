@@ -74,6 +74,7 @@ class Completion(Document):
     ng: str
     aligned: str | None
     link: str
+    labels: dict[str, str] = Field({}, description="As in the request.")
     objects: int
     bytes: int
     manifest: str = Field(description="Digest over the records of all units.")

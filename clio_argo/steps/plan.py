@@ -23,7 +23,7 @@ from clio_argo.model.plan import (
 )
 from clio_argo.model.request import build_config, differing_keys, parse_text
 from clio_argo.model.volume import VolumeSpec
-from clio_argo.steps.base import CONFIG, PLAN, Outputs, Run, slices_name
+from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, Outputs, Run, slices_name
 from clio_argo.store.documents import Store
 from clio_argo.store.headers import Header, Unreadable
 from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source, is_image
@@ -48,6 +48,8 @@ def run(run: Run, part: int) -> Outputs:
     plan, units = make_plan(config)
     refuse_unusable(plan, config)
     claim(run.store, config.model_copy(update={"source": plan.source}))
+    # what is being made again is not complete meanwhile
+    run.store.delete(COMPLETE)
     for unit in units:
         run.store.write(slices_name(unit.unit), unit.to_bytes())
     run.store.write(PLAN, plan.to_bytes())

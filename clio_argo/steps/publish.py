@@ -56,6 +56,7 @@ def completion(run: Run) -> Completion:
         ng=f"{run.store.url}ng",
         aligned=f"{run.store.url}{run.volume.aligned}" if run.config.lossless else None,
         link=viewer_link(run),
+        labels=run.request.labels,
         objects=checked.objects,
         bytes=checked.bytes,
         manifest=digest([o.model_dump() for _, o in sorted(recorded_objects(run).items())]),

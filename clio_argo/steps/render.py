@@ -7,15 +7,12 @@ from clio_argo.kernels.contrast import adjust, to_viewer
 from clio_argo.kernels.features import Image
 from clio_argo.kernels.render import jpeg, place, thumbnail
 from clio_argo.model.alignment import PlacedSlice, Planes
+from clio_argo.model.formats import thumbnail_name
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.volume import Box
 from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
 from clio_argo.store.documents import crc32c
 from clio_argo.store.slices import Undecodable
-
-
-def thumbnail_name(z: int) -> str:
-    return f"thumbnails/{z:06d}.jpg"
 
 
 def run(run: Run, part: int) -> Outputs:

@@ -14,6 +14,7 @@ from clio_argo.kernels.features import percentiles
 from clio_argo.kernels.solve import Chain, chain, identities, on_canvas
 from clio_argo.model.alignment import Fits, Matrix, PairFit, PlacedSlice, Planes, SliceFacts, Transforms
 from clio_argo.model.config import IngestConfig
+from clio_argo.model.formats import thumbnails
 from clio_argo.model.grid import build_volume, memory_for_slab
 from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.volume import VolumeSpec
@@ -22,7 +23,7 @@ from clio_argo.steps.match import fits_name
 from clio_argo.steps.reduce import facts_name
 from clio_argo.store.documents import Store
 from clio_argo.store.reduced import read_arrays
-from clio_argo.store.volumes import Volumes
+from clio_argo.store.volumes import Volumes, expected_objects
 
 WINDOW = (0.005, 0.995)
 CANVAS_LIMIT = 2
@@ -39,6 +40,7 @@ def run(run: Run, part: int) -> Outputs:
     run.store.write("transforms.csv", as_csv(transforms).encode())
     check_gates(transforms, plan, config)
     spec = fix_shapes(config, plan, transforms)
+    remove_outgrown(run.store, spec)
     run.store.write(VOLUME, spec.to_bytes())
     write_planes(run.store, spec, transforms)
     Volumes(run.store, spec).create(_attributes(config, transforms))
@@ -172,6 +174,17 @@ def fix_shapes(config: IngestConfig, plan: Plan, transforms: Transforms) -> Volu
         raise GateStopped(f"a canvas of {transforms.width} x {transforms.height} needs workers with at least "
                           f"{memory_for_slab(plane):g} GiB; set memory_gib")  # fmt: skip
     return spec
+
+
+def remove_outgrown(store: Store, spec: VolumeSpec) -> None:
+    """Delete what an earlier volume of this run had and this one has not, since the source changed meanwhile."""
+    before = store.find_document(VolumeSpec, VOLUME)
+    if before is not None and before != spec:
+        for name in {*expected_objects(before), *thumbnails(before)} - {
+            *expected_objects(spec),
+            *thumbnails(spec),
+        }:
+            store.delete(name)
 
 
 def write_planes(store: Store, spec: VolumeSpec, transforms: Transforms) -> None:

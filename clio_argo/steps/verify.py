@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from clio_argo.errors import BrokenVolume
+from clio_argo.model.formats import thumbnails
 from clio_argo.model.run import ObjectRecord, Verification
 from clio_argo.steps.base import Outputs, Run
 from clio_argo.store.volumes import expected_objects
@@ -34,17 +35,17 @@ def recorded_objects(run: Run) -> dict[str, ObjectRecord]:
 
 def compare(run: Run, recorded: dict[str, ObjectRecord]) -> list[str]:
     """What is missing, has another size, or does not belong there."""
-    expected = set(expected_objects(run.volume))
+    expected = {*expected_objects(run.volume), *thumbnails(run.volume)}
     sizes = {
         n: s
         for folder in ("ng", run.volume.aligned, "thumbnails")
         for n, s in run.store.sizes(folder).items()
     }
-    shards = {n for n in sizes if not n.endswith((".json", "info", ".jpg"))}
+    data = {n for n in sizes if not n.endswith((".json", "info"))}
     return [
         *_lines(sorted(expected - recorded.keys()), "was never written"),
         *_lines(sorted(recorded.keys() - sizes.keys()), "is missing"),
-        *_lines(sorted(shards - expected), "does not belong to this volume"),
+        *_lines(sorted(data - expected), "does not belong to this volume"),
         *(
             f"  - {n}: has {sizes[n]} bytes instead of {o.size}"
             for n, o in sorted(recorded.items())

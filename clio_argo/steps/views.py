@@ -76,7 +76,7 @@ def views_after(run: Run) -> dict[str, Image]:
 def _visible(image: Image) -> Image:
     """Stretch a picture's own grey values, as slices before alignment are stretched."""
     low, high = percentiles(histogram(image), (0.0035, 0.9965))
-    return spread(image, (low, max(high, low + 1)), np.uint8)
+    return np.asarray(spread(image, (low, max(high, low + 1)), np.uint8), np.uint8)
 
 
 def _tall(image: Image) -> Image:

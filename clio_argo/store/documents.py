@@ -70,6 +70,11 @@ class Store:
             stamp = self._kv.write(name, data, if_equal=ABSENT).result()
         return stamp.generation != REFUSED
 
+    def delete(self, name: str) -> None:
+        """Remove the object, if there is one."""
+        with store_errors(self.url, name):
+            self._kv.write(name, None).result()
+
     def record(self, name: str) -> ObjectRecord:
         """Size and checksum of an object as it stands in the store."""
         data = self.read(name)
