@@ -1,0 +1,73 @@
+"""What people open the outputs of a real run with: neuroglancer in a browser, napari's reader, a browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from clio_argo.viewer.link import neuroglancer_link, neuroglancer_state
+from clio_argo.viewer.server import serving
+from tests.browser import Browser
+from tests.stacks import lossless
+
+READY = "window.viewer && viewer.layerManager.managedLayers.length && viewer.isReady()"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with Browser() as browser:
+        yield browser
+
+
+def seen(browser: Browser, link: str, picture: Path) -> NDArray[np.float64]:
+    """The upper left panel, x and y, as grey [row, column]."""
+    page = browser.open(link)
+    page.wait(READY)
+    page.screenshot(picture)
+    grey = np.asarray(cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE), np.float64)
+    return grey[100:330, 180:430]
+
+
+@pytest.mark.browser
+def test_both_volumes_show_the_same_tissue_in_the_same_place(
+    browser: Browser, demo: Path, tmp_path: Path
+) -> None:
+    depth, height, width = lossless(demo).shape
+    with serving(demo) as link:
+        host = link.partition("/neuroglancer")[0]
+        jpeg = seen(browser, link, tmp_path / "ng.png")
+        state = neuroglancer_state(
+            f"zarr://{host}/run/aligned/",
+            name="aligned",
+            position_vox=(width / 2, height / 2, 3490 + depth / 2),
+            resolution_nm=(10, 10, 10),
+            size=(width, height, depth),
+        )
+        zarr = seen(browser, neuroglancer_link(state, f"{host}/neuroglancer/v/run"), tmp_path / "zarr.png")
+    assert jpeg.std() > 30  # tissue after CLAHE, not an empty panel
+    assert np.corrcoef(jpeg.ravel(), zarr.ravel())[0, 1] > 0.98
+
+
+@pytest.mark.browser
+def test_report_of_a_run_opens_with_all_its_pictures(browser: Browser, demo: Path) -> None:
+    page = browser.open((demo / "report.html").as_uri())
+    page.wait("document.readyState === 'complete'")
+    widths = page.evaluate("[...document.images].map(image => image.naturalWidth)")
+    assert len(widths) == 6
+    assert min(widths) > 100
+    assert page.failures == []
+
+
+def test_napari_reads_the_lossless_volume(demo: Path) -> None:
+    from napari_ome_zarr import napari_get_reader
+
+    reader = napari_get_reader(str(demo / "aligned"))
+    assert reader is not None
+    [(scales, settings, *_)] = reader(str(demo / "aligned"))
+    first = scales[0] if isinstance(scales, list) else scales
+    np.testing.assert_array_equal(np.asarray(first), lossless(demo))
+    assert settings["axis_labels"] == ("z", "y", "x")
+    assert settings["scale"] == [10, 10, 10]
