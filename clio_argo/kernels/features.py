@@ -105,7 +105,7 @@ def valid_mask(image: NDArray[np.uint8]) -> Mask:
 
 
 def find_features(
-    image: NDArray[np.uint8], mask: Mask, factor: float
+    image: NDArray[np.uint8], mask: Mask, factor: float, contrast: float = 0.04
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """SIFT features of `image` reduced once more by `factor`; points in pixels of `image`.
 
@@ -114,7 +114,7 @@ def find_features(
     height, width = (max(1, round(s / factor)) for s in image.shape)
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     valid = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    sift = cv2.SIFT_create(nfeatures=FEATURES)  # type: ignore[attr-defined]
+    sift = cv2.SIFT_create(nfeatures=FEATURES, contrastThreshold=contrast)  # type: ignore[attr-defined]
     found, descriptors = sift.detectAndCompute(small, valid)
     if descriptors is None:
         return no_features()

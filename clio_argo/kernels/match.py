@@ -5,22 +5,24 @@ ECC: Evangelidis and Psarakis, IEEE TPAMI 30(10), 2008. Without masks the black 
 bias it by more than a pixel.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from skimage.registration import phase_cross_correlation
 
-from clio_argo.kernels.features import Reduced, area_mean
+from clio_argo.kernels.features import Reduced, area_mean, find_features, to_full
 from clio_argo.model.alignment import Floats, PairFit, apply, corners, homogeneous, to_matrix
 
 FitModel = Literal["translation", "rigid", "affine"]
 Model = Literal["auto", "translation", "rigid", "affine"]
 RATIO = 0.85
 MIN_INLIERS = 8
+ENHANCE_BLUR, WEAK_CONTRAST = 1.5, 0.01
 INLIER_PX = 2.5
-MIN_CORRELATION = 0.1
 MAX_STRETCH, MAX_TURN = 1.25, 0.5
 MOST_TISSUE_PX, TISSUE_PX = 0.5, 3.0
 COARSE_STEPS, FINE_STEPS, ECC_EPSILON, ECC_BLUR = 30, 3, 1e-5, 5
@@ -44,19 +46,31 @@ class Start:
 
 def fit_pair(fixed: Reduced, moving: Reduced, z0: int, z1: int, model: Model = "auto") -> PairFit:
     """Fit `moving` (slice z1) onto `fixed` (slice z0); a fit without proof has no matrix and a reason."""
-    try:
-        start = match_features(fixed, moving)
-        check_sane(start.matrix)
-        matrix, correlation, used = refine(fixed, moving, start.matrix, model)
-        check_sane(matrix)
-    except NotFound as error:
-        return PairFit(z0=z0, z1=z1, reason=str(error))
-    residual = np.hypot(*(apply(matrix, start.moving) - start.fixed).T)
+    reasons = []
+    for way in WAYS:
+        try:
+            return _fit(way, way.prepare(fixed), way.prepare(moving), model).model_copy(
+                update={"z0": z0, "z1": z1}
+            )
+        except NotFound as error:
+            reasons.append(str(error))
+    return PairFit(z0=z0, z1=z1, reason=f"{reasons[0]}, and no other way finds more")
+
+
+def _fit(way: "Way", fixed: Reduced, moving: Reduced, model: Model) -> PairFit:
+    start = way.find(fixed, moving)
+    check_sane(start.matrix)
+    matrix, correlation, used = refine(fixed, moving, start.matrix, model)
+    check_sane(matrix)
+    if correlation < way.least_correlation:
+        raise NotFound(f"correlation {correlation:.2f} after alignment is too low")
+    residual = np.hypot(*(apply(matrix, start.moving) - start.fixed).T) if start.inliers else np.zeros(1)
     return PairFit(
-        z0=z0,
-        z1=z1,
+        z0=0,
+        z1=1,
         matrix=to_matrix(matrix),
         model=used,
+        way=way.name,
         inliers=start.inliers,
         correlation=round(correlation, 4),
         residual_px=round(float(np.median(residual)), 4),
@@ -150,8 +164,8 @@ def ecc(fixed: Reduced, moving: Reduced, start: Floats, model: FitModel, steps: 
         )
     except cv2.error as error:
         raise NotFound("the refinement does not converge: the slices have too little in common") from error
-    if not np.isfinite(warp).all() or correlation < MIN_CORRELATION:
-        raise NotFound(f"correlation {correlation:.2f} after alignment is too low")
+    if not np.isfinite(warp).all():
+        raise NotFound("the refinement does not converge")
     found = homogeneous(np.asarray(warp, np.float64))
     full = scaling(fixed.factor) @ found @ np.linalg.inv(scaling(moving.factor))
     return full[:2], float(correlation)
@@ -183,3 +197,51 @@ def check_sane(matrix: Floats) -> None:
         raise NotFound("the fit mirrors or stretches the slice by more than 25 %")
     if np.hypot(matrix[0, 1], matrix[1, 0]) / np.sqrt(2) > MAX_TURN * stretches[0]:
         raise NotFound("the fit turns the slice by more than 30 degrees")
+
+
+def enhanced(reduced: Reduced) -> Reduced:
+    """Blurred, equalised, with weak features too: for noisy or flat slices."""
+    smooth = cv2.GaussianBlur(reduced.image, (0, 0), ENHANCE_BLUR)
+    image = np.asarray(cv2.createCLAHE(3.0, (4, 4)).apply(smooth), np.uint8)
+    factor = reduced.feature_factor / reduced.factor
+    points, descriptors = find_features(image, reduced.mask, factor, WEAK_CONTRAST)
+    return replace(reduced, image=image, points=to_full(points, reduced.factor), descriptors=descriptors)
+
+
+def coarse(reduced: Reduced) -> Reduced:
+    """Enhanced, with features at half the size: for thick sections, which share only what is large."""
+    return enhanced(replace(reduced, feature_factor=2 * reduced.feature_factor))
+
+
+def phase_shift(fixed: Reduced, moving: Reduced) -> Start:
+    """The shift of highest phase correlation (Kuglin and Hines 1975; scikit-image): for slices poor in texture."""
+    shape = [min(a, b) for a, b in zip(fixed.image.shape, moving.image.shape, strict=True)]
+    window = np.outer(*(np.hanning(n) for n in shape))
+    a, b = (windowed(r, window) for r in (fixed, moving))
+    shift, _, _ = phase_cross_correlation(a, b, upsample_factor=4, normalization=None)  # type: ignore[no-untyped-call]
+    matrix = np.array([[1.0, 0.0, shift[1] * fixed.factor], [0.0, 1.0, shift[0] * fixed.factor]])
+    return Start(matrix, 0, np.zeros((0, 2)), np.zeros((0, 2)))
+
+
+def windowed(reduced: Reduced, window: Floats) -> Floats:
+    image = reduced.image[: window.shape[0], : window.shape[1]].astype(np.float64)
+    return np.asarray((image - image.mean()) * window, np.float64)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to find a fit, and how much the two slices must agree for it to count."""
+
+    name: Literal["features", "enhanced", "coarse", "phase"]
+    prepare: Callable[[Reduced], Reduced]
+    find: Callable[[Reduced, Reduced], Start]
+    least_correlation: float
+
+
+# in this order; the first that finds a fit is recorded with it
+WAYS = (
+    Way("features", lambda reduced: reduced, match_features, 0.1),
+    Way("enhanced", enhanced, match_features, 0.2),
+    Way("coarse", coarse, match_features, 0.2),
+    Way("phase", enhanced, phase_shift, 0.3),
+)

@@ -1,70 +1,210 @@
-"""From fits of pairs to one transform per slice: a chain over the links that were found.
+"""One robust least-squares problem over all slices and links.
 
-A link that was not found is never composed. A slice that no link reaches is bad; two or more slices that
-only reach each other are a part of their own, and the place between the parts is a break.
+Slice z has the affine T_z(p) = p + u_z + G_z (p - c), with c the centre of the field. A link M from slice w to
+slice z asks for T_w(p) = T_z(M p) everywhere, that is for
+
+    G_w - G_z = (I + G_z)(M' - I)        with M' the linear part of M,
+    u_w - u_z = (I + G_z)(M c - c).
+
+The linear parts are solved first; G_z on the right is the one of the round before. So every unknown only
+ever stands in differences, and all slices collapsing into a point, which would satisfy every link, is no
+solution. G is counted in pixels at the border of the field.
+
+A link that was not found is not part of it. A slice that no link reaches is lonely; slices that only reach
+each other are a part of their own, and the place between two parts is a break.
 """
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import splu
 
+from clio_argo.kernels.anchor import (
+    Anchor,
+    LinkNoise,
+    estimate_anchor,
+    find_jumps,
+    guessed_noise,
+    loop_noise,
+    no_anchor,
+)
 from clio_argo.kernels.render import footprint
 from clio_argo.model.alignment import IDENTITY, Break, Floats, Matrix, PairFit, homogeneous, to_matrix
 
+LINEAR_ROUNDS, L1_ROUNDS, CUT_ROUNDS = 3, 12, 6
+FREE = 1e-6
+Indices = NDArray[np.intp]
+
 
 @dataclass(frozen=True)
-class Chain:
-    """Slices placed in the frame of the first, which slices no link reached, and where the chain broke."""
+class Solution:
+    """Slices placed in one frame, which slices no link reached, where the stack broke, and what was estimated.
+
+    anchor: of the positions; None where nothing was solved. outliers: links that were given no weight.
+    """
 
     placed: Mapping[int, Floats]
-    lonely: frozenset[int]
-    breaks: tuple[Break, ...]
+    lonely: frozenset[int] = frozenset()
+    breaks: tuple[Break, ...] = ()
+    anchor: Anchor | None = None
+    jumps: tuple[int, ...] = ()
+    outliers: tuple[tuple[int, int], ...] = ()
 
 
-def chain(usable: Sequence[int], fits: Sequence[PairFit]) -> Chain:
-    """Place slices (sorted z) by composing the links that were found, by the fewest links from the first."""
-    links = _links(fits)
-    placed: dict[int, Floats] = {}
-    breaks: list[Break] = []
-    lonely = {z for z in usable if len(usable) > 1 and not links.get(z)}
-    for z in usable:
-        if z in placed or z in lonely:
-            continue
-        below = max((w for w in placed if w < z), default=None)
-        # nothing is known across a break but where the part below ended
-        start = np.eye(3) if below is None else placed[below]
-        breaks += [] if below is None else [Break(below=below, above=z)]
-        placed.update(_spread(z, start, links))
-    return Chain(placed, frozenset(lonely), tuple(breaks))
+@dataclass(frozen=True)
+class Links:
+    """Links between slices by index: `matrix` [n, 3, 3] maps slice `w` to slice `z`."""
+
+    z: Indices
+    w: Indices
+    matrix: Floats
+
+    def differences(self, slices: int) -> sp.csr_matrix:
+        """The matrix that takes values per slice to x_w - x_z per link."""
+        n = len(self.z)
+        row = np.arange(n)
+        values = np.concatenate([np.ones(n), -np.ones(n)])
+        return sp.csr_matrix(
+            (values, (np.concatenate([row, row]), np.concatenate([self.w, self.z]))), shape=(n, slices)
+        )
 
 
-def _links(fits: Sequence[PairFit]) -> dict[int, dict[int, Floats]]:
-    """links[z][w] maps slice w onto slice z, for both directions of every fit that was found."""
-    links: dict[int, dict[int, Floats]] = {}
-    for fit in (f for f in fits if f.matrix is not None):
-        matrix = homogeneous(fit.matrix or IDENTITY)
-        links.setdefault(fit.z0, {})[fit.z1] = matrix
-        links.setdefault(fit.z1, {})[fit.z0] = np.asarray(np.linalg.inv(matrix), np.float64)
-    return links
+def identities(usable: Sequence[int]) -> Solution:
+    """The solution for a stack that is aligned already."""
+    return Solution({z: homogeneous(IDENTITY) for z in usable})
 
 
-def _spread(first: int, start: Floats, links: Mapping[int, Mapping[int, Floats]]) -> dict[int, Floats]:
-    """All slices that links connect with `first`, placed breadth first."""
-    placed, queue = {first: start}, deque([first])
-    while queue:
-        z = queue.popleft()
-        # not `keys() - placed.keys()`, which looks at all that are placed
-        for w in sorted(w for w in links.get(z, {}) if w not in placed):
-            placed[w] = placed[z] @ links[z][w]
-            queue.append(w)
-    return placed
+def solve_stack(usable: Sequence[int], fits: Sequence[PairFit], width: int, height: int) -> Solution:
+    """Place the usable slices (sorted z) so that all links that were found agree best."""
+    found = [f for f in fits if f.found]
+    lonely = lonely_slices(usable, found)
+    kept = [z for z in usable if z not in lonely]
+    if len(kept) < 2:
+        return Solution({z: np.eye(3) for z in kept}, lonely)
+    links = _indexed(kept, found)
+    centre, radius = np.array([(width - 1) / 2, (height - 1) / 2]), float(np.hypot(width, height)) / 2
+    guess_px = guessed_noise(np.array([f.correlation for f in found]))
+    noise = loop_noise(links.z, links.w, links.matrix, centre, radius, guess_px)
+    u, g, anchor, jumps, weights = _solve(links, len(kept), centre, radius, noise)
+    placed = {z: _affine(u[i], g[i], centre) for i, z in enumerate(kept)}
+    return Solution(
+        placed,
+        lonely,
+        find_breaks(kept, links),
+        anchor,
+        tuple(kept[i + 1] for i in np.flatnonzero(jumps).tolist()),
+        tuple((f.z0, f.z1) for f, w in zip(found, weights, strict=True) if w < 0.1),
+    )
 
 
-def identities(usable: Sequence[int]) -> Chain:
-    """The chain of a stack that is aligned already."""
-    return Chain({z: homogeneous(IDENTITY) for z in usable}, frozenset(), ())
+def lonely_slices(usable: Sequence[int], found: Sequence[PairFit]) -> frozenset[int]:
+    reached = {z for f in found for z in (f.z0, f.z1)}
+    return frozenset(z for z in usable if z not in reached) if len(usable) > 1 else frozenset()
+
+
+def find_breaks(kept: Sequence[int], links: Links) -> tuple[Break, ...]:
+    """Neighbours that belong to parts which no link connects, where a new part begins."""
+    ones = np.ones(len(links.z))
+    graph = sp.csr_matrix((ones, (links.z, links.w)), shape=(len(kept), len(kept)))
+    _, part = connected_components(graph, directed=False)
+    seen = np.maximum.accumulate(part)
+    return tuple(Break(below=kept[i], above=kept[i + 1]) for i in np.flatnonzero(np.diff(seen) > 0).tolist())
+
+
+def _indexed(kept: Sequence[int], found: Sequence[PairFit]) -> Links:
+    index = {z: i for i, z in enumerate(kept)}
+    return Links(
+        np.array([index[f.z0] for f in found], np.intp),
+        np.array([index[f.z1] for f in found], np.intp),
+        np.stack([homogeneous(f.matrix or IDENTITY) for f in found]),
+    )
+
+
+def _affine(u: Floats, g: Floats, centre: Floats) -> Floats:
+    linear = np.eye(2) + g
+    return homogeneous(np.hstack([linear, (centre + u - linear @ centre)[:, None]]))
+
+
+def _solve(
+    links: Links, slices: int, centre: Floats, radius: float, noise: LinkNoise
+) -> tuple[Floats, Floats, Anchor, NDArray[np.bool_], Floats]:
+    """Displacements [slices, 2], linear parts [slices, 2, 2], the anchor of positions, jumps, link weights."""
+    differences = links.differences(slices)
+    linear = links.matrix[:, :2, :2]
+    g = np.zeros((slices, 2, 2))
+    for _ in range(LINEAR_ROUNDS):
+        wanted = ((np.eye(2) + g[links.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4)
+        turned, *_ = anchored(differences, wanted, noise.linear_px, lambda x: np.zeros(len(x) - 1, np.bool_))
+        g = turned.reshape(-1, 2, 2) / radius
+    moved = linear @ centre + links.matrix[:, :2, 2] - centre
+    wanted = np.einsum("nrk,nk->nr", np.eye(2) + g[links.z], moved)
+    u, anchor, jumps, weights = anchored(differences, wanted, noise.shift_px, find_jumps)
+    return u, g, anchor, jumps, weights
+
+
+def anchored(
+    differences: sp.csr_matrix,
+    wanted: Floats,
+    link_px: float,
+    jumps_of: Callable[[Floats], NDArray[np.bool_]],
+) -> tuple[Floats, Anchor, NDArray[np.bool_], Floats]:
+    """Solve once without an anchor, learn from it how the recorded positions behave, and solve with it."""
+    slices = differences.shape[1]
+    weights = np.ones(len(wanted))
+    loose, none = no_anchor(link_px), np.zeros(slices - 1, np.bool_)
+    for k in range(L1_ROUNDS + CUT_ROUNDS):
+        x = tied(differences, wanted, weights / link_px, loose, none)
+        weights = robust(differences, wanted, x, link_px, cut=k >= L1_ROUNDS)
+    jumps = jumps_of(x) & agreed(differences, weights)
+    anchor = estimate_anchor(x, jumps, link_px)
+    for _ in range(CUT_ROUNDS):
+        x = tied(differences, wanted, weights / link_px, anchor, jumps)
+        weights = robust(differences, wanted, x, link_px, cut=True)
+    return x, anchor, jumps, weights
+
+
+def agreed(differences: sp.csr_matrix, weights: Floats) -> NDArray[np.bool_]:
+    """Between which neighbours most crossing links agree [slices - 1]: a jump is what all of them see."""
+    ends = differences.indices.reshape(-1, 2)
+    low, high = ends.min(1), ends.max(1)
+    crossing, trusted = (
+        np.cumsum(np.bincount(low, w, differences.shape[1]) - np.bincount(high, w, differences.shape[1]))[:-1]
+        for w in (np.ones(len(weights)), (weights > 0.5).astype(float))
+    )
+    return np.asarray(trusted > 0.5 * crossing)
+
+
+def robust(differences: sp.csr_matrix, wanted: Floats, x: Floats, link_px: float, cut: bool) -> Floats:
+    """Weights of links by how far they are from the solution: absolute error, then one that lets go."""
+    error = np.sqrt((((wanted - differences @ x) / link_px) ** 2).mean(1))
+    weights = 1 / (1 + (error / 3) ** 2) if cut else np.sqrt(1 / np.maximum(error, 1.0))
+    return np.asarray(weights, np.float64)
+
+
+def tied(
+    differences: sp.csr_matrix, wanted: Floats, weights: Floats, anchor: Anchor, free: NDArray[np.bool_]
+) -> Floats:
+    """Least squares of links, x - q = 0 (jitter) and q_i+1 - q_i = 0 (walk; not where `free`)."""
+    slices = differences.shape[1]
+    links, jitter = sp.diags(weights) @ differences, sp.identity(slices) / anchor.jitter_px
+    one = np.ones(slices - 1)
+    steps = sp.diags(np.where(free, FREE, 1 / anchor.walk_px)) @ sp.diags(
+        [-one, one], [0, 1], (slices - 1, slices)
+    )
+    system = sp.bmat([[links, None], [jitter, -jitter], [None, steps]]).tocsr()
+    target = np.concatenate([wanted * weights[:, None], np.zeros((2 * slices - 1, wanted.shape[1]))])
+    # x and q of a slice side by side keep the matrix narrow; the first q is the gauge
+    order = np.arange(2 * slices).reshape(2, slices).T.ravel()
+    gauge = np.full(2 * slices, 1e-13)
+    gauge[slices] = 1e-6
+    normal = (system.T @ system + sp.diags(gauge)).tocsr()[order][:, order].tocsc()
+    factors = splu(normal, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    solved = np.asarray(factors.solve((system.T @ target)[order]), np.float64)
+    return np.asarray(solved[::2], np.float64)
 
 
 def on_canvas(

@@ -72,6 +72,10 @@ class PairFit(Value):
     z1: int
     matrix: Matrix | None = Field(None, description="None when no fit was found; never a default.")
     model: Literal["translation", "rigid", "affine", "none"] = "none"
+    way: Literal["features", "enhanced", "coarse", "phase", "none"] = Field(
+        "none",
+        description="Which of the ways to find a fit found it; each is tried when the one before fails.",
+    )
     inliers: int = 0
     correlation: float = Field(0.0, description="Masked correlation of the two reduced slices in register.")
     residual_px: float = Field(0.0, description="Median distance of the matched features, full-size pixels.")
@@ -122,6 +126,7 @@ class Transforms(Document):
         None, description="Grey values shown as black and white in the viewer volume; None: as they are."
     )
     breaks: tuple[Break, ...] = ()
+    jumps: tuple[int, ...] = Field((), description="Slices from which on the stage stands elsewhere.")
     fits: tuple[PairFit, ...] = Field((), description="The links that were composed, and those not found.")
     slices: tuple[PlacedSlice, ...]
 

@@ -1,8 +1,8 @@
 """Fits neighbouring slices onto each other, from what `reduce` kept.
 
 Every slice is fitted with the next one that decodes; where that fit is not found, with the second and third
-next, so that one bad slice does not end the chain. The rule looks at slices, not at units: part borders
-cannot change a fit.
+next, so that one bad slice does not end the chain; and every fourth with its second neighbour anyway, which
+tells how noisy links are. The rule looks at slices, not at units: part borders cannot change a fit.
 """
 
 import json
@@ -18,7 +18,7 @@ from clio_argo.steps.reduce import facts_name, reduced_name
 from clio_argo.store.manifest import checksums
 from clio_argo.store.reduced import read_arrays
 
-REACH = 3
+REACH, LOOP_EVERY = 3, 4
 
 
 def fits_name(unit: int) -> str:
@@ -63,12 +63,13 @@ def _match(run: Run, unit: int, near: Sequence[int]) -> Done:
 
 
 def _fits_of(run: Run, slices: "Stack", i: int) -> Iterator[PairFit]:
-    """Fits of slice `i` with those above it, up to the first that is found."""
+    """Fits of slice `i` with those above it, up to the first that is found, or the second neighbour."""
     for j in range(i + 1, min(i + 1 + REACH, len(slices.numbers))):
         z0, z1 = slices.numbers[i], slices.numbers[j]
         fit = fit_pair(slices.reduced(i), slices.reduced(j), z0, z1, run.config.alignment.model)
         yield fit
-        if fit.found:
+        enough = 1 if slices.numbers[i] % LOOP_EVERY else 2
+        if fit.found and j - i >= enough:
             return
 
 

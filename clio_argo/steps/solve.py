@@ -11,7 +11,7 @@ import numpy as np
 from clio_argo.errors import GateStopped
 from clio_argo.kernels.contrast import inverted
 from clio_argo.kernels.features import percentiles
-from clio_argo.kernels.solve import Chain, chain, identities, on_canvas
+from clio_argo.kernels.solve import Solution, identities, on_canvas, solve_stack
 from clio_argo.model.alignment import Fits, Matrix, PairFit, PlacedSlice, Planes, SliceFacts, Transforms
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.formats import thumbnails
@@ -77,7 +77,7 @@ def place_all(
 ) -> Transforms:
     """One verdict and one place for every z of the plan."""
     decoded = [f.z for f in facts if f.error is None]
-    placed = identities(decoded) if fits is None else chain(decoded, fits)
+    placed = identities(decoded) if fits is None else solve_stack(decoded, fits, plan.width, plan.height)
     matrices, (width, height) = on_canvas(placed.placed, plan.width, plan.height)
     reasons = _reasons(plan, facts, fits or [], placed)
     shown = _nearest(sorted(matrices), range(plan.minz, plan.maxz + 1))
@@ -87,6 +87,7 @@ def place_all(
         height=height,
         window=window,
         breaks=placed.breaks,
+        jumps=placed.jumps,
         fits=tuple(fits or ()),
         slices=tuple(
             _placed(
@@ -113,7 +114,7 @@ def _placed(
 
 
 def _reasons(
-    plan: Plan, facts: Sequence[SliceFacts], fits: Sequence[PairFit], placed: Chain
+    plan: Plan, facts: Sequence[SliceFacts], fits: Sequence[PairFit], placed: Solution
 ) -> dict[int, tuple[str, str]]:
     """(verdict, reason) of every slice that is not good."""
     found = {z: ("missing" if p.kind == "missing" else "bad", f"{p.kind} {p.detail}".strip())

@@ -48,7 +48,7 @@ def test_both_volumes_show_the_same_tissue_in_the_same_place(
         )
         zarr = seen(browser, neuroglancer_link(state, f"{host}/neuroglancer/v/run"), tmp_path / "zarr.png")
     assert jpeg.std() > 30  # tissue after CLAHE, not an empty panel
-    assert np.corrcoef(jpeg.ravel(), zarr.ravel())[0, 1] > 0.98
+    assert np.corrcoef(jpeg.ravel(), zarr.ravel())[0, 1] > 0.95
 
 
 @pytest.mark.browser

@@ -417,27 +417,37 @@ def touched(image: Image) -> Image:
     return changed
 
 
-def test_changed_slice_is_noticed_and_only_what_depends_on_it_is_done_again(
-    long_stack: Path, reference: Path, tmp_path: Path
-) -> None:
-    source = shutil.copytree(long_stack, tmp_path / "source")
-    out = run_here(request(source), tmp_path / "out")
+def done_again(long_stack: Path, folder: Path, **settings: Any) -> tuple[Path, dict[str, list[str]]]:
+    """A run before and after its 23rd slice changed, and the records that were written again, by step."""
+    source = shutil.copytree(long_stack, folder / "source")
+    out = run_here(request(source, **settings), folder / "out")
     last = FIRST + 22
     before = written_at(out)
     (source / f"iso.{last:05d}.png").write_bytes(encoded(touched(demo_slice(last, 160))))
-    run_here(request(source), out)
+    run_here(request(source, **settings), out)
     changed = {n for n, when in written_at(out).items() if before[n] != when}
-    by_step = {s: sorted(n for n in changed if f"/{s}/" in n) for s in ("reduce", "match", "render", "write")}
+    return out, {
+        s: sorted(n for n in changed if f"/{s}/" in n) for s in ("reduce", "match", "render", "write")
+    }
+
+
+def test_changed_slice_is_noticed_and_only_its_neighbours_are_matched_again(
+    long_stack: Path, tmp_path: Path
+) -> None:
+    _, by_step = done_again(long_stack, tmp_path)
+    near = {f"manifest/match/{n:06d}.json" for n in (5, 6, 7)}
+    assert by_step["reduce"] == ["manifest/reduce/000007.json"]
+    assert {"manifest/match/000007.json"} <= set(by_step["match"]) <= near
+
+
+def test_changed_slice_moves_no_other_where_nothing_is_aligned(long_stack: Path, tmp_path: Path) -> None:
+    out, by_step = done_again(long_stack, tmp_path, alignment__skip=True)
     assert by_step["reduce"] == ["manifest/reduce/000007.json"]
     assert by_step["render"] == ["manifest/render/000005.json"]
-    assert (
-        {"manifest/match/000007.json"}
-        <= set(by_step["match"])
-        <= {f"manifest/match/{n:06d}.json" for n in (5, 6, 7)}
-    )
     assert by_step["write"] == ["manifest/write/000000.json"]
-    assert np.array_equal(lossless(out)[:20], lossless(reference)[:20])
-    assert not np.array_equal(lossless(out)[22], lossless(reference)[22])
+    untouched = lossless(run_here(request(long_stack, alignment__skip=True), tmp_path / "untouched"))
+    assert np.array_equal(lossless(out)[:20], untouched[:20])
+    assert not np.array_equal(lossless(out)[22], untouched[22])
 
 
 def test_slice_that_changes_between_alignment_and_rendering_stops_the_run(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""How far recorded positions can be trusted, learnt from the stack itself.
+
+Chained links drift as a random walk; recorded positions (the raw image frames) do not, unless the stage does.
+A slice's place x is modelled as recorded + q + jitter, with a walk q. The variance of chained minus recorded
+positions at lag L is 2 jitter^2 + L (link^2 + walk^2): what grows beyond the links' own noise is the stage's
+drift. A stage that stays has a stiff q, which stops the random walk; one that drifts has a loose q, and the
+anchor lets go. Across a jump q is free.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from clio_argo.model.alignment import Floats
+
+LAGS = (1, 2, 4, 8, 16, 32, 64, 128)
+JUMP_WINDOW, JUMP_SIGMAS, LEAST_JUMP_PX = 8, 8.0, 3.0
+FEWEST_LOOPS = 8
+UNKNOWN_LINK_PX, PX_PER_DIFFERENCE = 0.2, 1.3
+LEAST_LINK_PX = 1e-3
+STIFFEST_WALK, LOOSE = 1e-2, 1e4
+FEWEST_LAGS = 3
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Standard deviations in pixels: of a recorded position, and of its drift from slice to slice."""
+
+    jitter_px: float
+    walk_px: float
+
+
+@dataclass(frozen=True)
+class LinkNoise:
+    """Standard deviations of a link in pixels: at the centre, and of its linear part at the border."""
+
+    shift_px: float
+    linear_px: float
+
+
+def no_anchor(link_px: float) -> Anchor:
+    """One that holds nothing: links alone decide."""
+    return Anchor(LOOSE * link_px, LOOSE * link_px)
+
+
+def spread_of(values: Floats) -> float:
+    """Standard deviation of normal values with outliers (median of absolute values)."""
+    return float(1.4826 * np.median(np.abs(values)))
+
+
+def guessed_noise(correlations: Floats) -> float:
+    """Noise of a link in pixels from how much two slices do not share: about 0.2 px at a correlation of 0.975."""
+    known = correlations[correlations > 0]
+    if not len(known):
+        return UNKNOWN_LINK_PX
+    return max(float(np.median(PX_PER_DIFFERENCE * np.sqrt(1 / known - 1))), LEAST_LINK_PX)
+
+
+def loop_noise(
+    z: NDArray[np.intp], w: NDArray[np.intp], matrix: Floats, centre: Floats, radius: float, guess_px: float
+) -> LinkNoise:
+    """Noise of one link from loops over i, i+1, i+2, each of which sums up three; the guess where there are few."""
+    index = {pair: k for k, pair in enumerate(zip(z.tolist(), w.tolist(), strict=True))}
+    loops = [
+        (index[a, a + 1], index[a + 1, c], k)
+        for (a, c), k in index.items()
+        if c == a + 2 and (a, a + 1) in index and (a + 1, c) in index
+    ]
+    if len(loops) < FEWEST_LOOPS:
+        return LinkNoise(guess_px, guess_px)
+    first, second, whole = np.array(loops).T
+    error = matrix[first] @ matrix[second] @ np.linalg.inv(matrix[whole])
+    shift = error[:, :2, :2] @ centre + error[:, :2, 2] - centre
+    linear = (error[:, :2, :2] - np.eye(2)) * radius
+    return LinkNoise(*(max(spread_of(e) / np.sqrt(3), LEAST_LINK_PX) for e in (shift, linear)))
+
+
+def find_jumps(offsets: Floats) -> NDArray[np.bool_]:
+    """Steps [slices - 1] between chained and recorded positions [slices, 2] that stay.
+
+    A step is the difference of medians over eight slices on either side, so that single slices out of place are none.
+    """
+    n, k = len(offsets), JUMP_WINDOW
+    jumps = np.zeros(n - 1, np.bool_)
+    if n < 4 * k:
+        return jumps
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(offsets, k, axis=0), axis=-1)
+    size = np.zeros(n - 1)
+    size[k - 1 : n - k] = np.hypot(*(medians[k:] - medians[:-k]).T)
+    single = np.hypot(*np.diff(offsets, axis=0).T)
+    least = max(JUMP_SIGMAS * spread_of(size[k - 1 : n - k]) / 1.18, LEAST_JUMP_PX)
+    for i in np.argsort(-size):
+        if size[i] < least:
+            break
+        low, high = max(0, i - k), min(n - 1, i + k + 1)
+        if not jumps[low:high].any():
+            jumps[low + int(single[low:high].argmax())] = True
+    return jumps
+
+
+def estimate_anchor(offsets: Floats, jumps: NDArray[np.bool_], link_px: float) -> Anchor:
+    """Jitter and walk from chained minus recorded positions [slices, columns], within the pieces between jumps."""
+    piece = np.concatenate([[0], np.cumsum(jumps)])
+    lags, variances = [], []
+    for lag in (g for g in LAGS if 4 * g < len(offsets)):
+        step = (offsets[lag:] - offsets[:-lag])[piece[lag:] == piece[:-lag]]
+        if len(step) > FEWEST_LOOPS:
+            lags.append(float(lag))
+            variances.append(max(spread_of(step), LEAST_LINK_PX) ** 2)
+    if len(lags) < FEWEST_LAGS:
+        return no_anchor(link_px)
+    model = np.stack([np.full(len(lags), 2.0), lags], 1) / np.array(variances)[:, None]
+    (jitter, growth), _ = nnls(model, np.ones(len(lags)))
+    walk = np.sqrt(max(0.0, growth - link_px**2))
+    return Anchor(max(float(np.sqrt(jitter)), link_px), max(float(walk), STIFFEST_WALK * link_px))
