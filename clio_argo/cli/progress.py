@@ -80,9 +80,6 @@ class Lines:
     def part(self, step: str, outputs: dict[str, Any]) -> None:
         self._say("part", step=step, **{k: v for k, v in outputs.items() if not k.endswith("_parts")})
 
-    def end(self, **facts: Any) -> None:
-        self._say("end", **facts)
-
     def _say(self, event: str, **facts: Any) -> None:
         print(json.dumps({"time": round(time.time(), 3), "event": event, **facts}), flush=True)
 

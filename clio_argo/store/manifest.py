@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from clio_argo.model.base import digest
 from clio_argo.model.run import ObjectRecord, UnitRecord
 from clio_argo.store.documents import Store, record_of
 
@@ -40,11 +39,6 @@ def damage(store: Store, expected: ObjectRecord) -> str | None:
         if record_of(expected.name, data) == expected
         else "has other content than was written (CRC32C differs)"
     )
-
-
-def inputs_digest(*parts: object) -> str:
-    """Digest of what a unit depends on: settings, shapes, and the records of what it reads."""
-    return digest(list(parts))
 
 
 def checksums(records: Iterable[UnitRecord | None]) -> list[tuple[str, str]]:

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clio_argo.errors import UserError
+from clio_argo.model.base import digest
 from clio_argo.model.run import UnitRecord
 from clio_argo.store.documents import Store
 from clio_argo.store.manifest import (
     checksums,
     damage,
-    inputs_digest,
     is_current,
     read_record,
     record_name,
@@ -116,8 +116,7 @@ def test_checksums_name_everything_that_units_wrote(store: Store) -> None:
 
 def test_the_digest_of_inputs_depends_on_each_and_on_their_order() -> None:
     digests = [
-        inputs_digest(*parts)
-        for parts in ([], [1], [1, 2], [2, 1], [[1, 2]], ["1", 2], [{"a": 1}], [{"a": 2}])
+        digest([*parts]) for parts in ([], [1], [1, 2], [2, 1], [[1, 2]], ["1", 2], [{"a": 1}], [{"a": 2}])
     ]
     assert len(set(digests)) == len(digests)
-    assert inputs_digest({"a": 1, "b": 2}) == inputs_digest({"b": 2, "a": 1})
+    assert digest([{"a": 1, "b": 2}]) == digest([{"b": 2, "a": 1}])
