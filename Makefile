@@ -38,7 +38,7 @@ check: $(VENV)/dev ## style, types, layers, generated files, lock files
 	$(BIN)/lint-imports --no-cache
 	@$(WRITE_SCHEMA) | diff -u $(SCHEMA) - && $(WRITE_CLI) | diff -u $(CLI) - \
 	   || { echo "docs/reference is out of date: run 'make docs' and commit it" >&2; exit 1; }
-	@if grep -nE '://|--(extra-)?index-url|--find-links|file:' requirements*.lock; then \
+	@if grep -nE '://|--(extra-)?index-url|--find-links|file:' requirements*.lock images/*.lock; then \
 	   echo "a lock file names a place to download from: run 'make lock'" >&2; exit 1; fi
 	$(BIN)/python -m pip check
 
@@ -52,12 +52,15 @@ docs: $(VENV)/dev ## regenerate what is generated in docs/reference
 
 # Keeps the versions that are locked unless pyproject.toml rules them out; `make lock UPGRADE=--upgrade` takes the newest.
 UV ?= uv
-COMPILE = $(UV) pip compile pyproject.toml --quiet --group build --universal --python-version 3.11 --fork-strategy fewest \
+RESOLVE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
           --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
+COMPILE = $(RESOLVE) pyproject.toml --group build
 lock: ## resolve pyproject.toml into the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	$(COMPILE) --extra dev --output-file requirements-dev.lock
 	$(COMPILE) --extra viewer --constraint requirements-dev.lock --output-file requirements.lock
+	for image in build image-write image-align; do \
+	   $(RESOLVE) --group $$image --constraint requirements-dev.lock --output-file images/$${image#image-}.lock || exit 1; done
 
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

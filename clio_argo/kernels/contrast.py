@@ -1,10 +1,10 @@
-"""Grey values: inversion, CLAHE, and the window of the viewer volume."""
+"""Grey values of a slice: inversion and CLAHE."""
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from clio_argo.kernels.features import Image, as_image
+from clio_argo.kernels import Image, as_image
+from clio_argo.kernels.window import inverted, spread
 
 TILE_PX = 1024
 EIGHT_BIT = 256
@@ -40,25 +40,3 @@ def clahe(pixels: Image, clip_limit: float) -> Image:
     tiles = (padded.shape[1] // tile_x, padded.shape[0] // tile_y)
     result = cv2.createCLAHE(clip_limit * EIGHT_BIT, tiles).apply(padded)
     return as_image(result)[:height, :width]
-
-
-def spread(pixels: Image, window: tuple[float, float], dtype: type[np.uint8] | type[np.uint16]) -> Image:
-    """Map `window` linearly onto the whole range of `dtype`; values outside saturate."""
-    low, high = window
-    top = np.iinfo(dtype).max
-    values = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float64)
-    table = np.rint(np.clip((values - low) * (top / (high - low)), 0, top)).astype(dtype)
-    return as_image(table[pixels])
-
-
-def inverted(window: tuple[float, float], top: int) -> tuple[float, float]:
-    return top - window[1], top - window[0]
-
-
-def to_viewer(pixels: Image, window: tuple[float, float] | None) -> NDArray[np.uint8]:
-    """Eight-bit values of the viewer volume."""
-    if window is None:
-        window = (0, np.iinfo(pixels.dtype).max)
-    if window == (0, 255) and pixels.dtype == np.uint8:
-        return np.asarray(pixels, np.uint8)
-    return np.asarray(spread(pixels, window, np.uint8), np.uint8)

@@ -1,11 +1,12 @@
 """From a decoded slice to what alignment needs of it: a small image, its mask, and SIFT features."""
 
 from dataclasses import dataclass
-from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from clio_argo.kernels import Image, as_image
 
 REDUCED_PX = 1250
 FEATURE_PX = 420
@@ -13,7 +14,6 @@ FEATURES = 1000
 FLAT_PATCH, BORDER = 9, 8
 STRETCH = 0.0035
 
-Image = NDArray[np.uint8] | NDArray[np.uint16]
 Mask = NDArray[np.bool_]
 
 
@@ -53,11 +53,6 @@ def area_mean(pixels: Image, factor: int) -> Image:
         return pixels
     cut = pixels[: height * factor, : width * factor]
     return as_image(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA))
-
-
-def as_image(array: object) -> Image:
-    """What OpenCV returns, which its type hints leave open."""
-    return cast(Image, np.asarray(array))
 
 
 def to_full(points: NDArray[np.float32], factor: float) -> NDArray[np.float32]:

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.features import Image, Reduced
+from clio_argo.kernels import Image
+from clio_argo.kernels.features import Reduced
 
 
 def grey_statistics(counts: NDArray[np.int64]) -> tuple[float, float, float, float]:

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.features import Image, area_mean, as_image
+from clio_argo.kernels import Image, as_image
+from clio_argo.kernels.features import area_mean
 from clio_argo.model.alignment import IDENTITY, Floats, Matrix, apply, corners
 
 THUMBNAIL_PX = 256

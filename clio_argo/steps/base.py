@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from clio_argo.errors import BrokenInvariant
 from clio_argo.model.alignment import Planes, Transforms
@@ -17,12 +17,16 @@ from clio_argo.model.run import ObjectRecord, UnitRecord
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.documents import Store
 from clio_argo.store.manifest import is_current, read_record, write_record
-from clio_argo.store.slices import Source
 from clio_argo.store.volumes import Volumes
+
+if TYPE_CHECKING:
+    from clio_argo.store.slices import Source
 
 CONFIG, PLAN, TRANSFORMS, VOLUME, COMPLETE = (
     f"{n}.json" for n in ("config", "plan", "transforms", "volume", "complete")
 )
+# environment variable of plan: the request as JSON, where a shell cannot read anything into it
+REQUEST = "CLIO_REQUEST"
 Outputs = dict[str, Any]
 
 
@@ -77,7 +81,10 @@ class Run:
         return Volumes(self.store, self.volume)
 
     @cached_property
-    def source(self) -> Source:
+    def source(self) -> "Source":
+        # decoders of images, which the steps that write volumes do without
+        from clio_argo.store.slices import Source
+
         return Source(self.plan.source)
 
     def slices(self, unit: int) -> SliceUnit:

@@ -23,12 +23,11 @@ from clio_argo.model.plan import (
 )
 from clio_argo.model.request import build_config, differing_keys, parse_text
 from clio_argo.model.volume import VolumeSpec
-from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, Outputs, Run, slices_name
+from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, REQUEST, Outputs, Run, slices_name
 from clio_argo.store.documents import Store
 from clio_argo.store.headers import Header, Unreadable
 from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source, is_image
 
-REQUEST = "CLIO_REQUEST"
 HEADER_THREADS = 16
 BOMB_RATIO = 200
 MOST_MISSING = 100_000

@@ -3,9 +3,10 @@
 import numpy as np
 
 from clio_argo.errors import ClioError
-from clio_argo.kernels.contrast import adjust, to_viewer
-from clio_argo.kernels.features import Image
+from clio_argo.kernels import Image
+from clio_argo.kernels.contrast import adjust
 from clio_argo.kernels.render import jpeg, place, thumbnail
+from clio_argo.kernels.window import to_viewer
 from clio_argo.model.alignment import PlacedSlice, Planes
 from clio_argo.model.formats import thumbnail_name
 from clio_argo.model.run import ObjectRecord

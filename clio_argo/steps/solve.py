@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from clio_argo.errors import GateStopped
-from clio_argo.kernels.contrast import inverted
 from clio_argo.kernels.features import percentiles
 from clio_argo.kernels.solve import Solution, identities, on_canvas, solve_stack
+from clio_argo.kernels.window import inverted
 from clio_argo.model.alignment import Fits, Matrix, PairFit, PlacedSlice, Planes, SliceFacts, Transforms
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.formats import thumbnails

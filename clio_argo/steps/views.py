@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.contrast import spread, to_viewer
 from clio_argo.kernels.features import area_mean, histogram, percentiles
 from clio_argo.kernels.render import png
+from clio_argo.kernels.window import spread, to_viewer
 from clio_argo.model.volume import Box, zyx
 from clio_argo.report.data import Picture
 from clio_argo.steps.base import Run

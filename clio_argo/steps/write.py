@@ -1,7 +1,7 @@
 """Writes blocks: the viewer volume and the lossless coarser scales, from the lossless volume alone."""
 
-from clio_argo.kernels.contrast import to_viewer
 from clio_argo.kernels.downsample import coarser
+from clio_argo.kernels.window import to_viewer
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.volume import Box, Tier, Zyx
 from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
