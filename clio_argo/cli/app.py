@@ -7,18 +7,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from clio_argo.cli.options import (
-    BadFlag,
-    Config,
-    ImageFlag,
-    MaxFlag,
-    MinFlag,
-    ResolutionFlag,
-    SetFlag,
-    SourceFlag,
-    request,
-)
+from clio_argo.cli.options import takes_request
 from clio_argo.errors import ClioError, UserError
+from clio_argo.model.config import IngestConfig
 from clio_argo.viewer.link import VIEW_PORT
 
 app = typer.Typer(
@@ -56,16 +47,10 @@ def _interrupted(error: BaseException | None) -> bool:
 
 
 @app.command()
+@takes_request
 def run(
+    wanted: IngestConfig,
     out: Out,
-    config: Config = None,
-    source: SourceFlag = None,
-    image: ImageFlag = None,
-    minz: MinFlag = None,
-    maxz: MaxFlag = None,
-    resolution: ResolutionFlag = None,
-    allow_bad_slices: BadFlag = None,
-    settings: SetFlag = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when a slice is flagged.")] = False,
     log: LOG = "auto",
@@ -74,7 +59,6 @@ def run(
     from clio_argo.cli.progress import LogFormat, reporter
     from clio_argo.runner import run as run_pipeline
 
-    wanted = request(config, source, image, minz, maxz, resolution, allow_bad_slices, settings)
     if log not in ("auto", "json", "quiet"):
         raise UserError(f"--log {log}: use auto, json or quiet")
     kind: LogFormat = log  # type: ignore[assignment]
@@ -101,21 +85,12 @@ def _show_end(out: str) -> None:
 
 
 @app.command()
-def plan(
-    config: Config = None,
-    source: SourceFlag = None,
-    image: ImageFlag = None,
-    minz: MinFlag = None,
-    maxz: MaxFlag = None,
-    resolution: ResolutionFlag = None,
-    allow_bad_slices: BadFlag = None,
-    settings: SetFlag = None,
-) -> None:
+@takes_request
+def plan(wanted: IngestConfig) -> None:
     """Read all headers and show what a run would find and need; writes nothing."""
     from clio_argo.cli.show import show_plan
     from clio_argo.steps.plan import estimate, make_plan, refuse_unusable
 
-    wanted = request(config, source, image, minz, maxz, resolution, allow_bad_slices, settings)
     found, _ = make_plan(wanted)
     show_plan(Console(highlight=False), found, estimate(found, wanted), wanted.allowed_bad(found.depth))
     refuse_unusable(found, wanted)
@@ -139,6 +114,4 @@ def view(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of a request."""
-    from clio_argo.model.config import IngestConfig
-
     print(json.dumps(IngestConfig.model_json_schema(), indent=2))

@@ -1,6 +1,9 @@
 """Options that several commands share, and how they become a request."""
 
+import inspect
 import re
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,41 +13,35 @@ from clio_argo.errors import UserError
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.request import build_config, parse_setting, parse_text
 
-Config = Annotated[
-    Path | None,
-    typer.Argument(
-        help="Request as YAML or JSON (see docs/reference/request.schema.json).", show_default=False
-    ),
-]
-SourceFlag = Annotated[
-    str | None, typer.Option("--source", help="Folder, multi-page TIFF or bucket with the slices.")
-]
-ImageFlag = Annotated[str | None, typer.Option("--image", help="File name pattern, e.g. 'iso.%05d.png'.")]
-MinFlag = Annotated[int | None, typer.Option("--minz", help="First slice, inclusive.")]
-MaxFlag = Annotated[int | None, typer.Option("--maxz", help="Last slice, inclusive.")]
-ResolutionFlag = Annotated[
-    str | None, typer.Option("--resolution", help="Voxel size in nm: one number, or x,y,z.")
-]
-BadFlag = Annotated[
-    int | None,
-    typer.Option(
-        "--allow-bad-slices", help="Go on with up to N bad or missing slices, replaced by neighbours."
-    ),
-]
-SetFlag = Annotated[
-    list[str] | None, typer.Option("--set", help="Any setting, e.g. contrast.clip_limit=0. Can be repeated.")
-]
-
 
 def request(
-    config: Path | None,
-    source: str | None,
-    image: str | None,
-    minz: int | None,
-    maxz: int | None,
-    resolution: str | None,
-    bad: int | None,
-    settings: list[str] | None,
+    config: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Request as YAML or JSON (see docs/reference/request.schema.json).", show_default=False
+        ),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="Folder, multi-page TIFF or bucket with the slices.")
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", help="File name pattern, e.g. 'iso.%05d.png'.")
+    ] = None,
+    minz: Annotated[int | None, typer.Option("--minz", help="First slice, inclusive.")] = None,
+    maxz: Annotated[int | None, typer.Option("--maxz", help="Last slice, inclusive.")] = None,
+    resolution: Annotated[
+        str | None, typer.Option("--resolution", help="Voxel size in nm: one number, or x,y,z.")
+    ] = None,
+    allow_bad_slices: Annotated[
+        int | None,
+        typer.Option(
+            "--allow-bad-slices", help="Go on with up to N bad or missing slices, replaced by neighbours."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting, e.g. contrast.clip_limit=0. Can be repeated."),
+    ] = None,
 ) -> IngestConfig:
     """The request of a file, overridden by flags, overridden by --set."""
     if config is None and source is None:
@@ -55,12 +52,29 @@ def request(
         "minz": minz,
         "maxz": maxz,
         "resolution": numbers(resolution) if resolution else None,
-        "max_bad": bad,
+        "max_bad": allow_bad_slices,
     }
     layers: list[dict[str, Any]] = [{"id": default_id(config, source)}]
     layers += [read_request(config)] if config else []
     layers.append({k: v for k, v in flags.items() if v is not None})
     return build_config(*layers, *(parse_setting(s) for s in settings or []))
+
+
+def takes_request(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that gets the request as `wanted`, and the options of `request` instead of it.
+
+    Typer reads options off a signature, so that the new one has both: those of the request, then the command's own.
+    """
+    theirs = inspect.signature(request).parameters
+    own = [p for name, p in inspect.signature(command).parameters.items() if name != "wanted"]
+
+    @wraps(command)
+    def with_options(**given: Any) -> None:
+        command(wanted=request(**{name: given.pop(name) for name in theirs}), **given)
+
+    parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *theirs.values())]
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return with_options
 
 
 def read_request(path: Path) -> dict[str, Any]:
