@@ -10,14 +10,13 @@ import numpy as np
 
 from clio_argo.kernels.solve import on_canvas
 from clio_argo.model.alignment import Floats, PlacedSlice, Transforms
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.plan import Plan
 from clio_argo.model.run import UnitRecord
 from clio_argo.model.volume import Box, VolumeSpec
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.steps.base import CONFIG, PLAN, TRANSFORMS, VOLUME
-from clio_argo.steps.plan import REQUEST
 from clio_argo.steps.solve import fix_shapes, write_planes
 from clio_argo.store.documents import Store, crc32c
 from clio_argo.store.manifest import write_record

@@ -7,33 +7,73 @@ from dataclasses import dataclass, replace
 class Step:
     """One stage.
 
+    entry: `module:function`, called with (run, part). A step without one is a container that only a cluster runs.
     after: names of the steps that must be done before.
     fan_out: `STEP.OUTPUT`, the list of parts that this step is run for; None runs it once, as part 0.
     settings: fields of the request that the step may read; its units are done again when one of them changes.
-    image: which container image holds what it needs.
-    entry: `module:function`, called with (run, part).
+    image: which of the cluster's container images holds what it needs, or the image of a step of one's own.
+    memory: MiB of its pod, or `STEP.OUTPUT`, which says how many.
+    cpu: cores of its pod, as Kubernetes writes them. A part runs in one process with one thread.
+    outputs: outputs that a workflow shows as its own.
+    report: whether the report may have changed, so that the pod keeps it for people.
+    reads_request: whether it gets the request itself, which all others read from the store.
+    command, args, env: of a container of one's own. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root
+        and the part. Without a command the container runs `clio-argo-step`.
     """
 
     name: str
-    entry: str
+    entry: str = ""
     after: tuple[str, ...] = ()
     fan_out: str | None = None
     settings: tuple[str, ...] = ()
     image: str = "align"
+    memory: str = "1024"
+    cpu: str = "1"
+    outputs: tuple[str, ...] = ()
+    report: bool = False
+    reads_request: bool = False
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Steps in an order in which each comes after those it needs."""
+    """Steps in an order in which each comes after those it needs.
+
+    approval: the step after which a person may be asked whether to go on.
+    on_exit: what a workflow runs when it ended, well or not; a local run has its person beside it.
+    """
 
     steps: tuple[Step, ...]
+    approval: str | None = None
+    on_exit: Step | None = None
 
     def __getitem__(self, name: str) -> Step:
-        return next(s for s in self.steps if s.name == name)
+        return next(s for s in self.all_steps if s.name == name)
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        return self.steps if self.on_exit is None else (*self.steps, self.on_exit)
 
     def with_step(self, step: Step) -> "Pipeline":
         """The same graph with one step more."""
         return replace(self, steps=(*self.steps, step))
+
+    def outputs_of(self, name: str) -> tuple[str, ...]:
+        """Outputs of a step that another step or the workflow refers to, sorted."""
+        references = [r.partition(".") for s in self.steps for r in (s.fan_out or "", s.memory)]
+        return tuple(
+            sorted({*self[name].outputs, *(o for source, _, o in references if source == name and o)})
+        )
+
+    def after(self, name: str) -> set[str]:
+        """Names of all steps that come after a step."""
+        found: set[str] = set()
+        for step in self.steps:
+            if {name, *found} & set(step.after):
+                found.add(step.name)
+        return found
 
 
 ALL_SETTINGS = (
@@ -42,7 +82,7 @@ ALL_SETTINGS = (
 )  # fmt: skip
 PIPELINE = Pipeline(
     (
-        Step("plan", "clio_argo.steps.plan:run", settings=ALL_SETTINGS),
+        Step("plan", "clio_argo.steps.plan:run", settings=ALL_SETTINGS, reads_request=True),
         Step("reduce", "clio_argo.steps.reduce:run", ("plan",), "plan.reduce_parts", ("alignment",)),
         Step("match", "clio_argo.steps.match:run", ("reduce",), "plan.match_parts", ("alignment",)),
         Step("solve", "clio_argo.steps.solve:run", ("match",), settings=ALL_SETTINGS),
@@ -50,6 +90,14 @@ PIPELINE = Pipeline(
         Step("write", "clio_argo.steps.write:run", ("render",), "solve.write_parts", image="write"),
         Step("coarsen", "clio_argo.steps.coarsen:run", ("write",), "solve.coarsen_parts", image="write"),
         Step("verify", "clio_argo.steps.verify:run", ("coarsen",), image="write"),
-        Step("publish", "clio_argo.steps.publish:run", ("verify",), settings=ALL_SETTINGS),
-    )
+        Step(
+            "publish",
+            "clio_argo.steps.publish:run",
+            ("verify",),
+            settings=ALL_SETTINGS,
+            outputs=("link", "volume", "flagged"),
+            report=True,
+        ),
+    ),
+    approval="solve",
 )

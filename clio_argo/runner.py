@@ -19,10 +19,10 @@ from typing import Protocol
 
 from clio_argo.errors import ClioError, UserError
 from clio_argo.kernels import limit_threads
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.run import Attempt, Completion
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
-from clio_argo.steps.base import COMPLETE, REQUEST, Outputs, Run, peak_mib
+from clio_argo.steps.base import COMPLETE, Outputs, Run, peak_mib
 from clio_argo.store.documents import Store
 
 # One thread per worker: parallel work is parallel processes. glibc keeps freed memory instead of returning

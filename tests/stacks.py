@@ -16,12 +16,11 @@ import tensorstore as ts
 from numpy.typing import NDArray
 
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.request import build_config
 from clio_argo.model.run import Completion, UnitRecord
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import parts_of, run_step
-from clio_argo.steps.base import REQUEST
 from clio_argo.store.documents import Store
 
 DEMO = Path(__file__).parent / "data" / "demo"

@@ -9,6 +9,9 @@ from clio_argo.model.base import Document, Value
 
 MAX_PIXELS = 1_070_000_000
 MAX_Z = 999_999_999
+# How a container gets a request: as JSON, and single settings, of which empty ones change nothing. They come in the
+# environment, where a shell cannot read anything into them.
+REQUEST, OVERRIDE = "CLIO_REQUEST", "CLIO_SET_"
 # settings that change no voxel: a run may be resumed with others
 NO_VOXEL = {"schema_version", "max_bad", "max_breaks", "workers", "project", "notify", "labels"}
 Fraction = Annotated[float, Field(ge=0, lt=1)]

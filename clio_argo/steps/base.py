@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 CONFIG, PLAN, TRANSFORMS, VOLUME, COMPLETE = (
     f"{n}.json" for n in ("config", "plan", "transforms", "volume", "complete")
 )
-# environment variable of plan: the request as JSON, where a shell cannot read anything into it
-REQUEST = "CLIO_REQUEST"
 Outputs = dict[str, Any]
 
 

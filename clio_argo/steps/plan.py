@@ -8,7 +8,7 @@ from typing import Literal
 
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.base import digest
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
 from clio_argo.model.names import numbering
 from clio_argo.model.plan import (
@@ -23,7 +23,7 @@ from clio_argo.model.plan import (
 )
 from clio_argo.model.request import build_config, differing_keys, parse_text
 from clio_argo.model.volume import VolumeSpec
-from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, REQUEST, Outputs, Run, slices_name
+from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, Outputs, Run, slices_name
 from clio_argo.store.documents import Store
 from clio_argo.store.headers import Header, Unreadable
 from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source, is_image

@@ -1,0 +1,130 @@
+"""The pipeline as one WorkflowTemplate."""
+
+from importlib.metadata import version
+from typing import Any
+
+from hera.workflows import DAG, Counter, Gauge, Task, WorkflowTemplate
+from hera.workflows import models as m
+
+from clio_argo.argo.containers import container
+from clio_argo.argo.graph import ask, graph
+from clio_argo.argo.parameters import parameter, workflow_parameters
+from clio_argo.argo.settings import Cleanup, ClusterSettings
+from clio_argo.model.base import digest
+from clio_argo.pipeline import PIPELINE, Pipeline, Step
+
+CURRENT = "clio-argo/current"
+DAY_S = 86400
+
+
+def workflow_template(
+    pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None
+) -> WorkflowTemplate:
+    """The pipeline as Argo runs it on a cluster; the same for 10 slices and for 100,000.
+
+    Its name holds the version and a digest of the specification: a changed one is another template, and
+    workflows that run keep theirs.
+    """
+    cluster = cluster or ClusterSettings()
+    name = f"clio-argo-{version('clio-argo')}-{digest(_emitted(pipeline, cluster, 'unnamed')['spec'])[:8]}"
+    return _template(pipeline, cluster, name)
+
+
+def _emitted(pipeline: Pipeline, cluster: ClusterSettings, name: str) -> dict[str, Any]:
+    return dict(_template(pipeline, cluster, name).to_dict())
+
+
+def _template(pipeline: Pipeline, cluster: ClusterSettings, name: str) -> WorkflowTemplate:
+    return WorkflowTemplate(
+        name=name,
+        namespace=cluster.namespace,
+        labels={**labels(cluster), CURRENT: "true"},
+        entrypoint="main",
+        arguments=workflow_parameters(cluster.approval),
+        templates=_templates(pipeline, cluster),
+        on_exit="finish" if pipeline.on_exit else None,
+        parallelism=cluster.parallelism,
+        active_deadline_seconds=cluster.deadline_hours * 3600,
+        archive_logs=cluster.artifacts is not None,
+        service_account_name=cluster.accounts.worker.name,
+        automount_service_account_token=False,
+        executor=m.ExecutorConfig(service_account_name=cluster.accounts.executor.name),
+        security_context=_security(cluster.uid),
+        volumes=_volumes(cluster),
+        image_pull_secrets=list(cluster.image_pull_secrets) or None,
+        pod_priority_class_name=cluster.priority_class,
+        pod_metadata=m.Metadata(labels=labels(cluster)),
+        workflow_metadata=_seen(cluster),
+        metrics=_metrics(),
+        **_forgotten(cluster.cleanup),
+    )
+
+
+def labels(cluster: ClusterSettings) -> dict[str, str]:
+    """Labels of everything that is emitted."""
+    known = {"name": "clio-argo", "version": version("clio-argo"), "managed-by": "clio-argo"}
+    return {**{f"app.kubernetes.io/{k}": v for k, v in known.items()}, **cluster.labels}
+
+
+def _templates(pipeline: Pipeline, cluster: ClusterSettings) -> list[Any]:
+    steps = [container(pipeline, step, cluster) for step in pipeline.all_steps]
+    middle = [ask()] if pipeline.approval else []
+    return [graph(pipeline), *middle, *steps, *([_finish(pipeline.on_exit)] if pipeline.on_exit else [])]
+
+
+def _finish(step: Step) -> DAG:
+    """Runs the last step so that its failure is not the workflow's: a plain onExit container would be that."""
+    arguments = {"part": "0", "mib": step.memory}
+    forgiving = m.ContinueOn(failed=True, error=True)
+    return DAG(
+        name="finish",
+        tasks=[Task(name=step.name, template=step.name, arguments=arguments, continue_on=forgiving)],
+    )
+
+
+def _security(uid: int) -> m.PodSecurityContext:
+    return m.PodSecurityContext(
+        run_as_non_root=True,
+        run_as_user=uid,
+        run_as_group=uid,
+        fs_group=uid,
+        seccomp_profile=m.SeccompProfile(type="RuntimeDefault"),
+    )
+
+
+def _volumes(cluster: ClusterSettings) -> list[m.Volume]:
+    tmp = m.Volume(name="tmp", empty_dir=m.EmptyDirVolumeSource(size_limit=m.Quantity(root=cluster.tmp_size)))
+    return [tmp, *(m.Volume(name=v.name, **v.source) for v in cluster.volumes)]
+
+
+def _seen(cluster: ClusterSettings) -> m.WorkflowMetadata:
+    """How Argo's lists show a workflow."""
+    shown = {
+        "workflows.argoproj.io/title": parameter("run"),
+        "workflows.argoproj.io/description": "Aligns a stack of slices into a volume (clio-argo)",
+    }
+    return m.WorkflowMetadata(annotations=shown, labels=labels(cluster))
+
+
+def _metrics() -> list[Any]:
+    status = [m.MetricLabel(key="status", value="{{workflow.status}}")]
+    return [
+        Counter(name="clio_runs_total", help="Runs that ended", labels=status, value="1"),
+        Gauge(
+            name="clio_run_seconds",
+            help="Time of the last run",
+            labels=status,
+            realtime=False,
+            value="{{workflow.duration}}",
+        ),
+    ]
+
+
+def _forgotten(cleanup: Cleanup) -> dict[str, Any]:
+    return {
+        "pod_gc": m.PodGC(strategy="OnPodSuccess", delete_delay_duration=cleanup.pod_delay),
+        "ttl_strategy": m.TTLStrategy(
+            seconds_after_success=cleanup.success_days * DAY_S,
+            seconds_after_failure=cleanup.failure_days * DAY_S,
+        ),
+    }
