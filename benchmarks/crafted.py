@@ -38,7 +38,9 @@ def solved(url: Path, matrix: Callable[[int], Floats]) -> VolumeSpec:
     store = Store(str(url))
     config, plan = store.document(IngestConfig, CONFIG), store.document(Plan, PLAN)
     numbers = range(plan.minz, plan.maxz + 1)
-    matrices, (width, height) = on_canvas({z: matrix(z) for z in numbers}, plan.width, plan.height)
+    matrices, (width, height) = on_canvas(
+        {z: matrix(z) for z in numbers}, dict.fromkeys(numbers, (plan.width, plan.height))
+    )
     digests = _digests(Path(plan.source.removeprefix("file://")))
     slices = tuple(
         PlacedSlice(z=z, file=(name := f"iso.{z:05d}.png"), verdict="good", matrix=matrices[z], shown_z=z,

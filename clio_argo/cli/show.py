@@ -10,6 +10,7 @@ from rich.table import Table
 from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.plan import Plan, Problem
 from clio_argo.model.run import Completion
+from clio_argo.model.sizes import described
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.steps.plan import with_ranges
 
@@ -34,7 +35,7 @@ def _found(plan: Plan) -> list[Row]:
     return [
         ("source", plan.source),
         ("slices", f"{plan.usable} usable of {plan.depth}: z {plan.minz} to {plan.maxz}"),
-        ("size", f"{plan.width} x {plan.height} pixels, {bits} bit, {gigabytes(plan.source_bytes)} in files"),
+        ("size", f"{described(plan.sizes)}, {bits} bit, {gigabytes(plan.source_bytes)} in files"),
     ]
 
 

@@ -36,12 +36,16 @@ class Reduced:
     feature_factor: float
 
 
-def reduce_slice(pixels: Image, downsample: int = 1, detect: bool = True) -> Reduced:
-    """Reduce a slice [y, x] to about 1250 px, and find features at 420 px or 1/`downsample`, if that is less."""
-    factor = max(1, round(max(pixels.shape) / REDUCED_PX))
+def reduce_slice(pixels: Image, largest_px: int, downsample: int = 1, detect: bool = True) -> Reduced:
+    """Reduce a slice [y, x], and find its features at 420 px or 1/`downsample`, if that is less.
+
+    largest_px: longest side of any slice of the stack. It becomes about 1250 px; smaller slices are reduced
+    by the same factor, so that neighbours show the same detail.
+    """
+    factor = max(1, round(largest_px / REDUCED_PX))
     image = stretch(area_mean(pixels, factor))
     mask = valid_mask(image)
-    coarse = max(1.0, max(image.shape) / FEATURE_PX, downsample / factor)
+    coarse = max(1.0, largest_px // factor / FEATURE_PX, downsample / factor)
     points, descriptors = find_features(image, mask, coarse) if detect else no_features()
     return Reduced(image, mask, to_full(points, factor), descriptors, factor, factor * coarse)
 

@@ -34,6 +34,7 @@ from clio_argo.kernels.anchor import (
 )
 from clio_argo.kernels.render import footprint
 from clio_argo.model.alignment import IDENTITY, Break, Floats, Matrix, PairFit, homogeneous, to_matrix
+from clio_argo.model.sizes import Size
 
 LINEAR_ROUNDS, L1_ROUNDS, CUT_ROUNDS = 3, 12, 6
 FREE = 1e-6
@@ -207,14 +208,15 @@ def tied(
     return np.asarray(solved[::2], np.float64)
 
 
-def on_canvas(
-    placed: Mapping[int, Floats], width: int, height: int
-) -> tuple[dict[int, Matrix], tuple[int, int]]:
-    """Move all slices by whole pixels so that the canvas begins at (0, 0); returns its (width, height)."""
+def on_canvas(placed: Mapping[int, Floats], sizes: Mapping[int, Size]) -> tuple[dict[int, Matrix], Size]:
+    """Move all slices by whole pixels so that the canvas begins at (0, 0).
+
+    sizes: of each slice that is placed, as (width, height) in pixels. Returns the canvas's size; without slices, 1 x 1.
+    """
     if not placed:
-        return {}, (width, height)
+        return {}, (1, 1)
     rounded = {z: to_matrix(m) for z, m in placed.items()}
-    boxes = np.array([footprint(m, width, height) for m in rounded.values()])
+    boxes = np.array([footprint(m, *sizes[z]) for z, m in rounded.items()])
     left, top = (int(v) for v in boxes[:, :2].min(0))
     right, bottom = (int(v) for v in boxes[:, 2:].max(0))
     shift = np.array([[0, 0, left], [0, 0, top]], float)

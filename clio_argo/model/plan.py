@@ -7,6 +7,7 @@ from pydantic import Field
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
+from clio_argo.model.sizes import Size, SizeRun
 
 MAX_PARTS = 500
 SLICES_PER_UNIT = 16
@@ -54,6 +55,10 @@ class SliceFile(Value):
         description="Identity of the file's content: modification time and inode, or generation."
     )
 
+    @property
+    def size(self) -> Size:
+        return self.width, self.height
+
 
 class FanOut(Value):
     """`units` of work cut into `parts` that run in parallel; part p owns a run of consecutive units."""
@@ -84,8 +89,9 @@ class Plan(Document):
     source: str
     minz: int
     maxz: int
-    width: int
-    height: int
+    width: int = Field(description="Largest width of a usable slice in pixels.")
+    height: int = Field(description="Largest height.")
+    sizes: tuple[SizeRun, ...] = Field(description="Runs of usable slices of one size.")
     dtype: Literal["uint8", "uint16"]
     usable: int
     source_bytes: int
@@ -99,6 +105,11 @@ class Plan(Document):
     def depth(self) -> int:
         """Slices from minz to maxz, missing ones included."""
         return self.maxz - self.minz + 1
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of all usable slices."""
+        return sum(s.slices * s.width * s.height for s in self.sizes)
 
     @property
     def unusable(self) -> dict[int, Problem]:

@@ -9,6 +9,7 @@ from clio_argo.model.alignment import PlacedSlice
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.request import field_paths
 from clio_argo.model.run import StageTime
+from clio_argo.model.sizes import described
 from clio_argo.model.volume import ScaleSpec, VolumeSpec
 from clio_argo.report.data import ReportData
 from clio_argo.report.headline import verdicts
@@ -160,16 +161,16 @@ def _plain(value: Any) -> str:
 
 def found(data: ReportData) -> Html:
     plan = data.plan
-    pixels = plan.width * plan.height * (1 if plan.dtype == "uint8" else 2) * plan.usable
+    pixels_bytes = plan.pixels * (1 if plan.dtype == "uint8" else 2)
     rows = (
         ("source", tag("code", plan.source)),
         (
             "slice numbers",
             f"{plan.minz} to {plan.maxz}: {plural(plan.depth, 'slice')}, {count(plan.usable)} usable",
         ),
-        ("slice size", f"{count(plan.width)} × {count(plan.height)} px, {plan.dtype}"),
+        ("slice size", f"{described(plan.sizes)}, {plan.dtype}"),
         ("files", f"{size(plan.source_bytes)} ({count(plan.source_bytes)} bytes)"),
-        ("pixels", f"{size(pixels)} decoded"),
+        ("pixels", f"{size(pixels_bytes)} decoded"),
         ("digest of the source", tag("code", plan.digest)),
     )
     return section("found", "What was found", pairs(rows))
@@ -212,7 +213,7 @@ def stages(data: ReportData) -> Html:
     headings = ("stage", "units", "time", "CPU time", "slices / s", "Mpx / s", "peak memory, MiB")
     rows = [_stage(data, s) for s in data.stages]
     cpu_s = sum(s.cpu_s for s in data.stages)
-    pixels = data.plan.usable * data.plan.width * data.plan.height
+    pixels = data.plan.pixels
     note = f"All stages: {duration(sum(s.wall_s for s in data.stages))}, CPU {duration(cpu_s)}" + (
         f", which is {cpu_s / pixels * 1e9:,.1f} CPU s per gigapixel of input." if pixels else "."
     )
@@ -222,7 +223,7 @@ def stages(data: ReportData) -> Html:
 def _stage(data: ReportData, stage: StageTime) -> tuple[str, ...]:
     """Time and rate of a stage; rates count the slices of the whole stack."""
     plan, seconds = data.plan, max(stage.wall_s, 1e-3)
-    megapixels = plan.usable * plan.width * plan.height / 1e6
+    megapixels = plan.pixels / 1e6
     rates = (f"{plan.depth / seconds:,.1f}", f"{megapixels / seconds:,.1f}")
     times = (duration(stage.wall_s), duration(stage.cpu_s))
     return stage.step, count(stage.units), *times, *rates, f"{stage.peak_mib:,.0f}"

@@ -22,6 +22,7 @@ from clio_argo.model.plan import (
     slices_per_unit,
 )
 from clio_argo.model.request import build_config, differing_keys, parse_text
+from clio_argo.model.sizes import belonging, size_runs, usual_size
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, Outputs, Run, slices_name
 from clio_argo.store.documents import Store
@@ -227,9 +228,10 @@ def _judge(found: Sequence[Found], config: IngestConfig) -> tuple[list[SliceFile
     if not found:
         return [], []
     common = _most_common([h for *_, h in found])
+    alike = belonging([(h.width, h.height) for *_, h in found])
     usable, problems = [], []
-    for z, entry, page, header in found:
-        problem = _fault(header, entry, common, config)
+    for (z, entry, page, header), fits in zip(found, alike, strict=True):
+        problem = _fault(header, entry, common, fits, config)
         if problem is not None:
             problems.append(problem.model_copy(update={"z": z, "file": entry.name}))
         else:
@@ -239,7 +241,7 @@ def _judge(found: Sequence[Found], config: IngestConfig) -> tuple[list[SliceFile
 
 def _most_common(headers: Sequence[Header]) -> Header:
     """What most slices have, each property by itself."""
-    width, height = Counter((h.width, h.height) for h in headers).most_common(1)[0][0]
+    width, height = usual_size([(h.width, h.height) for h in headers])
     bits, channels = (
         Counter(v).most_common(1)[0][0] for v in zip(*((h.bits, h.channels) for h in headers), strict=True)
     )
@@ -259,10 +261,9 @@ def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
     )
 
 
-def _fault(header: Header, entry: Entry, common: Header, config: IngestConfig) -> Problem | None:
+def _fault(header: Header, entry: Entry, common: Header, alike: bool, config: IngestConfig) -> Problem | None:
     """The first thing that makes a slice unusable, compared with what most slices have."""
     w, h, pixels = header.width, header.height, header.width * header.height
-    alike = (w, h) == (common.width, common.height)
     bomb = pixels > config.max_pixels or (
         pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike
     )
@@ -319,8 +320,9 @@ def _assemble(
         source=source.url,
         minz=wanted[0],
         maxz=wanted[-1],
-        width=usable[0].width,
-        height=usable[0].height,
+        width=max(s.width for s in usable),
+        height=max(s.height for s in usable),
+        sizes=size_runs([(s.z, (s.width, s.height)) for s in usable]),
         dtype=usable[0].dtype,
         usable=len(usable),
         source_bytes=sum({s.name: s.size_bytes for s in usable}.values()),

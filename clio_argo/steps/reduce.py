@@ -31,7 +31,13 @@ def run(run: Run, part: int) -> Outputs:
 
 def _unit(run: Run, unit: int) -> bool:
     slices = run.slices(unit).slices
-    return once(run, unit, [s.model_dump() for s in slices], lambda: _reduce(run, unit, slices))
+    inputs = [largest_px(run), [s.model_dump() for s in slices]]
+    return once(run, unit, inputs, lambda: _reduce(run, unit, slices))
+
+
+def largest_px(run: Run) -> int:
+    """Longest side of the largest slice of the stack."""
+    return max(run.plan.width, run.plan.height)
 
 
 def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
@@ -62,7 +68,7 @@ def see(run: Run, slice_file: SliceFile) -> "tuple[SliceFacts, Reduced | None, n
     except Undecodable as error:
         return SliceFacts(z=slice_file.z, digest="", error=str(error)), None, np.zeros(0)
     alignment = run.config.alignment
-    reduced = reduce_slice(pixels, alignment.downsample, detect=not alignment.skip)
+    reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, detect=not alignment.skip)
     counts = histogram(pixels)
     mean, std, low, high = (round(v, 6) for v in grey_statistics(counts))
     fact = SliceFacts(

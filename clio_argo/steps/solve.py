@@ -78,7 +78,7 @@ def place_all(
     """One verdict and one place for every z of the plan."""
     decoded = [f.z for f in facts if f.error is None]
     placed = identities(decoded) if fits is None else solve_stack(decoded, fits, plan.width, plan.height)
-    matrices, (width, height) = on_canvas(placed.placed, plan.width, plan.height)
+    matrices, (width, height) = on_canvas(placed.placed, {z: f.size for z, f in files.items()})
     reasons = _reasons(plan, facts, fits or [], placed)
     shown = _nearest(sorted(matrices), range(plan.minz, plan.maxz + 1))
     digests = {f.z: f.digest for f in facts}

@@ -51,8 +51,11 @@ def views_before(run: Run) -> dict[str, Image]:
 
 
 def _stacked(run: Run, lines: dict[int, Image]) -> Image:
-    black = np.zeros_like(next(iter(lines.values())))
-    return _tall(_small(np.stack([lines.get(z, black) for z in range(run.plan.minz, run.plan.maxz + 1)])))
+    length = max(len(line) for line in lines.values())
+    stack = np.zeros((run.plan.depth, length), np.uint8)
+    for z, line in lines.items():
+        stack[z - run.plan.minz, : len(line)] = line
+    return _tall(_small(stack))
 
 
 def views_after(run: Run) -> dict[str, Image]:

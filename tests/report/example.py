@@ -8,6 +8,7 @@ from clio_argo.model.config import Contrast, IngestConfig
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, Problem
 from clio_argo.model.run import StageTime
+from clio_argo.model.sizes import SizeRun
 from clio_argo.report.data import Picture, ReportData
 
 WIDTH, HEIGHT = 5000, 4000
@@ -58,6 +59,7 @@ def _plan(numbers: range, missing: list[int]) -> Plan:
         maxz=numbers[-1],
         width=WIDTH,
         height=HEIGHT,
+        sizes=(SizeRun(z=numbers[0], slices=len(numbers) - len(missing), width=WIDTH, height=HEIGHT),),
         dtype="uint8",
         usable=len(numbers) - len(missing),
         source_bytes=15_300_000 * len(numbers),
