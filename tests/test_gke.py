@@ -29,7 +29,7 @@ def test_what_is_created_is_removed() -> None:
     assert created - buckets - {"container node-pools spot"} == removed
     gone = re.findall(r"storage rm --recursive (\S+)", removal)
     assert buckets == {f"storage buckets {url}" for url in gone}
-    assert len(created) == 9
+    assert len(created) == 8
 
 
 def test_runs_stay_unless_asked() -> None:
