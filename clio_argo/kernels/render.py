@@ -6,13 +6,15 @@ from numpy.typing import NDArray
 
 from clio_argo.kernels import Image, as_image
 from clio_argo.kernels.features import area_mean
-from clio_argo.model.alignment import IDENTITY, Floats, Matrix, apply, corners
+from clio_argo.model.alignment import IDENTITY, Floats, Matrix, apply, corners, homogeneous
 
 THUMBNAIL_PX = 256
+Bounds = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels, right and bottom exclusive."""
 
 
-def footprint(matrix: Matrix, width: int, height: int) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of a slice on the canvas, in whole pixels, right and bottom exclusive."""
+def footprint(matrix: Matrix, width: int, height: int) -> Bounds:
+    """Where a slice lies on the canvas, in whole pixels."""
     points = apply(matrix, corners(width, height))
     left, top = np.floor(points.min(0) + 1e-6)
     right, bottom = np.ceil(points.max(0) - 1e-6) + 1
@@ -32,10 +34,26 @@ def place(pixels: Image, matrix: Matrix, canvas: Image, background: int) -> None
         canvas[y0:y1, x0:x1] = moved[y0 - top : y1 - top, x0 - left : x1 - left]
 
 
-def _warp(pixels: Image, matrix: Matrix, box: tuple[int, int, int, int], background: int) -> Image:
+def cut(pixels: Image, factors: tuple[int, int], matrix: Matrix, box: Bounds) -> Image:
+    """The part `box` of a reduced canvas, of a reduced slice [y, x] whose full-size pixels `matrix` places.
+
+    factors: full-size pixels per pixel of the slice, and per pixel of the canvas.
+    """
+    slice_factor, canvas_factor = factors
+    to_canvas = np.linalg.inv(_enlarging(canvas_factor)) @ homogeneous(matrix) @ _enlarging(slice_factor)
+    return _warp(pixels, to_canvas[:2], box, 0)
+
+
+def _enlarging(factor: int) -> Floats:
+    """From the pixel centres of a reduced image to those of the full-size one, 3x3."""
+    half = (factor - 1) / 2
+    return np.array([[factor, 0, half], [0, factor, half], [0, 0, 1.0]])
+
+
+def _warp(pixels: Image, matrix: Matrix | Floats, box: Bounds, background: int) -> Image:
     left, top, right, bottom = box
     local: Floats = np.array(matrix) - [[0, 0, left], [0, 0, top]]
-    if np.array_equal(local, np.array(IDENTITY)):
+    if np.array_equal(local, np.array(IDENTITY)) and pixels.shape == (bottom - top, right - left):
         return pixels
     moved = cv2.warpAffine(
         pixels,

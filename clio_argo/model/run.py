@@ -61,6 +61,20 @@ class StageTime(Value):
     peak_mib: float = 0.0
 
 
+class Gate(Value):
+    """A limit that stops the run before anything expensive when its value is above it."""
+
+    name: str
+    value: float
+    limit: float
+    unit: str
+    problems: tuple[str, ...] = Field((), description="What is wrong and what to do, if the value is above.")
+
+    @property
+    def passed(self) -> bool:
+        return self.value <= self.limit
+
+
 class Completion(Document):
     """The last document of a run."""
 

@@ -6,7 +6,7 @@ from clio_argo.model.alignment import SliceFacts, Transforms
 from clio_argo.model.base import Value
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.plan import Plan
-from clio_argo.model.run import StageTime
+from clio_argo.model.run import Gate, StageTime
 from clio_argo.model.volume import VolumeSpec
 
 
@@ -27,7 +27,8 @@ class ReportData(Value):
     transforms: Transforms
     facts: tuple[SliceFacts, ...] = Field(description="One per decoded slice, ordered by z.")
     volume: VolumeSpec | None = None
-    status: str = Field(description="complete, complete_with_flags, or why the run stopped.")
+    status: str = Field(description="complete, complete_with_flags, aligned, or why the run stopped.")
+    gates: tuple[Gate, ...] = ()
     stages: tuple[StageTime, ...] = ()
     pictures: tuple[Picture, ...] = ()
     sizes_bytes: dict[str, int] = Field({}, description="Bytes of each output, by its folder.")

@@ -7,29 +7,47 @@ from typing import Literal
 from clio_argo.model.alignment import PlacedSlice, Verdict
 from clio_argo.report.curves import direct_links, median_of, shift_px
 from clio_argo.report.data import Picture, ReportData
-from clio_argo.report.markup import Html, count, plural, relative_url, section, size, tag, void
+from clio_argo.report.markup import Html, count, join, plural, relative_url, section, size, tag, void
 
 Tone = Literal["green", "amber", "red"]
-COMPLETE = ("complete", "complete_with_flags")
+ENDED = {
+    "complete": "Complete",
+    "complete_with_flags": "Complete, with flags",
+    "aligned": "Aligned, not rendered yet",
+}
+REASONS = 6
 VIEWS = ("XZ", "YZ", "XY")
 
 
 def tone(data: ReportData) -> Tone:
     """Green: every slice is in place. Amber: complete, with something to look at. Red: the run stopped."""
-    if data.status not in COMPLETE:
+    if data.status not in ENDED:
         return "red"
-    clean = data.status == "complete" and not data.transforms.flagged and not data.transforms.breaks
+    clean = (
+        data.status != "complete_with_flags" and not data.transforms.flagged and not data.transforms.breaks
+    )
     return "green" if clean else "amber"
+
+
+def _ending(data: ReportData) -> Html:
+    """How it ended; of a long list of reasons the first lines, since the tables below hold them all."""
+    status = "complete_with_flags" if data.status == "complete" and tone(data) == "amber" else data.status
+    if status in ENDED:
+        return tag("strong", ENDED[status])
+    first, *lines = status.splitlines() or [""]
+    left = len(lines) - REASONS
+    more = [f"and {plural(left, 'more line')}, all in the tables below"] if left > 0 else []
+    reasons = tag("ul", *(tag("li", line.strip(" -")) for line in [*lines[:REASONS], *more]))
+    return join([tag("strong", f"Stopped: {first.removeprefix('stopped ').rstrip(':')}"), reasons])
 
 
 def headline(data: ReportData) -> Html:
     colour = tone(data)
-    words = {"green": "Complete", "amber": "Complete, with flags", "red": f"Stopped: {data.status}"}
     return tag(
         "header",
         tag("p", "clio-argo report", class_="kind"),
         tag("h1", data.config.id),
-        tag("p", tag("strong", words[colour]), " ", tag("span", _flags(data)), class_=f"status {colour}"),
+        tag("div", _ending(data), " ", tag("span", _flags(data)), class_=f"status {colour}"),
         _link(data),
         tag("ul", *(tag("li", tag("b", v), tag("span", k)) for k, v in key_figures(data)), class_="figures"),
     )

@@ -38,6 +38,7 @@ def _parts(data: ReportData) -> tuple[Html, ...]:
         section("quality", "Brightness and focus", *figures(data, slice_curves(data), of_slices)),
         tables.flagged(data),
         tables.breaks(data),
+        tables.gates(data),
         tables.problems(data),
         tables.request(data),
         tables.found(data),

@@ -27,6 +27,7 @@ section h3:not(:first-child){margin-top:18px}
 max-width:100%;overflow-wrap:anywhere}
 .status strong{margin-right:8px}
 .status a{color:inherit}
+.status ul{padding-left:18px;margin:4px 0}
 .green{color:var(--green);background:var(--green-bg)}
 .amber{color:var(--amber);background:var(--amber-bg)}
 .red{color:var(--red);background:var(--red-bg)}

@@ -107,6 +107,16 @@ def _lost(data: ReportData) -> Iterator[Html]:
         yield long_table("Links not found", ("z", "onto z", "reason"), rows, (0, 1))
 
 
+def gates(data: ReportData) -> Html:
+    """What could have stopped the run before rendering, and how far it was from it."""
+    rows = [
+        (g.name, f"{g.value:,g}", f"{g.limit:,g}", g.unit, "passed" if g.passed else "stopped")
+        for g in data.gates
+    ]
+    shown = table(("gate", "value", "at most", "of", "result"), rows, (1, 2)) if rows else tag("p", "None.")
+    return section("gates", "Gates", shown)
+
+
 def problems(data: ReportData) -> Html:
     """All that is wrong with the source."""
     found = data.plan.problems

@@ -92,15 +92,18 @@ class Run:
         return self.store.document(Planes, planes_name(unit))
 
     def slice_file(self, z: int) -> SliceFile:
-        """The usable slice `z`. Units hold the usable slices in order, so that one of them has to be read."""
-        index = z - self.plan.minz - bisect_left(self._unusable, z)
-        unit, place = divmod(index, self.plan.unit_slices)
+        """The usable slice `z`."""
+        unit, place = self.place_of(z)
         if unit not in self._units:
             self._units[unit] = self.slices(unit)
         found = self._units[unit].slices[place]
         if found.z != z:
             raise BrokenInvariant(f"slice {z} is not where the plan has it")
         return found
+
+    def place_of(self, z: int) -> tuple[int, int]:
+        """Unit of the usable slice `z`, and its place there: units hold the usable slices in order."""
+        return divmod(z - self.plan.minz - bisect_left(self._unusable, z), self.plan.unit_slices)
 
     @cached_property
     def _unusable(self) -> list[int]:

@@ -1,6 +1,8 @@
 """Decodes every slice once for alignment, and keeps what is small: reduced image, features, facts."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from clio_argo.model.base import canonical_json
 from clio_argo.model.plan import SliceFile
 from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
 from clio_argo.store.documents import crc32c
-from clio_argo.store.reduced import write_arrays
+from clio_argo.store.reduced import read_arrays, write_arrays
 from clio_argo.store.slices import Pixels, Undecodable
 
 Seen = tuple[SliceFacts, Reduced | None, Pixels | None]
@@ -92,3 +94,14 @@ def _packed(z: int, reduced: Reduced) -> "dict[str, np.ndarray]":
         f"descriptors{z}": reduced.descriptors,
         f"factors{z}": np.array([reduced.factor, reduced.feature_factor]),
     }
+
+
+def read_all_facts(run: Run) -> "tuple[list[SliceFacts], np.ndarray]":
+    """Facts of all slices, ordered by z, and the histogram of the whole stack."""
+    facts: list[SliceFacts] = []
+    counts: Any = 0
+    for unit in range(run.plan.reduce.units):
+        arrays = read_arrays(run.store, facts_name(unit))
+        facts += [SliceFacts.model_validate(f) for f in json.loads(arrays["facts"].tobytes())]
+        counts = counts + arrays["histogram"]
+    return facts, counts

@@ -2,31 +2,30 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from clio_argo.errors import GateStopped
+from clio_argo.errors import GateStopped, UserError
 from clio_argo.kernels.features import percentiles
 from clio_argo.kernels.solve import Solution, identities, on_canvas, solve_stack
 from clio_argo.kernels.window import inverted
 from clio_argo.model.alignment import Fits, Matrix, PairFit, PlacedSlice, Planes, SliceFacts, Transforms
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.formats import thumbnails
-from clio_argo.model.grid import build_volume, memory_for_slab
+from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.steps.base import TRANSFORMS, VOLUME, Outputs, Run, planes_name
+from clio_argo.steps.gates import check_gates, gates
 from clio_argo.steps.match import fits_name
-from clio_argo.steps.reduce import facts_name
+from clio_argo.steps.reduce import read_all_facts
+from clio_argo.steps.report import ALIGNED, write_report
 from clio_argo.store.documents import Store
-from clio_argo.store.reduced import read_arrays
 from clio_argo.store.volumes import Volumes, expected_objects
 
 WINDOW = (0.005, 0.995)
-CANVAS_LIMIT = 2
 TOP = {"uint8": 255, "uint16": 65535}
 
 
@@ -38,8 +37,13 @@ def run(run: Run, part: int) -> Outputs:
     transforms = place_all(plan, files, facts, read_fits(run), _window(config, plan, counts))
     run.store.write(TRANSFORMS, transforms.to_bytes())
     run.store.write("transforms.csv", as_csv(transforms).encode())
-    check_gates(transforms, plan, config)
-    spec = fix_shapes(config, plan, transforms)
+    try:
+        check_gates(gates(transforms, plan, config))
+        spec = fix_shapes(config, plan, transforms)
+    except (GateStopped, UserError) as stop:
+        write_report(run, str(stop))
+        raise
+    write_report(run, ALIGNED)
     remove_outgrown(run.store, spec)
     run.store.write(VOLUME, spec.to_bytes())
     write_planes(run.store, spec, transforms)
@@ -47,17 +51,6 @@ def run(run: Run, part: int) -> Outputs:
     parts = {f"{s}_parts": list(range(f.parts)) for s, f in
              (("render", spec.render), ("write", spec.write), ("coarsen", spec.coarsen))}  # fmt: skip
     return {**parts, "flagged": len(transforms.flagged)}
-
-
-def read_all_facts(run: Run) -> tuple[list[SliceFacts], "np.ndarray"]:
-    """Facts of all slices, ordered by z, and the histogram of the whole stack."""
-    facts: list[SliceFacts] = []
-    counts: Any = 0
-    for unit in range(run.plan.reduce.units):
-        arrays = read_arrays(run.store, facts_name(unit))
-        facts += [SliceFacts.model_validate(f) for f in json.loads(arrays["facts"].tobytes())]
-        counts = counts + arrays["histogram"]
-    return facts, counts
 
 
 def read_fits(run: Run) -> list[PairFit] | None:
@@ -146,35 +139,10 @@ def _window(config: IngestConfig, plan: Plan, counts: "np.ndarray") -> tuple[flo
     return low, max(high, low + 1)
 
 
-def check_gates(transforms: Transforms, plan: Plan, config: IngestConfig) -> None:
-    """Stop before the expensive part; transforms.json is there to look at."""
-    flagged, allowed = transforms.flagged, config.allowed_bad(plan.depth)
-    problems = [] if len(flagged) < plan.depth else ["no slice is good: there is nothing to show"]
-    if len(flagged) > allowed:
-        problems.append(f"{len(flagged)} of {plan.depth} slices are bad or missing, at most {allowed} may be; "
-                        f"to put neighbours in their place: --allow-bad-slices {len(flagged)}")  # fmt: skip
-        problems += [f"z {s.z} {s.file or ''}: {s.verdict}, {s.reason}" for s in flagged]
-    if len(transforms.breaks) > config.max_breaks:
-        problems += [f"no link crosses from z {b.below} to z {b.above}" for b in transforms.breaks]
-        problems.append(
-            f"to place the parts where they were recorded: --set max_breaks={len(transforms.breaks)}"
-        )
-    if max(transforms.width / plan.width, transforms.height / plan.height) > CANVAS_LIMIT:
-        problems.append(f"the canvas would be {transforms.width} x {transforms.height} for slices of {plan.width} x "
-                        f"{plan.height}: the slices drift apart; look at transforms.csv")  # fmt: skip
-    if problems:
-        raise GateStopped("\n".join(["stopped before rendering:", *(f"  - {p}" for p in problems)]))
-
-
 def fix_shapes(config: IngestConfig, plan: Plan, transforms: Transforms) -> VolumeSpec:
     """All shapes of both volumes."""
     size = (plan.depth, transforms.height, transforms.width)
-    spec = build_volume(config, (plan.minz, 0, 0), size, plan.dtype, _viewer_window(config, plan, transforms))
-    if not spec.slab:
-        plane = transforms.width * transforms.height * spec.itemsize
-        raise GateStopped(f"a canvas of {transforms.width} x {transforms.height} needs workers with at least "
-                          f"{memory_for_slab(plane):g} GiB; set memory_gib")  # fmt: skip
-    return spec
+    return build_volume(config, (plan.minz, 0, 0), size, plan.dtype, _viewer_window(config, plan, transforms))
 
 
 def remove_outgrown(store: Store, spec: VolumeSpec) -> None:

@@ -1,66 +1,124 @@
 """Cuts through the stack before and after alignment, as pictures for the report."""
 
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
+from clio_argo.kernels import Image as AnyImage
 from clio_argo.kernels.features import area_mean, histogram, percentiles
-from clio_argo.kernels.render import png
+from clio_argo.kernels.render import Bounds, cut, png
 from clio_argo.kernels.window import spread, to_viewer
-from clio_argo.model.volume import Box, zyx
+from clio_argo.model.alignment import PlacedSlice
+from clio_argo.model.volume import Box, VolumeSpec, zyx
 from clio_argo.report.data import Picture
 from clio_argo.steps.base import Run
 from clio_argo.steps.reduce import facts_name, reduced_name
 from clio_argo.store.reduced import read_arrays
 
 VIEW_PX, TALL_PX = 1024, 240
+# reading the reduced slices of a long stack would take longer than solving it
+MOST_REDUCED = 1024
 Image = NDArray[np.uint8]
+CAPTIONS = {
+    "XZ": "the middle row of every slice, z downwards: a jump shows as a step (thin stacks are stretched)",
+    "YZ": "the middle column of every slice, z downwards (thin stacks are stretched)",
+    "XY": "the middle slice",
+}
 
 
-def make_views(run: Run) -> tuple[Picture, ...]:
-    """Write views/*.png and say what they show; XZ and YZ have z downwards."""
-    before, after = views_before(run), views_after(run)
-    captions = {
-        "XZ": "the middle row of every slice, z downwards: a jump shows as a step (thin stacks are stretched)",
-        "YZ": "the middle column of every slice, z downwards (thin stacks are stretched)",
-        "XY": "the middle slice",
-    }
-    return tuple(_picture(run, title, text, before[title], after[title]) for title, text in captions.items())
+def make_views(run: Run, volume: VolumeSpec | None) -> tuple[Picture, ...]:
+    """Write views/*.png and say what they show; XZ and YZ have z downwards.
+
+    Without a volume the slices as `reduce` kept them are put where `solve` has them; of a long stack the middle.
+    """
+    numbers = range(run.plan.minz, run.plan.maxz + 1)
+    if volume is None:
+        spare = max(0, len(numbers) - MOST_REDUCED)
+        numbers = numbers[spare // 2 : len(numbers) - (spare + 1) // 2]
+    shown = f"; z {numbers[0]} to {numbers[-1]}" if len(numbers) < run.plan.depth else ""
+    after = _of_reduced(run, numbers) if volume is None else _of_volume(run, volume)
+    views = {"before": _recorded(run, numbers), "after": after}
+    return tuple(_picture(run, t, text + shown, views) for t, text in CAPTIONS.items())
 
 
-def _picture(run: Run, title: str, caption: str, before: Image, after: Image) -> Picture:
-    names = [f"views/{title.lower()}_{when}.png" for when in ("before", "after")]
-    for name, image in zip(names, (before, after), strict=True):
-        run.store.write(name, png(np.ascontiguousarray(image)))
-    return Picture(title=title, caption=caption, before=names[0], after=names[1])
+def _picture(run: Run, title: str, caption: str, views: Mapping[str, Mapping[str, Image]]) -> Picture:
+    names = {when: f"views/{title.lower()}_{when}.png" for when, images in views.items() if title in images}
+    for when, name in names.items():
+        run.store.write(name, png(np.ascontiguousarray(views[when][title])))
+    return Picture(title=title, caption=caption, before=names.get("before"), after=names.get("after"))
 
 
-def views_before(run: Run) -> dict[str, Image]:
-    """Middle lines of the slices as they were recorded; a missing slice is black."""
-    plan = run.plan
-    rows: dict[int, Image] = {}
-    columns: dict[int, Image] = {}
-    for unit in range(plan.reduce.units):
+def _recorded(run: Run, numbers: range) -> dict[str, Image]:
+    """Middle lines of the slices as they were recorded; a slice without pixels is black."""
+    rows, columns = dict[int, Image](), dict[int, Image]()
+    for unit in sorted({run.place_of(z)[0] for z in numbers if z not in run.plan.unusable}):
         arrays = read_arrays(run.store, facts_name(unit))
-        for s in run.slices(unit).slices:
-            if f"row{s.z}" in arrays:
-                rows[s.z], columns[s.z] = arrays[f"row{s.z}"], arrays[f"column{s.z}"]
-    middle = min(rows, key=lambda z: abs(z - (plan.minz + plan.maxz) / 2))
-    unit = next(u for u in range(plan.reduce.units) if any(s.z == middle for s in run.slices(u).slices))
-    image = read_arrays(run.store, reduced_name(unit))[f"image{middle}"]
-    return {"XZ": _stacked(run, rows), "YZ": _stacked(run, columns), "XY": _small(image)}
+        for z in (int(name[3:]) for name in arrays if name.startswith("row")):
+            rows[z], columns[z] = arrays[f"row{z}"], arrays[f"column{z}"]
+    if not rows:
+        return {}
+    middle = min(rows, key=lambda z: abs(z - (numbers[0] + numbers[-1]) / 2))
+    return {
+        "XZ": _stacked(rows.get(z) for z in numbers),
+        "YZ": _stacked(columns.get(z) for z in numbers),
+        "XY": _small(_Reduced(run).image(middle)[0]),
+    }
 
 
-def _stacked(run: Run, lines: dict[int, Image]) -> Image:
-    length = max(len(line) for line in lines.values())
-    stack = np.zeros((run.plan.depth, length), np.uint8)
-    for z, line in lines.items():
-        stack[z - run.plan.minz, : len(line)] = line
-    return _tall(_small(stack))
+def _stacked(lines: Iterable[Image | None]) -> Image:
+    """Lines as the rows of one image; None is black."""
+    every = list(lines)
+    image = np.zeros((len(every), max(len(line) for line in every if line is not None)), np.uint8)
+    for row, line in zip(image, every, strict=True):
+        if line is not None:
+            row[: len(line)] = line
+    return _tall(_small(image))
 
 
-def views_after(run: Run) -> dict[str, Image]:
+class _Reduced:
+    """Slices as `reduce` kept them; the last unit and the last slice stay unpacked."""
+
+    def __init__(self, run: Run) -> None:
+        self._unit = lru_cache(1)(lambda unit: read_arrays(run.store, reduced_name(unit)))
+        self._place = run.place_of
+        self.image = lru_cache(1)(self._image)
+
+    def _image(self, z: int) -> tuple[Image, int]:
+        """Slice `z`, and full-size pixels per pixel of it."""
+        arrays = self._unit(self._place(z)[0])
+        return arrays[f"image{z}"], int(arrays[f"factors{z}"][0])
+
+    def cut(self, placed: PlacedSlice, factor: int, box: Bounds) -> AnyImage | None:
+        """The part `box` of the canvas reduced by `factor`; None if the slice has no place on it."""
+        if placed.matrix is None:
+            return None
+        image, own_factor = self.image(placed.z)
+        return cut(image, (own_factor, factor), placed.matrix, box)
+
+
+def _of_reduced(run: Run, numbers: range) -> dict[str, Image]:
+    """The middle planes of the canvas as far as the reduced slices show them."""
+    transforms, reduced = run.transforms, _Reduced(run)
+    factor = -(-max(transforms.width, transforms.height) // VIEW_PX)
+    width, height = -(-transforms.width // factor), -(-transforms.height // factor)
+    rows, columns = list[Image | None](), list[Image | None]()
+    for placed in map(transforms.shown, numbers):
+        rows.append(_line(reduced.cut(placed, factor, (0, height // 2, width, height // 2 + 1))))
+        columns.append(_line(reduced.cut(placed, factor, (width // 2, 0, width // 2 + 1, height))))
+    middle = reduced.cut(transforms.shown(numbers[len(numbers) // 2]), factor, (0, 0, width, height))
+    if middle is None:
+        return {}
+    return {"XZ": _stacked(rows), "YZ": _stacked(columns), "XY": np.asarray(middle, np.uint8)}
+
+
+def _line(image: AnyImage | None) -> Image | None:
+    return None if image is None else np.asarray(image.ravel(), np.uint8)
+
+
+def _of_volume(run: Run, spec: VolumeSpec) -> dict[str, Image]:
     """The middle planes of the lossless volume, at the finest scale that a picture can hold."""
-    spec = run.volume
     scale = next(
         k for k, s in enumerate(spec.scales) if max(s.size) <= 2 * VIEW_PX or k == len(spec.scales) - 1
     )
@@ -71,14 +129,17 @@ def views_after(run: Run) -> dict[str, Image]:
         begin = zyx(m if a == axis else b for a, (m, b) in enumerate(zip(middle, box.begin, strict=True)))
         end = zyx(m + 1 if a == axis else e for a, (m, e) in enumerate(zip(middle, box.end, strict=True)))
         plane = run.volumes.read(scale, Box(begin=begin, end=end)).squeeze(axis)
-        cut = _small(_visible(to_viewer(plane, spec.window)))
-        cuts[title] = cut if axis == 0 else _tall(cut)
+        background = to_viewer(np.full((1, 1), spec.background, plane.dtype), spec.window)
+        picture = _small(_visible(to_viewer(plane, spec.window), int(background[0, 0])))
+        cuts[title] = picture if axis == 0 else _tall(picture)
     return cuts
 
 
-def _visible(image: Image) -> Image:
-    """Stretch a picture's own grey values, as slices before alignment are stretched."""
-    low, high = percentiles(histogram(image), (0.0035, 0.9965))
+def _visible(image: Image, background: int) -> Image:
+    """Stretch the grey values of what slices reach, as slices before alignment are stretched."""
+    counts = histogram(image)
+    counts[background] = 0
+    low, high = percentiles(counts, (0.0035, 0.9965))
     return np.asarray(spread(image, (low, max(high, low + 1)), np.uint8), np.uint8)
 
 

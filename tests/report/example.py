@@ -7,7 +7,7 @@ from clio_argo.model.alignment import Break, PairFit, PlacedSlice, SliceFacts, T
 from clio_argo.model.config import Contrast, IngestConfig
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, Problem
-from clio_argo.model.run import StageTime
+from clio_argo.model.run import Gate, StageTime
 from clio_argo.model.sizes import SizeRun
 from clio_argo.report.data import Picture, ReportData
 
@@ -36,6 +36,10 @@ def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = 
         facts=tuple(_facts(z, noise) for z in numbers if flagged.get(z) != "missing"),
         volume=build_volume(config, (first, 0, 0), (slices, HEIGHT + 62, WIDTH + 40), "uint8", None),
         status="complete_with_flags" if flagged else "complete",
+        gates=(
+            Gate(name="max_bad", value=len(flagged), limit=slices // 20, unit="slices"),
+            Gate(name="max_breaks", value=int(broken), limit=0, unit="breaks"),
+        ),
         stages=_stages(slices),
         pictures=_pictures(),
         sizes_bytes={"ng": 2_100_000 * slices, "aligned": 21_900_000 * slices, "manifest": 40_000},

@@ -91,7 +91,7 @@ def test_the_first_pictures_are_those_that_show_jumps() -> None:
 def test_sections_come_in_the_order_of_questions() -> None:
     found = re.findall(r'<section id="(\w+)"', report_html(example(60)))
     assert found == [
-        "views", "alignment", "quality", "flagged", "breaks", "problems", "request", "found", "volume", "time",
+        "views", "alignment", "quality", "flagged", "breaks", "gates", "problems", "request", "found", "volume", "time",
         "sizes", "versions",
     ]  # fmt: skip
 

@@ -365,8 +365,8 @@ def test_full_disk_is_an_error_at_any_stage_and_the_run_goes_on_later(
 ) -> None:
     pages = sum(-(-p.stat().st_size // 4096) for p in aligned.rglob("*") if p.is_file())
     stages = set()
-    for tenths in (1, 3, 5, 7, 8):
-        resize(small_disk, f"{pages * 4096 * tenths // 10}")
+    for percent in (10, 30, 50, 70, 95):
+        resize(small_disk, f"{pages * 4096 * percent // 100}")
         with pytest.raises(StoreFault, match="no space is left"):
             run_here(request(stack), small_disk)
         stages.add(len(list(small_disk.glob("manifest/*"))))

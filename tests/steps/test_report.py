@@ -1,0 +1,50 @@
+"""The report is there to look at whatever becomes of the run."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from clio_argo.errors import GateStopped
+from tests.stacks import DEMO, Image, request, run_here
+
+
+@pytest.fixture(scope="module")
+def only_aligned(stack: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`stack` with its contrast as it is, up to `solve`."""
+    config = request(stack, contrast__clip_limit=0)
+    return run_here(config, tmp_path_factory.mktemp("only"), stop_before="render")
+
+
+def view(out: Path, name: str) -> Image:
+    return np.asarray(cv2.imread(str(out / "views" / f"{name}.png"), cv2.IMREAD_UNCHANGED))
+
+
+def test_an_aligned_run_has_a_report_before_it_has_a_volume(only_aligned: Path) -> None:
+    page = (only_aligned / "report.html").read_text()
+    assert "Aligned, not rendered yet" in page
+    assert "No volume to open." in page
+    assert not (only_aligned / "ng").exists() or not list((only_aligned / "ng").rglob("*.shard"))
+
+
+@pytest.mark.parametrize("name", ["xy", "xz", "yz"])
+def test_pictures_before_rendering_show_what_will_be_rendered(
+    name: str, only_aligned: Path, stack: Path, tmp_path: Path
+) -> None:
+    before = view(only_aligned, f"{name}_after")
+    rendered = view(run_here(request(stack, contrast__clip_limit=0), tmp_path), f"{name}_after")
+    assert before.shape == rendered.shape
+    # border pixels are mixed with background
+    inside = cv2.erode(((rendered > 0) & (before > 0)).astype(np.uint8), np.ones((3, 3))) > 0
+    assert inside.mean() > 0.8
+    assert np.corrcoef(before[inside], rendered[inside])[0, 1] > 0.99
+
+
+def test_a_run_that_a_gate_stopped_has_a_report_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(GateStopped):
+        run_here(request(DEMO, image="iso.%05d.png", minz=3508, maxz=3518), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "Stopped: before rendering" in page
+    assert "1 of 11 slices are bad or missing, at most 0 may be" in page
+    assert (tmp_path / "views" / "xz_after.png").exists()
