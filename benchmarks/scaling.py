@@ -18,7 +18,8 @@ from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
 
 COUNTS, QUICK_COUNTS = (100, 1_000, 10_000), (50, 200, 800)
-SIDE_PX, JITTER_PX = 128, 12
+# few sections: over sixty, tissue wanders by a third of so small a field, as no stage and no large field does
+SIDE_PX, JITTER_PX, SECTIONS = 128, 12, 8
 TOLERANCE = 0.1
 # below this a stage's marginal time cannot be told from noise: seconds per slice
 LEAST_S = 1e-4
@@ -69,12 +70,12 @@ def _stage(step: str, counts: Sequence[int], runs: Sequence[Times], peak_gib: fl
 
 
 def write_small(folder: Path, slices: int, suffix: str = "png") -> None:
-    """Crops of 128 x 128 of real slices, there and back through their depth, moved by known whole pixels."""
+    """Crops of 128 x 128 of eight real slices, there and back through them, moved by known whole pixels."""
     folder.mkdir(parents=True)
     volume, random = real_volume(), np.random.default_rng(0)
     middle = (volume.shape[1] - SIDE_PX) // 2
     for z, (x, y) in enumerate(random.integers(-JITTER_PX, JITTER_PX + 1, (slices, 2))):
-        whole = volume[there_and_back(z, len(volume))]
+        whole = volume[there_and_back(z, SECTIONS)]
         crop = whole[middle + y : middle + y + SIDE_PX, middle + x : middle + x + SIDE_PX]
         cv2.imwrite(str(folder / f"iso.{z:05d}.{suffix}"), crop)
 

@@ -38,6 +38,8 @@ from clio_argo.model.sizes import Size
 
 LINEAR_ROUNDS, L1_ROUNDS, CUT_ROUNDS = 3, 12, 6
 FREE = 1e-6
+# A microscope's magnification, scan angle and shear stay; small fields see tissue change instead, which adds up.
+STEADY_FRAME = 0.01
 Indices = NDArray[np.intp]
 
 
@@ -139,7 +141,7 @@ def _solve(
     g = np.zeros((slices, 2, 2))
     for _ in range(LINEAR_ROUNDS):
         wanted = ((np.eye(2) + g[links.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4)
-        turned, *_ = anchored(differences, wanted, noise.linear_px, lambda x: np.zeros(len(x) - 1, np.bool_))
+        turned, *_ = anchored(differences, wanted, noise.linear_px, no_jumps, STEADY_FRAME * radius)
         g = turned.reshape(-1, 2, 2) / radius
     moved = linear @ centre + links.matrix[:, :2, 2] - centre
     wanted = np.einsum("nrk,nk->nr", np.eye(2) + g[links.z], moved)
@@ -152,8 +154,12 @@ def anchored(
     wanted: Floats,
     link_px: float,
     jumps_of: Callable[[Floats], NDArray[np.bool_]],
+    hold_px: float = np.inf,
 ) -> tuple[Floats, Anchor, NDArray[np.bool_], Floats]:
-    """Solve once without an anchor, learn from it how the recorded positions behave, and solve with it."""
+    """Solve once without an anchor, learn from it how the recorded positions behave, and solve with it.
+
+    hold_px: standard deviation of the drift as a whole, however slow.
+    """
     slices = differences.shape[1]
     weights = np.ones(len(wanted))
     loose, none = no_anchor(link_px), np.zeros(slices - 1, np.bool_)
@@ -163,9 +169,14 @@ def anchored(
     jumps = jumps_of(x) & agreed(differences, weights)
     anchor = estimate_anchor(x, jumps, link_px)
     for _ in range(CUT_ROUNDS):
-        x = tied(differences, wanted, weights / link_px, anchor, jumps)
+        x = tied(differences, wanted, weights / link_px, anchor, jumps, hold_px)
         weights = robust(differences, wanted, x, link_px, cut=True)
     return x, anchor, jumps, weights
+
+
+def no_jumps(x: Floats) -> NDArray[np.bool_]:
+    """Between no neighbours [slices - 1]: linear parts do not jump."""
+    return np.zeros(len(x) - 1, np.bool_)
 
 
 def agreed(differences: sp.csr_matrix, weights: Floats) -> NDArray[np.bool_]:
@@ -187,9 +198,14 @@ def robust(differences: sp.csr_matrix, wanted: Floats, x: Floats, link_px: float
 
 
 def tied(
-    differences: sp.csr_matrix, wanted: Floats, weights: Floats, anchor: Anchor, free: NDArray[np.bool_]
+    differences: sp.csr_matrix,
+    wanted: Floats,
+    weights: Floats,
+    anchor: Anchor,
+    free: NDArray[np.bool_],
+    hold_px: float = np.inf,
 ) -> Floats:
-    """Least squares of links, x - q = 0 (jitter) and q_i+1 - q_i = 0 (walk; not where `free`)."""
+    """Least squares of links, x - q = 0 (jitter), q_i+1 - q_i = 0 (walk; not where `free`) and q = 0 (hold)."""
     slices = differences.shape[1]
     links, jitter = sp.diags(weights) @ differences, sp.identity(slices) / anchor.jitter_px
     one = np.ones(slices - 1)
@@ -201,7 +217,8 @@ def tied(
     # x and q of a slice side by side keep the matrix narrow; the first q is the gauge
     order = np.arange(2 * slices).reshape(2, slices).T.ravel()
     gauge = np.full(2 * slices, 1e-13)
-    gauge[slices] = 1e-6
+    gauge[slices:] = hold_px**-2
+    gauge[slices] += 1e-6
     normal = (system.T @ system + sp.diags(gauge)).tocsr()[order][:, order].tocsc()
     factors = splu(normal, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     solved = np.asarray(factors.solve((system.T @ target)[order]), np.float64)

@@ -2,8 +2,9 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Literal
 
 from clio_argo.errors import GateStopped, UserError
@@ -29,7 +30,7 @@ from clio_argo.store.documents import Store
 from clio_argo.store.headers import Header, Unreadable
 from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source, is_image
 
-HEADER_THREADS = 16
+HEADER_THREADS, HEADER_BATCH = 16, 16
 BOMB_RATIO = 200
 MOST_MISSING = 100_000
 LONGEST_LIST = 100
@@ -183,19 +184,24 @@ def _read_headers(
 ) -> tuple[list[Problem], list[Found]]:
     problems: list[Problem] = []
     found: list[Found] = []
-    with ThreadPoolExecutor(HEADER_THREADS) as threads:
-        for (z, entry), result in zip(
-            candidates, threads.map(lambda c: _headers(source, c[1]), candidates), strict=True
-        ):
-            if isinstance(result, Problem):
-                problems.append(result.model_copy(update={"z": z}))
-            elif z is not None and len(result) > 1:
-                text = f"{len(result)} pages in a file that is one slice of many"
-                problems.append(Problem(kind="unsupported", z=z, file=entry.name, detail=text))
-            else:
-                first = z if z is not None else _single(entry, result, config)
-                found += [(first + page, entry, page, h) for page, h in enumerate(result)]
+    for (z, entry), result in zip(candidates, _all_headers(source, [e for _, e in candidates]), strict=True):
+        if isinstance(result, Problem):
+            problems.append(result.model_copy(update={"z": z}))
+        elif z is not None and len(result) > 1:
+            text = f"{len(result)} pages in a file that is one slice of many"
+            problems.append(Problem(kind="unsupported", z=z, file=entry.name, detail=text))
+        else:
+            first = z if z is not None else _single(entry, result, config)
+            found += [(first + page, entry, page, h) for page, h in enumerate(result)]
     return problems, found
+
+
+def _all_headers(source: Source, entries: Sequence[Entry]) -> Iterator[list[Header] | Problem]:
+    """Headers of all files, in order: many at a time, since a remote header takes long and little work."""
+    batches = [entries[i : i + HEADER_BATCH] for i in range(0, len(entries), HEADER_BATCH)]
+    with ThreadPoolExecutor(HEADER_THREADS) as threads:
+        # threads that hand over single local headers spend three times the work on waiting for each other
+        yield from chain.from_iterable(threads.map(lambda b: [_headers(source, e) for e in b], batches))
 
 
 def _single(entry: Entry, pages: Sequence[Header], config: IngestConfig) -> int:
