@@ -1,6 +1,7 @@
 """Runs steps: one part of one step (what a container does), or a whole pipeline on this machine."""
 
 import argparse
+import gc
 import importlib
 import json
 import multiprocessing
@@ -36,6 +37,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
 }
 KILLED = 137
+# Documents hold no cycles; looking for some in ten thousand slices again and again was a tenth of solve.
+FEW_COLLECTIONS = (100_000, 20, 100)
 
 
 class Progress(Protocol):
@@ -63,6 +66,7 @@ class WorkerKilled(ClioError):
 def run_step(step: Step, url: str, part: int) -> Outputs:
     """Run one part of one step on the run at `url`, and log the attempt under process/logs."""
     limit_threads()
+    gc.set_threshold(*FEW_COLLECTIONS)
     store = Store(url)
     module, _, function = step.entry.partition(":")
     work: Callable[[Run, int], Outputs] = getattr(importlib.import_module(module), function)

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.linalg import solveh_banded
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import splu
 
 from clio_argo.kernels.anchor import (
     Anchor,
@@ -37,7 +37,8 @@ from clio_argo.model.alignment import IDENTITY, Break, Floats, Matrix, PairFit, 
 from clio_argo.model.sizes import Size
 
 LINEAR_ROUNDS, L1_ROUNDS, CUT_ROUNDS = 3, 12, 6
-FREE = 1e-6
+# stiffness, 1 / px^2, of what is as good as free
+FREE = 1e-8
 # A microscope's magnification, scan angle and shear stay; small fields see tissue change instead, which adds up.
 STEADY_FRAME = 0.01
 Indices = NDArray[np.intp]
@@ -66,14 +67,9 @@ class Links:
     w: Indices
     matrix: Floats
 
-    def differences(self, slices: int) -> sp.csr_matrix:
-        """The matrix that takes values per slice to x_w - x_z per link."""
-        n = len(self.z)
-        row = np.arange(n)
-        values = np.concatenate([np.ones(n), -np.ones(n)])
-        return sp.csr_matrix(
-            (values, (np.concatenate([row, row]), np.concatenate([self.w, self.z]))), shape=(n, slices)
-        )
+    def across(self, values: Floats) -> Floats:
+        """Differences [n, ...] of values per slice [slices, ...], as each link sees them."""
+        return values[self.w] - values[self.z]
 
 
 def identities(usable: Sequence[int]) -> Solution:
@@ -136,21 +132,21 @@ def _solve(
     links: Links, slices: int, centre: Floats, radius: float, noise: LinkNoise
 ) -> tuple[Floats, Floats, Anchor, NDArray[np.bool_], Floats]:
     """Displacements [slices, 2], linear parts [slices, 2, 2], the anchor of positions, jumps, link weights."""
-    differences = links.differences(slices)
     linear = links.matrix[:, :2, :2]
     g = np.zeros((slices, 2, 2))
     for _ in range(LINEAR_ROUNDS):
         wanted = ((np.eye(2) + g[links.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4)
-        turned, *_ = anchored(differences, wanted, noise.linear_px, no_jumps, STEADY_FRAME * radius)
+        turned, *_ = anchored(links, slices, wanted, noise.linear_px, no_jumps, STEADY_FRAME * radius)
         g = turned.reshape(-1, 2, 2) / radius
     moved = linear @ centre + links.matrix[:, :2, 2] - centre
     wanted = np.einsum("nrk,nk->nr", np.eye(2) + g[links.z], moved)
-    u, anchor, jumps, weights = anchored(differences, wanted, noise.shift_px, find_jumps)
+    u, anchor, jumps, weights = anchored(links, slices, wanted, noise.shift_px, find_jumps)
     return u, g, anchor, jumps, weights
 
 
 def anchored(
-    differences: sp.csr_matrix,
+    links: Links,
+    slices: int,
     wanted: Floats,
     link_px: float,
     jumps_of: Callable[[Floats], NDArray[np.bool_]],
@@ -160,17 +156,16 @@ def anchored(
 
     hold_px: standard deviation of the drift as a whole, however slow.
     """
-    slices = differences.shape[1]
     weights = np.ones(len(wanted))
     loose, none = no_anchor(link_px), np.zeros(slices - 1, np.bool_)
     for k in range(L1_ROUNDS + CUT_ROUNDS):
-        x = tied(differences, wanted, weights / link_px, loose, none)
-        weights = robust(differences, wanted, x, link_px, cut=k >= L1_ROUNDS)
-    jumps = jumps_of(x) & agreed(differences, weights)
+        x = tied(links, wanted, weights / link_px, loose, none)
+        weights = robust(wanted - links.across(x), link_px, cut=k >= L1_ROUNDS)
+    jumps = jumps_of(x) & agreed(links, slices, weights)
     anchor = estimate_anchor(x, jumps, link_px)
     for _ in range(CUT_ROUNDS):
-        x = tied(differences, wanted, weights / link_px, anchor, jumps, hold_px)
-        weights = robust(differences, wanted, x, link_px, cut=True)
+        x = tied(links, wanted, weights / link_px, anchor, jumps, hold_px)
+        weights = robust(wanted - links.across(x), link_px, cut=True)
     return x, anchor, jumps, weights
 
 
@@ -179,50 +174,51 @@ def no_jumps(x: Floats) -> NDArray[np.bool_]:
     return np.zeros(len(x) - 1, np.bool_)
 
 
-def agreed(differences: sp.csr_matrix, weights: Floats) -> NDArray[np.bool_]:
+def agreed(links: Links, slices: int, weights: Floats) -> NDArray[np.bool_]:
     """Between which neighbours most crossing links agree [slices - 1]: a jump is what all of them see."""
-    ends = differences.indices.reshape(-1, 2)
-    low, high = ends.min(1), ends.max(1)
+    low, high = np.minimum(links.z, links.w), np.maximum(links.z, links.w)
     crossing, trusted = (
-        np.cumsum(np.bincount(low, w, differences.shape[1]) - np.bincount(high, w, differences.shape[1]))[:-1]
+        np.cumsum(np.bincount(low, w, slices) - np.bincount(high, w, slices))[:-1]
         for w in (np.ones(len(weights)), (weights > 0.5).astype(float))
     )
     return np.asarray(trusted > 0.5 * crossing)
 
 
-def robust(differences: sp.csr_matrix, wanted: Floats, x: Floats, link_px: float, cut: bool) -> Floats:
+def robust(errors_px: Floats, link_px: float, cut: bool) -> Floats:
     """Weights of links by how far they are from the solution: absolute error, then one that lets go."""
-    error = np.sqrt((((wanted - differences @ x) / link_px) ** 2).mean(1))
+    error = np.sqrt(((errors_px / link_px) ** 2).mean(1))
     weights = 1 / (1 + (error / 3) ** 2) if cut else np.sqrt(1 / np.maximum(error, 1.0))
     return np.asarray(weights, np.float64)
 
 
 def tied(
-    differences: sp.csr_matrix,
+    links: Links,
     wanted: Floats,
     weights: Floats,
     anchor: Anchor,
     free: NDArray[np.bool_],
     hold_px: float = np.inf,
 ) -> Floats:
-    """Least squares of links, x - q = 0 (jitter), q_i+1 - q_i = 0 (walk; not where `free`) and q = 0 (hold)."""
-    slices = differences.shape[1]
-    links, jitter = sp.diags(weights) @ differences, sp.identity(slices) / anchor.jitter_px
-    one = np.ones(slices - 1)
-    steps = sp.diags(np.where(free, FREE, 1 / anchor.walk_px)) @ sp.diags(
-        [-one, one], [0, 1], (slices - 1, slices)
-    )
-    system = sp.bmat([[links, None], [jitter, -jitter], [None, steps]]).tocsr()
-    target = np.concatenate([wanted * weights[:, None], np.zeros((2 * slices - 1, wanted.shape[1]))])
-    # x and q of a slice side by side keep the matrix narrow; the first q is the gauge
-    order = np.arange(2 * slices).reshape(2, slices).T.ravel()
-    gauge = np.full(2 * slices, 1e-13)
-    gauge[slices:] = hold_px**-2
-    gauge[slices] += 1e-6
-    normal = (system.T @ system + sp.diags(gauge)).tocsr()[order][:, order].tocsc()
-    factors = splu(normal, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-    solved = np.asarray(factors.solve((system.T @ target)[order]), np.float64)
-    return np.asarray(solved[::2], np.float64)
+    """Least squares of links, x - q = 0 (jitter), q_i+1 - q_i = 0 (walk; not where `free`) and q = 0 (hold).
+
+    x and q of a slice stand side by side, so that the normal equations are a band as wide as links are long.
+    """
+    slices = len(free) + 1
+    ties = np.full(slices, anchor.jitter_px**-2)
+    steps = np.where(free, FREE, anchor.walk_px**-2)
+    x, q = 2 * np.arange(slices), 2 * np.arange(slices) + 1
+    ends = [(2 * links.z, 2 * links.w, weights**2), (x, q, ties), (q[:-1], q[1:], steps)]
+    band = np.zeros((2 * int(np.abs(links.w - links.z).max()) + 1, 2 * slices))
+    for one, other, stiffness in ends:
+        np.add.at(band[0], one, stiffness)
+        np.add.at(band[0], other, stiffness)
+        np.subtract.at(band, (np.abs(one - other), np.minimum(one, other)), stiffness)
+    band[0, q] += hold_px**-2
+    band[0, 1] += anchor.walk_px**-2  # the first q is the gauge
+    pull = np.zeros((2 * slices, wanted.shape[1]))
+    np.add.at(pull, 2 * links.w, wanted * weights[:, None] ** 2)
+    np.subtract.at(pull, 2 * links.z, wanted * weights[:, None] ** 2)
+    return np.asarray(solveh_banded(band, pull, lower=True)[::2], np.float64)
 
 
 def on_canvas(placed: Mapping[int, Floats], sizes: Mapping[int, Size]) -> tuple[dict[int, Matrix], Size]:
