@@ -4,7 +4,8 @@ import re
 from importlib.metadata import version
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import Value
@@ -24,7 +25,13 @@ def _named(value: str) -> str:
 Name = Annotated[str, AfterValidator(_named)]
 
 
-class Image(Value):
+class Setting(Value):
+    """Known by its name here and, in the chart's values, by the same name in camelCase."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class Image(Setting):
     """A container image. The digest wins over the tag."""
 
     repository: str = Field(min_length=1, description="Registry and name, without a tag.")
@@ -44,7 +51,7 @@ class Image(Value):
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
 
 
-class Account(Value):
+class Account(Setting):
     """A service account."""
 
     name: Name
@@ -54,7 +61,7 @@ class Account(Value):
     )
 
 
-class Accounts(Value):
+class Accounts(Setting):
     """One service account per need."""
 
     worker: Account = Field(Account(name="clio-argo-worker"), description="Reads the source, writes the run.")
@@ -71,7 +78,7 @@ class Accounts(Value):
     )
 
 
-class Toleration(Value):
+class Toleration(Setting):
     """As in a pod."""
 
     key: str
@@ -80,14 +87,14 @@ class Toleration(Value):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
 
 
-class Placement(Value):
+class Placement(Setting):
     """Where pods go."""
 
     node_selector: dict[str, str] = Field({}, description="Labels that the node must have.")
     tolerations: tuple[Toleration, ...] = Field((), description="Taints that the pod puts up with.")
 
 
-class Volume(Value):
+class Volume(Setting):
     """A volume of all steps, for sources and runs that lie on a file system."""
 
     name: Name
@@ -98,7 +105,7 @@ class Volume(Value):
     )
 
 
-class Retries(Value):
+class Retries(Setting):
     """What is tried again: preemption, eviction, lost nodes, out of memory, exit 75; never a user's error."""
 
     limit: int = Field(
@@ -111,7 +118,7 @@ class Retries(Value):
     longest: Duration = Field("30m", description="No retry starts later than this after the first try.")
 
 
-class Cleanup(Value):
+class Cleanup(Setting):
     """When the cluster forgets. The run's own documents stay in its store."""
 
     pod_delay: Duration = Field("60s", description="A pod that succeeded goes after this; logs are archived.")
@@ -119,7 +126,7 @@ class Cleanup(Value):
     failure_days: int = Field(30, ge=0, description="One that failed stays longer, to be looked at.")
 
 
-class Artifacts(Value):
+class Artifacts(Setting):
     """Where Argo keeps reports and logs."""
 
     kind: Literal["gcs", "s3"] = "gcs"
@@ -129,7 +136,7 @@ class Artifacts(Value):
     prefix: str = Field("clio-argo/{{workflow.name}}", description="Key of a workflow's artifacts.")
 
 
-class Approval(Value):
+class Approval(Setting):
     """Whether a person looks before the expensive part."""
 
     default: Literal["automatic", "ask"] = Field(
@@ -139,7 +146,7 @@ class Approval(Value):
     otherwise: Literal["approve", "reject"] = Field("reject", description="What happens when nobody decided.")
 
 
-class ClusterSettings(Value):
+class ClusterSettings(Setting):
     """Everything about a cluster that the emitted documents depend on."""
 
     namespace: Name | None = Field(None, description="Default: the one that kubectl or helm is told.")
