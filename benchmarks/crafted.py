@@ -43,7 +43,7 @@ def solved(url: Path, matrix: Callable[[int], Floats]) -> VolumeSpec:
     )
     digests = _digests(Path(plan.source.removeprefix("file://")))
     slices = tuple(
-        PlacedSlice(z=z, file=(name := f"iso.{z:05d}.png"), verdict="good", matrix=matrices[z], shown_z=z,
+        PlacedSlice(z=z, file=(name := f"iso.{z:05d}.png"), verdict="good", matrix=matrices[z], shown=(z,),
                     digest=digests[name]) for z in numbers)  # fmt: skip
     transforms = Transforms(width=width, height=height, slices=slices)
     store.write(TRANSFORMS, transforms.to_bytes())

@@ -78,7 +78,7 @@ class Pipeline:
 
 ALL_SETTINGS = (
     "id", "source", "image", "image_regex", "minz", "maxz", "resolution", "alignment", "contrast", "background",
-    "viewer", "lossless", "max_pixels", "max_bad", "max_breaks", "memory_gib",
+    "viewer", "lossless", "max_pixels", "bad_slices", "max_bad", "max_breaks", "memory_gib",
 )  # fmt: skip
 PIPELINE = Pipeline(
     (

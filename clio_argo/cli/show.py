@@ -84,10 +84,7 @@ def show_end(console: Console, done: Completion, transforms: Transforms, where: 
 
 
 def _flagged(transforms: Transforms) -> list[Row]:
-    lines = [
-        (f"z {s.z}", f"{s.verdict}: {s.reason}; z {s.shown_z} stands in its place")
-        for s in transforms.flagged
-    ]
+    lines = [(f"z {s.z}", f"{s.verdict}: {s.reason}; shown: {s.shown_as}") for s in transforms.flagged]
     more = (
         [("...", f"and {len(lines) - LONG_LIST} more, all in the report")] if len(lines) > LONG_LIST else []
     )

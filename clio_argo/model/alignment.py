@@ -102,12 +102,27 @@ class PlacedSlice(Value):
     verdict: Verdict
     reason: str = ""
     matrix: Matrix | None = Field(description="From pixels of the file to the canvas; None if not placed.")
-    shown_z: int = Field(description="The slice whose pixels stand in this plane: z itself, or a neighbour.")
+    placed_by: Literal["links", "neighbours"] = Field(
+        "links",
+        description="neighbours: no link places the slice, so it lies between its neighbours' places.",
+    )
+    shown: tuple[int, ...] = Field(
+        description="The slices whose pixels stand in this plane: z itself, a neighbour, or the two between "
+        "which the plane is interpolated. None: the plane is background."
+    )
     digest: str = Field("", description="CRC32C of the decoded pixels of the file.")
 
     @property
     def flagged(self) -> bool:
         return self.verdict in ("bad", "missing")
+
+    @property
+    def shown_as(self) -> str:
+        """What stands in the plane, in words."""
+        if self.shown == (self.z,):
+            return "itself" if self.placed_by == "links" else "itself, placed between its neighbours"
+        names = " and ".join(map(str, self.shown))
+        return {0: "background", 1: f"slice {names}"}.get(len(self.shown), f"mean of slices {names}")
 
 
 class Break(Value):
@@ -134,14 +149,21 @@ class Transforms(Document):
     def flagged(self) -> tuple[PlacedSlice, ...]:
         return tuple(s for s in self.slices if s.flagged)
 
-    def shown(self, z: int) -> PlacedSlice:
-        """The slice whose pixels stand in plane z."""
+    @property
+    def replaced(self) -> dict[int, tuple[int, ...]]:
+        """The planes in which something else stands than the slice of their number, and what."""
+        return {s.z: s.shown for s in self.slices if s.shown != (s.z,)}
+
+    def shown(self, z: int) -> tuple[PlacedSlice, ...]:
+        """The slices whose pixels stand in plane z."""
         first = self.slices[0].z
-        return self.slices[self.slices[z - first].shown_z - first]
+        return tuple(self.slices[n - first] for n in self.slices[z - first].shown)
 
 
 class Planes(Document):
     """What one unit of `render` needs of the transforms, so that no unit reads those of the whole stack."""
 
     window: tuple[float, float] | None
-    slices: tuple[PlacedSlice, ...] = Field(description="The slice shown in each plane of the unit, by z.")
+    shown: tuple[tuple[PlacedSlice, ...], ...] = Field(
+        description="The slices shown in each plane of the unit, by z of the plane."
+    )

@@ -14,6 +14,7 @@ MAX_Z = 999_999_999
 REQUEST, OVERRIDE = "CLIO_REQUEST", "CLIO_SET_"
 # settings that change no voxel: a run may be resumed with others
 NO_VOXEL = {"schema_version", "max_bad", "max_breaks", "workers", "project", "notify", "labels"}
+Treatment = Literal["nearest", "interpolate", "black", "keep"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -161,6 +162,13 @@ class IngestConfig(Document):
         ge=1,
         description="Largest slice accepted, in pixels: a guard against decompression bombs that lets "
         "32,000 x 32,000 pass.",
+    )
+    bad_slices: Treatment = Field(
+        "nearest",
+        description="What stands in the plane of a bad or missing slice. nearest: the nearest good slice, the lower "
+        "one on a tie; real pixels, so nothing is made up. interpolate: the mean of the nearest good slices below and "
+        "above, weighted by distance. black: background. keep: the slice itself where it decodes, placed by its links "
+        "or between its neighbours; otherwise the nearest.",
     )
     max_bad: int | Fraction = Field(
         0.01,

@@ -25,6 +25,16 @@ def info(spec: VolumeSpec) -> dict[str, Any]:
     }
 
 
+def provenance(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """`ng/provenance`: what was done, in the form that cloud-volume reads; `info` has no place for it."""
+    return {
+        "description": "",
+        "owners": [],
+        "sources": [],
+        "processing": [{"method": dict(attributes), "by": "clio-argo"}],
+    }
+
+
 def _info_scale(spec: VolumeSpec, scale: ScaleSpec) -> dict[str, Any]:
     return {
         "key": scale.key,

@@ -83,6 +83,10 @@ class Completion(Document):
     version: str
     config_digest: str
     flagged: tuple[int, ...] = Field(description="Slices that are bad or missing, by z.")
+    bad_slices: str = Field(description="What was done with them, as in the request.")
+    replaced: dict[int, tuple[int, ...]] = Field(
+        {}, description="Planes in which other slices stand, and which; none: the plane is background."
+    )
     breaks: int = 0
     slices: int
     ng: str

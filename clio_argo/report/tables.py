@@ -76,19 +76,13 @@ def _reasons(slices: Sequence[PlacedSlice]) -> Html:
 
 
 def _slices(title: str, slices: Sequence[PlacedSlice]) -> Html:
-    rows = [(str(s.z), _file(s), s.verdict, s.reason, _shown(s)) for s in slices]
+    rows = [(str(s.z), _file(s), s.verdict, s.reason, s.shown_as) for s in slices]
     return long_table(title, ("z", "file", "verdict", "reason", "shown instead"), rows, (0,))
 
 
 def _file(placed: PlacedSlice) -> str:
     page = f" (page {placed.page})" if placed.page else ""
     return "–" if placed.file is None else placed.file + page
-
-
-def _shown(placed: PlacedSlice) -> str:
-    if placed.shown_z != placed.z:
-        return f"slice {placed.shown_z}"
-    return "nothing" if placed.matrix is None else "itself"
 
 
 def breaks(data: ReportData) -> Html:

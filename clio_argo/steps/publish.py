@@ -30,6 +30,8 @@ def completion(run: Run) -> Completion:
         version=version("clio-argo"),
         config_digest=crc32c(run.store.need(CONFIG)),
         flagged=flagged,
+        bad_slices=run.config.bad_slices,
+        replaced=run.transforms.replaced,
         breaks=len(run.transforms.breaks),
         slices=run.plan.depth,
         ng=f"{run.store.url}ng",

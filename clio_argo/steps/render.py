@@ -1,19 +1,26 @@
 """Decodes every slice a second time, adjusts its contrast and writes it where it belongs: aligned/, scale 0."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from clio_argo.errors import ClioError
 from clio_argo.kernels import Image
+from clio_argo.kernels.blend import blend
 from clio_argo.kernels.contrast import adjust
 from clio_argo.kernels.render import jpeg, place, thumbnail
 from clio_argo.kernels.window import to_viewer
 from clio_argo.model.alignment import PlacedSlice, Planes
 from clio_argo.model.formats import thumbnail_name
 from clio_argo.model.run import ObjectRecord
+from clio_argo.model.treatment import weights
 from clio_argo.model.volume import Box
 from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
 from clio_argo.store.documents import crc32c
 from clio_argo.store.slices import Undecodable
+
+PIXELS = {"z", "file", "page", "matrix", "digest"}
+WHOLE = 255
 
 
 def run(run: Run, part: int) -> Outputs:
@@ -25,9 +32,10 @@ def _unit(run: Run, unit: int) -> bool:
     planes = run.planes(unit)
     inputs = [
         run.volume.scales[0].model_dump(),
+        box.model_dump(),
         run.volume.window,
         planes.window,
-        [s.model_dump(exclude={"verdict", "reason"}) for s in planes.slices],
+        [[s.model_dump(include=PIXELS) for s in shown] for shown in planes.shown],
     ]
     return once(run, unit, inputs, lambda: _render(run, box, planes))
 
@@ -36,18 +44,29 @@ def _render(run: Run, box: Box, planes: Planes) -> Done:
     volume = run.volume
     slab = np.full(box.shape, volume.background, volume.dtype)
     objects: list[ObjectRecord] = []
-    last: tuple[int, Image] | None = None
-    for i, placed in enumerate(planes.slices):
-        if last is None or last[0] != placed.z:
-            last = (placed.z, _contrasted(run, placed, planes.window))
-        if placed.matrix is not None:
-            place(last[1], placed.matrix, slab[i], volume.background)
-        objects.append(
-            run.store.write(
-                thumbnail_name(box.begin[0] + i), jpeg(to_viewer(thumbnail(slab[i]), volume.window))
-            )
-        )
+    images: dict[int, Image] = {}
+    for z, plane, shown in zip(range(box.begin[0], box.end[0]), slab, planes.shown, strict=True):
+        images = {s.z: images[s.z] if s.z in images else _contrasted(run, s, planes.window) for s in shown}
+        _fill(plane, z, shown, images, volume.background)
+        picture = jpeg(to_viewer(thumbnail(plane), volume.window))
+        objects.append(run.store.write(thumbnail_name(z), picture))
     return Done([*run.volumes.write_aligned(0, box, slab), *objects])
+
+
+def _fill(
+    plane: Image, z: int, shown: Sequence[PlacedSlice], images: Mapping[int, Image], background: int
+) -> None:
+    """Put the slices shown in plane z into `plane` [y, x], which is background."""
+    placed = [(images[s.z], s.matrix) for s in shown if s.matrix is not None]
+    if len(placed) < 2:
+        for image, matrix in placed:
+            place(image, matrix, plane, background)
+        return
+    planes, reached = [plane.copy() for _ in placed], [np.zeros(plane.shape, np.uint8) for _ in placed]
+    for (image, matrix), own, reach in zip(placed, planes, reached, strict=True):
+        place(image, matrix, own, background)
+        place(np.full(image.shape, WHOLE, np.uint8), matrix, reach, 0)
+    plane[:] = blend(planes, [r > WHOLE // 2 for r in reached], weights(z, [s.z for s in shown]))
 
 
 def _contrasted(run: Run, placed: PlacedSlice, window: tuple[float, float] | None) -> Image:

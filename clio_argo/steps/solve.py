@@ -16,6 +16,7 @@ from clio_argo.model.config import IngestConfig
 from clio_argo.model.formats import thumbnails
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import Plan, SliceFile
+from clio_argo.model.treatment import treated
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.steps.base import TRANSFORMS, VOLUME, Outputs, Run, planes_name
 from clio_argo.steps.gates import check_gates, gates
@@ -34,7 +35,8 @@ def run(run: Run, part: int) -> Outputs:
     plan, config = run.plan, run.request
     facts, counts = read_all_facts(run)
     files = {s.z: s for u in range(plan.reduce.units) for s in run.slices(u).slices}
-    transforms = place_all(plan, files, facts, read_fits(run), _window(config, plan, counts))
+    placed = place_all(plan, files, facts, read_fits(run), _window(config, plan, counts))
+    transforms = treated(placed, config.bad_slices)
     run.store.write(TRANSFORMS, transforms.to_bytes())
     run.store.write("transforms.csv", as_csv(transforms).encode())
     try:
@@ -73,7 +75,6 @@ def place_all(
     placed = identities(decoded) if fits is None else solve_stack(decoded, fits, plan.width, plan.height)
     matrices, (width, height) = on_canvas(placed.placed, {z: f.size for z, f in files.items()})
     reasons = _reasons(plan, facts, fits or [], placed)
-    shown = _nearest(sorted(matrices), range(plan.minz, plan.maxz + 1))
     digests = {f.z: f.digest for f in facts}
     return Transforms(
         width=width,
@@ -83,16 +84,14 @@ def place_all(
         jumps=placed.jumps,
         fits=tuple(fits or ()),
         slices=tuple(
-            _placed(
-                z, files.get(z), matrices.get(z), reasons.get(z, ("good", "")), shown[z], digests.get(z, "")
-            )
+            _placed(z, files.get(z), matrices.get(z), reasons.get(z, ("good", "")), digests.get(z, ""))
             for z in range(plan.minz, plan.maxz + 1)
         ),
     )
 
 
 def _placed(
-    z: int, file: SliceFile | None, matrix: Matrix | None, why: tuple[str, str], shown: int, pixels: str
+    z: int, file: SliceFile | None, matrix: Matrix | None, why: tuple[str, str], pixels: str
 ) -> PlacedSlice:
     return PlacedSlice(
         z=z,
@@ -101,7 +100,7 @@ def _placed(
         verdict=why[0],  # type: ignore[arg-type]
         reason=why[1],
         matrix=matrix,
-        shown_z=shown,
+        shown=(z,),
         digest=pixels,
     )
 
@@ -117,18 +116,6 @@ def _reasons(
         why = "; ".join(sorted({f.reason for f in fits if z in (f.z0, f.z1) and not f.found}))
         found[z] = ("bad", f"matches none of its neighbours ({why})")
     return found
-
-
-def _nearest(good: Sequence[int], wanted: range) -> dict[int, int]:
-    """For every z the nearest good slice; the lower one on a tie."""
-    if not good:
-        return {z: z for z in wanted}
-    numbers = np.array(good)
-    above = np.searchsorted(numbers, wanted)
-    low, high = numbers[np.maximum(above - 1, 0)], numbers[np.minimum(above, len(numbers) - 1)]
-    z = np.array(wanted)
-    nearest = np.where(np.abs(z - low) <= np.abs(high - z), low, high)
-    return {int(a): int(b) for a, b in zip(z, nearest, strict=True)}
 
 
 def _window(config: IngestConfig, plan: Plan, counts: "np.ndarray") -> tuple[float, float] | None:
@@ -160,8 +147,8 @@ def write_planes(store: Store, spec: VolumeSpec, transforms: Transforms) -> None
     """One document per unit of render: what it shows, and where."""
     for unit in range(spec.render.units):
         box = spec.slab_box(unit)
-        slices = tuple(transforms.shown(z) for z in range(box.begin[0], box.end[0]))
-        store.write(planes_name(unit), Planes(window=transforms.window, slices=slices).to_bytes())
+        shown = tuple(transforms.shown(z) for z in range(box.begin[0], box.end[0]))
+        store.write(planes_name(unit), Planes(window=transforms.window, shown=shown).to_bytes())
 
 
 def _viewer_window(config: IngestConfig, plan: Plan, transforms: Transforms) -> tuple[float, float] | None:
@@ -175,16 +162,18 @@ def _attributes(config: IngestConfig, transforms: Transforms) -> dict[str, Any]:
     return {
         "contrast": config.contrast.model_dump(),
         "window": transforms.window,
-        "replaced": {str(s.z): s.shown_z for s in transforms.slices if s.shown_z != s.z},
+        "bad_slices": config.bad_slices,
+        "flagged": [s.z for s in transforms.flagged],
+        "replaced": transforms.replaced,
     }
 
 
 def as_csv(transforms: Transforms) -> str:
-    """z, file, verdict, shown_z and the six numbers of the matrix, one line a slice."""
+    """z, file, verdict, what is shown and the six numbers of the matrix, one line a slice."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["z", "file", "verdict", "shown_z", "a", "b", "tx", "c", "d", "ty"])
+    writer.writerow(["z", "file", "verdict", "shown", "a", "b", "tx", "c", "d", "ty"])
     for s in transforms.slices:
         numbers = [v for row in s.matrix for v in row] if s.matrix else [""] * 6
-        writer.writerow([s.z, s.file or "", s.verdict, s.shown_z, *numbers])
+        writer.writerow([s.z, s.file or "", s.verdict, " ".join(map(str, s.shown)), *numbers])
     return text.getvalue()

@@ -41,7 +41,7 @@ def compare(run: Run, recorded: dict[str, ObjectRecord]) -> list[str]:
         for folder in ("ng", run.volume.aligned, "thumbnails")
         for n, s in run.store.sizes(folder).items()
     }
-    data = {n for n in sizes if not n.endswith((".json", "info"))}
+    data = {n for n in sizes if not n.endswith((".json", "info", "provenance"))}
     return [
         *_lines(sorted(expected - recorded.keys()), "was never written"),
         *_lines(sorted(recorded.keys() - sizes.keys()), "is missing"),

@@ -1,6 +1,6 @@
 """Cuts through the stack before and after alignment, as pictures for the report."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +10,8 @@ from clio_argo.kernels import Image as AnyImage
 from clio_argo.kernels.features import area_mean, histogram, percentiles
 from clio_argo.kernels.render import Bounds, cut, png
 from clio_argo.kernels.window import spread, to_viewer
-from clio_argo.model.alignment import PlacedSlice
+from clio_argo.model.alignment import Matrix, PlacedSlice
+from clio_argo.model.treatment import weights
 from clio_argo.model.volume import Box, VolumeSpec, zyx
 from clio_argo.report.data import Picture
 from clio_argo.steps.base import Run
@@ -90,12 +91,17 @@ class _Reduced:
         arrays = self._unit(self._place(z)[0])
         return arrays[f"image{z}"], int(arrays[f"factors{z}"][0])
 
-    def cut(self, placed: PlacedSlice, factor: int, box: Bounds) -> AnyImage | None:
-        """The part `box` of the canvas reduced by `factor`; None if the slice has no place on it."""
-        if placed.matrix is None:
+    def cut(self, z: int, shown: Sequence[PlacedSlice], factor: int, box: Bounds) -> Image | None:
+        """The part `box` of plane z of the canvas, reduced by `factor`; None if nothing stands in it."""
+        cuts = [self._cut(s, s.matrix, factor, box) for s in shown if s.matrix is not None]
+        if not cuts:
             return None
+        mean = np.average(cuts, axis=0, weights=weights(z, [s.z for s in shown]))
+        return np.asarray(mean.round(), np.uint8)
+
+    def _cut(self, placed: PlacedSlice, matrix: Matrix, factor: int, box: Bounds) -> AnyImage:
         image, own_factor = self.image(placed.z)
-        return cut(image, (own_factor, factor), placed.matrix, box)
+        return cut(image, (own_factor, factor), matrix, box)
 
 
 def _of_reduced(run: Run, numbers: range) -> dict[str, Image]:
@@ -103,18 +109,22 @@ def _of_reduced(run: Run, numbers: range) -> dict[str, Image]:
     transforms, reduced = run.transforms, _Reduced(run)
     factor = -(-max(transforms.width, transforms.height) // VIEW_PX)
     width, height = -(-transforms.width // factor), -(-transforms.height // factor)
+
+    def part(z: int, box: Bounds) -> Image | None:
+        return reduced.cut(z, transforms.shown(z), factor, box)
+
     rows, columns = list[Image | None](), list[Image | None]()
-    for placed in map(transforms.shown, numbers):
-        rows.append(_line(reduced.cut(placed, factor, (0, height // 2, width, height // 2 + 1))))
-        columns.append(_line(reduced.cut(placed, factor, (width // 2, 0, width // 2 + 1, height))))
-    middle = reduced.cut(transforms.shown(numbers[len(numbers) // 2]), factor, (0, 0, width, height))
-    if middle is None:
+    for z in numbers:
+        rows.append(_line(part(z, (0, height // 2, width, height // 2 + 1))))
+        columns.append(_line(part(z, (width // 2, 0, width // 2 + 1, height))))
+    middle = part(numbers[len(numbers) // 2], (0, 0, width, height))
+    if not any(row is not None for row in rows):
         return {}
-    return {"XZ": _stacked(rows), "YZ": _stacked(columns), "XY": np.asarray(middle, np.uint8)}
+    return {"XZ": _stacked(rows), "YZ": _stacked(columns), **({} if middle is None else {"XY": middle})}
 
 
-def _line(image: AnyImage | None) -> Image | None:
-    return None if image is None else np.asarray(image.ravel(), np.uint8)
+def _line(image: Image | None) -> Image | None:
+    return None if image is None else image.ravel()
 
 
 def _of_volume(run: Run, spec: VolumeSpec) -> dict[str, Image]:

@@ -10,7 +10,7 @@ import tensorstore as ts
 from numpy.typing import NDArray
 
 from clio_argo.errors import BrokenInvariant
-from clio_argo.model.formats import info, ng_shard_name, zarr_array, zarr_group, zarr_shard_name
+from clio_argo.model.formats import info, ng_shard_name, provenance, zarr_array, zarr_group, zarr_shard_name
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.volume import Box, VolumeSpec, Zyx, over, plus, zyx
 from clio_argo.store.documents import Store
@@ -43,6 +43,7 @@ class Volumes:
         """Write all metadata; no voxel."""
         group = zarr_group(self.spec, attributes)
         written = [self.store.write_json("ng/info", info(self.spec))]
+        written.append(self.store.write_json("ng/provenance", provenance(attributes)))
         written.append(self.store.write_json(f"{self.spec.aligned}/zarr.json", group))
         for k, scale in enumerate(self.spec.scales):
             name = f"{self.spec.aligned}/{k}/zarr.json"

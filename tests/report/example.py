@@ -89,7 +89,7 @@ def _placed(z: int, verdict: str) -> PlacedSlice:
             "verdict": verdict,
             "reason": reason.get(verdict, ""),
             "matrix": None if flagged else ((1, 0, 3.5), (0, 1, 2)),
-            "shown_z": z - 1 if flagged else z,
+            "shown": (z - 1 if flagged else z,),
         }
     )
 

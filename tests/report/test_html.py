@@ -102,7 +102,7 @@ def test_every_flagged_slice_is_listed_with_its_reason() -> None:
     rows = {tuple(row) for row in page.rows}
     assert len(data.transforms.flagged) == 1000
     for s in data.transforms.flagged:
-        assert (str(s.z), s.file or "–", s.verdict, s.reason, f"slice {s.shown_z}") in rows
+        assert (str(s.z), s.file or "–", s.verdict, s.reason, f"slice {s.shown[0]}") in rows
     assert "1,000 of 3,000 slices flagged: 500 bad, 500 missing." in page.text
     assert "Flagged slices: all 1,000" in page.text
 
@@ -204,7 +204,7 @@ def test_hostile_names_stay_text(name: str) -> None:
 def _hostile(name: str) -> ReportData:
     """A report in which `name` stands wherever a file, a bucket or a person can put a text."""
     data = example(5)
-    bad = PlacedSlice(z=3495, file=name, verdict="bad", reason=name, matrix=None, shown_z=3494)
+    bad = PlacedSlice(z=3495, file=name, verdict="bad", reason=name, matrix=None, shown=(3494,))
     slices = tuple(bad if s.z == 3495 else s for s in data.transforms.slices)
     lost = (PairFit(z0=3494, z1=3495, reason=name),)
     problem = Problem(kind="truncated", z=3495, file=name, detail=name)

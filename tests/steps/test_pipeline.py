@@ -228,6 +228,7 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "viewer.window": ((50, 200), {"ng", "info", "thumbnails", "transforms"}),
     "lossless": (False, {"aligned", "info"}),
     "max_pixels": (160 * 160, set()),
+    "bad_slices": ("black", {"info"}),  # there is no bad slice; test_treatment has some
     "max_bad": (0.5, set()),
     "max_breaks": (3, set()),
     "memory_gib": (1, set()),

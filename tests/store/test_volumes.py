@@ -114,7 +114,7 @@ def test_what_the_units_write_is_exactly_what_is_expected(written: Written) -> N
     assert len(set(names)) == len(names)
     assert sorted(names) == sorted(expected_objects(target.spec))
     folders = (NG, target.spec.aligned)
-    metadata = ("/info", "/zarr.json")
+    metadata = ("/info", "/provenance", "/zarr.json")
     stored = {n for f in folders for n in target.store.names(f) if not n.endswith(metadata)}
     assert stored == set(names)
     assert [damage(target.store, r) for r in records] == [None] * len(records)

@@ -1,0 +1,46 @@
+"""What stands in the planes of bad and missing slices."""
+
+from bisect import bisect
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from clio_argo.model.alignment import Matrix, PlacedSlice, Transforms, to_matrix
+from clio_argo.model.config import Treatment
+
+
+def treated(transforms: Transforms, treatment: Treatment) -> Transforms:
+    """The same places, with what stands in every plane."""
+    good = {s.z: s.matrix for s in transforms.slices if s.matrix and not s.flagged}
+    numbers = sorted(good)
+    slices = (s if s.z in good else _treated(s, numbers, good, treatment) for s in transforms.slices)
+    return transforms.model_copy(update={"slices": tuple(slices)})
+
+
+def _treated(
+    flagged: PlacedSlice, numbers: Sequence[int], good: Mapping[int, Matrix], treatment: Treatment
+) -> PlacedSlice:
+    near = neighbours(flagged.z, numbers)
+    if treatment == "black" or not near:
+        return flagged.model_copy(update={"shown": ()})
+    if treatment == "keep" and flagged.digest:
+        return flagged if flagged.matrix else _placed_between(flagged, near, good)
+    nearest = (min(near, key=lambda n: (abs(n - flagged.z), n)),)
+    return flagged.model_copy(update={"shown": near if treatment == "interpolate" else nearest})
+
+
+def neighbours(z: int, among: Sequence[int]) -> tuple[int, ...]:
+    """The nearest of `among` (sorted, without z) below and above z, as far as there are any."""
+    place = bisect(among, z)
+    return tuple(among[max(place - 1, 0) : place + 1])
+
+
+def weights(z: int, shown: Sequence[int]) -> tuple[int, ...]:
+    """How much each of the slices shown in plane z counts: linear in the distance, in whole numbers."""
+    low, high = shown[0], shown[-1]
+    return (high - z, z - low) if low != high else (1,)
+
+
+def _placed_between(placed: PlacedSlice, near: Sequence[int], matrices: Mapping[int, Matrix]) -> PlacedSlice:
+    mean = np.average([matrices[n] for n in near], axis=0, weights=weights(placed.z, near))
+    return placed.model_copy(update={"matrix": to_matrix(mean), "placed_by": "neighbours"})
