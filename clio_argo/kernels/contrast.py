@@ -10,6 +10,15 @@ TILE_PX = 1024
 EIGHT_BIT = 256
 
 
+def leveled(pixels: Image, gain: float, offset: float) -> Image:
+    """Gain x grey value + offset, in the data type of the slice; values outside saturate."""
+    top = np.iinfo(pixels.dtype).max
+    values = np.rint(np.clip(gain * np.arange(top + 1.0) + offset, 0, top))
+    if pixels.dtype == np.uint8:
+        return as_image(cv2.LUT(pixels, values.astype(np.uint8)))
+    return as_image(values.astype(np.uint16)[pixels])
+
+
 def adjust(pixels: Image, clip_limit: float, invert: bool, window: tuple[float, float] | None) -> Image:
     """Contrast of one slice [y, x] in its own data type, before it is moved.
 

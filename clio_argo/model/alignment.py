@@ -111,6 +111,10 @@ class PlacedSlice(Value):
         "which the plane is interpolated. None: the plane is background."
     )
     digest: str = Field("", description="CRC32C of the decoded pixels of the file.")
+    grey: tuple[float, float] | None = Field(
+        None,
+        description="(gain, offset) that even out flicker: gain x grey value of the file + offset. None: off.",
+    )
 
     @property
     def flagged(self) -> bool:

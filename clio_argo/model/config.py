@@ -67,6 +67,14 @@ class Contrast(Section):
     invert: bool = Field(
         False, description="Swap black and white (backscattered-electron images are often inverted)."
     )
+    flicker: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Even out the brightness and contrast of each slice towards their course over this many slices on "
+        "either side; 0 is off, since flicker can be a finding. 50 leaves what changes over a hundred slices as it "
+        "is, and real steps too.",
+    )
 
 
 class Viewer(Section):

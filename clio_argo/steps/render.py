@@ -7,7 +7,7 @@ import numpy as np
 from clio_argo.errors import ClioError
 from clio_argo.kernels import Image
 from clio_argo.kernels.blend import blend
-from clio_argo.kernels.contrast import adjust
+from clio_argo.kernels.contrast import adjust, leveled
 from clio_argo.kernels.render import jpeg, place, thumbnail
 from clio_argo.kernels.window import to_viewer
 from clio_argo.model.alignment import PlacedSlice, Planes
@@ -19,7 +19,7 @@ from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
 from clio_argo.store.documents import crc32c
 from clio_argo.store.slices import Undecodable
 
-PIXELS = {"z", "file", "page", "matrix", "digest"}
+PIXELS = {"z", "file", "page", "matrix", "digest", "grey"}
 WHOLE = 255
 
 
@@ -70,8 +70,10 @@ def _fill(
 
 
 def _contrasted(run: Run, placed: PlacedSlice, window: tuple[float, float] | None) -> Image:
-    contrast = run.config.contrast
-    return adjust(decode(run, placed), contrast.clip_limit, contrast.invert, window)
+    contrast, pixels = run.config.contrast, decode(run, placed)
+    if placed.grey is not None:
+        pixels = leveled(pixels, *placed.grey)
+    return adjust(pixels, contrast.clip_limit, contrast.invert, window)
 
 
 def decode(run: Run, placed: PlacedSlice) -> Image:

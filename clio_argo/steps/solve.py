@@ -9,6 +9,7 @@ import numpy as np
 
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.kernels.features import percentiles
+from clio_argo.kernels.flicker import evened
 from clio_argo.kernels.solve import Solution, identities, on_canvas, solve_stack
 from clio_argo.kernels.window import inverted
 from clio_argo.model.alignment import Fits, Matrix, PairFit, PlacedSlice, Planes, SliceFacts, Transforms
@@ -36,7 +37,7 @@ def run(run: Run, part: int) -> Outputs:
     facts, counts = read_all_facts(run)
     files = {s.z: s for u in range(plan.reduce.units) for s in run.slices(u).slices}
     placed = place_all(plan, files, facts, read_fits(run), _window(config, plan, counts))
-    transforms = treated(placed, config.bad_slices)
+    transforms = evened(treated(placed, config.bad_slices), facts, config.contrast.flicker)
     run.store.write(TRANSFORMS, transforms.to_bytes())
     run.store.write("transforms.csv", as_csv(transforms).encode())
     try:

@@ -1,0 +1,69 @@
+"""Flicker: brightness and contrast that change from slice to slice, evened out towards their long course.
+
+The course is a robust line through the slices around each: a ramp stays, an odd slice does not count. Where the
+line through the slices on one side fits much better than the one through both sides, a step lies there, and that side
+alone counts: real steps stay as sharp as they are.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from clio_argo.model.alignment import Floats, SliceFacts, Transforms
+
+# a slice with a third of the usual contrast or less holds little else than noise, which more gain would show
+MOST_GAIN = 3.0
+# twice the scatter that the spread of 50 normal values has by chance
+STEP = 1.3
+
+
+def evened(transforms: Transforms, facts: Sequence[SliceFacts], window: int) -> Transforms:
+    """The same places with gain and offset of each slice, from its mean and standard deviation; 0 changes nothing."""
+    if not window:
+        return transforms
+    by_z = {f.z: f for f in facts if f.std > 0}
+    unknown = SliceFacts(z=0, digest="", mean=np.nan, std=np.nan)
+    seen = [by_z.get(s.z, unknown) for s in transforms.slices]
+    counts = np.array([s.verdict == "good" for s in transforms.slices])
+    means, stds = np.array([(f.mean, f.std) for f in seen]).T
+    gains = np.clip(course(np.where(counts, stds, np.nan), window) / stds, 1 / MOST_GAIN, MOST_GAIN)
+    offsets = course(np.where(counts, means, np.nan), window) - gains * means
+    slices = (
+        s.model_copy(update={"grey": (round(float(g), 6), round(float(o), 3))}) if np.isfinite(g + o) else s
+        for s, g, o in zip(transforms.slices, gains, offsets, strict=True)
+    )
+    return transforms.model_copy(update={"slices": tuple(slices)})
+
+
+def course(values: Floats, window: int) -> Floats:
+    """Long course of `values` [n], one per slice, over up to `window` slices on either side; NaN is not known."""
+    z = np.arange(len(values))
+    level, spread = _lines(values, z - window, 2 * window + 1)
+    sides = [_lines(values, first, window + 1) for first in (z - window, z)]
+    fit = [np.where(first == np.clip(first, 0, len(z) - window - 1), s, np.inf)
+           for first, (_, s) in zip((z - window, z), sides, strict=True)]  # fmt: skip
+    # next to a step the slice itself helps to tell on which side of it it lies
+    cost = [s + np.abs(np.nan_to_num(values - v)) / 2 for s, (v, _) in zip(fit, sides, strict=True)]
+    side = (cost[1] < cost[0]).astype(int)
+    return np.where(np.choose(side, fit) * STEP < spread, np.choose(side, [v for v, _ in sides]), level)
+
+
+def _lines(values: Floats, first: NDArray[np.int64], size: int) -> tuple[Floats, Floats]:
+    """Robust lines through `size` values from `first` on: their value at each place of `values`, and the spread.
+
+    Windows that reach beyond an end are moved inwards.
+    """
+    size, z = min(size, len(values)), np.arange(len(values))
+    first, half = np.clip(first, 0, len(values) - size), max(1, size // 2)
+    windows = sliding_window_view(values, size)[first]
+    place = (first - z)[:, None] + np.arange(size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # windows of which nothing is known
+        rise = np.nanmedian(windows[:, -half:], 1) - np.nanmedian(windows[:, :half], 1)
+        slope = np.nan_to_num(rise / max(1, size - half))[:, None]
+        level = np.nanmedian(windows - slope * place, 1)
+        spread = np.nanmedian(np.abs(windows - slope * place - level[:, None]), 1)
+    return level, spread
