@@ -17,7 +17,7 @@ SIDE_PX, QUICK_PX, SLICES = 10_000, 1500, 16
 # so many that slabs are as deep as memory allows
 DEEP_SLICES = 256
 LIMIT_GIB = 3.5
-STEP = "from clio_argo.runner import main; main()"
+STEP = "from clio_argo.container import main; main()"
 
 
 def measure(work: Path, quick: bool) -> list[Figure]:

@@ -56,9 +56,13 @@ class Pipeline:
     def all_steps(self) -> tuple[Step, ...]:
         return self.steps if self.on_exit is None else (*self.steps, self.on_exit)
 
-    def with_step(self, step: Step) -> "Pipeline":
-        """The same graph with one step more."""
-        return replace(self, steps=(*self.steps, step))
+    def with_step(self, step: Step, before: tuple[str, ...] = ()) -> "Pipeline":
+        """The same graph with one step more, for which the steps named in `before` wait."""
+        waiting = tuple(
+            replace(s, after=(*s.after, step.name)) if s.name in before else s for s in self.steps
+        )
+        place = min((i for i, s in enumerate(waiting) if s.name in before), default=len(waiting))
+        return replace(self, steps=(*waiting[:place], step, *waiting[place:]))
 
     def outputs_of(self, name: str) -> tuple[str, ...]:
         """Outputs of a step that another step or the workflow refers to, sorted."""
@@ -78,26 +82,27 @@ class Pipeline:
 
 ALL_SETTINGS = (
     "id", "source", "image", "image_regex", "minz", "maxz", "resolution", "alignment", "contrast", "background",
-    "viewer", "lossless", "max_pixels", "bad_slices", "max_bad", "max_breaks", "memory_gib",
+    "viewer", "lossless", "max_pixels", "bad_slices", "max_bad", "max_breaks",
+    "max_parts", "memory_gib",
 )  # fmt: skip
 PIPELINE = Pipeline(
     (
         Step("plan", "clio_argo.steps.plan:run", settings=ALL_SETTINGS, reads_request=True),
-        Step("reduce", "clio_argo.steps.reduce:run", ("plan",), "plan.reduce_parts", ("alignment",)),
-        Step("match", "clio_argo.steps.match:run", ("reduce",), "plan.match_parts", ("alignment",)),
-        Step("solve", "clio_argo.steps.solve:run", ("match",), settings=ALL_SETTINGS),
-        Step("render", "clio_argo.steps.render:run", ("solve",), "solve.render_parts", ("contrast",)),
-        Step("write", "clio_argo.steps.write:run", ("render",), "solve.write_parts", image="write"),
-        Step("coarsen", "clio_argo.steps.coarsen:run", ("write",), "solve.coarsen_parts", image="write"),
-        Step("verify", "clio_argo.steps.verify:run", ("coarsen",), image="write"),
-        Step(
-            "publish",
-            "clio_argo.steps.publish:run",
-            ("verify",),
-            settings=ALL_SETTINGS,
-            outputs=("link", "volume", "flagged"),
-            report=True,
-        ),
+        Step("reduce", "clio_argo.steps.reduce:run", ("plan",), "plan.reduce_parts", ("alignment",),
+             memory="plan.reduce_mib"),
+        Step("match", "clio_argo.steps.match:run", ("reduce",), "plan.match_parts", ("alignment",),
+             memory="plan.match_mib"),
+        Step("solve", "clio_argo.steps.solve:run", ("match",), settings=ALL_SETTINGS, memory="plan.solve_mib",
+             report=True),
+        Step("render", "clio_argo.steps.render:run", ("solve",), "solve.render_parts", ("contrast",),
+             memory="solve.render_mib"),
+        Step("write", "clio_argo.steps.write:run", ("render",), "solve.write_parts", image="write",
+             memory="solve.write_mib"),
+        Step("coarsen", "clio_argo.steps.coarsen:run", ("write",), "solve.coarsen_parts", image="write",
+             memory="solve.coarsen_mib"),
+        Step("verify", "clio_argo.steps.verify:run", ("coarsen",), image="write", memory="solve.publish_mib"),
+        Step("publish", "clio_argo.steps.publish:run", ("verify",), settings=ALL_SETTINGS,
+             memory="solve.publish_mib", outputs=("link", "volume", "flagged"), report=True),
     ),
     approval="solve",
-)
+)  # fmt: skip

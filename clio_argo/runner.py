@@ -1,17 +1,13 @@
 """Runs steps: one part of one step (what a container does), or a whole pipeline on this machine."""
 
-import argparse
 import gc
 import importlib
-import json
 import multiprocessing
 import os
 import signal
 import socket
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -103,6 +99,7 @@ def run(
         GateStopped: too many slices are flagged; transforms.json tells which.
         ClioError: a store or worker failed; call again to go on.
     """
+    refuse_containers(pipeline)
     store = Store(os.fspath(out))
     with (
         _environment({**WORKER_ENVIRONMENT, REQUEST: config.model_dump_json()}),
@@ -110,6 +107,15 @@ def run(
     ):
         _walk(pipeline, store.url, pool, progress or Quiet())
     return store.document(Completion, COMPLETE)
+
+
+def refuse_containers(pipeline: Pipeline) -> None:
+    """Refuse a pipeline whose steps need a cluster: a container is not run on this machine."""
+    if names := [f"{s.name} (image {s.image})" for s in pipeline.steps if not s.entry]:
+        raise UserError(
+            f"these steps are containers, which only a cluster runs: {', '.join(names)}; "
+            "give them an entry (module:function) to run them here too"
+        )
 
 
 def _walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress) -> None:
@@ -129,7 +135,7 @@ def parts_of(step: Step, outputs: Mapping[str, Outputs]) -> list[int]:
     if step.fan_out is None:
         return [0]
     source, _, name = step.fan_out.partition(".")
-    return list(outputs[source][name])
+    return [int(item["part"]) for item in outputs[source][name]]
 
 
 def _result(future: "Future[Outputs]", all_futures: "list[Future[Outputs]]") -> Outputs:
@@ -200,32 +206,3 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
         for name, value in before.items():
             os.environ.pop(name, None)
             os.environ.update({name: value} if value is not None else {})
-
-
-def main() -> None:
-    """`clio-argo-step NAME --run URL --part N`: what a container runs. Outputs go to standard output as JSON."""
-    parser = argparse.ArgumentParser(prog="clio-argo-step", description=main.__doc__)
-    parser.add_argument("name", choices=[s.name for s in PIPELINE.steps])
-    parser.add_argument("--run", required=True, help="URL of the run's root")
-    parser.add_argument("--part", type=int, default=0)
-    chosen = parser.parse_args()
-    sys.exit(guarded(lambda: print(json.dumps(run_step(PIPELINE[chosen.name], chosen.run, chosen.part)))))
-
-
-def guarded(action: Callable[[], object]) -> int:
-    """Exit code of an action; an error that a person can mend is shown without a stack trace."""
-    try:
-        action()
-    except ClioError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped; run the same command again to go on", file=sys.stderr)
-        return 130
-    except Exception:  # noqa: BLE001, the last resort of a process
-        traceback.print_exc()
-        return 1
-    return 0
-
-
-__all__ = ["Progress", "UserError", "guarded", "main", "parts_of", "run", "run_step"]

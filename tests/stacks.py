@@ -71,9 +71,14 @@ def plain(source: Path, **settings: Any) -> IngestConfig:
     return request(source, **{"alignment__skip": True, "contrast__clip_limit": 0, **settings})
 
 
-def run_here(config: IngestConfig, out: Path, stop_before: str | None = None) -> Path:
-    """Walk the pipeline in this process, one part after the other."""
-    url, outputs = Store(str(out)).url, dict[str, dict[str, Any]]()
+def run_here(
+    config: IngestConfig,
+    out: Path,
+    stop_before: str | None = None,
+    outputs: dict[str, dict[str, Any]] | None = None,
+) -> Path:
+    """Walk the pipeline in this process, one part after the other; `outputs` gets what each step said last."""
+    url, outputs = Store(str(out)).url, {} if outputs is None else outputs
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(REQUEST, config.model_dump_json())
         for step in PIPELINE.steps:

@@ -82,7 +82,15 @@ def _outputs(pipeline: Pipeline, step: Step, artifacts: Artifacts | None) -> lis
         )
         for name in pipeline.outputs_of(step.name)
     ]
+    # of many parts the last one would win, and it is mostly one that succeeded
+    values += [] if step.fan_out else [_error()]
     return [*values, _report(artifacts)] if step.report and artifacts else values
+
+
+def _error() -> Parameter:
+    return Parameter(
+        name="error", value_from=m.ValueFrom(path=f"{OUTPUTS}/error", default=""), global_name="error"
+    )
 
 
 def _report(artifacts: Artifacts) -> Artifact:

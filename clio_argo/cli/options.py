@@ -51,7 +51,7 @@ def request(
         "image": image,
         "minz": minz,
         "maxz": maxz,
-        "resolution": numbers(resolution) if resolution else None,
+        "resolution": resolution,
         "max_bad": allow_bad_slices,
     }
     layers: list[dict[str, Any]] = [{"id": default_id(config, source)}]
@@ -84,14 +84,6 @@ def read_request(path: Path) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise UserError(f"{path}: cannot be read: {reason}") from error
     return parse_text(text, str(path))
-
-
-def numbers(text: str) -> list[float] | float:
-    try:
-        found = [float(v) for v in text.split(",")]
-    except ValueError as error:
-        raise UserError(f"--resolution {text}: expected one number or x,y,z in nm") from error
-    return found[0] if len(found) == 1 else found
 
 
 def default_id(config: Path | None, source: str | None) -> str:

@@ -7,18 +7,25 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from clio_argo.model.base import Document, Value
 
+MAX_PARTS = 500
 MAX_PIXELS = 1_070_000_000
 MAX_Z = 999_999_999
 # How a container gets a request: as JSON, and single settings, of which empty ones change nothing. They come in the
 # environment, where a shell cannot read anything into them.
 REQUEST, OVERRIDE = "CLIO_REQUEST", "CLIO_SET_"
 # settings that change no voxel: a run may be resumed with others
-NO_VOXEL = {"schema_version", "max_bad", "max_breaks", "workers", "project", "notify", "labels"}
+NO_VOXEL = {"schema_version", "max_bad", "max_breaks", "max_parts", "workers", "project", "notify", "labels"}
 Treatment = Literal["nearest", "interpolate", "black", "keep"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 def _three(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            numbers = [float(v) for v in value.split(",")]
+        except ValueError as error:
+            raise ValueError("expected one number or x,y,z in nm") from error
+        value = numbers[0] if len(numbers) == 1 else numbers
     return (value,) * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
@@ -191,6 +198,13 @@ class IngestConfig(Document):
     )
     memory_gib: float = Field(
         4.0, ge=0.25, description="Memory of one worker in GiB; slabs and blocks are sized to it."
+    )
+    max_parts: int = Field(
+        MAX_PARTS,
+        ge=1,
+        le=3000,
+        description="Most parts that a stage is cut into, each a task or pod of its own. 500: five stages of so "
+        "many retried pods fill a third of what a workflow object can hold.",
     )
     workers: int | None = Field(
         None, ge=1, le=1024, description="Local worker processes. Default: the cores this process may use."

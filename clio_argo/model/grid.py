@@ -71,9 +71,9 @@ def build_volume(
         ),
         write_tier=write,
         coarsen_tier=coarsen,
-        render=FanOut.of(-(-size[0] // slab)),
-        write=FanOut.of(math.prod(write.grid)),
-        coarsen=FanOut.of(math.prod(coarsen.grid) if write.last + 1 < len(grid) else 0),
+        render=FanOut.of(-(-size[0] // slab), config.max_parts),
+        write=FanOut.of(math.prod(write.grid), config.max_parts),
+        coarsen=FanOut.of(math.prod(coarsen.grid) if write.last + 1 < len(grid) else 0, config.max_parts),
     )
 
 

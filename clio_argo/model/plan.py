@@ -9,7 +9,6 @@ from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
 from clio_argo.model.sizes import Size, SizeRun
 
-MAX_PARTS = 500
 SLICES_PER_UNIT = 16
 
 ProblemKind = Literal[
@@ -67,8 +66,8 @@ class FanOut(Value):
     parts: int = Field(ge=0)
 
     @classmethod
-    def of(cls, units: int) -> Self:
-        return cls(units=units, parts=min(units, MAX_PARTS))
+    def of(cls, units: int, most: int) -> Self:
+        return cls(units=units, parts=min(units, most))
 
     def part(self, number: int) -> range:
         if not 0 <= number < self.parts:

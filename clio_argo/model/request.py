@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.config import OVERRIDE, REQUEST, IngestConfig
 
 # The predecessor's spellings, each with the field it means.
 LEGACY = {
@@ -26,6 +26,7 @@ LEGACY = {
 }
 REFUSED = "the request cannot be used:"
 LONGEST_SHOWN = 200
+TEMPLATE_MARKS = ("{{", "}}", "$(", "$$")
 
 
 def parse_text(text: str, name: str) -> dict[str, Any]:
@@ -71,6 +72,43 @@ def build_config(*layers: Mapping[str, Any]) -> IngestConfig:
     if problems:
         raise UserError.all(REFUSED, problems)
     return config
+
+
+def from_environment(environment: Mapping[str, str]) -> IngestConfig | None:
+    """The request that a container gets, single settings over the whole; None if there is none."""
+    text = environment.get(REQUEST)
+    if not text:
+        return None
+    single = {k.removeprefix(OVERRIDE): v for k, v in environment.items() if k.startswith(OVERRIDE) and v}
+    config = build_config(parse_text(text, "config"), single)
+    refuse_templates(config)
+    return config
+
+
+def refuse_templates(config: IngestConfig) -> None:
+    """Refuse text that a workflow would put something else in the place of.
+
+    Raises:
+        UserError: names each setting that holds a template of Argo or a variable of Kubernetes.
+    """
+    found = [
+        f"{key}: holds {mark!r}, which stands for something else on a cluster (got {_shown(text)})"
+        for key, value in _flat(config.model_dump(mode="json"))
+        for text in _texts(value)
+        for mark in TEMPLATE_MARKS
+        if mark in text
+    ]
+    if found:
+        raise UserError.all(REFUSED, found)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (t for pair in value.items() for item in pair for t in _texts(item))
+    elif isinstance(value, Sequence):
+        yield from (t for item in value for t in _texts(item))
 
 
 def field_paths(model: type[BaseModel] = IngestConfig, prefix: str = "") -> list[str]:

@@ -10,7 +10,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -151,6 +151,10 @@ class VolumeSpec(Document):
     render: FanOut
     write: FanOut
     coarsen: FanOut
+
+    def shapes(self) -> dict[str, Any]:
+        """All but how the work is cut into parts, which changes no voxel."""
+        return self.model_dump(exclude={"render", "write", "coarsen"})
 
     @property
     def itemsize(self) -> int:

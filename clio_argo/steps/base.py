@@ -1,11 +1,13 @@
 """What every step has in common: the run's documents, its declared settings, and units that are done once."""
 
+import os
 import resource
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from clio_argo.errors import BrokenInvariant
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 CONFIG, PLAN, TRANSFORMS, VOLUME, COMPLETE = (
     f"{n}.json" for n in ("config", "plan", "transforms", "volume", "complete")
 )
+REPORT = "report.html"
 Outputs = dict[str, Any]
 
 
@@ -159,8 +162,18 @@ def once(run: Run, unit: int, inputs: object, work: Callable[[], Done]) -> bool:
 
 def each_unit(units: Iterable[int], do: Callable[[int], bool]) -> Outputs:
     """Do units in order; counts those that were done now and those that were done before."""
-    done = [do(unit) for unit in units]
+    wanted, done = list(units), list[bool]()
+    for unit in wanted:
+        tell_progress(len(done), len(wanted))
+        done.append(do(unit))
+    tell_progress(len(done), len(wanted))
     return {"done": sum(done), "skipped": len(done) - sum(done), "peak_mib": peak_mib()}
+
+
+def tell_progress(done: int, wanted: int) -> None:
+    """Argo shows what stands in this file beside the pod."""
+    if name := os.environ.get("ARGO_PROGRESS_FILE"):
+        Path(name).write_text(f"{done}/{wanted}\n")
 
 
 def peak_mib() -> float:

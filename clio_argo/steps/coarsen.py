@@ -22,7 +22,7 @@ def run(run: Run, part: int) -> Outputs:
 def _unit(run: Run, tier: Tier, unit: int) -> bool:
     spec = run.volume
     needed = spec.units_touching(spec.write_tier, tier.source, spec.source_box(tier, unit))
-    inputs = [spec.model_dump(), checksums(run.records("write", needed))]
+    inputs = [spec.shapes(), checksums(run.records("write", needed))]
     return once(run, unit, inputs, lambda: Done(pyramid(run, tier, unit, *_first_scale(run, tier, unit))))
 
 

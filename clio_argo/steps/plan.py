@@ -9,7 +9,7 @@ from typing import Literal
 
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.base import digest
-from clio_argo.model.config import REQUEST, IngestConfig
+from clio_argo.model.config import IngestConfig
 from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
 from clio_argo.model.names import numbering
 from clio_argo.model.plan import (
@@ -22,10 +22,11 @@ from clio_argo.model.plan import (
     natural_key,
     slices_per_unit,
 )
-from clio_argo.model.request import build_config, differing_keys, parse_text
+from clio_argo.model.request import differing_keys, from_environment
 from clio_argo.model.sizes import belonging, size_runs, usual_size
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, Outputs, Run, slices_name
+from clio_argo.steps.pods import memory_of_alignment, memory_of_volumes, plan_outputs, refuse_too_large
 from clio_argo.store.documents import Store
 from clio_argo.store.headers import Header, Unreadable
 from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source, is_image
@@ -44,17 +45,17 @@ def run(run: Run, part: int) -> Outputs:
 
     The request comes from the environment (CLIO_REQUEST, JSON), where a shell cannot read anything into it.
     """
-    text = os.environ.get(REQUEST)
-    config = build_config(parse_text(text, REQUEST)) if text else run.request
+    config = from_environment(os.environ) or run.request
     plan, units = make_plan(config)
     refuse_unusable(plan, config)
+    refuse_too_large({**memory_of_alignment(plan), **memory_of_volumes(estimate(plan, config))})
     claim(run.store, config.model_copy(update={"source": plan.source}))
     # what is being made again is not complete meanwhile
     run.store.delete(COMPLETE)
     for unit in units:
         run.store.write(slices_name(unit.unit), unit.to_bytes())
     run.store.write(PLAN, plan.to_bytes())
-    return {"reduce_parts": list(range(plan.reduce.parts)), "match_parts": list(range(plan.match.parts))}
+    return plan_outputs(plan, units)
 
 
 def plan(config: IngestConfig) -> Plan:
@@ -321,7 +322,7 @@ def _assemble(
     size = slices_per_unit(len(usable))
     cuts = [usable[i : i + size] for i in range(0, len(usable), size)]
     units = tuple(SliceUnit(unit=i, slices=tuple(cut)) for i, cut in enumerate(cuts))
-    work = FanOut.of(len(units))
+    work = FanOut.of(len(units), config.max_parts)
     plan = Plan(
         source=source.url,
         minz=wanted[0],
@@ -336,7 +337,7 @@ def _assemble(
         problems=tuple(sorted(problems, key=lambda p: (p.z is None, p.z or 0, p.kind))),
         unit_slices=size,
         reduce=work,
-        match=FanOut.of(0 if config.alignment.skip else len(units)),
+        match=FanOut.of(0 if config.alignment.skip else len(units), config.max_parts),
     )
     return plan, units
 

@@ -16,7 +16,7 @@ def run(run: Run, part: int) -> Outputs:
     done = completion(run)
     write_report(run, done.status, run.volume, done.link)
     run.store.write(COMPLETE, done.to_bytes())
-    return {"link": done.link, "status": done.status, "flagged": len(done.flagged)}
+    return {"link": done.link, "volume": done.ng, "status": done.status, "flagged": len(done.flagged)}
 
 
 def completion(run: Run) -> Completion:

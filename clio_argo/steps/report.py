@@ -6,13 +6,12 @@ from clio_argo.model.run import Attempt, StageTime
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.report.data import ReportData
 from clio_argo.report.html import report_html
-from clio_argo.steps.base import Run
+from clio_argo.steps.base import REPORT, Run
 from clio_argo.steps.gates import gates
 from clio_argo.steps.reduce import read_all_facts
 from clio_argo.steps.views import make_views
 from clio_argo.store.documents import Store
 
-REPORT = "report.html"
 LOGS = "process/logs"
 ALIGNED = "aligned"
 

@@ -22,6 +22,7 @@ from clio_argo.model.volume import VolumeSpec
 from clio_argo.steps.base import TRANSFORMS, VOLUME, Outputs, Run, planes_name
 from clio_argo.steps.gates import check_gates, gates
 from clio_argo.steps.match import fits_name
+from clio_argo.steps.pods import memory_of_volumes, refuse_too_large, solve_outputs
 from clio_argo.steps.reduce import read_all_facts
 from clio_argo.steps.report import ALIGNED, write_report
 from clio_argo.store.documents import Store
@@ -43,6 +44,7 @@ def run(run: Run, part: int) -> Outputs:
     try:
         check_gates(gates(transforms, plan, config))
         spec = fix_shapes(config, plan, transforms)
+        refuse_too_large(memory_of_volumes(spec))
     except (GateStopped, UserError) as stop:
         write_report(run, str(stop))
         raise
@@ -51,9 +53,7 @@ def run(run: Run, part: int) -> Outputs:
     run.store.write(VOLUME, spec.to_bytes())
     write_planes(run.store, spec, transforms)
     Volumes(run.store, spec).create(_attributes(config, transforms))
-    parts = {f"{s}_parts": list(range(f.parts)) for s, f in
-             (("render", spec.render), ("write", spec.write), ("coarsen", spec.coarsen))}  # fmt: skip
-    return {**parts, "flagged": len(transforms.flagged)}
+    return {**solve_outputs(spec), "flagged": len(transforms.flagged)}
 
 
 def read_fits(run: Run) -> list[PairFit] | None:

@@ -18,7 +18,7 @@ def _unit(run: Run, tier: Tier, unit: int) -> bool:
     box = run.volume.source_box(tier, unit)
     first, slab = run.volume.scales[0].begin[0], run.volume.slab
     slabs = range((box.begin[0] - first) // slab, -(-(box.end[0] - first) // slab))
-    inputs = [run.volume.model_dump(), checksums(run.records("render", slabs))]
+    inputs = [run.volume.shapes(), checksums(run.records("render", slabs))]
     return once(
         run, unit, inputs, lambda: Done(pyramid(run, tier, unit, run.volumes.read(0, box), box.begin))
     )

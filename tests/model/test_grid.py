@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from igneous.shards import image_shard_shape_from_spec
 
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig, Viewer
+from clio_argo.model.config import MAX_PARTS, IngestConfig, Viewer
 from clio_argo.model.formats import info, ng_shard_name, zarr_array, zarr_shard_name
 from clio_argo.model.grid import build_volume, slab_depth
-from clio_argo.model.plan import MAX_PARTS, FanOut
+from clio_argo.model.plan import FanOut
 from clio_argo.model.volume import GIB, Box, ScaleSpec, Tier, VolumeSpec, Zyx, minimum, over, plus, times, zyx
 from clio_argo.store.volumes import expected_objects
 
@@ -273,7 +273,7 @@ def test_keys_of_scales_differ(spec: VolumeSpec) -> None:
 
 @given(st.integers(0, 100_000))
 def test_parts_cover_all_units_once(count: int) -> None:
-    fan = FanOut.of(count)
+    fan = FanOut.of(count, MAX_PARTS)
     assert fan.parts <= MAX_PARTS
     parts = [fan.part(p) for p in range(fan.parts)]
     assert [u for part in parts for u in part] == list(range(count))
@@ -284,7 +284,7 @@ def test_parts_cover_all_units_once(count: int) -> None:
 @pytest.mark.parametrize("number", [-1, 3])
 def test_a_part_that_does_not_exist_is_refused(number: int) -> None:
     with pytest.raises(UserError, match=f"part {number} does not exist; there are 3 parts"):
-        FanOut.of(3).part(number)
+        FanOut.of(3, MAX_PARTS).part(number)
 
 
 @example(1.0, 1000, 60_000_000)  # 0.4 GiB hold 7 such planes, half a GiB would hold 8

@@ -70,8 +70,8 @@ def _plan(numbers: range, missing: list[int]) -> Plan:
         digest="0123456789abcdef0123456789abcdef",
         problems=tuple(Problem(kind="missing", z=z) for z in missing),
         unit_slices=16,
-        reduce=FanOut.of(len(numbers)),
-        match=FanOut.of(len(numbers)),
+        reduce=FanOut.of(len(numbers), 500),
+        match=FanOut.of(len(numbers), 500),
     )
 
 

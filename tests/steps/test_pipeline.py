@@ -232,6 +232,7 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "bad_slices": ("black", {"info"}),  # there is no bad slice; test_treatment has some
     "max_bad": (0.5, set()),
     "max_breaks": (3, set()),
+    "max_parts": (1, set()),
     "memory_gib": (1, set()),
     "workers": (2, set()),
     "project": ("mine", set()),

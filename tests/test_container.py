@@ -1,0 +1,175 @@
+"""What a container leaves behind: files that a workflow reads, messages for people, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clio_argo.container import MESSAGE_CHARACTERS, save_outputs
+from clio_argo.errors import BrokenInvariant, UserError
+from clio_argo.model.config import IngestConfig
+from clio_argo.pipeline import PIPELINE, Pipeline, Step
+from clio_argo.runner import run
+from clio_argo.store.documents import Store
+from tests.stacks import demo_slices, request, run_here, write_stack
+
+COMMAND = [sys.executable, "-c", "from clio_argo.container import main; main()"]
+
+
+def container(*arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120,
+        env={**os.environ, **variables},
+    )  # fmt: skip
+
+
+def planned(source: Path, tmp_path: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """The plan of `source` in a container, with what it leaves in tmp_path."""
+    (tmp_path / "termination-log").touch()
+    return container(
+        "plan", "--run", tmp_path / "run",
+        CLIO_REQUEST=request(source).model_dump_json(), CLIO_OUTPUTS=str(tmp_path / "outputs"),
+        CLIO_TERMINATION_LOG=str(tmp_path / "termination-log"), **variables,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_stack(tmp_path_factory.mktemp("stack"), demo_slices(6))
+
+
+def test_outputs_are_files_that_a_fan_out_reads(stack: Path, tmp_path: Path) -> None:
+    done = planned(stack, tmp_path, CLIO_SET_maxz="3493", CLIO_SET_resolution="8,8,30")
+    assert done.returncode == 0, done.stderr
+    parts = json.loads((tmp_path / "outputs" / "reduce_parts").read_text())
+    assert parts == [{"part": str(i), "slices": f"{3490 + i}"} for i in range(4)]
+    assert int((tmp_path / "outputs" / "reduce_mib").read_text()) > 0
+    assert Store(str(tmp_path / "run")).document(IngestConfig, "config.json").resolution == (8, 8, 30)
+
+
+def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -> None:
+    outputs: dict[str, Any] = {}
+    run_here(request(stack), tmp_path / "run", outputs=outputs)
+    wanted = {step.name: set(PIPELINE.outputs_of(step.name)) for step in PIPELINE.steps}
+    missing = {n: o - outputs[n].keys() for n, o in wanted.items() if o}
+    assert missing == {"plan": set(), "solve": set(), "publish": set()}
+
+
+def test_a_users_error_reaches_people_and_keeps_its_exit_code(stack: Path, tmp_path: Path) -> None:
+    done = planned(stack, tmp_path, CLIO_SET_source=str(tmp_path / "nowhere"))
+    assert done.returncode == 2
+    message = (tmp_path / "termination-log").read_text()
+    assert message.startswith("error: ")
+    assert "nowhere" in message
+    assert (tmp_path / "outputs" / "error").read_text() == message
+    assert "Traceback" not in done.stderr
+
+
+def test_a_long_message_keeps_its_start(stack: Path, tmp_path: Path) -> None:
+    source = write_stack(tmp_path / "damaged", demo_slices(40))
+    for z in range(3491, 3530):
+        (source / f"iso.{z:05d}.png").write_bytes(b"")
+    done = planned(source, tmp_path)
+    message = (tmp_path / "termination-log").read_text()
+    assert done.returncode == 1
+    assert len(done.stderr) > MESSAGE_CHARACTERS >= len(message)
+    assert message.startswith("error: 39 of 40 slices are missing or unusable")
+
+
+def test_text_that_a_workflow_would_replace_is_refused(stack: Path, tmp_path: Path) -> None:
+    done = planned(stack, tmp_path, CLIO_SET_id="{{workflow.name}}")
+    assert done.returncode == 2
+    assert "id: holds '{{'" in done.stderr
+
+
+def test_pods_that_no_node_can_hold_are_refused(stack: Path, tmp_path: Path) -> None:
+    done = planned(stack, tmp_path, CLIO_MEMORY_MAX_MIB="500")
+    assert done.returncode == 2
+    assert "the cluster's pods can have 500 MiB" in done.stderr
+    assert "match needs 768 MiB" in done.stderr
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_progress_and_the_report(stack: Path, tmp_path: Path) -> None:
+    url = run_here(request(stack), tmp_path / "run", stop_before="publish")
+    progress, outputs = tmp_path / "progress", tmp_path / "outputs"
+    variables = {"ARGO_PROGRESS_FILE": str(progress), "CLIO_OUTPUTS": str(outputs)}
+    assert container("render", "--run", url, "--part", 0, **variables).returncode == 0
+    assert progress.read_text() == "1/1\n"
+    assert container("publish", "--run", url, **variables).returncode == 0
+    page = (outputs / "report" / "index.html").read_text()
+    shown = [p.relative_to(outputs / "report") for p in (outputs / "report").rglob("*.png")]
+    assert shown
+    assert all(f'"{name}"' in page for name in shown)
+    assert (outputs / "link").read_text().startswith("http")
+
+
+def test_sigterm_ends_a_busy_step_and_the_next_try_goes_on(tmp_path: Path) -> None:
+    source = write_stack(
+        tmp_path / "stack", {z: s.repeat(12, 0).repeat(12, 1) for z, s in demo_slices(20).items()}
+    )
+    url = run_here(request(source, max_parts=1), tmp_path / "run", stop_before="reduce")
+    step = subprocess.Popen([*COMMAND, "reduce", "--run", str(url)], stderr=subprocess.PIPE, text=True)
+    while not list(url.glob("manifest/reduce/*.json")):
+        time.sleep(0.05)
+    told = time.monotonic()
+    step.send_signal(signal.SIGTERM)
+    _, said = step.communicate(timeout=15)
+    assert (step.returncode, time.monotonic() - told < 15) == (143, True)
+    assert "stopped by SIGTERM" in said
+    done = json.loads(container("reduce", "--run", url).stdout)
+    assert done["skipped"] >= 1
+    assert done["skipped"] + done["done"] == 7
+
+
+def test_more_tasks_than_a_workflow_holds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="1501 parts, at most 1500 are safe: set a smaller max_parts"):
+        save_outputs({"a_parts": [{"part": "0"}] * 1501}, tmp_path)
+    with pytest.raises(BrokenInvariant, match="output name has 256001 bytes"):
+        save_outputs({"name": "x" * 256_001}, tmp_path)
+
+
+def test_fewer_parts_do_the_same_units(stack: Path, tmp_path: Path) -> None:
+    outputs: dict[str, Any] = {}
+    run_here(request(stack, max_parts=2), tmp_path / "run", "match", outputs)
+    assert outputs["plan"]["reduce_parts"] == [
+        {"part": "0", "slices": "3490-3492"},
+        {"part": "1", "slices": "3493-3495"},
+    ]
+
+
+def test_a_pipeline_of_ones_own_runs_its_steps(tmp_path: Path) -> None:
+    own = Path(tmp_path / "own_steps.py")
+    own.write_text(
+        "from clio_argo.pipeline import PIPELINE, Step\n"
+        "def count(run, part): return {'counted': len(run.store.names())}\n"
+        "MINE = PIPELINE.with_step(Step('count', 'own_steps:count', ('publish',)))\n"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = container("count", "--run", tmp_path / "run", CLIO_PIPELINE="own_steps:MINE", PYTHONPATH=path)
+    assert json.loads(done.stdout) == {"counted": 0}
+    assert (
+        "CLIO_PIPELINE own_steps:count"
+        in container("plan", "--run", "x", CLIO_PIPELINE="own_steps:count", PYTHONPATH=path).stderr
+    )
+
+
+def test_a_local_run_refuses_containers(stack: Path, tmp_path: Path) -> None:
+    own = PIPELINE.with_step(Step("segment", after=("verify",), image="segment:1", command=("segment",)))
+    with pytest.raises(UserError, match=r"which only a cluster runs: segment \(image segment:1\)"):
+        run(request(stack), tmp_path / "run", pipeline=own)
+    assert not (tmp_path / "run").exists()
+
+
+def test_steps_wait_for_one_that_is_put_before_them() -> None:
+    own: Pipeline = PIPELINE.with_step(Step("segment", after=("verify",)), before=("publish",))
+    names = [s.name for s in own.steps]
+    assert names.index("segment") == names.index("publish") - 1
+    assert own["publish"].after == ("verify", "segment")
+    assert own.after("segment") == {"publish"}
