@@ -49,9 +49,7 @@ def fit_pair(fixed: Reduced, moving: Reduced, z0: int, z1: int, model: Model = "
     reasons = []
     for way in WAYS:
         try:
-            return _fit(way, way.prepare(fixed), way.prepare(moving), model).model_copy(
-                update={"z0": z0, "z1": z1}
-            )
+            return _fit(way, *way.prepare(fixed, moving), model).model_copy(update={"z0": z0, "z1": z1})
         except NotFound as error:
             reasons.append(str(error))
     return PairFit(z0=z0, z1=z1, reason=f"{reasons[0]}, and no other way finds more")
@@ -116,16 +114,20 @@ def refine(fixed: Reduced, moving: Reduced, start: Floats, model: Model) -> tupl
     `auto` ends as a translation where nothing more can be seen.
     """
     used: FitModel = "affine" if model == "auto" else model
-    matrix, correlation = ecc(halved(fixed), halved(moving), start, used, COARSE_STEPS)
+    matrix, correlation = ecc(*at_half_size(fixed, moving), start, used, COARSE_STEPS)
     if model == "auto" and looks_like_translation(matrix, moving, tissue_px(correlation)):
         used = "translation"
     return *ecc(fixed, moving, matrix, used, FINE_STEPS), used
 
 
+def at_half_size(fixed: Reduced, moving: Reduced) -> tuple[Reduced, Reduced]:
+    """Both slices at half size; where one of them is small, both as they are: they must show the same detail."""
+    if min(max(r.image.shape) for r in (fixed, moving)) < SMALLEST_HALVED:
+        return fixed, moving
+    return halved(fixed), halved(moving)
+
+
 def halved(reduced: Reduced) -> Reduced:
-    """The same slice at half size; small slices stay as they are."""
-    if max(reduced.image.shape) < SMALLEST_HALVED:
-        return reduced
     image, mask = area_mean(reduced.image, 2), reduced.mask[1::2, 1::2]
     return replace(reduced, image=np.asarray(image, np.uint8), mask=mask, factor=reduced.factor * 2)
 
@@ -147,7 +149,10 @@ def looks_like_translation(matrix: Floats, moving: Reduced, limit_px: float) -> 
 
 
 def ecc(fixed: Reduced, moving: Reduced, start: Floats, model: FitModel, steps: int) -> tuple[Floats, float]:
-    """Maximise the masked correlation of the two reduced slices; returns the matrix in full-size pixels."""
+    """Maximise the masked correlation of two slices reduced by the same factor.
+
+    Returns the matrix in full-size pixels.
+    """
     guess = nearest_of_model(start, model, moving)
     small = (np.linalg.inv(scaling(fixed.factor)) @ homogeneous(guess) @ scaling(moving.factor))[:2]
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, ECC_EPSILON)
@@ -213,11 +218,23 @@ def coarse(reduced: Reduced) -> Reduced:
     return enhanced(replace(reduced, feature_factor=2 * reduced.feature_factor))
 
 
+def inverted(reduced: Reduced) -> Reduced:
+    """Black and white swapped.
+
+    SIFT turns a feature so that its strongest gradient points to the right; this one now points the other way, so
+    that the 4 x 4 cells of a descriptor are turned by 180 degrees and their histograms stay.
+    """
+    turned = reduced.descriptors.reshape(-1, 4, 4, 8)[:, ::-1, ::-1].reshape(-1, 128)
+    return replace(reduced, image=255 - reduced.image, descriptors=turned)
+
+
 def phase_shift(fixed: Reduced, moving: Reduced) -> Start:
     """The shift of highest phase correlation (Kuglin and Hines 1975; scikit-image): for slices poor in texture."""
     shape = [min(a, b) for a, b in zip(fixed.image.shape, moving.image.shape, strict=True)]
     window = np.outer(*(np.hanning(n) for n in shape))
     a, b = (windowed(r, window) for r in (fixed, moving))
+    if not (a.any() and b.any()):
+        raise NotFound("a slice shows nothing")
     shift, _, _ = phase_cross_correlation(a, b, upsample_factor=4, normalization=None)  # type: ignore[no-untyped-call]
     matrix = np.array([[1.0, 0.0, shift[1] * fixed.factor], [0.0, 1.0, shift[0] * fixed.factor]])
     return Start(matrix, 0, np.zeros((0, 2)), np.zeros((0, 2)))
@@ -230,18 +247,19 @@ def windowed(reduced: Reduced, window: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Way:
-    """A way to find a fit, and how much the two slices must agree for it to count."""
+    """A way to find a fit, what it does to both slices, and how much these must then agree for it to count."""
 
-    name: Literal["features", "enhanced", "coarse", "phase"]
-    prepare: Callable[[Reduced], Reduced]
+    name: Literal["features", "enhanced", "coarse", "inverted", "phase"]
+    prepare: Callable[[Reduced, Reduced], tuple[Reduced, Reduced]]
     find: Callable[[Reduced, Reduced], Start]
     least_correlation: float
 
 
 # in this order; the first that finds a fit is recorded with it
 WAYS = (
-    Way("features", lambda reduced: reduced, match_features, 0.1),
-    Way("enhanced", enhanced, match_features, 0.2),
-    Way("coarse", coarse, match_features, 0.2),
-    Way("phase", enhanced, phase_shift, 0.3),
+    Way("features", lambda fixed, moving: (fixed, moving), match_features, 0.1),
+    Way("enhanced", lambda fixed, moving: (enhanced(fixed), enhanced(moving)), match_features, 0.2),
+    Way("coarse", lambda fixed, moving: (coarse(fixed), coarse(moving)), match_features, 0.2),
+    Way("inverted", lambda fixed, moving: (fixed, inverted(moving)), match_features, 0.2),
+    Way("phase", lambda fixed, moving: (enhanced(fixed), enhanced(moving)), phase_shift, 0.3),
 )

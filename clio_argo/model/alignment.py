@@ -72,7 +72,7 @@ class PairFit(Value):
     z1: int
     matrix: Matrix | None = Field(None, description="None when no fit was found; never a default.")
     model: Literal["translation", "rigid", "affine", "none"] = "none"
-    way: Literal["features", "enhanced", "coarse", "phase", "none"] = Field(
+    way: Literal["features", "enhanced", "coarse", "inverted", "phase", "none"] = Field(
         "none",
         description="Which of the ways to find a fit found it; each is tried when the one before fails.",
     )

@@ -1,0 +1,167 @@
+"""Laws of the fit of two slices, on real tissue: what must not matter does not.
+
+Distances are the largest over nine points of the field, in pixels. Real neighbours share only most of their
+tissue, so that two fits of one pair may differ by a few hundredths of a pixel.
+"""
+
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clio_argo.kernels.features import Reduced, reduce_slice
+from clio_argo.kernels.match import Model, fit_pair
+from clio_argo.model.alignment import Floats, PairFit, homogeneous
+from tests.stacks import FIRST, NOISE, Image, demo_slice
+
+SIDE = 320
+FEW = settings(max_examples=5)
+LOW = st.integers(FIRST, NOISE - 3)
+MODELS = st.sampled_from(["auto", "translation", "affine"])
+
+
+def nine_points(side: int) -> Floats:
+    return np.array([(x, y, 1.0) for x in (0, side / 2, side - 1) for y in (0, side / 2, side - 1)])
+
+
+def apart(a: Floats, b: Floats, side: int = SIDE) -> float:
+    return float(np.hypot(*(nine_points(side) @ (a - b).T)[:, :2].T).max())
+
+
+def reduced(image: Image, largest_px: int = SIDE) -> Reduced:
+    return reduce_slice(image, largest_px)
+
+
+@cache
+def neighbour(z: int) -> Reduced:
+    return reduced(demo_slice(z, SIDE))
+
+
+def fit(fixed: Reduced, moving: Reduced, model: Model = "auto") -> PairFit:
+    found = fit_pair(fixed, moving, 0, 1, model)
+    assert found.found, found.reason
+    return found
+
+
+def matrix(fixed: Reduced, moving: Reduced, model: Model = "auto") -> Floats:
+    return homogeneous(fit(fixed, moving, model).matrix or ())
+
+
+def shifted(x: float, y: float) -> Floats:
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], float)
+
+
+def turned(degrees: float, stretch: float, x: float, y: float, side: int = SIDE) -> Floats:
+    """Rotation and scale about the middle of the field, then a shift."""
+    angle, middle = np.deg2rad(degrees), np.array([(side - 1) / 2] * 2)
+    linear = stretch * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return homogeneous(np.hstack([linear, (middle + np.array([x, y]) - linear @ middle)[:, None]]))
+
+
+def resampled(image: Image, moved: Floats) -> Image:
+    return cv2.warpAffine(image, moved[:2], image.shape[::-1], flags=cv2.INTER_CUBIC)
+
+
+@FEW
+@given(LOW, st.integers(1, 2), MODELS)
+def test_swapping_the_slices_inverts_the_fit(z: int, step: int, model: Model) -> None:
+    there = matrix(neighbour(z), neighbour(z + step), model)
+    back = matrix(neighbour(z + step), neighbour(z), model)
+    assert apart(there @ back, np.eye(3)) < 0.1
+
+
+@FEW
+@given(LOW, st.sampled_from([("translation", 0.1), ("affine", 0.25)]))
+def test_two_steps_are_the_fit_over_both(z: int, how: tuple[Model, float]) -> None:
+    model, tolerance_px = how
+    a, b, c = (neighbour(z + i) for i in range(3))
+    assert apart(matrix(a, b, model) @ matrix(b, c, model), matrix(a, c, model)) < tolerance_px
+
+
+@FEW
+@given(LOW, st.floats(-3, 3), st.floats(0.98, 1.02), st.floats(-8, 8), st.floats(-8, 8))
+def test_moving_both_slices_alike_moves_the_fit(
+    z: int, degrees: float, stretch: float, x: float, y: float
+) -> None:
+    moved = turned(degrees, stretch, x, y)
+    a, b = (reduced(resampled(demo_slice(z + i, SIDE), moved)) for i in range(2))
+    expected = moved @ matrix(neighbour(z), neighbour(z + 1), "affine") @ np.linalg.inv(moved)
+    assert apart(matrix(a, b, "affine"), expected) < 0.25
+
+
+@FEW
+@given(LOW, st.booleans())
+def test_an_inverted_slice_is_found_in_the_right_place(z: int, first: bool) -> None:
+    slices = [neighbour(z), neighbour(z + 1)]
+    expected = matrix(*slices)
+    slices[not first] = reduced(255 - demo_slice(z + (not first), SIDE))
+    found = fit(*slices)
+    assert found.way == "inverted"
+    assert apart(homogeneous(found.matrix or ()), expected) < 0.1
+
+
+@FEW
+@given(LOW)
+def test_two_inverted_slices_fit_as_they_did(z: int) -> None:
+    both = fit(*(reduced(255 - demo_slice(z + i, SIDE)) for i in range(2)))
+    assert both.way == "features"
+    assert apart(homogeneous(both.matrix or ()), matrix(neighbour(z), neighbour(z + 1))) < 0.01
+
+
+@FEW
+@given(LOW, st.tuples(*[st.integers(0, 60)] * 4), st.sampled_from([0, 77, 255]))
+def test_padding_shifts_the_fit(z: int, borders: tuple[int, int, int, int], grey: int) -> None:
+    top, _, left, _ = borders
+    padded = cv2.copyMakeBorder(demo_slice(z + 1, SIDE), *borders, cv2.BORDER_CONSTANT, value=grey)
+    largest = max(padded.shape)
+    a, b = (reduced(demo_slice(z + i, SIDE), largest) for i in range(2))
+    expected = matrix(a, b, "affine") @ shifted(-left, -top)
+    assert apart(matrix(a, reduced(padded, largest), "affine"), expected) < 0.15
+
+
+@FEW
+@given(LOW, st.integers(0, 80), st.integers(0, 80))
+def test_cropping_shifts_the_fit(z: int, x: int, y: int) -> None:
+    part = np.ascontiguousarray(demo_slice(z + 1, SIDE)[y : y + 240, x : x + 240])
+    expected = matrix(neighbour(z), neighbour(z + 1), "translation") @ shifted(x, y)
+    # half of the tissue is another, and tissue itself moves
+    assert apart(matrix(neighbour(z), reduced(part), "translation"), expected) < 0.6
+
+
+def mosaic() -> Image:
+    """A field of 960 px, tiled from slices far apart; no tile stands twice."""
+    tiles = [np.rot90(demo_slice(FIRST + 4 * i, SIDE), i) for i in range(9)]
+    return np.ascontiguousarray(np.vstack([np.hstack(tiles[i : i + 3]) for i in (0, 3, 6)]))
+
+
+@pytest.mark.parametrize("degrees", [20, -12])
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_turn_of_reduced_slices_is_exact_in_full_size_pixels(degrees: float, factor: int) -> None:
+    # an error of half a pixel in what a reduced pixel covers would be 0.15 px here at least
+    field = mosaic()
+    moved = turned(degrees, 1.0, 7.3, -4.6, len(field))
+    a, b = (reduced(image, 1250 * factor) for image in (field, resampled(field, moved)))
+    assert (a.factor, b.factor) == (factor, factor)
+    assert apart(matrix(a, b, "rigid") @ moved, np.eye(3), len(field)) < 0.02
+
+
+def test_a_small_slice_fits_onto_a_large_one_by_every_model() -> None:
+    field = mosaic()
+    part = np.ascontiguousarray(field[300:500, 400:640])
+    for model in ("auto", "translation", "rigid", "affine"):
+        found = matrix(reduced(field), reduced(part), model)
+        assert apart(found, shifted(400, 300), 200) < 0.05
+
+
+def test_slices_without_anything_in_common_have_no_fit() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), np.uint8)
+    for other in (
+        noise,
+        np.zeros_like(noise),
+        np.full_like(noise, 130),
+        demo_slice(FIRST + 30, SIDE).T.copy(),
+    ):
+        assert fit_pair(neighbour(FIRST), reduced(other), 0, 1).matrix is None
