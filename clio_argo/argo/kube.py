@@ -1,0 +1,162 @@
+"""The cluster through its own API, with a kubeconfig or from within a pod."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from clio_argo.argo.approval import decision_patch
+from clio_argo.argo.client import LogLine
+from clio_argo.argo.faults import Conflict, fault, unreachable
+from clio_argo.argo.logs import follow_pods, own_lines
+from clio_argo.argo.nodes import Json
+from clio_argo.errors import ClioError, UserError
+
+GROUP, VERSION = "argoproj.io", "v1alpha1"
+WORKFLOWS, TEMPLATES = "workflows", "workflowtemplates"
+CONNECT_S, READ_S, STREAM_S = 5, 60, 7 * 86400
+ATTEMPTS = 5
+JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
+MOUNTED_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class KubeClient:
+    """Implements `clio_argo.argo.client.Client`."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self.namespace, self.api = namespace, api
+        self.place = f"namespace {namespace} of {api.configuration.host}"
+        # their annotations promise models also where raw answers are asked for
+        self._objects: Any = client.CustomObjectsApi(api)
+        self._core: Any = client.CoreV1Api(api)
+
+    @classmethod
+    def from_config(cls, namespace: str | None) -> Self:
+        """As kubectl does: KUBECONFIG, ~/.kube/config, or the pod's own account.
+
+        Raises:
+            UserError: no cluster is configured.
+        """
+        settings = client.Configuration()
+        try:
+            config.load_config(client_configuration=settings)
+        except (config.ConfigException, OSError, ValueError) as error:
+            raise UserError(
+                f"no cluster: {str(error).strip()}; set KUBECONFIG to a file that kubectl works with, or ARGO_SERVER"
+            ) from error
+        settings.retries = False  # a person waits; commands that wait ask again by themselves
+        return cls(client.ApiClient(settings), namespace or _own_namespace())
+
+    def create(self, workflow: Json, dry_run: bool = False) -> Json:
+        checks = {"dry_run": "All"} if dry_run else {}
+        created: Json = self._ask("create", WORKFLOWS, body=workflow, field_validation="Strict", **checks)
+        return created
+
+    def get(self, name: str) -> Json:
+        found: Json = self._ask("get", WORKFLOWS, name)
+        return found
+
+    def find(self, selector: str = "") -> Sequence[Json]:
+        found: list[Json] = self._ask("list", WORKFLOWS, label_selector=selector)["items"]
+        return found
+
+    def delete(self, name: str) -> None:
+        self._ask("delete", WORKFLOWS, name)
+
+    def shut_down(self, name: str, how: Literal["Stop", "Terminate"]) -> None:
+        self._patch(name, {"spec": {"shutdown": how}}, MERGE_PATCH)
+
+    def suspend(self, name: str, on: bool) -> None:
+        self._patch(name, {"spec": {"suspend": True if on else None}}, MERGE_PATCH)
+
+    def decide(self, name: str, node: str, decision: str, message: str) -> None:
+        # the controller writes the nodes as well; the patch holds only for what was read
+        for attempt in range(ATTEMPTS):
+            patch = decision_patch(self.get(name), node, decision, message)
+            try:
+                self._patch(name, patch, JSON_PATCH)
+                return
+            except Conflict:
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    def template(self, name: str) -> Json:
+        found: Json = self._ask("get", TEMPLATES, name)
+        return found
+
+    def templates(self, selector: str = "") -> Sequence[Json]:
+        found: list[Json] = self._ask("list", TEMPLATES, label_selector=selector)["items"]
+        return found
+
+    def delete_template(self, name: str) -> None:
+        self._ask("delete", TEMPLATES, name)
+
+    def logs(self, name: str, follow: bool) -> Iterator[LogLine]:
+        if follow:
+            yield from follow_pods(self, name)
+            return
+        for pod in self.pods(name):
+            yield from (LogLine(pod, text) for text in self.log(pod, follow=False))
+
+    def pods(self, workflow: str) -> list[str]:
+        """Pods of a workflow whose step has begun, oldest first."""
+        selector = f"workflows.argoproj.io/workflow={workflow}"
+        with self._asked():
+            answer = self._core.list_namespaced_pod(
+                self.namespace,
+                label_selector=selector,
+                _preload_content=False,
+                _request_timeout=(CONNECT_S, READ_S),
+            )
+        begun = [p for p in json.loads(answer.data)["items"] if p.get("status", {}).get("phase") != "Pending"]
+        return [
+            p["metadata"]["name"] for p in sorted(begun, key=lambda p: p["metadata"]["creationTimestamp"])
+        ]
+
+    def log(self, pod: str, follow: bool) -> Iterator[str]:
+        """Lines of the step's container."""
+        with self._asked():
+            answer = self._core.read_namespaced_pod_log(
+                pod, self.namespace, container="main", follow=follow, _preload_content=False,
+                _request_timeout=(CONNECT_S, STREAM_S if follow else READ_S),
+            )  # fmt: skip
+            yield from own_lines(answer.stream())
+
+    def _patch(self, name: str, body: Any, kind: str) -> None:
+        self._ask("patch", WORKFLOWS, name, body=body, _content_type=kind)
+
+    def _ask(self, verb: str, plural: str, *name: str, **options: Any) -> Any:
+        call = getattr(self._objects, f"{verb}_namespaced_custom_object")
+        with self._asked():
+            return call(
+                GROUP, VERSION, self.namespace, plural, *name, _request_timeout=(CONNECT_S, READ_S), **options
+            )
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        try:
+            yield
+        except ApiException as error:
+            raise self._fault(error) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise unreachable(error, self.place) from error
+        except config.ConfigException as error:
+            raise UserError(f"{self.place}: cannot log in: {error}") from error
+
+    def _fault(self, error: ApiException) -> ClioError:
+        if not error.status:
+            return unreachable(error.reason, self.place)
+        return fault(int(error.status), error.body or b"", self.place)
+
+
+def _own_namespace() -> str:
+    """Of the kubeconfig's current context, or of the pod this runs in."""
+    if MOUNTED_NAMESPACE.is_file():
+        return MOUNTED_NAMESPACE.read_text().strip()
+    _, active = config.list_kube_config_contexts()
+    return str(active["context"].get("namespace") or "default")

@@ -1,0 +1,208 @@
+"""A workflow as people see it: stages with parts, failures with their messages, what it waits for."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from clio_argo.argo.approval import rejection
+from clio_argo.argo.nodes import BROKEN, ENDED, Json, Node, nodes_of
+
+# `{{tasks.plan.outputs.parameters.reduce_parts}}`: the list that a stage fans out over
+LIST = re.compile(r"\{\{\s*tasks\.(?P<task>[^.]+)\.outputs\.parameters\.(?P<name>[^}\s]+)\s*\}\}")
+TRY = re.compile(r"\(\d+\)$")
+GROUPS = frozenset({"DAG", "Steps", "StepGroup", "TaskGroup"})
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a part failed for good: the last try's own words."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One task of the graph. `work` is `done` plus what running pods say they have done of their parts."""
+
+    name: str
+    phase: str = ""
+    done: int = 0
+    total: int | None = None
+    running: int = 0
+    failed: int = 0
+    retries: int = 0
+    work: float = 0.0
+    started: datetime | None = None
+    finished: datetime | None = None
+
+    def seconds(self, now: datetime) -> float:
+        """How long it has run."""
+        return ((self.finished or now) - self.started).total_seconds() if self.started else 0.0
+
+    def rate(self, now: datetime) -> float:
+        """Parts per second since it began."""
+        seconds = self.seconds(now)
+        return self.work / seconds if seconds > 0 else 0.0
+
+    def left(self, now: datetime) -> timedelta | None:
+        """Time to go at the rate so far; None when it cannot be told."""
+        rate = self.rate(now)
+        if self.phase != "Running" or not rate or self.total is None:
+            return None
+        return timedelta(seconds=max(0.0, self.total - self.work) / rate)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One workflow at one moment."""
+
+    name: str
+    namespace: str
+    phase: str
+    template: str
+    message: str = ""
+    progress: str = ""
+    created: datetime | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    suspended: bool = False
+    stages: tuple[Stage, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    waiting: Node | None = None
+    rejected: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the volume is there: a run that a person rejected succeeds for Argo."""
+        return self.phase == "Succeeded" and not self.rejected
+
+    @property
+    def run(self) -> str:
+        return self.arguments.get("run", "")
+
+
+def summarise(workflow: Mapping[str, Any]) -> Summary:
+    """What a Workflow object says, read from its nodes and the template stored in it."""
+    meta, spec, status = (workflow.get(k) or {} for k in ("metadata", "spec", "status"))
+    nodes = tuple(nodes_of(workflow).values())
+    stages = _stages(meta.get("name", ""), nodes, _tasks(spec, status))
+    return Summary(
+        name=meta.get("name", ""),
+        namespace=meta.get("namespace", ""),
+        phase=status.get("phase", ""),
+        template=(spec.get("workflowTemplateRef") or {}).get("name", ""),
+        message=status.get("message", ""),
+        progress=status.get("progress", ""),
+        created=_time(meta.get("creationTimestamp")),
+        started=_time(status.get("startedAt")),
+        finished=_time(status.get("finishedAt")),
+        suspended=bool(spec.get("suspend")),
+        stages=stages,
+        failures=tuple(_failures(nodes)),
+        waiting=next((n for n in nodes if n.type == "Suspend" and n.phase == "Running"), None),
+        rejected=next((r for r in map(rejection, nodes) if r), ""),
+        arguments=_named(spec.get("arguments")),
+        outputs=_named(status.get("outputs")),
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _named(holder: Json | None) -> dict[str, str]:
+    found = (holder or {}).get("parameters") or []
+    return {p["name"]: p["value"] for p in found if "value" in p}
+
+
+def _tasks(spec: Json, status: Json) -> list[Json]:
+    """Tasks of the entry point, in the template's order."""
+    stored = status.get("storedWorkflowTemplateSpec") or spec
+    entry = spec.get("entrypoint") or stored.get("entrypoint")
+    graphs = [t.get("dag") or {} for t in stored.get("templates") or [] if t.get("name") == entry]
+    return [task for graph in graphs for task in graph.get("tasks") or []]
+
+
+def _stages(workflow: str, nodes: Sequence[Node], tasks: Sequence[Json]) -> tuple[Stage, ...]:
+    """Stages of the graph in its order, then what the graph does not name (the exit handler)."""
+    groups = _grouped(workflow, nodes)
+    named = {t["name"]: t for t in tasks}
+    others = [name for name in groups if name not in named]
+    return tuple(
+        _stage(f"{workflow}.{name}", groups.get(name, []), _length(named.get(name, {}), groups))
+        for name in [*named, *others]
+    )
+
+
+def _grouped(workflow: str, nodes: Iterable[Node]) -> dict[str, list[Node]]:
+    """Nodes by task: all are named WORKFLOW.TASK, followed by their item, try or inner task."""
+    task = re.compile(re.escape(workflow) + r"\.([^.(]+)")
+    groups: dict[str, list[Node]] = {}
+    for node in nodes:
+        if found := task.match(node.name):
+            groups.setdefault(found[1], []).append(node)
+    return groups
+
+
+def _stage(name: str, nodes: Sequence[Node], length: int | None) -> Stage:
+    top = next((n for n in nodes if n.name == name), None)
+    parts = _parts(nodes)
+    return Stage(
+        name=name.partition(".")[2],
+        phase=top.phase if top else "",
+        done=sum(p.phase == "Succeeded" for p, _ in parts),
+        total=length,
+        running=sum(p.phase == "Running" for p, _ in parts),
+        failed=sum(p.phase in BROKEN for p, _ in parts),
+        retries=sum(max(0, len(tries) - 1) for _, tries in parts),
+        work=sum(max((n.fraction for n in (part, *tries)), default=0.0) for part, tries in parts),
+        started=top.started_at if top else None,
+        finished=top.finished_at if top else None,
+    )  # fmt: skip
+
+
+def _parts(nodes: Sequence[Node]) -> list[tuple[Node, list[Node]]]:
+    """Each part with its tries. A part with a retry strategy is a Retry node, its tries are named PART(N)."""
+    retried = {n.name: list[Node]() for n in nodes if n.type == "Retry"}
+    for node in nodes:
+        if node.type != "Retry" and (tries := retried.get(TRY.sub("", node.name))) is not None:
+            tries.append(node)
+    tried = {t.id for tries in retried.values() for t in tries}
+    whole = (n for n in nodes if n.type not in GROUPS and n.id not in tried)
+    return [(n, retried.get(n.name, [n])) for n in whole]
+
+
+def _length(task: Json, groups: Mapping[str, Sequence[Node]]) -> int | None:
+    """Parts of a stage; None while the step that makes the list has not ended."""
+    expression = task.get("withParam")
+    if not expression:
+        return 1
+    found = LIST.search(expression)
+    makers = groups.get(found["task"], ()) if found else ()
+    lists = [n.outputs.named().get(found["name"]) for n in makers] if found else []
+    return next((len(json.loads(text)) for text in lists if text), None)
+
+
+def _failures(nodes: Sequence[Node]) -> Iterable[Failure]:
+    """Broken parts by their last try; what broke without a pod only if no pod did."""
+    broken = [(part, tries) for part, tries in _parts(nodes) if part.phase in BROKEN]
+    for part, tries in broken:
+        said = [t for t in tries if t.phase in BROKEN and t.message] or [part]
+        yield Failure(part.display_name, max(said, key=_began).reason)
+    if not broken:
+        groups = (n for n in nodes if n.type in GROUPS and n.phase in BROKEN and n.message)
+        yield from (Failure(n.display_name, n.reason) for n in groups)
+
+
+def _began(node: Node) -> float:
+    return node.started_at.timestamp() if node.started_at else 0.0
