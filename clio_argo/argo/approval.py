@@ -1,6 +1,7 @@
 """A person's decision: how it is written into a waiting workflow, and how it is read back."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,9 +39,22 @@ def _exchange(path: str, old: str, new: str) -> list[Json]:
     return [{"op": "test", "path": path, "value": old}, {"op": "replace", "path": path, "value": new}]
 
 
-def rejection(node: Node) -> str:
-    """Who or what rejected, if this is the node where it was done. Only `approve` counts as yes."""
-    if node.type != "Suspend" or node.phase not in ENDED:
-        return ""
-    decision = node.outputs.named().get(DECISION, APPROVE)
-    return "" if decision == APPROVE else node.message or f"the decision was {decision!r}"
+@dataclass(frozen=True)
+class Decision:
+    """What was decided, and by whom. Only `approve` counts as yes: Argo accepts any other word."""
+
+    value: str
+    message: str
+
+    @property
+    def approved(self) -> bool:
+        return self.value == APPROVE
+
+    def __str__(self) -> str:
+        return self.message or f"{self.value}, since nobody decided in time"
+
+
+def decision_of(node: Node) -> Decision | None:
+    """The decision, if this is the node where it was made."""
+    value = node.outputs.named().get(DECISION)
+    return Decision(value, node.message) if value is not None and node.phase in ENDED else None

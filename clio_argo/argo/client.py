@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from clio_argo.argo.nodes import Json
 
 CURRENT = "clio-argo/current=true"
+APP = {"app.kubernetes.io/name": "clio-argo"}
 
 
 @dataclass(frozen=True)

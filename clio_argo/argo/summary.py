@@ -5,13 +5,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from graphlib import TopologicalSorter
 from typing import Any
 
-from clio_argo.argo.approval import rejection
+from clio_argo.argo.approval import Decision, decision_of
 from clio_argo.argo.nodes import BROKEN, ENDED, Json, Node, nodes_of
 
 # `{{tasks.plan.outputs.parameters.reduce_parts}}`: the list that a stage fans out over
 LIST = re.compile(r"\{\{\s*tasks\.(?P<task>[^.]+)\.outputs\.parameters\.(?P<name>[^}\s]+)\s*\}\}")
+WORD = re.compile(r"[A-Za-z0-9_-]+")
 TRY = re.compile(r"\(\d+\)$")
 GROUPS = frozenset({"DAG", "Steps", "StepGroup", "TaskGroup"})
 
@@ -73,7 +75,7 @@ class Summary:
     stages: tuple[Stage, ...] = ()
     failures: tuple[Failure, ...] = ()
     waiting: Node | None = None
-    rejected: str = ""
+    decision: Decision | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
 
@@ -83,8 +85,12 @@ class Summary:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the volume is there: a run that a person rejected succeeds for Argo."""
+        """Whether the volume is there: for Argo a run that a person rejected succeeds, too."""
         return self.phase == "Succeeded" and not self.rejected
+
+    @property
+    def rejected(self) -> bool:
+        return self.decision is not None and not self.decision.approved
 
     @property
     def run(self) -> str:
@@ -110,7 +116,7 @@ def summarise(workflow: Mapping[str, Any]) -> Summary:
         stages=stages,
         failures=tuple(_failures(nodes)),
         waiting=next((n for n in nodes if n.type == "Suspend" and n.phase == "Running"), None),
-        rejected=next((r for r in map(rejection, nodes) if r), ""),
+        decision=next((d for d in map(decision_of, nodes) if d), None),
         arguments=_named(spec.get("arguments")),
         outputs=_named(status.get("outputs")),
     )
@@ -136,12 +142,19 @@ def _tasks(spec: Json, status: Json) -> list[Json]:
 def _stages(workflow: str, nodes: Sequence[Node], tasks: Sequence[Json]) -> tuple[Stage, ...]:
     """Stages of the graph in its order, then what the graph does not name (the exit handler)."""
     groups = _grouped(workflow, nodes)
-    named = {t["name"]: t for t in tasks}
+    named = {t["name"]: t for t in _ordered(tasks)}
     others = [name for name in groups if name not in named]
     return tuple(
         _stage(f"{workflow}.{name}", groups.get(name, []), _length(named.get(name, {}), groups))
         for name in [*named, *others]
     )
+
+
+def _ordered(tasks: Sequence[Json]) -> list[Json]:
+    """Each after those it depends on: `depends` is an expression over names of tasks."""
+    named = {t["name"]: t for t in tasks}
+    before = {n: {w for w in WORD.findall(t.get("depends", "")) if w in named} for n, t in named.items()}
+    return [named[name] for name in TopologicalSorter(before).static_order()]
 
 
 def _grouped(workflow: str, nodes: Iterable[Node]) -> dict[str, list[Node]]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from clio_argo.cli import cluster, cluster_submit
 from clio_argo.cli.options import takes_request
 from clio_argo.errors import ClioError, UserError
 from clio_argo.model.config import IngestConfig
@@ -115,3 +116,7 @@ def view(
 def schema() -> None:
     """Print the JSON schema of a request."""
     print(json.dumps(IngestConfig.model_json_schema(), indent=2))
+
+
+app.add_typer(cluster_submit.commands)
+app.add_typer(cluster.commands)

@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from clio_argo.cli.text import literal
 from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.plan import Plan, Problem
 from clio_argo.model.run import Completion
@@ -114,13 +115,6 @@ def gigabytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
-
-
-def literal(text: str) -> str:
-    """Text of others, so that nothing in it is taken for markup or a terminal's control character."""
-    from rich.markup import escape
-
-    return escape("".join(c if c.isprintable() else "?" for c in text))
 
 
 def relative(url: str) -> str:

@@ -15,7 +15,8 @@ import pytest
 
 from clio_argo.cli import main
 from clio_argo.cli.options import default_id
-from clio_argo.cli.show import gigabytes, literal
+from clio_argo.cli.show import gigabytes
+from clio_argo.cli.text import literal
 from tests.stacks import CLI, FIRST, cli, completion, demo_slices, flip_a_bit, write_stack
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,175 @@
+"""A request as a Workflow that refers to the installed template, checked before anything is created."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from clio_argo.argo.client import APP, CURRENT, Client
+from clio_argo.argo.faults import NotFound
+from clio_argo.argo.nodes import Json
+from clio_argo.errors import UserError
+from clio_argo.model.config import IngestConfig
+
+RUN, CONFIG = "run", "config"
+MAX_REQUEST_BYTES = 64 * 1024
+BUCKETS = ("gs", "s3")
+VERSION_LABEL = "app.kubernetes.io/version"
+RESUBMITTED = "workflows.argoproj.io/resubmitted-from-workflow"
+# what Kubernetes allows in the name and in the value of a label
+LABEL_NAME = re.compile(r"([a-z0-9][a-z0-9.-]*/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+LONGEST_PREFIX = 40
+
+
+def current_template(client: Client) -> Json:
+    """The template that submissions follow, of this very version.
+
+    Raises:
+        NotFound: none is installed.
+        UserError: there are several, or it is of another version.
+    """
+    found = client.templates(CURRENT)
+    if not found:
+        raise NotFound(
+            f"namespace {client.namespace} has no template with the label {CURRENT}; install it with: "
+            f"clio-argo install -n {client.namespace}"
+        )
+    if len(found) > 1:
+        names = ", ".join(sorted(t["metadata"]["name"] for t in found))
+        raise UserError(
+            f"namespace {client.namespace} has several current templates; choose one of {names} by --template"
+        )
+    installed, own = _version(found[0]), version("clio-argo")
+    if installed != own:
+        raise UserError(
+            f"template {found[0]['metadata']['name']} is of version {installed}, this is clio-argo {own}: install "
+            f"that version here, or this one there (clio-argo install -n {client.namespace}), or name the "
+            "template by --template"
+        )
+    return found[0]
+
+
+def _version(template: Json) -> str:
+    return str((template["metadata"].get("labels") or {}).get(VERSION_LABEL, "unknown"))
+
+
+def request_arguments(config: IngestConfig, run: str, template: Json) -> dict[str, str]:
+    """The arguments that carry a request.
+
+    Raises:
+        UserError: names everything that no pod could read, and what Argo would take for its own.
+    """
+    text, mounted = config.model_dump_json(), _mounted(template)
+    problems = [*_unreachable("source", config.source, mounted), *_unreachable("--run", run, mounted)]
+    problems += _bad_labels(config.labels)
+    if len(text.encode()) > MAX_REQUEST_BYTES:
+        problems.append(f"it has {len(text.encode())} bytes as JSON, a workflow carries {MAX_REQUEST_BYTES}")
+    if braces := [sign for sign in ("{{", "}}") if sign in _strings(config) + run]:
+        problems.append(f"it holds {' and '.join(braces)}, which Argo would take for its own")
+    if problems:
+        raise UserError.all("the request cannot be submitted:", problems)
+    return {CONFIG: text, RUN: run}
+
+
+def _strings(value: Any) -> str:
+    """All text in a request; its JSON has braces of its own."""
+    if isinstance(value, IngestConfig):
+        return _strings(value.model_dump(mode="json"))
+    if isinstance(value, Mapping):
+        return " ".join(f"{key} {_strings(inner)}" for key, inner in value.items())
+    return " ".join(map(_strings, value)) if isinstance(value, list) else str(value)
+
+
+def _unreachable(name: str, place: str, mounted: Sequence[str]) -> list[str]:
+    """Why no pod can reach a place, if so: buckets can be reached, and folders that the template mounts."""
+    parts = urlsplit(place)
+    if parts.scheme in BUCKETS:
+        return [] if parts.netloc else [f"{name} {place}: names no bucket"]
+    path = PurePosixPath(parts.path if parts.scheme == "file" else place)
+    if parts.scheme not in ("", "file"):
+        return [f"{name} {place}: unknown kind of store {parts.scheme!r}; use gs:// or s3://"]
+    if any(path.is_relative_to(folder) for folder in mounted):
+        return []
+    if name == "source" and not path.is_absolute() and not Path(place).exists():
+        return [f"source {place}: write gs://{place} if it is a bucket; pods see no folder of this machine"]
+    return [
+        f"{name} {place}: pods see no folder of this machine; use gs:// or s3://, or mount it by the template"
+    ]
+
+
+def _mounted(template: Json) -> list[str]:
+    """Folders that all steps of a template see, /tmp aside."""
+    mounts = [
+        m
+        for t in template["spec"].get("templates", [])
+        for m in (t.get("container") or {}).get("volumeMounts", [])
+    ]
+    return sorted({m["mountPath"] for m in mounts} - {"/tmp"})
+
+
+def _bad_labels(labels: Mapping[str, str]) -> list[str]:
+    return [
+        f"labels.{key}: {value!r} is no label of Kubernetes: at most 63 letters, digits, '-', '_' and '.'"
+        for key, value in labels.items()
+        if not (LABEL_NAME.fullmatch(key) and LABEL_VALUE.fullmatch(value))
+    ]
+
+
+def override(template: Json, given: Mapping[str, str]) -> dict[str, str]:
+    """Arguments given one by one. Argo itself passes unknown names silently, and does not check choices.
+
+    Raises:
+        UserError: names every unknown argument with the nearest known one, and every value that is no choice.
+    """
+    known = {p["name"]: p for p in template["spec"].get("arguments", {}).get("parameters", [])}
+    problems = [_no_argument(name, known) for name in given if name not in known or name in (RUN, CONFIG)]
+    problems += [
+        f"-p {name}={value}: use one of {', '.join(choice or '(empty)' for choice in known[name]['enum'])}"
+        for name, value in given.items()
+        if name in known and "enum" in known[name] and value not in known[name]["enum"]
+    ]
+    problems += [
+        f"-p {name}: holds {{{{ or }}}}" for name, value in given.items() if "{{" in value or "}}" in value
+    ]
+    if problems:
+        raise UserError.all("the arguments cannot be used:", problems)
+    return dict(given)
+
+
+def _no_argument(name: str, known: Mapping[str, Any]) -> str:
+    if name in (RUN, CONFIG):
+        return f"-p {name}: comes from the request and --run"
+    near = difflib.get_close_matches(name, known, 1) or sorted(set(known) - {RUN, CONFIG})
+    return f"-p {name}: the template has no such argument; it has {', '.join(near)}"
+
+
+def workflow(
+    template: str, arguments: Mapping[str, str], name: Mapping[str, str], labels: Mapping[str, str]
+) -> Json:
+    """A Workflow; `name` is its metadata.name or generateName."""
+    parameters = [{"name": key, "value": value} for key, value in arguments.items()]
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {**name, "labels": {**APP, **labels}},
+        "spec": {"workflowTemplateRef": {"name": template}, "arguments": {"parameters": parameters}},
+    }
+
+
+def prefix(request_id: str) -> str:
+    """The beginning of a workflow's name, from the request's name."""
+    plain = re.sub(r"[^a-z0-9]+", "-", request_id.lower()).strip("-")[:LONGEST_PREFIX].strip("-")
+    return f"{plain or 'clio'}-"
+
+
+def again(earlier: Json, template: str) -> Json:
+    """A Workflow with the arguments of an earlier one: it goes on with what the run's folder holds."""
+    meta, spec = earlier["metadata"], earlier["spec"]
+    arguments = {p["name"]: p["value"] for p in spec.get("arguments", {}).get("parameters", [])}
+    own = {k: v for k, v in (meta.get("labels") or {}).items() if not k.startswith("workflows.argoproj.io/")}
+    begin = meta.get("generateName") or f"{meta['name'][:LONGEST_PREFIX]}-"
+    return workflow(template, arguments, {"generateName": begin}, {**own, RESUBMITTED: meta["name"][:63]})

@@ -1,0 +1,122 @@
+"""`clio-argo submit`: a request becomes a workflow, after everything that can be checked from here was checked."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clio_argo.cli.cluster import Form, Namespace, connected, end, logged, waited, watched
+from clio_argo.cli.options import takes_request
+from clio_argo.errors import StoreFault, TryAgain, UserError
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.request import LEGACY, build_config, field_paths, parse_setting
+
+if TYPE_CHECKING:
+    from clio_argo.argo.client import Client
+
+commands = typer.Typer()
+
+
+@commands.command()
+@takes_request
+def submit(
+    wanted: IngestConfig,
+    run: Annotated[str, typer.Option("--run", help="Folder of a bucket for everything the run makes.")],
+    namespace: Namespace = None,
+    waiting: Annotated[
+        bool, typer.Option("--wait", "-w", help="Wait for its end; exit 0 only on success.")
+    ] = False,
+    watching: Annotated[
+        bool, typer.Option("--watch", help="Show a live table of stages until its end.")
+    ] = False,
+    logging: Annotated[bool, typer.Option("--log", help="Print what its pods write until its end.")] = False,
+    output: Form = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the workflow; create nothing.")] = False,
+    server_dry_run: Annotated[
+        bool, typer.Option("--server-dry-run", help="Let the cluster check it, too; create nothing.")
+    ] = False,
+    parameters: Annotated[
+        list[str] | None, typer.Option("-p", "--parameter", help="An argument of the template: NAME=VALUE.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the workflow.")] = None,
+    generate_name: Annotated[
+        str | None, typer.Option("--generate-name", help="Beginning of its name; default: the request's id.")
+    ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option("-l", "--label", help="Label of the workflow: KEY=VALUE.")
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option("--template", help="Default: the current one, which must be of this version."),
+    ] = None,
+) -> None:
+    """Check a request, and run it on a cluster from the template that is installed there."""
+    from clio_argo.argo import submit as submission
+    from clio_argo.cli.cluster_show import document
+
+    client = connected(namespace)
+    installed = client.template(template) if template else submission.current_template(client)
+    given = submission.override(installed, _pairs("-p", parameters))
+    arguments = {**submission.request_arguments(wanted, run, installed), **given}
+    check_source(overridden(wanted, given))
+    named = {"name": name} if name else {"generateName": generate_name or submission.prefix(wanted.id)}
+    own = {**wanted.labels, **_pairs("-l", labels)}
+    workflow = submission.workflow(installed["metadata"]["name"], arguments, named, own)
+    if not dry_run:
+        workflow = client.create(workflow, server_dry_run)
+    if output or dry_run or server_dry_run:
+        print(document(workflow, output or "yaml"))
+    if not (dry_run or server_dry_run):
+        _go_on(client, workflow["metadata"]["name"], output is None, (waiting, watching, logging))
+
+
+def _go_on(client: "Client", name: str, talk: bool, how: tuple[bool, bool, bool]) -> None:
+    """Wait, watch or print logs as asked for; without any of it, see that somebody takes the workflow up."""
+    waiting, watching, logging = how
+    if logging:
+        logged(client, name, follow=True)
+    if watching:
+        end(watched(client, name))
+    elif waiting or logging:
+        end(waited(client, name))
+    else:
+        _taken_up(client, name, talk)
+
+
+def _taken_up(client: "Client", name: str, talk: bool) -> None:
+    from clio_argo.argo.follow import follow
+
+    found = next(s for s in follow(client, name) if s.phase)
+    if found.ended and not found.succeeded:
+        end(found)
+    if talk:
+        print(f"{name} was created; watch it with: clio-argo watch {name} -n {client.namespace}")
+
+
+def check_source(config: IngestConfig) -> None:
+    """What `plan` would refuse is refused here, if the source can be read from here.
+
+    Raises:
+        UserError, GateStopped: as `clio_argo.steps.plan`.
+    """
+    from clio_argo.steps.plan import make_plan, refuse_unusable
+
+    try:
+        found, _ = make_plan(config)
+    except (StoreFault, TryAgain) as error:
+        print(f"the source is not checked from here: {error}", file=sys.stderr)
+        return
+    refuse_unusable(found, config)
+
+
+def overridden(config: IngestConfig, given: dict[str, str]) -> IngestConfig:
+    """The request with the arguments that override one of its settings; empty ones change nothing."""
+    settings = {k: v for k, v in given.items() if v and (k in LEGACY or k in field_paths())}
+    return build_config(config.model_dump(), *(parse_setting(f"{k}={v}") for k, v in settings.items()))
+
+
+def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given or []]
+    if wrong := [name for name, sign, _ in pairs if not sign or not name]:
+        raise UserError(f"{option} {wrong[0]}: expected NAME=VALUE")
+    return {name: value for name, _, value in pairs}
