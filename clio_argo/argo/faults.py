@@ -47,14 +47,22 @@ def fault(status: int, body: str | bytes, place: str) -> ClioError:
 def _sentence(body: str) -> str:
     """The message of a Kubernetes Status or of an error of Argo Server; other bodies as they are."""
     try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
+        said = json.loads(body)
+        return str(said.get("error", said)["message"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         return body.strip()
 
 
-def unreachable(reason: object, place: str) -> TryAgain:
+def unreachable(error: BaseException, place: str) -> TryAgain:
     """Nobody answers."""
-    return TryAgain(f"{place}: does not answer: {str(reason)[:LONGEST]}")
+    return TryAgain(f"{place}: does not answer: {origin(error)}")
+
+
+def origin(error: BaseException) -> str:
+    """What the system said first, below all that libraries wrapped around it."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return str(error)[:LONGEST] or type(error).__name__
 
 
 def _unknown_person(message: str, place: str) -> ClioError:

@@ -1,12 +1,14 @@
 """The cluster through its own API, with a kubeconfig or from within a pod."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
@@ -44,13 +46,13 @@ class KubeClient:
         """
         settings = client.Configuration()
         try:
-            config.load_config(client_configuration=settings)
-        except (config.ConfigException, OSError, ValueError) as error:
+            own = _load(settings)
+        except (config.ConfigException, OSError, ValueError, yaml.YAMLError) as error:
             raise UserError(
                 f"no cluster: {str(error).strip()}; set KUBECONFIG to a file that kubectl works with, or ARGO_SERVER"
             ) from error
         settings.retries = False  # a person waits; commands that wait ask again by themselves
-        return cls(client.ApiClient(settings), namespace or _own_namespace())
+        return cls(client.ApiClient(settings), namespace or own)
 
     def create(self, workflow: Json, dry_run: bool = False) -> Json:
         checks = {"dry_run": "All"} if dry_run else {}
@@ -150,13 +152,22 @@ class KubeClient:
 
     def _fault(self, error: ApiException) -> ClioError:
         if not error.status:
-            return unreachable(error.reason, self.place)
+            return unreachable(error, self.place)
         return fault(int(error.status), error.body or b"", self.place)
 
 
-def _own_namespace() -> str:
-    """Of the kubeconfig's current context, or of the pod this runs in."""
-    if MOUNTED_NAMESPACE.is_file():
+def _kubeconfig() -> str | None:
+    """Files as kubectl takes them; None in a pod, which has its own account unless somebody names a file."""
+    named = os.environ.get("KUBECONFIG")
+    return named or (None if MOUNTED_NAMESPACE.is_file() else str(Path.home() / ".kube" / "config"))
+
+
+def _load(settings: client.Configuration) -> str:
+    """Where the cluster is and how to log in go into `settings`; the namespace that is meant there."""
+    files = _kubeconfig()
+    if files is None:
+        config.load_incluster_config(client_configuration=settings)
         return MOUNTED_NAMESPACE.read_text().strip()
-    _, active = config.list_kube_config_contexts()
+    config.load_kube_config(config_file=files, client_configuration=settings)
+    _, active = config.list_kube_config_contexts(config_file=files)
     return str(active["context"].get("namespace") or "default")

@@ -9,7 +9,7 @@ import requests
 
 from clio_argo.argo.approval import DECISION
 from clio_argo.argo.client import LogLine
-from clio_argo.argo.faults import fault, unreachable
+from clio_argo.argo.faults import fault, origin, unreachable
 from clio_argo.argo.logs import EXECUTOR
 from clio_argo.argo.nodes import Json
 from clio_argo.errors import UserError
@@ -129,7 +129,7 @@ class ArgoServer:
             yield
         except requests.exceptions.SSLError as error:
             raise UserError(
-                f"{self.place}: its certificate is not trusted: {error}; ARGO_SECURE=false asks without TLS, "
+                f"{self.place}: its certificate is not trusted: {origin(error)}; ARGO_SECURE=false asks without TLS, "
                 "ARGO_INSECURE_SKIP_VERIFY=true trusts any certificate"
             ) from error
         except requests.exceptions.JSONDecodeError as error:

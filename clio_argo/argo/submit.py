@@ -26,29 +26,32 @@ LONGEST_PREFIX = 40
 
 
 def current_template(client: Client) -> Json:
-    """The template that submissions follow, of this very version.
+    """The template that submissions follow. Raises `UserError` as `choose`."""
+    return choose(client.templates(CURRENT), client.namespace)
+
+
+def choose(found: Sequence[Json], namespace: str) -> Json:
+    """The one of the current templates that is of this very version.
 
     Raises:
-        NotFound: none is installed.
-        UserError: there are several, or it is of another version.
+        UserError: there is none, there are several, or it is of another version.
     """
-    found = client.templates(CURRENT)
     if not found:
         raise NotFound(
-            f"namespace {client.namespace} has no template with the label {CURRENT}; install it with: "
-            f"clio-argo install -n {client.namespace}"
+            f"namespace {namespace} has no template with the label {CURRENT}; install it with: "
+            f"clio-argo install -n {namespace}"
         )
     if len(found) > 1:
         names = ", ".join(sorted(t["metadata"]["name"] for t in found))
         raise UserError(
-            f"namespace {client.namespace} has several current templates; choose one of {names} by --template"
+            f"namespace {namespace} has several current templates; choose by --template from {names}"
         )
     installed, own = _version(found[0]), version("clio-argo")
     if installed != own:
         raise UserError(
             f"template {found[0]['metadata']['name']} is of version {installed}, this is clio-argo {own}: install "
-            f"that version here, or this one there (clio-argo install -n {client.namespace}), or name the "
-            "template by --template"
+            f"that version here, or this one there (clio-argo install -n {namespace}), or name the template by "
+            "--template"
         )
     return found[0]
 

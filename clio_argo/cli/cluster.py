@@ -36,11 +36,14 @@ def list_(namespace: Namespace = None, labels: Labels = "", output: Form = None)
     from clio_argo.argo.summary import summarise
     from clio_argo.cli import cluster_show as show
 
-    found = connected(namespace).find(selector(labels))
+    client = connected(namespace)
+    found = client.find(selector(labels))
     if output:
         print(show.document(found, output))
-    else:
+    elif found:
         _print(show.workflows([summarise(w) for w in found], datetime.now(UTC)))
+    else:
+        print(f"no workflows in namespace {client.namespace}")
 
 
 @commands.command()
