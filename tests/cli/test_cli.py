@@ -264,6 +264,7 @@ LIGHT = {
     "import": "import clio_argo",
     "help": "sys.argv = ['clio-argo', '--help']; main()",
     "schema": "sys.argv = ['clio-argo', 'schema']; main()",
+    "help of submit": "sys.argv = ['clio-argo', 'submit', '--help']; main()",
     "help of run": "sys.argv = ['clio-argo', 'run', '--help']; main()",
 }
 
