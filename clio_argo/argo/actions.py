@@ -5,25 +5,31 @@ import getpass
 from clio_argo.argo.approval import APPROVE, REJECT
 from clio_argo.argo.client import Client
 from clio_argo.argo.nodes import Json
-from clio_argo.argo.submit import again, current_template
+from clio_argo.argo.submit import again
 from clio_argo.argo.summary import Summary, summarise
+from clio_argo.argo.templates import current_template, reference
 from clio_argo.errors import UserError
 
 
 def retry(client: Client, name: str) -> str:
-    """Create a workflow that goes on with one that failed. What is done is in the run's folder, not in Argo."""
+    """Create a workflow that goes on with one that failed. What is done is in the run's folder, not in Argo.
+
+    Raises:
+        UserError: it did not fail, or its template was pruned.
+    """
     workflow = client.get(name)
     found = summarise(workflow)
     if not found.ended:
         raise UserError(f"workflow {name} has not ended ({found.phase or 'not taken up'}): nothing to retry")
     if found.succeeded:
         raise UserError(f"workflow {name} succeeded: nothing to retry; clio-argo resubmit runs it once more")
+    client.template(found.template)
     return _created(client, again(workflow, found.template))
 
 
 def resubmit(client: Client, name: str) -> str:
     """Create a workflow with the arguments of another one, from the template of now."""
-    return _created(client, again(client.get(name), current_template(client)["metadata"]["name"]))
+    return _created(client, again(client.get(name), reference(current_template(client))))
 
 
 def stop(client: Client, name: str) -> str:

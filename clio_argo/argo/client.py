@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from clio_argo.argo.nodes import Json
 
-CURRENT = "clio-argo/current=true"
+CURRENT = "clio-argo/current"
 APP = {"app.kubernetes.io/name": "clio-argo"}
 
 

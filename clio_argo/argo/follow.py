@@ -3,9 +3,10 @@
 import time
 from collections.abc import Iterator
 
-from clio_argo.argo.client import APP, Client
+from clio_argo.argo.client import Client
 from clio_argo.argo.faults import NotFound
 from clio_argo.argo.summary import Summary, summarise
+from clio_argo.argo.templates import selector
 from clio_argo.errors import ClioError, TryAgain
 
 EVERY_S = 2.0
@@ -57,12 +58,7 @@ def named(client: Client, name: str) -> str:
     """`@latest` is the newest workflow of the namespace."""
     if name != LATEST:
         return name
-    found = client.find(selector(""))
+    found = client.find(selector())
     if not found:
         raise NotFound(f"namespace {client.namespace} has no workflow of clio-argo")
     return str(max(found, key=lambda w: w["metadata"]["creationTimestamp"])["metadata"]["name"])
-
-
-def selector(more: str) -> str:
-    """Workflows of this program, with further labels."""
-    return ",".join([*(f"{k}={v}" for k, v in APP.items()), *([more] if more else [])])

@@ -3,13 +3,11 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from clio_argo.argo.client import APP, CURRENT, Client
-from clio_argo.argo.faults import NotFound
+from clio_argo.argo.client import APP
 from clio_argo.argo.nodes import Json
 from clio_argo.errors import UserError
 from clio_argo.model.config import IngestConfig
@@ -17,47 +15,11 @@ from clio_argo.model.config import IngestConfig
 RUN, CONFIG = "run", "config"
 MAX_REQUEST_BYTES = 64 * 1024
 BUCKETS = ("gs", "s3")
-VERSION_LABEL = "app.kubernetes.io/version"
 RESUBMITTED = "workflows.argoproj.io/resubmitted-from-workflow"
 # what Kubernetes allows in the name and in the value of a label
 LABEL_NAME = re.compile(r"([a-z0-9][a-z0-9.-]*/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 LONGEST_PREFIX = 40
-
-
-def current_template(client: Client) -> Json:
-    """The template that submissions follow. Raises `UserError` as `choose`."""
-    return choose(client.templates(CURRENT), client.namespace)
-
-
-def choose(found: Sequence[Json], namespace: str) -> Json:
-    """The one of the current templates that is of this very version.
-
-    Raises:
-        UserError: there is none, there are several, or it is of another version.
-    """
-    if not found:
-        raise NotFound(
-            f"namespace {namespace} has no template with the label {CURRENT}; install it with: "
-            f"clio-argo install -n {namespace}"
-        )
-    if len(found) > 1:
-        names = ", ".join(sorted(t["metadata"]["name"] for t in found))
-        raise UserError(
-            f"namespace {namespace} has several current templates; choose by --template from {names}"
-        )
-    installed, own = _version(found[0]), version("clio-argo")
-    if installed != own:
-        raise UserError(
-            f"template {found[0]['metadata']['name']} is of version {installed}, this is clio-argo {own}: install "
-            f"that version here, or this one there (clio-argo install -n {namespace}), or name the template by "
-            "--template"
-        )
-    return found[0]
-
-
-def _version(template: Json) -> str:
-    return str((template["metadata"].get("labels") or {}).get(VERSION_LABEL, "unknown"))
 
 
 def request_arguments(config: IngestConfig, run: str, template: Json) -> dict[str, str]:

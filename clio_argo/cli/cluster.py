@@ -32,8 +32,8 @@ def connected(namespace: str | None) -> "Client":
 @commands.command("list")
 def list_(namespace: Namespace = None, labels: Labels = "", output: Form = None) -> None:
     """List the workflows of this program, newest first."""
-    from clio_argo.argo.follow import selector
     from clio_argo.argo.summary import summarise
+    from clio_argo.argo.templates import selector
     from clio_argo.cli import cluster_show as show
 
     client = connected(namespace)

@@ -52,16 +52,17 @@ def submit(
 ) -> None:
     """Check a request, and run it on a cluster from the template that is installed there."""
     from clio_argo.argo import submit as submission
+    from clio_argo.argo.templates import current_template, reference
     from clio_argo.cli.cluster_show import document
 
     client = connected(namespace)
-    installed = client.template(template) if template else submission.current_template(client)
+    installed = client.template(template) if template else current_template(client)
     given = submission.override(installed, _pairs("-p", parameters))
     arguments = {**submission.request_arguments(wanted, run, installed), **given}
     check_source(overridden(wanted, given))
     named = {"name": name} if name else {"generateName": generate_name or submission.prefix(wanted.id)}
     own = {**wanted.labels, **_pairs("-l", labels)}
-    workflow = submission.workflow(installed["metadata"]["name"], arguments, named, own)
+    workflow = submission.workflow(reference(installed), arguments, named, own)
     if not dry_run:
         workflow = client.create(workflow, server_dry_run)
     if output or dry_run or server_dry_run:

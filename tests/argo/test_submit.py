@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from clio_argo.argo.submit import again, choose, override, prefix, request_arguments, workflow
+from clio_argo.argo.submit import again, override, prefix, request_arguments, workflow
 from clio_argo.argo.workflow import workflow_template
 from clio_argo.errors import UserError
 from clio_argo.model.config import IngestConfig
@@ -115,24 +115,3 @@ def test_a_workflow_is_repeated_with_its_arguments_and_own_labels() -> None:
 )
 def test_names_follow_the_rules_of_kubernetes(name: str, begin: str) -> None:
     assert prefix(name) == begin
-
-
-def installed(of: str) -> dict[str, Any]:
-    return {"metadata": {"name": f"clio-argo-{of}-x", "labels": {"app.kubernetes.io/version": of}}}
-
-
-@pytest.mark.parametrize(
-    ("versions", "words"),
-    [
-        ((), "clio-argo install -n em"),
-        (("1", "2"), "from clio-argo-1-x, clio-argo-2-x"),
-        (("0.0.1",), "of version 0.0.1"),
-    ],
-)
-def test_the_template_must_be_there_alone_and_of_this_version(versions: tuple[str, ...], words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        choose([installed(v) for v in versions], "em")
-
-
-def test_the_emitted_template_is_of_this_version(template: dict[str, Any]) -> None:
-    assert choose([template], "em") == template
