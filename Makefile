@@ -13,6 +13,7 @@ SCHEMA := docs/reference/request.schema.json
 CLI    := docs/reference/cli.md
 WRITE_SCHEMA = $(BIN)/clio-argo schema
 WRITE_CLI    = $(BIN)/python -m typer clio_argo.cli.app utils docs --name clio-argo --title "Command line"
+CHART  := helm/clio-argo
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
@@ -49,6 +50,7 @@ docs: $(VENV)/dev ## regenerate what is generated in docs/reference
 	@mkdir -p docs/reference
 	$(WRITE_SCHEMA) > $(SCHEMA).new && mv $(SCHEMA).new $(SCHEMA)
 	$(WRITE_CLI) > $(CLI).new && mv $(CLI).new $(CLI)
+	$(BIN)/python -m clio_argo.argo.chart $(CHART)
 
 # Keeps the versions that are locked unless pyproject.toml rules them out; `make lock UPGRADE=--upgrade` takes the newest.
 UV ?= uv

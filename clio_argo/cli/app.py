@@ -113,6 +113,20 @@ def view(
 
 
 @app.command()
+def doctor(
+    run: Annotated[str | None, typer.Argument(help="Folder or bucket that a run would write to.")] = None,
+) -> None:
+    """Check what this machine or pod can do for a run; writes a probe object to RUN and deletes it."""
+    from clio_argo.cli.doctor import examine
+
+    wrong = False
+    for name, found, right in examine(run):
+        wrong = wrong or not right
+        print(f"{'ok   ' if right else 'WRONG'} {name}: {found}", flush=True)
+    raise typer.Exit(int(wrong))
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON schema of a request."""
     print(json.dumps(IngestConfig.model_json_schema(), indent=2))

@@ -1,0 +1,87 @@
+{{/*
+The specification that the library emits (files/workflowtemplate.yaml), with this release's values in the places
+where ClusterSettings puts them. A test compares the two for several values.
+*/}}
+{{- define "clio-argo.spec" -}}
+{{- $values := .Values -}}
+{{- $spec := (.Files.Get "files/workflowtemplate.yaml" | fromYaml).spec -}}
+{{- $appLabels := include "clio-argo.appLabels" . | fromYaml -}}
+{{- $fanned := dict -}}
+{{- range $template := $spec.templates }}{{ range dig "dag" "tasks" list $template }}
+  {{- if .withParam }}{{ $_ := set $fanned .template true }}{{ end -}}
+{{ end }}{{ end -}}
+{{- range $template := $spec.templates }}{{ if $template.container -}}
+  {{- include "clio-argo.container" (dict "template" $template "fanned" (hasKey $fanned $template.name) "root" $) -}}
+{{- end }}{{ end -}}
+{{- range $spec.arguments.parameters -}}
+  {{- if eq .name "approval" }}{{ $_ := set . "value" $values.approval.default }}{{ end -}}
+  {{- if eq .name "approval_wait" }}{{ $_ := set . "value" $values.approval.wait }}{{ end -}}
+  {{- if eq .name "approval_otherwise" }}{{ $_ := set . "value" $values.approval.otherwise }}{{ end -}}
+{{- end -}}
+{{- $_ := set $spec "parallelism" (int $values.parallelism) -}}
+{{- $_ := set $spec "activeDeadlineSeconds" (mul (int $values.deadlineHours) 3600) -}}
+{{- $_ := set $spec "archiveLogs" (not (empty $values.artifacts)) -}}
+{{- $_ := set $spec "serviceAccountName" $values.accounts.worker.name -}}
+{{- $_ := set $spec.executor "serviceAccountName" $values.accounts.executor.name -}}
+{{- range list "runAsUser" "runAsGroup" "fsGroup" }}{{ $_ := set $spec.securityContext . (int $values.uid) }}{{ end -}}
+{{- range $spec.volumes }}{{ if eq .name "tmp" }}{{ $_ := set .emptyDir "sizeLimit" $values.tmpSize }}{{ end }}{{ end -}}
+{{- range $values.volumes -}}
+  {{- $_ := set $spec "volumes" (append $spec.volumes (merge (dict "name" .name) .source)) -}}
+{{- end -}}
+{{- with $values.imagePullSecrets -}}
+  {{- $secrets := list -}}
+  {{- range . }}{{ $secrets = append $secrets (dict "name" .) }}{{ end -}}
+  {{- $_ := set $spec "imagePullSecrets" $secrets -}}
+{{- end -}}
+{{- with $values.priorityClass }}{{ $_ := set $spec "podPriorityClassName" . }}{{ end -}}
+{{- $_ := set $spec.podMetadata "labels" $appLabels -}}
+{{- $_ := set $spec.workflowMetadata "labels" $appLabels -}}
+{{- $_ := set $spec.podGC "deleteDelayDuration" $values.cleanup.podDelay -}}
+{{- $_ := set $spec.ttlStrategy "secondsAfterSuccess" (mul (int $values.cleanup.successDays) 86400) -}}
+{{- $_ := set $spec.ttlStrategy "secondsAfterFailure" (mul (int $values.cleanup.failureDays) 86400) -}}
+{{- toYaml $spec -}}
+{{- end -}}
+
+{{/* One container template: (dict "template" TEMPLATE "fanned" BOOLEAN "root" .); changes it in place. */}}
+{{- define "clio-argo.container" -}}
+{{- $values := .root.Values -}}{{- $template := .template -}}{{- $container := .template.container -}}
+{{- range $name, $image := $values.images -}}
+  {{- if hasPrefix (printf "clio-argo-%s:" $name) $container.image -}}
+    {{- $_ := set $container "image" (include "clio-argo.image" (dict "image" $image "root" $.root)) -}}
+  {{- end -}}
+{{- end -}}
+{{- $_ := set $container "imagePullPolicy" $values.imagePullPolicy -}}
+{{- with $values.cpu }}{{ $_ := set $container.resources.requests "cpu" . }}{{ end -}}
+{{- $memory := $values.memoryMaxMib | int | toString -}}
+{{- $_ := set $template "podSpecPatch" (regexReplaceAll ", [0-9]+\\)\\)}}Mi" $template.podSpecPatch (printf ", %s))}}Mi" $memory)) -}}
+{{- range $container.env }}{{ if eq .name "CLIO_MEMORY_MAX_MIB" }}{{ $_ := set . "value" $memory }}{{ end }}{{ end -}}
+{{- range $name := keys $values.env | sortAlpha -}}
+  {{- $_ := set $container "env" (append $container.env (dict "name" $name "value" (get $values.env $name))) -}}
+{{- end -}}
+{{- range $values.volumes -}}
+  {{- $mount := dict "name" .name "mountPath" .mountPath -}}
+  {{- if .readOnly }}{{ $_ := set $mount "readOnly" true }}{{ end -}}
+  {{- $_ := set $container "volumeMounts" (append $container.volumeMounts $mount) -}}
+{{- end -}}
+{{- $_ := set $template "timeout" $values.stepTimeout -}}
+{{- $_ := set $template.retryStrategy "limit" ($values.retries.limit | int | toString) -}}
+{{- $_ := set $template.retryStrategy.backoff "duration" $values.retries.wait -}}
+{{- $_ := set $template.retryStrategy.backoff "maxDuration" $values.retries.longest -}}
+{{- include "clio-argo.artifacts" (dict "template" $template "artifacts" $values.artifacts) -}}
+{{- $place := ternary $values.workers $values.others .fanned -}}
+{{- with $place.nodeSelector }}{{ $_ := set $template "nodeSelector" . }}{{ end -}}
+{{- with $place.tolerations }}{{ $_ := set $template "tolerations" . }}{{ end -}}
+{{- if and .fanned $values.workerAnnotations }}{{ $_ := set $template.metadata "annotations" $values.workerAnnotations }}{{ end -}}
+{{- end -}}
+
+{{/* Where reports go: (dict "template" TEMPLATE "artifacts" VALUES); changes it in place. */}}
+{{- define "clio-argo.artifacts" -}}
+{{- $artifacts := .artifacts -}}
+{{- if and .template.outputs (not $artifacts) }}{{ $_ := unset .template.outputs "artifacts" }}{{ end -}}
+{{- range dig "outputs" "artifacts" list .template -}}
+  {{- $place := dict "key" (printf "%s/%s/" $artifacts.prefix .name) -}}
+  {{- with $artifacts.bucket }}{{ $_ := set $place "bucket" . }}{{ end -}}
+  {{- $_ := unset . "gcs" -}}
+  {{- $_ := set . $artifacts.kind $place -}}
+{{- end -}}
+{{- end -}}
