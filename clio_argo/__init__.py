@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clio_argo.model.config import IngestConfig
     from clio_argo.model.plan import Plan
     from clio_argo.model.run import Completion
-    from clio_argo.runner import run
+    from clio_argo.runner import align, run
     from clio_argo.steps.plan import plan
 
 _HOMES = {
@@ -24,10 +24,21 @@ _HOMES = {
     "IngestConfig": "model.config",
     "Plan": "model.plan",
     "UserError": "errors",
+    "align": "runner",
     "plan": "steps.plan",
     "run": "runner",
 }
-__all__ = ["ClioError", "Completion", "GateStopped", "IngestConfig", "Plan", "UserError", "plan", "run"]
+__all__ = [
+    "ClioError",
+    "Completion",
+    "GateStopped",
+    "IngestConfig",
+    "Plan",
+    "UserError",
+    "align",
+    "plan",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

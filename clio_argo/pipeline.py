@@ -64,6 +64,11 @@ class Pipeline:
         place = min((i for i, s in enumerate(waiting) if s.name in before), default=len(waiting))
         return replace(self, steps=(*waiting[:place], step, *waiting[place:]))
 
+    def until(self, name: str) -> "Pipeline":
+        """The same graph as far as step `name`."""
+        names = [s.name for s in self.steps]
+        return replace(self, steps=self.steps[: names.index(name) + 1])
+
     def outputs_of(self, name: str) -> tuple[str, ...]:
         """Outputs of a step that another step or the workflow refers to, sorted."""
         references = [r.partition(".") for s in self.steps for r in (s.fan_out or "", s.memory)]
@@ -82,8 +87,8 @@ class Pipeline:
 
 ALL_SETTINGS = (
     "id", "source", "image", "image_regex", "minz", "maxz", "resolution", "alignment", "contrast", "background",
-    "viewer", "lossless", "max_pixels", "bad_slices", "max_bad", "max_breaks",
-    "max_parts", "memory_gib",
+    "viewer", "lossless", "max_pixels", "bad_slices", "max_bad", "max_breaks", "max_gap",
+    "max_residual_px", "max_parts", "memory_gib",
 )  # fmt: skip
 PIPELINE = Pipeline(
     (

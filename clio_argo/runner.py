@@ -16,10 +16,11 @@ from typing import Protocol
 
 from clio_argo.errors import ClioError, UserError
 from clio_argo.kernels import limit_threads
+from clio_argo.model.alignment import Transforms
 from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.run import Attempt, Completion
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
-from clio_argo.steps.base import COMPLETE, Outputs, Run, peak_mib
+from clio_argo.steps.base import COMPLETE, TRANSFORMS, Outputs, Run, peak_mib
 from clio_argo.store.documents import Store
 
 # One thread per worker: parallel work is parallel processes. glibc keeps freed memory instead of returning
@@ -33,6 +34,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
 }
 KILLED = 137
+# the step after which all slices have their places
+ALIGNED = "solve"
 # Documents hold no cycles; looking for some in ten thousand slices again and again was a tenth of solve.
 FEW_COLLECTIONS = (100_000, 20, 100)
 
@@ -99,6 +102,30 @@ def run(
         GateStopped: too many slices are flagged; transforms.json tells which.
         ClioError: a store or worker failed; call again to go on.
     """
+    return _run_here(config, out, workers, progress, pipeline).document(Completion, COMPLETE)
+
+
+def align(
+    config: IngestConfig,
+    out: str | os.PathLike[str],
+    workers: int | None = None,
+    progress: Progress | None = None,
+    pipeline: Pipeline = PIPELINE,
+) -> Transforms:
+    """Place all slices and write the report, but no volume: a person can look first, and `run` goes on from there.
+
+    Raises the same errors as `run`; a run that a gate stops has its report, too.
+    """
+    return _run_here(config, out, workers, progress, pipeline.until(ALIGNED)).document(Transforms, TRANSFORMS)
+
+
+def _run_here(
+    config: IngestConfig,
+    out: str | os.PathLike[str],
+    workers: int | None,
+    progress: Progress | None,
+    pipeline: Pipeline,
+) -> Store:
     refuse_containers(pipeline)
     store = Store(os.fspath(out))
     with (
@@ -106,7 +133,7 @@ def run(
         _pool(workers or _workers(config)) as pool,
     ):
         _walk(pipeline, store.url, pool, progress or Quiet())
-    return store.document(Completion, COMPLETE)
+    return store
 
 
 def refuse_containers(pipeline: Pipeline) -> None:

@@ -22,7 +22,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 Out = Annotated[str, typer.Option("--out", help="Folder or bucket for everything the run makes.")]
-LOG = Annotated[str, typer.Option("--log", help="auto: bars on a terminal; json: a line per event; quiet.")]
+Log = Annotated[str, typer.Option("--log", help="auto: bars on a terminal; json: a line per event; quiet.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.")]
 INTERRUPTED = 130
 
 
@@ -52,37 +53,45 @@ def _interrupted(error: BaseException | None) -> bool:
 def run(
     wanted: IngestConfig,
     out: Out,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.")] = None,
+    workers: Workers = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when a slice is flagged.")] = False,
-    log: LOG = "auto",
+    log: Log = "auto",
 ) -> None:
     """Align a stack on this machine; run it again to go on where it stopped."""
-    from clio_argo.cli.progress import LogFormat, reporter
+    from clio_argo.cli.progress import reporter
+    from clio_argo.cli.show import show_end
+    from clio_argo.model.alignment import Transforms
     from clio_argo.runner import run as run_pipeline
+    from clio_argo.steps.base import TRANSFORMS
+    from clio_argo.store.documents import Store
 
-    if log not in ("auto", "json", "quiet"):
-        raise UserError(f"--log {log}: use auto, json or quiet")
-    kind: LogFormat = log  # type: ignore[assignment]
-    with reporter(kind) as progress:
+    with reporter(log) as progress:
         done = run_pipeline(wanted, out, workers, progress)
     if log == "json":
         print(json.dumps({"event": "end", **done.model_dump(mode="json")}))
     else:
-        _show_end(out)
+        store = Store(out)
+        show_end(Console(highlight=False), done, store.document(Transforms, TRANSFORMS), store)
     if strict and done.status != "complete":
         raise typer.Exit(1)
 
 
-def _show_end(out: str) -> None:
-    from clio_argo.cli.show import relative, show_end
-    from clio_argo.model.alignment import Transforms
-    from clio_argo.model.run import Completion
-    from clio_argo.steps.base import COMPLETE, TRANSFORMS
+@app.command()
+@takes_request
+def align(wanted: IngestConfig, out: Out, workers: Workers = None, log: Log = "auto") -> None:
+    """Place all slices and write the report, but no volume: to look first. `run` goes on from there."""
+    from clio_argo.cli.progress import reporter
+    from clio_argo.cli.show import show_aligned
+    from clio_argo.runner import align as align_only
     from clio_argo.store.documents import Store
 
-    store = Store(out)
-    done, transforms = store.document(Completion, COMPLETE), store.document(Transforms, TRANSFORMS)
-    show_end(Console(highlight=False), done, transforms, relative(store.url), store.local is not None)
+    with reporter(log) as progress:
+        transforms = align_only(wanted, out, workers, progress)
+    if log == "json":
+        flagged, breaks = [s.z for s in transforms.flagged], [b.model_dump() for b in transforms.breaks]
+        print(json.dumps({"event": "end", "status": "aligned", "flagged": flagged, "breaks": breaks}))
+    else:
+        show_aligned(Console(highlight=False), transforms, Store(out))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -16,7 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-LogFormat = Literal["auto", "json", "quiet"]
+from clio_argo.errors import UserError
+
 TITLES = {
     "plan": "plan      read headers",
     "reduce": "reduce    find features",
@@ -97,7 +98,9 @@ class Silent:
     def part(self, step: str, outputs: dict[str, Any]) -> None: ...
 
 
-def reporter(log: LogFormat) -> Bars | Lines | Silent:
+def reporter(log: str) -> Bars | Lines | Silent:
+    if log not in ("auto", "json", "quiet"):
+        raise UserError(f"--log {log}: use auto, json or quiet")
     if log == "json":
         return Lines()
     return Bars(Console(stderr=True)) if log == "auto" and sys.stderr.isatty() else Silent()

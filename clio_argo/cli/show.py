@@ -14,6 +14,7 @@ from clio_argo.model.run import Completion
 from clio_argo.model.sizes import described
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.steps.plan import with_ranges
+from clio_argo.store.documents import Store
 
 LONG_LIST = 30
 JPEG_BYTES_PER_VOXEL, ZSTD_RATIO = 0.13, 0.88
@@ -72,16 +73,30 @@ def _problems(problems: Sequence[Problem]) -> Table:
     return table
 
 
-def show_end(console: Console, done: Completion, transforms: Transforms, where: str, local: bool) -> None:
+def show_end(console: Console, done: Completion, transforms: Transforms, store: Store) -> None:
     """What a run found and made, where to look, and as the last line how it ended."""
+    where = relative(store.url)
     console.print(_facts([("shifts", shifts(transforms)), *_flagged(transforms)]))
     console.print(_facts([
         ("volume", f"{where}ng (neuroglancer), {done.aligned or 'no lossless volume kept'} (OME-Zarr)"),
         ("report", f"{where}report.html"),
-        ("viewer", f"clio-argo view {where}" if local else done.link),
+        ("viewer", f"clio-argo view {where}" if store.local is not None else done.link),
     ]))  # fmt: skip
-    console.print(f"{done.status}: {done.slices} slices, {len(done.flagged)} flagged, "
-                  f"{done.objects} objects verified ({gigabytes(done.bytes)})")  # fmt: skip
+    console.print(
+        f"{done.status}: {_counts(transforms)}, {done.objects} objects verified ({gigabytes(done.bytes)})"
+    )
+
+
+def show_aligned(console: Console, transforms: Transforms, store: Store) -> None:
+    """What alignment found, where to look, and as the last line what to do next."""
+    console.print(_facts([("shifts", shifts(transforms)), *_flagged(transforms)]))
+    console.print(_facts([("report", f"{relative(store.url)}report.html")]))
+    console.print(f"aligned: {_counts(transforms)}; clio-argo run goes on from here")
+
+
+def _counts(transforms: Transforms) -> str:
+    breaks = f", {len(transforms.breaks)} breaks" if transforms.breaks else ""
+    return f"{len(transforms.slices)} slices, {len(transforms.flagged)} flagged{breaks}"
 
 
 def _flagged(transforms: Transforms) -> list[Row]:

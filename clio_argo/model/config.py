@@ -14,7 +14,18 @@ MAX_Z = 999_999_999
 # environment, where a shell cannot read anything into them.
 REQUEST, OVERRIDE = "CLIO_REQUEST", "CLIO_SET_"
 # settings that change no voxel: a run may be resumed with others
-NO_VOXEL = {"schema_version", "max_bad", "max_breaks", "max_parts", "workers", "project", "notify", "labels"}
+NO_VOXEL = {
+    "schema_version",
+    "max_bad",
+    "max_breaks",
+    "max_gap",
+    "max_residual_px",
+    "max_parts",
+    "workers",
+    "project",
+    "notify",
+    "labels",
+}
 Treatment = Literal["nearest", "interpolate", "black", "keep"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -195,6 +206,19 @@ class IngestConfig(Document):
         ge=0,
         description="Most places where no link crosses the stack. 0: the parts of a broken stack cannot be "
         "placed against each other from the images alone, so a person should look first.",
+    )
+    max_gap: int = Field(
+        5,
+        ge=0,
+        description="Most bad or missing slices in a row. 5 slices of 8 nm are 40 nm, the thickness of one cut "
+        "section: people trace neurites across that, and over more they guess.",
+    )
+    max_residual_px: float = Field(
+        10.0,
+        gt=0,
+        description="Largest distance in full-size pixels between where two neighbouring slices lie and where the "
+        "best of the links between them puts them. Links that are right agree within 1 or 2 px; 10 px (80 nm at 8 nm) "
+        "is more than a thin neurite is wide, so that beyond it neurites are lost.",
     )
     memory_gib: float = Field(
         4.0, ge=0.25, description="Memory of one worker in GiB; slabs and blocks are sized to it."

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from clio_argo.model.alignment import Break
 from clio_argo.model.base import Document, Value
 
 Status = Literal["complete", "complete_with_flags"]
@@ -87,7 +88,9 @@ class Completion(Document):
     replaced: dict[int, tuple[int, ...]] = Field(
         {}, description="Planes in which other slices stand, and which; none: the plane is background."
     )
-    breaks: int = 0
+    breaks: tuple[Break, ...] = Field(
+        (), description="Places that no link crosses: the slices on both sides."
+    )
     slices: int
     ng: str
     aligned: str | None

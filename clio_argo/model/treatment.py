@@ -1,7 +1,7 @@
 """What stands in the planes of bad and missing slices."""
 
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -27,6 +27,14 @@ def _treated(
         return flagged if flagged.matrix else _placed_between(flagged, near, good)
     nearest = (min(near, key=lambda n: (abs(n - flagged.z), n)),)
     return flagged.model_copy(update={"shown": near if treatment == "interpolate" else nearest})
+
+
+def longest_gap(flagged: Iterable[int]) -> range:
+    """The longest run of consecutive numbers; the lowest of several."""
+    runs: list[range] = [range(0)]
+    for z in sorted(flagged):
+        runs.append(range(runs[-1].start, z + 1) if z == runs[-1].stop and runs[-1] else range(z, z + 1))
+    return max(runs, key=len)
 
 
 def neighbours(z: int, among: Sequence[int]) -> tuple[int, ...]:

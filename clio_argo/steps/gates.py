@@ -1,20 +1,23 @@
 """Gates: what stops a run before it renders, unless a person lets it pass."""
 
+import math
 from collections.abc import Iterable
 
 from clio_argo.errors import GateStopped
+from clio_argo.kernels.residuals import disagreement_px
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.plan import Plan
 from clio_argo.model.run import Gate
+from clio_argo.model.treatment import longest_gap
 
 CANVAS_LIMIT = 2
 
 
 def gates(transforms: Transforms, plan: Plan, config: IngestConfig) -> tuple[Gate, ...]:
     """All gates with their values; the problems of one that stops say how to let it pass, if that is possible."""
-    every = (_empty(transforms, plan), _bad(transforms, plan, config), _breaks(transforms, config),
-             _canvas(transforms, plan))  # fmt: skip
+    every = (_empty(transforms, plan), _bad(transforms, plan, config), _gap(transforms, config),
+             _breaks(transforms, config), _residual(transforms, plan, config), _canvas(transforms, plan))  # fmt: skip
     return tuple(g.model_copy(update={"problems": ()}) if g.passed else g for g in every)
 
 
@@ -38,6 +41,39 @@ def _bad(transforms: Transforms, plan: Plan, config: IngestConfig) -> Gate:
                 f"to put neighbours in their place: --allow-bad-slices {len(flagged)}",
                 *(f"z {s.z} {s.file or ''}: {s.verdict}, {s.reason}" for s in flagged))  # fmt: skip
     return Gate(name="max_bad", value=len(flagged), limit=allowed, unit="slices", problems=problems)
+
+
+def _gap(transforms: Transforms, config: IngestConfig) -> Gate:
+    gap = longest_gap(s.z for s in transforms.flagged)
+    return Gate(
+        name="max_gap",
+        value=len(gap),
+        limit=config.max_gap,
+        unit="slices",
+        problems=(gap_problem(gap, config),),
+    )
+
+
+def gap_problem(gap: range, config: IngestConfig) -> str:
+    """What is said of a run of slices that are bad or missing, and how to let it pass."""
+    return (f"{len(gap)} slices in a row are bad or missing (z {gap.start} to {gap.stop - 1}), at most "
+            f"{config.max_gap} may be; to go on: --set max_gap={len(gap)}")  # fmt: skip
+
+
+def _residual(transforms: Transforms, plan: Plan, config: IngestConfig) -> Gate:
+    found = disagreement_px(transforms, plan.width, plan.height)
+    worst = max((error for *_, error in found), default=0.0)
+    over = [(a, b, e) for a, b, e in found if e > config.max_residual_px]
+    problems = (f"{len(over)} slices lie further than {config.max_residual_px:g} px from where any link puts them; "
+                f"look at them, and to go on: --set max_residual_px={math.ceil(worst)}",
+                *(f"z {a} to {b}: {e:.1f} px" for a, b, e in over))  # fmt: skip
+    return Gate(
+        name="max_residual_px",
+        value=round(worst, 3),
+        limit=config.max_residual_px,
+        unit="px",
+        problems=problems,
+    )
 
 
 def _breaks(transforms: Transforms, config: IngestConfig) -> Gate:

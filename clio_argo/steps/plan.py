@@ -24,8 +24,10 @@ from clio_argo.model.plan import (
 )
 from clio_argo.model.request import differing_keys, from_environment
 from clio_argo.model.sizes import belonging, size_runs, usual_size
+from clio_argo.model.treatment import longest_gap
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, Outputs, Run, slices_name
+from clio_argo.steps.gates import gap_problem
 from clio_argo.steps.pods import memory_of_alignment, memory_of_volumes, plan_outputs, refuse_too_large
 from clio_argo.store.documents import Store
 from clio_argo.store.headers import Header, Unreadable
@@ -119,13 +121,21 @@ def refuse_unusable(plan: Plan, config: IngestConfig) -> None:
     fatal += _memory_problem(plan, config)
     if fatal:
         raise UserError.all("the stack cannot be used:", fatal)
-    allowed, bad = config.allowed_bad(plan.depth), len(plan.unusable)
+    problems = _gate_problems(plan, config)
+    if problems:
+        raise GateStopped("\n".join([*problems, *(f"  - {line}" for line in problem_lines(plan.problems))]))
+
+
+def _gate_problems(plan: Plan, config: IngestConfig) -> list[str]:
+    """Gates that the missing and unusable slices do not pass, whatever the others look like."""
+    allowed, bad, gap = config.allowed_bad(plan.depth), len(plan.unusable), longest_gap(plan.unusable)
+    problems = []
     if bad > allowed:
-        raise GateStopped(
-            f"{bad} of {plan.depth} slices are missing or unusable, at most {allowed} may be (max_bad):\n"
-            + "\n".join(f"  - {line}" for line in problem_lines(plan.problems))
-            + f"\nMend the source, or accept neighbours in their place with --allow-bad-slices {bad}"
-        )
+        problems.append(f"{bad} of {plan.depth} slices are missing or unusable, at most {allowed} may be (max_bad); "
+                        f"mend the source, or show others in their place: --allow-bad-slices {bad}")  # fmt: skip
+    if len(gap) > config.max_gap:
+        problems.append(gap_problem(gap, config))
+    return problems
 
 
 def estimate(plan: Plan, config: IngestConfig) -> VolumeSpec:

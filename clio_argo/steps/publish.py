@@ -32,7 +32,7 @@ def completion(run: Run) -> Completion:
         flagged=flagged,
         bad_slices=run.config.bad_slices,
         replaced=run.transforms.replaced,
-        breaks=len(run.transforms.breaks),
+        breaks=run.transforms.breaks,
         slices=run.plan.depth,
         ng=f"{run.store.url}ng",
         aligned=f"{run.store.url}{run.volume.aligned}" if run.config.lossless else None,

@@ -17,7 +17,7 @@ from clio_argo.cli import main
 from clio_argo.cli.options import default_id
 from clio_argo.cli.show import gigabytes
 from clio_argo.cli.text import literal
-from tests.stacks import CLI, FIRST, cli, completion, demo_slices, flip_a_bit, write_stack
+from tests.stacks import CLI, FIRST, cli, completion, demo_slices, flip_a_bit, write_stack, written_at
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "reference" / "request.schema.json"
@@ -80,6 +80,20 @@ def test_same_command_again_ends_the_same_and_strict_does_not_mind_a_sound_stack
     assert first.stdout == second.stdout
 
 
+def test_align_writes_the_report_and_no_volume_and_run_goes_on_from_there(
+    source: Path, tmp_path: Path
+) -> None:
+    command = ("--source", source, "--out", tmp_path / "out", *FAST)
+    told = cli("align", *command)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines()[-1].startswith("aligned: 3 slices, 0 flagged; clio-argo run")
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert not list((tmp_path / "out" / "aligned").rglob("c/*"))
+    before = written_at(tmp_path / "out")
+    assert cli("run", *command).returncode == 0
+    assert before.items() <= written_at(tmp_path / "out").items()
+
+
 def test_log_json_is_one_object_a_line(source: Path, tmp_path: Path) -> None:
     told = cli("run", "--source", source, "--out", tmp_path / "out", "--log", "json", *FAST)
     events = [json.loads(line) for line in told.stdout.splitlines()]
@@ -135,7 +149,7 @@ def test_set_wins_over_flags_and_flags_over_the_file(source: Path, tmp_path: Pat
 
 WRONG: dict[str, tuple[list[str], int, str]] = {
     "no command": ([], 2, "Usage"),
-    "unknown command": (["align"], 2, "No such command 'align'"),
+    "unknown command": (["alight"], 2, "No such command 'alight'"),
     "no output": (["run", "--source", "S"], 2, "--out"),
     "no source": (["run", "--out", "O"], 2, "give a request file or --source FOLDER"),
     "no such source": (["plan", "--source", "./nowhere"], 2, "no such file or folder"),
@@ -282,8 +296,8 @@ def test_public_names_of_the_package() -> None:
     import clio_argo
 
     assert all(getattr(clio_argo, name) for name in clio_argo.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'align'"):
-        clio_argo.align  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'alight'"):
+        clio_argo.alight  # noqa: B018
 
 
 # --- small things that are printed ---------------------------------------------------------------------------

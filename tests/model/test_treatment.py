@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clio_argo.model.alignment import Matrix, PlacedSlice, Transforms
 from clio_argo.model.config import Treatment
-from clio_argo.model.treatment import treated, weights
+from clio_argo.model.treatment import longest_gap, treated, weights
 
 Z0 = 100
 
@@ -78,3 +78,11 @@ def test_nothing_good_is_nothing_shown() -> None:
 def test_weights_are_linear_in_the_distance() -> None:
     share = np.array([weights(z, (10, 14)) for z in (11, 12, 13)])
     assert share.tolist() == [[3, 1], [2, 2], [1, 3]]
+
+
+@pytest.mark.parametrize(
+    ("flagged", "gap"),
+    [([], range(0)), ([4], range(4, 5)), ([0, 1, 5, 6, 7, 9], range(5, 8)), ([8, 2, 1, 9], range(1, 3))],
+)
+def test_longest_gap(flagged: list[int], gap: range) -> None:
+    assert longest_gap(flagged) == gap
