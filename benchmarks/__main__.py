@@ -37,6 +37,7 @@ BENCHMARKS = {
     "memory": Benchmark("Memory: slices of 10,000 x 10,000", "benchmarks.memory:measure", 12),
     "headers": Benchmark("Planning", "benchmarks.scaling:headers"),
     "scaling": Benchmark("Many small slices", "benchmarks.scaling:measure", 4),
+    "drift": Benchmark("Drift of long stacks, simulated", "benchmarks.drift:measure"),
     "accuracy": Benchmark("Accuracy", "benchmarks.accuracy:measure", 2),
 }
 

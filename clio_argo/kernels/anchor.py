@@ -7,6 +7,7 @@ drift. A stage that stays has a stiff q, which stops the random walk; one that d
 anchor lets go. Across a jump q is free.
 """
 
+from bisect import bisect_right, insort
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,9 @@ from scipy.optimize import nnls
 from clio_argo.model.alignment import Floats
 
 LAGS = (1, 2, 4, 8, 16, 32, 64, 128)
-JUMP_WINDOW, JUMP_SIGMAS, LEAST_JUMP_PX = 8, 8.0, 3.0
+JUMP_WINDOW, FEWEST_AROUND_JUMP = 8, 3
+JUMP_SIGMAS, LEAST_JUMP_PX = 6.0, 3.0
+RAYLEIGH_MEDIAN = 1.1774
 FEWEST_LOOPS = 8
 UNKNOWN_LINK_PX, PX_PER_DIFFERENCE = 0.2, 1.3
 LEAST_LINK_PX = 1e-3
@@ -80,24 +83,62 @@ def loop_noise(
 def find_jumps(offsets: Floats) -> NDArray[np.bool_]:
     """Steps [slices - 1] between chained and recorded positions [slices, 2] that stay.
 
-    A step is the difference of medians over eight slices on either side, so that single slices out of place are none.
+    A step is the difference of medians over eight slices on either side, so that single slices out of place are
+    none. The largest is taken first; others near it are measured without looking across it.
     """
-    n, k = len(offsets), JUMP_WINDOW
-    jumps = np.zeros(n - 1, np.bool_)
-    if n < 4 * k:
-        return jumps
-    medians = np.median(np.lib.stride_tricks.sliding_window_view(offsets, k, axis=0), axis=-1)
-    size = np.zeros(n - 1)
-    size[k - 1 : n - k] = np.hypot(*(medians[k:] - medians[:-k]).T)
-    single = np.hypot(*np.diff(offsets, axis=0).T)
-    least = max(JUMP_SIGMAS * spread_of(size[k - 1 : n - k]) / 1.18, LEAST_JUMP_PX)
-    for i in np.argsort(-size):
-        if size[i] < least:
-            break
-        low, high = max(0, i - k), min(n - 1, i + k + 1)
-        if not jumps[low:high].any():
-            jumps[low + int(single[low:high].argmax())] = True
+    size = np.array([_step_px(offsets, i, (0, len(offsets))) for i in range(len(offsets) - 1)])
+    least = LEAST_JUMP_PX
+    if (size > 0).any():
+        least = max(least, JUMP_SIGMAS * float(np.median(size[size > 0])) / RAYLEIGH_MEDIAN)
+    cuts = [0, len(offsets)]
+    while len(size) and size[i := int(size.argmax())] >= least:
+        insort(cuts, _sharpest(offsets, _around(cuts, i)))
+        for j in range(max(0, i - 2 * JUMP_WINDOW), min(len(size), i + 2 * JUMP_WINDOW)):
+            size[j] = _step_px(offsets, j, _piece(cuts, j))
+    jumps = np.zeros(len(size), np.bool_)
+    jumps[np.array(_settled(offsets, cuts)[1:-1], np.intp) - 1] = True
     return jumps
+
+
+def _settled(offsets: Floats, cuts: list[int]) -> list[int]:
+    """The same cuts, each where it is sharpest now that its neighbours are known; twice, since these move too."""
+    for k in [*range(1, len(cuts) - 1)] * 2:
+        others = cuts[:k] + cuts[k + 1 :]
+        cuts = [*cuts[:k], _sharpest(offsets, _around(others, cuts[k] - 1)), *cuts[k + 1 :]]
+    return cuts
+
+
+def _piece(cuts: list[int], i: int) -> tuple[int, int]:
+    """First slice, and the one after the last, of the piece between cuts in which slice `i` lies."""
+    at = bisect_right(cuts, i)
+    return cuts[at - 1], cuts[at]
+
+
+def _around(cuts: list[int], i: int) -> range:
+    """Eight slices up to `i` and eight above it, within its piece."""
+    low, high = _piece(cuts, i)
+    return range(max(low, i + 1 - JUMP_WINDOW), min(high, i + 1 + JUMP_WINDOW))
+
+
+def _step_px(offsets: Floats, i: int, piece: tuple[int, int]) -> float:
+    """Step after slice `i`, as sure as one between eight slices on either side; 0 where there are too few."""
+    below = offsets[max(piece[0], i + 1 - JUMP_WINDOW) : i + 1]
+    above = offsets[i + 1 : min(piece[1], i + 1 + JUMP_WINDOW)]
+    fewest = min(len(below), len(above))
+    if fewest < FEWEST_AROUND_JUMP:
+        return 0.0
+    step = np.median(above, axis=0) - np.median(below, axis=0)
+    return float(np.hypot(*step)) * float(np.sqrt(fewest / JUMP_WINDOW))
+
+
+def _sharpest(offsets: Floats, around: range) -> int:
+    """The slice before which to cut so that both sides lie closest to their medians (sum of distances)."""
+
+    def unrest(part: Floats) -> float:
+        return float(np.hypot(*(part - np.median(part, axis=0)).T).sum())
+
+    cuts = around[FEWEST_AROUND_JUMP : 1 - FEWEST_AROUND_JUMP]
+    return min(cuts, key=lambda c: unrest(offsets[around.start : c]) + unrest(offsets[c : around.stop]))
 
 
 def estimate_anchor(offsets: Floats, jumps: NDArray[np.bool_], link_px: float) -> Anchor:

@@ -1,0 +1,160 @@
+"""How far a long stack drifts, where links and recorded positions err by known amounts, and what solving it costs.
+
+The best that can be made of the same links is least squares by one who knows both errors and where the stage
+jumped, but not how far: what was recorded before and after a jump has nothing to do with each other.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.figures import Figure
+from benchmarks.measure import peak_gib, python
+from clio_argo.kernels.anchor import Anchor
+from clio_argo.kernels.solve import Links, Solution, solve_stack, tied
+from clio_argo.model.alignment import Floats, PairFit
+from clio_argo.steps.match import LOOP_EVERY
+
+SLICES, SEEDS, SIDE_PX = 5000, 8, 1001
+LINK_PX, JITTER_PX, JUMPS, JUMP_PX = 0.2, 3.0, 10, 40.0
+LIMIT_PX, PAIR_LIMIT_PX, NEAR_BEST = 1.5, 0.25, 1.1
+COSTS, COST_LIMITS = (14_000, 100_000), (60.0, 2.0)
+NO_WALK_PX = 1e-4
+Pairs = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices [n, 2] where they are, the first slice after each jump, and links with their errors.
+
+    Recorded, all slices lie at 0: raw image frames.
+    """
+
+    places: Floats
+    jumps: tuple[int, ...]
+    fits: tuple[PairFit, ...]
+
+
+def as_matched(slices: int) -> Pairs:
+    """Each with the next one, and every fourth with its second neighbour."""
+    return next_ones(slices, 1) + [(z, z + 2) for z in range(0, slices - 2, LOOP_EVERY)]
+
+
+def next_ones(slices: int, reach: int = 3) -> Pairs:
+    return [(z, z + r) for z in range(slices) for r in range(1, reach + 1) if z + r < slices]
+
+
+LINKS: dict[str, Callable[[int], Pairs]] = {
+    "links as match makes them": as_matched,
+    "three links a slice": next_ones,
+}
+
+
+def simulated(seed: int, slices: int, jumps: int, pairs: Iterable[tuple[int, int]]) -> Stack:
+    """A stage that stays within white jitter but for its jumps; errors are those of each axis."""
+    random = np.random.default_rng(seed)
+    stage = random.normal(0, JITTER_PX, (slices, 2))
+    at = np.sort(random.choice(np.arange(50, slices - 50), jumps, replace=False))
+    for z, angle in zip(at, random.uniform(0, 2 * np.pi, jumps), strict=True):
+        stage[z:] += JUMP_PX * np.array([np.cos(angle), np.sin(angle)])
+    return Stack(-stage, tuple(at.tolist()), links(random, -stage, pairs))
+
+
+def links(
+    random: np.random.Generator, places: Floats, pairs: Iterable[tuple[int, int]]
+) -> tuple[PairFit, ...]:
+    """What fits of these pairs would be, each with its own error."""
+    low, high = np.array(list(pairs)).T
+    shifts = places[high] - places[low] + random.normal(0, LINK_PX, (len(low), 2))
+    return tuple(
+        PairFit(z0=a, z1=b, matrix=((1, 0, x), (0, 1, y)))
+        for a, b, (x, y) in zip(low.tolist(), high.tolist(), shifts.tolist(), strict=True)
+    )
+
+
+def solved(stack: Stack) -> Solution:
+    return solve_stack(range(len(stack.places)), stack.fits, SIDE_PX, SIDE_PX)
+
+
+def placed(solution: Solution) -> Floats:
+    """Where slices were put [n, 2]."""
+    return np.array([m[:2, 2] for m in solution.placed.values()])
+
+
+def best(stack: Stack) -> Floats:
+    """Where one would put them who knows all errors, and where the stage jumped."""
+    return held(stack, Anchor(JITTER_PX, NO_WALK_PX))
+
+
+def held(stack: Stack, anchor: Anchor) -> Floats:
+    """Least squares with this anchor."""
+    ends = np.array([(f.z0, f.z1) for f in stack.fits])
+    matrices = np.array([f.matrix for f in stack.fits], float)
+    free = np.isin(np.arange(1, len(stack.places)), stack.jumps)
+    return tied(Links(*ends.T, matrices), matrices[:, :, 2], np.full(len(ends), 1 / LINK_PX), anchor, free)
+
+
+def rms_px(found: Floats, stack: Stack) -> float:
+    """Root of the mean squared distance from the true places; one shift of all slices is free."""
+    error = found - stack.places
+    return float(np.sqrt(((error - error.mean(0)) ** 2).sum(1).mean()))
+
+
+def pair_px(found: Floats, stack: Stack) -> float:
+    """Median distance of a slice from where its neighbour has it."""
+    return float(np.median(np.hypot(*np.diff(found - stack.places, axis=0).T)))
+
+
+def measure(_: Path, quick: bool) -> list[Figure]:
+    """Drift of 5,000 slices with ten jumps, several times; time and memory of 14,000 and 100,000 slices."""
+    slices, seeds = (500, 2) if quick else (SLICES, SEEDS)
+    figures = [f for name in LINKS for f in _drift(name, slices, seeds)]
+    return figures + _costs([n // 100 if quick else n for n in COSTS])
+
+
+def _drift(name: str, slices: int, seeds: int) -> list[Figure]:
+    stacks = [simulated(s, slices, JUMPS, LINKS[name](slices)) for s in range(seeds)]
+    solutions = [solved(s) for s in stacks]
+    found = [(rms_px(placed(a), s), rms_px(best(s), s)) for a, s in zip(solutions, stacks, strict=True)]
+    pairs = max(pair_px(placed(a), s) for a, s in zip(solutions, stacks, strict=True))
+    followed = sum(a.jumps == s.jumps for a, s in zip(solutions, stacks, strict=True))
+    each = ", ".join(f"{rms:.2f} ({least:.2f})" for rms, least in found)
+    ratio = np.sqrt(sum(r**2 for r, _ in found) / sum(b**2 for _, b in found))
+    return [
+        Figure(f"{name}: drift, worst of {seeds} stacks", max(r for r, _ in found), "px rms", LIMIT_PX,
+               note=f"each (the best possible): {each}"),
+        Figure(f"{name}: drift over the best possible", float(ratio), "", NEAR_BEST, note="all stacks together"),
+        Figure(f"{name}: pair error, median, worst stack", pairs, "px", PAIR_LIMIT_PX),
+        Figure(f"{name}: stacks with all jumps found, and no other", followed, "", seeds, at_least=True),
+    ]  # fmt: skip
+
+
+COST = "import json, sys; from benchmarks.drift import cost; print(json.dumps(cost(int(sys.argv[1]))))"
+
+
+def cost(slices: int) -> tuple[float, float]:
+    """CPU seconds of solving a stack with three links a slice, and the peak memory of this process in GiB."""
+    stack = simulated(0, slices, slices // 500, next_ones(slices))
+    begin = time.process_time()
+    solved(stack)
+    return time.process_time() - begin, peak_gib()
+
+
+def _costs(counts: list[int]) -> list[Figure]:
+    found = {n: json.loads(python("-c", COST, str(n))) for n in counts}
+    figures = []
+    for n, (seconds, gib) in found.items():
+        limits = COST_LIMITS if n == counts[0] else (None, None)
+        figures += [
+            Figure(f"solving {n:,} slices with three links each", seconds, "s", limits[0]),
+            Figure(f"solving {n:,} slices: peak memory", gib, "GiB", limits[1], note="links and libraries included"),
+        ]  # fmt: skip
+    each = [seconds / n for n, (seconds, _) in found.items()]
+    return [
+        *figures,
+        Figure("solving: a slice of the long stack over one of the short", each[-1] / each[0], "", 1.2),
+    ]
