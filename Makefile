@@ -12,6 +12,8 @@ BIN    := $(VENV)/bin
 SCHEMA := docs/reference/request.schema.json
 CLI    := docs/reference/cli.md
 WRITE_SCHEMA = $(BIN)/clio-argo schema
+MANIFESTS := manifests/base
+WRITE_MANIFESTS = $(BIN)/python -m clio_argo.argo.manifests
 WRITE_CLI    = $(BIN)/python -m typer clio_argo.cli.app utils docs --name clio-argo --title "Command line"
 CHART  := helm/clio-argo
 WORKERS ?= 2
@@ -39,6 +41,8 @@ check: $(VENV)/dev ## style, types, layers, generated files, lock files
 	$(BIN)/lint-imports --no-cache
 	@$(WRITE_SCHEMA) | diff -u $(SCHEMA) - && $(WRITE_CLI) | diff -u $(CLI) - \
 	   || { echo "docs/reference is out of date: run 'make docs' and commit it" >&2; exit 1; }
+	@rm -rf build/manifests && $(WRITE_MANIFESTS) build/manifests && diff -ru $(MANIFESTS) build/manifests \
+	   || { echo "$(MANIFESTS) is out of date: run 'make docs' and commit it" >&2; exit 1; }
 	@if grep -nE '://|--(extra-)?index-url|--find-links|file:' requirements*.lock images/*.lock; then \
 	   echo "a lock file names a place to download from: run 'make lock'" >&2; exit 1; fi
 	$(BIN)/python -m pip check
@@ -46,11 +50,12 @@ check: $(VENV)/dev ## style, types, layers, generated files, lock files
 bench: $(VENV)/dev ## all benchmarks, as docs/benchmarks.md describes them
 	$(BIN)/python -m benchmarks
 
-docs: $(VENV)/dev ## regenerate what is generated in docs/reference
+docs: $(VENV)/dev ## regenerate what is generated in docs/reference and manifests
 	@mkdir -p docs/reference
 	$(WRITE_SCHEMA) > $(SCHEMA).new && mv $(SCHEMA).new $(SCHEMA)
 	$(WRITE_CLI) > $(CLI).new && mv $(CLI).new $(CLI)
 	$(BIN)/python -m clio_argo.argo.chart $(CHART)
+	$(WRITE_MANIFESTS) $(MANIFESTS)
 
 # Keeps the versions that are locked unless pyproject.toml rules them out; `make lock UPGRADE=--upgrade` takes the newest.
 UV ?= uv

@@ -110,4 +110,5 @@ PIPELINE = Pipeline(
              memory="solve.publish_mib", outputs=("link", "volume", "flagged"), report=True),
     ),
     approval="solve",
+    on_exit=Step("notify", "clio_argo.steps.notify:run", reads_request=True, memory="512", cpu="100m"),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """One step of the pipeline as one container template."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from hera.workflows import (
@@ -27,6 +28,8 @@ MEMORY = (
     "(lastRetry.message contains 'OOMKilled' ? 2 ** asInt(retries) : 1), %d))}}Mi"
 )
 
+# How the workflow ended, for the step that tells people.
+ENDED = {"CLIO_STATUS": "{{workflow.status}}", "CLIO_FAILURES": "{{workflow.failures}}"}
 LEAST = m.SecurityContext(
     allow_privilege_escalation=False,
     read_only_root_filesystem=True,
@@ -36,6 +39,7 @@ LEAST = m.SecurityContext(
 
 def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> Container:
     """The template of a step; its name is the step's."""
+    last = step == pipeline.on_exit
     return Container(
         name=step.name,
         image=cluster.image(step.image),
@@ -44,7 +48,9 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> Conta
         args=list(
             step.args if step.command else (step.name, "--run", "$(CLIO_RUN)", "--part", "$(CLIO_PART)")
         ),
-        env=_environment(step, cluster),
+        env=_environment(step, cluster, ENDED if last else {}),
+        env_from=_secret(cluster.notification_secret) if last else None,
+        service_account_name=cluster.accounts.notifier.name if last else None,
         inputs=[Parameter(name=n) for n in ("part", "mib")],
         outputs=_outputs(pipeline, step, cluster.artifacts),
         resources=m.ResourceRequirements(requests={"cpu": m.Quantity(root=cluster.cpu or step.cpu)}),
@@ -59,18 +65,23 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> Conta
     )
 
 
-def _environment(step: Step, cluster: ClusterSettings) -> list[m.EnvVar]:
+def _environment(step: Step, cluster: ClusterSettings, more: Mapping[str, str]) -> list[m.EnvVar]:
     own = {
         "CLIO_RUN": parameter("run"),
         "CLIO_PART": "{{inputs.parameters.part}}",
         "CLIO_OUTPUTS": OUTPUTS,
         "CLIO_MEMORY_MAX_MIB": str(cluster.memory_max_mib),
+        **more,
         **cluster.env,
         **dict(step.env),
     }
     # the request first: Kubernetes puts the values of earlier variables in the place of $(NAME)
     request = request_environment() if step.reads_request else []
     return [*request, *(variable(name, value) for name, value in own.items())]
+
+
+def _secret(name: str) -> list[m.EnvFromSource]:
+    return [m.EnvFromSource(secret_ref=m.SecretEnvSource(name=name, optional=True))]
 
 
 def _outputs(pipeline: Pipeline, step: Step, artifacts: Artifacts | None) -> list[Parameter | Artifact]:
@@ -83,7 +94,7 @@ def _outputs(pipeline: Pipeline, step: Step, artifacts: Artifacts | None) -> lis
         for name in pipeline.outputs_of(step.name)
     ]
     # of many parts the last one would win, and it is mostly one that succeeded
-    values += [] if step.fan_out else [_error()]
+    values += [_error()] if step in pipeline.steps and not step.fan_out else []
     return [*values, _report(artifacts)] if step.report and artifacts else values
 
 

@@ -6,10 +6,12 @@ from typing import Any
 from hera.workflows import DAG, Counter, Gauge, Task, WorkflowTemplate
 from hera.workflows import models as m
 
+from clio_argo.argo.check import check
 from clio_argo.argo.containers import container
 from clio_argo.argo.graph import ask, graph
 from clio_argo.argo.parameters import parameter, workflow_parameters
-from clio_argo.argo.settings import Cleanup, ClusterSettings
+from clio_argo.argo.settings import Cleanup, ClusterSettings, Volume
+from clio_argo.errors import UserError
 from clio_argo.model.base import digest
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 
@@ -26,12 +28,9 @@ def workflow_template(
     workflows that run keep theirs.
     """
     cluster = cluster or ClusterSettings()
-    name = f"clio-argo-{version('clio-argo')}-{digest(_emitted(pipeline, cluster, 'unnamed')['spec'])[:8]}"
-    return _template(pipeline, cluster, name)
-
-
-def _emitted(pipeline: Pipeline, cluster: ClusterSettings, name: str) -> dict[str, Any]:
-    return dict(_template(pipeline, cluster, name).to_dict())
+    unnamed = dict(_template(pipeline, cluster, "unnamed").to_dict())
+    check(unnamed)
+    return _template(pipeline, cluster, f"clio-argo-{version('clio-argo')}-{digest(unnamed['spec'])[:8]}")
 
 
 def _template(pipeline: Pipeline, cluster: ClusterSettings, name: str) -> WorkflowTemplate:
@@ -94,7 +93,17 @@ def _security(uid: int) -> m.PodSecurityContext:
 
 def _volumes(cluster: ClusterSettings) -> list[m.Volume]:
     tmp = m.Volume(name="tmp", empty_dir=m.EmptyDirVolumeSource(size_limit=m.Quantity(root=cluster.tmp_size)))
-    return [tmp, *(m.Volume(name=v.name, **v.source) for v in cluster.volumes)]
+    return [tmp, *(_volume(v) for v in cluster.volumes)]
+
+
+def _volume(volume: Volume) -> m.Volume:
+    """The volume of a pod; hera drops what it does not know without a word."""
+    made = m.Volume.model_validate({"name": volume.name, **volume.source})
+    if made.model_dump(by_alias=True, exclude_none=True, exclude={"name"}, mode="json") != volume.source:
+        raise UserError(
+            f"volumes.{volume.name}.source: {volume.source} is not what a pod's volume looks like"
+        )
+    return made
 
 
 def _seen(cluster: ClusterSettings) -> m.WorkflowMetadata:

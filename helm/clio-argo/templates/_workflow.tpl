@@ -63,6 +63,8 @@ where ClusterSettings puts them. A test compares the two for several values.
   {{- if .readOnly }}{{ $_ := set $mount "readOnly" true }}{{ end -}}
   {{- $_ := set $container "volumeMounts" (append $container.volumeMounts $mount) -}}
 {{- end -}}
+{{- if $template.serviceAccountName }}{{ $_ := set $template "serviceAccountName" $values.accounts.notifier.name }}{{ end -}}
+{{- range $container.envFrom }}{{ $_ := set .secretRef "name" $values.notificationSecret }}{{ end -}}
 {{- $_ := set $template "timeout" $values.stepTimeout -}}
 {{- $_ := set $template.retryStrategy "limit" ($values.retries.limit | int | toString) -}}
 {{- $_ := set $template.retryStrategy.backoff "duration" $values.retries.wait -}}

@@ -1,0 +1,127 @@
+"""What a namespace needs to run the pipeline, as plain objects: accounts, roles, network policy, template."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clio_argo.argo.settings import Account, ClusterSettings
+from clio_argo.argo.workflow import labels, workflow_template
+from clio_argo.pipeline import PIPELINE, Pipeline
+
+Object = dict[str, Any]
+RBAC = "rbac.authorization.k8s.io"
+READ = ("get", "list", "watch")
+# Google's metadata server, which gives a pod the identity of its service account
+METADATA_SERVER = ("169.254.169.252/32", "169.254.169.254/32")
+# HTTPS (stores, webhooks), the cluster's API, mail
+PORTS = (443, 6443, 465, 587)
+
+
+def manifests(
+    pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None
+) -> dict[str, list[Object]]:
+    """Objects by the name of the file that holds them."""
+    cluster = cluster or ClusterSettings()
+    accounts = cluster.accounts
+    known = [accounts.worker, accounts.notifier, accounts.executor, accounts.submitter, accounts.approver]
+    return {
+        "serviceaccounts.yaml": [_account(cluster, a) for a in known] + [_token(cluster, accounts.executor)],
+        "roles.yaml": [
+            *_role(
+                cluster,
+                accounts.executor,
+                [_rule("argoproj.io", ("workflowtaskresults",), ("create", "patch"))],
+            ),
+            *_role(cluster, accounts.submitter, submitter_rules()),
+            *_role(cluster, accounts.approver, approver_rules()),
+        ],
+        "networkpolicy.yaml": [network_policy(cluster)],
+        "workflowtemplate.yaml": [dict(workflow_template(pipeline, cluster).to_dict())],
+    }
+
+
+def write_manifests(folder: Path, files: dict[str, list[Object]]) -> None:
+    """Write one YAML file each, and the kustomization that lists them."""
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": sorted(files),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, objects in {**files, "kustomization.yaml": [kustomization]}.items():
+        (folder / name).write_text(yaml.safe_dump_all(objects, sort_keys=False, width=120))
+
+
+def submitter_rules() -> list[Object]:
+    """Submit and watch, and nothing else."""
+    return [
+        _rule("argoproj.io", ("workflows",), ("create", *READ)),
+        _rule("argoproj.io", ("workflowtemplates",), READ),
+        _rule("", ("pods", "pods/log"), READ),
+    ]
+
+
+def approver_rules() -> list[Object]:
+    """Decide, stop, try again and delete as well."""
+    return [*submitter_rules(), _rule("argoproj.io", ("workflows",), ("patch", "update", "delete"))]
+
+
+def network_policy(cluster: ClusterSettings) -> Object:
+    """Nobody calls a step; a step calls names, stores, the cluster's API (Argo's executor), mail and webhooks."""
+    names = [{"port": 53, "protocol": p} for p in ("UDP", "TCP")]
+    spec = {
+        "podSelector": {"matchExpressions": [{"key": "clio-argo/step", "operator": "Exists"}]},
+        "policyTypes": ["Ingress", "Egress"],
+        "egress": [
+            {"ports": [*names, *({"port": p, "protocol": "TCP"} for p in PORTS)]},
+            {"to": [{"ipBlock": {"cidr": c}} for c in METADATA_SERVER]},
+        ],
+    }
+    return {**_head(cluster, "networking.k8s.io/v1", "NetworkPolicy", "clio-argo"), "spec": spec}
+
+
+def _account(cluster: ClusterSettings, account: Account) -> Object:
+    head = _head(cluster, "v1", "ServiceAccount", account.name, account.annotations)
+    return {**head, "automountServiceAccountToken": False}
+
+
+def _token(cluster: ClusterSettings, account: Account) -> Object:
+    """What Argo mounts into its own container of a pod, by this name, where pods get no token by themselves."""
+    owner = {"kubernetes.io/service-account.name": account.name}
+    head = _head(cluster, "v1", "Secret", f"{account.name}.service-account-token", owner)
+    return {**head, "type": "kubernetes.io/service-account-token"}
+
+
+def _role(cluster: ClusterSettings, account: Account, rules: list[Object]) -> list[Object]:
+    subject = {"kind": "ServiceAccount", "name": account.name}
+    if cluster.namespace:
+        subject["namespace"] = cluster.namespace
+    return [
+        {**_head(cluster, f"{RBAC}/v1", "Role", account.name), "rules": rules},
+        {
+            **_head(cluster, f"{RBAC}/v1", "RoleBinding", account.name),
+            "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": account.name},
+            "subjects": [subject],
+        },
+    ]
+
+
+def _rule(group: str, resources: tuple[str, ...], verbs: tuple[str, ...]) -> Object:
+    return {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
+
+
+def _head(
+    cluster: ClusterSettings, version: str, kind: str, name: str, annotations: dict[str, str] | None = None
+) -> Object:
+    metadata: Object = {"name": name, "labels": labels(cluster)}
+    if cluster.namespace:
+        metadata["namespace"] = cluster.namespace
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return {"apiVersion": version, "kind": kind, "metadata": metadata}
+
+
+if __name__ == "__main__":
+    write_manifests(Path(sys.argv[1]), manifests())
