@@ -1,6 +1,8 @@
 """How people are told, by a real mail server and a real webhook."""
 
 import json
+import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +20,13 @@ from clio_argo.errors import TryAgain, UserError
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.steps.notify import failures
-from tests.stacks import request, run_here, write_stack
+from tests.stacks import demo_slices, request, run_here, write_stack
 
 FAILURES = [
-    {"displayName": "render(3:part:3)(0)", "message": "main: Error (exit code 1): error: slice 7 has other pixels"},
+    {
+        "displayName": "render(3:part:3)(0)",
+        "message": "main: Error (exit code 1): error: slice 7 has other pixels",
+    },
     {"displayName": "render(3:part:3)", "message": "No more retries left"},
     {"displayName": "main", "message": ""},
 ]
@@ -35,13 +40,15 @@ class Sink:
         self.users: list[str] = []
         self._refuse = refuse
 
-    async def handle_DATA(self, server: object, session: Any, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: object, session: Any, envelope: Envelope) -> str:
         if self._refuse:
             return self._refuse
         self.mails.append(message_from_bytes(envelope.content or b"", policy=policy.default))  # type: ignore[arg-type]
         return "250 taken"
 
-    def log_in(self, server: object, session: object, envelope: object, mechanism: str, data: object) -> AuthResult:
+    def log_in(
+        self, server: object, session: object, envelope: object, mechanism: str, data: object
+    ) -> AuthResult:
         if isinstance(data, LoginPassword):
             self.users.append(f"{data.login.decode()}:{data.password.decode()}")
         return AuthResult(success=True)
@@ -49,10 +56,14 @@ class Sink:
 
 @contextmanager
 def mail_server(sink: Sink) -> Iterator[str]:
-    server = Controller(sink, hostname="127.0.0.1", port=0, authenticator=sink.log_in, auth_require_tls=False)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = Controller(
+        sink, hostname="127.0.0.1", port=port, authenticator=sink.log_in, auth_require_tls=False
+    )
     server.start()
     try:
-        yield f"127.0.0.1:{server.server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]
+        yield f"127.0.0.1:{port}"
     finally:
         server.stop()
 
@@ -83,13 +94,16 @@ def notify(url: Path | str, monkeypatch: pytest.MonkeyPatch, **variables: str) -
     return run_step(PIPELINE["notify"], str(url), 0)
 
 
-def test_a_finished_run(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("transforms.json", "complete.json"):
+        shutil.copy(demo / name, tmp_path)
     config = json.loads((demo / "config.json").read_text())
-    (demo / "config.json").write_text(json.dumps({**config, "notify": {"email": ["a@example.org", "b@example.org"]}}))
+    told = {**config, "notify": {"email": ["a@example.org", "b@example.org"]}}
+    (tmp_path / "config.json").write_text(json.dumps(told))
     sink = Sink()
     with mail_server(sink) as server, webhook() as (hook, got):
         sent = notify(
-            demo, monkeypatch, CLIO_STATUS="Succeeded", CLIO_FAILURES='"null"', CLIO_WEBHOOK_URL=hook,
+            tmp_path, monkeypatch, CLIO_STATUS="Succeeded", CLIO_FAILURES='"null"', CLIO_WEBHOOK_URL=hook,
             CLIO_SMTP_URL=f"smtp://lab:p%40ss@{server}", CLIO_MAIL_FROM="clio@example.org",
         )  # fmt: skip
     assert sent == {"sent": ["mail", "webhook"]}
@@ -98,7 +112,7 @@ def test_a_finished_run(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert mail["Subject"] == "clio-argo: test complete_with_flags"
     assert sink.users == ["lab:p@ss"]
     assert "z 3513: bad" in mail.get_content()
-    assert posted["text"].strip() == mail.get_content().strip()
+    assert posted["text"].splitlines() == mail.get_content().splitlines()
     assert posted["outcome"] == "complete_with_flags"
     assert posted["link"] in posted["text"]
     assert [f.split(":")[0] for f in posted["flagged"]] == ["z 3513"]
@@ -120,9 +134,9 @@ def test_a_run_that_failed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_rejected_run_is_not_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.stacks import demo_slices
-
-    out = run_here(request(write_stack(tmp_path / "stack", demo_slices(3))), tmp_path / "run", stop_before="render")
+    out = run_here(
+        request(write_stack(tmp_path / "stack", demo_slices(3))), tmp_path / "run", stop_before="render"
+    )
     with webhook() as (hook, got):
         notify(out, monkeypatch, CLIO_STATUS="Succeeded", CLIO_WEBHOOK_URL=hook)
     assert got[0]["outcome"] == "ended before the volume was made"
