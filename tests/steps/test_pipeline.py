@@ -222,7 +222,7 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "alignment.model": ("rigid", EVERYTHING),
     "contrast.clip_limit": (0.02, PIXELS | {"info"}),
     "contrast.invert": (True, PIXELS | {"info"}),
-    "contrast.flicker": (2, PIXELS | {"info", "transforms"}),
+    "contrast.flicker": (50, PIXELS | {"info", "transforms"}),
     "background": (128, PIXELS | {"info"}),
     "viewer.jpeg_quality": (50, {"ng", "info"}),
     "viewer.chunk": (32, {"ng", "info"}),
