@@ -76,7 +76,7 @@ def _problems(problems: Sequence[Problem]) -> Table:
 def show_end(console: Console, done: Completion, transforms: Transforms, store: Store) -> None:
     """What a run found and made, where to look, and as the last line how it ended."""
     where = relative(store.url)
-    console.print(_facts([("shifts", shifts(transforms)), *_flagged(transforms)]))
+    console.print(_facts([("shifts", shifts(transforms)), *_quality(done), *_flagged(transforms)]))
     console.print(_facts([
         ("volume", f"{where}ng (neuroglancer), {done.aligned or 'no lossless volume kept'} (OME-Zarr)"),
         ("report", f"{where}report.html"),
@@ -97,6 +97,16 @@ def show_aligned(console: Console, transforms: Transforms, store: Store) -> None
 def _counts(transforms: Transforms) -> str:
     breaks = f", {len(transforms.breaks)} breaks" if transforms.breaks else ""
     return f"{len(transforms.slices)} slices, {len(transforms.flagged)} flagged{breaks}"
+
+
+def _quality(done: Completion) -> list[Row]:
+    """Likeness of neighbours in the volume, and the pairs that are far less alike than those around them."""
+    if done.quality is None or done.quality.median is None:
+        return []
+    low = [("low", str(pair)) for pair in done.quality.low]
+    more = [("...", f"and {len(low) - LONG_LIST} more, all in the report")] if len(low) > LONG_LIST else []
+    told = f"correlation of neighbours in the volume {done.quality.median:.2f} median, lowest {done.quality.lowest}"
+    return [("quality", told), *low[:LONG_LIST], *more]
 
 
 def _flagged(transforms: Transforms) -> list[Row]:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from clio_argo.model.alignment import Break
 from clio_argo.model.base import Document, Value
+from clio_argo.model.quality import QualitySummary
 
 Status = Literal["complete", "complete_with_flags"]
 
@@ -91,6 +92,7 @@ class Completion(Document):
     breaks: tuple[Break, ...] = Field(
         (), description="Places that no link crosses: the slices on both sides."
     )
+    quality: QualitySummary | None = Field(None, description="Likeness of neighbouring slices in the volume.")
     slices: int
     ng: str
     aligned: str | None

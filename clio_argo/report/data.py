@@ -6,6 +6,7 @@ from clio_argo.model.alignment import SliceFacts, Transforms
 from clio_argo.model.base import Value
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.plan import Plan
+from clio_argo.model.quality import Quality
 from clio_argo.model.run import Gate, StageTime
 from clio_argo.model.volume import VolumeSpec
 
@@ -29,6 +30,7 @@ class ReportData(Value):
     volume: VolumeSpec | None = None
     status: str = Field(description="complete, complete_with_flags, aligned, or why the run stopped.")
     gates: tuple[Gate, ...] = ()
+    quality: Quality | None = Field(None, description="Likeness of neighbours in the rendered volume.")
     stages: tuple[StageTime, ...] = ()
     pictures: tuple[Picture, ...] = ()
     sizes_bytes: dict[str, int] = Field({}, description="Bytes of each output, by its folder.")

@@ -24,8 +24,8 @@ from clio_argo.store.volumes import Volumes
 if TYPE_CHECKING:
     from clio_argo.store.slices import Source
 
-CONFIG, PLAN, TRANSFORMS, VOLUME, COMPLETE = (
-    f"{n}.json" for n in ("config", "plan", "transforms", "volume", "complete")
+CONFIG, PLAN, TRANSFORMS, VOLUME, QUALITY, COMPLETE = (
+    f"{n}.json" for n in ("config", "plan", "transforms", "volume", "quality", "complete")
 )
 REPORT = "report.html"
 Outputs = dict[str, Any]

@@ -3,9 +3,11 @@
 from importlib.metadata import version
 
 from clio_argo.model.base import digest
+from clio_argo.model.quality import Quality, QualitySummary
 from clio_argo.model.run import Completion, Verification
-from clio_argo.steps.base import COMPLETE, CONFIG, Outputs, Run
-from clio_argo.steps.report import write_report
+from clio_argo.steps.base import COMPLETE, CONFIG, QUALITY, Outputs, Run
+from clio_argo.steps.likeness import read_quality
+from clio_argo.steps.report import Rendered, write_report
 from clio_argo.steps.verify import VERIFY, recorded_objects
 from clio_argo.store.documents import crc32c
 from clio_argo.viewer.link import LOCAL_HOST, PUBLIC_HOST, VIEW_PORT, neuroglancer_link, neuroglancer_state
@@ -13,17 +15,19 @@ from clio_argo.viewer.link import LOCAL_HOST, PUBLIC_HOST, VIEW_PORT, neuroglanc
 
 def run(run: Run, part: int) -> Outputs:
     """Write the views, report.html and complete.json."""
-    done = completion(run)
-    write_report(run, done.status, run.volume, done.link)
+    quality = read_quality(run)
+    run.store.write(QUALITY, quality.to_bytes())
+    done = completion(run, quality)
+    write_report(run, done.status, Rendered(run.volume, quality, done.link))
     run.store.write(COMPLETE, done.to_bytes())
     return {"link": done.link, "volume": done.ng, "status": done.status, "flagged": len(done.flagged)}
 
 
-def completion(run: Run) -> Completion:
+def completion(run: Run, quality: Quality) -> Completion:
     """How the run ended."""
     checked = run.store.document(Verification, VERIFY)
     flagged = tuple(s.z for s in run.transforms.flagged)
-    flags = bool(flagged or run.transforms.breaks)
+    flags = bool(flagged or run.transforms.breaks or quality.low)
     return Completion(
         id=run.config.id,
         status="complete_with_flags" if flags else "complete",
@@ -33,6 +37,7 @@ def completion(run: Run) -> Completion:
         bad_slices=run.config.bad_slices,
         replaced=run.transforms.replaced,
         breaks=run.transforms.breaks,
+        quality=QualitySummary.of(quality),
         slices=run.plan.depth,
         ng=f"{run.store.url}ng",
         aligned=f"{run.store.url}{run.volume.aligned}" if run.config.lossless else None,

@@ -8,6 +8,7 @@ from clio_argo.errors import ClioError
 from clio_argo.kernels import Image
 from clio_argo.kernels.blend import blend
 from clio_argo.kernels.contrast import adjust, leveled
+from clio_argo.kernels.likeness import look
 from clio_argo.kernels.render import jpeg, place, thumbnail
 from clio_argo.kernels.window import to_viewer
 from clio_argo.model.alignment import PlacedSlice, Planes
@@ -16,6 +17,7 @@ from clio_argo.model.run import ObjectRecord
 from clio_argo.model.treatment import weights
 from clio_argo.model.volume import Box
 from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
+from clio_argo.steps.likeness import Seen, write_likeness
 from clio_argo.store.documents import crc32c
 from clio_argo.store.slices import Undecodable
 
@@ -37,19 +39,22 @@ def _unit(run: Run, unit: int) -> bool:
         planes.window,
         [[s.model_dump(include=PIXELS) for s in shown] for shown in planes.shown],
     ]
-    return once(run, unit, inputs, lambda: _render(run, box, planes))
+    return once(run, unit, inputs, lambda: _render(run, unit, box, planes))
 
 
-def _render(run: Run, box: Box, planes: Planes) -> Done:
+def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
     volume = run.volume
     slab = np.full(box.shape, volume.background, volume.dtype)
     objects: list[ObjectRecord] = []
     images: dict[int, Image] = {}
+    looks: list[Seen] = []
     for z, plane, shown in zip(range(box.begin[0], box.end[0]), slab, planes.shown, strict=True):
         images = {s.z: images[s.z] if s.z in images else _contrasted(run, s, planes.window) for s in shown}
         _fill(plane, z, shown, images, volume.background)
+        looks += [(s.z, look(plane, s.matrix, images[z].shape[::-1])) for s in shown if s.z == z and s.matrix]
         picture = jpeg(to_viewer(thumbnail(plane), volume.window))
         objects.append(run.store.write(thumbnail_name(z), picture))
+    objects.append(write_likeness(run.store, unit, looks))
     return Done([*run.volumes.write_aligned(0, box, slab), *objects])
 
 

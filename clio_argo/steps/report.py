@@ -1,7 +1,9 @@
 """The report of a run as far as it came: aligned, stopped by a gate, or with its volume."""
 
+from dataclasses import dataclass
 from importlib.metadata import version
 
+from clio_argo.model.quality import Quality
 from clio_argo.model.run import Attempt, StageTime
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.report.data import ReportData
@@ -16,9 +18,19 @@ LOGS = "process/logs"
 ALIGNED = "aligned"
 
 
-def write_report(run: Run, status: str, volume: VolumeSpec | None = None, link: str | None = None) -> None:
-    """Write report.html and its pictures; without a volume, what `solve` decided from the reduced slices."""
+@dataclass(frozen=True)
+class Rendered:
+    """What there is to show of a volume."""
+
+    volume: VolumeSpec
+    quality: Quality
+    link: str
+
+
+def write_report(run: Run, status: str, rendered: Rendered | None = None) -> None:
+    """Write report.html and its pictures; of a run that is not rendered, what `solve` decided."""
     facts, _ = read_all_facts(run)
+    volume = rendered.volume if rendered else None
     data = ReportData(
         config=run.request,
         plan=run.plan,
@@ -30,7 +42,8 @@ def write_report(run: Run, status: str, volume: VolumeSpec | None = None, link: 
         stages=stage_times(run.store),
         pictures=make_views(run, volume),
         sizes_bytes=_sizes(run.store, volume) if volume else {},
-        link=link,
+        quality=rendered.quality if rendered else None,
+        link=rendered.link if rendered else None,
         run=run.store.url,
         version=version("clio-argo"),
     )

@@ -26,21 +26,21 @@ def run(run: Run, part: int) -> Outputs:
 
 
 def recorded_objects(run: Run) -> dict[str, ObjectRecord]:
-    """All objects that the manifest knows of, by name."""
+    """All objects of the volumes that the manifest knows of, by name."""
     spec = run.volume
     steps = {"render": spec.render, "write": spec.write, "coarsen": spec.coarsen}
     records = (r for step, work in steps.items() for r in run.records(step, range(work.units)))
-    return {o.name: o for record in records for o in record.objects}
+    return {o.name: o for record in records for o in record.objects if o.name.startswith(_folders(run))}
+
+
+def _folders(run: Run) -> tuple[str, ...]:
+    return "ng/", f"{run.volume.aligned}/", "thumbnails/"
 
 
 def compare(run: Run, recorded: dict[str, ObjectRecord]) -> list[str]:
     """What is missing, has another size, or does not belong there."""
     expected = {*expected_objects(run.volume), *thumbnails(run.volume)}
-    sizes = {
-        n: s
-        for folder in ("ng", run.volume.aligned, "thumbnails")
-        for n, s in run.store.sizes(folder).items()
-    }
+    sizes = {n: s for folder in _folders(run) for n, s in run.store.sizes(folder).items()}
     data = {n for n in sizes if not n.endswith((".json", "info", "provenance"))}
     return [
         *_lines(sorted(expected - recorded.keys()), "was never written"),

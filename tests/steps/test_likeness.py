@@ -1,0 +1,96 @@
+"""Likeness of neighbours is that of the volume as it was written, and tells of slices that are out of place."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clio_argo.kernels.likeness import likeness, look
+from clio_argo.model.quality import PairLikeness, Quality
+from clio_argo.steps.likeness import judged
+from clio_argo.store.documents import Store
+from tests.stacks import (
+    FIRST,
+    completion,
+    demo_slices,
+    lossless,
+    plain,
+    run_here,
+    transforms,
+    write_stack,
+)
+
+NOISE = 3513
+
+
+def quality(out: Path) -> Quality:
+    return Store(str(out)).document(Quality, "quality.json")
+
+
+def test_pairs_are_measured_in_the_volume_whatever_its_units(demo: Path) -> None:
+    placed = {s.z: s for s in transforms(demo).slices if s.shown == (s.z,)}
+    looks = {
+        z: look(plane, placed[z].matrix, (320, 320))
+        for z, plane in enumerate(lossless(demo), FIRST)
+        if z in placed and placed[z].matrix
+    }
+    pairs = list(zip(sorted(looks), sorted(looks)[1:], strict=False))
+    assert (NOISE - 1, NOISE + 1) in pairs
+    found = {(p.z0, p.z1): p.correlation for p in quality(demo).pairs}
+    assert found == {(a, b): pytest.approx(likeness(looks[a], looks[b]), abs=1e-5) for a, b in pairs}
+
+
+def test_the_demo_has_no_pair_that_is_out_of_place(demo: Path) -> None:
+    assert quality(demo).low == ()
+    summary = completion(demo).quality
+    assert summary is not None
+    assert summary.pairs == 58
+    assert summary.median is not None
+    assert summary.median > 0.9
+
+
+def test_a_slice_that_is_out_of_place_is_named_and_flags_the_run(demo: Path, tmp_path: Path) -> None:
+    slices = {z: plane[80:272, 80:272] for z, plane in enumerate(lossless(demo)[:20], FIRST)}
+    odd = FIRST + 9
+    slices[odd] = lossless(demo)[9, 86:278, 80:272]
+    out = run_here(plain(write_stack(tmp_path / "source", slices)), tmp_path / "out")
+    assert [(p.z0, p.z1) for p in quality(out).low] == [(odd - 1, odd), (odd, odd + 1)]
+    done = completion(out)
+    assert (done.status, done.flagged) == ("complete_with_flags", ())
+    assert done.quality
+    assert done.quality.low == quality(out).low
+    assert np.array_equal(lossless(out)[9], slices[odd])
+
+
+def test_background_does_not_count() -> None:
+    image = demo_slices(1, 256)[FIRST]
+    canvas = np.zeros((400, 400), np.uint8)
+    canvas[100:356, 90:346] = image
+    matrix = ((1.0, 0.0, 90.0), (0.0, 1.0, 100.0))
+    mine, other = (
+        look(canvas, matrix, (256, 256)),
+        look(canvas, ((1.0, 0.0, 190.0), (0.0, 1.0, 100.0)), (210, 256)),
+    )
+    assert 0 < mine.covered.sum() < 64
+    assert likeness(mine, mine) == pytest.approx(1)
+    assert other.covered.sum() < mine.covered.sum()
+    nowhere = look(canvas, ((1.0, 0.0, 4000.0), (0.0, 1.0, 0.0)), (256, 256))
+    assert likeness(mine, nowhere) is None
+    assert likeness(mine, look(255 - canvas, matrix, (256, 256))) == pytest.approx(-1)
+
+
+def test_pairs_across_a_gap_are_compared_as_what_they_are() -> None:
+    steady = [(z, z + 1, 0.9) for z in range(20)]
+    across = [*steady, (20, 22, 0.81), *((z, z + 1, 0.9) for z in range(22, 40))]
+    assert judged(across).low == ()
+    assert [p.z0 for p in judged([*steady, (20, 21, 0.7), *across[21:]]).low] == [20]
+
+
+@pytest.mark.parametrize("pairs", [[], [(1, 2, np.nan)], [(1, 2, 0.4)]])
+def test_stacks_too_small_to_judge(pairs: list[tuple[int, int, float]]) -> None:
+    assert judged(pairs).low == ()
+    assert len(judged(pairs).pairs) == len(pairs)
+    assert (
+        str(PairLikeness(z0=1, z1=2, correlation=0.31, usual=0.78))
+        == "z 1/2: correlation 0.31, around it 0.78"
+    )
