@@ -71,17 +71,17 @@ class KubeClient:
         self._ask("delete", WORKFLOWS, name)
 
     def shut_down(self, name: str, how: Literal["Stop", "Terminate"]) -> None:
-        self._patch(name, {"spec": {"shutdown": how}}, MERGE_PATCH)
+        self._patch(WORKFLOWS, name, {"spec": {"shutdown": how}}, MERGE_PATCH)
 
     def suspend(self, name: str, on: bool) -> None:
-        self._patch(name, {"spec": {"suspend": True if on else None}}, MERGE_PATCH)
+        self._patch(WORKFLOWS, name, {"spec": {"suspend": True if on else None}}, MERGE_PATCH)
 
     def decide(self, name: str, node: str, decision: str, message: str) -> None:
         # the controller writes the nodes as well; the patch holds only for what was read
         for attempt in range(ATTEMPTS):
             patch = decision_patch(self.get(name), node, decision, message)
             try:
-                self._patch(name, patch, JSON_PATCH)
+                self._patch(WORKFLOWS, name, patch, JSON_PATCH)
                 return
             except Conflict:
                 if attempt == ATTEMPTS - 1:
@@ -108,7 +108,7 @@ class KubeClient:
     def pods(self, workflow: str) -> list[str]:
         """Pods of a workflow whose step has begun, oldest first."""
         selector = f"workflows.argoproj.io/workflow={workflow}"
-        with self._asked():
+        with self.asked():
             answer = self._core.list_namespaced_pod(
                 self.namespace,
                 label_selector=selector,
@@ -122,25 +122,30 @@ class KubeClient:
 
     def log(self, pod: str, follow: bool) -> Iterator[str]:
         """Lines of the step's container."""
-        with self._asked():
+        with self.asked():
             answer = self._core.read_namespaced_pod_log(
                 pod, self.namespace, container="main", follow=follow, _preload_content=False,
                 _request_timeout=(CONNECT_S, STREAM_S if follow else READ_S),
             )  # fmt: skip
             yield from own_lines(answer.stream())
 
-    def _patch(self, name: str, body: Any, kind: str) -> None:
-        self._ask("patch", WORKFLOWS, name, body=body, _content_type=kind)
+    def label_template(self, name: str, label: str, value: str | None) -> None:
+        """Set a label, or take it away."""
+        self._patch(TEMPLATES, name, {"metadata": {"labels": {label: value}}}, MERGE_PATCH)
+
+    def _patch(self, plural: str, name: str, body: Any, kind: str) -> None:
+        self._ask("patch", plural, name, body=body, _content_type=kind)
 
     def _ask(self, verb: str, plural: str, *name: str, **options: Any) -> Any:
         call = getattr(self._objects, f"{verb}_namespaced_custom_object")
-        with self._asked():
+        with self.asked():
             return call(
                 GROUP, VERSION, self.namespace, plural, *name, _request_timeout=(CONNECT_S, READ_S), **options
             )
 
     @contextmanager
-    def _asked(self) -> Iterator[None]:
+    def asked(self) -> Iterator[None]:
+        """What the cluster or the way to it refuses is raised as `ClioError`."""
         try:
             yield
         except ApiException as error:

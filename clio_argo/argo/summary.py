@@ -19,8 +19,8 @@ GROUPS = frozenset({"DAG", "Steps", "StepGroup", "TaskGroup"})
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Why a part failed for good: the last try's own words."""
+class Reason:
+    """Why a part failed for good, by the last try's own words; or why its pod does not start."""
 
     node: str
     reason: str
@@ -73,7 +73,8 @@ class Summary:
     finished: datetime | None = None
     suspended: bool = False
     stages: tuple[Stage, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[Reason, ...] = ()
+    pending: tuple[Reason, ...] = ()
     waiting: Node | None = None
     decision: Decision | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)
@@ -115,6 +116,7 @@ def summarise(workflow: Mapping[str, Any]) -> Summary:
         suspended=bool(spec.get("suspend")),
         stages=stages,
         failures=tuple(_failures(nodes)),
+        pending=tuple(Reason(n.display_name, n.message) for n in nodes if n.phase == "Pending" and n.message),
         waiting=next((n for n in nodes if n.type == "Suspend" and n.phase == "Running"), None),
         decision=next((d for d in map(decision_of, nodes) if d), None),
         arguments=_named(spec.get("arguments")),
@@ -206,15 +208,15 @@ def _length(task: Json, groups: Mapping[str, Sequence[Node]]) -> int | None:
     return next((len(json.loads(text)) for text in lists if text), None)
 
 
-def _failures(nodes: Sequence[Node]) -> Iterable[Failure]:
+def _failures(nodes: Sequence[Node]) -> Iterable[Reason]:
     """Broken parts by their last try; what broke without a pod only if no pod did."""
     broken = [(part, tries) for part, tries in _parts(nodes) if part.phase in BROKEN]
     for part, tries in broken:
         said = [t for t in tries if t.phase in BROKEN and t.message] or [part]
-        yield Failure(part.display_name, max(said, key=_began).reason)
+        yield Reason(part.display_name, max(said, key=_began).reason)
     if not broken:
         groups = (n for n in nodes if n.type in GROUPS and n.phase in BROKEN and n.message)
-        yield from (Failure(n.display_name, n.reason) for n in groups)
+        yield from (Reason(n.display_name, n.reason) for n in groups)
 
 
 def _began(node: Node) -> float:

@@ -10,11 +10,11 @@ from rich.live import Live
 from rich.table import Table
 
 from clio_argo.argo.nodes import Json
-from clio_argo.argo.summary import Failure, Stage, Summary
+from clio_argo.argo.summary import Reason, Stage, Summary
 from clio_argo.cli.text import literal
 from clio_argo.errors import UserError
 
-LONGEST = 20
+LONGEST, FEW = 20, 3
 COLOURS = {"Succeeded": "green", "Running": "cyan", "Failed": "red", "Error": "red"}
 
 
@@ -50,7 +50,8 @@ def details(found: Summary, now: datetime) -> RenderableType:
     facts.add_row("run", literal(found.run))
     for name, value in found.outputs.items():
         facts.add_row(literal(name), literal(value))
-    return Group(facts, stages(found.stages, now), *_failures(found.failures))
+    pending = (f"{literal(p.node)} does not start: {literal(p.reason)}" for p in found.pending[:FEW])
+    return Group(facts, stages(found.stages, now), *pending, *_failures(found.failures))
 
 
 def stages(found: Sequence[Stage], now: datetime) -> Table:
@@ -71,7 +72,7 @@ def stages(found: Sequence[Stage], now: datetime) -> Table:
     return table
 
 
-def _failures(found: Sequence[Failure]) -> Iterator[RenderableType]:
+def _failures(found: Sequence[Reason]) -> Iterator[RenderableType]:
     for failure in found[:LONGEST]:
         yield f"[red]{literal(failure.node)}[/]: {literal(failure.reason)}"
     if len(found) > LONGEST:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from clio_argo.errors import ClioError, MissingInput, StoreFault, TryAgain
 
+# "403 GET https://..." is how google-cloud-storage begins what it says
 REMEDIES: tuple[tuple[tuple[str, ...], type[ClioError], str], ...] = (
     (
         ("No space left", "RESOURCE_EXHAUSTED", "Disk quota"),
@@ -13,12 +14,24 @@ REMEDIES: tuple[tuple[tuple[str, ...], type[ClioError], str], ...] = (
         "it goes on where it stopped",
     ),
     (
-        ("Read-only file system", "PERMISSION_DENIED", "Permission denied", "UNAUTHENTICATED"),
+        (
+            "Read-only file system",
+            "PERMISSION_DENIED",
+            "Permission denied",
+            "UNAUTHENTICATED",
+            "401 GET",
+            "403 GET",
+            "credentials",
+        ),
         StoreFault,
         "no permission: check who owns it, or the credentials in use",
     ),
-    (("NOT_FOUND", "No such file"), MissingInput, "it does not exist"),
-    (("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"), TryAgain, "the store does not answer; try again"),
+    (("NOT_FOUND", "No such file", "404 GET"), MissingInput, "it does not exist"),
+    (
+        ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "429 GET", "503 GET", "Timeout of"),
+        TryAgain,
+        "the store does not answer; try again",
+    ),
     (
         ("Too many open files",),
         TryAgain,

@@ -16,7 +16,7 @@ from clio_argo.errors import ClioError, MissingInput, StoreFault, UserError
 from clio_argo.model.base import Value
 from clio_argo.model.plan import SliceFile
 from clio_argo.store.documents import Store, split_url
-from clio_argo.store.faults import store_errors
+from clio_argo.store.faults import explained, store_errors
 from clio_argo.store.headers import SUFFIXES, TIFF, Header, Unreadable, read_headers
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -184,19 +184,22 @@ def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: bool
 
 
 def _blobs(url: str, folder: str) -> Iterator[Entry]:
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
     from google.cloud import storage
 
     scheme, bucket, path = split_url(url)
     if scheme != "gs":
         raise UserError(f"source {url}: slices are read from folders and gs:// only, so far")
-    with store_errors(url, folder):
-        listed = storage.Client().list_blobs(bucket, prefix=path + folder, delimiter="/")
-        for blob in listed:
+    try:
+        for blob in storage.Client().list_blobs(bucket, prefix=path + folder, delimiter="/"):
             yield Entry(
                 name=blob.name.removeprefix(path),
                 size_bytes=blob.size,
                 stamp=f"{blob.generation}-{blob.crc32c}",
             )
+    except (GoogleAPIError, GoogleAuthError, OSError) as error:
+        raise explained(url, folder, error) from error
 
 
 def _check_header(file: BinaryIO, planned: SliceFile) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clio_argo.argo.nodes import nodes_of, pack, unpack
-from clio_argo.argo.summary import Failure, Stage, Summary, summarise
+from clio_argo.argo.summary import Reason, Stage, Summary, summarise
 from clio_argo.errors import UserError
 
 DATA = Path(__file__).parents[1] / "data" / "argo"
@@ -72,14 +72,14 @@ def test_a_part_that_was_tried_again_is_no_failure() -> None:
 def test_a_failure_says_what_the_step_wrote() -> None:
     found = summarise(recorded("failed"))
     assert found.message == ""
-    assert found.failures == (Failure("reduce(1:part:1,slices:1-2)", "CLIO: slice 17 cannot be read"),)
+    assert found.failures == (Reason("reduce(1:part:1,slices:1-2)", "CLIO: slice 17 cannot be read"),)
 
 
 def test_a_failure_without_a_pod_is_told_by_what_broke() -> None:
     workflow = recorded("failed")
     top = workflow["status"]["nodes"]["wb"]
     workflow["status"]["nodes"] = {"wb": {**top, "phase": "Error", "message": "template reduce is undefined"}}
-    assert summarise(workflow).failures == (Failure("wb", "template reduce is undefined"),)
+    assert summarise(workflow).failures == (Reason("wb", "template reduce is undefined"),)
 
 
 def test_what_was_omitted_is_not_done() -> None:

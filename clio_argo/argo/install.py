@@ -1,0 +1,88 @@
+"""Documents applied to a cluster as `kubectl apply --server-side` does, and removed again."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import ResourceNotFoundError
+
+from clio_argo.argo.client import CURRENT
+from clio_argo.argo.faults import NotFound
+from clio_argo.argo.kube import KubeClient
+from clio_argo.argo.nodes import ENDED, Json
+from clio_argo.argo.templates import selector
+from clio_argo.errors import UserError
+
+MANAGER = "clio-argo"
+TEMPLATE = "WorkflowTemplate"
+
+
+def install(client: KubeClient, documents: Sequence[Json]) -> Iterator[str]:
+    """Apply all documents; the template among them becomes the one that submissions follow. Yields what was done."""
+    with _resources(client) as resources:
+        for document in documents:
+            with client.asked():
+                _resource(resources, document, client).server_side_apply(
+                    body=document, namespace=client.namespace, field_manager=MANAGER, force_conflicts=True
+                )
+            yield f"{_name(document)} applied"
+    new = {d["metadata"]["name"] for d in documents if d["kind"] == TEMPLATE}
+    for template in client.templates(selector(f"{CURRENT}=true")):
+        name = template["metadata"]["name"]
+        if new and name not in new:
+            client.label_template(name, CURRENT, None)
+            yield f"{TEMPLATE} {name} is followed no more"
+
+
+def uninstall(client: KubeClient, documents: Sequence[Json]) -> Iterator[str]:
+    """Remove all documents and all templates. Yields what was done.
+
+    Raises:
+        UserError: workflows run, which need what would be removed.
+    """
+    running = [w["metadata"]["name"] for w in client.find(selector()) if _runs(w)]
+    if running:
+        raise UserError(
+            f"namespace {client.namespace} still runs {', '.join(running)}: wait for them, or clio-argo stop them"
+        )
+    for template in client.templates(selector()):
+        client.delete_template(template["metadata"]["name"])
+        yield f"{TEMPLATE} {template['metadata']['name']} removed"
+    with _resources(client) as resources:
+        for document in (d for d in documents if d["kind"] != TEMPLATE):
+            try:
+                with client.asked():
+                    resource = _resource(resources, document, client)
+                    resource.delete(name=document["metadata"]["name"], namespace=client.namespace)
+            except NotFound:
+                continue
+            yield f"{_name(document)} removed"
+
+
+def _runs(workflow: Json) -> bool:
+    return (workflow.get("status") or {}).get("phase") not in ENDED
+
+
+@contextmanager
+def _resources(client: KubeClient) -> Iterator[Any]:
+    """Kinds that the cluster knows. The library keeps them in a file whose usual name anybody could have written."""
+    with TemporaryDirectory() as folder:
+        with client.asked():
+            known = DynamicClient(client.api, cache_file=str(Path(folder) / "kinds.json")).resources
+        yield known
+
+
+def _resource(resources: Any, document: Json, client: KubeClient) -> Any:
+    try:
+        return resources.get(api_version=document["apiVersion"], kind=document["kind"])
+    except ResourceNotFoundError as error:
+        raise UserError(
+            f"{client.place}: knows no {document['kind']} ({document['apiVersion']}); install Argo Workflows first"
+        ) from error
+
+
+def _name(document: Json) -> str:
+    return f"{document['kind']} {document['metadata']['name']}"
