@@ -1,13 +1,15 @@
 """Commands for who looks after a cluster: emit, install and prune templates."""
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clio_argo.cli.cluster import Namespace, connected
 
 if TYPE_CHECKING:
+    from clio_argo.argo.kube import KubeClient
     from clio_argo.argo.settings import ClusterSettings
 
 commands = typer.Typer()
@@ -65,3 +67,38 @@ def read_settings(path: Path | None) -> "ClusterSettings":
             for e in error.errors()
         ]
         raise UserError.all(f"{path}: these cluster settings cannot be used:", problems) from error
+
+
+@commands.command("install")
+def install_(namespace: Namespace = None, settings: Settings = None) -> None:
+    """Apply accounts, roles, network policy and template to a namespace; its template becomes the current one."""
+    from clio_argo.argo.install import install
+
+    client = _administered(namespace)
+    for done in install(client, _documents(client, settings)):
+        print(done, flush=True)
+    print(f"installed; submit with: clio-argo submit REQUEST --run gs://BUCKET/FOLDER -n {client.namespace}")
+
+
+@commands.command("uninstall")
+def uninstall_(namespace: Namespace = None, settings: Settings = None) -> None:
+    """Remove what install applied, and all templates; refused while workflows run. Volumes stay."""
+    from clio_argo.argo.install import uninstall
+
+    client = _administered(namespace)
+    for done in uninstall(client, _documents(client, settings)):
+        print(done, flush=True)
+
+
+def _administered(namespace: str | None) -> "KubeClient":
+    """The cluster itself: Argo Server knows no accounts and roles."""
+    from clio_argo.argo.kube import KubeClient
+
+    return KubeClient.from_config(namespace or os.environ.get("ARGO_NAMESPACE"))
+
+
+def _documents(client: "KubeClient", settings: Path | None) -> list[dict[str, Any]]:
+    from clio_argo.argo.manifests import manifests
+
+    cluster = read_settings(settings).model_copy(update={"namespace": client.namespace})
+    return [document for file in manifests(cluster=cluster).values() for document in file]
