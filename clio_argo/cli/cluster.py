@@ -170,12 +170,21 @@ def waited(client: "Client", name: str) -> "Summary":
 
 
 def logged(client: "Client", name: str, follow: bool, step: str = "") -> None:
-    """Print log lines; a pod is named WORKFLOW-STEP-NUMBER."""
-    begin = f"{name}-{step}-" if step else ""
-    client.get(name)
+    """Print log lines; a pod is named WORKFLOW-STEP-NUMBER, and its node ends with the same number."""
+    from clio_argo.argo.summary import pods_of
+
+    begin, heard = f"{name}-{step}-" if step else "", set[str]()
+    before = pods_of(client.get(name))
     for line in client.logs(name, follow):
+        heard.add(line.pod.rpartition("-")[2])
         if line.pod.startswith(begin):
             print(f"{line.pod.removeprefix(f'{name}-')}: {line.text}", flush=True)
+    if silent := before - heard:
+        print(
+            f"{len(silent)} of {len(before)} pods wrote nothing, or are gone: Argo keeps logs of pods that are gone "
+            "as the artifact main-logs, where it is set up to",
+            file=sys.stderr,
+        )
 
 
 def end(found: "Summary") -> None:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from clio_argo.argo import ClusterSettings, workflow_template
+from clio_argo.argo import ClusterSettings
+from clio_argo.argo.manifests import manifests
 from clio_argo.argo.nodes import Json
-from clio_argo.argo.settings import Approval
+from clio_argo.argo.settings import Approval, Cleanup
 from clio_argo.pipeline import Pipeline, Step
 
 PYTHON = "python:3.11-slim-bookworm"
@@ -48,48 +49,18 @@ SMALL = Pipeline(
     ),
     approval="match",
 )
-SETTINGS = ClusterSettings(artifacts=None, approval=Approval(wait="10m"), memory_max_mib=256)
+SETTINGS = ClusterSettings(
+    namespace="clio-client",
+    artifacts=None,
+    approval=Approval(wait="10m"),
+    cleanup=Cleanup(pod_delay="10m"),
+    memory_max_mib=256,
+)
 
 
-def template() -> Json:
-    return dict(workflow_template(SMALL, SETTINGS).to_dict())
+NOBODY = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "nobody"}}
 
 
-def accounts() -> list[Json]:
-    """What a workflow's pods need, and somebody who may do nothing."""
-    rules = [
-        {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
-    ]
-    executor = SETTINGS.accounts.executor.name
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": executor}
-    group = "rbac.authorization.k8s.io/v1"
-    return [
-        *(
-            _document("v1", "ServiceAccount", name)
-            for name in (SETTINGS.accounts.worker.name, executor, "nobody")
-        ),
-        _token(executor),
-        _document(group, "Role", executor, rules=rules),
-        _document(
-            group,
-            "RoleBinding",
-            executor,
-            roleRef=role,
-            subjects=[{"kind": "ServiceAccount", "name": executor}],
-        ),
-    ]
-
-
-def _token(account: str) -> Json:
-    """What Argo's executor logs in with, under the name that Argo expects."""
-    made = _document(
-        "v1", "Secret", f"{account}.service-account-token", type="kubernetes.io/service-account-token"
-    )
-    return {
-        **made,
-        "metadata": {**made["metadata"], "annotations": {"kubernetes.io/service-account.name": account}},
-    }
-
-
-def _document(version: str, kind: str, name: str, **rest: Any) -> Json:
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **rest}
+def documents() -> list[Json]:
+    """All that a namespace needs, and an account that may do nothing."""
+    return [*(document for file in manifests(SMALL, SETTINGS).values() for document in file), NOBODY]

@@ -23,10 +23,10 @@ from clio_argo.argo.nodes import pack, raw_nodes
 from clio_argo.argo.server import ArgoServer
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.errors import ClioError
-from tests.e2e.small import accounts, template
+from tests.e2e.small import SETTINGS, documents
 from tests.stacks import NAME, cli, demo_slices, encoded
 
-NAMESPACE, BUCKET = "clio-client", "clio-client"
+NAMESPACE, BUCKET = str(SETTINGS.namespace), "clio-client"
 DOORS = ("kubeconfig", "argo-server")
 NOWHERE = "workflows.argoproj.io/controller-instanceid=nobody"
 pytestmark = [
@@ -42,7 +42,7 @@ def cluster() -> Iterator[KubeClient]:
     spaces = k8s.CoreV1Api(found.api)
     spaces.create_namespace({"metadata": {"name": NAMESPACE}})
     try:
-        list(install(found, [*accounts(), template()]))
+        list(install(found, documents()))
         fill_bucket()
         yield found
     finally:
@@ -292,7 +292,7 @@ def test_who_may_not_is_told_what(cluster: KubeClient) -> None:
 
 def test_a_new_template_takes_over_and_the_old_one_is_pruned(cluster: KubeClient) -> None:
     old = cluster.templates()[0]
-    new = template()
+    new = next(d for d in documents() if d["kind"] == "WorkflowTemplate")
     new["metadata"]["name"] = "clio-argo-next"
     said = list(install(cluster, [new]))
     assert said[-1] == f"WorkflowTemplate {old['metadata']['name']} is followed no more"
@@ -304,6 +304,6 @@ def test_a_new_template_takes_over_and_the_old_one_is_pruned(cluster: KubeClient
 def test_everything_is_removed(cluster: KubeClient) -> None:
     for workflow in cluster.find():
         cluster.delete(workflow["metadata"]["name"])
-    list(uninstall(cluster, [*accounts(), template()]))
+    list(uninstall(cluster, documents()))
     assert list(cluster.templates()) == []
-    assert list(uninstall(cluster, accounts())) == []
+    assert list(uninstall(cluster, documents())) == []
