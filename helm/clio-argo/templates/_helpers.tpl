@@ -17,7 +17,7 @@
 {{/* Labels of the release's own objects. */}}
 {{- define "clio-argo.labels" -}}
 {{- $own := dict
-  "app.kubernetes.io/name" (include "clio-argo.name" .)
+  "app.kubernetes.io/name" .Chart.Name
   "app.kubernetes.io/instance" .Release.Name
   "app.kubernetes.io/version" .Chart.AppVersion
   "app.kubernetes.io/managed-by" .Release.Service
