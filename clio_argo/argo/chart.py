@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from clio_argo.argo.manifests import approver_rules, executor_rules, network_policy, submitter_rules
 from clio_argo.argo.settings import ClusterSettings
 from clio_argo.argo.workflow import workflow_template
 
@@ -35,9 +38,16 @@ def values_schema() -> dict[str, Any]:
     return schema
 
 
+def access() -> dict[str, Any]:
+    """Rules of the roles by the account that has them, and what the network lets pass."""
+    roles = {"executor": executor_rules(), "submitter": submitter_rules(), "approver": approver_rules()}
+    return {"roles": roles, "networkPolicy": network_policy(ClusterSettings())["spec"]}
+
+
 def write_chart(folder: Path) -> None:
     """Write what is generated into the chart at `folder`."""
     (folder / "values.schema.json").write_text(json.dumps(values_schema(), indent=2) + "\n")
+    (folder / "files" / "access.yaml").write_text(yaml.safe_dump(access(), sort_keys=False))
     (folder / "files" / "workflowtemplate.yaml").write_text(workflow_template().to_yaml())
 
 

@@ -32,7 +32,7 @@ def manifests(
             *_role(
                 cluster,
                 accounts.executor,
-                [_rule("argoproj.io", ("workflowtaskresults",), ("create", "patch"))],
+                executor_rules(),
             ),
             *_role(cluster, accounts.submitter, submitter_rules()),
             *_role(cluster, accounts.approver, approver_rules()),
@@ -52,6 +52,11 @@ def write_manifests(folder: Path, files: dict[str, list[Object]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, objects in {**files, "kustomization.yaml": [kustomization]}.items():
         (folder / name).write_text(yaml.safe_dump_all(objects, sort_keys=False, width=120))
+
+
+def executor_rules() -> list[Object]:
+    """Tell how a step ended."""
+    return [_rule("argoproj.io", ("workflowtaskresults",), ("create", "patch"))]
 
 
 def submitter_rules() -> list[Object]:

@@ -11,6 +11,7 @@ import yaml
 
 from clio_argo.argo import ClusterSettings, workflow_template
 from clio_argo.argo.chart import OWN_VALUES, values_schema, write_chart
+from clio_argo.argo.manifests import manifests
 
 CHART = Path(__file__).parents[2] / "helm" / "clio-argo"
 CRD = "argoproj.io/v1alpha1/WorkflowTemplate"
@@ -100,7 +101,7 @@ def test_values_for_gke_are_the_preset() -> None:
 def test_generated_files_are_current(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     write_chart(tmp_path)
-    for file in ("values.schema.json", "files/workflowtemplate.yaml"):
+    for file in ("values.schema.json", "files/access.yaml", "files/workflowtemplate.yaml"):
         assert (tmp_path / file).read_text() == (CHART / file).read_text(), f"{file}: run `make docs`"
 
 
@@ -151,3 +152,14 @@ def test_names_can_be_overridden() -> None:
     own = ("ServiceAccount", "Secret")
     kinds = {name for kind, name in rendered({"fullnameOverride": "em"}) if kind not in own}
     assert all(name.startswith("em") for name in kinds)
+
+
+@needs_helm
+def test_the_chart_installs_what_the_manifests_hold() -> None:
+    plain = [o for objects in manifests().values() for o in objects]
+    ours = rendered({})
+    for document in plain:
+        kind, name = document["kind"], document["metadata"]["name"]
+        held = {"rules", "spec", "roleRef", "type", "automountServiceAccountToken"} & document.keys()
+        if kind != "WorkflowTemplate":
+            assert {k: ours[kind, name][k] for k in held} == {k: document[k] for k in held}
