@@ -24,7 +24,6 @@ app = typer.Typer(
 Out = Annotated[str, typer.Option("--out", help="Folder or bucket for everything the run makes.")]
 Log = Annotated[str, typer.Option("--log", help="auto: bars on a terminal; json: a line per event; quiet.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.")]
-INTERRUPTED = 130
 
 
 def main() -> None:
@@ -38,7 +37,7 @@ def main() -> None:
         if not _interrupted(error):
             raise
         print("\nstopped; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(cluster.INTERRUPTED)
 
 
 def _interrupted(error: BaseException | None) -> bool:

@@ -1,7 +1,8 @@
 """Commands for workflows on a cluster, in the words of the `argo` command line."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from clio_argo.argo.summary import Summary
 
 commands = typer.Typer()
+INTERRUPTED = 130
 Name = Annotated[str, typer.Argument(help="Workflow; @latest is the newest one.")]
 Namespace = Annotated[
     str | None,
@@ -153,7 +155,8 @@ def watched(client: "Client", name: str) -> "Summary":
     from clio_argo.argo.follow import follow
     from clio_argo.cli.cluster_show import live
 
-    return live(follow(client, name), Console(highlight=False))
+    with _goes_on(client, name):
+        return live(follow(client, name), Console(highlight=False))
 
 
 def waited(client: "Client", name: str) -> "Summary":
@@ -162,11 +165,24 @@ def waited(client: "Client", name: str) -> "Summary":
     from clio_argo.cli.cluster_show import command
 
     asked = False
-    for found in follow(client, name):
-        if found.waiting and not asked:
-            asked = True
-            print(f"waits for a decision: {command('approve', found)} (or reject)", file=sys.stderr)
-    return found
+    with _goes_on(client, name):
+        for found in follow(client, name):
+            if found.waiting and not asked:
+                asked = True
+                print(f"waits for a decision: {command('approve', found)} (or reject)", file=sys.stderr)
+        return found
+
+
+@contextmanager
+def _goes_on(client: "Client", name: str) -> Iterator[None]:
+    """Ctrl-C ends the watching, not what is watched."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            f"\n{name} goes on; watch it with: clio-argo watch {name} -n {client.namespace}", file=sys.stderr
+        )
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def logged(client: "Client", name: str, follow: bool, step: str = "") -> None:
@@ -175,10 +191,11 @@ def logged(client: "Client", name: str, follow: bool, step: str = "") -> None:
 
     begin, heard = f"{name}-{step}-" if step else "", set[str]()
     before = pods_of(client.get(name))
-    for line in client.logs(name, follow):
-        heard.add(line.pod.rpartition("-")[2])
-        if line.pod.startswith(begin):
-            print(f"{line.pod.removeprefix(f'{name}-')}: {line.text}", flush=True)
+    with _goes_on(client, name):
+        for line in client.logs(name, follow):
+            heard.add(line.pod.rpartition("-")[2])
+            if line.pod.startswith(begin):
+                print(f"{line.pod.removeprefix(f'{name}-')}: {line.text}", flush=True)
     if silent := before - heard:
         print(
             f"{len(silent)} of {len(before)} pods wrote nothing, or are gone: Argo keeps logs of pods that are gone "

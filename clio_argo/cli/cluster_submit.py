@@ -1,7 +1,9 @@
 """`clio-argo submit`: a request becomes a workflow, after everything that can be checked from here was checked."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -58,39 +60,34 @@ def submit(
     client = connected(namespace)
     installed = client.template(template) if template else current_template(client)
     given = submission.override(installed, _pairs("-p", parameters))
-    arguments = {**submission.request_arguments(wanted, run, installed), **given}
-    check_source(overridden(wanted, given))
-    named = {"name": name} if name else {"generateName": generate_name or submission.prefix(wanted.id)}
-    own = {**wanted.labels, **_pairs("-l", labels)}
+    asked = overridden(wanted, given)
+    arguments = {**submission.request_arguments(asked, run, installed), **given}
+    check_source(asked)
+    named = {"name": name} if name else {"generateName": generate_name or submission.prefix(asked.id)}
+    own = {**asked.labels, **_pairs("-l", labels)}
     workflow = submission.workflow(reference(installed), arguments, named, own)
-    if not dry_run:
-        workflow = client.create(workflow, server_dry_run)
-    if output or dry_run or server_dry_run:
-        print(document(workflow, output or "yaml"))
-    if not (dry_run or server_dry_run):
-        _go_on(client, workflow["metadata"]["name"], output is None, (waiting, watching, logging))
+    if dry_run or server_dry_run:
+        print(document(workflow if dry_run else client.create(workflow, dry_run=True), output or "yaml"))
+        return
+    created = client.create(workflow)
+    if output:
+        print(document(created, output))
+    _go_on(client, created["metadata"]["name"], output is None, (waiting, watching, logging))
 
 
 def _go_on(client: "Client", name: str, talk: bool, how: tuple[bool, bool, bool]) -> None:
-    """Wait, watch or print logs as asked for; without any of it, see that somebody takes the workflow up."""
+    """See that somebody takes the workflow up; then wait, watch or print logs as asked for."""
+    from clio_argo.argo.follow import follow
+
     waiting, watching, logging = how
+    found = next(s for s in follow(client, name) if s.phase)
     if logging:
         logged(client, name, follow=True)
     if watching:
         end(watched(client, name))
-    elif waiting or logging:
+    elif waiting or logging or found.phase == "Error":
         end(waited(client, name))
-    else:
-        _taken_up(client, name, talk)
-
-
-def _taken_up(client: "Client", name: str, talk: bool) -> None:
-    from clio_argo.argo.follow import follow
-
-    found = next(s for s in follow(client, name) if s.phase)
-    if found.ended and not found.succeeded:
-        end(found)
-    if talk:
+    elif talk:
         print(f"{name} was created; watch it with: clio-argo watch {name} -n {client.namespace}")
 
 
@@ -98,16 +95,24 @@ def check_source(config: IngestConfig) -> None:
     """What `plan` would refuse is refused here, if the source can be read from here.
 
     Raises:
-        UserError, GateStopped: as `clio_argo.steps.plan`.
+        UserError, GateStopped, MissingInput: as `clio_argo.steps.plan`.
     """
     from clio_argo.steps.plan import make_plan, refuse_unusable
 
     try:
+        _refuse_unseen(config.source)
         found, _ = make_plan(config)
     except (StoreFault, TryAgain) as error:
         print(f"the source is not checked from here: {error}", file=sys.stderr)
         return
     refuse_unusable(found, config)
+
+
+def _refuse_unseen(source: str) -> None:
+    """A folder that pods mount need not be on this machine. Raises `StoreFault`."""
+    parts = urlsplit(source)
+    if parts.scheme in ("", "file") and not Path(parts.path).exists():
+        raise StoreFault(f"{source} is not on this machine")
 
 
 def overridden(config: IngestConfig, given: dict[str, str]) -> IngestConfig:

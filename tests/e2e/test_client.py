@@ -5,6 +5,7 @@ The tests make the namespace clio-client, and remove it.
 """
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -21,10 +22,11 @@ from clio_argo.argo.install import install, uninstall
 from clio_argo.argo.kube import JSON_PATCH, WORKFLOWS, KubeClient
 from clio_argo.argo.nodes import pack, raw_nodes
 from clio_argo.argo.server import ArgoServer
+from clio_argo.argo.submit import workflow
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.errors import ClioError
 from tests.e2e.small import SETTINGS, documents
-from tests.stacks import NAME, cli, demo_slices, encoded
+from tests.stacks import CLI, NAME, cli, demo_slices, encoded
 
 NAMESPACE, BUCKET = str(SETTINGS.namespace), "clio-client"
 DOORS = ("kubeconfig", "argo-server")
@@ -271,6 +273,18 @@ def test_a_workflow_that_nobody_takes_up(cluster: KubeClient) -> None:
     assert "is Argo's workflow-controller running" in told.stderr
 
 
+def test_ctrl_c_ends_the_watching_only(cluster: KubeClient) -> None:
+    made = workflow("none", {}, {"name": "watched"}, dict([NOWHERE.split("=")]))
+    cluster.create(made)
+    watching = subprocess.Popen([CLI, "wait", "watched", "-n", NAMESPACE], stderr=subprocess.PIPE, text=True)
+    time.sleep(15)
+    watching.send_signal(signal.SIGINT)
+    _, told = watching.communicate(timeout=20)
+    assert watching.returncode == 130
+    assert told.strip() == f"watched goes on; watch it with: clio-argo watch watched -n {NAMESPACE}"
+    assert cluster.get("watched")
+
+
 def test_who_may_not_is_told_what(cluster: KubeClient) -> None:
     token = k8s.CoreV1Api(cluster.api).create_namespaced_service_account_token(
         "nobody", NAMESPACE, {"spec": {"expirationSeconds": 600}}
@@ -302,8 +316,8 @@ def test_a_new_template_takes_over_and_the_old_one_is_pruned(cluster: KubeClient
 
 
 def test_everything_is_removed(cluster: KubeClient) -> None:
-    for workflow in cluster.find():
-        cluster.delete(workflow["metadata"]["name"])
+    for found in cluster.find():
+        cluster.delete(found["metadata"]["name"])
     list(uninstall(cluster, documents()))
     assert list(cluster.templates()) == []
     assert list(uninstall(cluster, documents())) == []
