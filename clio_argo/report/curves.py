@@ -18,16 +18,23 @@ SHIFT = "How far each slice had to move onto the one below it, at its centre."
 RESIDUAL = "Median distance of the matched features after the fit; lower is better."
 CORRELATION = "Likeness of the two slices in register; 1 is identical."
 BRIGHTNESS = "Mean grey value of each slice, as in its file."
+EVENED = "Mean grey value of each slice, as in its file and with flicker evened out."
 FOCUS = "Strength of fine detail relative to contrast; a dip is a blurred slice."
 DECIMATED = (
     "The pale range of a column reaches from its lowest to its highest value, so no outlier is lost; the line "
     "is the median. Every flagged slice is marked."
+)
+POSITION = "How far each slice stands from where the first one was recorded, at its centre, after alignment."
+IN_VOLUME = (
+    "Likeness of the two slices in register, as matched and as rendered (with its contrast); 1 is identical."
 )
 LEGEND = (
     ("bad", "bad slice"),
     ("missing", "missing slice"),
     ("suspect", "suspect slice"),
     ("link", "link not found"),
+    ("low", "pair far less alike than those around it"),
+    ("jump", "jump of the stage"),
     ("break", "break"),
 )
 
@@ -63,11 +70,30 @@ def pair_curves(data: ReportData) -> list[Curve]:
         data, "y shift", lambda f: _shift(data, f)[1], "b"
     )
     residuals = _pairs(data, "residual", lambda f: f.residual_px)
+    matched, rendered = _pairs(data, "correlation", _correlation), _rendered(data)
     return [
+        Curve("Position", "px", POSITION, _positions(data)),
         Curve("Shift per pair", "px", SHIFT, shifts, (0.0,)),
         Curve("Residual per pair", "px", RESIDUAL, residuals, (0.0,)),
-        Curve("Correlation per pair", "", CORRELATION, _pairs(data, "correlation", _correlation)),
+        Curve("Correlation per pair", "", IN_VOLUME if rendered else CORRELATION, (*matched, *rendered)),
     ]
+
+
+def _positions(data: ReportData) -> tuple[Series, ...]:
+    placed = {s.z: s.matrix for s in data.transforms.slices if s.matrix is not None}
+    if not placed:
+        return ()
+    centre = np.array([[(data.plan.width - 1) / 2, (data.plan.height - 1) / 2]])
+    at = {z: apply(matrix, centre)[0] for z, matrix in placed.items()}
+    first = at[min(at)]
+    x, y = ({z: float((p - first)[axis]) for z, p in at.items()} for axis in (0, 1))
+    return Series("x", _along(data, x)), Series("y", _along(data, y), "b")
+
+
+def _rendered(data: ReportData) -> tuple[Series, ...]:
+    pairs = data.quality.pairs if data.quality else ()
+    values = {p.z1: math.nan if p.correlation is None else p.correlation for p in pairs}
+    return (Series("in the volume", _along(data, values), "b"),) if values else ()
 
 
 def _pairs(
@@ -81,22 +107,34 @@ def _pairs(
 
 def slice_curves(data: ReportData) -> list[Curve]:
     """Brightness and focus of each slice."""
-    means = _slices(data, "mean", lambda f: f.mean)
+    grey = {s.z: s.grey for s in data.transforms.slices if s.grey is not None}
+    means = _slices(data, "in the file", lambda f: f.mean)
+    if grey:
+        means += _slices(data, "evened out", lambda f: _evened(f.mean, grey.get(f.z)), "b")
     return [
-        Curve("Brightness", "grey value", BRIGHTNESS, means),
+        Curve("Brightness", "grey value", EVENED if grey else BRIGHTNESS, means),
         Curve("Focus", "relative", FOCUS, _slices(data, "focus", lambda f: f.focus)),
     ]
 
 
-def _slices(data: ReportData, name: str, value: Callable[[SliceFacts], float]) -> tuple[Series, ...]:
-    return (Series(name, _along(data, {f.z: value(f) for f in data.facts if f.error is None})),)
+def _evened(mean: float, grey: tuple[float, float] | None) -> float:
+    return mean if grey is None else grey[0] * mean + grey[1]
+
+
+def _slices(
+    data: ReportData, name: str, value: Callable[[SliceFacts], float], style: Style = "a"
+) -> tuple[Series, ...]:
+    return (Series(name, _along(data, {f.z: value(f) for f in data.facts if f.error is None}), style),)
 
 
 def marks(data: ReportData) -> list[Mark]:
-    """Every slice that is not good, every link that was not found, every break."""
+    """Every slice that is not good, every link that was not found, every pair that is not alike, jumps and breaks."""
+    low = data.quality.low if data.quality else ()
     return [
         *(Mark(s.verdict, s.z, _slice_text(s)) for s in data.transforms.slices if s.verdict != "good"),
         *(Mark("link", (f.z0 + f.z1) / 2, _lost(f)) for f in data.transforms.fits if not f.found),
+        *(Mark("low", (p.z0 + p.z1) / 2, str(p)) for p in low),
+        *(Mark("jump", z - 0.5, f"the stage stands elsewhere from z {z} on") for z in data.transforms.jumps),
         *(Mark("break", (b.below + b.above) / 2, _break_text(b)) for b in data.transforms.breaks),
     ]
 
@@ -117,16 +155,20 @@ def figures(data: ReportData, curves: Iterable[Curve], found: Sequence[Mark]) ->
         yield tag("figure", tag("h3", curve.title), *drawn, _caption(curve), class_="plot")
 
 
-def legend(data: ReportData, found: Sequence[Mark]) -> Html:
-    """What the marks in the plots mean, and how long curves are drawn."""
+def legend(found: Sequence[Mark]) -> Html:
+    """What the marks mean."""
     kinds = {mark.kind for mark in found}
     keys = [_key(kind, text) for kind, text in LEGEND if kind in kinds]
-    notes = [tag("p", *keys, class_="legend")] if keys else []
+    return tag("p", *keys, class_="legend") if keys else join(())
+
+
+def crowding(data: ReportData) -> Html:
+    """How long curves are drawn."""
     columns = int(RIGHT - LEFT)
-    if data.plan.depth > columns:
-        crowd = f"{plural(data.plan.depth, 'slice')} share {count(columns)} columns."
-        notes.append(tag("p", f"{crowd} {DECIMATED}", class_="note"))
-    return join(notes)
+    if data.plan.depth <= columns:
+        return join(())
+    crowd = f"{plural(data.plan.depth, 'slice')} share {count(columns)} columns."
+    return tag("p", f"{crowd} {DECIMATED}", class_="note")
 
 
 def median_of(values: Iterable[float]) -> float | None:

@@ -33,6 +33,7 @@ class ReportData(Value):
     quality: Quality | None = Field(None, description="Likeness of neighbours in the rendered volume.")
     stages: tuple[StageTime, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    slice_pictures: dict[int, str] = Field({}, description="Pictures of slices that are not good, by z.")
     sizes_bytes: dict[str, int] = Field({}, description="Bytes of each output, by its folder.")
     link: str | None = Field(None, description="Neuroglancer link.")
     run: str = Field(description="URL of the run's root.")

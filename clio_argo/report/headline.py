@@ -96,7 +96,9 @@ def _flags(data: ReportData) -> Html:
                 f"{count(len(flagged) - bad)} missing.")  # fmt: skip
     more = f" {count(len(suspect))} suspect." if suspect else ""
     broken = f" {plural(len(data.transforms.breaks), 'break')}." if data.transforms.breaks else ""
-    return tag("a", text + more + broken, href="#flagged")
+    low = len(data.quality.low) if data.quality else 0
+    unlike = f" {plural(low, 'pair')} far less alike than those around." if low else ""
+    return tag("a", text + more + broken + unlike, href="#glance")
 
 
 def _link(data: ReportData) -> Html:

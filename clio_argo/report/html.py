@@ -5,8 +5,9 @@ workflow allow inline styles, inline SVG and images of their own place, and noth
 """
 
 from clio_argo.report import tables
-from clio_argo.report.curves import figures, legend, marks, pair_curves, slice_curves
+from clio_argo.report.curves import crowding, figures, legend, marks, pair_curves, slice_curves
 from clio_argo.report.data import ReportData
+from clio_argo.report.glance import glance
 from clio_argo.report.headline import headline, pictures
 from clio_argo.report.markup import Html, section, tag, void
 from clio_argo.report.style import CSS
@@ -30,13 +31,19 @@ def _head(data: ReportData) -> Html:
 
 def _parts(data: ReportData) -> tuple[Html, ...]:
     found = marks(data)
-    of_slices = [mark for mark in found if mark.kind != "link"]
+    of_slices = [mark for mark in found if mark.kind not in ("link", "low", "jump")]
     return (
         headline(data),
+        glance(data),
         pictures(data),
-        section("alignment", "Alignment", legend(data, found), *figures(data, pair_curves(data), found)),
+        section(
+            "alignment", "Alignment", legend(found), crowding(data), *figures(data, pair_curves(data), found)
+        ),
         section("quality", "Brightness and focus", *figures(data, slice_curves(data), of_slices)),
         tables.flagged(data),
+        tables.low(data),
+        tables.jumps(data),
+        tables.ways(data),
         tables.breaks(data),
         tables.gates(data),
         tables.problems(data),

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-FOLD_ABOVE_ROWS = 40
+FOLD_ABOVE_ROWS, MOST_ROWS = 40, 100
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -65,9 +65,13 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], numeric: Seque
 def long_table(
     title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()
 ) -> Html:
-    """The whole table; folded, with the number of its rows in sight, where it would bury the rest of the page."""
-    whole = table(headings, rows, numeric)
-    return whole if len(rows) <= FOLD_ABOVE_ROWS else fold(f"{title}: all {count(len(rows))}", whole)
+    """The first rows of a table, and how many more there are; folded where it would bury the rest of the page."""
+    left = len(rows) - MOST_ROWS
+    whole = table(headings, rows[:MOST_ROWS], numeric)
+    if left > 0:
+        last = f"And {count(left)} more, from {headings[0]} {rows[MOST_ROWS][0]} to {rows[-1][0]}: see transforms.json."
+        whole = join([whole, tag("p", last, class_="note")])
+    return whole if len(rows) <= FOLD_ABOVE_ROWS else fold(f"{title}: {count(len(rows))}", whole)
 
 
 def fold(summary: str, *children: str) -> Html:

@@ -10,9 +10,9 @@ import itertools
 import math
 import statistics
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from clio_argo.report.markup import Html, join, tag, void
 
@@ -26,9 +26,16 @@ TEXTS_PER_MARK, LONGEST_TEXT = 2, 80
 Sample = tuple[float, float | None]
 Xy = tuple[float, float]
 Style = Literal["a", "b"]
-MarkKind = Literal["break", "link", "bad", "missing", "suspect"]
+MarkKind = Literal["jump", "link", "low", "break", "suspect", "missing", "bad"]
 # drawn in this order, so that what matters more lies on top
-KINDS: tuple[MarkKind, ...] = ("link", "break", "suspect", "missing", "bad")
+KINDS: tuple[MarkKind, ...] = get_args(MarkKind)
+# (top, height) of the strip along z and of the marks in it: a lane for each verdict, so that none hides another
+BAR = (20.0, 36.0)
+LANES: dict[MarkKind, tuple[float, float]] = {
+    "jump": (2, 14), "bad": (20, 12), "missing": (32, 12), "suspect": (44, 12), "link": (60, 8), "low": (70, 8),
+    "break": (2, 76),
+}  # fmt: skip
+STRIP_HEIGHT, NARROWEST = 112.0, 1.6
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened at `z`: a slice (in a lane below the lines), a pair (above them) or a break."""
+    """Something that happened at `z`: a slice (in a lane below the lines), a pair (above them), a break or a jump."""
 
     kind: MarkKind
     z: float
@@ -163,11 +170,12 @@ def ticks(low: float, high: float, wanted: int, whole: bool = False) -> list[flo
 def _frame(across: Axis, up: Axis, unit: str) -> Html:
     levels = ticks(up.low, up.high, 5)
     digits = max(0, -math.floor(math.log10(levels[1] - levels[0]) + 1e-9)) if len(levels) > 1 else 2
+    below = BOTTOM + LANE_HEIGHT + 4
     middle = f"rotate(-90 14 {(TOP + BOTTOM) / 2:g})"
     return tag(
         "g",
         *(_level(up(v), f"{v:,.{digits}f}") for v in levels),
-        *(_slice_tick(across(v), f"{v:.0f}") for v in ticks(across.low, across.high, 10, whole=True)),
+        *(_tick(across(v), below, f"{v:.0f}") for v in ticks(across.low, across.high, 10, whole=True)),
         _text(14, (TOP + BOTTOM) / 2, unit, text_anchor="middle", transform=middle),
         _text((LEFT + RIGHT) / 2, HEIGHT - 4, "z (slice number)", text_anchor="middle"),
         class_="frame",
@@ -179,9 +187,9 @@ def _level(y: float, label: str) -> Html:
     return join((line, _text(LEFT - 7, y + 4, label.replace("-", "\N{MINUS SIGN}"), text_anchor="end")))
 
 
-def _slice_tick(x: float, label: str) -> Html:
-    line = void("path", d=f"M{x:.1f} {BOTTOM + LANE_HEIGHT + 4:g}v4")
-    return join((line, _text(x, BOTTOM + LANE_HEIGHT + 21, label, text_anchor="middle")))
+def _tick(x: float, y: float, label: str) -> Html:
+    """A tick that begins at y, and the slice number below it."""
+    return join((void("path", d=f"M{x:.1f} {y:g}v4"), _text(x, y + 17, label, text_anchor="middle")))
 
 
 def _text(x: float, y: float, text: str, **attributes: str) -> Html:
@@ -220,21 +228,62 @@ def _dot(series: Series, sample: Xy, centre: Xy, unit: str) -> Html:
     return tag("circle", label, cx=f"{centre[0]:.1f}", cy=f"{centre[1]:.1f}", r="2.2", class_=series.style)
 
 
-def _marks(marks: Iterable[Mark], across: Axis) -> Html:
-    """All marks; those of one kind within one column of a pixel as one element that tells how many they are."""
+def strip(z: tuple[int, int], marks: Iterable[Mark], targets: Collection[int]) -> Html:
+    """All slices from z[0] to z[1] as one bar with the marks in it; those of `targets` lead to `#zN` on the page."""
+    across = Axis(z[0] - 0.5, z[1] + 0.5, LEFT, RIGHT)
+    width = max(NARROWEST, across(1) - across(0))
+    ticks_ = (
+        _tick(across(v), STRIP_HEIGHT - 30, f"{v:.0f}")
+        for v in ticks(across.low, across.high, 10, whole=True)
+    )
+    marked = (_in_strip(same, across, width, targets) for same in _by_column(marks, across))
+    bar = void(
+        "rect", class_="good", x=f"{LEFT:g}", y=f"{BAR[0]:g}", width=f"{RIGHT - LEFT:g}", height=f"{BAR[1]:g}"
+    )
+    names = (
+        _text(LEFT - 7, y, name, text_anchor="end")
+        for y, name in ((13, "jumps"), (42, "slices"), (73, "pairs"))
+    )
+    return tag(
+        "svg",
+        tag("g", *ticks_, *names, class_="frame"),
+        bar,
+        *marked,
+        viewBox=f"0 0 {WIDTH:g} {STRIP_HEIGHT:g}",
+        role="img",
+        aria_label=f"verdicts of the slices {z[0]} to {z[1]}",
+    )
+
+
+def _in_strip(same: Sequence[Mark], across: Axis, width: float, targets: Collection[int]) -> Html:
+    kind, x = same[0].kind, across(same[0].z)
+    of_pair = kind in ("jump", "link", "low", "break")
+    text = tag("title", "\n".join(_texts(same)))
+    box = _rect(text, kind, (x, NARROWEST if of_pair else width), LANES[kind])
+    target = next((m.z for m in same if m.z in targets), None)
+    return box if of_pair or target is None else tag("a", box, href=f"#z{target:.0f}")
+
+
+def _by_column(marks: Iterable[Mark], across: Axis) -> list[list[Mark]]:
+    """Marks of one kind within one column of a pixel together, in the order of drawing."""
     columns: dict[tuple[int, int], list[Mark]] = {}
     for mark in marks:
         columns.setdefault((KINDS.index(mark.kind), int(across(mark.z))), []).append(mark)
+    return [columns[key] for key in sorted(columns)]
+
+
+def _marks(marks: Iterable[Mark], across: Axis) -> Html:
+    """All marks; those of one kind within one column of a pixel as one element that tells how many they are."""
     width = max(1.6, across(1) - across(0))
-    return tag("g", *(_mark(columns[key], across, width) for key in sorted(columns)))
+    return tag("g", *(_mark(same, across, width) for same in _by_column(marks, across)))
 
 
 def _mark(same: Sequence[Mark], across: Axis, width: float) -> Html:
     kind, x = same[0].kind, across(same[0].z)
     text = tag("title", "\n".join(_texts(same)))
-    if kind == "break":
+    if kind in ("break", "jump"):
         return tag("path", text, d=f"M{x:.1f} {TOP:g}V{BOTTOM:g}", class_=kind)
-    if kind == "link":
+    if kind in ("link", "low"):
         return _rect(text, kind, (x, min(width, 4.0)), (TOP - LANE_HEIGHT - 2, LANE_HEIGHT))
     lower = LANE_HEIGHT / 2 if kind == "suspect" else 0.0
     return _rect(text, kind, (x, width), (BOTTOM + 2 + lower, LANE_HEIGHT - lower))

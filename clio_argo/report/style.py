@@ -55,6 +55,11 @@ path.a{stroke:var(--a)}
 path.b{stroke:var(--b)}
 circle.a{fill:var(--a)}
 circle.b{fill:var(--b)}
+rect.good{fill:var(--green);opacity:.32}
+rect.low,rect.break{fill:var(--b)}
+rect.break{fill:var(--red)}
+rect.jump{fill:var(--a)}
+path.jump{stroke:var(--a);stroke-width:1.2;stroke-dasharray:2 3;fill:none}
 path.break{stroke:var(--red);stroke-width:2;stroke-dasharray:5 3;fill:none}
 rect.link{fill:var(--red)}
 rect.bad{fill:var(--red)}
@@ -71,6 +76,22 @@ p.legend{margin-bottom:6px;color:var(--soft)}
 .key.missing{background:var(--missing)}
 .key.suspect{background:var(--amber);height:5px;vertical-align:1px}
 .key.link{background:var(--red);width:4px;height:11px;vertical-align:-1px}
+.key.low{background:var(--b);width:4px;height:11px;vertical-align:-1px}
+.key.jump{background:var(--a);width:4px;height:13px;vertical-align:-2px}
+.cards{list-style:none;display:grid;grid-template-columns:repeat(auto-fill,minmax(190px,1fr));gap:14px;padding:0;
+margin:14px 0}
+.cards li{border:1px solid var(--line);border-top:5px solid var(--line);border-radius:8px;padding:8px 10px;
+overflow-wrap:anywhere}
+.cards li.bad{border-top-color:var(--red)}
+.cards li.missing{border-top-color:var(--missing)}
+.cards li.suspect{border-top-color:var(--amber)}
+.cards li:target{outline:3px solid var(--a)}
+.cards img{display:block;width:100%;aspect-ratio:1;object-fit:cover;border-radius:4px;margin-bottom:6px}
+.cards .none{aspect-ratio:1;display:flex;align-items:center;justify-content:center;margin-bottom:6px}
+.verdict{font-weight:600;font-size:13px}
+.verdict.bad{color:var(--red)}
+.verdict.missing{color:var(--missing)}
+.verdict.suspect{color:var(--amber)}
 .key.dots{width:7px;height:7px;border-radius:50%;opacity:.6;vertical-align:1px}
 .key.break{width:0;height:13px;border-left:2px dashed var(--red);vertical-align:-2px}
 .scroll{overflow-x:auto}
@@ -87,7 +108,8 @@ dt{color:var(--soft)}
 dd{margin:0;overflow-wrap:anywhere}
 summary{cursor:pointer;color:var(--a);width:max-content;max-width:100%}
 details .scroll{margin-top:8px}
-@media (max-width:700px){.sides{grid-template-columns:1fr}main{padding:16px 10px}section{padding:14px}}
+@media (max-width:700px){.sides{grid-template-columns:1fr}.cards{grid-template-columns:1fr 1fr}
+.plot{overflow-x:auto}.plot svg{min-width:720px}main{padding:16px 10px}section{padding:14px}}
 @media print{body{background:#fff}section{break-inside:avoid-page}}
 """ + "\n".join(
     # numbers line up by their last digit

@@ -1,8 +1,10 @@
 """What the report says in tables. Axes are written x, y, z, as neuroglancer does; the values inside are z, y, x."""
 
 import json
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from clio_argo.model.alignment import PlacedSlice
@@ -83,6 +85,44 @@ def _slices(title: str, slices: Sequence[PlacedSlice]) -> Html:
 def _file(placed: PlacedSlice) -> str:
     page = f" (page {placed.page})" if placed.page else ""
     return "–" if placed.file is None else placed.file + page
+
+
+def low(data: ReportData) -> Html:
+    """Pairs of the rendered volume that are far less alike than those around them."""
+    if data.quality is None:
+        return section("low", "Pairs in the volume", tag("p", "Nothing was rendered."))
+    rows = [
+        (str(p.z0), str(p.z1), f"{p.correlation or 0:.3f}", f"{p.usual or 0:.3f}") for p in data.quality.low
+    ]
+    told = f"{plural(len(data.quality.pairs), 'pair')} measured, {count(len(rows))} far less alike than those around."
+    listed = [long_table("Pairs", ("z", "z", "correlation", "around it"), rows, range(4))] if rows else []
+    return section("low", "Pairs in the volume", tag("p", told), *listed)
+
+
+def jumps(data: ReportData) -> Html:
+    """Where the stage moved, and how far."""
+    placed = [s for s in data.transforms.slices if s.matrix is not None]
+    steps = [(a, b) for a, b in pairwise(placed) if b.z in data.transforms.jumps]
+    rows = [(str(a.z), str(b.z), *(f"{v:+,.1f}" for v in _step_px(a, b))) for a, b in steps]
+    listed = long_table("Jumps", ("z below", "from z on", "x, px", "y, px"), rows, range(4))
+    return section("jumps", "Jumps of the stage", listed if rows else tag("p", "None."))
+
+
+def _step_px(a: PlacedSlice, b: PlacedSlice) -> Iterator[float]:
+    for first, second in zip(a.matrix or (), b.matrix or (), strict=True):
+        yield second[2] - first[2]
+
+
+def ways(data: ReportData) -> Html:
+    """Which way found the links, and which model they have."""
+    groups: dict[tuple[str, str], list[float]] = {}
+    for fit in data.transforms.fits:
+        if fit.found:
+            groups.setdefault((fit.way, fit.model), []).append(fit.correlation)
+    ordered = sorted(groups.items(), key=lambda g: -len(g[1]))
+    rows = [(*kind, count(len(found)), f"{statistics.median(found):.2f}") for kind, found in ordered]
+    listed = table(("found by", "model", "links", "median correlation"), rows, (2, 3))
+    return section("ways", "How links were found", listed if rows else tag("p", "No link was looked for."))
 
 
 def breaks(data: ReportData) -> Html:

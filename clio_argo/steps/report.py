@@ -7,11 +7,12 @@ from clio_argo.model.quality import Quality
 from clio_argo.model.run import Attempt, StageTime
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.report.data import ReportData
+from clio_argo.report.glance import notable
 from clio_argo.report.html import report_html
 from clio_argo.steps.base import REPORT, Run
 from clio_argo.steps.gates import gates
 from clio_argo.steps.reduce import read_all_facts
-from clio_argo.steps.views import make_views
+from clio_argo.steps.views import make_slice_pictures, make_views
 from clio_argo.store.documents import Store
 
 LOGS = "process/logs"
@@ -41,6 +42,7 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> Non
         gates=gates(run.transforms, run.plan, run.request),
         stages=stage_times(run.store),
         pictures=make_views(run, volume),
+        slice_pictures=make_slice_pictures(run, notable(run.transforms)),
         sizes_bytes=_sizes(run.store, volume) if volume else {},
         quality=rendered.quality if rendered else None,
         link=rendered.link if rendered else None,

@@ -18,7 +18,7 @@ from clio_argo.steps.base import Run
 from clio_argo.steps.reduce import facts_name, reduced_name
 from clio_argo.store.reduced import read_arrays
 
-VIEW_PX, TALL_PX = 1024, 240
+VIEW_PX, TALL_PX, SLICE_PX = 1024, 240, 320
 # reading the reduced slices of a long stack would take longer than solving it
 MOST_REDUCED = 1024
 Image = NDArray[np.uint8]
@@ -42,6 +42,19 @@ def make_views(run: Run, volume: VolumeSpec | None) -> tuple[Picture, ...]:
     after = _of_reduced(run, numbers) if volume is None else _of_volume(run, volume)
     views = {"before": _recorded(run, numbers), "after": after}
     return tuple(_picture(run, t, text + shown, views) for t, text in CAPTIONS.items())
+
+
+def make_slice_pictures(run: Run, slices: Iterable[PlacedSlice]) -> dict[int, str]:
+    """Write small pictures of slices as they were recorded; those that do not decode have none."""
+    reduced, names = _Reduced(run), {}
+    for s in slices:
+        if s.digest and run.plan.reduce.units:
+            image = reduced.image(s.z)[0]
+            names[s.z] = f"views/slices/{s.z}.png"
+            run.store.write(
+                names[s.z], png(np.asarray(area_mean(image, -(-max(image.shape) // SLICE_PX)), np.uint8))
+            )
+    return names
 
 
 def _picture(run: Run, title: str, caption: str, views: Mapping[str, Mapping[str, Image]]) -> Picture:

@@ -2,16 +2,19 @@
 
 import math
 import random
+from itertools import pairwise
 
 from clio_argo.model.alignment import Break, PairFit, PlacedSlice, SliceFacts, Transforms
 from clio_argo.model.config import Contrast, IngestConfig
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, Problem
+from clio_argo.model.quality import PairLikeness, Quality
 from clio_argo.model.run import Gate, StageTime
 from clio_argo.model.sizes import SizeRun
 from clio_argo.report.data import Picture, ReportData
 
 WIDTH, HEIGHT = 5000, 4000
+PICTURE = "views/slices/%d.png"
 
 
 def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = False) -> ReportData:
@@ -29,6 +32,7 @@ def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = 
         transforms=Transforms(
             width=WIDTH + 40,
             height=HEIGHT + 62,
+            jumps=tuple(z for z in numbers if z % 997 == 500),
             breaks=(Break(below=numbers[slices // 2] - 1, above=numbers[slices // 2]),) if broken else (),
             fits=tuple(f for z in numbers[1:] for f in _fits(z, set(flagged), first, noise)),
             slices=placed,
@@ -40,6 +44,8 @@ def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = 
             Gate(name="max_bad", value=len(flagged), limit=slices // 20, unit="slices"),
             Gate(name="max_breaks", value=int(broken), limit=0, unit="breaks"),
         ),
+        quality=_quality([z for z in numbers if z not in flagged], noise),
+        slice_pictures={z: PICTURE % z for z, verdict in flagged.items() if verdict == "bad"},
         stages=_stages(slices),
         pictures=_pictures(),
         sizes_bytes={"ng": 2_100_000 * slices, "aligned": 21_900_000 * slices, "manifest": 40_000},
@@ -122,6 +128,16 @@ def _facts(z: int, noise: random.Random) -> SliceFacts:
     return SliceFacts(
         z=z, digest="00000000", mean=mean, std=30, focus=0.31 + noise.gauss(0, 0.01), features=900
     )
+
+
+def _quality(numbers: list[int], noise: random.Random) -> Quality:
+    return Quality(pairs=tuple(_likeness(*pair, noise) for pair in pairwise(numbers)))
+
+
+def _likeness(z0: int, z1: int, noise: random.Random) -> PairLikeness:
+    low = z1 % 400 == 30
+    correlation = 0.3 if low else 0.78 + noise.gauss(0, 0.02)
+    return PairLikeness(z0=z0, z1=z1, correlation=correlation, usual=0.78, low=low)
 
 
 def _stages(slices: int) -> tuple[StageTime, ...]:

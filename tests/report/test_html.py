@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from clio_argo.model.alignment import Break, PairFit, PlacedSlice
 from clio_argo.model.plan import Problem
 from clio_argo.report.data import Picture, ReportData
+from clio_argo.report.glance import MOST_CARDS, notable
 from clio_argo.report.html import report_html
 from tests.report.example import example
 
@@ -74,9 +75,10 @@ def test_a_page_is_well_formed_and_loads_nothing_but_its_pictures(slices: int, b
     text = report_html(example(slices, broken=broken and slices > 1))
     page = _Page(text)
     _check_nothing_is_loaded(page)
-    assert sorted(set(page.sources)) == [
-        f"views/{v}_{w}.png" for v in ("xy", "xz", "yz") for w in ("after", "before")
-    ]
+    views = {f"views/{v}_{w}.png" for v in ("xy", "xz", "yz") for w in ("after", "before")}
+    pictures = {s for s in page.sources if s.startswith("views/slices/")}
+    assert set(page.sources) == views | pictures
+    assert len(pictures) <= MOST_CARDS
     assert "data:" not in text
     assert "url(" not in text
     assert "@import" not in text
@@ -85,26 +87,69 @@ def test_a_page_is_well_formed_and_loads_nothing_but_its_pictures(slices: int, b
 
 
 def test_the_first_pictures_are_those_that_show_jumps() -> None:
-    assert _Page(report_html(example(60))).sources[:2] == ["views/xz_before.png", "views/xz_after.png"]
+    sources = _Page(report_html(example(60))).sources
+    assert [s for s in sources if "slices" not in s][:2] == ["views/xz_before.png", "views/xz_after.png"]
 
 
 def test_sections_come_in_the_order_of_questions() -> None:
     found = re.findall(r'<section id="(\w+)"', report_html(example(60)))
     assert found == [
-        "views", "alignment", "quality", "flagged", "breaks", "gates", "problems", "request", "found", "volume", "time",
+        "glance", "views", "alignment", "quality", "flagged", "low", "jumps", "ways", "breaks", "gates", "problems",
+        "request", "found", "volume", "time",
         "sizes", "versions",
     ]  # fmt: skip
 
 
-def test_every_flagged_slice_is_listed_with_its_reason() -> None:
+def test_flagged_slices_are_listed_with_their_reasons_and_long_lists_say_what_is_left_out() -> None:
     data = example(3000, bad_every=3)
     page = _Page(report_html(data))
     rows = {tuple(row) for row in page.rows}
     assert len(data.transforms.flagged) == 1000
-    for s in data.transforms.flagged:
+    for s in data.transforms.flagged[:100]:
         assert (str(s.z), s.file or "–", s.verdict, s.reason, f"slice {s.shown[0]}") in rows
     assert "1,000 of 3,000 slices flagged: 500 bad, 500 missing." in page.text
-    assert "Flagged slices: all 1,000" in page.text
+    left = [s.z for s in data.transforms.flagged[100:]]
+    assert f"And 900 more, from z {left[0]} to {left[-1]}: see transforms.json." in page.text
+
+
+def test_the_strip_leads_to_a_card_of_every_slice_that_is_not_good() -> None:
+    data = example(60)
+    text = report_html(data)
+    wrong = [s for s in data.transforms.slices if s.verdict != "good"]
+    assert wrong
+    for s in wrong:
+        assert f'href="#z{s.z}"' in text
+        assert f'<li id="z{s.z}" class="{s.verdict}">' in text
+    assert [s for s in _Page(text).sources if "slices" in s] == list(data.slice_pictures.values())
+
+
+def test_flagged_slices_are_pictured_before_suspect_ones() -> None:
+    data = example(3000, bad_every=60)
+    shown = notable(data.transforms)
+    assert len(shown) == MOST_CARDS
+    assert {s.z for s in data.transforms.flagged} <= {s.z for s in shown}
+    assert [s.z for s in shown] == sorted(s.z for s in shown)
+
+
+def test_a_stack_without_faults_says_so() -> None:
+    data = example(20, bad_every=NO_BAD)
+    slices = tuple(s.model_copy(update={"verdict": "good", "reason": ""}) for s in data.transforms.slices)
+    assert "All 20 slices are good." in _Page(report_html(_changed(data, slices=slices))).text
+
+
+def test_pairs_jumps_and_ways_are_told() -> None:
+    page = _Page(report_html(example(400, first=300)))
+    assert ["429", "430", "0.300", "0.780"] in page.rows
+    assert ["499", "500", "+0.0", "+0.0"] in page.rows
+    assert "far less alike than those around" in page.text
+    assert any(row[:2] == ["none", "translation"] for row in page.rows)
+
+
+def test_brightness_is_shown_before_and_after_flicker_was_evened_out() -> None:
+    data = example(60)
+    slices = tuple(s.model_copy(update={"grey": (1.1, -3.0)}) for s in data.transforms.slices)
+    assert "evened out" in _Page(report_html(_changed(data, slices=slices))).text
+    assert "evened out" not in _Page(report_html(data)).text
 
 
 @pytest.mark.parametrize(
@@ -138,17 +183,25 @@ def test_a_stopped_run_has_no_volume_no_link_and_no_pictures() -> None:
         "pictures": (),
         "stages": (),
         "sizes_bytes": {},
+        "quality": None,
+        "slice_pictures": {},
         "status": "too many bad",
     }
     text = _Page(report_html(example(60).model_copy(update=update))).text
-    for said in ("No volume to open.", "None was written.", "No pictures were made.", "Nothing was timed."):
+    for said in (
+        "No volume to open.",
+        "None was written.",
+        "No pictures were made.",
+        "Nothing was timed.",
+        "Nothing was rendered.",
+    ):
         assert said in text
 
 
 def test_a_picture_that_could_not_be_made_is_named() -> None:
     picture = Picture(title="XZ", caption="c", before=None, after="xz.png")
     page = _Page(report_html(example(9).model_copy(update={"pictures": (picture,)})))
-    assert page.sources == ["xz.png"]
+    assert [s for s in page.sources if "slices" not in s] == ["xz.png"]
     assert "No picture." in page.text
 
 
@@ -156,7 +209,7 @@ def test_a_picture_that_could_not_be_made_is_named() -> None:
 def test_nothing_found(slices: int) -> None:
     data = example(slices)
     lost = tuple(PairFit(z0=z, z1=z + 1, reason="no features") for z in range(3493, 3492 + slices))
-    page = _Page(report_html(_changed(data, fits=lost).model_copy(update={"facts": ()})))
+    page = _Page(report_html(_changed(data, fits=lost).model_copy(update={"facts": (), "quality": None})))
     assert page.text.count("Nothing was measured.") == 5
     assert sum(row[-1] == "no features" for row in page.rows) == slices - 1
 
@@ -165,7 +218,8 @@ def test_nothing_found(slices: int) -> None:
 def test_a_correlation_that_was_not_measured_is_a_gap(value: float) -> None:
     data = example(60)
     fits = tuple(f.model_copy(update={"correlation": value}) for f in data.transforms.fits)
-    assert _Page(report_html(_changed(data, fits=fits))).text.count("Nothing was measured.") == 1
+    page = _Page(report_html(_changed(data, fits=fits).model_copy(update={"quality": None})))
+    assert page.text.count("Nothing was measured.") == 1
 
 
 def test_settings_that_differ_come_first_and_all_are_there() -> None:
@@ -214,6 +268,7 @@ def _hostile(name: str) -> ReportData:
             "plan": data.plan.model_copy(update={"source": name, "digest": name, "problems": (problem,)}),
             "pictures": (Picture(title=name, caption=name, before=name, after=f"https://{name}"),),
             "sizes_bytes": {name: 1},
+            "slice_pictures": {3495: name},
             **dict.fromkeys(("status", "link", "run", "version"), name),
         }
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from clio_argo.report.markup import (
     FOLD_ABOVE_ROWS,
+    MOST_ROWS,
     Html,
     duration,
     escape,
@@ -68,11 +69,12 @@ def test_a_plain_name_stays_as_it_is() -> None:
     assert relative_url("views/xz_before.png") == "views/xz_before.png"
 
 
-@pytest.mark.parametrize("rows", [FOLD_ABOVE_ROWS, FOLD_ABOVE_ROWS + 1])
-def test_a_long_table_is_folded_and_whole(rows: int) -> None:
+@pytest.mark.parametrize("rows", [FOLD_ABOVE_ROWS, FOLD_ABOVE_ROWS + 1, MOST_ROWS, MOST_ROWS + 1])
+def test_a_long_table_is_folded_and_a_longer_one_says_what_is_left_out(rows: int) -> None:
     drawn = long_table("Slices", ("z",), [(str(z),) for z in range(rows)])
-    assert drawn.count("<tr>") == rows + 1
-    assert (f"all {rows}" in drawn) == ("<details>" in drawn) == (rows > FOLD_ABOVE_ROWS)
+    assert drawn.count("<tr>") == min(rows, MOST_ROWS) + 1
+    assert ("And 1 more, from z 100 to 100" in drawn) == (rows > MOST_ROWS)
+    assert (f"Slices: {rows}" in drawn) == ("<details>" in drawn) == (rows > FOLD_ABOVE_ROWS)
     assert isinstance(drawn, Html)
 
 
