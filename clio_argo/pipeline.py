@@ -86,14 +86,15 @@ class Pipeline:
 
 
 ALL_SETTINGS = (
-    "id", "source", "image", "image_regex", "minz", "maxz", "resolution", "alignment", "contrast", "background",
+    "id", "source", "image", "image_regex", "minz", "maxz", "resolution", "alignment", "positions", "overrides",
+    "transforms", "crop", "contrast", "background",
     "viewer", "lossless", "max_pixels", "bad_slices", "max_bad", "max_breaks", "max_gap",
     "max_residual_px", "max_parts", "memory_gib",
 )  # fmt: skip
 PIPELINE = Pipeline(
     (
         Step("plan", "clio_argo.steps.plan:run", settings=ALL_SETTINGS, reads_request=True),
-        Step("reduce", "clio_argo.steps.reduce:run", ("plan",), "plan.reduce_parts", ("alignment",),
+        Step("reduce", "clio_argo.steps.reduce:run", ("plan",), "plan.reduce_parts", ("alignment", "transforms"),
              memory="plan.reduce_mib"),
         Step("match", "clio_argo.steps.match:run", ("reduce",), "plan.match_parts", ("alignment",),
              memory="plan.match_mib"),

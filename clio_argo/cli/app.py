@@ -98,11 +98,13 @@ def align(wanted: IngestConfig, out: Out, workers: Workers = None, log: Log = "a
 def plan(wanted: IngestConfig) -> None:
     """Read all headers and show what a run would find and need; writes nothing."""
     from clio_argo.cli.show import show_plan
+    from clio_argo.steps.given import read_given
     from clio_argo.steps.plan import estimate, make_plan, refuse_unusable
 
     found, _ = make_plan(wanted)
     show_plan(Console(highlight=False), found, estimate(found, wanted), wanted.allowed_bad(found.depth))
     refuse_unusable(found, wanted)
+    read_given(wanted, found)
 
 
 @app.command()

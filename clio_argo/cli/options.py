@@ -38,6 +38,15 @@ def request(
             "--allow-bad-slices", help="Go on with up to N bad or missing slices, replaced by neighbours."
         ),
     ] = None,
+    overrides: Annotated[
+        str | None, typer.Option("--overrides", help="YAML file with a person's verdicts and links.")
+    ] = None,
+    transforms: Annotated[
+        str | None,
+        typer.Option(
+            "--transforms", help="transforms.json or .csv of another run or tool, instead of aligning."
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any setting, e.g. contrast.clip_limit=0. Can be repeated."),
@@ -53,6 +62,8 @@ def request(
         "maxz": maxz,
         "resolution": resolution,
         "max_bad": allow_bad_slices,
+        "overrides": overrides,
+        "transforms": transforms,
     }
     layers: list[dict[str, Any]] = [{"id": default_id(config, source)}]
     layers += [read_request(config)] if config else []

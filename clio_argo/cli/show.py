@@ -114,8 +114,9 @@ def _flagged(transforms: Transforms) -> list[Row]:
     more = (
         [("...", f"and {len(lines) - LONG_LIST} more, all in the report")] if len(lines) > LONG_LIST else []
     )
+    own = [("by hand", f"{transforms.overrides} corrections")] if transforms.overrides else []
     breaks = [("break", f"no link crosses from z {b.below} to z {b.above}") for b in transforms.breaks]
-    return [*lines[:LONG_LIST], *more, *breaks]
+    return [*lines[:LONG_LIST], *more, *own, *breaks]
 
 
 def shifts(transforms: Transforms) -> str:

@@ -16,6 +16,7 @@ each other are a part of their own, and the place between two parts is a break.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import scipy.sparse as sp
@@ -39,6 +40,10 @@ from clio_argo.model.sizes import Size
 LINEAR_ROUNDS, L1_ROUNDS, CUT_ROUNDS = 3, 12, 6
 # stiffness, 1 / px^2, of what is as good as free
 FREE = 1e-8
+# how much more a person's link counts than one that was measured
+FIRM = 100.0
+Recorded = Mapping[int, tuple[float, float]]
+UNRECORDED: Recorded = MappingProxyType({})
 # A microscope's magnification, scan angle and shear stay; small fields see tissue change instead, which adds up.
 STEADY_FRAME = 0.01
 Indices = NDArray[np.intp]
@@ -61,34 +66,41 @@ class Solution:
 
 @dataclass(frozen=True)
 class Links:
-    """Links between slices by index: `matrix` [n, 3, 3] maps slice `w` to slice `z`."""
+    """Links between slices by index: `matrix` [n, 3, 3] maps slice `w` to slice `z`. firm: those of a person."""
 
     z: Indices
     w: Indices
     matrix: Floats
+    firm: NDArray[np.bool_] | np.bool_ = np.False_
 
     def across(self, values: Floats) -> Floats:
         """Differences [n, ...] of values per slice [slices, ...], as each link sees them."""
         return values[self.w] - values[self.z]
 
 
-def identities(usable: Sequence[int]) -> Solution:
-    """The solution for a stack that is aligned already."""
-    return Solution({z: homogeneous(IDENTITY) for z in usable})
+def identities(usable: Sequence[int], recorded: Recorded) -> Solution:
+    """The solution for a stack that is aligned already: every slice at its recorded position."""
+    return Solution({z: _at(recorded.get(z, (0.0, 0.0))) for z in usable})
 
 
-def solve_stack(usable: Sequence[int], fits: Sequence[PairFit], width: int, height: int) -> Solution:
-    """Place the usable slices (sorted z) so that all links that were found agree best."""
+def solve_stack(
+    usable: Sequence[int], fits: Sequence[PairFit], width: int, height: int, recorded: Recorded = UNRECORDED
+) -> Solution:
+    """Place the usable slices (sorted z) so that all links that were found agree best.
+
+    recorded: positions (x, y) of the image frames by z in pixels; without any, all frames lie at the same place.
+    """
     found = [f for f in fits if f.found]
     lonely = lonely_slices(usable, found)
     kept = [z for z in usable if z not in lonely]
     if len(kept) < 2:
-        return Solution({z: np.eye(3) for z in kept}, lonely)
+        return Solution(identities(kept, recorded).placed, lonely)
     links = _indexed(kept, found)
     centre, radius = np.array([(width - 1) / 2, (height - 1) / 2]), float(np.hypot(width, height)) / 2
     guess_px = guessed_noise(np.array([f.correlation for f in found]))
     noise = loop_noise(links.z, links.w, links.matrix, centre, radius, guess_px)
-    u, g, anchor, jumps, weights = _solve(links, len(kept), centre, radius, noise)
+    positions = np.array([recorded.get(z, (0.0, 0.0)) for z in kept], np.float64)
+    u, g, anchor, jumps, weights = _solve(links, positions, centre, radius, noise)
     placed = {z: _affine(u[i], g[i], centre) for i, z in enumerate(kept)}
     return Solution(
         placed,
@@ -98,6 +110,11 @@ def solve_stack(usable: Sequence[int], fits: Sequence[PairFit], width: int, heig
         tuple(kept[i + 1] for i in np.flatnonzero(jumps).tolist()),
         tuple((f.z0, f.z1) for f, w in zip(found, weights, strict=True) if w < 0.1),
     )
+
+
+def _at(position: tuple[float, float]) -> Floats:
+    x, y = position
+    return homogeneous(((1.0, 0.0, x), (0.0, 1.0, y)))
 
 
 def lonely_slices(usable: Sequence[int], found: Sequence[PairFit]) -> frozenset[int]:
@@ -120,6 +137,7 @@ def _indexed(kept: Sequence[int], found: Sequence[PairFit]) -> Links:
         np.array([index[f.z0] for f in found], np.intp),
         np.array([index[f.z1] for f in found], np.intp),
         np.stack([homogeneous(f.matrix or IDENTITY) for f in found]),
+        np.array([f.way == "person" for f in found], np.bool_),
     )
 
 
@@ -129,10 +147,13 @@ def _affine(u: Floats, g: Floats, centre: Floats) -> Floats:
 
 
 def _solve(
-    links: Links, slices: int, centre: Floats, radius: float, noise: LinkNoise
+    links: Links, recorded: Floats, centre: Floats, radius: float, noise: LinkNoise
 ) -> tuple[Floats, Floats, Anchor, NDArray[np.bool_], Floats]:
-    """Displacements [slices, 2], linear parts [slices, 2, 2], the anchor of positions, jumps, link weights."""
-    linear = links.matrix[:, :2, :2]
+    """Displacements [slices, 2], linear parts [slices, 2, 2], the anchor of positions, jumps, link weights.
+
+    recorded: positions of the frames [slices, 2] in pixels.
+    """
+    linear, slices = links.matrix[:, :2, :2], len(recorded)
     g = np.zeros((slices, 2, 2))
     for _ in range(LINEAR_ROUNDS):
         wanted = ((np.eye(2) + g[links.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4)
@@ -140,8 +161,10 @@ def _solve(
         g = turned.reshape(-1, 2, 2) / radius
     moved = linear @ centre + links.matrix[:, :2, 2] - centre
     wanted = np.einsum("nrk,nk->nr", np.eye(2) + g[links.z], moved)
+    # displacements against the recorded positions, which the anchor pulls to 0
+    wanted -= links.across(recorded)
     u, anchor, jumps, weights = anchored(links, slices, wanted, noise.shift_px, find_jumps)
-    return u, g, anchor, jumps, weights
+    return u + recorded, g, anchor, jumps, weights
 
 
 def anchored(
@@ -160,13 +183,18 @@ def anchored(
     loose, none = no_anchor(link_px), np.zeros(slices - 1, np.bool_)
     for k in range(L1_ROUNDS + CUT_ROUNDS):
         x = tied(links, wanted, weights / link_px, loose, none)
-        weights = robust(wanted - links.across(x), link_px, cut=k >= L1_ROUNDS)
+        weights = trusted(links, robust(wanted - links.across(x), link_px, cut=k >= L1_ROUNDS))
     jumps = jumps_of(x) & agreed(links, slices, weights)
     anchor = estimate_anchor(x, jumps, link_px)
     for _ in range(CUT_ROUNDS):
         x = tied(links, wanted, weights / link_px, anchor, jumps, hold_px)
-        weights = robust(wanted - links.across(x), link_px, cut=True)
+        weights = trusted(links, robust(wanted - links.across(x), link_px, cut=True))
     return x, anchor, jumps, weights
+
+
+def trusted(links: Links, weights: Floats) -> Floats:
+    """The same weights, but a person's links are followed whatever the others say."""
+    return np.where(links.firm, FIRM, weights)
 
 
 def no_jumps(x: Floats) -> NDArray[np.bool_]:

@@ -72,7 +72,7 @@ class PairFit(Value):
     z1: int
     matrix: Matrix | None = Field(None, description="None when no fit was found; never a default.")
     model: Literal["translation", "rigid", "affine", "none"] = "none"
-    way: Literal["features", "enhanced", "coarse", "inverted", "phase", "none"] = Field(
+    way: Literal["features", "enhanced", "coarse", "inverted", "phase", "person", "none"] = Field(
         "none",
         description="Which of the ways to find a fit found it; each is tried when the one before fails.",
     )
@@ -101,10 +101,12 @@ class PlacedSlice(Value):
     page: int = 0
     verdict: Verdict
     reason: str = ""
+    by_hand: bool = Field(False, description="Whether the verdict is a person's.")
     matrix: Matrix | None = Field(description="From pixels of the file to the canvas; None if not placed.")
-    placed_by: Literal["links", "neighbours"] = Field(
+    placed_by: Literal["links", "neighbours", "given"] = Field(
         "links",
-        description="neighbours: no link places the slice, so it lies between its neighbours' places.",
+        description="neighbours: no link places the slice, so it lies between its neighbours' places. given: as in the "
+        "transforms that were given.",
     )
     shown: tuple[int, ...] = Field(
         description="The slices whose pixels stand in this plane: z itself, a neighbour, or the two between "
@@ -124,7 +126,7 @@ class PlacedSlice(Value):
     def shown_as(self) -> str:
         """What stands in the plane, in words."""
         if self.shown == (self.z,):
-            return "itself" if self.placed_by == "links" else "itself, placed between its neighbours"
+            return "itself" + (", placed between its neighbours" if self.placed_by == "neighbours" else "")
         names = " and ".join(map(str, self.shown))
         return {0: "background", 1: f"slice {names}"}.get(len(self.shown), f"mean of slices {names}")
 
@@ -147,6 +149,10 @@ class Transforms(Document):
     breaks: tuple[Break, ...] = ()
     jumps: tuple[int, ...] = Field((), description="Slices from which on the stage stands elsewhere.")
     fits: tuple[PairFit, ...] = Field((), description="The links that were composed, and those not found.")
+    overrides: int = Field(
+        0, description="Corrections by hand, of slices and of pairs; given.json holds them."
+    )
+    sources: dict[str, str] = Field({}, description="Files that were given, each with its CRC32C.")
     slices: tuple[PlacedSlice, ...]
 
     @property

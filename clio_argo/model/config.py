@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from clio_argo.model.base import Document, Value
 
@@ -26,6 +26,8 @@ NO_VOXEL = {
     "notify",
     "labels",
 }
+# settings that a person changes after having looked at a run: what depends on them is done again
+CORRECTIONS = {"overrides"}
 Treatment = Literal["nearest", "interpolate", "black", "keep"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -44,6 +46,15 @@ Resolution = Annotated[
     tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]],
     BeforeValidator(_three),
 ]
+
+
+def _rising(value: tuple[int, int]) -> tuple[int, int]:
+    if value[0] > value[1]:
+        raise ValueError("the first value is above the last")
+    return value
+
+
+Span = Annotated[tuple[Annotated[int, Field(ge=0)], int], AfterValidator(_rising)]
 
 
 class Section(Value):
@@ -93,6 +104,14 @@ class Contrast(Section):
         "either side; 0 is off, since flicker can be a finding. 50 leaves what changes over a hundred slices as it "
         "is, and real steps too.",
     )
+
+
+class Crop(Section):
+    """The part of the canvas that is written, each axis as first and last, both inclusive. Default: all of it."""
+
+    x: Span | None = Field(None, description="Columns of the canvas in full-size pixels.")
+    y: Span | None = Field(None, description="Rows of the canvas in full-size pixels.")
+    z: Span | None = Field(None, description="Slice numbers; all slices from minz to maxz are aligned.")
 
 
 class Viewer(Section):
@@ -173,6 +192,23 @@ class IngestConfig(Document):
         description="Voxel size in nm: one number, or three for x, y, z. 8 nm is the usual FIB-SEM voxel.",
     )
     alignment: Alignment = Field(Alignment(), description="How slices are aligned.")
+    positions: str | None = Field(
+        None,
+        description="CSV file with the columns z, x_px, y_px: where the stage stood, as the place of each slice's "
+        "image frame on the canvas in full-size pixels. Default: all frames at the same place. Slices are held near to "
+        "it as far as it proves right.",
+    )
+    overrides: str | None = Field(
+        None,
+        description="YAML file with a person's verdicts on slices and links between them. It may change from run to "
+        "run of the same request: only what depends on it is done again.",
+    )
+    transforms: str | None = Field(
+        None,
+        description="transforms.json or .csv of another run, of clio_ingest, or a CSV file with the columns "
+        "z,a,b,tx,c,d,ty: nothing is matched, and slices lie where it says. Default: slices are aligned.",
+    )
+    crop: Crop = Field(Crop(), description="The part of the canvas that is written.")
     contrast: Contrast = Field(Contrast(), description="Contrast of both volumes.")
     background: int = Field(
         0, ge=0, le=65535, description="Grey value outside of the slices, in the input's data type."
@@ -262,8 +298,8 @@ class IngestConfig(Document):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What makes two requests the same: everything that can change a voxel."""
-        return self.model_dump(mode="json", exclude=NO_VOXEL)
+        """What makes two requests the same: everything that can change a voxel, but for a person's corrections."""
+        return self.model_dump(mode="json", exclude=NO_VOXEL | CORRECTIONS)
 
     def allowed_bad(self, slices: int) -> int:
         """Most bad slices in a stack of `slices`."""

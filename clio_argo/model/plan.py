@@ -101,6 +101,11 @@ class Plan(Document):
     match: FanOut
 
     @property
+    def units(self) -> int:
+        """Units of slices, whether or not they are reduced and matched."""
+        return -(-self.usable // self.unit_slices)
+
+    @property
     def depth(self) -> int:
         """Slices from minz to maxz, missing ones included."""
         return self.maxz - self.minz + 1

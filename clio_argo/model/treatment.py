@@ -24,7 +24,7 @@ def _treated(
     if treatment == "black" or not near:
         return flagged.model_copy(update={"shown": ()})
     if treatment == "keep" and flagged.digest:
-        return flagged if flagged.matrix else _placed_between(flagged, near, good)
+        return flagged if flagged.matrix else placed_between(flagged, good)
     nearest = (min(near, key=lambda n: (abs(n - flagged.z), n)),)
     return flagged.model_copy(update={"shown": near if treatment == "interpolate" else nearest})
 
@@ -49,6 +49,8 @@ def weights(z: int, shown: Sequence[int]) -> tuple[int, ...]:
     return (high - z, z - low) if low != high else (1,)
 
 
-def _placed_between(placed: PlacedSlice, near: Sequence[int], matrices: Mapping[int, Matrix]) -> PlacedSlice:
+def placed_between(placed: PlacedSlice, matrices: Mapping[int, Matrix]) -> PlacedSlice:
+    """The slice at the mean of its nearest neighbours' places, or at the only one's."""
+    near = neighbours(placed.z, sorted(matrices))
     mean = np.average([matrices[n] for n in near], axis=0, weights=weights(placed.z, near))
     return placed.model_copy(update={"matrix": to_matrix(mean), "placed_by": "neighbours"})

@@ -5,6 +5,7 @@ workflow allow inline styles, inline SVG and images of their own place, and noth
 """
 
 from clio_argo.report import tables
+from clio_argo.report.by_hand import by_hand
 from clio_argo.report.curves import crowding, figures, legend, marks, pair_curves, slice_curves
 from clio_argo.report.data import ReportData
 from clio_argo.report.glance import glance
@@ -45,6 +46,7 @@ def _parts(data: ReportData) -> tuple[Html, ...]:
         tables.jumps(data),
         tables.ways(data),
         tables.breaks(data),
+        by_hand(data),
         tables.gates(data),
         tables.problems(data),
         tables.request(data),

@@ -28,6 +28,7 @@ from clio_argo.model.treatment import longest_gap
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, Outputs, Run, slices_name
 from clio_argo.steps.gates import gap_problem
+from clio_argo.steps.given import located, read_given, without_alignment, write_given
 from clio_argo.steps.pods import memory_of_alignment, memory_of_volumes, plan_outputs, refuse_too_large
 from clio_argo.store.documents import Store
 from clio_argo.store.headers import Header, Unreadable
@@ -50,12 +51,15 @@ def run(run: Run, part: int) -> Outputs:
     config = from_environment(os.environ) or run.request
     plan, units = make_plan(config)
     refuse_unusable(plan, config)
+    given, transforms = read_given(config, plan)
+    plan = without_alignment(plan, config, transforms)
     refuse_too_large({**memory_of_alignment(plan), **memory_of_volumes(estimate(plan, config))})
-    claim(run.store, config.model_copy(update={"source": plan.source}))
+    claim(run.store, located(config).model_copy(update={"source": plan.source}))
     # what is being made again is not complete meanwhile
     run.store.delete(COMPLETE)
     for unit in units:
         run.store.write(slices_name(unit.unit), unit.to_bytes())
+    write_given(run.store, given, transforms, units)
     run.store.write(PLAN, plan.to_bytes())
     return plan_outputs(plan, units)
 
@@ -118,7 +122,7 @@ def make_plan(config: IngestConfig) -> tuple[Plan, tuple[SliceUnit, ...]]:
 def refuse_unusable(plan: Plan, config: IngestConfig) -> None:
     """Stop before anything is spent on a stack that cannot become a volume."""
     fatal = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
-    fatal += _memory_problem(plan, config)
+    fatal += _memory_problem(plan, config) + _crop_problem(plan, config)
     if fatal:
         raise UserError.all("the stack cannot be used:", fatal)
     problems = _gate_problems(plan, config)
@@ -142,6 +146,12 @@ def estimate(plan: Plan, config: IngestConfig) -> VolumeSpec:
     """The volume as it will be if no slice has to move."""
     size = (plan.depth, plan.height, plan.width)
     return build_volume(config, (plan.minz, 0, 0), size, plan.dtype, None)
+
+
+def _crop_problem(plan: Plan, config: IngestConfig) -> list[str]:
+    low, high = config.crop.z or (plan.minz, plan.maxz)
+    inside = plan.minz <= low and high <= plan.maxz
+    return [] if inside else [f"crop.z {low} to {high}: the stack has z {plan.minz} to {plan.maxz}"]
 
 
 def _memory_problem(plan: Plan, config: IngestConfig) -> list[str]:

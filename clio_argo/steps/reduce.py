@@ -70,7 +70,9 @@ def see(run: Run, slice_file: SliceFile) -> "tuple[SliceFacts, Reduced | None, n
     except Undecodable as error:
         return SliceFacts(z=slice_file.z, digest="", error=str(error)), None, np.zeros(0)
     alignment = run.config.alignment
-    reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, detect=not alignment.skip)
+    reduced = reduce_slice(
+        pixels, largest_px(run), alignment.downsample, detect=not (alignment.skip or run.config.transforms)
+    )
     counts = histogram(pixels)
     mean, std, low, high = (round(v, 6) for v in grey_statistics(counts))
     fact = SliceFacts(

@@ -11,7 +11,7 @@ from clio_argo.kernels.contrast import adjust, leveled
 from clio_argo.kernels.likeness import look
 from clio_argo.kernels.render import jpeg, place, thumbnail
 from clio_argo.kernels.window import to_viewer
-from clio_argo.model.alignment import PlacedSlice, Planes
+from clio_argo.model.alignment import PlacedSlice, Planes, compose
 from clio_argo.model.formats import thumbnail_name
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.treatment import weights
@@ -48,7 +48,8 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
     objects: list[ObjectRecord] = []
     images: dict[int, Image] = {}
     looks: list[Seen] = []
-    for z, plane, shown in zip(range(box.begin[0], box.end[0]), slab, planes.shown, strict=True):
+    for z, plane, given in zip(range(box.begin[0], box.end[0]), slab, planes.shown, strict=True):
+        shown = [_in(box, s) for s in given]
         images = {s.z: images[s.z] if s.z in images else _contrasted(run, s, planes.window) for s in shown}
         _fill(plane, z, shown, images, volume.background)
         looks += [(s.z, look(plane, s.matrix, images[z].shape[::-1])) for s in shown if s.z == z and s.matrix]
@@ -56,6 +57,13 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
         objects.append(run.store.write(thumbnail_name(z), picture))
     objects.append(write_likeness(run.store, unit, looks))
     return Done([*run.volumes.write_aligned(0, box, slab), *objects])
+
+
+def _in(box: Box, placed: PlacedSlice) -> PlacedSlice:
+    """The slice with its place counted from the begin of `box` instead of the canvas."""
+    _, y, x = box.begin
+    matrix = None if placed.matrix is None else compose(((1, 0, -x), (0, 1, -y)), placed.matrix)
+    return placed.model_copy(update={"matrix": matrix})
 
 
 def _fill(

@@ -13,14 +13,16 @@ from clio_argo.kernels.flicker import evened
 from clio_argo.kernels.solve import Solution, identities, on_canvas, solve_stack
 from clio_argo.kernels.window import inverted
 from clio_argo.model.alignment import Fits, Matrix, PairFit, PlacedSlice, Planes, SliceFacts, Transforms
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.config import Crop, IngestConfig
 from clio_argo.model.formats import thumbnails
+from clio_argo.model.given import Given
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.treatment import treated
-from clio_argo.model.volume import VolumeSpec
+from clio_argo.model.volume import VolumeSpec, Zyx, zyx
 from clio_argo.steps.base import TRANSFORMS, VOLUME, Outputs, Run, planes_name
 from clio_argo.steps.gates import check_gates, gates
+from clio_argo.steps.given import GIVEN, GIVEN_TRANSFORMS, taken_over
 from clio_argo.steps.match import fits_name
 from clio_argo.steps.pods import memory_of_volumes, refuse_too_large, solve_outputs
 from clio_argo.steps.reduce import read_all_facts
@@ -36,9 +38,17 @@ def run(run: Run, part: int) -> Outputs:
     """Write transforms.json and .csv, the planes of each unit of render, volume.json and all metadata."""
     plan, config = run.plan, run.request
     facts, counts = read_all_facts(run)
-    files = {s.z: s for u in range(plan.reduce.units) for s in run.slices(u).slices}
-    placed = place_all(plan, files, facts, read_fits(run), _window(config, plan, counts))
-    transforms = evened(treated(placed, config.bad_slices), facts, config.contrast.flicker)
+    files = {s.z: s for u in range(plan.units) for s in run.slices(u).slices}
+    given = run.store.document(Given, GIVEN)
+    if config.transforms:
+        placed = taken_over(run.store.document(Transforms, GIVEN_TRANSFORMS), plan, files, facts)
+    else:
+        placed = place_all(plan, files, facts, read_fits(run), given)
+    placed = placed.model_copy(
+        update={"window": _window(config, plan, placed, counts), "sources": given.files}
+    )
+    shown = treated(given.overrides.overruled(placed), config.bad_slices)
+    transforms = evened(shown, facts, config.contrast.flicker)
     run.store.write(TRANSFORMS, transforms.to_bytes())
     run.store.write("transforms.csv", as_csv(transforms).encode())
     try:
@@ -69,18 +79,21 @@ def place_all(
     files: Mapping[int, SliceFile],
     facts: Sequence[SliceFacts],
     fits: Sequence[PairFit] | None,
-    window: tuple[float, float] | None,
+    given: Given,
 ) -> Transforms:
     """One verdict and one place for every z of the plan."""
     decoded = [f.z for f in facts if f.error is None]
-    placed = identities(decoded) if fits is None else solve_stack(decoded, fits, plan.width, plan.height)
+    if fits is None:
+        placed = identities(decoded, given.recorded)
+    else:
+        fits = given.overrides.corrected(fits)
+        placed = solve_stack(decoded, fits, plan.width, plan.height, given.recorded)
     matrices, (width, height) = on_canvas(placed.placed, {z: f.size for z, f in files.items()})
     reasons = _reasons(plan, facts, fits or [], placed)
     digests = {f.z: f.digest for f in facts}
     return Transforms(
         width=width,
         height=height,
-        window=window,
         breaks=placed.breaks,
         jumps=placed.jumps,
         fits=tuple(fits or ()),
@@ -119,28 +132,48 @@ def _reasons(
     return found
 
 
-def _window(config: IngestConfig, plan: Plan, counts: "np.ndarray") -> tuple[float, float] | None:
+def _window(
+    config: IngestConfig, plan: Plan, placed: Transforms, counts: "np.ndarray"
+) -> tuple[float, float] | None:
     """Grey values of the files shown as black and white, fixed once for the stack."""
     if config.viewer.window is not None or plan.dtype == "uint8":
         return config.viewer.window
+    if placed.window is not None:
+        return placed.window
     low, high = percentiles(counts, WINDOW)
     return low, max(high, low + 1)
 
 
 def fix_shapes(config: IngestConfig, plan: Plan, transforms: Transforms) -> VolumeSpec:
     """All shapes of both volumes."""
-    size = (plan.depth, transforms.height, transforms.width)
-    return build_volume(config, (plan.minz, 0, 0), size, plan.dtype, _viewer_window(config, plan, transforms))
+    begin, size = cropped(config.crop, plan, transforms)
+    return build_volume(config, begin, size, plan.dtype, _viewer_window(config, plan, transforms))
+
+
+def cropped(crop: Crop, plan: Plan, transforms: Transforms) -> tuple[Zyx, Zyx]:
+    """Begin and size (z, y, x) of the part of the canvas that is written.
+
+    Raises:
+        UserError: the crop is not on the canvas.
+    """
+    whole = ((plan.minz, plan.maxz), (0, transforms.height - 1), (0, transforms.width - 1))
+    asked = [a or w for a, w in zip((crop.z, crop.y, crop.x), whole, strict=True)]
+    outside = [f"crop.{axis} {a[0]} to {a[1]}: the canvas has {w[0]} to {w[1]}"
+               for axis, a, w in zip("zyx", asked, whole, strict=True) if a[0] < w[0] or a[1] > w[1]]  # fmt: skip
+    if outside:
+        raise UserError.all("the crop does not lie on the canvas:", outside)
+    return zyx(low for low, _ in asked), zyx(high - low + 1 for low, high in asked)
 
 
 def remove_outgrown(store: Store, spec: VolumeSpec) -> None:
-    """Delete what an earlier volume of this run had and this one has not, since the source changed meanwhile."""
+    """Delete what an earlier volume of this run had and this one has not.
+
+    Of a volume of another shape everything goes: what is written into an old shard leaves its padding as it was.
+    """
     before = store.find_document(VolumeSpec, VOLUME)
     if before is not None and before != spec:
-        for name in {*expected_objects(before), *thumbnails(before)} - {
-            *expected_objects(spec),
-            *thumbnails(spec),
-        }:
+        kept = {*expected_objects(spec), *thumbnails(spec)} if before.scales == spec.scales else set[str]()
+        for name in {*expected_objects(before), *thumbnails(before)} - kept:
             store.delete(name)
 
 

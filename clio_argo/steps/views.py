@@ -39,8 +39,8 @@ def make_views(run: Run, volume: VolumeSpec | None) -> tuple[Picture, ...]:
         spare = max(0, len(numbers) - MOST_REDUCED)
         numbers = numbers[spare // 2 : len(numbers) - (spare + 1) // 2]
     shown = f"; z {numbers[0]} to {numbers[-1]}" if len(numbers) < run.plan.depth else ""
-    after = _of_reduced(run, numbers) if volume is None else _of_volume(run, volume)
-    views = {"before": _recorded(run, numbers), "after": after}
+    views = {"before": _recorded(run, numbers)}
+    views["after"] = _of_reduced(run, numbers) if volume is None else _of_volume(run, volume)
     return tuple(_picture(run, t, text + shown, views) for t, text in CAPTIONS.items())
 
 
@@ -67,6 +67,8 @@ def _picture(run: Run, title: str, caption: str, views: Mapping[str, Mapping[str
 def _recorded(run: Run, numbers: range) -> dict[str, Image]:
     """Middle lines of the slices as they were recorded; a slice without pixels is black."""
     rows, columns = dict[int, Image](), dict[int, Image]()
+    if not run.plan.reduce.units:  # transforms were given, and with them all that is known of the slices
+        return {}
     for unit in sorted({run.place_of(z)[0] for z in numbers if z not in run.plan.unusable}):
         arrays = read_arrays(run.store, facts_name(unit))
         for z in (int(name[3:]) for name in arrays if name.startswith("row")):
@@ -119,6 +121,8 @@ class _Reduced:
 
 def _of_reduced(run: Run, numbers: range) -> dict[str, Image]:
     """The middle planes of the canvas as far as the reduced slices show them."""
+    if not run.plan.reduce.units:
+        return {}
     transforms, reduced = run.transforms, _Reduced(run)
     factor = -(-max(transforms.width, transforms.height) // VIEW_PX)
     width, height = -(-transforms.width // factor), -(-transforms.height // factor)

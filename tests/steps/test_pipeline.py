@@ -20,6 +20,7 @@ import tifffile
 from clio_argo.errors import ClioError
 from clio_argo.model.request import build_config, field_paths
 from clio_argo.runner import run
+from clio_argo.steps.given import FILES as GIVEN_FILES
 from tests.stacks import (
     CLI,
     DEMO,
@@ -217,6 +218,15 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "minz": (FIRST + 1, EVERYTHING),
     "maxz": (FIRST + 2, EVERYTHING),
     "resolution": ((10, 10, 20), {"info"}),
+    "positions": (f"z,x_px,y_px\n{''.join(f'{FIRST + i},5,5{chr(10)}' for i in range(4))}", {"transforms"}),
+    "overrides": (f"slices: [{{z: {FIRST}, verdict: suspect, reason: dust}}]", {"transforms"}),
+    "transforms": (
+        f"z,a,b,tx,c,d,ty\n{''.join(f'{FIRST + i},1,0,{i},0,1,0{chr(10)}' for i in range(4))}",
+        EVERYTHING,
+    ),
+    "crop.x": ((3, 90), PIXELS | {"info"}),
+    "crop.y": ((3, 90), PIXELS | {"info"}),
+    "crop.z": ((FIRST + 1, FIRST + 2), PIXELS | {"info"}),
     "alignment.skip": (True, EVERYTHING),
     "alignment.downsample": (2, EVERYTHING),
     "alignment.model": ("rigid", EVERYTHING),
@@ -265,6 +275,9 @@ def test_setting_changes_what_it_should_and_nothing_else(
     setting: str, two_stacks: Path, base_run: Path, tmp_path: Path
 ) -> None:
     value, expected = EFFECTS[setting]
+    if setting in GIVEN_FILES:
+        (tmp_path / setting).write_text(value)
+        value = str(tmp_path / setting)
     settings, source = {**BASE, setting.replace(".", "__"): value}, two_stacks
     if setting == "image_regex":
         del settings["image"]
