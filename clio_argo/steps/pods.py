@@ -16,7 +16,7 @@ from clio_argo.steps.base import Outputs
 MEMORY_MAX = "CLIO_MEMORY_MAX_MIB"
 MIB = 2**20
 # Measured, in MiB: the interpreter with its libraries and room for requests under way; a slice's facts and fits.
-BASE_MIB, MIB_PER_SLICE = 384, 0.1
+BASE_MIB, MIB_PER_SLICE = 384, 0.04
 # Decoded pixels, their copy while they are reduced, and the file.
 PLANES_OF_REDUCE = 4
 

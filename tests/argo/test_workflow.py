@@ -1,8 +1,13 @@
 """What is emitted, as people and the controller see it."""
 
+import subprocess
+import sys
 from typing import Any
 
 from clio_argo.argo import ClusterSettings, workflow_template
+from clio_argo.argo.parameters import FIELDS
+from clio_argo.model.base import canonical_json
+from clio_argo.model.request import LEGACY, field_paths
 from clio_argo.pipeline import PIPELINE, Step
 
 
@@ -40,3 +45,36 @@ def test_a_step_of_ones_own_is_added_in_one_place() -> None:
     assert made["segment"]["container"]["command"] == ["segment", "$(CLIO_RUN)"]
     assert made["segment"]["container"]["image"] == "registry.example/segment:1.2"
     assert [t["depends"] for t in made["main"]["dag"]["tasks"] if t["name"] == "segment"] == ["verify"]
+
+
+def test_emitting_loads_no_image_library() -> None:
+    code = (
+        "import sys; from clio_argo.argo import workflow_template; workflow_template(); print(*sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "hera" in loaded
+    assert not {"cv2", "tensorstore", "numpy", "scipy", "kubernetes"} & set(loaded)
+
+
+def test_the_form_shows_ten_settings_with_what_they_mean() -> None:
+    parameters = {p["name"]: p for p in emitted()["spec"]["arguments"]["parameters"]}
+    fields = {n: p for n, p in parameters.items() if n in FIELDS}
+    assert len(fields) == 10
+    assert all(p["value"] == "" and p["description"] for p in fields.values())
+    assert fields["skip_align"]["enum"] == ["", "false", "true"]
+    assert set(FIELDS) <= {*field_paths(), *LEGACY}
+
+
+def test_the_document_does_not_grow_with_the_stack() -> None:
+    assert len(canonical_json(emitted())) < 40_000
+
+
+def test_a_person_who_rejects_stops_all_that_comes_after() -> None:
+    tasks = {t["name"]: t for t in templates(emitted())["main"]["dag"]["tasks"]}
+    asked = {
+        n for n, t in tasks.items() if t.get("when") == "{{tasks.ask.outputs.parameters.decision}} == approve"
+    }
+    assert asked == PIPELINE.after("solve") == {"render", "write", "coarsen", "verify", "publish"}
+    assert "when" not in tasks["ask"]
