@@ -85,23 +85,23 @@ def _secret(name: str) -> list[m.EnvFromSource]:
 
 
 def _outputs(pipeline: Pipeline, step: Step, artifacts: Artifacts | None) -> list[Parameter | Artifact]:
+    # of many parts' errors the last one would win, and that is mostly none
+    error = ["error"] if step in pipeline.steps and not step.fan_out else []
     values: list[Parameter | Artifact] = [
-        Parameter(
-            name=name,
-            value_from=m.ValueFrom(path=f"{OUTPUTS}/{name}"),
-            global_name=name if name in step.outputs else None,
-        )
-        for name in pipeline.outputs_of(step.name)
+        _output(name, seen=name in (*step.outputs, *error))
+        for name in [*pipeline.outputs_of(step.name), *error]
     ]
-    # of many parts the last one would win, and it is mostly one that succeeded
-    values += [_error()] if step in pipeline.steps and not step.fan_out else []
     return [*values, _report(artifacts)] if step.report and artifacts else values
 
 
-def _error() -> Parameter:
-    return Parameter(
-        name="error", value_from=m.ValueFrom(path=f"{OUTPUTS}/error", default=""), global_name="error"
-    )
+def _output(name: str, seen: bool) -> Parameter:
+    """An output of a step, and of the workflow if it is `seen` there.
+
+    Without a default Argo collects none of them when one is missing, and a step that fails leaves its error only.
+    An empty text is neither a list nor a number, so that nothing goes on with it.
+    """
+    found = m.ValueFrom(path=f"{OUTPUTS}/{name}", default="")
+    return Parameter(name=name, value_from=found, global_name=name if seen else None)
 
 
 def _report(artifacts: Artifacts) -> Artifact:

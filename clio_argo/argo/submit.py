@@ -11,6 +11,7 @@ from clio_argo.argo.client import APP
 from clio_argo.argo.nodes import Json
 from clio_argo.errors import UserError
 from clio_argo.model.config import IngestConfig
+from clio_argo.model.request import template_problems
 
 RUN, CONFIG = "run", "config"
 MAX_REQUEST_BYTES = 64 * 1024
@@ -33,20 +34,10 @@ def request_arguments(config: IngestConfig, run: str, template: Json) -> dict[st
     problems += _bad_labels(config.labels)
     if len(text.encode()) > MAX_REQUEST_BYTES:
         problems.append(f"it has {len(text.encode())} bytes as JSON, a workflow carries {MAX_REQUEST_BYTES}")
-    if braces := [sign for sign in ("{{", "}}") if sign in _strings(config) + run]:
-        problems.append(f"it holds {' and '.join(braces)}, which Argo would take for its own")
+    problems += template_problems({**config.model_dump(mode="json"), "--run": run})
     if problems:
         raise UserError.all("the request cannot be submitted:", problems)
     return {CONFIG: text, RUN: run}
-
-
-def _strings(value: Any) -> str:
-    """All text in a request; its JSON has braces of its own."""
-    if isinstance(value, IngestConfig):
-        return _strings(value.model_dump(mode="json"))
-    if isinstance(value, Mapping):
-        return " ".join(f"{key} {_strings(inner)}" for key, inner in value.items())
-    return " ".join(map(_strings, value)) if isinstance(value, list) else str(value)
 
 
 def _unreachable(name: str, place: str, mounted: Sequence[str]) -> list[str]:
@@ -97,9 +88,7 @@ def override(template: Json, given: Mapping[str, str]) -> dict[str, str]:
         for name, value in given.items()
         if name in known and "enum" in known[name] and value not in known[name]["enum"]
     ]
-    problems += [
-        f"-p {name}: holds {{{{ or }}}}" for name, value in given.items() if "{{" in value or "}}" in value
-    ]
+    problems += template_problems({f"-p {name}": value for name, value in given.items()})
     if problems:
         raise UserError.all("the arguments cannot be used:", problems)
     return dict(given)

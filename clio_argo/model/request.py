@@ -81,32 +81,25 @@ def from_environment(environment: Mapping[str, str]) -> IngestConfig | None:
         return None
     single = {k.removeprefix(OVERRIDE): v for k, v in environment.items() if k.startswith(OVERRIDE) and v}
     config = build_config(parse_text(text, "config"), single)
-    refuse_templates(config)
+    if problems := template_problems(config.model_dump(mode="json")):
+        raise UserError.all(REFUSED, problems)
     return config
 
 
-def refuse_templates(config: IngestConfig) -> None:
-    """Refuse text that a workflow would put something else in the place of.
-
-    Raises:
-        UserError: names each setting that holds a template of Argo or a variable of Kubernetes.
-    """
-    found = [
+def template_problems(settings: Mapping[str, Any]) -> list[str]:
+    """Settings that hold a template of Argo or a variable of Kubernetes, which put something else in its place."""
+    return [
         f"{key}: holds {mark!r}, which stands for something else on a cluster (got {_shown(text)})"
-        for key, value in _flat(config.model_dump(mode="json"))
-        for text in _texts(value)
+        for key, value in _flat(settings)
+        for text in (key, *_texts(value))
         for mark in TEMPLATE_MARKS
         if mark in text
     ]
-    if found:
-        raise UserError.all(REFUSED, found)
 
 
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
-        yield from (t for pair in value.items() for item in pair for t in _texts(item))
     elif isinstance(value, Sequence):
         yield from (t for item in value for t in _texts(item))
 

@@ -42,7 +42,9 @@ def test_a_request_travels_as_json_beside_the_runs_root(template: dict[str, Any]
         ({"source": "https://x/fly"}, RUN, "unknown kind of store 'https'"),
         ({"source": "gs:///fly"}, RUN, "names no bucket"),
         ({}, "out", "--run out: pods see no folder"),
-        ({"image": "{{workflow.name}}.%d.png"}, RUN, "{{ and }}"),
+        ({"image": "{{workflow.name}}.%d.png"}, RUN, "image: holds '{{'"),
+        ({"labels": {"{{x": "y"}}, RUN, "labels.{{x: holds '{{'"),
+        ({}, RUN + "$(HOME)", "--run: holds '$('"),
         ({"labels": {"grant": "a b"}}, RUN, "labels.grant: 'a b'"),
         ({"labels": {"-": "x"}}, RUN, "labels.-"),
         ({"image_regex": "x" * 2**16}, RUN, "a workflow carries 65536"),
@@ -81,7 +83,7 @@ def test_arguments_are_checked_as_argo_does_not(template: dict[str, Any]) -> Non
         "-p minx: the template has no such argument; it has minz",
         "-p skip_align=maybe",
         "-p run",
-        "-p id",
+        "-p id: holds '{{'",
     ):
         assert words in told
 
