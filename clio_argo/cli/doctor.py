@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from clio_argo.errors import BrokenVolume, ClioError
 from clio_argo.store.documents import Store
 
 TASKS = Path("/proc/self/task")
+LIBRARIES = ("numpy", "opencv-python-headless", "tensorstore")
 
 
 def examine(run: str | None) -> Iterator[tuple[str, str, bool]]:
@@ -32,11 +34,7 @@ def _try(name: str, check: Callable[[], str]) -> tuple[str, str, bool]:
 
 
 def _libraries() -> str:
-    import cv2
-    import numpy
-    import tensorstore
-
-    return f"numpy {numpy.__version__}, OpenCV {cv2.__version__}, {tensorstore.__name__}"
+    return ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
 
 
 def _threads() -> str:
