@@ -12,6 +12,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import irfft2, rfft2
 from skimage.registration import phase_cross_correlation
 
 from clio_argo.kernels.features import Reduced, area_mean, find_features, to_full
@@ -27,6 +28,8 @@ MAX_STRETCH, MAX_TURN = 1.25, 0.5
 MOST_TISSUE_PX, TISSUE_PX = 0.5, 3.0
 COARSE_STEPS, FINE_STEPS, ECC_EPSILON, ECC_BLUR = 30, 3, 1e-5, 5
 SMALLEST_HALVED = 256
+# noise and unrelated tissue reach 7.5, neighbours 10 to 28 (64 px wide: 7)
+LEAST_PEAK = 8.0
 MOTION = {"translation": cv2.MOTION_TRANSLATION, "rigid": cv2.MOTION_EUCLIDEAN, "affine": cv2.MOTION_AFFINE}
 
 
@@ -233,11 +236,17 @@ def phase_shift(fixed: Reduced, moving: Reduced) -> Start:
     shape = [min(a, b) for a, b in zip(fixed.image.shape, moving.image.shape, strict=True)]
     window = np.outer(*(np.hanning(n) for n in shape))
     a, b = (windowed(r, window) for r in (fixed, moving))
-    if not (a.any() and b.any()):
-        raise NotFound("a slice shows nothing")
+    if not (a.any() and b.any()) or peak(a, b) < LEAST_PEAK:
+        raise NotFound("no shift stands out")
     shift, _, _ = phase_cross_correlation(a, b, upsample_factor=4, normalization=None)  # type: ignore[no-untyped-call]
     matrix = np.array([[1.0, 0.0, shift[1] * fixed.factor], [0.0, 1.0, shift[0] * fixed.factor]])
     return Start(matrix, 0, np.zeros((0, 2)), np.zeros((0, 2)))
+
+
+def peak(a: Floats, b: Floats) -> float:
+    """Highest cross-correlation of two images of one shape, in standard deviations over all shifts."""
+    surface = np.asarray(irfft2(rfft2(a) * np.conj(rfft2(b)), a.shape))
+    return float((surface.max() - surface.mean()) / surface.std())
 
 
 def windowed(reduced: Reduced, window: Floats) -> Floats:
