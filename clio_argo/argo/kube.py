@@ -71,17 +71,17 @@ class KubeClient:
         self._ask("delete", WORKFLOWS, name)
 
     def shut_down(self, name: str, how: Literal["Stop", "Terminate"]) -> None:
-        self._patch(WORKFLOWS, name, {"spec": {"shutdown": how}}, MERGE_PATCH)
+        self.patch(WORKFLOWS, name, {"spec": {"shutdown": how}}, MERGE_PATCH)
 
     def suspend(self, name: str, on: bool) -> None:
-        self._patch(WORKFLOWS, name, {"spec": {"suspend": True if on else None}}, MERGE_PATCH)
+        self.patch(WORKFLOWS, name, {"spec": {"suspend": True if on else None}}, MERGE_PATCH)
 
     def decide(self, name: str, node: str, decision: str, message: str) -> None:
         # the controller writes the nodes as well; the patch holds only for what was read
         for attempt in range(ATTEMPTS):
             patch = decision_patch(self.get(name), node, decision, message)
             try:
-                self._patch(WORKFLOWS, name, patch, JSON_PATCH)
+                self.patch(WORKFLOWS, name, patch, JSON_PATCH)
                 return
             except Conflict:
                 if attempt == ATTEMPTS - 1:
@@ -131,9 +131,10 @@ class KubeClient:
 
     def label_template(self, name: str, label: str, value: str | None) -> None:
         """Set a label, or take it away."""
-        self._patch(TEMPLATES, name, {"metadata": {"labels": {label: value}}}, MERGE_PATCH)
+        self.patch(TEMPLATES, name, {"metadata": {"labels": {label: value}}}, MERGE_PATCH)
 
-    def _patch(self, plural: str, name: str, body: Any, kind: str) -> None:
+    def patch(self, plural: str, name: str, body: Any, kind: str) -> None:
+        """Change an object by a patch of the content type `kind`."""
         self._ask("patch", plural, name, body=body, _content_type=kind)
 
     def _ask(self, verb: str, plural: str, *name: str, **options: Any) -> Any:

@@ -57,15 +57,15 @@ def submit(
     from clio_argo.argo.templates import current_template, reference
     from clio_argo.cli.cluster_show import document
 
+    own, pairs = _pairs("-l", labels), _pairs("-p", parameters)
     client = connected(namespace)
     installed = client.template(template) if template else current_template(client)
-    given = submission.override(installed, _pairs("-p", parameters))
+    given = submission.override(installed, pairs)
     asked = overridden(wanted, given)
     arguments = {**submission.request_arguments(asked, run, installed), **given}
     check_source(asked)
     named = {"name": name} if name else {"generateName": generate_name or submission.prefix(asked.id)}
-    own = {**asked.labels, **_pairs("-l", labels)}
-    workflow = submission.workflow(reference(installed), arguments, named, own)
+    workflow = submission.workflow(reference(installed), arguments, named, {**asked.labels, **own})
     if dry_run or server_dry_run:
         print(document(workflow if dry_run else client.create(workflow, dry_run=True), output or "yaml"))
         return
@@ -122,7 +122,7 @@ def overridden(config: IngestConfig, given: dict[str, str]) -> IngestConfig:
 
 
 def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given or []]
-    if wrong := [name for name, sign, _ in pairs if not sign or not name]:
+    pairs = {text: text.partition("=") for text in given or []}
+    if wrong := [text for text, (name, sign, _) in pairs.items() if not sign or not name]:
         raise UserError(f"{option} {wrong[0]}: expected NAME=VALUE")
-    return {name: value for name, _, value in pairs}
+    return {name: value for name, _, value in pairs.values()}

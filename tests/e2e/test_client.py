@@ -24,7 +24,7 @@ from clio_argo.argo.nodes import pack, raw_nodes
 from clio_argo.argo.server import ArgoServer
 from clio_argo.argo.submit import workflow
 from clio_argo.argo.summary import Summary, summarise
-from clio_argo.errors import ClioError
+from clio_argo.errors import ClioError, UserError
 from tests.e2e.small import SETTINGS, documents
 from tests.stacks import CLI, NAME, cli, demo_slices, encoded
 
@@ -222,7 +222,7 @@ def compress(cluster: KubeClient, name: str) -> None:
         {"op": "remove", "path": "/status/nodes"},
         {"op": "add", "path": "/status/compressedNodes", "value": packed},
     ]
-    cluster._patch(WORKFLOWS, name, body, JSON_PATCH)
+    cluster.patch(WORKFLOWS, name, body, JSON_PATCH)
 
 
 # --- failures, and going on -----------------------------------------------------------------------------------
@@ -259,9 +259,9 @@ def test_suspended_stopped_and_resumed(door: str, client: Client) -> None:
 def test_logs_are_followed_to_the_end(door: str, cluster: KubeClient) -> None:
     told = submit(door, "--log")
     assert told.returncode == 0, told.stderr
-    said = [line.partition(": ")[2] for line in told.stdout.splitlines()]
-    assert {"planned 2 parts", "part 0", "part 1"} <= set(said)
-    assert said[-1].endswith("look at it: https://viewer/#!fly")
+    *lines, last = told.stdout.splitlines()
+    assert {"planned 2 parts", "part 0", "part 1"} <= {line.partition(": ")[2] for line in lines}
+    assert last == "done; look at it: https://viewer/#!fly"
 
 
 # --- what is named ---------------------------------------------------------------------------------------------
@@ -310,14 +310,21 @@ def test_a_new_template_takes_over_and_the_old_one_is_pruned(cluster: KubeClient
     new["metadata"]["name"] = "clio-argo-next"
     said = list(install(cluster, [new]))
     assert said[-1] == f"WorkflowTemplate {old['metadata']['name']} is followed no more"
-    told = run("kubeconfig", "template", "prune")
-    assert (told.returncode, old["metadata"]["name"] in told.stdout) == (0, True)
+    name = old["metadata"]["name"]
+    cluster.create(workflow(name, {}, {"name": "refers"}, dict([NOWHERE.split("=")])))
+    assert run("kubeconfig", "template", "prune").stdout == ""
+    for found in cluster.find():
+        cluster.delete(found["metadata"]["name"])
+    told = run("argo-server", "template", "prune")
+    assert (told.returncode, told.stdout) == (0, f"{name} deleted\n"), told.stderr
     assert [t["metadata"]["name"] for t in cluster.templates()] == ["clio-argo-next"]
 
 
-def test_everything_is_removed(cluster: KubeClient) -> None:
-    for found in cluster.find():
-        cluster.delete(found["metadata"]["name"])
+def test_nothing_is_removed_under_a_running_workflow(cluster: KubeClient) -> None:
+    cluster.create(workflow("none", {}, {"name": "runs"}, dict([NOWHERE.split("=")])))
+    with pytest.raises(UserError, match="still runs runs"):
+        list(uninstall(cluster, documents()))
+    cluster.delete("runs")
     list(uninstall(cluster, documents()))
     assert list(cluster.templates()) == []
     assert list(uninstall(cluster, documents())) == []
