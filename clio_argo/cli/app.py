@@ -34,7 +34,9 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BaseException as error:
-        if not _interrupted(error):
+        # a command that was interrupted may have told what that means for it
+        told = isinstance(error, SystemExit) and error.code == cluster.INTERRUPTED
+        if told or not _interrupted(error):
             raise
         print("\nstopped; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(cluster.INTERRUPTED)

@@ -16,6 +16,7 @@ import pytest
 import requests
 from kubernetes import client as k8s
 
+from clio_argo.argo import workflow_template
 from clio_argo.argo.client import Client
 from clio_argo.argo.faults import Conflict, Refused
 from clio_argo.argo.install import install, uninstall
@@ -24,6 +25,7 @@ from clio_argo.argo.nodes import pack, raw_nodes
 from clio_argo.argo.server import ArgoServer
 from clio_argo.argo.submit import workflow
 from clio_argo.argo.summary import Summary, summarise
+from clio_argo.argo.templates import current_template
 from clio_argo.errors import ClioError, UserError
 from tests.e2e.small import SETTINGS, documents
 from tests.stacks import CLI, NAME, cli, demo_slices, encoded
@@ -327,4 +329,12 @@ def test_nothing_is_removed_under_a_running_workflow(cluster: KubeClient) -> Non
     cluster.delete("runs")
     list(uninstall(cluster, documents()))
     assert list(cluster.templates()) == []
-    assert list(uninstall(cluster, documents())) == []
+
+
+def test_the_real_template_is_installed_and_removed_by_commands(cluster: KubeClient) -> None:
+    told = run("kubeconfig", "install")
+    assert (told.returncode, told.stdout.splitlines()[-1][:9]) == (0, "installed"), told.stderr
+    assert current_template(cluster)["metadata"]["name"] == workflow_template().name
+    assert run("kubeconfig", "uninstall").returncode == 0
+    assert list(cluster.templates()) == []
+    assert "clio-argo install" in submit("argo-server").stderr
