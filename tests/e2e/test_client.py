@@ -284,7 +284,7 @@ def test_ctrl_c_ends_the_watching_only(cluster: KubeClient) -> None:
     _, told = watching.communicate(timeout=20)
     assert watching.returncode == 130
     assert told.strip() == f"watched goes on; watch it with: clio-argo watch watched -n {NAMESPACE}"
-    assert cluster.get("watched")
+    cluster.delete("watched")
 
 
 def test_who_may_not_is_told_what(cluster: KubeClient) -> None:
