@@ -58,7 +58,7 @@ def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -
     run_here(request(stack), tmp_path / "run", outputs=outputs)
     wanted = {step.name: set(PIPELINE.outputs_of(step.name)) for step in PIPELINE.steps}
     missing = {n: o - outputs[n].keys() for n, o in wanted.items() if o}
-    assert missing == {"plan": set(), "solve": set(), "publish": set()}
+    assert missing == {"plan": set(), "inspect": set(), "solve": set(), "publish": set()}
 
 
 def test_a_users_error_reaches_people_and_keeps_its_exit_code(stack: Path, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ TITLES = {
     "plan": "plan      read headers",
     "reduce": "reduce    find features",
     "match": "match     fit neighbours",
+    "inspect": "inspect   find doubtful slices",
+    "relink": "relink    fit around them",
     "solve": "solve     place slices",
     "render": "render    warp, contrast",
     "write": "write     viewer volume",

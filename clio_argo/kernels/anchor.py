@@ -21,7 +21,7 @@ JUMP_WINDOW, FEWEST_AROUND_JUMP = 8, 3
 JUMP_SIGMAS, LEAST_JUMP_PX = 6.0, 3.0
 RAYLEIGH_MEDIAN = 1.1774
 FEWEST_LOOPS = 8
-UNKNOWN_LINK_PX, PX_PER_DIFFERENCE = 0.2, 1.3
+UNKNOWN_LINK_PX = 0.2
 LEAST_LINK_PX = 1e-3
 STIFFEST_WALK, LOOSE = 1e-2, 1e4
 FEWEST_LAGS = 3
@@ -53,12 +53,10 @@ def spread_of(values: Floats) -> float:
     return float(1.4826 * np.median(np.abs(values)))
 
 
-def guessed_noise(correlations: Floats) -> float:
-    """Noise of a link in pixels from how much two slices do not share: about 0.2 px at a correlation of 0.975."""
-    known = correlations[correlations > 0]
-    if not len(known):
-        return UNKNOWN_LINK_PX
-    return max(float(np.median(PX_PER_DIFFERENCE * np.sqrt(1 / known - 1))), LEAST_LINK_PX)
+def guessed_noise(noise_px: Floats) -> float:
+    """Noise of a typical link in pixels, from what is expected of each (0: unknown)."""
+    known = noise_px[noise_px > 0]
+    return max(float(np.median(known)), LEAST_LINK_PX) if len(known) else UNKNOWN_LINK_PX
 
 
 def loop_noise(

@@ -26,6 +26,7 @@ class Reduced:
     points: float32 [n, 2], (x, y) of features in full-size pixels.
     descriptors: uint8 [n, 128].
     feature_factor: full-size pixels per pixel of the image that features were found on.
+    window: grey values of the file at 0 and 255 of `image`.
     """
 
     image: NDArray[np.uint8]
@@ -34,6 +35,7 @@ class Reduced:
     descriptors: NDArray[np.uint8]
     factor: int
     feature_factor: float
+    window: tuple[float, float] = (0.0, 255.0)
 
 
 def reduce_slice(pixels: Image, largest_px: int, downsample: int = 1, detect: bool = True) -> Reduced:
@@ -43,11 +45,13 @@ def reduce_slice(pixels: Image, largest_px: int, downsample: int = 1, detect: bo
     by the same factor, so that neighbours show the same detail.
     """
     factor = max(1, round(largest_px / REDUCED_PX))
-    image = stretch(area_mean(pixels, factor))
+    small = area_mean(pixels, factor)
+    window = percentiles(histogram(small), (STRETCH, 1 - STRETCH))
+    image = stretch(small, window)
     mask = valid_mask(image)
     coarse = max(1.0, largest_px // factor / FEATURE_PX, downsample / factor)
     points, descriptors = find_features(image, mask, coarse) if detect else no_features()
-    return Reduced(image, mask, to_full(points, factor), descriptors, factor, factor * coarse)
+    return Reduced(image, mask, to_full(points, factor), descriptors, factor, factor * coarse, window)
 
 
 def area_mean(pixels: Image, factor: int) -> Image:
@@ -64,9 +68,9 @@ def to_full(points: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
     return points * np.float32(factor) + np.float32((factor - 1) / 2)
 
 
-def stretch(image: Image) -> NDArray[np.uint8]:
-    """Stretch grey values to 0..255 with 0.35 % saturated on either side (as FIJI's SIFT alignment does)."""
-    low, high = percentiles(histogram(image), (STRETCH, 1 - STRETCH))
+def stretch(image: Image, window: tuple[float, float]) -> NDArray[np.uint8]:
+    """Spread the grey values of `window` over 0..255 (0.35 % are saturated on either side, as in FIJI's SIFT)."""
+    low, high = window
     if high <= low:
         return np.zeros(image.shape, np.uint8)
     scale = 255.0 / (high - low)

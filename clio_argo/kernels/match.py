@@ -7,7 +7,7 @@ bias it by more than a pixel.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.fft import irfft2, rfft2
 from skimage.registration import phase_cross_correlation
 
+from clio_argo.kernels.agreement import compare
 from clio_argo.kernels.features import Reduced, area_mean, find_features, to_full
-from clio_argo.model.alignment import Floats, PairFit, apply, corners, homogeneous, to_matrix
+from clio_argo.model.alignment import IDENTITY, Floats, PairFit, apply, corners, homogeneous, to_matrix
 
 FitModel = Literal["translation", "rigid", "affine"]
 Model = Literal["auto", "translation", "rigid", "affine"]
@@ -25,7 +26,8 @@ MIN_INLIERS = 8
 ENHANCE_BLUR, WEAK_CONTRAST = 1.5, 0.01
 INLIER_PX = 2.5
 MAX_STRETCH, MAX_TURN = 1.25, 0.5
-MOST_TISSUE_PX, TISSUE_PX = 0.5, 3.0
+PX_PER_DIFFERENCE = 1.3
+MOST_UNSEEN_PX, UNSEEN_SIGMAS = 0.5, 2.3
 COARSE_STEPS, FINE_STEPS, ECC_EPSILON, ECC_BLUR = 30, 3, 1e-5, 5
 SMALLEST_HALVED = 256
 # noise and unrelated tissue reach 7.5, neighbours 10 to 28 (64 px wide: 7)
@@ -52,7 +54,8 @@ def fit_pair(fixed: Reduced, moving: Reduced, z0: int, z1: int, model: Model = "
     reasons = []
     for way in WAYS:
         try:
-            return _fit(way, *way.prepare(fixed, moving), model).model_copy(update={"z0": z0, "z1": z1})
+            fit = _fit(way, *way.prepare(fixed, moving), model)
+            return fit.model_copy(update={"z0": z0, "z1": z1, **_trust(fit, fixed, moving)})
         except NotFound as error:
             reasons.append(str(error))
     return PairFit(z0=z0, z1=z1, reason=f"{reasons[0]}, and no other way finds more")
@@ -75,7 +78,27 @@ def _fit(way: "Way", fixed: Reduced, moving: Reduced, model: Model) -> PairFit:
         inliers=start.inliers,
         correlation=round(correlation, 4),
         residual_px=round(float(np.median(residual)), 4),
+        spread=round(spread(start.fixed, fixed), 4),
     )
+
+
+def _trust(fit: PairFit, fixed: Reduced, moving: Reduced) -> dict[str, Any]:
+    """What the slices as they are, in register, tell about the fit."""
+    a, b = at_half_size(fixed, moving)
+    agreement, hidden = compare(a, b, to_reduced(homogeneous(fit.matrix or IDENTITY), a, b))
+    return {
+        "noise_px": round(noise_px(fit.correlation), 4),
+        "agreement": round(agreement, 4),
+        "hidden": tuple(round(h, 4) for h in hidden),
+    }
+
+
+def spread(points: Floats, fixed: Reduced) -> float:
+    """Fraction of the slice within the convex hull of points [n, 2] in full-size pixels."""
+    if not len(points):
+        return 0.0
+    hull = cv2.convexHull(points.astype(np.float32))
+    return float(cv2.contourArea(hull)) / (fixed.image.size * fixed.factor**2)
 
 
 def match_features(fixed: Reduced, moving: Reduced) -> Start:
@@ -118,7 +141,8 @@ def refine(fixed: Reduced, moving: Reduced, start: Floats, model: Model) -> tupl
     """
     used: FitModel = "affine" if model == "auto" else model
     matrix, correlation = ecc(*at_half_size(fixed, moving), start, used, COARSE_STEPS)
-    if model == "auto" and looks_like_translation(matrix, moving, tissue_px(correlation)):
+    unseen_px = min(MOST_UNSEEN_PX, UNSEEN_SIGMAS * noise_px(correlation))
+    if model == "auto" and looks_like_translation(matrix, moving, unseen_px):
         used = "translation"
     return *ecc(fixed, moving, matrix, used, FINE_STEPS), used
 
@@ -135,12 +159,12 @@ def halved(reduced: Reduced) -> Reduced:
     return replace(reduced, image=np.asarray(image, np.uint8), mask=mask, factor=reduced.factor * 2)
 
 
-def tissue_px(correlation: float) -> float:
-    """How far the corners of a slice may seem to move by a change of tissue alone, in full-size pixels.
+def noise_px(correlation: float) -> float:
+    """Standard deviation of a fit by a change of tissue alone, in full-size pixels: 0.2 px at a correlation of 0.975.
 
-    It grows with the part of the image that two slices do not share, and ends at half a pixel.
+    It grows with the part of the image that two slices do not share.
     """
-    return min(MOST_TISSUE_PX, TISSUE_PX * float(np.sqrt(max(0.0, 1 / correlation - 1))))
+    return PX_PER_DIFFERENCE * float(np.sqrt(max(0.0, 1 / correlation - 1)))
 
 
 def looks_like_translation(matrix: Floats, moving: Reduced, limit_px: float) -> bool:
@@ -156,8 +180,7 @@ def ecc(fixed: Reduced, moving: Reduced, start: Floats, model: FitModel, steps: 
 
     Returns the matrix in full-size pixels.
     """
-    guess = nearest_of_model(start, model, moving)
-    small = (np.linalg.inv(scaling(fixed.factor)) @ homogeneous(guess) @ scaling(moving.factor))[:2]
+    small = to_reduced(nearest_of_model(start, model, moving), fixed, moving)
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, ECC_EPSILON)
     try:
         correlation, warp = cv2.findTransformECCWithMask(
@@ -177,6 +200,13 @@ def ecc(fixed: Reduced, moving: Reduced, start: Floats, model: FitModel, steps: 
     found = homogeneous(np.asarray(warp, np.float64))
     full = scaling(fixed.factor) @ found @ np.linalg.inv(scaling(moving.factor))
     return full[:2], float(correlation)
+
+
+def to_reduced(matrix: Floats, fixed: Reduced, moving: Reduced) -> Floats:
+    """The same transform (2x3) between pixels of the reduced slices."""
+    return np.asarray(
+        (np.linalg.inv(scaling(fixed.factor)) @ homogeneous(matrix) @ scaling(moving.factor))[:2]
+    )
 
 
 def scaling(factor: int) -> Floats:

@@ -15,7 +15,7 @@ each other are a part of their own, and the place between two parts is a break.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -66,11 +66,15 @@ class Solution:
 
 @dataclass(frozen=True)
 class Links:
-    """Links between slices by index: `matrix` [n, 3, 3] maps slice `w` to slice `z`. firm: those of a person."""
+    """Links between slices by index: `matrix` [n, 3, 3] maps slice `w` to slice `z`.
+
+    noise: of each link, relative to a typical one. firm: those of a person.
+    """
 
     z: Indices
     w: Indices
     matrix: Floats
+    noise: Floats
     firm: NDArray[np.bool_] | np.bool_ = np.False_
 
     def across(self, values: Floats) -> Floats:
@@ -90,15 +94,20 @@ def solve_stack(
 
     recorded: positions (x, y) of the image frames by z in pixels; without any, all frames lie at the same place.
     """
-    found = [f for f in fits if f.found]
+    known = set(usable)
+    found = [f for f in fits if f.found and f.z0 in known and f.z1 in known]
     lonely = lonely_slices(usable, found)
     kept = [z for z in usable if z not in lonely]
     if len(kept) < 2:
         return Solution(identities(kept, recorded).placed, lonely)
-    links = _indexed(kept, found)
+    noise_px = np.array([f.noise_px for f in found])
+    guess_px = guessed_noise(noise_px)
+    # no link is surer than a typical one: a wrong one would win over several right ones
+    links = _indexed(kept, found, np.maximum(noise_px / guess_px, 1.0))
     centre, radius = np.array([(width - 1) / 2, (height - 1) / 2]), float(np.hypot(width, height)) / 2
-    guess_px = guessed_noise(np.array([f.correlation for f in found]))
     noise = loop_noise(links.z, links.w, links.matrix, centre, radius, guess_px)
+    # loops agree on the shape of tissue too, which no frame of a microscope follows
+    noise = replace(noise, linear_px=max(noise.linear_px, float(np.median(noise_px))))
     positions = np.array([recorded.get(z, (0.0, 0.0)) for z in kept], np.float64)
     u, g, anchor, jumps, weights = _solve(links, positions, centre, radius, noise)
     placed = {z: _affine(u[i], g[i], centre) for i, z in enumerate(kept)}
@@ -131,12 +140,13 @@ def find_breaks(kept: Sequence[int], links: Links) -> tuple[Break, ...]:
     return tuple(Break(below=kept[i], above=kept[i + 1]) for i in np.flatnonzero(np.diff(seen) > 0).tolist())
 
 
-def _indexed(kept: Sequence[int], found: Sequence[PairFit]) -> Links:
+def _indexed(kept: Sequence[int], found: Sequence[PairFit], noise: Floats) -> Links:
     index = {z: i for i, z in enumerate(kept)}
     return Links(
         np.array([index[f.z0] for f in found], np.intp),
         np.array([index[f.z1] for f in found], np.intp),
         np.stack([homogeneous(f.matrix or IDENTITY) for f in found]),
+        noise,
         np.array([f.way == "person" for f in found], np.bool_),
     )
 
@@ -179,16 +189,16 @@ def anchored(
 
     hold_px: standard deviation of the drift as a whole, however slow.
     """
-    weights = np.ones(len(wanted))
+    weights, each_px = np.ones(len(wanted)), link_px * links.noise
     loose, none = no_anchor(link_px), np.zeros(slices - 1, np.bool_)
     for k in range(L1_ROUNDS + CUT_ROUNDS):
-        x = tied(links, wanted, weights / link_px, loose, none)
-        weights = trusted(links, robust(wanted - links.across(x), link_px, cut=k >= L1_ROUNDS))
+        x = tied(links, wanted, weights / each_px, loose, none)
+        weights = trusted(links, robust(wanted - links.across(x), each_px, cut=k >= L1_ROUNDS))
     jumps = jumps_of(x) & agreed(links, slices, weights)
     anchor = estimate_anchor(x, jumps, link_px)
     for _ in range(CUT_ROUNDS):
-        x = tied(links, wanted, weights / link_px, anchor, jumps, hold_px)
-        weights = trusted(links, robust(wanted - links.across(x), link_px, cut=True))
+        x = tied(links, wanted, weights / each_px, anchor, jumps, hold_px)
+        weights = trusted(links, robust(wanted - links.across(x), each_px, cut=True))
     return x, anchor, jumps, weights
 
 
@@ -212,9 +222,9 @@ def agreed(links: Links, slices: int, weights: Floats) -> NDArray[np.bool_]:
     return np.asarray(trusted > 0.5 * crossing)
 
 
-def robust(errors_px: Floats, link_px: float, cut: bool) -> Floats:
+def robust(errors_px: Floats, link_px: Floats, cut: bool) -> Floats:
     """Weights of links by how far they are from the solution: absolute error, then one that lets go."""
-    error = np.sqrt(((errors_px / link_px) ** 2).mean(1))
+    error = np.sqrt(((errors_px / link_px[:, None]) ** 2).mean(1))
     weights = 1 / (1 + (error / 3) ** 2) if cut else np.sqrt(1 / np.maximum(error, 1.0))
     return np.asarray(weights, np.float64)
 

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from clio_argo.model.base import Document, Value
+from clio_argo.model.plan import FanOut
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 Floats = NDArray[np.float64]
 Verdict = Literal["good", "suspect", "bad", "missing"]
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 LINEAR_DIGITS, OFFSET_DIGITS = 9, 4
+LEAST_VALID = 0.01
 
 
 def to_matrix(array: Floats) -> Matrix:
@@ -56,13 +58,20 @@ class SliceFacts(Value):
 
     z: int
     digest: str = Field(description="CRC32C of the decoded pixels, 8 hexadecimal digits.")
-    mean: float = 0.0
-    std: float = 0.0
+    mean: float = Field(0.0, description="Mean grey value where the slice shows something.")
+    std: float = Field(0.0, description="Standard deviation there.")
     low: float = Field(0.0, description="Fraction of pixels at the lowest grey value of the data type.")
     high: float = Field(0.0, description="Fraction of pixels at the highest grey value.")
-    focus: float = Field(0.0, description="Standard deviation of the Laplacian of the reduced slice / std.")
+    focus: float = Field(0.0, description="Contrast of fine detail over the whole contrast; falls with blur.")
+    stripes: float = Field(0.0, description="Contrast of straight stripes over the whole contrast.")
+    valid: float = Field(1.0, description="Fraction of the slice that shows something: no fill, no border.")
     features: int = 0
     error: str | None = Field(None, description="Why the slice could not be decoded.")
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is anything to align."""
+        return self.error is None and self.valid >= LEAST_VALID
 
 
 class PairFit(Value):
@@ -79,6 +88,17 @@ class PairFit(Value):
     inliers: int = 0
     correlation: float = Field(0.0, description="Masked correlation of the two reduced slices in register.")
     residual_px: float = Field(0.0, description="Median distance of the matched features, full-size pixels.")
+    spread: float = Field(0.0, description="Fraction of the fixed slice that the matched features span.")
+    noise_px: float = Field(
+        0.0, description="Expected standard deviation of the fit, from the correlation; 0: unknown."
+    )
+    agreement: float = Field(
+        0.0, description="Correlation in register that nine of ten tiles of the slice exceed."
+    )
+    hidden: tuple[float, float] = Field(
+        (0.0, 0.0),
+        description="Fraction of the common field that z0, and that z1, does not show but the other does.",
+    )
     reason: str = ""
 
     @property
@@ -87,10 +107,38 @@ class PairFit(Value):
 
 
 class Fits(Document):
-    """All fits whose fixed slice lies in unit `unit`."""
+    """Fits whose fixed slice lies in unit `unit`."""
 
     unit: int
     fits: tuple[PairFit, ...]
+
+
+class Remark(Value):
+    """What is wrong with a slice."""
+
+    z: int
+    verdict: Verdict
+    reason: str
+
+
+class Relinks(Value):
+    """Links (z0, z1) to be tried whose lower slices lie in unit `unit`, and upper ones in up to unit `last`."""
+
+    unit: int
+    last: int
+    pairs: tuple[tuple[int, int], ...]
+
+    @property
+    def units(self) -> range:
+        return range(self.unit, self.last + 1)
+
+
+class Inspection(Document):
+    """What the first fits showed: slices in doubt, and the links that will tell."""
+
+    remarks: tuple[Remark, ...]
+    relinks: tuple[Relinks, ...]
+    relink: FanOut
 
 
 class PlacedSlice(Value):

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from clio_argo.errors import UserError
+from clio_argo.model.alignment import Inspection
 from clio_argo.model.plan import FanOut, Plan, SliceUnit
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.steps.base import Outputs
@@ -32,6 +33,16 @@ def plan_outputs(plan: Plan, units: Sequence[SliceUnit]) -> Outputs:
         "match_parts": part_items(plan.match, "slices", of_slices),
         **memory_of_alignment(plan),
     }
+
+
+def inspect_outputs(inspection: Inspection) -> Outputs:
+    """Parts of relink."""
+
+    def of_links(part: range) -> str:
+        links = [link for i in part for link in inspection.relinks[i].pairs]
+        return _span(links[0][0], max(z1 for _, z1 in links))
+
+    return {"relink_parts": part_items(inspection.relink, "slices", of_links)}
 
 
 def solve_outputs(spec: VolumeSpec) -> Outputs:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from clio_argo.kernels.features import Reduced, histogram, reduce_slice
-from clio_argo.kernels.quality import focus, grey_statistics, middle_lines
+from clio_argo.kernels.quality import exposure, focus, middle_lines, saturated, stripes
 from clio_argo.model.alignment import SliceFacts
 from clio_argo.model.base import canonical_json
 from clio_argo.model.plan import SliceFile
@@ -74,7 +74,7 @@ def see(run: Run, slice_file: SliceFile) -> "tuple[SliceFacts, Reduced | None, n
         pixels, largest_px(run), alignment.downsample, detect=not (alignment.skip or run.config.transforms)
     )
     counts = histogram(pixels)
-    mean, std, low, high = (round(v, 6) for v in grey_statistics(counts))
+    mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturated(counts)))
     fact = SliceFacts(
         z=slice_file.z,
         digest=crc32c(pixels.tobytes()),
@@ -83,6 +83,8 @@ def see(run: Run, slice_file: SliceFile) -> "tuple[SliceFacts, Reduced | None, n
         low=low,
         high=high,
         focus=round(focus(reduced), 4),
+        stripes=round(stripes(reduced), 4),
+        valid=round(float(reduced.mask.mean()), 4),
         features=len(reduced.points),
     )
     return fact, reduced, counts
@@ -94,7 +96,7 @@ def _packed(z: int, reduced: Reduced) -> "dict[str, np.ndarray]":
         f"mask{z}": np.packbits(reduced.mask),
         f"points{z}": reduced.points,
         f"descriptors{z}": reduced.descriptors,
-        f"factors{z}": np.array([reduced.factor, reduced.feature_factor]),
+        f"factors{z}": np.array([reduced.factor, reduced.feature_factor, *reduced.window]),
     }
 
 
@@ -104,6 +106,15 @@ def read_all_facts(run: Run) -> "tuple[list[SliceFacts], np.ndarray]":
     counts: Any = 0
     for unit in range(run.plan.reduce.units):
         arrays = read_arrays(run.store, facts_name(unit))
-        facts += [SliceFacts.model_validate(f) for f in json.loads(arrays["facts"].tobytes())]
+        facts += _facts(arrays["facts"])
         counts = counts + arrays["histogram"]
     return facts, counts
+
+
+def read_facts(run: Run, unit: int) -> list[SliceFacts]:
+    """Facts of the slices of a unit."""
+    return _facts(read_arrays(run.store, facts_name(unit))["facts"])
+
+
+def _facts(raw: "np.ndarray") -> list[SliceFacts]:
+    return [SliceFacts.model_validate(f) for f in json.loads(raw.tobytes())]

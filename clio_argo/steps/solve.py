@@ -10,9 +10,19 @@ import numpy as np
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.kernels.features import percentiles
 from clio_argo.kernels.flicker import evened
-from clio_argo.kernels.solve import Solution, identities, on_canvas, solve_stack
+from clio_argo.kernels.solve import identities, on_canvas, solve_stack
+from clio_argo.kernels.verdicts import alignable, judge, not_placed
 from clio_argo.kernels.window import inverted
-from clio_argo.model.alignment import Fits, Matrix, PairFit, PlacedSlice, Planes, SliceFacts, Transforms
+from clio_argo.model.alignment import (
+    Matrix,
+    PairFit,
+    PlacedSlice,
+    Planes,
+    Remark,
+    SliceFacts,
+    Transforms,
+    Verdict,
+)
 from clio_argo.model.config import Crop, IngestConfig
 from clio_argo.model.formats import thumbnails
 from clio_argo.model.given import Given
@@ -21,9 +31,9 @@ from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.treatment import treated
 from clio_argo.model.volume import VolumeSpec, Zyx, zyx
 from clio_argo.steps.base import TRANSFORMS, VOLUME, Outputs, Run, planes_name
+from clio_argo.steps.fits import read_fits
 from clio_argo.steps.gates import check_gates, gates
 from clio_argo.steps.given import GIVEN, GIVEN_TRANSFORMS, taken_over
-from clio_argo.steps.match import fits_name
 from clio_argo.steps.pods import memory_of_volumes, refuse_too_large, solve_outputs
 from clio_argo.steps.reduce import read_all_facts
 from clio_argo.steps.report import ALIGNED, write_report
@@ -66,14 +76,6 @@ def run(run: Run, part: int) -> Outputs:
     return {**solve_outputs(spec), "flagged": len(transforms.flagged)}
 
 
-def read_fits(run: Run) -> list[PairFit] | None:
-    """Fits of all pairs; None where alignment is skipped."""
-    if not run.plan.match.units:
-        return None
-    units = range(run.plan.match.units)
-    return [f for u in units for f in run.store.document(Fits, fits_name(u)).fits]
-
-
 def place_all(
     plan: Plan,
     files: Mapping[int, SliceFile],
@@ -82,14 +84,14 @@ def place_all(
     given: Given,
 ) -> Transforms:
     """One verdict and one place for every z of the plan."""
-    decoded = [f.z for f in facts if f.error is None]
+    remarks = judge(facts, fits)
     if fits is None:
-        placed = identities(decoded, given.recorded)
+        placed = identities([f.z for f in facts if f.error is None], given.recorded)
     else:
         fits = given.overrides.corrected(fits)
-        placed = solve_stack(decoded, fits, plan.width, plan.height, given.recorded)
+        placed = solve_stack(alignable(facts, remarks), fits, plan.width, plan.height, given.recorded)
     matrices, (width, height) = on_canvas(placed.placed, {z: f.size for z, f in files.items()})
-    reasons = _reasons(plan, facts, fits or [], placed)
+    remarks = {**remarks, **not_placed(placed, fits or []), **_unusable(plan)}
     digests = {f.z: f.digest for f in facts}
     return Transforms(
         width=width,
@@ -98,38 +100,32 @@ def place_all(
         jumps=placed.jumps,
         fits=tuple(fits or ()),
         slices=tuple(
-            _placed(z, files.get(z), matrices.get(z), reasons.get(z, ("good", "")), digests.get(z, ""))
+            _placed(z, files.get(z), matrices.get(z), remarks.get(z), digests.get(z, ""))
             for z in range(plan.minz, plan.maxz + 1)
         ),
     )
 
 
 def _placed(
-    z: int, file: SliceFile | None, matrix: Matrix | None, why: tuple[str, str], pixels: str
+    z: int, file: SliceFile | None, matrix: Matrix | None, remark: Remark | None, pixels: str
 ) -> PlacedSlice:
     return PlacedSlice(
         z=z,
         file=file.name if file else None,
         page=file.page if file else 0,
-        verdict=why[0],  # type: ignore[arg-type]
-        reason=why[1],
+        verdict=remark.verdict if remark else "good",
+        reason=remark.reason if remark else "",
         matrix=matrix,
         shown=(z,),
         digest=pixels,
     )
 
 
-def _reasons(
-    plan: Plan, facts: Sequence[SliceFacts], fits: Sequence[PairFit], placed: Solution
-) -> dict[int, tuple[str, str]]:
-    """(verdict, reason) of every slice that is not good."""
-    found = {z: ("missing" if p.kind == "missing" else "bad", f"{p.kind} {p.detail}".strip())
-             for z, p in plan.unusable.items()}  # fmt: skip
-    found.update({f.z: ("bad", f.error) for f in facts if f.error is not None})
-    for z in placed.lonely:
-        why = "; ".join(sorted({f.reason for f in fits if z in (f.z0, f.z1) and not f.found}))
-        found[z] = ("bad", f"matches none of its neighbours ({why})")
-    return found
+def _unusable(plan: Plan) -> dict[int, Remark]:
+    """Slices that are not there, or that `plan` found unusable."""
+    kinds: dict[str, Verdict] = {"missing": "missing"}
+    return {z: Remark(z=z, verdict=kinds.get(p.kind, "bad"), reason=f"{p.kind} {p.detail}".strip())
+            for z, p in plan.unusable.items()}  # fmt: skip
 
 
 def _window(

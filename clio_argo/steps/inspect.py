@@ -1,0 +1,32 @@
+"""Looks at all facts and first fits, and asks for further links around every slice that is in doubt."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from clio_argo.kernels.verdicts import doubtful_links, judge
+from clio_argo.model.alignment import Inspection, Relinks, SliceFacts
+from clio_argo.model.plan import FanOut
+from clio_argo.steps.base import Outputs, Run
+from clio_argo.steps.fits import INSPECTION, read_first_fits
+from clio_argo.steps.pods import inspect_outputs
+from clio_argo.steps.reduce import read_all_facts
+
+
+def run(run: Run, part: int) -> Outputs:
+    """Write inspection.json; the parts of `relink` follow from it and may be none."""
+    (facts, _), fits = read_all_facts(run), read_first_fits(run)
+    remarks = judge(facts, fits)
+    pairs = doubtful_links(facts, fits, remarks) if fits is not None else []
+    relinks = tuple(_by_unit(run, facts, pairs))
+    parts = FanOut.of(len(relinks), run.plan.match.parts)
+    inspection = Inspection(remarks=tuple(remarks.values()), relinks=relinks, relink=parts)
+    run.store.write(INSPECTION, inspection.to_bytes())
+    return inspect_outputs(inspection)
+
+
+def _by_unit(run: Run, facts: Sequence[SliceFacts], pairs: Sequence[tuple[int, int]]) -> Iterator[Relinks]:
+    """The pairs of each unit that holds lower slices, and the last unit that holds upper ones."""
+    unit_of = {f.z: i // run.plan.unit_slices for i, f in enumerate(facts)}
+    for unit, group in groupby(pairs, lambda pair: unit_of[pair[0]]):
+        own = tuple(group)
+        yield Relinks(unit=unit, last=max(unit_of[z1] for _, z1 in own), pairs=own)
