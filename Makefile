@@ -20,7 +20,7 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check bench docs lock clean
+.PHONY: help demo test e2e check chart bench docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,7 @@ check: $(VENV)/dev ## style, types, layers, generated files, lock files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	@if [ "`uname`" = Linux ]; then $(BIN)/hadolint images/Dockerfile && $(BIN)/shellcheck .ci/run manifests/gke/*.sh; fi
 	@$(WRITE_SCHEMA) | diff -u $(SCHEMA) - && $(WRITE_CLI) | diff -u $(CLI) - \
 	   || { echo "docs/reference is out of date: run 'make docs' and commit it" >&2; exit 1; }
 	@rm -rf build/manifests && $(WRITE_MANIFESTS) build/manifests && diff -ru $(MANIFESTS) build/manifests \
@@ -46,6 +47,17 @@ check: $(VENV)/dev ## style, types, layers, generated files, lock files
 	@if grep -nE '://|--(extra-)?index-url|--find-links|file:' requirements*.lock images/*.lock; then \
 	   echo "a lock file names a place to download from: run 'make lock'" >&2; exit 1; fi
 	$(BIN)/python -m pip check
+
+# schemas of the very cluster, its Argo included
+KUBECONFORM = kubeconform -strict -summary -schema-location 'build/schemas/{{.ResourceKind}}.json'
+RENDER = helm template clio-argo $(CHART) --kube-version 1.34 --api-versions argoproj.io/v1alpha1/WorkflowTemplate
+chart: $(VENV)/dev ## lint and validate chart and manifests (needs helm, kubeconform, argo, and a cluster for its schemas)
+	helm lint --strict $(CHART)
+	kubectl get --raw /openapi/v2 | .ci/schemas build/schemas
+	kubectl kustomize manifests | $(KUBECONFORM)
+	for values in $(CHART)/ci/*.yaml; do $(RENDER) --values $$values | $(KUBECONFORM) || exit 1; done
+	argo lint --offline $(MANIFESTS)/workflowtemplate.yaml
+	$(BIN)/pytest tests/argo/test_chart.py
 
 bench: $(VENV)/dev ## all benchmarks, as docs/benchmarks.md describes them
 	$(BIN)/python -m benchmarks

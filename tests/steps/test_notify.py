@@ -2,24 +2,16 @@
 
 import json
 import shutil
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from email import message_from_bytes, policy
-from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
 
 from clio_argo.errors import TryAgain, UserError
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.steps.notify import failures
+from tests.receivers import Sink, mail_server, webhook
 from tests.stacks import demo_slices, request, run_here, write_stack
 
 FAILURES = [
@@ -30,62 +22,6 @@ FAILURES = [
     {"displayName": "render(3:part:3)", "message": "No more retries left"},
     {"displayName": "main", "message": ""},
 ]
-
-
-class Sink:
-    """A mail server that keeps what it gets; `user` may log in."""
-
-    def __init__(self, refuse: str | None = None) -> None:
-        self.mails: list[EmailMessage] = []
-        self.users: list[str] = []
-        self._refuse = refuse
-
-    async def handle_DATA(self, server: object, session: Any, envelope: Envelope) -> str:
-        if self._refuse:
-            return self._refuse
-        self.mails.append(message_from_bytes(envelope.content or b"", policy=policy.default))  # type: ignore[arg-type]
-        return "250 taken"
-
-    def log_in(
-        self, server: object, session: object, envelope: object, mechanism: str, data: object
-    ) -> AuthResult:
-        if isinstance(data, LoginPassword):
-            self.users.append(f"{data.login.decode()}:{data.password.decode()}")
-        return AuthResult(success=True)
-
-
-@contextmanager
-def mail_server(sink: Sink) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = Controller(
-        sink, hostname="127.0.0.1", port=port, authenticator=sink.log_in, auth_require_tls=False
-    )
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.stop()
-
-
-@contextmanager
-def webhook(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    got: list[dict[str, Any]] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook", got
-    finally:
-        server.shutdown()
 
 
 def notify(url: Path | str, monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[str, Any]:
