@@ -1,0 +1,110 @@
+"""Tests on a real Kubernetes with Argo Workflows; docs/testing.md says what they need."""
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.cluster import BUCKET, Cluster, run, upload
+from tests.receivers import Sink, mail_server, webhook
+from tests.stacks import DEMO, demo_slices, write_stack
+
+NAMESPACE = os.environ.get("CLIO_E2E_NAMESPACE", "clio-e2e")
+TAG = os.environ.get("CLIO_E2E_TAG", "test")
+STORE = os.environ.get("CLIO_GCS_ENDPOINT", "")
+EMULATOR = {
+    "TENSORSTORE_GCS_HTTP_URL": STORE,
+    "STORAGE_EMULATOR_HOST": STORE,
+    "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x",
+}
+
+# the kernels of BLAS decide the last digits of a fit: pods use those of this process
+SAME_DIGITS = {n: v for n, v in os.environ.items() if n.startswith("OPENBLAS_")}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here is e2e, and asks for a cluster by KUBECONFIG and for a store by CLIO_GCS_ENDPOINT."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _store() -> Iterator[None]:
+    """An emulator for this process, the programs it starts, and the pods."""
+    if not (STORE and os.environ.get("KUBECONFIG")):
+        stop = pytest.fail if os.environ.get("CLIO_REQUIRE_CLUSTER") == "1" else pytest.skip
+        stop("KUBECONFIG and CLIO_GCS_ENDPOINT name no cluster and store")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in EMULATOR.items():
+            patch.setenv(name, value)
+        yield
+
+
+@dataclass(frozen=True)
+class Receivers:
+    """Who is told how runs ended, and what they got."""
+
+    mail: str
+    sink: Sink
+    hook: str
+    got: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def receivers(_store: None) -> Iterator[Receivers]:
+    """A mail server and a webhook on an address of this machine that pods reach."""
+    host, sink = os.environ.get("CLIO_RIG_IP") or socket.gethostbyname(socket.gethostname()), Sink()
+    with mail_server(sink, host) as mail, webhook(200, host) as (hook, got):
+        yield Receivers(mail, sink, hook, got)
+
+
+@pytest.fixture(scope="session")
+def cluster(_store: None, receivers: Receivers) -> Iterator[Cluster]:
+    """The chart in a namespace of its own, which goes with the tests."""
+    images = {n: {"repository": f"clio-argo-{n}", "tag": TAG} for n in ("align", "write")}
+    values = {
+        "images": images,
+        "imagePullPolicy": "IfNotPresent",
+        "cpu": "20m",
+        "memoryMaxMib": 4096,
+        "env": {**EMULATOR, **SAME_DIGITS},
+        "retries": {"limit": 4, "wait": "1s", "longest": "10m"},
+        "doctor": {"run": f"{BUCKET}/doctor"},
+    }
+    found = Cluster(NAMESPACE, values)
+    _make_bucket()
+    run("kubectl", "create", "namespace", NAMESPACE)
+    try:
+        secret = {"CLIO_SMTP_URL": f"smtp://{receivers.mail}", "CLIO_WEBHOOK_URL": receivers.hook}
+        pairs = (f"--from-literal={name}={value}" for name, value in secret.items())
+        found.kubectl("create", "secret", "generic", "clio-argo-notification", *pairs)
+        found.helm("install")
+        yield found
+    finally:
+        run("kubectl", "delete", "namespace", NAMESPACE, "--wait=true", timeout=300)
+
+
+def _make_bucket() -> None:
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
+    client = storage.Client(project="rig", credentials=AnonymousCredentials())
+    client.create_bucket(BUCKET.removeprefix("gs://"))
+
+
+@pytest.fixture(scope="session")
+def demo(_store: None, cluster: Cluster) -> str:
+    """The demo stack in the bucket: 60 slices, one of them noise."""
+    return upload(DEMO, f"{BUCKET}/{cluster.namespace}/demo")
+
+
+@pytest.fixture(scope="session")
+def small(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Six slices of 192 x 192 in the bucket."""
+    folder = write_stack(tmp_path_factory.mktemp("small"), demo_slices(6))
+    return upload(folder, f"{BUCKET}/{cluster.namespace}/small")

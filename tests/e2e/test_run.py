@@ -1,0 +1,78 @@
+"""The demo stack on a cluster: the same volume as on one machine, and what people see of it."""
+
+import os
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.browser import Browser
+from tests.e2e.cluster import BUCKET, Cluster, Json, download, nodes, outputs
+from tests.stacks import DEMO, contents, request, run_here
+
+NAME = "demo"
+OUT = f"{BUCKET}/runs/demo"
+pytestmark = pytest.mark.xdist_group("cluster")
+
+
+@pytest.fixture(scope="module")
+def said(cluster: Cluster, demo: str) -> str:
+    """What `submit --wait` printed."""
+    return cluster.submit(demo, OUT, "--set", "max_bad=1", "--name", NAME, "--wait")
+
+
+@pytest.fixture(scope="module")
+def workflow(cluster: Cluster, said: str) -> Json:
+    return cluster.workflow(NAME)
+
+
+def test_the_volume_is_that_of_a_local_run(said: str, tmp_path: Path) -> None:
+    here = run_here(request(DEMO, id="e2e", image="iso.%05d.png", max_bad=1), tmp_path / "here")
+    there = download(f"{OUT}/", tmp_path / "there")
+    local = contents(here)
+    assert len(local) > 20
+    assert contents(there) == local
+
+
+def test_the_last_line_says_what_to_do_next(said: str) -> None:
+    assert "1 slices flagged" in said.splitlines()[-1]
+    assert "https://" in said.splitlines()[-1]
+
+
+def test_outputs_and_progress(workflow: Json) -> None:
+    assert workflow["status"]["phase"] == "Succeeded"
+    found = outputs(workflow)
+    assert (found["volume"], found["flagged"], found["link"][:8]) == (f"{OUT}/ng", "1", "https://")
+    done, total = workflow["status"]["progress"].split("/")
+    assert done == total
+    parts = [n["progress"] for n in nodes(workflow, "reduce")]
+    assert all(p.split("/")[0] == p.split("/")[1] for p in parts)
+
+
+def test_parts_say_which_slices_they_are(workflow: Json) -> None:
+    names = [n["displayName"] for n in workflow["status"]["nodes"].values() if n["type"] == "Retry"]
+    assert any("slices:3490" in name for name in names if name.startswith("reduce("))
+
+
+@pytest.mark.browser
+def test_the_report_opens_in_argo(cluster: Cluster, workflow: Json, tmp_path: Path) -> None:
+    """Argo Server allows no scripts, and pictures of its own only."""
+    server = os.environ["CLIO_ARGO_SERVER"]
+    node = nodes(workflow, "publish")[-1]["id"]
+    place = f"artifact-files/{cluster.namespace}/workflows/{NAME}/{node}/outputs/report/index.html"
+    with urllib.request.urlopen(f"http://{server}/{place}") as answer:
+        assert "img-src 'self'" in answer.headers["Content-Security-Policy"]
+    with Browser() as browser:
+        page = browser.open(f"http://{server}/{place}")
+        page.wait("document.readyState === 'complete'")
+        blank = "[...document.images].filter(i => !i.naturalWidth).map(i => i.src)"
+        assert page.evaluate(blank) == []
+        assert page.evaluate("document.images.length") >= 6
+        assert "flag" in page.evaluate("document.body.innerText").lower()
+        page.screenshot(tmp_path / "report.png")
+
+
+def test_logs_of_every_attempt_are_kept(workflow: Json) -> None:
+    tries = [n for step in ("plan", "reduce", "render", "write") for n in nodes(workflow, step)]
+    kept = [{a["name"] for a in n["outputs"]["artifacts"]} for n in tries]
+    assert all("main-logs" in names for names in kept)
