@@ -55,7 +55,8 @@ def fit_pair(fixed: Reduced, moving: Reduced, z0: int, z1: int, model: Model = "
     for way in WAYS:
         try:
             fit = _fit(way, *way.prepare(fixed, moving), model)
-            return fit.model_copy(update={"z0": z0, "z1": z1, **_trust(fit, fixed, moving)})
+            seen = inverted(moving) if fit.way == "inverted" else moving
+            return fit.model_copy(update={"z0": z0, "z1": z1, **_trust(fit, fixed, seen)})
         except NotFound as error:
             reasons.append(str(error))
     return PairFit(z0=z0, z1=z1, reason=f"{reasons[0]}, and no other way finds more")

@@ -10,6 +10,7 @@ agrees best with, and slices that are suspect themselves are no witnesses: so th
 not blamed for it.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +23,7 @@ from clio_argo.model.alignment import Floats, PairFit, Remark, SliceFacts
 
 WINDOW, SPREAD_WINDOW = 15, 401
 SIGMAS = 6.0
-REACH = 3
+REACH, AROUND_JUMP = 3, 64
 LEAST_DIFFERENCE, LEAST_USUAL, LEAST_STACK = 0.01, 4, 5
 
 
@@ -105,7 +106,18 @@ def judge(facts: Sequence[SliceFacts], fits: Sequence[PairFit] | None) -> dict[i
     good = [f for f in facts if f.z not in bad]
     first = faults(good, fits, {f.z for f in good})
     suspect = faults(good, fits, {f.z for f in good} - first.keys()) if first else {}
+    swapped = {z: why for z, why in inverted(fits).items() if z not in bad}
+    suspect |= {z: "; ".join(filter(None, (why, suspect.get(z)))) for z, why in swapped.items()}
     return {**bad, **{z: Remark(z=z, verdict="suspect", reason=why) for z, why in suspect.items()}}
+
+
+def inverted(fits: Sequence[PairFit]) -> dict[int, str]:
+    """Slices that show black and white the other way round than most of the stack, by z."""
+    swapped: dict[int, bool] = {}
+    for f in sorted((f for f in fits if f.found), key=lambda f: (f.z1, f.z0)):
+        swapped[f.z1] = swapped.setdefault(f.z0, False) != (f.way == "inverted")
+    rare = 2 * sum(swapped.values()) <= len(swapped)
+    return {z: "inverted: black and white are swapped" for z, is_so in swapped.items() if is_so == rare}
 
 
 def without_content(facts: Sequence[SliceFacts]) -> dict[int, Remark]:
@@ -236,4 +248,17 @@ def doubtful_links(
         for reach in range(1, REACH + 1)
         if doubtful[i : i + reach + 1].any() and i + reach < len(numbers)
     )
+    return [p for p in pairs if p not in tried]
+
+
+def links_at_jumps(
+    numbers: Sequence[int], fits: Sequence[PairFit], jumps: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Links (z0, z1) to third neighbours, still to be tried, between 64 slices below each jump and 64 above.
+
+    Only the links on both sides tell how far the stage jumped: recorded positions do not say it.
+    """
+    tried, at = {(f.z0, f.z1) for f in fits}, (bisect_left(numbers, z) for z in jumps)
+    near = {i for jump in at for i in range(max(0, jump - AROUND_JUMP), jump + AROUND_JUMP)}
+    pairs = [(numbers[i], numbers[i + REACH]) for i in sorted(near) if i + REACH < len(numbers)]
     return [p for p in pairs if p not in tried]

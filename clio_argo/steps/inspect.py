@@ -1,11 +1,12 @@
 """Looks at all facts and first fits, and asks for further links around every slice that is in doubt."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from clio_argo.kernels.verdicts import doubtful_links, judge
-from clio_argo.model.alignment import Inspection, Relinks, SliceFacts
-from clio_argo.model.plan import FanOut
+from clio_argo.kernels.solve import solve_stack
+from clio_argo.kernels.verdicts import alignable, doubtful_links, judge, links_at_jumps
+from clio_argo.model.alignment import Inspection, PairFit, Relinks, Remark, SliceFacts
+from clio_argo.model.plan import FanOut, Plan
 from clio_argo.steps.base import Outputs, Run
 from clio_argo.steps.fits import INSPECTION, read_first_fits
 from clio_argo.steps.pods import inspect_outputs
@@ -16,12 +17,21 @@ def run(run: Run, part: int) -> Outputs:
     """Write inspection.json; the parts of `relink` follow from it and may be none."""
     (facts, _), fits = read_all_facts(run), read_first_fits(run)
     remarks = judge(facts, fits)
-    pairs = doubtful_links(facts, fits, remarks) if fits is not None else []
+    pairs = further_links(run.plan, facts, fits, remarks) if fits is not None else []
     relinks = tuple(_by_unit(run, facts, pairs))
     parts = FanOut.of(len(relinks), run.plan.match.parts)
     inspection = Inspection(remarks=tuple(remarks.values()), relinks=relinks, relink=parts)
     run.store.write(INSPECTION, inspection.to_bytes())
     return inspect_outputs(inspection)
+
+
+def further_links(
+    plan: Plan, facts: Sequence[SliceFacts], fits: Sequence[PairFit], remarks: Mapping[int, Remark]
+) -> list[tuple[int, int]]:
+    """Links (z0, z1) around slices in doubt and around jumps of the stage, in order."""
+    numbers = alignable(facts, remarks)
+    jumps = solve_stack(numbers, fits, plan.width, plan.height).jumps
+    return sorted({*doubtful_links(facts, fits, remarks), *links_at_jumps(numbers, fits, jumps)})
 
 
 def _by_unit(run: Run, facts: Sequence[SliceFacts], pairs: Sequence[tuple[int, int]]) -> Iterator[Relinks]:

@@ -50,6 +50,10 @@ def of_one_grey(value: int) -> Callable[[], Slices]:
 
 
 STOPPED: dict[str, tuple[Callable[[], Slices], str]] = {
+    "all identical": (
+        lambda: dict.fromkeys(NUMBERS, demo_slice(FIRST, SIDE)),
+        rf"{COUNT - 1} of {COUNT} slices are bad(.|\n)*z {FIRST + 1} .*the same pixels as z {FIRST}",
+    ),
     "all black": (of_one_grey(0), "no slice is good"),
     "all grey": (of_one_grey(130), "no slice is good"),
     "noise": (lambda: noise(0), "no slice is good"),
@@ -72,7 +76,7 @@ def test_the_run_stops_before_rendering_and_says_why(kind: str, tmp_path: Path) 
     assert not (tmp_path / "out" / "complete.json").exists()
 
 
-def test_the_same_tissue_imaged_again_and_again_is_aligned(tmp_path: Path) -> None:
+def test_repeated_pixels_are_bad_but_the_same_tissue_imaged_again_is_not(tmp_path: Path) -> None:
     random, whole = np.random.default_rng(0), demo_slice(FIRST, 320)
     shifts = np.array([[0, 0], *random.normal(0, 2, (COUNT - 1, 2))])
     moved = [cv2.warpAffine(whole, np.array([[1, 0, x], [0, 1, y]]), whole.shape, flags=cv2.INTER_CUBIC)
@@ -115,9 +119,11 @@ def test_two_samples_stay_apart_where_that_is_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "swapped", [[FIRST + 5], list(range(HALF + 1, FIRST + COUNT))], ids=["one", "the rest"]
 )
-def test_inverted_slices_are_placed(swapped: list[int], tmp_path: Path) -> None:
+def test_inverted_slices_are_placed_and_named(swapped: list[int], tmp_path: Path) -> None:
     slices = {z: 255 - s if z in swapped else s for z, s in demo_slices(COUNT, SIDE).items()}
     out = run_here(request(write_stack(tmp_path / "source", slices)), tmp_path / "out")
+    assert verdicts(out) == dict.fromkeys(swapped, "suspect")
+    assert "black and white are swapped" in transforms(out).slices[swapped[0] - FIRST].reason
     before = run_here(request(write_stack(tmp_path / "plain", demo_slices(COUNT, SIDE))), tmp_path / "before")
     expected = {s.z: np.array(s.matrix) for s in transforms(before).slices}
     assert pair_errors_px(transforms(out), expected, (SIDE, SIDE)).max() < 0.2
