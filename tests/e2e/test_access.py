@@ -1,0 +1,78 @@
+"""Who may do what, and where pods go."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import yaml
+
+from tests.e2e.cluster import ASK, BUCKET, ROOT, Cluster, Json, nodes, run, until, waiting
+
+SPOT = "cloud.google.com/gke-spot=true"
+# what every account may ask: about itself and about the API
+EVERYBODY = ("self", "/")
+
+
+def rights(cluster: Cluster, account: str) -> dict[str, set[str]]:
+    """Verbs by resource."""
+    who = f"system:serviceaccount:{cluster.namespace}:{account}"
+    lines = cluster.kubectl("auth", "can-i", "--list", "--no-headers", "--as", who).splitlines()
+    rows = [(line.split()[0], line.rpartition("[")[2].rstrip("]").split()) for line in lines]
+    found: dict[str, set[str]] = {}
+    for resource, verbs in rows:
+        if not resource.startswith((*EVERYBODY, "[")):
+            found.setdefault(resource, set()).update(verbs)
+    return found
+
+
+def test_roles_hold_what_is_needed_and_no_more(cluster: Cluster) -> None:
+    read = {"get", "list", "watch"}
+    submit = {
+        "workflows.argoproj.io": {"create", *read},
+        "workflowtemplates.argoproj.io": read,
+        "pods": read,
+        "pods/log": read,
+    }
+    assert rights(cluster, "clio-argo-submitter") == submit
+    decide = {"patch", "update", "delete"} | submit["workflows.argoproj.io"]
+    assert rights(cluster, "clio-argo-approver") == {**submit, "workflows.argoproj.io": decide}
+    assert rights(cluster, "clio-argo-executor") == {"workflowtaskresults.argoproj.io": {"create", "patch"}}
+    for account in ("clio-argo-worker", "clio-argo-notifier"):
+        assert rights(cluster, account) == {}
+
+
+@contextmanager
+def spot_node() -> Iterator[None]:
+    """The node as GKE marks a spot node: a label, and a taint that keeps other pods away."""
+    run("kubectl", "taint", "node", "--all", f"{SPOT}:NoSchedule")
+    try:
+        yield
+    finally:
+        run("kubectl", "taint", "node", "--all", f"{SPOT}:NoSchedule-")
+
+
+def unschedulable(cluster: Cluster, name: str, step: str) -> Json | None:
+    for pod in cluster.objects("pods", f"workflows.argoproj.io/workflow={name},clio-argo/step={step}"):
+        for condition in pod["status"].get("conditions", []):
+            if condition.get("reason") == "Unschedulable":
+                return dict(condition)
+    return None
+
+
+def test_workers_go_to_spot_nodes_and_others_do_not(cluster: Cluster, small: str) -> None:
+    preset = yaml.safe_load((ROOT / "helm/clio-argo/ci/gke-values.yaml").read_text())
+    workers = {k: preset[k] for k in ("workers", "workerAnnotations")}
+    run("kubectl", "label", "node", "--all", "--overwrite", SPOT)
+    try:
+        cluster.helm("upgrade", **workers)
+        cluster.submit(small, f"{BUCKET}/runs/spot", *ASK, "--name", "spot")
+        waiting(cluster, "spot")
+        with spot_node():
+            cluster.clio("approve", "spot")
+            alone = until(lambda: unschedulable(cluster, "spot", "verify"), "a pod that fits nowhere")
+        assert "untolerated taint" in alone["message"]
+        ended = cluster.ended("spot")
+        assert ended["status"]["phase"] == "Succeeded"
+        assert all(n["phase"] == "Succeeded" for step in ("render", "write") for n in nodes(ended, step))
+    finally:
+        run("kubectl", "label", "node", "--all", "cloud.google.com/gke-spot-")
+        cluster.helm("upgrade")
