@@ -56,7 +56,8 @@ def test_report_of_a_run_opens_with_all_its_pictures(browser: Browser, demo: Pat
     page = browser.open((demo / "report.html").as_uri())
     page.wait("document.readyState === 'complete'")
     widths = page.evaluate("[...document.images].map(image => image.naturalWidth)")
-    assert len(widths) == 6
+    # three views before and after, and the slice that is flagged
+    assert len(widths) == 7
     assert min(widths) > 100
     assert page.failures == []
 
