@@ -57,7 +57,7 @@ chart: $(VENV)/dev ## lint and validate chart and manifests (needs helm, kubecon
 	kubectl kustomize manifests | $(KUBECONFORM)
 	for values in $(CHART)/ci/*.yaml; do $(RENDER) --values $$values | $(KUBECONFORM) || exit 1; done
 	argo lint --offline $(MANIFESTS)/workflowtemplate.yaml
-	$(BIN)/pytest tests/argo/test_chart.py
+	$(BIN)/pytest tests/argo
 
 bench: $(VENV)/dev ## all benchmarks, as docs/benchmarks.md describes them
 	$(BIN)/python -m benchmarks

@@ -1,6 +1,7 @@
 """Settings of all tests: repeatable property tests, and one thread per library."""
 
 import os
+import signal
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
@@ -9,6 +10,8 @@ import cv2  # noqa: E402  (numpy's BLAS reads the environment when it is loaded)
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 cv2.setNumThreads(1)
+# a shell lets what it starts in the background ignore Ctrl-C, and with it all that the tests start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # `ci`, the default, tries the same examples each time and keeps no database;
 # HYPOTHESIS_PROFILE=search looks for new ones
