@@ -34,18 +34,19 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BaseException as error:
-        # a command that was interrupted may have told what that means for it
-        told = isinstance(error, SystemExit) and error.code == cluster.INTERRUPTED
-        if told or not _interrupted(error):
+        if not _interrupted(error):
             raise
         print("\nstopped; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(cluster.INTERRUPTED)
 
 
 def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error: libraries wrap it, in the middle of an import for example."""
+    """Whether Ctrl-C is behind an error: libraries wrap it, in the middle of an import for example.
+
+    A command that says itself what Ctrl-C means for it raises `from None`.
+    """
     while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error is not None
 
 
