@@ -226,9 +226,14 @@ def not_placed(solution: Solution, fits: Sequence[PairFit]) -> dict[int, Remark]
     for f in fits:
         for z in (f.z0, f.z1):
             links.setdefault(z, []).append(f)
-    why = {z: f"matches none of its neighbours ({'; '.join(sorted({f.reason for f in links.get(z, []) if f.reason}))})"
-           for z in solution.lonely}  # fmt: skip
-    return {z: Remark(z=z, verdict="bad", reason=text) for z, text in why.items()}
+    return {z: Remark(z=z, verdict="bad", reason=_unlinked(links.get(z, []))) for z in solution.lonely}
+
+
+def _unlinked(tried: Sequence[PairFit]) -> str:
+    """Why a slice has no place, told by the shortest of the links that were tried."""
+    shortest = min(tried, key=lambda f: f.z1 - f.z0, default=None)
+    why = f"{len(tried)} tried; the nearest: {shortest.reason}" if shortest else "none was tried"
+    return f"matches none of its neighbours ({why})"
 
 
 def doubtful_links(
