@@ -10,10 +10,10 @@ from rich.table import Table
 from clio_argo.cli.text import literal
 from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.plan import Plan, Problem
+from clio_argo.model.problems import with_ranges
 from clio_argo.model.run import Completion
 from clio_argo.model.sizes import described
 from clio_argo.model.volume import VolumeSpec
-from clio_argo.steps.plan import with_ranges
 from clio_argo.store.documents import Store
 
 LONG_LIST = 30

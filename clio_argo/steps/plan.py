@@ -22,6 +22,7 @@ from clio_argo.model.plan import (
     natural_key,
     slices_per_unit,
 )
+from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import differing_keys, from_environment
 from clio_argo.model.sizes import belonging, size_runs, usual_size
 from clio_argo.model.treatment import longest_gap
@@ -37,7 +38,6 @@ from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source,
 HEADER_THREADS, HEADER_BATCH = 16, 16
 BOMB_RATIO = 200
 MOST_MISSING = 100_000
-LONGEST_LIST = 100
 LOOK_AT = 3
 BITS: dict[int, Literal["uint8", "uint16"]] = {8: "uint8", 16: "uint16"}
 Found = tuple[int, Entry, int, Header]
@@ -375,26 +375,3 @@ def _refuse_colour(source: Source, usable: Sequence[SliceFile], channels: int) -
         else:
             return
     raise UserError.all("the slices cannot be used:", faults)
-
-
-def problem_lines(problems: Sequence[Problem]) -> list[str]:
-    """A line per problem, at most a hundred of them."""
-    lines = [_line(z, p) for z, p in with_ranges(problems)]
-    more = [f"and {len(lines) - LONGEST_LIST} more; clio-argo plan shows all"]
-    return lines if len(lines) <= LONGEST_LIST else lines[:LONGEST_LIST] + more
-
-
-def with_ranges(problems: Sequence[Problem]) -> list[tuple[str, Problem]]:
-    """Problems and the slices they concern; slices missing in a row count as one problem."""
-    rows: list[tuple[int | None, int | None, Problem]] = []
-    for p in problems:
-        if rows and p.kind == "missing" == rows[-1][2].kind and rows[-1][1] == (p.z or 0) - 1:
-            rows[-1] = (rows[-1][0], p.z, rows[-1][2])
-        else:
-            rows.append((p.z, p.z, p))
-    return [("" if a is None else str(a) if a == b else f"{a} to {b}", p) for a, b, p in rows]
-
-
-def _line(z: str, problem: Problem) -> str:
-    where = " ".join(v for v in (f"z {z}" if z else "", problem.file or "") if v)
-    return f"{where}: {problem.kind}" + (f" ({problem.detail})" if problem.detail else "")

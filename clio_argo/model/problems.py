@@ -1,0 +1,30 @@
+"""Problems of a source, in words."""
+
+from collections.abc import Sequence
+
+from clio_argo.model.plan import Problem
+
+LONGEST_LIST = 100
+
+
+def problem_lines(problems: Sequence[Problem]) -> list[str]:
+    """A line per problem, at most a hundred of them."""
+    lines = [_line(z, p) for z, p in with_ranges(problems)]
+    more = [f"and {len(lines) - LONGEST_LIST} more; clio-argo plan shows all"]
+    return lines if len(lines) <= LONGEST_LIST else lines[:LONGEST_LIST] + more
+
+
+def with_ranges(problems: Sequence[Problem]) -> list[tuple[str, Problem]]:
+    """Problems and the slices they concern; slices missing in a row count as one problem."""
+    rows: list[tuple[int | None, int | None, Problem]] = []
+    for p in problems:
+        if rows and p.kind == "missing" == rows[-1][2].kind and rows[-1][1] == (p.z or 0) - 1:
+            rows[-1] = (rows[-1][0], p.z, rows[-1][2])
+        else:
+            rows.append((p.z, p.z, p))
+    return [("" if a is None else str(a) if a == b else f"{a} to {b}", p) for a, b, p in rows]
+
+
+def _line(z: str, problem: Problem) -> str:
+    where = " ".join(v for v in (f"z {z}" if z else "", problem.file or "") if v)
+    return f"{where}: {problem.kind}" + (f" ({problem.detail})" if problem.detail else "")
