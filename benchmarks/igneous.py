@@ -17,7 +17,7 @@ from clio_argo.model.volume import Zyx
 
 LEAST = 2.5
 TRIVIAL: Zyx = (64, 64, 64)
-STEP = "from clio_argo.runner import main; main()"
+STEP = "from clio_argo.container import main; main()"
 
 
 @dataclass(frozen=True)
