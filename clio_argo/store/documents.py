@@ -1,6 +1,7 @@
 """Objects by name under one root: a folder or a bucket, behind the same few calls."""
 
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ D = TypeVar("D", bound=Document)
 DRIVERS = {"gs": "gcs", "s3": "s3"}
 # tensorstore's generations: "no such object" as a condition, and "unknown" when a condition did not hold
 ABSENT, REFUSED = b"\x02", b""
+# tensorstore writes with conditions to Amazon's own servers only, unless it is told that others keep them, too
+os.environ.setdefault("TENSORSTORE_S3_USE_CONDITIONAL_WRITE", "true")
 # tensorstore's file driver writes NAME.__lock and renames it
 UNFINISHED = ".__lock"
 
@@ -34,7 +37,8 @@ class Store:
         folder = "".join(f"{p}/" for p in (path.strip("/"), name.strip("/")) if p)
         if scheme == "file":
             return {"driver": "file", "path": f"/{folder}"}
-        return {"driver": DRIVERS[scheme], "bucket": host, "path": folder}
+        found = {"driver": DRIVERS[scheme], "bucket": host, "path": folder}
+        return found | s3_server() if scheme == "s3" else found
 
     @cached_property
     def _kv(self) -> ts.KvStore:
@@ -106,6 +110,15 @@ class Store:
 
     def write_json(self, name: str, value: Any) -> ObjectRecord:
         return self.write(name, json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+def s3_server() -> dict[str, str]:
+    """Where S3 is, from the variables that all AWS tools read: endpoint and region, if they are set."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if endpoint:
+        return {"endpoint": endpoint, "aws_region": region or "us-east-1"}
+    return {"aws_region": region} if region else {}
 
 
 def absolute_url(url: str) -> str:
