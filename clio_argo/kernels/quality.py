@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from clio_argo.kernels import Image
 from clio_argo.kernels.features import Mask, Reduced
+from clio_argo.model.alignment import Floats
 
 FINE_PX, COARSE_PX, STRIPE_PX = 1.0, 2.0, 6.0
 LEAST_COLUMN = 0.3
@@ -19,10 +20,12 @@ def saturated(counts: NDArray[np.int64]) -> tuple[float, float]:
 
 def exposure(reduced: Reduced) -> tuple[float, float]:
     """(mean, standard deviation) where the slice shows something, in grey values of the file; (0, 0) if nowhere."""
-    shown = reduced.image[reduced.mask]
+    if not reduced.mask.any():
+        return 0.0, 0.0
     low, high = reduced.window
     scale = (high - low) / 255
-    return (low + scale * float(shown.mean()), scale * float(shown.std())) if shown.size else (0.0, 0.0)
+    mean, spread = _statistics(reduced.image, reduced.mask)
+    return low + scale * mean, scale * spread
 
 
 def focus(reduced: Reduced) -> float:
@@ -32,27 +35,38 @@ def focus(reduced: Reduced) -> float:
     """
     image = reduced.image.astype(np.float32)
     band = cv2.GaussianBlur(image, (0, 0), FINE_PX) - cv2.GaussianBlur(image, (0, 0), COARSE_PX)
-    return _share(band[reduced.mask], reduced)
+    return _share(_statistics(band, reduced.mask)[1], reduced)
 
 
 def stripes(reduced: Reduced) -> float:
     """Contrast of straight stripes along either axis (curtains of the beam) over the whole contrast."""
-    image = reduced.image.astype(np.float32)
-    return max(_share(_profile(a, m), reduced) for a, m in ((image, reduced.mask), (image.T, reduced.mask.T)))
+    shown, mask = np.where(reduced.mask, reduced.image, 0), reduced.mask.astype(np.uint8)
+    lines = ((_sums(shown, axis), _sums(mask, axis), length) for axis, length in enumerate(mask.shape))
+    return max(_share(_waves(*line), reduced) for line in lines)
 
 
-def _profile(image: NDArray[np.float32], mask: Mask) -> NDArray[np.float32]:
-    """Means of the columns that show something on a third of their length, less what changes slowly."""
-    count = mask.sum(0)
-    kept = count > LEAST_COLUMN * len(mask)
-    means = (np.where(mask, image, 0).sum(0)[kept] / count[kept]).astype(np.float32)
-    slow = cv2.GaussianBlur(means[None], (0, 0), STRIPE_PX)[0] if len(means) else means
-    return np.asarray(means - slow, np.float32)
+def _sums(image: Image, axis: int) -> Floats:
+    return np.asarray(cv2.reduce(image, axis, cv2.REDUCE_SUM, dtype=cv2.CV_64F), np.float64).ravel()
 
 
-def _share(values: NDArray[np.float32], reduced: Reduced) -> float:
-    whole = float(reduced.image[reduced.mask].std()) if values.size else 0.0
-    return float(values.std()) / whole if whole else 0.0
+def _waves(total: Floats, count: Floats, length: int) -> float:
+    """Contrast of the means of all lines that show something on a third of their length, less what changes slowly."""
+    kept = count > LEAST_COLUMN * length
+    if not kept.any():
+        return 0.0
+    means = (total[kept] / count[kept]).astype(np.float32)
+    return float((means - cv2.GaussianBlur(means[None], (0, 0), STRIPE_PX)[0]).std())
+
+
+def _share(contrast: float, reduced: Reduced) -> float:
+    _, whole = _statistics(reduced.image, reduced.mask)
+    return contrast / whole if whole else 0.0
+
+
+def _statistics(image: "Image | NDArray[np.float32]", mask: Mask) -> tuple[float, float]:
+    """(mean, standard deviation) of an image where the mask is True; (0, 0) if nowhere."""
+    mean, spread = cv2.meanStdDev(image, mask=mask.astype(np.uint8))
+    return float(mean[0, 0]), float(spread[0, 0])
 
 
 def middle_lines(image: Image) -> tuple[Image, Image]:
