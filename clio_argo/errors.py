@@ -23,6 +23,10 @@ class UserError(ClioError):
         return cls("\n".join([headline, *(f"  - {p}" for p in problems)]))
 
 
+class NewerDocument(UserError):
+    """A document that a newer version of the program wrote."""
+
+
 class MissingInput(ClioError):
     """An object that a step needs is not there."""
 

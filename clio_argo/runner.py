@@ -81,6 +81,7 @@ def run_step(step: Step, url: str, part: int) -> Outputs:
         peak_mib=round(peak_mib(), 1),
         done=outputs.get("done", 1),
         skipped=outputs.get("skipped", 0),
+        again=outputs.get("again", {}),
     )
     store.write(f"process/logs/{step.name}-{part:05d}-{int(started * 1000)}.json", attempt.to_bytes())
     return outputs

@@ -135,6 +135,11 @@ def written_at(out: Path, folder: str = "manifest") -> dict[str, int]:
     return {str(p.relative_to(out)): p.stat().st_mtime_ns for p in files}
 
 
+def done_at(out: Path) -> dict[str, int]:
+    """When each unit was recorded, in ns; `plan` has none, and its record follows every change of the request."""
+    return {n: when for n, when in written_at(out).items() if not n.startswith("manifest/plan/")}
+
+
 GROUPS = {
     "aligned": lambda n: n.startswith("aligned/") and not n.endswith(".json"),
     "ng": lambda n: n.endswith(".shard"),

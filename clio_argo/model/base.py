@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from clio_argo.errors import UserError
+from clio_argo.errors import NewerDocument, UserError
 
 
 class Value(BaseModel):
@@ -38,7 +38,7 @@ class Document(Value):
             raw = json.loads(data)
             version = raw.get("schema_version", 0) if isinstance(raw, dict) else 0
             if isinstance(version, int) and version > cls.SCHEMA_VERSION:
-                raise UserError(
+                raise NewerDocument(
                     f"{name}: written by a newer version of clio-argo (layout {version}, this one "
                     f"reads up to {cls.SCHEMA_VERSION}); install the newer version"
                 )

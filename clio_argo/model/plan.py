@@ -99,6 +99,8 @@ class Plan(Document):
     unit_slices: int
     reduce: FanOut
     match: FanOut
+    software: str = Field("", description="The program that planned it.")
+    algorithms: dict[str, int] = Field({}, description="Versions of what its steps compute.")
 
     @property
     def units(self) -> int:

@@ -24,7 +24,10 @@ class UnitRecord(Document):
 
     step: str
     unit: int
-    inputs: str = Field(description="Digest of everything that the unit's result depends on.")
+    inputs: str = Field(description="Digest of the inputs that the unit's result depends on.")
+    settings: str = Field("", description="Digest of the settings that its step declares.")
+    algorithm: int = Field(1, description="Version of what its step computes.")
+    software: str = Field("", description="The program that did it, and the container image if it knew one.")
     objects: tuple[ObjectRecord, ...]
     cpu_s: float = 0.0
     notes: tuple[str, ...] = Field((), description="Slices that turned out bad in this unit, as `z: reason`.")
@@ -50,6 +53,9 @@ class Attempt(Document):
     peak_mib: float
     done: int = 0
     skipped: int = 0
+    again: dict[str, int] = Field(
+        {}, description="Units that had been done before, by why they were done again."
+    )
     outcome: str = "done"
 
 

@@ -4,13 +4,16 @@ import os
 import resource
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from clio_argo.errors import BrokenInvariant
+from clio_argo.model.algorithms import algorithm
 from clio_argo.model.alignment import Planes, Transforms
 from clio_argo.model.base import digest
 from clio_argo.model.config import IngestConfig
@@ -18,7 +21,7 @@ from clio_argo.model.plan import Plan, SliceFile, SliceUnit
 from clio_argo.model.run import ObjectRecord, UnitRecord
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.documents import Store
-from clio_argo.store.manifest import is_current, read_record, write_record
+from clio_argo.store.manifest import NEW, read_record, read_records, why_again, write_record
 from clio_argo.store.volumes import Volumes
 
 if TYPE_CHECKING:
@@ -91,6 +94,10 @@ class Run:
     def slices(self, unit: int) -> SliceUnit:
         return self.store.document(SliceUnit, slices_name(unit))
 
+    @property
+    def all_slices(self) -> Iterator[SliceUnit]:
+        return self.store.documents(SliceUnit, [slices_name(u) for u in range(self.plan.units)])
+
     def planes(self, unit: int) -> Planes:
         return self.store.document(Planes, planes_name(unit))
 
@@ -118,11 +125,24 @@ class Run:
 
     def records(self, step: str, units: Iterable[int]) -> list[UnitRecord]:
         """Records of units that must be done already."""
-        found = [(u, read_record(self.store, step, u)) for u in units]
+        wanted = list(units)
+        found = list(zip(wanted, read_records(self.store, step, wanted), strict=True))
         missing = [u for u, r in found if r is None]
         if missing:
             raise BrokenInvariant(f"{self.step} started before units {missing[:5]} of {step} were done")
         return [r for _, r in found if r is not None]
+
+    def record(self, unit: int, inputs: object = None, objects: Iterable[ObjectRecord] = ()) -> UnitRecord:
+        """What is known of a unit of this step: what it depends on, and what it wrote."""
+        return UnitRecord(
+            step=self.step,
+            unit=unit,
+            inputs=digest(inputs),
+            settings=self.settings_digest,
+            algorithm=algorithm(self.step),
+            software=software(),
+            objects=tuple(objects),
+        )
 
 
 @dataclass(frozen=True)
@@ -141,33 +161,52 @@ def planes_name(unit: int) -> str:
     return f"planes/{unit:06d}.json"
 
 
-def once(run: Run, unit: int, inputs: object, work: Callable[[], Done]) -> bool:
-    """Do a unit unless its record says that it is done from the same inputs; whether it was done now."""
-    wanted = digest([run.settings_digest, inputs])
-    if is_current(run.store, read_record(run.store, run.step, unit), wanted):
-        return False
+def once(run: Run, unit: int, inputs: object, work: Callable[[], Done]) -> str | None:
+    """Do a unit unless its record says that it is done from the same inputs; why it was done, None if it was not.
+
+    Two that do the same unit write the same bytes, so that it does not matter whose come last.
+    """
+    wanted = run.record(unit, inputs)
+    why = why_again(run.store, read_record(run.store, run.step, unit), wanted)
+    if why is None:
+        return None
     started = time.process_time()
     done = work()
-    record = UnitRecord(
-        step=run.step,
-        unit=unit,
-        inputs=wanted,
-        objects=tuple(done.objects),
-        cpu_s=round(time.process_time() - started, 3),
-        notes=tuple(done.notes),
-    )
-    write_record(run.store, record)
-    return True
+    spent = round(time.process_time() - started, 3)
+    facts = {"objects": tuple(done.objects), "cpu_s": spent, "notes": tuple(done.notes)}
+    write_record(run.store, wanted.model_copy(update=facts))
+    return why
 
 
-def each_unit(units: Iterable[int], do: Callable[[int], bool]) -> Outputs:
-    """Do units in order; counts those that were done now and those that were done before."""
-    wanted, done = list(units), list[bool]()
+def record_whole(run: Run, objects: Iterable[ObjectRecord]) -> None:
+    """Record what a step without units wrote; it does so each time, and the record changes if the objects do."""
+    wanted, found = run.record(0, objects=objects), read_record(run.store, run.step, 0)
+    if found is None or found.objects != wanted.objects:
+        write_record(run.store, wanted)
+
+
+@cache
+def software() -> str:
+    """Version of this program, and the container image that it runs in if CLIO_IMAGE names it."""
+    image = os.environ.get("CLIO_IMAGE")
+    return f"clio-argo {version('clio-argo')}" + (f" in {image}" if image else "")
+
+
+def each_unit(units: Iterable[int], do: Callable[[int], str | None]) -> Outputs:
+    """Do units in order; counts those done now and those done before, and says why some were done again."""
+    wanted, reasons = list(units), list[str | None]()
     for unit in wanted:
-        tell_progress(len(done), len(wanted))
-        done.append(do(unit))
-    tell_progress(len(done), len(wanted))
-    return {"done": sum(done), "skipped": len(done) - sum(done), "peak_mib": peak_mib()}
+        tell_progress(len(reasons), len(wanted))
+        reasons.append(do(unit))
+    tell_progress(len(reasons), len(wanted))
+    done = [why for why in reasons if why is not None]
+    again = Counter(why for why in done if why != NEW)
+    return {
+        "done": len(done),
+        "skipped": len(reasons) - len(done),
+        "again": dict(again),
+        "peak_mib": peak_mib(),
+    }
 
 
 def tell_progress(done: int, wanted: int) -> None:

@@ -19,7 +19,7 @@ def run(run: Run, part: int) -> Outputs:
     return each_unit(run.volume.coarsen.part(part), lambda unit: _unit(run, tier, unit))
 
 
-def _unit(run: Run, tier: Tier, unit: int) -> bool:
+def _unit(run: Run, tier: Tier, unit: int) -> str | None:
     spec = run.volume
     needed = spec.units_touching(spec.write_tier, tier.source, spec.source_box(tier, unit))
     inputs = [spec.shapes(), checksums(run.records("write", needed))]

@@ -39,7 +39,7 @@ def read_fits(run: Run) -> list[PairFit] | None:
 
 
 def _fits(run: Run, names: Sequence[str]) -> list[PairFit]:
-    return [f for name in names for f in run.store.document(Fits, name).fits]
+    return [f for fits in run.store.documents(Fits, names) for f in fits.fits]
 
 
 class ReducedSlices:

@@ -11,6 +11,7 @@ from clio_argo.model.config import IngestConfig
 from clio_argo.model.given import Given, Overrides, Position, parse_overrides, parse_positions
 from clio_argo.model.intake import parse_transforms
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit
+from clio_argo.model.run import ObjectRecord
 from clio_argo.store.documents import Store, absolute_url, crc32c
 
 GIVEN, GIVEN_TRANSFORMS = "given.json", "given/transforms.json"
@@ -76,14 +77,14 @@ def _usable(plan: Plan) -> list[int]:
 
 def write_given(
     store: Store, given: Given, transforms: Transforms | None, units: Sequence[SliceUnit]
-) -> None:
+) -> list[ObjectRecord]:
     """Keep what was read under the run's root: later steps read nothing else, and a changed file is noticed."""
-    store.write(GIVEN, given.to_bytes())
+    written = [store.write(GIVEN, given.to_bytes())]
     if transforms is None:
         store.delete(GIVEN_TRANSFORMS)
-    else:
-        files = {s.z: s for u in units for s in u.slices}
-        store.write(GIVEN_TRANSFORMS, _fixed(transforms, files).to_bytes())
+        return written
+    files = {s.z: s for u in units for s in u.slices}
+    return [*written, store.write(GIVEN_TRANSFORMS, _fixed(transforms, files).to_bytes())]
 
 
 def _fixed(transforms: Transforms, files: Mapping[int, SliceFile]) -> Transforms:

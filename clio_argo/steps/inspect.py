@@ -7,7 +7,7 @@ from clio_argo.kernels.solve import solve_stack
 from clio_argo.kernels.verdicts import alignable, doubtful_links, judge, links_at_jumps
 from clio_argo.model.alignment import Inspection, PairFit, Relinks, Remark, SliceFacts
 from clio_argo.model.plan import FanOut, Plan
-from clio_argo.steps.base import Outputs, Run
+from clio_argo.steps.base import Outputs, Run, record_whole
 from clio_argo.steps.fits import INSPECTION, read_first_fits
 from clio_argo.steps.pods import inspect_outputs
 from clio_argo.steps.reduce import read_all_facts
@@ -21,7 +21,7 @@ def run(run: Run, part: int) -> Outputs:
     relinks = tuple(_by_unit(run, facts, pairs))
     parts = FanOut.of(len(relinks), run.plan.match.parts)
     inspection = Inspection(remarks=tuple(remarks.values()), relinks=relinks, relink=parts)
-    run.store.write(INSPECTION, inspection.to_bytes())
+    record_whole(run, [run.store.write(INSPECTION, inspection.to_bytes())])
     return inspect_outputs(inspection)
 
 

@@ -10,7 +10,7 @@ from clio_argo.model.quality import PairLikeness, Quality
 from clio_argo.model.run import ObjectRecord
 from clio_argo.steps.base import Run
 from clio_argo.store.documents import Store
-from clio_argo.store.reduced import read_arrays, write_arrays
+from clio_argo.store.reduced import read_all_arrays, write_arrays
 
 DIGITS = 5
 Seen = tuple[int, Look]
@@ -43,8 +43,7 @@ def read_quality(run: Run) -> Quality:
     """All pairs of the volume; the same however it was cut into units."""
     pairs: list[Pair] = []
     last: Seen | None = None
-    for unit in range(run.volume.render.units):
-        arrays = read_arrays(run.store, likeness_name(unit))
+    for arrays in read_all_arrays(run.store, [likeness_name(u) for u in range(run.volume.render.units)]):
         if not len(arrays["z"]):
             continue
         first, end = ((int(arrays["z"][i]), Look(arrays[f"tiles{i}"], arrays[f"covered{i}"])) for i in (0, 1))

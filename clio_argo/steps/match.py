@@ -20,7 +20,7 @@ def run(run: Run, part: int) -> Outputs:
     return each_unit(run.plan.match.part(part), lambda unit: _unit(run, unit))
 
 
-def _unit(run: Run, unit: int) -> bool:
+def _unit(run: Run, unit: int) -> str | None:
     near = _units_within_reach(run, unit)
     inputs = checksums(run.records("reduce", near))
     return once(run, unit, inputs, lambda: _match(run, unit, near))

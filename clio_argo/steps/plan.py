@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Literal
 
-from clio_argo.errors import GateStopped, UserError
+from clio_argo.errors import GateStopped, NewerDocument, UserError
+from clio_argo.model.algorithms import ALGORITHMS, newer
 from clio_argo.model.base import digest
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
@@ -27,7 +28,7 @@ from clio_argo.model.request import differing_keys, from_environment
 from clio_argo.model.sizes import belonging, size_runs, usual_size
 from clio_argo.model.treatment import longest_gap
 from clio_argo.model.volume import VolumeSpec
-from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, Outputs, Run, slices_name
+from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, Outputs, Run, record_whole, slices_name, software
 from clio_argo.steps.gates import gap_problem
 from clio_argo.steps.given import located, read_given, without_alignment, write_given
 from clio_argo.steps.pods import memory_of_alignment, memory_of_volumes, plan_outputs, refuse_too_large
@@ -54,13 +55,16 @@ def run(run: Run, part: int) -> Outputs:
     given, transforms = read_given(config, plan)
     plan = without_alignment(plan, config, transforms)
     refuse_too_large({**memory_of_alignment(plan), **memory_of_volumes(estimate(plan, config))})
+    refuse_newer(run.store)
     claim(run.store, located(config).model_copy(update={"source": plan.source}))
     # what is being made again is not complete meanwhile
     run.store.delete(COMPLETE)
-    for unit in units:
-        run.store.write(slices_name(unit.unit), unit.to_bytes())
-    write_given(run.store, given, transforms, units)
-    run.store.write(PLAN, plan.to_bytes())
+    record_whole(run, [
+        run.store.record(CONFIG),
+        *(run.store.write(slices_name(unit.unit), unit.to_bytes()) for unit in units),
+        *write_given(run.store, given, transforms, units),
+        run.store.write(PLAN, plan.to_bytes()),
+    ])  # fmt: skip
     return plan_outputs(plan, units)
 
 
@@ -86,6 +90,22 @@ def claim(store: Store, config: IngestConfig) -> None:
         )
     if found != config:
         store.write(CONFIG, config.to_bytes())
+
+
+def refuse_newer(store: Store) -> None:
+    """Refuse a run that a newer program has worked on, if units of the two would differ."""
+    try:
+        found = store.find_document(Plan, PLAN)
+    except NewerDocument:
+        raise
+    # damaged: it is written anew
+    except UserError:
+        return
+    if found is not None and (steps := newer(found.algorithms)):
+        raise UserError.all(
+            f"{store.url} was made by {found.software}, whose steps are newer; use that version, or another --out:",
+            steps,
+        )
 
 
 def _refuse_foreign(store: Store) -> None:
@@ -358,6 +378,8 @@ def _assemble(
         unit_slices=size,
         reduce=work,
         match=FanOut.of(0 if config.alignment.skip else len(units), config.max_parts),
+        software=software(),
+        algorithms=dict(ALGORITHMS),
     )
     return plan, units
 

@@ -13,7 +13,7 @@ from clio_argo.model.base import canonical_json
 from clio_argo.model.plan import SliceFile
 from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
 from clio_argo.store.documents import crc32c
-from clio_argo.store.reduced import read_arrays, write_arrays
+from clio_argo.store.reduced import read_all_arrays, read_arrays, write_arrays
 from clio_argo.store.slices import Pixels, Undecodable
 
 Seen = tuple[SliceFacts, Reduced | None, Pixels | None]
@@ -31,7 +31,7 @@ def run(run: Run, part: int) -> Outputs:
     return each_unit(run.plan.reduce.part(part), lambda unit: _unit(run, unit))
 
 
-def _unit(run: Run, unit: int) -> bool:
+def _unit(run: Run, unit: int) -> str | None:
     slices = run.slices(unit).slices
     inputs = [largest_px(run), [s.model_dump() for s in slices]]
     return once(run, unit, inputs, lambda: _reduce(run, unit, slices))
@@ -104,8 +104,7 @@ def read_all_facts(run: Run) -> "tuple[list[SliceFacts], np.ndarray]":
     """Facts of all slices, ordered by z, and the histogram of the whole stack."""
     facts: list[SliceFacts] = []
     counts: Any = 0
-    for unit in range(run.plan.reduce.units):
-        arrays = read_arrays(run.store, facts_name(unit))
+    for arrays in read_all_arrays(run.store, [facts_name(u) for u in range(run.plan.reduce.units)]):
         facts += _facts(arrays["facts"])
         counts = counts + arrays["histogram"]
     return facts, counts

@@ -12,7 +12,7 @@ def run(run: Run, part: int) -> Outputs:
     return each_unit(inspection.relink.part(part), lambda i: _unit(run, inspection.relinks[i]))
 
 
-def _unit(run: Run, relinks: Relinks) -> bool:
+def _unit(run: Run, relinks: Relinks) -> str | None:
     inputs = [relinks.pairs, checksums(run.records("reduce", relinks.units))]
     return once(run, relinks.unit, inputs, lambda: _relink(run, relinks))
 

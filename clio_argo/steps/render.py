@@ -29,7 +29,7 @@ def run(run: Run, part: int) -> Outputs:
     return each_unit(run.volume.render.part(part), lambda unit: _unit(run, unit))
 
 
-def _unit(run: Run, unit: int) -> bool:
+def _unit(run: Run, unit: int) -> str | None:
     box = run.volume.slab_box(unit)
     planes = run.planes(unit)
     inputs = [

@@ -58,7 +58,7 @@ def _sizes(store: Store, volume: VolumeSpec) -> dict[str, int]:
 
 def stage_times(store: Store) -> tuple[StageTime, ...]:
     """Time of all stages, summed over all attempts."""
-    attempts = [store.document(Attempt, n) for n in store.names(LOGS)]
+    attempts = list(store.documents(Attempt, store.names(LOGS)))
     stages = dict.fromkeys(a.step for a in sorted(attempts, key=lambda a: a.started))
     return tuple(_stage(step, [a for a in attempts if a.step == step]) for step in stages)
 

@@ -28,9 +28,10 @@ from clio_argo.model.formats import thumbnails
 from clio_argo.model.given import Given
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import Plan, SliceFile
+from clio_argo.model.run import ObjectRecord
 from clio_argo.model.treatment import treated
 from clio_argo.model.volume import VolumeSpec, Zyx, zyx
-from clio_argo.steps.base import TRANSFORMS, VOLUME, Outputs, Run, planes_name
+from clio_argo.steps.base import TRANSFORMS, VOLUME, Outputs, Run, planes_name, record_whole
 from clio_argo.steps.fits import read_fits
 from clio_argo.steps.gates import check_gates, gates
 from clio_argo.steps.given import GIVEN, GIVEN_TRANSFORMS, taken_over
@@ -48,7 +49,7 @@ def run(run: Run, part: int) -> Outputs:
     """Write transforms.json and .csv, the planes of each unit of render, volume.json and all metadata."""
     plan, config = run.plan, run.request
     facts, counts = read_all_facts(run)
-    files = {s.z: s for u in range(plan.units) for s in run.slices(u).slices}
+    files = {s.z: s for unit in run.all_slices for s in unit.slices}
     given = run.store.document(Given, GIVEN)
     if config.transforms:
         placed = taken_over(run.store.document(Transforms, GIVEN_TRANSFORMS), plan, files, facts)
@@ -59,8 +60,7 @@ def run(run: Run, part: int) -> Outputs:
     )
     shown = treated(given.overrides.overruled(placed), config.bad_slices)
     transforms = evened(shown, facts, config.contrast.flicker)
-    run.store.write(TRANSFORMS, transforms.to_bytes())
-    run.store.write("transforms.csv", as_csv(transforms).encode())
+    placed_now = write_transforms(run.store, transforms)
     try:
         check_gates(gates(transforms, plan, config))
         spec = fix_shapes(config, plan, transforms)
@@ -70,10 +70,26 @@ def run(run: Run, part: int) -> Outputs:
         raise
     write_report(run, ALIGNED)
     remove_outgrown(run.store, spec)
-    run.store.write(VOLUME, spec.to_bytes())
-    write_planes(run.store, spec, transforms)
-    Volumes(run.store, spec).create(_attributes(config, transforms))
+    record_whole(run, [*placed_now, *lay_out(run.store, spec, config, transforms)])
     return {**solve_outputs(spec), "flagged": len(transforms.flagged)}
+
+
+def write_transforms(store: Store, transforms: Transforms) -> list[ObjectRecord]:
+    return [
+        store.write(TRANSFORMS, transforms.to_bytes()),
+        store.write("transforms.csv", as_csv(transforms).encode()),
+    ]
+
+
+def lay_out(
+    store: Store, spec: VolumeSpec, config: IngestConfig, transforms: Transforms
+) -> list[ObjectRecord]:
+    """Write volume.json, the planes of each unit of render, and all metadata of both volumes."""
+    return [
+        store.write(VOLUME, spec.to_bytes()),
+        *write_planes(store, spec, transforms),
+        *Volumes(store, spec).create(_attributes(config, transforms)),
+    ]
 
 
 def place_all(
@@ -173,12 +189,17 @@ def remove_outgrown(store: Store, spec: VolumeSpec) -> None:
             store.delete(name)
 
 
-def write_planes(store: Store, spec: VolumeSpec, transforms: Transforms) -> None:
+def write_planes(store: Store, spec: VolumeSpec, transforms: Transforms) -> list[ObjectRecord]:
     """One document per unit of render: what it shows, and where."""
-    for unit in range(spec.render.units):
-        box = spec.slab_box(unit)
-        shown = tuple(transforms.shown(z) for z in range(box.begin[0], box.end[0]))
-        store.write(planes_name(unit), Planes(window=transforms.window, shown=shown).to_bytes())
+    return [
+        store.write(planes_name(u), _planes(spec, transforms, u).to_bytes()) for u in range(spec.render.units)
+    ]
+
+
+def _planes(spec: VolumeSpec, transforms: Transforms, unit: int) -> Planes:
+    box = spec.slab_box(unit)
+    shown = tuple(transforms.shown(z) for z in range(box.begin[0], box.end[0]))
+    return Planes(window=transforms.window, shown=shown)
 
 
 def _viewer_window(config: IngestConfig, plan: Plan, transforms: Transforms) -> tuple[float, float] | None:

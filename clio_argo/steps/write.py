@@ -14,7 +14,7 @@ def run(run: Run, part: int) -> Outputs:
     return each_unit(run.volume.write.part(part), lambda unit: _unit(run, tier, unit))
 
 
-def _unit(run: Run, tier: Tier, unit: int) -> bool:
+def _unit(run: Run, tier: Tier, unit: int) -> str | None:
     box = run.volume.source_box(tier, unit)
     first, slab = run.volume.scales[0].begin[0], run.volume.slab
     slabs = range((box.begin[0] - first) // slab, -(-(box.end[0] - first) // slab))

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +25,8 @@ ABSENT, REFUSED = b"\x02", b""
 os.environ.setdefault("TENSORSTORE_S3_USE_CONDITIONAL_WRITE", "true")
 # tensorstore's file driver writes NAME.__lock and renames it
 UNFINISHED = ".__lock"
+# small objects: a store answers each after tens of milliseconds, however many are asked for
+AT_ONCE = 64
 
 
 class Store:
@@ -53,15 +57,33 @@ class Store:
 
     def read(self, name: str) -> bytes | None:
         """The object's bytes; None if there is no such object."""
+        return next(self.read_all([name]))
+
+    def read_all(self, names: Iterable[str], at_once: int = AT_ONCE) -> Iterator[bytes | None]:
+        """The bytes of many objects, in their order; `at_once` requests are under way while the first is awaited."""
+        waiting = deque[tuple[str, Any]]()
+        for name in names:
+            waiting.append((name, self._kv.read(name)))
+            if len(waiting) >= at_once:
+                yield self._bytes(*waiting.popleft())
+        while waiting:
+            yield self._bytes(*waiting.popleft())
+
+    def _bytes(self, name: str, future: Any) -> bytes | None:
         with store_errors(self.url, name):
-            found = self._kv.read(name).result()
+            found = future.result()
         return bytes(found.value) if found.state == "value" else None
 
     def need(self, name: str) -> bytes:
-        data = self.read(name)
-        if data is None:
-            raise MissingInput(f"{self.url}{name} does not exist; run the step that writes it first")
-        return data
+        return next(self.need_all([name]))
+
+    def need_all(self, names: Iterable[str]) -> Iterator[bytes]:
+        """As `read_all`, of objects that must be there."""
+        wanted = list(names)
+        for name, data in zip(wanted, self.read_all(wanted), strict=True):
+            if data is None:
+                raise MissingInput(f"{self.url}{name} does not exist; run the step that writes it first")
+            yield data
 
     def write(self, name: str, data: bytes) -> ObjectRecord:
         with store_errors(self.url, name):
@@ -102,7 +124,12 @@ class Store:
             return {n: (self.local / n).stat().st_size for n in self.names(folder)}
 
     def document(self, kind: type[D], name: str) -> D:
-        return kind.from_bytes(self.need(name), self.url + name)
+        return next(self.documents(kind, [name]))
+
+    def documents(self, kind: type[D], names: Sequence[str]) -> Iterator[D]:
+        """Documents of one kind, read many at a time."""
+        for name, data in zip(names, self.need_all(names), strict=True):
+            yield kind.from_bytes(data, self.url + name)
 
     def find_document(self, kind: type[D], name: str) -> D | None:
         data = self.read(name)

@@ -1,11 +1,15 @@
 """Records of finished units: what they wrote, from which inputs. Resume, verify and repair stand on them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
+from clio_argo.errors import NewerDocument, UserError
 from clio_argo.model.run import ObjectRecord, UnitRecord
 from clio_argo.store.documents import Store, record_of
 
 FOLDER = "manifest"
+# objects may have 100 MB
+LARGE_AT_ONCE = 4
+NEW = "new"
 
 
 def record_name(step: str, unit: int) -> str:
@@ -13,32 +17,68 @@ def record_name(step: str, unit: int) -> str:
 
 
 def read_record(store: Store, step: str, unit: int) -> UnitRecord | None:
-    return store.find_document(UnitRecord, record_name(step, unit))
+    return next(read_records(store, step, [unit]))
+
+
+def read_records(store: Store, step: str, units: Iterable[int]) -> Iterator[UnitRecord | None]:
+    """Records of many units, in their order; None where there is none, or one that cannot be read."""
+    names = [record_name(step, u) for u in units]
+    for name, data in zip(names, store.read_all(names), strict=True):
+        yield _record(data, store.url + name)
+
+
+def _record(data: bytes | None, name: str) -> UnitRecord | None:
+    try:
+        return None if data is None else UnitRecord.from_bytes(data, name)
+    except NewerDocument:
+        raise
+    # damaged: the unit is done again
+    except UserError:
+        return None
 
 
 def write_record(store: Store, record: UnitRecord) -> None:
     store.write(record_name(record.step, record.unit), record.to_bytes())
 
 
-def is_current(store: Store, record: UnitRecord | None, inputs: str) -> bool:
-    """Whether a unit need not be done again: same inputs, and every object is there as it was written."""
-    if record is None or record.inputs != inputs:
-        return False
-    return not any(damage(store, o) for o in record.objects)
+def why_again(store: Store, record: UnitRecord | None, wanted: UnitRecord) -> str | None:
+    """Why a unit has to be done; None if its record says that it is done, and all its objects are as they were written.
+
+    Raises:
+        UserError: a newer algorithm did it; doing it again with the older one would mix two volumes.
+    """
+    if record is None:
+        return NEW
+    if record.algorithm > wanted.algorithm:
+        raise UserError(
+            f"{store.url}{record_name(record.step, record.unit)}: made by a newer version ({record.software}, "
+            f"algorithm {record.algorithm}; this is {wanted.software}, algorithm {wanted.algorithm}); use the newer one"
+        )
+    if record.algorithm < wanted.algorithm:
+        return f"newer algorithm ({record.algorithm} -> {wanted.algorithm})"
+    if record.settings != wanted.settings:
+        return "other settings"
+    if record.inputs != wanted.inputs:
+        return "other inputs"
+    return "damaged objects" if any(d for _, d in damages(store, record.objects)) else None
 
 
-def damage(store: Store, expected: ObjectRecord) -> str | None:
-    """What is wrong with an object, read whole; None if nothing is."""
-    data = store.read(expected.name)
+def damages(store: Store, objects: Sequence[ObjectRecord]) -> Iterator[tuple[ObjectRecord, str | None]]:
+    """What is wrong with each object, read whole; None if nothing is."""
+    found = store.read_all((o.name for o in objects), LARGE_AT_ONCE)
+    for expected, data in zip(objects, found, strict=True):
+        yield expected, damage(expected, data)
+
+
+def damage(expected: ObjectRecord, data: bytes | None) -> str | None:
+    """What is wrong with an object that reads as `data`."""
     if data is None:
-        return "missing"
+        return "is missing"
     if len(data) != expected.size:
         return f"has {len(data)} bytes instead of {expected.size}"
-    return (
-        None
-        if record_of(expected.name, data) == expected
-        else "has other content than was written (CRC32C differs)"
-    )
+    if record_of(expected.name, data) != expected:
+        return "has other content than was written (CRC32C differs)"
+    return None
 
 
 def checksums(records: Iterable[UnitRecord | None]) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """The small products of `reduce`, several slices to an object."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,14 @@ def write_arrays(store: Store, name: str, arrays: Mapping[str, NDArray[Any]]) ->
 
 def read_arrays(store: Store, name: str) -> Mapping[str, NDArray[Any]]:
     """The arrays of an npz object; each is unpacked when it is asked for."""
-    try:
-        loaded: Mapping[str, NDArray[Any]] = np.load(io.BytesIO(store.need(name)), allow_pickle=False)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{store.url}{name}: damaged; delete it and run again ({error})") from error
-    return loaded
+    return next(read_all_arrays(store, [name]))
+
+
+def read_all_arrays(store: Store, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """The arrays of many npz objects, read many at a time."""
+    for name, data in zip(names, store.need_all(names), strict=True):
+        try:
+            loaded: Mapping[str, NDArray[Any]] = np.load(io.BytesIO(data), allow_pickle=False)
+        except (ValueError, OSError) as error:
+            raise UserError(f"{store.url}{name}: damaged; delete it and run again ({error})") from error
+        yield loaded

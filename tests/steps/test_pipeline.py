@@ -33,6 +33,7 @@ from tests.stacks import (
     demo_slice,
     demo_slices,
     digests,
+    done_at,
     encoded,
     info,
     lossless,
@@ -364,9 +365,9 @@ def test_second_run_does_nothing_twice(long_stack: Path, tmp_path: Path) -> None
 
 def test_another_way_to_resume_is_the_same_run(long_stack: Path, tmp_path: Path) -> None:
     out = run_here(request(long_stack, max_bad=0), tmp_path, stop_before="render")
-    before = written_at(out)
+    before = done_at(out)
     run_here(request(long_stack, max_bad=5, workers=2, labels={"try": "2"}), out)
-    assert before.items() <= written_at(out).items()
+    assert before.items() <= done_at(out).items()
     assert completion(out).status == "complete"
 
 
@@ -397,10 +398,10 @@ def test_killed_again_and_again_it_ends_the_same(long_stack: Path, reference: Pa
     print("killed when this many units were done:", stops)
     for units in stops:
         kill_when_done(long_stack, tmp_path, units)
-    kept = written_at(tmp_path)
+    kept = done_at(tmp_path)
     run_here(request(long_stack), tmp_path)
     assert contents(tmp_path) == contents(reference)
-    assert kept.items() <= written_at(tmp_path).items()
+    assert kept.items() <= done_at(tmp_path).items()
 
 
 def test_workers_end_with_a_run_that_is_killed(long_stack: Path, tmp_path: Path) -> None:

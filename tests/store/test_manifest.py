@@ -1,6 +1,7 @@
 """Records of units: whether what they wrote is still there as it was written."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,14 +9,14 @@ from hypothesis import strategies as st
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import digest
-from clio_argo.model.run import UnitRecord
+from clio_argo.model.run import ObjectRecord, UnitRecord
 from clio_argo.store.documents import Store
 from clio_argo.store.manifest import (
     checksums,
-    damage,
-    is_current,
+    damages,
     read_record,
     record_name,
+    why_again,
     write_record,
 )
 
@@ -32,6 +33,15 @@ def unit(store: Store, number: int = 0, inputs: str = "in") -> UnitRecord:
     return UnitRecord(step="write", unit=number, inputs=inputs, objects=objects)
 
 
+def damage(store: Store, expected: ObjectRecord) -> str | None:
+    [(_, found)] = damages(store, [expected])
+    return found
+
+
+def is_current(store: Store, record: UnitRecord | None, inputs: str) -> bool:
+    return why_again(store, record, UnitRecord(step="write", unit=0, inputs=inputs, objects=())) is None
+
+
 def test_an_untouched_object_has_no_damage(store: Store) -> None:
     assert [damage(store, o) for o in unit(store).objects] == [None] * 3
 
@@ -39,7 +49,7 @@ def test_an_untouched_object_has_no_damage(store: Store) -> None:
 def test_a_missing_object_is_damage(store: Store, tmp_path: Path) -> None:
     record = unit(store)
     (tmp_path / record.objects[1].name).unlink()
-    assert [damage(store, o) for o in record.objects] == [None, "missing", None]
+    assert [damage(store, o) for o in record.objects] == [None, "is missing", None]
 
 
 @pytest.mark.parametrize("length", [0, 1, len(CONTENT), len(CONTENT) + 2])
@@ -63,7 +73,7 @@ def test_an_object_that_became_a_folder_is_damage(store: Store, tmp_path: Path) 
     [first, *_] = unit(store).objects
     (tmp_path / first.name).unlink()
     (tmp_path / first.name).mkdir()
-    assert damage(store, first) == "missing"
+    assert damage(store, first) == "is missing"
 
 
 def test_a_unit_is_current_while_its_inputs_and_objects_are_the_same(store: Store) -> None:
@@ -102,10 +112,38 @@ def test_records_are_read_as_written_and_do_not_mix(store: Store) -> None:
     assert names == sorted(names)
 
 
-def test_a_damaged_record_is_refused_by_name(store: Store) -> None:
-    store.write(record_name("write", 3), b"{")
-    with pytest.raises(UserError, match=r"manifest/write/000003\.json"):
+@pytest.mark.parametrize("content", [b"", b"{", b'{"schema_version": 1}', b"\xff" * 100])
+def test_a_damaged_record_is_as_good_as_none(store: Store, content: bytes) -> None:
+    store.write(record_name("write", 3), content)
+    assert read_record(store, "write", 3) is None
+
+
+def test_a_record_of_a_newer_layout_is_refused_by_name(store: Store) -> None:
+    store.write(record_name("write", 3), b'{"schema_version": 2}')
+    with pytest.raises(UserError, match=r"manifest/write/000003\.json: written by a newer version"):
         read_record(store, "write", 3)
+
+
+def test_what_a_newer_algorithm_made_is_not_done_again_by_an_older_one(store: Store) -> None:
+    done = unit(store).model_copy(update={"algorithm": 3, "software": "clio-argo 9.0"})
+    with pytest.raises(
+        UserError, match=r"write/000000\.json: made by .*9\.0, algorithm 3.* use the newer one"
+    ):
+        is_current(store, done, "in")
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"inputs": "other"}, "other inputs"),
+        ({"settings": "other"}, "other settings"),
+        ({"algorithm": 2}, "newer algorithm (1 -> 2)"),
+        ({"software": "clio-argo 9.0", "cpu_s": 3.0}, None),
+    ],
+)
+def test_why_a_unit_is_done_again(store: Store, changed: dict[str, Any], why: str | None) -> None:
+    done = unit(store)
+    assert why_again(store, done, done.model_copy(update=changed)) == why
 
 
 def test_checksums_name_everything_that_units_wrote(store: Store) -> None:
