@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -28,6 +28,7 @@ FIRST, LAST, NOISE = 3490, 3549, 3513
 CLI = str(Path(sys.executable).with_name("clio-argo"))
 NAME = "iso.%05d.png"
 Image = NDArray[Any]
+Root = TypeVar("Root", Path, str)
 
 
 def demo_slice(z: int, size: int = 192) -> Image:
@@ -60,23 +61,23 @@ def flip_a_bit(file: Path) -> None:
     file.write_bytes(data)
 
 
-def request(source: Path, **settings: Any) -> IngestConfig:
+def request(source: Path | str, **settings: Any) -> IngestConfig:
     """A request; sections by double underscore (`contrast__clip_limit=0`)."""
     dotted = {name.replace("__", "."): value for name, value in settings.items()}
     return build_config({"id": "test", "source": str(source), "resolution": 10}, dotted)
 
 
-def plain(source: Path, **settings: Any) -> IngestConfig:
+def plain(source: Path | str, **settings: Any) -> IngestConfig:
     """A request that changes no pixel: no alignment, no contrast."""
     return request(source, **{"alignment__skip": True, "contrast__clip_limit": 0, **settings})
 
 
 def run_here(
     config: IngestConfig,
-    out: Path,
+    out: Root,
     stop_before: str | None = None,
     outputs: dict[str, dict[str, Any]] | None = None,
-) -> Path:
+) -> Root:
     """Walk the pipeline in this process, one part after the other; `outputs` gets what each step said last."""
     url, outputs = Store(str(out)).url, {} if outputs is None else outputs
     with pytest.MonkeyPatch.context() as patch:
@@ -149,11 +150,10 @@ GROUPS = {
 }
 
 
-def contents(out: Path) -> dict[str, str]:
-    """Digest of every file of the volumes and transforms, by name."""
-    files = (p for p in out.rglob("*") if p.is_file())
-    named = {str(p.relative_to(out)): p for p in files}
-    return {n: _sha(p) for n, p in sorted(named.items()) if any(own(n) for own in GROUPS.values())}
+def contents(out: Path | str) -> dict[str, str]:
+    """Digest of every object of the volumes and transforms, by name."""
+    store = Store(str(out))
+    return {n: sha256(store.need(n)) for n in store.names() if any(own(n) for own in GROUPS.values())}
 
 
 def digests(out: Path) -> dict[str, list[str]]:
@@ -162,8 +162,8 @@ def digests(out: Path) -> dict[str, list[str]]:
     return {group: sorted(d for n, d in found.items() if own(n)) for group, own in GROUPS.items()}
 
 
-def _sha(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def truth_of(file: Path) -> dict[int, Image]:

@@ -1,7 +1,6 @@
 """Objects by name under one root: a folder or a bucket, behind the same few calls."""
 
 import json
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -12,17 +11,16 @@ from urllib.parse import unquote, urlsplit
 import google_crc32c
 import tensorstore as ts
 
-from clio_argo.errors import BrokenVolume, MissingInput, UserError
+from clio_argo.errors import BrokenVolume, MissingInput, StoreFault, UserError
 from clio_argo.model.base import Document
 from clio_argo.model.run import ObjectRecord
+from clio_argo.store.access import DRIVERS, bucket_spec, patient_context
 from clio_argo.store.faults import store_errors
+from clio_argo.store.listing import Listed, listed
 
 D = TypeVar("D", bound=Document)
-DRIVERS = {"gs": "gcs", "s3": "s3"}
 # tensorstore's generations: "no such object" as a condition, and "unknown" when a condition did not hold
 ABSENT, REFUSED = b"\x02", b""
-# tensorstore writes with conditions to Amazon's own servers only, unless it is told that others keep them, too
-os.environ.setdefault("TENSORSTORE_S3_USE_CONDITIONAL_WRITE", "true")
 # tensorstore's file driver writes NAME.__lock and renames it
 UNFINISHED = ".__lock"
 # small objects: a store answers each after tens of milliseconds, however many are asked for
@@ -41,19 +39,29 @@ class Store:
         folder = "".join(f"{p}/" for p in (path.strip("/"), name.strip("/")) if p)
         if scheme == "file":
             return {"driver": "file", "path": f"/{folder}"}
-        found = {"driver": DRIVERS[scheme], "bucket": host, "path": folder}
-        return found | s3_server() if scheme == "s3" else found
+        with store_errors(self.url, name):
+            return bucket_spec(scheme, host, folder)
 
     @cached_property
-    def _kv(self) -> ts.KvStore:
+    def kv(self) -> ts.KvStore:
+        """The root as tensorstore opens it."""
+        spec = self.spec()
         with store_errors(self.url, ""):
-            return ts.KvStore.open(self.spec()).result()
+            return ts.KvStore.open(spec, context=patient_context()).result()
 
     @property
     def local(self) -> Path | None:
         """The folder, if the root is local."""
         scheme, _, path = split_url(self.url)
         return Path(path) if scheme == "file" else None
+
+    def parent(self) -> tuple["Store", str]:
+        """The store that holds this one, and its name there; the name is empty at the top."""
+        if self.local is not None:
+            return Store(str(self.local.parent)), self.local.name
+        scheme, bucket, path = split_url(self.url)
+        folder, _, name = path.rstrip("/").rpartition("/")
+        return Store(f"{scheme}://{bucket}/{folder}"), name
 
     def read(self, name: str) -> bytes | None:
         """The object's bytes; None if there is no such object."""
@@ -63,7 +71,7 @@ class Store:
         """The bytes of many objects, in their order; `at_once` requests are under way while the first is awaited."""
         waiting = deque[tuple[str, Any]]()
         for name in names:
-            waiting.append((name, self._kv.read(name)))
+            waiting.append((name, self.kv.read(name)))
             if len(waiting) >= at_once:
                 yield self._bytes(*waiting.popleft())
         while waiting:
@@ -74,6 +82,14 @@ class Store:
             found = future.result()
         return bytes(found.value) if found.state == "value" else None
 
+    def read_range(self, name: str, begin: int, end: int) -> bytes:
+        """Bytes `begin` to `end` of an object; raises `MissingInput` if it is gone."""
+        with store_errors(self.url, name):
+            found = self.kv.read(name, byte_range=slice(begin, end)).result()
+        if found.state != "value":
+            raise MissingInput(f"{self.url}{name}: it is gone")
+        return bytes(found.value)
+
     def need(self, name: str) -> bytes:
         return next(self.need_all([name]))
 
@@ -82,24 +98,29 @@ class Store:
         wanted = list(names)
         for name, data in zip(wanted, self.read_all(wanted), strict=True):
             if data is None:
+                if self.local is None:
+                    # objects of a bucket that is gone read as missing; its listing says so
+                    next(listed(self.url, name), None)
                 raise MissingInput(f"{self.url}{name} does not exist; run the step that writes it first")
             yield data
 
     def write(self, name: str, data: bytes) -> ObjectRecord:
-        with store_errors(self.url, name):
-            self._kv.write(name, data).result()
+        with store_errors(self.url, name, "write"):
+            stamp = self.kv.write(name, data).result()
+        if stamp.generation == REFUSED:
+            raise StoreFault(f"{self.url}{name}: the store refused to write it")
         return record_of(name, data)
 
     def create(self, name: str, data: bytes) -> bool:
         """Write unless the object exists; whether it was written."""
-        with store_errors(self.url, name):
-            stamp = self._kv.write(name, data, if_equal=ABSENT).result()
+        with store_errors(self.url, name, "write"):
+            stamp = self.kv.write(name, data, if_equal=ABSENT).result()
         return stamp.generation != REFUSED
 
     def delete(self, name: str) -> None:
         """Remove the object, if there is one."""
-        with store_errors(self.url, name):
-            self._kv.write(name, None).result()
+        with store_errors(self.url, name, "delete"):
+            self.kv.write(name, None).result()
 
     def record(self, name: str) -> ObjectRecord:
         """Size and checksum of an object as it stands in the store."""
@@ -110,18 +131,26 @@ class Store:
 
     def names(self, folder: str = "") -> list[str]:
         """Names of all objects under `folder`, sorted."""
-        prefix = f"{folder.strip('/')}/" if folder else ""
-        with store_errors(self.url, folder):
-            listed = self._kv.list(ts.KvStore.KeyRange(prefix, prefix[:-1] + "0" if prefix else "")).result()
-        names = (k.decode(errors="backslashreplace") for k in listed)
+        if self.local is None:
+            return sorted(o.name for o in self.listed(folder))
+        prefix = _prefix(folder)
+        with store_errors(self.url, folder, "list"):
+            found = self.kv.list(ts.KvStore.KeyRange(prefix, prefix[:-1] + "0" if prefix else "")).result()
+        names = (k.decode(errors="backslashreplace") for k in found)
         return sorted(n for n in names if not n.endswith(UNFINISHED))
+
+    def listed(self, folder: str = "") -> Iterator[Listed]:
+        """All objects under `folder`, without reading them; checksums only where listings carry them (gs://)."""
+        if self.local is None:
+            yield from listed(self.url, _prefix(folder))
+            return
+        for name in self.names(folder):
+            with store_errors(self.url, name, "list"):
+                yield Listed(name, (self.local / name).stat().st_size)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of every object under `folder`, by name."""
-        if self.local is None:
-            return {n: len(self.need(n)) for n in self.names(folder)}
-        with store_errors(self.url, folder):
-            return {n: (self.local / n).stat().st_size for n in self.names(folder)}
+        return {o.name: o.size for o in self.listed(folder)}
 
     def document(self, kind: type[D], name: str) -> D:
         return next(self.documents(kind, [name]))
@@ -139,13 +168,8 @@ class Store:
         return self.write(name, json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
-def s3_server() -> dict[str, str]:
-    """Where S3 is, from the variables that all AWS tools read: endpoint and region, if they are set."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if endpoint:
-        return {"endpoint": endpoint, "aws_region": region or "us-east-1"}
-    return {"aws_region": region} if region else {}
+def _prefix(folder: str) -> str:
+    return f"{folder.strip('/')}/" if folder else ""
 
 
 def absolute_url(url: str) -> str:
@@ -167,9 +191,12 @@ def absolute_url(url: str) -> str:
 
 def split_url(url: str) -> tuple[str, str, str]:
     """(scheme, bucket, path) of a URL made by `absolute_url`."""
-    parts = urlsplit(url)
-    path = unquote(parts.path) if parts.scheme == "file" else parts.path.lstrip("/")
-    return parts.scheme, parts.netloc, path
+    scheme, _, place = url.partition("://")
+    if scheme == "file":
+        return scheme, "", unquote(urlsplit(url).path)
+    # names of objects may hold what has a meaning in other URLs: # and ?
+    bucket, _, path = place.partition("/")
+    return scheme, bucket, path.lstrip("/")
 
 
 def record_of(name: str, data: bytes) -> ObjectRecord:

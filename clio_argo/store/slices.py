@@ -8,16 +8,16 @@ from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-import tensorstore as ts
 import tifffile
 from numpy.typing import NDArray
 
 from clio_argo.errors import ClioError, MissingInput, StoreFault, UserError
 from clio_argo.model.base import Value
 from clio_argo.model.plan import SliceFile
-from clio_argo.store.documents import Store, split_url
-from clio_argo.store.faults import explained, store_errors
+from clio_argo.store.documents import Store
+from clio_argo.store.faults import store_errors
 from clio_argo.store.headers import SUFFIXES, TIFF, Header, Unreadable, read_headers
+from clio_argo.store.listing import listed
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 RAW = "raw/"
@@ -42,12 +42,10 @@ class Source:
     """The objects at `url`: a folder, a bucket path, or one multi-page file."""
 
     def __init__(self, url: str) -> None:
-        self._store = Store(url)
-        path = self._store.local
-        self._file = path.name if path is not None and path.is_file() else None
-        if self._file and path is not None:
-            self._store = Store(str(path.parent))
-        self.url = url
+        self.url, self._store, self._file = url, Store(url), ""
+        parent, name = self._store.parent()
+        if _is_file(self._store, parent, name):
+            self._store, self._file = parent, name
 
     def entries(self, folder: str = "") -> list[Entry]:
         """Objects directly in `folder`, ordered by name."""
@@ -57,7 +55,8 @@ class Source:
     def _list(self, folder: str) -> Iterator[Entry]:
         if self._store.local is not None:
             return _scan(self._store.local, folder)
-        return _blobs(self._store.url, folder)
+        objects = listed(self._store.url, folder + self._file, flat=True)
+        return (Entry(name=o.name, size_bytes=o.size, stamp=o.stamp) for o in objects)
 
     def headers(self, entry: Entry) -> list[Header]:
         """Headers of all pages. Raises `Unreadable`."""
@@ -66,7 +65,12 @@ class Source:
         try:
             with self._open(entry) as file:
                 return read_headers(file, entry.size_bytes)
-        except (MissingInput, StoreFault) as error:
+        except MissingInput as error:
+            raise Unreadable(str(error)) from error
+        except StoreFault as error:
+            # a bucket that refuses one object refuses them all
+            if self._store.local is None:
+                raise
             raise Unreadable(str(error)) from error
 
     def _open(self, file: Entry | SliceFile) -> BinaryIO:
@@ -104,8 +108,7 @@ class RangeFile(io.RawIOBase):
     """A remote object as a file: every read is a ranged read."""
 
     def __init__(self, store: Store, entry: Entry | SliceFile) -> None:
-        self._kv = ts.KvStore.open(store.spec()).result()
-        self._entry, self._at = entry, 0
+        self._store, self._entry, self._at = store, entry, 0
 
     def readable(self) -> bool:
         return True
@@ -125,11 +128,16 @@ class RangeFile(io.RawIOBase):
         end = min(self._at + len(buffer), self._entry.size_bytes)
         if end <= self._at:
             return 0
-        with store_errors("", self._entry.name):
-            data = self._kv.read(self._entry.name, byte_range=slice(self._at, end)).result().value
+        data = self._store.read_range(self._entry.name, self._at, end)
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+def _is_file(store: Store, parent: Store, name: str) -> bool:
+    if store.local is not None:
+        return store.local.is_file()
+    return is_image(name) and any(o.name == name for o in listed(parent.url, name, flat=True))
 
 
 def find_source(source: str) -> str:
@@ -181,25 +189,6 @@ def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: bool
         return Entry(name=name, size_bytes=0, stamp="", outside=True)
     stamp = f"{stat.st_mtime_ns // 1_000_000}-{stat.st_ino}"
     return Entry(name=name, size_bytes=stat.st_size, stamp=stamp, outside=outside)
-
-
-def _blobs(url: str, folder: str) -> Iterator[Entry]:
-    from google.api_core.exceptions import GoogleAPIError
-    from google.auth.exceptions import GoogleAuthError
-    from google.cloud import storage
-
-    scheme, bucket, path = split_url(url)
-    if scheme != "gs":
-        raise UserError(f"source {url}: slices are read from folders and gs:// only, so far")
-    try:
-        for blob in storage.Client().list_blobs(bucket, prefix=path + folder, delimiter="/"):
-            yield Entry(
-                name=blob.name.removeprefix(path),
-                size_bytes=blob.size,
-                stamp=f"{blob.generation}-{blob.crc32c}",
-            )
-    except (GoogleAPIError, GoogleAuthError, OSError) as error:
-        raise explained(url, folder, error) from error
 
 
 def _check_header(file: BinaryIO, planned: SliceFile) -> None:

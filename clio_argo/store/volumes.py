@@ -13,6 +13,7 @@ from clio_argo.errors import BrokenInvariant
 from clio_argo.model.formats import info, ng_shard_name, provenance, zarr_array, zarr_group, zarr_shard_name
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.volume import Box, VolumeSpec, Zyx, over, plus, zyx
+from clio_argo.store.access import patient_context
 from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
 
@@ -37,7 +38,7 @@ class Volumes:
 
     @cached_property
     def _context(self) -> ts.Context:
-        return ts.Context(LIMITS)
+        return patient_context(**LIMITS)
 
     def create(self, attributes: dict[str, Any]) -> list[ObjectRecord]:
         """Write all metadata; no voxel."""
@@ -81,7 +82,7 @@ class Volumes:
 
     def _commit(self, array: ts.TensorStore, box: Box, voxels: Voxels, name: str) -> None:
         """One transaction per shard: outside of one, every chunk rewrites its shard."""
-        with store_errors(self.store.url, name), ts.Transaction() as transaction:
+        with store_errors(self.store.url, name, "write"), ts.Transaction() as transaction:
             array.with_transaction(transaction)[box.slices] = voxels
 
     def _aligned(self, scale: int) -> ts.TensorStore:

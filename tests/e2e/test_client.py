@@ -127,7 +127,7 @@ def ended(found: Summary) -> bool:
         (("-p", "minz=9999999999"), "sound", 2, "minz"),
         ((), "none", 2, "found no slice"),
         ((), "holed", 1, "z 3491: missing"),
-        (("--source", "gs://no-such-bucket/x"), "sound", 1, "gs://no-such-bucket/x/: it does not exist"),
+        (("--source", "gs://no-such-bucket/x"), "sound", 1, "there is no bucket gs://no-such-bucket"),
     ],
 )
 def test_what_cannot_run_is_refused_and_nothing_is_created(

@@ -183,9 +183,22 @@ def test_a_root_is_a_url_that_ends_in_a_slash(url: str, whole: str, parts: tuple
     assert absolute_url(whole) == whole
 
 
-def test_the_folder_of_a_bucket_and_of_the_file_system_are_what_tensorstore_expects() -> None:
+def test_the_folder_of_a_bucket_and_of_the_file_system_are_what_tensorstore_expects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     assert Store("gs://bucket").spec() == {"driver": "gcs", "bucket": "bucket", "path": ""}
-    assert Store("s3://bucket/a").spec("ng") == {"driver": "s3", "bucket": "bucket", "path": "a/ng/"}
+    assert Store("s3://bucket/a#b").spec("ng") == {
+        "driver": "s3",
+        "bucket": "bucket",
+        "path": "a#b/ng/",
+        "aws_credentials": {"type": "environment"},
+        "endpoint": "http://127.0.0.1:9",
+        "aws_region": "us-east-1",
+    }
     assert Store("/").spec("ng") == {"driver": "file", "path": "/ng/"}
 
 

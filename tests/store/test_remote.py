@@ -24,3 +24,29 @@ def test_only_one_creates_an_object(bucket: Bucket) -> None:
     store = Store(bucket.url)
     assert [store.create("config.json", b"1"), store.create("config.json", b"2")] == [True, False]
     assert store.read("config.json") == b"1"
+
+
+def test_listings_hold_sizes_without_reading(bucket: Bucket) -> None:
+    store, data = Store(f"{bucket.url}/runs/fly#1 ?"), os.urandom(70_000)
+    written = [store.write(n, data[:k]) for n, k in (("ng/1.shard", 70_000), ("ng/info", 7))]
+    Store(bucket.url).write("runs/fly", b"no part of the run")
+    listed = list(store.listed("ng"))
+    assert store.sizes("ng") == {o.name: o.size for o in written} == {o.name: o.size for o in listed}
+    if bucket.server.scheme == "gs":
+        assert [o.crc32c for o in listed] == [o.crc32c for o in written]
+        assert not [r for r in bucket.log() if "/o/" in r and r.startswith("GET")]
+
+
+def test_long_listings_come_in_pages(bucket: Bucket) -> None:
+    store = Store(bucket.url)
+    names = [f"many/{i:05d}" for i in range(1005)]
+    for write in [store.kv.write(n, b"1") for n in names]:
+        write.result()
+    assert store.names() == names
+
+
+def test_a_store_is_a_place_in_its_parent(bucket: Bucket) -> None:
+    parent, name = Store(f"{bucket.url}/a b/stack.tif").parent()
+    assert (parent.url, name) == (f"{bucket.url}/a b/", "stack.tif")
+    parent, name = Store(bucket.url).parent()
+    assert (parent.url, name) == (f"{bucket.url}/", "")

@@ -1,0 +1,53 @@
+"""Whole runs from and to buckets: the same bytes as on local files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from clio_argo.store.documents import Store
+from tests.stacks import contents, demo_slices, plain, request, run_here, write_stack
+from tests.stores import Bucket
+
+SLICES = demo_slices(4, 96)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_stack(tmp_path_factory.mktemp("slices"), SLICES)
+
+
+@pytest.fixture(scope="module")
+def local(folder: Path) -> dict[str, str]:
+    """What a run on local files gives."""
+    return contents(run_here(request(folder), folder.parent / f"{folder.name}-run"))
+
+
+def upload(folder: Path, url: str) -> str:
+    store = Store(url)
+    for file in folder.iterdir():
+        store.write(file.name, file.read_bytes())
+    return url
+
+
+def test_slices_of_this_machine_become_volumes_in_a_bucket(
+    folder: Path, local: dict[str, str], bucket: Bucket
+) -> None:
+    assert contents(run_here(request(folder), f"{bucket.url}/runs/fly")) == local
+
+
+def test_slices_of_a_bucket_become_volumes_here(
+    folder: Path, local: dict[str, str], bucket: Bucket, tmp_path: Path
+) -> None:
+    source = upload(folder, f"{bucket.url}/a b")
+    assert contents(run_here(request(source), tmp_path)) == local
+
+
+def test_a_file_of_many_pages_is_read_from_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    file = tmp_path / "stack.tif"
+    tifffile.imwrite(file, np.stack([*SLICES.values()]), photometric="minisblack")
+    here = contents(run_here(plain(file), tmp_path / "here"))
+    Store(bucket.url).write("stack.tif", file.read_bytes())
+    Store(bucket.url).write("stack.tif.bak", b"another object with this beginning")
+    assert contents(run_here(plain(f"{bucket.url}/stack.tif"), tmp_path / "there")) == here
