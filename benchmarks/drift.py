@@ -118,13 +118,9 @@ def held(stack: Stack, anchor: Anchor) -> Floats:
     ends = np.array([(f.z0, f.z1) for f in stack.fits])
     matrices = np.array([f.matrix for f in stack.fits], float)
     free = np.isin(np.arange(1, len(stack.places)), stack.jumps)
-    return tied(
-        Links(*ends.T, matrices, np.ones(len(ends))),
-        matrices[:, :, 2],
-        np.full(len(ends), 1 / LINK_PX),
-        anchor,
-        free,
-    )
+    links = Links(*ends.T, matrices, np.ones(len(ends)))
+    ties = np.ones(len(stack.places))
+    return tied(links, matrices[:, :, 2], np.full(len(ends), 1 / LINK_PX), anchor, free, ties)[0]
 
 
 def rms_px(found: Floats, stack: Stack) -> float:

@@ -56,7 +56,9 @@ def run(
     wanted: IngestConfig,
     out: Out,
     workers: Workers = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when a slice is flagged.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 unless the status is complete.")
+    ] = False,
     log: Log = "auto",
 ) -> None:
     """Align a stack on this machine; run it again to go on where it stopped."""
@@ -90,8 +92,9 @@ def align(wanted: IngestConfig, out: Out, workers: Workers = None, log: Log = "a
     with reporter(log) as progress:
         transforms = align_only(wanted, out, workers, progress)
     if log == "json":
-        flagged, breaks = [s.z for s in transforms.flagged], [b.model_dump() for b in transforms.breaks]
-        print(json.dumps({"event": "end", "status": "aligned", "flagged": flagged, "breaks": breaks}))
+        found = {"flagged": [s.z for s in transforms.flagged], "suspect": [s.z for s in transforms.suspect]}
+        breaks = [b.model_dump() for b in transforms.breaks]
+        print(json.dumps({"event": "end", "status": "aligned", **found, "breaks": breaks}))
     else:
         show_aligned(Console(highlight=False), transforms, Store(out))
 

@@ -96,7 +96,8 @@ def show_aligned(console: Console, transforms: Transforms, store: Store) -> None
 
 def _counts(transforms: Transforms) -> str:
     breaks = f", {len(transforms.breaks)} breaks" if transforms.breaks else ""
-    return f"{len(transforms.slices)} slices, {len(transforms.flagged)} flagged{breaks}"
+    suspect = f", {len(transforms.suspect)} suspect" if transforms.suspect else ""
+    return f"{len(transforms.slices)} slices, {len(transforms.flagged)} flagged{suspect}{breaks}"
 
 
 def _quality(done: Completion) -> list[Row]:
@@ -110,7 +111,8 @@ def _quality(done: Completion) -> list[Row]:
 
 
 def _flagged(transforms: Transforms) -> list[Row]:
-    lines = [(f"z {s.z}", f"{s.verdict}: {s.reason}; shown: {s.shown_as}") for s in transforms.flagged]
+    odd = (*transforms.flagged, *transforms.suspect)
+    lines = [(f"z {s.z}", f"{s.verdict}: {s.reason}; shown: {s.shown_as}") for s in odd]
     more = (
         [("...", f"and {len(lines) - LONG_LIST} more, all in the report")] if len(lines) > LONG_LIST else []
     )

@@ -29,10 +29,11 @@ FEWEST_LAGS = 3
 
 @dataclass(frozen=True)
 class Anchor:
-    """Standard deviations in pixels: of a recorded position, and of its drift from slice to slice."""
+    """Standard deviations in pixels: of a recorded position, of its drift from slice to slice, and of all drift."""
 
     jitter_px: float
     walk_px: float
+    hold_px: float = np.inf
 
 
 @dataclass(frozen=True)

@@ -42,10 +42,15 @@ LINEAR_ROUNDS, L1_ROUNDS, CUT_ROUNDS = 3, 12, 6
 FREE = 1e-8
 # how much more a person's link counts than one that was measured
 FIRM = 100.0
+# white jitter never goes that far (1 in 8,000 slices); what does was put elsewhere
+RELEASED_SIGMAS = 3.0
 Recorded = Mapping[int, tuple[float, float]]
 UNRECORDED: Recorded = MappingProxyType({})
 # A microscope's magnification, scan angle and shear stay; small fields see tissue change instead, which adds up.
 STEADY_FRAME = 0.01
+# Linear parts (a, b, c, d) as a turn, a dilation and two shears. Frames turn more than they stretch: two anchors.
+MODES = np.array([[0, 1, -1, 0], [1, 0, 0, 1], [1, 0, 0, -1], [0, 1, 1, 0]]) / np.sqrt(2)
+TURN_STRETCH = (slice(0, 1), slice(1, 4))
 Indices = NDArray[np.intp]
 
 
@@ -82,17 +87,42 @@ class Links:
         return values[self.w] - values[self.z]
 
 
+def no_jumps(x: Floats) -> NDArray[np.bool_]:
+    """Between no neighbours [slices - 1]: linear parts do not jump."""
+    return np.zeros(len(x) - 1, np.bool_)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How the frames of slices behave, beside what links say.
+
+    jumps_of: between which neighbours they jump [slices - 1], from unheld places.
+    anchor_of: how near to their frames slices are held, from these places, jumps and the noise of links in pixels.
+    hold_px: standard deviation of the drift as a whole, however slow.
+    """
+
+    jumps_of: Callable[[Floats], NDArray[np.bool_]] = no_jumps
+    anchor_of: Callable[[Floats, NDArray[np.bool_], float], Anchor] = estimate_anchor
+    hold_px: float = np.inf
+
+
 def identities(usable: Sequence[int], recorded: Recorded) -> Solution:
     """The solution for a stack that is aligned already: every slice at its recorded position."""
     return Solution({z: _at(recorded.get(z, (0.0, 0.0))) for z in usable})
 
 
 def solve_stack(
-    usable: Sequence[int], fits: Sequence[PairFit], width: int, height: int, recorded: Recorded = UNRECORDED
+    usable: Sequence[int],
+    fits: Sequence[PairFit],
+    width: int,
+    height: int,
+    recorded: Recorded = UNRECORDED,
+    anchor: bool = True,
 ) -> Solution:
     """Place the usable slices (sorted z) so that all links that were found agree best.
 
     recorded: positions (x, y) of the image frames by z in pixels; without any, all frames lie at the same place.
+    anchor: whether slices are held near to these.
     """
     known = set(usable)
     found = [f for f in fits if f.found and f.z0 in known and f.z1 in known]
@@ -109,13 +139,14 @@ def solve_stack(
     # loops agree on the shape of tissue too, which no frame of a microscope follows
     noise = replace(noise, linear_px=max(noise.linear_px, float(np.median(noise_px))))
     positions = np.array([recorded.get(z, (0.0, 0.0)) for z in kept], np.float64)
-    u, g, anchor, jumps, weights = _solve(links, positions, centre, radius, noise)
+    frame = Frame(find_jumps, estimate_anchor if anchor else lambda *_: no_anchor(noise.shift_px))
+    u, g, held, jumps, weights = _solve(links, positions, centre, radius, noise, frame)
     placed = {z: _affine(u[i], g[i], centre) for i, z in enumerate(kept)}
     return Solution(
         placed,
         lonely,
         find_breaks(kept, links),
-        anchor,
+        held,
         tuple(kept[i + 1] for i in np.flatnonzero(jumps).tolist()),
         tuple((f.z0, f.z1) for f, w in zip(found, weights, strict=True) if w < 0.1),
     )
@@ -157,7 +188,7 @@ def _affine(u: Floats, g: Floats, centre: Floats) -> Floats:
 
 
 def _solve(
-    links: Links, recorded: Floats, centre: Floats, radius: float, noise: LinkNoise
+    links: Links, recorded: Floats, centre: Floats, radius: float, noise: LinkNoise, frame: Frame
 ) -> tuple[Floats, Floats, Anchor, NDArray[np.bool_], Floats]:
     """Displacements [slices, 2], linear parts [slices, 2, 2], the anchor of positions, jumps, link weights.
 
@@ -165,15 +196,16 @@ def _solve(
     """
     linear, slices = links.matrix[:, :2, :2], len(recorded)
     g = np.zeros((slices, 2, 2))
+    steady = Frame(hold_px=STEADY_FRAME * radius)
     for _ in range(LINEAR_ROUNDS):
-        wanted = ((np.eye(2) + g[links.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4)
-        turned, *_ = anchored(links, slices, wanted, noise.linear_px, no_jumps, STEADY_FRAME * radius)
-        g = turned.reshape(-1, 2, 2) / radius
+        wanted = ((np.eye(2) + g[links.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4) @ MODES.T
+        found = [anchored(links, slices, wanted[:, own], noise.linear_px, steady)[0] for own in TURN_STRETCH]
+        g = (np.hstack(found) @ MODES).reshape(-1, 2, 2) / radius
     moved = linear @ centre + links.matrix[:, :2, 2] - centre
     wanted = np.einsum("nrk,nk->nr", np.eye(2) + g[links.z], moved)
     # displacements against the recorded positions, which the anchor pulls to 0
     wanted -= links.across(recorded)
-    u, anchor, jumps, weights = anchored(links, slices, wanted, noise.shift_px, find_jumps)
+    u, anchor, jumps, weights = anchored(links, slices, wanted, noise.shift_px, frame)
     return u + recorded, g, anchor, jumps, weights
 
 
@@ -182,34 +214,26 @@ def anchored(
     slices: int,
     wanted: Floats,
     link_px: float,
-    jumps_of: Callable[[Floats], NDArray[np.bool_]],
-    hold_px: float = np.inf,
+    frame: Frame,
 ) -> tuple[Floats, Anchor, NDArray[np.bool_], Floats]:
-    """Solve once without an anchor, learn from it how the recorded positions behave, and solve with it.
-
-    hold_px: standard deviation of the drift as a whole, however slow.
-    """
+    """Solve once without an anchor, learn from it how the recorded positions behave, and solve with it."""
     weights, each_px = np.ones(len(wanted)), link_px * links.noise
-    loose, none = no_anchor(link_px), np.zeros(slices - 1, np.bool_)
+    loose, none, all_held = no_anchor(link_px), np.zeros(slices - 1, np.bool_), np.ones(slices)
     for k in range(L1_ROUNDS + CUT_ROUNDS):
-        x = tied(links, wanted, weights / each_px, loose, none)
+        x, _ = tied(links, wanted, weights / each_px, loose, none, all_held)
         weights = trusted(links, robust(wanted - links.across(x), each_px, cut=k >= L1_ROUNDS))
-    jumps = jumps_of(x) & agreed(links, slices, weights)
-    anchor = estimate_anchor(x, jumps, link_px)
+    jumps, ties = frame.jumps_of(x) & agreed(links, slices, weights), all_held
+    anchor = replace(frame.anchor_of(x, jumps, link_px), hold_px=frame.hold_px)
     for _ in range(CUT_ROUNDS):
-        x = tied(links, wanted, weights / each_px, anchor, jumps, hold_px)
+        x, q = tied(links, wanted, weights / each_px, anchor, jumps, ties)
         weights = trusted(links, robust(wanted - links.across(x), each_px, cut=True))
+        ties = let_go(x - q, anchor.jitter_px)
     return x, anchor, jumps, weights
 
 
 def trusted(links: Links, weights: Floats) -> Floats:
     """The same weights, but a person's links are followed whatever the others say."""
     return np.where(links.firm, FIRM, weights)
-
-
-def no_jumps(x: Floats) -> NDArray[np.bool_]:
-    """Between no neighbours [slices - 1]: linear parts do not jump."""
-    return np.zeros(len(x) - 1, np.bool_)
 
 
 def agreed(links: Links, slices: int, weights: Floats) -> NDArray[np.bool_]:
@@ -229,34 +253,44 @@ def robust(errors_px: Floats, link_px: Floats, cut: bool) -> Floats:
     return np.asarray(weights, np.float64)
 
 
+def let_go(departures: Floats, jitter_px: float) -> Floats:
+    """Stiffness of the ties of slices to their frames: those far out of place are released, and follow their links."""
+    sigmas = np.sqrt(((departures / jitter_px) ** 2).mean(1))
+    return np.asarray((RELEASED_SIGMAS / np.maximum(sigmas, RELEASED_SIGMAS)) ** 4, np.float64)
+
+
 def tied(
     links: Links,
     wanted: Floats,
     weights: Floats,
     anchor: Anchor,
     free: NDArray[np.bool_],
-    hold_px: float = np.inf,
-) -> Floats:
-    """Least squares of links, x - q = 0 (jitter), q_i+1 - q_i = 0 (walk; not where `free`) and q = 0 (hold).
+    ties: Floats,
+) -> tuple[Floats, Floats]:
+    """Least squares of links, x - q = 0 (jitter), q_i+1 - q_i = 0 (walk; not where `free`) and q = 0 (hold): x and q.
 
     x and q of a slice stand side by side, so that the normal equations are a band as wide as links are long.
     """
     slices = len(free) + 1
-    ties = np.full(slices, anchor.jitter_px**-2)
     steps = np.where(free, FREE, anchor.walk_px**-2)
     x, q = 2 * np.arange(slices), 2 * np.arange(slices) + 1
-    ends = [(2 * links.z, 2 * links.w, weights**2), (x, q, ties), (q[:-1], q[1:], steps)]
+    ends = [
+        (2 * links.z, 2 * links.w, weights**2),
+        (x, q, ties * anchor.jitter_px**-2),
+        (q[:-1], q[1:], steps),
+    ]
     band = np.zeros((2 * int(np.abs(links.w - links.z).max()) + 1, 2 * slices))
     for one, other, stiffness in ends:
         np.add.at(band[0], one, stiffness)
         np.add.at(band[0], other, stiffness)
         np.subtract.at(band, (np.abs(one - other), np.minimum(one, other)), stiffness)
-    band[0, q] += hold_px**-2
+    band[0, q] += anchor.hold_px**-2
     band[0, 1] += anchor.walk_px**-2  # the first q is the gauge
     pull = np.zeros((2 * slices, wanted.shape[1]))
     np.add.at(pull, 2 * links.w, wanted * weights[:, None] ** 2)
     np.subtract.at(pull, 2 * links.z, wanted * weights[:, None] ** 2)
-    return np.asarray(solveh_banded(band, pull, lower=True)[::2], np.float64)
+    solved = np.asarray(solveh_banded(band, pull, lower=True), np.float64)
+    return solved[::2], solved[1::2]
 
 
 def on_canvas(placed: Mapping[int, Floats], sizes: Mapping[int, Size]) -> tuple[dict[int, Matrix], Size]:

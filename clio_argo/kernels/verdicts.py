@@ -215,9 +215,12 @@ def usual_differences(fits: Sequence[PairFit]) -> Mapping[int, Floats]:
     return usual
 
 
-def alignable(facts: Sequence[SliceFacts], remarks: Mapping[int, Remark]) -> list[int]:
-    """Slices that links may lead to."""
-    return [f.z for f in facts if f.z not in remarks or remarks[f.z].verdict != "bad"]
+def alignable(
+    facts: Sequence[SliceFacts], remarks: Mapping[int, Remark], wanted: Collection[int] = ()
+) -> list[int]:
+    """Slices that links may lead to: all that decode but bad ones; `wanted`: what a person says is none."""
+    bad = {z for z, r in remarks.items() if r.verdict == "bad"} - set(wanted)
+    return [f.z for f in facts if f.error is None and f.z not in bad]
 
 
 def not_placed(solution: Solution, fits: Sequence[PairFit]) -> dict[int, Remark]:
@@ -259,11 +262,11 @@ def doubtful_links(
 def links_at_jumps(
     numbers: Sequence[int], fits: Sequence[PairFit], jumps: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """Links (z0, z1) to third neighbours, still to be tried, between 64 slices below each jump and 64 above.
+    """Links (z0, z1) to second and third neighbours, still to be tried, from 64 slices below each jump to 64 above.
 
     Only the links on both sides tell how far the stage jumped: recorded positions do not say it.
     """
     tried, at = {(f.z0, f.z1) for f in fits}, (bisect_left(numbers, z) for z in jumps)
     near = {i for jump in at for i in range(max(0, jump - AROUND_JUMP), jump + AROUND_JUMP)}
-    pairs = [(numbers[i], numbers[i + REACH]) for i in sorted(near) if i + REACH < len(numbers)]
+    pairs = [(numbers[i], numbers[i + n]) for i in sorted(near) for n in (2, REACH) if i + n < len(numbers)]
     return [p for p in pairs if p not in tried]

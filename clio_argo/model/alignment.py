@@ -208,6 +208,11 @@ class Transforms(Document):
         return tuple(s for s in self.slices if s.flagged)
 
     @property
+    def suspect(self) -> tuple[PlacedSlice, ...]:
+        """Slices that are shown, with a fault: a person should look at them."""
+        return tuple(s for s in self.slices if s.verdict == "suspect")
+
+    @property
     def replaced(self) -> dict[int, tuple[int, ...]]:
         """The planes in which something else stands than the slice of their number, and what."""
         return {s.z: s.shown for s in self.slices if s.shown != (s.z,)}

@@ -82,6 +82,12 @@ class Alignment(Section):
         "cannot be seen in pixels should not add up over thousands of slices.",
     )
 
+    anchor: bool = Field(
+        True,
+        description="Hold slices near their recorded positions as far as these prove right against the links; without, "
+        "links alone decide, and a long stack drifts as a random walk. Off for positions that mean nothing.",
+    )
+
 
 class Contrast(Section):
     """What is done to grey values before they are stored."""
@@ -130,6 +136,12 @@ class Viewer(Section):
         None,
         description="Grey values shown as black and white. Default: 8-bit values as they are; for 16 bit the "
         "0.5 and 99.5 percentiles over all slices, fixed once for the stack.",
+    )
+
+    scales: Span | None = Field(
+        None,
+        description="Scales of the viewer volume, first and last; 0 is full size, and each next one has half of its "
+        "sides. Beyond the coarsest: as far as there are any. Default: all. From 1 on it takes an eighth of the space.",
     )
 
     @field_validator("chunk")

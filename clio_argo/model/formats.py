@@ -21,7 +21,7 @@ def info(spec: VolumeSpec) -> dict[str, Any]:
         "type": "image",
         "data_type": "uint8",
         "num_channels": 1,
-        "scales": [_info_scale(spec, s) for s in spec.scales],
+        "scales": [_info_scale(spec, spec.scales[k]) for k in spec.ng_scales],
     }
 
 

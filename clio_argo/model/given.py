@@ -86,6 +86,11 @@ class Overrides(Value):
         links = {**{(f.z0, f.z1): f for f in fits}, **{p.z: p.fit for p in self.pairs}}
         return [_without(out, f) for _, f in sorted(links.items())]
 
+    @property
+    def shown(self) -> set[int]:
+        """Slices that a person calls good or suspect, whatever was found."""
+        return {s.z for s in self.slices if s.verdict in ("good", "suspect")}
+
     def overruled(self, transforms: Transforms) -> Transforms:
         """The same places with a person's verdicts. A good slice that no link places lies between its neighbours.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.config import IngestConfig, Viewer
 from clio_argo.model.plan import FanOut
 from clio_argo.model.volume import (
     GIB,
@@ -41,7 +41,7 @@ def build_volume(
     """Fix all shapes for a canvas of `size` voxels at `begin` (z, y, x; z in slice numbers).
 
     Raises:
-        UserError: no slab of such a canvas fits into a worker's memory.
+        UserError: no slab of such a canvas fits into a worker's memory, or it has no scale that is to be shown.
     """
     itemsize = 1 if dtype == "uint8" else 2
     rx, ry, rz = config.resolution
@@ -69,12 +69,21 @@ def build_volume(
             _scale(grid, k, (rz, ry, rx), write if k <= write.last else coarsen, slab, chunk)
             for k in range(len(grid))
         ),
+        shown=shown_scales(config.viewer, len(grid)),
         write_tier=write,
         coarsen_tier=coarsen,
         render=FanOut.of(-(-size[0] // slab), config.max_parts),
         write=FanOut.of(math.prod(write.grid), config.max_parts),
         coarsen=FanOut.of(math.prod(coarsen.grid) if write.last + 1 < len(grid) else 0, config.max_parts),
     )
+
+
+def shown_scales(viewer: Viewer, scales: int) -> tuple[int, int]:
+    """First and last scale of the viewer volume, of so many that there are."""
+    first, last = viewer.scales or (0, scales - 1)
+    if first >= scales:
+        raise UserError(f"viewer.scales {first} to {last}: the volume has scales 0 to {scales - 1}")
+    return first, min(last, scales - 1)
 
 
 def scale_grid(begin: Zyx, size: Zyx, resolution: tuple[float, float, float]) -> Grid:

@@ -91,6 +91,7 @@ class Completion(Document):
     version: str
     config_digest: str
     flagged: tuple[int, ...] = Field(description="Slices that are bad or missing, by z.")
+    suspect: tuple[int, ...] = Field((), description="Slices that are shown, with a fault, by z.")
     bad_slices: str = Field(description="What was done with them, as in the request.")
     replaced: dict[int, tuple[int, ...]] = Field(
         {}, description="Planes in which other slices stand, and which; none: the plane is background."

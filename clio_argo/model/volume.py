@@ -146,6 +146,7 @@ class VolumeSpec(Document):
     aligned: str = Field(description="Where the lossless volume lies under the run's root.")
     slab: int = Field(description="Planes of one unit of render.")
     scales: tuple[ScaleSpec, ...]
+    shown: tuple[int, int] | None = Field(None, description="First and last scale of ng/; None: all.")
     write_tier: Tier
     coarsen_tier: Tier
     render: FanOut
@@ -159,6 +160,12 @@ class VolumeSpec(Document):
     @property
     def itemsize(self) -> int:
         return 1 if self.dtype == "uint8" else 2
+
+    @property
+    def ng_scales(self) -> range:
+        """Scales that ng/ has."""
+        first, last = self.shown or (0, len(self.scales) - 1)
+        return range(first, last + 1)
 
     def unit_box(self, tier: Tier, unit: int, scale: int) -> Box:
         """The voxels of `scale` that `unit` owns, absolute; empty where the scale ends before it."""

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from typing import Literal
 
-from clio_argo.model.alignment import PlacedSlice, Verdict
 from clio_argo.report.curves import direct_links, median_of, shift_px
 from clio_argo.report.data import Picture, ReportData
 from clio_argo.report.markup import Html, count, join, plural, relative_url, section, size, tag, void
@@ -23,10 +22,9 @@ def tone(data: ReportData) -> Tone:
     """Green: every slice is in place. Amber: complete, with something to look at. Red: the run stopped."""
     if data.status not in ENDED:
         return "red"
-    clean = (
-        data.status != "complete_with_flags" and not data.transforms.flagged and not data.transforms.breaks
-    )
-    return "green" if clean else "amber"
+    found = data.transforms
+    doubts = found.flagged or found.suspect or found.breaks or data.status == "complete_with_flags"
+    return "amber" if doubts else "green"
 
 
 def _ending(data: ReportData) -> Html:
@@ -69,10 +67,6 @@ def key_figures(data: ReportData) -> Iterator[tuple[str, str]]:
         yield "written", size(sum(data.sizes_bytes.values()))
 
 
-def verdicts(data: ReportData, verdict: Verdict) -> list[PlacedSlice]:
-    return [s for s in data.transforms.slices if s.verdict == verdict]
-
-
 def pictures(data: ReportData) -> Html:
     """Each view before and after alignment, the XZ view first: there a person sees whether the stack jumps."""
     ordered = sorted(data.pictures, key=lambda p: (*VIEWS, p.title).index(p.title))
@@ -87,7 +81,7 @@ def web_link(url: str, text: str) -> Html:
 
 
 def _flags(data: ReportData) -> Html:
-    flagged, suspect = data.transforms.flagged, verdicts(data, "suspect")
+    flagged, suspect = data.transforms.flagged, data.transforms.suspect
     if not flagged:
         text = "No slice is flagged."
     else:

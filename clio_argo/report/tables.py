@@ -14,7 +14,6 @@ from clio_argo.model.run import StageTime
 from clio_argo.model.sizes import described
 from clio_argo.model.volume import ScaleSpec, VolumeSpec
 from clio_argo.report.data import ReportData
-from clio_argo.report.headline import verdicts
 from clio_argo.report.markup import (
     FOLD_ABOVE_ROWS,
     Html,
@@ -50,7 +49,7 @@ SCALE_HEADINGS = (
 
 def flagged(data: ReportData) -> Html:
     """Every slice that is not good, with what stands in its place."""
-    flags, suspects = data.transforms.flagged, verdicts(data, "suspect")
+    flags, suspects = data.transforms.flagged, data.transforms.suspect
     parts = [_counts(data)]
     if len(flags) > FOLD_ABOVE_ROWS:
         parts.append(_reasons(flags))
@@ -244,7 +243,8 @@ def _scale(spec: VolumeSpec, k: int, scale: ScaleSpec) -> Iterator[str]:
     yield " × ".join(f"{v:g}" for v in reversed(scale.resolution))
     yield _xyz(scale.size)
     yield ", ".join(map(str, reversed(scale.begin)))
-    yield from map(_xyz, (spec.ng_shard(k), scale.shard, scale.inner))
+    yield _xyz(spec.ng_shard(k)) if k in spec.ng_scales else "–"
+    yield from map(_xyz, (scale.shard, scale.inner))
 
 
 def _xyz(zyx: Iterable[int]) -> str:

@@ -32,6 +32,7 @@ class Outcome(Value):
     run: str
     outcome: str
     flagged: tuple[str, ...] = ()
+    suspect: int = 0
     link: str | None = None
     messages: tuple[str, ...] = ()
 
@@ -43,6 +44,8 @@ class Outcome(Value):
             more = f" and {len(self.flagged) - MOST_FLAGGED} more" if len(self.flagged) > MOST_FLAGGED else ""
             lines.append(f"{len(self.flagged)} slices are flagged:")
             lines += [f"  {s}" for s in self.flagged[:MOST_FLAGGED]] + ([more.strip()] if more else [])
+        if self.suspect:
+            lines.append(f"{self.suspect} slices are suspect; the report shows them")
         return "\n".join([*lines, *([f"look at it: {self.link}"] if self.link else [])])
 
 
@@ -77,6 +80,7 @@ def outcome(run: Run, request: IngestConfig | None, environment: Mapping[str, st
         run=run.store.url,
         outcome=done.status if done and finished else _stopped(status),
         flagged=tuple(f"z {s.z}: {s.verdict}, {s.reason}" for s in placed.flagged) if placed else (),
+        suspect=len(placed.suspect) if placed else 0,
         link=done.link if done and finished else None,
         messages=tuple(failures(environment.get("CLIO_FAILURES", "")))[:MOST_MESSAGES],
     )

@@ -26,14 +26,15 @@ def run(run: Run, part: int) -> Outputs:
 def completion(run: Run, quality: Quality) -> Completion:
     """How the run ended."""
     checked = run.store.document(Verification, VERIFY)
-    flagged = tuple(s.z for s in run.transforms.flagged)
-    flags = bool(flagged or run.transforms.breaks or quality.low)
+    flagged, suspect = (tuple(s.z for s in of) for of in (run.transforms.flagged, run.transforms.suspect))
+    flags = bool(flagged or suspect or run.transforms.breaks or quality.low)
     return Completion(
         id=run.config.id,
         status="complete_with_flags" if flags else "complete",
         version=version("clio-argo"),
         config_digest=crc32c(run.store.need(CONFIG)),
         flagged=flagged,
+        suspect=suspect,
         bad_slices=run.config.bad_slices,
         replaced=run.transforms.replaced,
         breaks=run.transforms.breaks,

@@ -54,7 +54,7 @@ def run(run: Run, part: int) -> Outputs:
     if config.transforms:
         placed = taken_over(run.store.document(Transforms, GIVEN_TRANSFORMS), plan, files, facts)
     else:
-        placed = place_all(plan, files, facts, read_fits(run), given)
+        placed = place_all(plan, files, facts, read_fits(run), given, config.alignment.anchor)
     placed = placed.model_copy(
         update={"window": _window(config, plan, placed, counts), "sources": given.files}
     )
@@ -98,6 +98,7 @@ def place_all(
     facts: Sequence[SliceFacts],
     fits: Sequence[PairFit] | None,
     given: Given,
+    anchor: bool,
 ) -> Transforms:
     """One verdict and one place for every z of the plan."""
     remarks = judge(facts, fits)
@@ -105,7 +106,8 @@ def place_all(
         placed = identities([f.z for f in facts if f.error is None], given.recorded)
     else:
         fits = given.overrides.corrected(fits)
-        placed = solve_stack(alignable(facts, remarks), fits, plan.width, plan.height, given.recorded)
+        usable = alignable(facts, remarks, given.overrides.shown)
+        placed = solve_stack(usable, fits, plan.width, plan.height, given.recorded, anchor)
     matrices, (width, height) = on_canvas(placed.placed, {z: f.size for z, f in files.items()})
     remarks = {**remarks, **not_placed(placed, fits or []), **_unusable(plan)}
     digests = {f.z: f.digest for f in facts}
@@ -215,6 +217,7 @@ def _attributes(config: IngestConfig, transforms: Transforms) -> dict[str, Any]:
         "window": transforms.window,
         "bad_slices": config.bad_slices,
         "flagged": [s.z for s in transforms.flagged],
+        "suspect": [s.z for s in transforms.suspect],
         "replaced": transforms.replaced,
     }
 

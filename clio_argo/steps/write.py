@@ -32,7 +32,8 @@ def pyramid(run: Run, tier: Tier, unit: int, voxels: Voxels, begin: Zyx) -> list
         own = spec.unit_box(tier, unit, scale)
         if not own.empty:
             part = _cut(voxels, begin, own)
-            written += volumes.write_viewer(scale, own, to_viewer(part, spec.window))
+            if scale in spec.ng_scales:
+                written += volumes.write_viewer(scale, own, to_viewer(part, spec.window))
             written += volumes.write_aligned(scale, own, part) if scale else []
         if scale < tier.last:
             voxels, box = coarser(voxels, begin, spec.ratio(scale, scale + 1))

@@ -96,7 +96,7 @@ class Volumes:
         spec = {
             "driver": "neuroglancer_precomputed",
             "kvstore": self.store.spec("ng"),
-            "scale_index": scale,
+            "scale_index": scale - self.spec.ng_scales.start,
             **STORE_ALL,
         }
         return self._open(spec, "ng/info")[ts.d["channel"][0]].transpose(["z", "y", "x"])
@@ -131,7 +131,7 @@ def expected_objects(spec: VolumeSpec) -> Iterator[str]:
     for k, scale in enumerate(spec.scales):
         shape = (spec.chunk,) * 3
         origin = scale.box.shift(_minus(scale.begin))
-        for box in origin.grid(spec.ng_shard(k)):
+        for box in origin.grid(spec.ng_shard(k)) if k in spec.ng_scales else ():
             yield ng_shard_name(spec, k, over(box.begin, shape))
         for box in origin.grid(scale.shard):
             yield zarr_shard_name(spec, k, over(box.begin, scale.shard))

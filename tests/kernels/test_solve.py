@@ -101,6 +101,18 @@ def test_an_anchor_lets_go_of_positions_that_drift() -> None:
     assert pair_px(placed(solved(stack)), stack) < pair_px(held(stack, no_anchor(0.2)), stack) + 0.005
 
 
+def test_slices_that_were_put_elsewhere_follow_their_links() -> None:
+    """One slice in the middle, and the last two, which are too few to be seen as a jump."""
+    random = np.random.default_rng(0)
+    places = random.normal(0, 2, (400, 2))
+    places[100] += (300, 0)
+    places[-2:] += (0, 40)
+    fits = links(random, places, as_matched(400))
+    held, free = (placed(solve_stack(range(400), fits, SIDE, SIDE, anchor=a)) for a in (True, False))
+    steps = np.abs(np.diff(held - free, axis=0))
+    assert steps[[99, 100, 397, 398]].max() < 0.2
+
+
 def test_one_link_in_ten_may_be_nonsense() -> None:
     stack = simulated(0, 1000, 0, next_ones(1000))
     random = np.random.default_rng(1)

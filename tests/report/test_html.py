@@ -152,10 +152,18 @@ def test_brightness_is_shown_before_and_after_flicker_was_evened_out() -> None:
     assert "evened out" not in _Page(report_html(data)).text
 
 
+def test_the_headline_is_green_where_there_is_nothing_to_look_at() -> None:
+    data = example(60, bad_every=NO_BAD).model_copy(update={"status": "complete"})
+    good = tuple(s.model_copy(update={"verdict": "good"}) for s in data.transforms.slices)
+    text = report_html(_changed(data, slices=good))
+    assert 'class="status green"' in text
+    assert "Complete No slice is flagged." in _Page(text).text
+
+
 @pytest.mark.parametrize(
     ("status", "bad_every", "colour", "words"),
     [
-        ("complete", NO_BAD, "green", "Complete No slice is flagged."),
+        ("complete", NO_BAD, "amber", "Complete, with flags No slice is flagged. 1 suspect."),
         ("complete", 23, "amber", "Complete, with flags 3 of 60"),
         ("complete_with_flags", 23, "amber", "Complete, with flags 3 of 60"),
         ("9 slices are bad, 1 allowed", 23, "red", "Stopped: 9 slices are bad, 1 allowed 3 of 60"),

@@ -123,6 +123,8 @@ def test_inverted_slices_are_placed_and_named(swapped: list[int], tmp_path: Path
     slices = {z: 255 - s if z in swapped else s for z, s in demo_slices(COUNT, SIDE).items()}
     out = run_here(request(write_stack(tmp_path / "source", slices)), tmp_path / "out")
     assert verdicts(out) == dict.fromkeys(swapped, "suspect")
+    done = completion(out)
+    assert (done.status, done.flagged, done.suspect) == ("complete_with_flags", (), tuple(swapped))
     assert "black and white are swapped" in transforms(out).slices[swapped[0] - FIRST].reason
     before = run_here(request(write_stack(tmp_path / "plain", demo_slices(COUNT, SIDE))), tmp_path / "before")
     expected = {s.z: np.array(s.matrix) for s in transforms(before).slices}

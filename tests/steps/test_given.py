@@ -10,7 +10,9 @@ import tensorstore as ts
 from PIL import Image as Pillow
 
 from clio_argo.errors import GateStopped, UserError
+from clio_argo.kernels.residuals import disagreement_px
 from clio_argo.model.alignment import Matrix, apply
+from clio_argo.model.config import Viewer
 from tests.stacks import (
     Image,
     completion,
@@ -113,6 +115,22 @@ def test_a_slice_that_does_not_decode_cannot_be_called_good(tmp_path: Path) -> N
         run_here(plain(source, max_bad=1, overrides=file), tmp_path / "out")
 
 
+def test_a_slice_that_is_called_good_is_placed_by_its_links_again(tmp_path: Path) -> None:
+    slices = demo_slices(3, 192, FIRST)
+    slices[FIRST + 2] = slices[FIRST + 1]
+    slices[FIRST + 3] = demo_slice(FIRST + 2)
+    source = write_stack(tmp_path / "source", slices)
+    out = run_here(request(source, max_bad=1), tmp_path / "out", stop_before="render")
+    assert [s.verdict for s in transforms(out).slices] == ["good", "good", "bad", "good"]
+    over = step_px(out, FIRST + 1, FIRST + 3)
+    file = written(tmp_path / "o.yaml", f"slices: [{{z: {FIRST + 2}, verdict: good, reason: twice indeed}}]")
+    run_here(request(source, max_bad=1, overrides=file), out, stop_before="render")
+    twice = transforms(out).slices[2]
+    assert (twice.verdict, twice.placed_by) == ("good", "links")
+    assert step_px(out, FIRST + 1, FIRST + 2) == pytest.approx([0, 0], abs=0.05)
+    assert step_px(out, FIRST + 2, FIRST + 3) == pytest.approx(over, abs=0.05)
+
+
 # --- positions -----------------------------------------------------------------------------------------
 
 
@@ -138,6 +156,14 @@ def test_parts_that_no_link_joins_lie_where_the_stage_stood_and_a_changed_file_i
         )
     assert steps[0] - steps[1] == pytest.approx([15, 0], abs=0.01)
     assert steps[0] == pytest.approx([40, -10], abs=6)
+
+
+def test_without_an_anchor_slices_lie_where_links_put_them(tmp_path: Path) -> None:
+    source = write_stack(tmp_path / "source", demo_slices(20, 128, FIRST + 4))
+    configs = [request(source, alignment__anchor=a, alignment__model="translation") for a in (True, False)]
+    outs = [run_here(c, tmp_path / str(i), "render") for i, c in enumerate(configs)]
+    held, free = (max(e for *_, e in disagreement_px(transforms(out), 128, 128)) for out in outs)
+    assert free < 0.5 * held
 
 
 def test_a_stack_that_is_not_aligned_lies_where_the_stage_stood(source: Path, tmp_path: Path) -> None:
@@ -188,6 +214,20 @@ def test_coarser_scales_of_a_crop_lie_on_the_grid_of_the_canvas(tmp_path: Path) 
     coarse = ts.downsample(fine, [2, 2, 2], "mean")
     assert np.array_equal(lossless(out, 1), coarse.read().result())
     assert info(out)["scales"][1]["voxel_offset"] == list(coarse.origin[::-1])
+
+
+def test_the_viewer_volume_of_another_run_with_other_scales(tmp_path: Path) -> None:
+    source = write_stack(tmp_path / "source", {FIRST: np.tile(demo_slice(FIRST, 320), (2, 2))})
+    whole = run_here(plain(source), tmp_path / "whole")
+    config = plain(source, transforms=str(whole / "transforms.json"), viewer__scales=(1, 9))
+    coarse = run_here(config, tmp_path / "coarse")
+    assert info(coarse)["scales"] == info(whole)["scales"][1:]
+    assert np.array_equal(viewer(coarse), viewer(whole, 1))
+    assert np.array_equal(lossless(coarse), lossless(whole))
+    assert [p.name for p in (coarse / "ng").iterdir() if p.is_dir()] == [info(coarse)["scales"][0]["key"]]
+    assert not (coarse / "fits").exists()
+    with pytest.raises(UserError, match=r"viewer.scales 2 to 9: the volume has scales 0 to 1"):
+        run_here(config.model_copy(update={"viewer": Viewer(scales=(2, 9))}), tmp_path / "none")
 
 
 @pytest.mark.parametrize(

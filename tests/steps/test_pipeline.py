@@ -220,7 +220,7 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "maxz": (FIRST + 2, EVERYTHING),
     "resolution": ((10, 10, 20), {"info"}),
     "positions": (f"z,x_px,y_px\n{''.join(f'{FIRST + i},5,5{chr(10)}' for i in range(4))}", {"transforms"}),
-    "overrides": (f"slices: [{{z: {FIRST}, verdict: suspect, reason: dust}}]", {"transforms"}),
+    "overrides": (f"slices: [{{z: {FIRST}, verdict: suspect, reason: dust}}]", {"transforms", "info"}),
     "transforms": (
         f"z,a,b,tx,c,d,ty\n{''.join(f'{FIRST + i},1,0,{i},0,1,0{chr(10)}' for i in range(4))}",
         EVERYTHING,
@@ -230,6 +230,7 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "crop.z": ((FIRST + 1, FIRST + 2), PIXELS | {"info"}),
     "alignment.skip": (True, EVERYTHING),
     "alignment.downsample": (2, EVERYTHING),
+    "alignment.anchor": (False, set()),  # four slices tell nothing of the stage; test_given has more
     "alignment.model": ("rigid", EVERYTHING),
     "contrast.clip_limit": (0.02, PIXELS | {"info"}),
     "contrast.invert": (True, PIXELS | {"info"}),
@@ -237,6 +238,7 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "background": (128, PIXELS | {"info"}),
     "viewer.jpeg_quality": (50, {"ng", "info"}),
     "viewer.chunk": (32, {"ng", "info"}),
+    "viewer.scales": ((0, 9), set()),  # there is one scale; test_given has two
     "viewer.window": ((50, 200), {"ng", "info", "thumbnails", "transforms"}),
     "lossless": (False, {"aligned", "info"}),
     "max_pixels": (160 * 160, set()),
