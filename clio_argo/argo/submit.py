@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from clio_argo.argo.client import APP
 from clio_argo.argo.nodes import Json
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.config import FILES, IngestConfig
 from clio_argo.model.request import template_problems
 
 RUN, CONFIG = "run", "config"
@@ -30,7 +30,8 @@ def request_arguments(config: IngestConfig, run: str, template: Json) -> dict[st
         UserError: names everything that no pod could read, and what Argo would take for its own.
     """
     text, mounted = config.model_dump_json(), _mounted(template)
-    problems = [*_unreachable("source", config.source, mounted), *_unreachable("--run", run, mounted)]
+    places = {"source": config.source, "--run": run, **{key: getattr(config, key) for key in FILES}}
+    problems = [p for name, place in places.items() if place for p in _unreachable(name, place, mounted)]
     problems += _bad_labels(config.labels)
     if len(text.encode()) > MAX_REQUEST_BYTES:
         problems.append(f"it has {len(text.encode())} bytes as JSON, a workflow carries {MAX_REQUEST_BYTES}")
@@ -52,8 +53,10 @@ def _unreachable(name: str, place: str, mounted: Sequence[str]) -> list[str]:
         return []
     if name == "source" and not path.is_absolute() and not Path(place).exists():
         return [f"source {place}: write gs://{place} if it is a bucket; pods see no folder of this machine"]
+    what = "file" if name in FILES else "folder"
     return [
-        f"{name} {place}: pods see no folder of this machine; use gs:// or s3://, or mount it by the template"
+        f"{name} {place}: pods see no {what} of this machine; upload it and use gs:// or s3://, or mount it by the "
+        "template"
     ]
 
 

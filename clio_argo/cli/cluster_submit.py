@@ -10,7 +10,7 @@ import typer
 from clio_argo.cli.cluster import Form, Namespace, connected, end, logged, waited, watched
 from clio_argo.cli.options import takes_request
 from clio_argo.errors import StoreFault, TryAgain, UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.config import FILES, IngestConfig
 from clio_argo.model.request import LEGACY, build_config, field_paths, parse_setting
 
 if TYPE_CHECKING:
@@ -97,22 +97,24 @@ def check_source(config: IngestConfig) -> None:
     Raises:
         UserError, GateStopped, MissingInput: as `clio_argo.steps.plan`.
     """
+    from clio_argo.steps.given import read_given
     from clio_argo.steps.plan import make_plan, refuse_unusable
 
     try:
-        _refuse_unseen(config.source)
+        _refuse_unseen(config)
         found, _ = make_plan(config)
+        refuse_unusable(found, config)
+        read_given(config, found)
     except (StoreFault, TryAgain) as error:
         print(f"the source is not checked from here: {error}", file=sys.stderr)
-        return
-    refuse_unusable(found, config)
 
 
-def _refuse_unseen(source: str) -> None:
-    """A folder that pods mount need not be on this machine. Raises `StoreFault`."""
-    parts = urlsplit(source)
-    if parts.scheme in ("", "file") and not Path(parts.path).exists():
-        raise StoreFault(f"{source} is not on this machine")
+def _refuse_unseen(config: IngestConfig) -> None:
+    """What pods mount need not be on this machine. Raises `StoreFault`."""
+    for place in (config.source, *(name for key in FILES if (name := getattr(config, key)))):
+        parts = urlsplit(place)
+        if parts.scheme in ("", "file") and not Path(parts.path).exists():
+            raise StoreFault(f"{place} is not on this machine")
 
 
 def overridden(config: IngestConfig, given: dict[str, str]) -> IngestConfig:

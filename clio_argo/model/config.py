@@ -28,6 +28,8 @@ NO_VOXEL = {
 }
 # settings that a person changes after having looked at a run: what depends on them is done again
 CORRECTIONS = {"overrides"}
+# settings that name a file which a person gives beside the slices
+FILES = ("positions", "overrides", "transforms")
 Treatment = Literal["nearest", "interpolate", "black", "keep"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 

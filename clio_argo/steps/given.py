@@ -7,7 +7,7 @@ import numpy as np
 from clio_argo.errors import UserError
 from clio_argo.kernels.solve import on_canvas
 from clio_argo.model.alignment import PlacedSlice, SliceFacts, Transforms
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.config import FILES, IngestConfig
 from clio_argo.model.given import Given, Overrides, Position, parse_overrides, parse_positions
 from clio_argo.model.intake import parse_transforms
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit
@@ -15,7 +15,6 @@ from clio_argo.model.run import ObjectRecord
 from clio_argo.store.documents import Store, absolute_url, crc32c
 
 GIVEN, GIVEN_TRANSFORMS = "given.json", "given/transforms.json"
-FILES = ("positions", "overrides", "transforms")
 
 
 def read_given(config: IngestConfig, plan: Plan) -> tuple[Given, Transforms | None]:

@@ -42,6 +42,13 @@ def test_a_request_travels_as_json_beside_the_runs_root(template: dict[str, Any]
         ({"source": "https://x/fly"}, RUN, "unknown kind of store 'https'"),
         ({"source": "gs:///fly"}, RUN, "names no bucket"),
         ({}, "out", "--run out: pods see no folder"),
+        ({"positions": "stage.csv"}, RUN, "positions stage.csv: pods see no file of this machine; upload it"),
+        ({"overrides": "/home/ann/fly.yaml"}, RUN, "overrides /home/ann/fly.yaml: pods see no file"),
+        (
+            {"transforms": "file:///old/transforms.json"},
+            RUN,
+            "transforms file:///old/transforms.json: pods see",
+        ),
         ({"image": "{{workflow.name}}.%d.png"}, RUN, "image: holds '{{'"),
         ({"labels": {"{{x": "y"}}, RUN, "labels.{{x: holds '{{'"),
         ({}, RUN + "$(HOME)", "--run: holds '$('"),
@@ -66,10 +73,8 @@ def test_all_problems_are_told_at_once(template: dict[str, Any]) -> None:
 
 def test_folders_that_the_template_mounts_can_be_used(template: dict[str, Any]) -> None:
     mounted = mounting(template, "/data")
-    assert (
-        request_arguments(config(source="/data/fly"), "file:///data/out", mounted)["run"]
-        == "file:///data/out"
-    )
+    sound = config(source="/data/fly", positions="/data/stage.csv", overrides="gs://b/o.yaml")
+    assert request_arguments(sound, "file:///data/out", mounted)["run"] == "file:///data/out"
     with pytest.raises(UserError, match="/database"):
         request_arguments(config(source="/database/fly"), RUN, mounted)
 

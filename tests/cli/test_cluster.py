@@ -57,6 +57,15 @@ def test_a_source_that_can_be_seen_is_checked_before_anything_is_created(tmp_pat
         check_source(IngestConfig(id="fly", source=str(tmp_path)))
 
 
+def test_what_is_given_beside_the_slices_is_checked_as_well(tmp_path: Path) -> None:
+    write_stack(tmp_path / "stack", demo_slices(3, 64))
+    (tmp_path / "wrong.yaml").write_text("slices: [{z: 7, verdict: bad, reason: torn}]")
+    with pytest.raises(UserError, match="7"):
+        check_source(
+            IngestConfig(id="fly", source=str(tmp_path / "stack"), overrides=str(tmp_path / "wrong.yaml"))
+        )
+
+
 def test_arguments_override_the_request_by_old_and_new_names_and_empty_ones_do_not() -> None:
     asked = IngestConfig(id="fly", source="gs://b/s", minz=3)
     given = {"minz": "5", "maxz": "", "skip_align": "true", "approval": "ask"}

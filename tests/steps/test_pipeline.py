@@ -18,9 +18,9 @@ import pytest
 import tifffile
 
 from clio_argo.errors import ClioError
+from clio_argo.model.config import FILES
 from clio_argo.model.request import build_config, field_paths
 from clio_argo.runner import run
-from clio_argo.steps.given import FILES as GIVEN_FILES
 from tests.stacks import (
     CLI,
     DEMO,
@@ -278,7 +278,7 @@ def test_setting_changes_what_it_should_and_nothing_else(
     setting: str, two_stacks: Path, base_run: Path, tmp_path: Path
 ) -> None:
     value, expected = EFFECTS[setting]
-    if setting in GIVEN_FILES:
+    if setting in FILES:
         (tmp_path / setting).write_text(value)
         value = str(tmp_path / setting)
     settings, source = {**BASE, setting.replace(".", "__"): value}, two_stacks
