@@ -26,7 +26,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 
-def run(*command: object, check: bool = True, timeout: float = 300, **variables: str) -> str:
+def run(*command: object, check: bool = True, timeout: float = 900, **variables: str) -> str:
     """Standard output and errors of a command; AssertionError with them if it fails."""
     text = [str(c) for c in command]
     done = subprocess.run(
@@ -79,14 +79,14 @@ class Cluster:
         found = self.objects("pods", f"workflows.argoproj.io/workflow={name},clio-argo/step={step}")
         return [p["metadata"]["name"] for p in found if p["status"]["phase"] == phase]
 
-    def running(self, name: str, step: str) -> str:
-        """The first pod of a step whose own container runs."""
-        return until(lambda: self._main_runs(name, step), f"a running pod of {step}")
+    def running(self, name: str, step: str, part: int = 0, but: str = "") -> str:
+        """The pod of a step's part whose own container runs, unless it is called `but`."""
+        return until(lambda: self._main_runs(name, step, part, but), f"a running pod of {step}")
 
-    def _main_runs(self, name: str, step: str) -> str | None:
+    def _main_runs(self, name: str, step: str, part: int, but: str) -> str | None:
         for pod in self.objects("pods", f"workflows.argoproj.io/workflow={name},clio-argo/step={step}"):
             states = {c["name"]: c["state"] for c in pod["status"].get("containerStatuses", [])}
-            if "running" in states.get("main", {}):
+            if "running" in states.get("main", {}) and pod["metadata"]["name"] != but and is_part(pod, part):
                 return str(pod["metadata"]["name"])
         return None
 
@@ -96,7 +96,12 @@ class Cluster:
         return self.workflow(name)
 
 
-def until(look: Callable[[], T | None], what: str, timeout: float = 240) -> T:
+def is_part(pod: Json, part: int) -> bool:
+    main = next(c for c in pod["spec"]["containers"] if c["name"] == "main")
+    return {"name": "CLIO_PART", "value": str(part)} in main["env"]
+
+
+def until(look: Callable[[], T | None], what: str, timeout: float = 600) -> T:
     """What `look` finds as soon as it finds something."""
     end = time.monotonic() + timeout
     while not (found := look()):

@@ -1,8 +1,11 @@
 """Who may do what, and where pods go."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.e2e.cluster import ASK, BUCKET, ROOT, Cluster, Json, nodes, run, until, waiting
@@ -38,6 +41,33 @@ def test_roles_hold_what_is_needed_and_no_more(cluster: Cluster) -> None:
     assert rights(cluster, "clio-argo-executor") == {"workflowtaskresults.argoproj.io": {"create", "patch"}}
     for account in ("clio-argo-worker", "clio-argo-notifier"):
         assert rights(cluster, account) == {}
+
+
+@pytest.fixture
+def as_submitter(cluster: Cluster, tmp_path: Path) -> dict[str, str]:
+    """Environment of a person who has the submitter's token and nothing else."""
+    config = json.loads(run("kubectl", "config", "view", "--raw", "--minify", "--output", "json"))
+    token = cluster.kubectl("create", "token", "clio-argo-submitter").strip()
+    config["users"] = [{"name": "submitter", "user": {"token": token}}]
+    config["contexts"][0]["context"]["user"] = "submitter"
+    file = tmp_path / "kubeconfig"
+    file.write_text(json.dumps(config))
+    return {"KUBECONFIG": str(file)}
+
+
+def test_a_submitter_submits_and_watches_and_decides_nothing(
+    cluster: Cluster, small: str, as_submitter: dict[str, str]
+) -> None:
+    cluster.submit(small, f"{BUCKET}/runs/own", *ASK, "--name", "own", **as_submitter)
+    waiting(cluster, "own")
+    assert "waits for a decision" in cluster.clio("get", "own", **as_submitter)
+    assert "solve" in cluster.clio("logs", "own", **as_submitter)
+    for command, verb in (("approve", "patch"), ("stop", "patch"), ("delete", "delete")):
+        said = cluster.clio(command, "own", check=False, **as_submitter)
+        assert f"clio-argo-submitter may not {verb} workflows in namespace {cluster.namespace}" in said
+    assert cluster.phase("own") == "Running"
+    cluster.clio("terminate", "own")
+    assert "clio-argo retry own" in cluster.clio("wait", "own", check=False, **as_submitter)
 
 
 @contextmanager

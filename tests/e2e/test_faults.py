@@ -1,20 +1,25 @@
 """Pods, the controller and the workflow itself are taken away: the volume stays the same, nothing is done twice."""
 
-import time
+import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import BUCKET, RIG, Cluster, download, nodes, run, units_done, until, upload
+from tests.e2e.cluster import BUCKET, RIG, Cluster, Json, download, nodes, run, units_done, until, upload
+from tests.e2e.holds import held, hold
 from tests.stacks import contents, demo_slices, records, request, run_here, write_stack
 
-SLICES, FIRST = 24, 3514
+SLICES, FIRST, PARTS = 24, 3514, 2
 # SIGKILL for the step; the container's first process is Argo's
 KILL = (
     "import os, pathlib; [os.kill(int(p.parent.name), 9) for p in pathlib.Path('/proc').glob('[0-9]*/comm') "
     "if p.read_text() == 'clio-argo-step\\n']"
 )
+# less than the interpreter needs with its libraries; doubled with each try
+SMALL_MIB = "48"
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +38,29 @@ def source(cluster: Cluster, folder: Path) -> str:
     return upload(folder, f"{BUCKET}/sources/faults")
 
 
-def start(cluster: Cluster, source: str, name: str) -> str:
+@pytest.fixture(scope="module")
+def starved(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The template with too little memory for write; its name."""
+    template = cluster.objects("workflowtemplates", "clio-argo/current=true")[0]
+    tasks = next(t for t in template["spec"]["templates"] if t["name"] == "main")["dag"]["tasks"]
+    given = next(t for t in tasks if t["name"] == "write")["arguments"]["parameters"]
+    next(p for p in given if p["name"] == "mib")["value"] = SMALL_MIB
+    file = tmp_path_factory.mktemp("template") / "starved.json"
+    file.write_text(json.dumps({**template, "metadata": {"name": "starved"}}))
+    cluster.kubectl("create", "--filename", file)
+    return "starved"
+
+
+def record(name: str, step: str) -> str:
+    """The second record of a step's first part."""
+    return f"runs/{name}/manifest/{step}/000001.json"
+
+
+def start(cluster: Cluster, source: str, name: str, *more: str) -> str:
     """Submit with two parts a stage; the run's root."""
-    cluster.submit(source, f"{BUCKET}/runs/{name}", "--set", "max_parts=2", "--name", name)
-    return f"{BUCKET}/runs/{name}"
+    out = f"{BUCKET}/runs/{name}"
+    cluster.submit(source, out, "--set", f"max_parts={PARTS}", "--name", name, *more)
+    return out
 
 
 def the_same(out: str, here: Path, folder: Path) -> None:
@@ -54,40 +78,75 @@ def logged(out: str, here: Path) -> Counter[str]:
     return Counter({step: n for step, n in units_done(out).items() if step in units(here)})
 
 
-def test_a_step_is_killed(cluster: Cluster, source: str, here: Path, tmp_path: Path) -> None:
-    out = start(cluster, source, "killed")
-    pod = cluster.running("killed", "render")
-    cluster.kubectl("exec", pod, "--container", "main", "--", "python", "-c", KILL, check=False)
-    ended = cluster.ended("killed")
+def messages(workflow: Json, step: str) -> list[str]:
+    return [n.get("message", "") for n in nodes(workflow, step)]
+
+
+def told(cluster: Cluster, name: str, step: str, progress: str) -> None:
+    """Until Argo shows the progress of a part: a pod that it has not seen running would be made again unseen."""
+    until(
+        lambda: progress in [n.get("progress") for n in nodes(cluster.workflow(name), step)],
+        f"{progress} of a part of {step}",
+    )
+
+
+def test_pods_die(cluster: Cluster, source: str, starved: str, here: Path, tmp_path: Path) -> None:
+    """Deleted, killed, out of memory: each time the next try does what was lost, and no more."""
+    match, render = (record("deaths", step) for step in ("match", "render"))
+    hold(match, render)
+    out = start(cluster, source, "deaths", "--template", starved)
+    with held(match):
+        told(cluster, "deaths", "match", "1/4")
+        pod = cluster.running("deaths", "match")
+        cluster.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
+        # the node needs seconds to end it, in which it must not go on
+        cluster.running("deaths", "match", but=pod)
+    with held(render):
+        told(cluster, "deaths", "render", "1/3")
+        pod = cluster.running("deaths", "render")
+        cluster.kubectl("exec", pod, "--container", "main", "--", "python", "-c", KILL, check=False)
+    ended = cluster.ended("deaths")
     assert ended["status"]["phase"] == "Succeeded"
-    assert any("exit code 137" in n.get("message", "") for n in nodes(ended, "render"))
+    assert "pod deleted" in messages(ended, "match")
+    assert any("exit code 137" in m for m in messages(ended, "render"))
+    assert any("OOMKilled" in m for m in messages(ended, "write"))
     the_same(out, here, tmp_path)
-    # what the killed try had finished stands in the manifest, but in no log
-    assert logged(out, here) <= units(here)
+    # the first unit of both tries stands in the manifest, but in no log
+    assert units(here) - logged(out, here) == Counter(match=1, render=1)
 
 
-@pytest.mark.skipif(not RIG.exists(), reason="only the rig lets its controller be killed")
-def test_the_controller_dies(cluster: Cluster, source: str, here: Path, tmp_path: Path) -> None:
-    out = start(cluster, source, "orphan")
-    cluster.running("orphan", "reduce")
+@contextmanager
+def no_controller() -> Iterator[None]:
+    """Kill Argo's controller, where that can be done, and start another one."""
+    if not RIG.exists():
+        yield
+        return
     run(RIG, "controller", "kill")
-    time.sleep(10)
-    run(RIG, "controller", "start")
-    assert cluster.ended("orphan")["status"]["phase"] == "Succeeded"
-    the_same(out, here, tmp_path)
-    assert logged(out, here) == units(here)
+    try:
+        yield
+    finally:
+        run(RIG, "controller", "start")
 
 
-def test_the_workflow_is_deleted(cluster: Cluster, source: str, here: Path, tmp_path: Path) -> None:
-    """Submitted again on the same root, the run goes on where it was."""
+def test_controller_and_workflow_go_away(cluster: Cluster, source: str, here: Path, tmp_path: Path) -> None:
+    """Without a controller pods go on to their end. Submitted again on the same root, a run goes on where it was."""
+    reduce, render = (record("lost", step) for step in ("reduce", "render"))
+    hold(reduce, render)
     out = start(cluster, source, "lost")
-    cluster.running("lost", "render")
-    cluster.kubectl("delete", "workflow", "lost")
-    until(lambda: not cluster.objects("pods", "workflows.argoproj.io/workflow=lost"), "the pods' end")
+    with ExitStack() as gone:
+        with held(reduce):
+            gone.enter_context(no_controller())
+        until(lambda: len(cluster.pods("lost", "reduce", "Succeeded")) == PARTS, "pods that nobody watches")
+    with held(render):
+        cluster.kubectl("delete", "workflow", "lost")
+        until(lambda: not cluster.objects("pods", "workflows.argoproj.io/workflow=lost"), "the pods' end")
     (tmp_path / "before").mkdir()
-    unlogged = units(download(f"{out}/", tmp_path / "before")) - logged(out, here)
-    start_again = cluster.submit(source, out, "--set", "max_parts=2", "--name", "found", "--wait")
-    assert "look at it" in start_again.splitlines()[-1]
+    before, said = units(download(f"{out}/", tmp_path / "before")), logged(out, here)
+    assert before["reduce"] == said["reduce"] == units(here)["reduce"]
+    assert 0 < before["render"] < units(here)["render"]
+    again = cluster.submit(source, out, "--set", f"max_parts={PARTS}", "--name", "found", "--wait")
+    assert "look at it" in again.splitlines()[-1]
     (tmp_path / "after").mkdir()
     the_same(out, here, tmp_path / "after")
-    assert unlogged + logged(out, here) == units(here)
+    # a try that is ended says nothing of the units that it had finished
+    assert before - said + logged(out, here) == units(here)

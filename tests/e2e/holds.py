@@ -1,0 +1,60 @@
+"""Steps that stay where a test wants them: the store does not take a unit's record until it is told to."""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote
+
+from tests.e2e.cluster import until
+
+# more than a step tries before a test lets it go on
+REFUSALS = 200
+
+
+@contextmanager
+def held(record: str) -> Iterator[None]:
+    """Until the store was asked to write the object `record`; it is refused (503) in here, and taken afterwards.
+
+    What the step did before is done, and it goes on trying.
+    """
+    until(lambda: record in _asked(), f"the first try to write {record}")
+    try:
+        yield
+    finally:
+        while _status(_release(record)) == 503:
+            pass
+
+
+def hold(*records: str) -> None:
+    """Let the store refuse to write these objects from now on. It counts refusals, so `held` uses up what is left."""
+    for record in records:
+        parts = "(/|%2F)".join(record.split("/"))
+        fault = {"match": f"^(POST|PUT) .*{parts}|^GET {_release(record)}$", "status": 503, "times": REFUSALS}
+        _answer("/_fault", json.dumps(fault).encode())
+
+
+def _release(record: str) -> str:
+    return f"/release/{record}"
+
+
+def _asked() -> str:
+    """All requests that change something, as one text."""
+    log: list[list[Any]] = json.loads(_answer("/_log"))
+    return "\n".join(unquote(path) for _, method, path, *_ in log if method in ("POST", "PUT"))
+
+
+def _status(path: str) -> int:
+    try:
+        _answer(path)
+    except urllib.error.HTTPError as error:
+        return error.code
+    return 200
+
+
+def _answer(path: str, body: bytes | None = None) -> bytes:
+    with urllib.request.urlopen(os.environ["CLIO_GCS_ENDPOINT"] + path, body, timeout=30) as answer:
+        return bytes(answer.read())
