@@ -44,19 +44,26 @@ check: $(VENV)/dev ## style, types, layers, generated files, lock files
 	   || { echo "docs/reference is out of date: run 'make docs' and commit it" >&2; exit 1; }
 	@rm -rf build/manifests && $(WRITE_MANIFESTS) build/manifests && diff -ru $(MANIFESTS) build/manifests \
 	   || { echo "$(MANIFESTS) is out of date: run 'make docs' and commit it" >&2; exit 1; }
-	@if grep -nE '://|--(extra-)?index-url|--find-links|file:' requirements*.lock images/*.lock; then \
+	@if grep -nE '://|--(extra-)?index-url|--find-links|file:' requirements*.lock images/*.lock .ci/*.lock; then \
 	   echo "a lock file names a place to download from: run 'make lock'" >&2; exit 1; fi
 	$(BIN)/python -m pip check
 
 # schemas of the very cluster, its Argo included
 KUBECONFORM = kubeconform -strict -summary -schema-location 'build/schemas/{{.ResourceKind}}.json'
 RENDER = helm template clio-argo $(CHART) --kube-version 1.34 --api-versions argoproj.io/v1alpha1/WorkflowTemplate
-chart: $(VENV)/dev ## lint and validate chart and manifests (needs helm, kubeconform, argo, and a cluster for its schemas)
+SCANNED := build/scanned
+CHECKOV := $(VENV)/checkov
+chart: $(VENV)/dev $(CHECKOV)/made ## lint and validate chart and manifests (needs helm, kubeconform, argo, and a cluster for its schemas)
 	helm lint --strict $(CHART)
 	kubectl get --raw /openapi/v2 | .ci/schemas build/schemas
 	kubectl kustomize manifests | $(KUBECONFORM)
 	for values in $(CHART)/ci/*.yaml; do $(RENDER) --values $$values | $(KUBECONFORM) || exit 1; done
 	argo lint --offline $(MANIFESTS)/workflowtemplate.yaml
+	rm -rf $(SCANNED) && mkdir -p $(SCANNED)
+	kubectl kustomize manifests > $(SCANNED)/manifests.yaml
+	$(BIN)/python .ci/pods < $(MANIFESTS)/workflowtemplate.yaml > $(SCANNED)/pods.yaml
+	$(RENDER) > $(SCANNED)/chart.yaml
+	$(CHECKOV)/bin/checkov --config-file .ci/checkov.yaml --directory $(SCANNED)
 	$(BIN)/pytest tests/argo
 
 bench: $(VENV)/dev ## all benchmarks, as docs/benchmarks.md describes them
@@ -80,6 +87,7 @@ lock: ## resolve pyproject.toml into the lock files (needs uv)
 	$(COMPILE) --extra viewer --constraint requirements-dev.lock --output-file requirements.lock
 	for image in build image-write image-align; do \
 	   $(RESOLVE) --group $$image --constraint requirements-dev.lock --output-file images/$${image#image-}.lock || exit 1; done
+	$(RESOLVE) --group checkov --output-file .ci/checkov.lock
 
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -100,6 +108,11 @@ $(VENV)/dev: requirements-dev.lock pyproject.toml | $(VENV)/made
 	$(INSTALL) requirements-dev.lock
 	$(INSTALL_SELF)
 	@touch $@ $(VENV)/runtime
+
+$(CHECKOV)/made: .ci/checkov.lock | $(VENV)/made
+	$(PYTHON) -m venv $(CHECKOV)
+	$(CHECKOV)/bin/python -m pip install --quiet --require-hashes --requirement .ci/checkov.lock
+	@touch $@
 
 $(VENV)/made:
 	@command -v $(PYTHON) >/dev/null || { \
