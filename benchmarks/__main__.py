@@ -20,11 +20,12 @@ RESULTS, PAGE = ROOT / "benchmarks" / "results.json", ROOT / "docs" / "benchmark
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What is measured, by which function, and how much disk it needs in GiB."""
+    """What is measured, by which function, how much disk it needs in GiB, and whether it is only run by its name."""
 
     title: str
     entry: str
     disk_gib: float = 1
+    by_name: bool = False
 
 
 BENCHMARKS = {
@@ -39,13 +40,14 @@ BENCHMARKS = {
     "scaling": Benchmark("Many small slices", "benchmarks.scaling:measure", 4),
     "drift": Benchmark("Drift of long stacks, simulated", "benchmarks.drift:measure"),
     "accuracy": Benchmark("Accuracy", "benchmarks.accuracy:measure", 2),
+    "fanout": Benchmark("100,000 slices on a cluster", "benchmarks.fanout:measure", by_name=True),
 }
 
 
 def main() -> int:
     chosen = _arguments()
     console = Console(highlight=False)
-    names = chosen.names or list(BENCHMARKS)
+    names = chosen.names or [name for name, b in BENCHMARKS.items() if not b.by_name]
     machine = _measure("machine", chosen.quick)
     facts = {**description(), **{f.what: f.shown for f in machine}}
     results = []
@@ -61,7 +63,12 @@ def main() -> int:
 
 def _arguments() -> Any:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(BENCHMARKS)}; default: all that need no cluster",
+    )
     parser.add_argument(
         "--quick", action="store_true", help="small sizes, to see that all of it works; keeps nothing"
     )

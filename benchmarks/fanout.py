@@ -1,0 +1,190 @@
+"""The template of a stack of 100,000 slices on a real controller, with a step image that does nothing.
+
+plan, inspect and solve tell their parts as for that stack; all pods run. Needs a cluster (docs/testing.md), an
+executable `CLIO_RIG_SCRIPT` that builds images into its nodes, and the process id of Argo's controller on this machine.
+"""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.figures import Figure
+from clio_argo.argo.install import install
+from clio_argo.argo.kube import KubeClient
+from clio_argo.argo.manifests import manifests
+from clio_argo.argo.nodes import ENDED, Json, pack, raw_nodes
+from clio_argo.argo.settings import Cleanup, ClusterSettings, Image
+from clio_argo.argo.submit import workflow
+from clio_argo.argo.templates import current_template
+from clio_argo.container import save_outputs
+from clio_argo.model.config import MAX_PARTS, IngestConfig
+from clio_argo.model.grid import build_volume
+from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit, slices_per_unit
+from clio_argo.steps.base import Outputs
+from clio_argo.steps.pods import plan_outputs, solve_outputs
+
+SLICES, SIDE_PX = 100_000, 5000
+QUICK_PARTS = 3
+NAMESPACE, TAG, EVERY_S = "clio-fanout", "clio-argo-noop:1", 2.0
+# what a shell needs: with the memory of real parts few of them fit into one small node
+POD_MIB = 32
+MIB = 2**20
+DOCKERFILE = """
+FROM debian:bookworm-slim
+COPY outputs /outputs
+COPY --chmod=755 clio-argo-step /usr/local/bin/clio-argo-step
+USER 65532:65532
+"""
+STEP = '#!/bin/sh\n[ ! -d "/outputs/$1" ] || cp -r "/outputs/$1" "$CLIO_OUTPUTS"\n'
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look at the workflow found: its size as JSON, and what its nodes would take either way."""
+
+    object_bytes: int
+    plain_bytes: int
+    packed_bytes: int
+    compressed: bool
+    controller_mib: float
+
+
+def measure(work: Path, quick: bool) -> list[Figure]:
+    """Time, memory of the controller, and size of the workflow, for as many parts as the default allows."""
+    most = QUICK_PARTS if quick else int(os.environ.get("CLIO_FANOUT_PARTS", MAX_PARTS))
+    outputs = outputs_of_steps(most)
+    build(work / "image", outputs)
+    with namespace() as client:
+        began = time.monotonic()
+        name = submitted(client)
+        seen = list(watched(client, name))
+        taken_s = time.monotonic() - began
+        ended = client.get(name)
+    return figures(most, outputs, ended, seen, taken_s)
+
+
+def outputs_of_steps(most: int) -> dict[str, Outputs]:
+    """What the steps say that others fan out over, by their own functions."""
+    config = IngestConfig(id="fanout", source="gs://slices/fly", resolution=(8, 8, 8), max_parts=most)
+    size = slices_per_unit(SLICES)
+    numbers = [range(z, min(z + size, SLICES)) for z in range(0, SLICES, size)]
+    units = [SliceUnit(unit=i, slices=tuple(map(slice_file, own))) for i, own in enumerate(numbers)]
+    work = FanOut.of(len(units), most)
+    plan = Plan(source=config.source, minz=0, maxz=SLICES - 1, width=SIDE_PX, height=SIDE_PX, sizes=(), dtype="uint8",
+                usable=SLICES, source_bytes=0, digest="", unit_slices=size, reduce=work, match=work)  # fmt: skip
+    volume = build_volume(config, (0, 0, 0), (SLICES, SIDE_PX, SIDE_PX), "uint8", None)
+    told = {
+        "plan": plan_outputs(plan, units),
+        "inspect": {"relink_parts": []},
+        "solve": solve_outputs(volume),
+    }
+    return {
+        **{step: {k: POD_MIB if k.endswith("_mib") else v for k, v in o.items()} for step, o in told.items()},
+        "publish": {"link": "https://viewer", "volume": "gs://runs/fly/ng", "flagged": 0},
+    }
+
+
+def slice_file(z: int) -> SliceFile:
+    return SliceFile(
+        z=z, name=f"{z}.png", width=SIDE_PX, height=SIDE_PX, dtype="uint8", size_bytes=0, stamp=""
+    )
+
+
+def build(folder: Path, outputs: dict[str, Outputs]) -> None:
+    """The step image, which only hands these outputs to Argo."""
+    folder.mkdir()
+    for step, values in outputs.items():
+        save_outputs(values, folder / "outputs" / step)
+    (folder / "clio-argo-step").write_text(STEP)
+    (folder / "clio-argo-step").chmod(0o755)
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    subprocess.run(
+        [os.environ["CLIO_RIG_SCRIPT"], "build", str(folder), "-t", TAG], check=True, capture_output=True
+    )
+
+
+@contextmanager
+def namespace() -> Iterator[KubeClient]:
+    """A namespace with the real template, but pods that ask for little."""
+    from kubernetes import client as k8s
+
+    repository, _, tag = TAG.partition(":")
+    images = {n: Image(repository=repository, tag=tag) for n in ("align", "write")}
+    settings = ClusterSettings(
+        namespace=NAMESPACE, images=images, cpu="10m", artifacts=None, cleanup=Cleanup(pod_delay="1s")
+    )
+    client = KubeClient.from_config(NAMESPACE)
+    spaces = k8s.CoreV1Api(client.api)
+    spaces.create_namespace({"metadata": {"name": NAMESPACE}})
+    try:
+        list(install(client, [d for file in manifests(cluster=settings).values() for d in file]))
+        yield client
+    finally:
+        spaces.delete_namespace(NAMESPACE)
+
+
+def submitted(client: KubeClient) -> str:
+    template = current_template(client)["metadata"]["name"]
+    arguments = {"run": "gs://runs/fly", "config": "{}"}
+    return str(client.create(workflow(template, arguments, {"name": "fanout"}, {}))["metadata"]["name"])
+
+
+def watched(client: KubeClient, name: str) -> Iterator[Seen]:
+    """A look every two seconds until the workflow has ended."""
+    controller = next(p for p in psutil.process_iter(["name"]) if p.info["name"] == "workflow-controller")
+    while (found := client.get(name)).get("status", {}).get("phase") not in ENDED:
+        yield look(found, controller)
+        time.sleep(EVERY_S)
+    yield look(found, controller)
+
+
+def look(found: Json, controller: psutil.Process) -> Seen:
+    nodes = raw_nodes(found)
+    return Seen(
+        object_bytes=len(compact(found)),
+        plain_bytes=len(compact(nodes)),
+        packed_bytes=len(pack(nodes)),
+        compressed="compressedNodes" in found.get("status", {}),
+        controller_mib=controller.memory_info().rss / MIB,
+    )
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def figures(
+    most: int, outputs: dict[str, Outputs], ended: Json, seen: list[Seen], taken_s: float
+) -> list[Figure]:
+    """Of the whole, of one pod, and what the nodes of the default's most parts would come to."""
+    parts = {k.removesuffix("_parts"): len(v) for k, v in lists_of(outputs)}
+    pods = sum(n["type"] == "Pod" for n in raw_nodes(ended).values())
+    whole = pods - sum(parts.values()) + sum(len(v) for _, v in lists_of(outputs_of_steps(MAX_PARTS)))
+    plain, packed = (b / pods for b in (seen[-1].plain_bytes, seen[-1].packed_bytes))
+    stages = ", ".join(f"{name} {n}" for name, n in parts.items())
+    return [
+        Figure("pods", pods, "", note=f"max_parts {most}: {stages}, single steps"),
+        Figure("ended well", float(ended["status"]["phase"] == "Succeeded"), "", 1, at_least=True),
+        Figure("time", taken_s / 60, "min", note=f"{taken_s / pods:.2f} s a pod; pods run on the same two cores"),
+        Figure("controller's memory", max(s.controller_mib for s in seen), "MiB", note="largest resident"),
+        Figure("the object, at its largest", max(s.object_bytes for s in seen) / MIB, "MiB", 1,
+               note="as the cluster gives it, managed fields included"),
+        Figure("compressed by the controller", float(any(s.compressed for s in seen)), "", note="1: at some time"),
+        Figure("nodes of a pod, plain", plain, "bytes", note=f"{plain * pods / MIB:.2f} MiB in all"),
+        Figure("nodes of a pod, compressed", packed, "bytes", note=f"{packed * pods / MIB:.2f} MiB in all"),
+        Figure("nodes of the default, compressed", packed * whole / MIB, "MiB", 0.5,
+               note=f"max_parts {MAX_PARTS}: {whole:,} pods, by the line above; an object may have 1 MiB"),
+    ]  # fmt: skip
+
+
+def lists_of(outputs: dict[str, Outputs]) -> list[tuple[str, list[Json]]]:
+    """Lists of parts by their names."""
+    return [(k, v) for values in outputs.values() for k, v in values.items() if isinstance(v, list)]
