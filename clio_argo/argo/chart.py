@@ -23,7 +23,10 @@ OWN_VALUES: dict[str, Any] = {
     "doctor": {
         "type": "object",
         "additionalProperties": False,
-        "properties": {"run": {"type": "string", "description": "Where `helm test` writes a probe object."}},
+        "properties": {
+            "source": {"type": "string", "description": "Where `helm test` reads slices."},
+            "run": {"type": "string", "description": "Where `helm test` writes a probe object."},
+        },
     },
     "global": {"type": "object", "description": "Helm's own."},
 }

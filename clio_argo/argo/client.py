@@ -28,6 +28,9 @@ class Client(Protocol):
 
     namespace: str
 
+    def about(self) -> str:
+        """What answers, and its version."""
+
     def create(self, workflow: Json, dry_run: bool = False) -> Json: ...
 
     def get(self, name: str) -> Json: ...

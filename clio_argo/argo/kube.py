@@ -23,6 +23,7 @@ GROUP, VERSION = "argoproj.io", "v1alpha1"
 WORKFLOWS, TEMPLATES = "workflows", "workflowtemplates"
 CONNECT_S, READ_S, STREAM_S = 5, 60, 7 * 86400
 ATTEMPTS = 5
+OF_WORKFLOW = "workflows.argoproj.io/workflow"
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 MOUNTED_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -53,6 +54,41 @@ class KubeClient:
             ) from error
         settings.retries = False  # a person waits; commands that wait ask again by themselves
         return cls(client.ApiClient(settings), namespace or own)
+
+    def about(self) -> str:
+        return f"Kubernetes {self._version()[0].git_version} at {self.api.configuration.host}"
+
+    def told_time(self) -> str | None:
+        """The cluster's time, as HTTP writes it."""
+        told: str | None = self._version()[2].get("Date")
+        return told
+
+    def _version(self) -> Any:
+        """(version, status, headers) of an answer."""
+        with self.asked():
+            return client.VersionApi(self.api).get_code_with_http_info(_request_timeout=(CONNECT_S, READ_S))
+
+    def kinds(self) -> set[str]:
+        """Plural names of Argo's custom resources that the cluster knows."""
+        with self.asked():
+            found = self._objects.get_api_resources(GROUP, VERSION, _request_timeout=(CONNECT_S, READ_S))
+        return {resource.name for resource in found.resources}
+
+    def may(self, verb: str, group: str, resource: str) -> bool:
+        """Whether this person is allowed to do something in the namespace; `resource` may be like pods/log."""
+        name, _, part = resource.partition("/")
+        wanted = {
+            "namespace": self.namespace,
+            "verb": verb,
+            "group": group,
+            "resource": name,
+            "subresource": part,
+        }
+        body = {"spec": {"resourceAttributes": wanted}}
+        with self.asked():
+            reviews: Any = client.AuthorizationV1Api(self.api)
+            answer = reviews.create_self_subject_access_review(body, _request_timeout=(CONNECT_S, READ_S))
+        return bool(answer.status.allowed)
 
     def create(self, workflow: Json, dry_run: bool = False) -> Json:
         checks = {"dry_run": "All"} if dry_run else {}
@@ -107,15 +143,8 @@ class KubeClient:
 
     def pods(self, workflow: str) -> list[str]:
         """Pods of a workflow whose step has begun, oldest first."""
-        selector = f"workflows.argoproj.io/workflow={workflow}"
-        with self.asked():
-            answer = self._core.list_namespaced_pod(
-                self.namespace,
-                label_selector=selector,
-                _preload_content=False,
-                _request_timeout=(CONNECT_S, READ_S),
-            )
-        begun = [p for p in json.loads(answer.data)["items"] if p.get("status", {}).get("phase") != "Pending"]
+        found = self.core("list_namespaced_pod", self.namespace, label_selector=f"{OF_WORKFLOW}={workflow}")
+        begun = [p for p in found["items"] if p.get("status", {}).get("phase") != "Pending"]
         return [
             p["metadata"]["name"] for p in sorted(begun, key=lambda p: p["metadata"]["creationTimestamp"])
         ]
@@ -128,6 +157,15 @@ class KubeClient:
                 _request_timeout=(CONNECT_S, STREAM_S if follow else READ_S),
             )  # fmt: skip
             yield from own_lines(answer.stream())
+
+    def core(self, call: str, *arguments: str, **options: str) -> Json:
+        """What a call of Kubernetes' own interface answers, as the cluster wrote it."""
+        with self.asked():
+            answer = getattr(self._core, call)(
+                *arguments, _preload_content=False, _request_timeout=(CONNECT_S, READ_S), **options
+            )
+        found: Json = json.loads(answer.data)
+        return found
 
     def label_template(self, name: str, label: str, value: str | None) -> None:
         """Set a label, or take it away."""

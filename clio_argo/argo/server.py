@@ -51,6 +51,9 @@ class ArgoServer:
             verify=not _flag(environment, "ARGO_INSECURE_SKIP_VERIFY", False),
         )
 
+    def about(self) -> str:
+        return f"Argo Server {self._json('GET', 'version')['version']} at {self.url}"
+
     def create(self, workflow: Json, dry_run: bool = False) -> Json:
         return self._json("POST", self._workflows(), {"workflow": workflow, "serverDryRun": dry_run})
 

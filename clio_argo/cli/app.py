@@ -130,15 +130,17 @@ def view(
 
 @app.command()
 def doctor(
+    source: Annotated[str | None, typer.Argument(help="Folder or bucket with slices.")] = None,
     run: Annotated[str | None, typer.Argument(help="Folder or bucket that a run would write to.")] = None,
+    namespace: cluster.Namespace = None,
 ) -> None:
-    """Check what this machine or pod can do for a run; writes a probe object to RUN and deletes it."""
+    """Check machine, source, store and, with a namespace, cluster; writes a probe object to RUN and deletes it."""
     from clio_argo.cli.doctor import examine
 
     wrong = False
-    for name, found, right in examine(run):
-        wrong = wrong or not right
-        print(f"{'ok   ' if right else 'WRONG'} {name}: {found}", flush=True)
+    for finding in examine(source, run, namespace):
+        wrong = wrong or finding.verdict == "WRONG"
+        print(finding.line(), flush=True)
     raise typer.Exit(int(wrong))
 
 

@@ -1,40 +1,47 @@
-"""What a machine or pod can do for a run: its threads, its disk, and the store."""
+"""What a run needs of a machine, a store and a cluster: each thing is looked at, and told with a remedy if it is wrong.
+
+Nothing here waits for ever, and nothing that is found wrong keeps the rest from being looked at.
+"""
 
 import os
+import platform
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from uuid import uuid4
 
-from clio_argo.errors import BrokenVolume, ClioError
-from clio_argo.store.documents import Store
+from clio_argo.cli.findings import Finding, Untold, look
 
 TASKS = Path("/proc/self/task")
-LIBRARIES = ("numpy", "opencv-python-headless", "tensorstore")
+LIBRARIES = ("clio-argo", "numpy", "opencv-python-headless", "tensorstore")
 
 
-def examine(run: str | None) -> Iterator[tuple[str, str, bool]]:
-    """(what was looked at, what was found, whether it is right) of every check.
+def examine(source: str | None, run: str | None, namespace: str | None) -> Iterator[Finding]:
+    """Look at this machine; at source and run if they are named; at the cluster if a namespace is.
 
-    run: where a run may write; an object is written there, read and deleted.
+    A probe object is written to `run`, read and deleted; nothing else is changed anywhere.
     """
-    yield _try("libraries", _libraries)
-    yield _try("threads", _threads)
-    yield _try("temporary files", _temporary)
+    from clio_argo.cli.doctor_cluster import look_at_cluster
+    from clio_argo.cli.doctor_store import look_at_run, look_at_source
+
+    yield from look_at_machine()
+    if source:
+        yield from look_at_source(source)
     if run:
-        yield _try(run, lambda: _store(run))
+        yield from look_at_run(run)
+    if namespace:
+        yield from look_at_cluster(namespace)
 
 
-def _try(name: str, check: Callable[[], str]) -> tuple[str, str, bool]:
-    try:
-        return name, check(), True
-    except (ClioError, ImportError, OSError) as error:
-        return name, str(error), False
+def look_at_machine() -> Iterator[Finding]:
+    yield look("versions", _versions, "install the package again: make demo, or use one of its images")
+    yield look("threads", _threads)
+    yield look("temporary files", _temporary, "free space, or let TMPDIR name a folder that can be written")
 
 
-def _libraries() -> str:
-    return ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+def _versions() -> str:
+    known = (f"{name} {version(name)}" for name in LIBRARIES)
+    return ", ".join([*known, f"Python {platform.python_version()}"])
 
 
 def _threads() -> str:
@@ -45,22 +52,19 @@ def _threads() -> str:
     from clio_argo.kernels.features import area_mean
 
     limit_threads()
+    before = _own_threads()
     area_mean((np.ones((512, 512)) @ np.ones((512, 512))).astype(np.uint8), 4)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = len(list(TASKS.iterdir())) if TASKS.exists() else "unknown"
-    return f"{threads} in this process, {cores} cores"
+    if _own_threads() > before:
+        raise Untold(f"libraries use {1 + _own_threads() - before} threads: set OMP_NUM_THREADS=1 in pods")
+    return f"1 per worker, {cores} cores"
+
+
+def _own_threads() -> int:
+    return len(list(TASKS.iterdir())) if TASKS.exists() else 0
 
 
 def _temporary() -> str:
     with tempfile.TemporaryFile() as file:
         file.write(bytes(2**20))
     return f"{tempfile.gettempdir()} can be written"
-
-
-def _store(run: str) -> str:
-    store, name = Store(run), f"tmp/doctor-{uuid4().hex}"
-    store.write(name, b"probe")
-    if store.read(name) != b"probe" or name not in store.names("tmp"):
-        raise BrokenVolume(f"{store.url}{name}: was written, and is not there as it was")
-    store.delete(name)
-    return "an object was written, read, listed and deleted"

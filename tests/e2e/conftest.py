@@ -74,7 +74,7 @@ def cluster(_store: None, receivers: Receivers) -> Iterator[Cluster]:
         "memoryMaxMib": 4096,
         "env": {**EMULATOR, **SAME_DIGITS},
         "retries": {"limit": 4, "wait": "1s", "longest": "10m"},
-        "doctor": {"run": f"{BUCKET}/doctor"},
+        "doctor": {"source": f"{BUCKET}/{NAMESPACE}/small", "run": f"{BUCKET}/doctor"},
     }
     found = Cluster(NAMESPACE, values)
     _make_bucket()

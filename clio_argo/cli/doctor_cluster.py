@@ -1,0 +1,139 @@
+"""Whether a cluster takes up workflows, and what this person may do there."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from clio_argo.argo import health
+from clio_argo.argo.client import Client, connect
+from clio_argo.argo.faults import Refused
+from clio_argo.argo.follow import UNTAKEN_S, NoController, untaken
+from clio_argo.argo.nodes import Json
+from clio_argo.argo.summary import Summary, summarise
+from clio_argo.argo.templates import current_template, selector
+from clio_argo.cli.doctor_store import SET_CLOCK, clock
+from clio_argo.cli.findings import Finding, Untold, look
+from clio_argo.errors import UserError
+
+if TYPE_CHECKING:
+    from clio_argo.argo.kube import KubeClient
+
+KINDS = {"workflows", "workflowtemplates", "workflowtaskresults"}
+REACH = "look at KUBECONFIG or ARGO_SERVER, at the network (VPN), and whether the cluster runs"
+ASK = "ask an administrator for the role clio-argo-submitter of the namespace, or name another one with -n"
+REGISTRY = "look at images and imagePullSecrets of the installation, and whether nodes reach the registry"
+
+
+def look_at_cluster(namespace: str) -> Iterator[Finding]:
+    """From the network to the pool of nodes. Through Argo Server less can be seen than with a kubeconfig."""
+    reached: list[Client] = []
+    yield look("cluster", lambda: _reach(namespace, reached), REACH)
+    if not reached:
+        return
+    client, kube = reached[0], _kubernetes(reached[0])
+    if kube:
+        yield from _look_at_kubernetes(kube)
+    template: list[Json] = []
+    yield look("cluster: template", lambda: _template(client, template))
+    yield look("cluster: controller", lambda: _taken_up(client))
+    if kube and template:
+        yield look("cluster: images", lambda: _images(kube, template[0]), REGISTRY)
+        yield look("cluster: nodes", lambda: _workers(kube, template[0]))
+
+
+def _reach(namespace: str, reached: list[Client]) -> str:
+    client = connect(namespace)
+    said = client.about()
+    reached.append(client)
+    return f"{said}, namespace {namespace}"
+
+
+def _kubernetes(client: Client) -> "KubeClient | None":
+    from clio_argo.argo.kube import KubeClient
+
+    return client if isinstance(client, KubeClient) else None
+
+
+def _look_at_kubernetes(client: "KubeClient") -> Iterator[Finding]:
+    from clio_argo.argo.manifests import approver_rules, submitter_rules
+
+    yield look("cluster: clock", lambda: clock(client.told_time()), SET_CLOCK)
+    yield look("cluster: Argo", lambda: _argo(client))
+    yield look("cluster: submit", lambda: _may_submit(client, submitter_rules()), ASK)
+    yield look("cluster: decide", lambda: _may_decide(client, approver_rules()))
+
+
+def _argo(client: "KubeClient") -> str:
+    missing = KINDS - client.kinds()
+    if missing:
+        raise UserError(
+            f"{client.place}: lacks {', '.join(sorted(missing))}: install all of Argo Workflows 3.7 or 4"
+        )
+    return "its custom resources are there"
+
+
+def _missing(client: "KubeClient", rules: Sequence[Json]) -> str:
+    wanted = ((v, r["apiGroups"][0], name) for r in rules for name in r["resources"] for v in r["verbs"])
+    return ", ".join(f"{verb} {name}" for verb, group, name in wanted if not client.may(verb, group, name))
+
+
+def _may_submit(client: "KubeClient", rules: Sequence[Json]) -> str:
+    if missing := _missing(client, rules):
+        raise UserError(f"not allowed in namespace {client.namespace}: {missing}")
+    return "submitting and watching are allowed"
+
+
+def _may_decide(client: "KubeClient", rules: Sequence[Json]) -> str:
+    if missing := _missing(client, rules):
+        raise Untold(f"approving, stopping and deleting are for others (not allowed: {missing})")
+    return "approving, stopping and deleting are allowed"
+
+
+def _template(client: Client, found: list[Json]) -> str:
+    found.append(current_template(client))
+    return str(found[0]["metadata"]["name"])
+
+
+def _taken_up(client: Client) -> str:
+    known = [summarise(w) for w in client.find(selector())]
+    if left := [s for s in known if not s.phase and _age_s(s) > UNTAKEN_S]:
+        raise NoController(untaken(client.namespace, left[0].name))
+    if not known:
+        raise Untold("there are no workflows yet by which it could be told")
+    return f"{len(known)} workflows were taken up"
+
+
+def _age_s(summary: Summary) -> float:
+    return (datetime.now(UTC) - summary.created).total_seconds() if summary.created else 0.0
+
+
+def _nodes(client: "KubeClient") -> list[Json]:
+    try:
+        return list(client.core("list_node")["items"])
+    except Refused as error:
+        raise Untold("nodes may not be listed by this person") from error
+
+
+def _images(client: "KubeClient", template: Json) -> str:
+    pods = client.core("list_namespaced_pod", client.namespace)["items"]
+    if refused := health.unpulled(pods):
+        raise UserError("; ".join(refused))
+    wanted = {health.short(image) for image in health.images_of(template)}
+    if unseen := wanted - health.pulled(_nodes(client), pods):
+        raise Untold(f"no node holds {', '.join(sorted(unseen))} yet; the first pod pulls it")
+    return ", ".join(sorted(wanted))
+
+
+def _workers(client: "KubeClient", template: Json) -> str:
+    workers = health.workers_of(template)
+    fitting = [n for n in _nodes(client) if health.fits(n, workers)]
+    largest, wanted = health.largest_mib(fitting), health.memory_max_mib(workers)
+    if not fitting:
+        raise Untold(
+            f"no node takes worker pods now ({workers.get('nodeSelector')}); a pool that grows makes some"
+        )
+    if largest < wanted:
+        raise UserError(
+            f"worker nodes have {largest} MiB for pods: set memoryMaxMib to less (it is {wanted})"
+        )
+    return f"{len(fitting)} take worker pods, the largest has {largest} MiB for them"

@@ -1,0 +1,147 @@
+"""Whether a source can be read, and whether a run may do all that it does to its store."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+from uuid import uuid4
+
+import requests
+
+from clio_argo.cli.findings import Finding, Untold, look
+from clio_argo.errors import BrokenVolume, MissingInput, TryAgain, UserError
+from clio_argo.store.documents import Store, split_url
+from clio_argo.viewer.link import PUBLIC_HOST
+
+if TYPE_CHECKING:
+    from clio_argo.store.slices import Entry, Source
+
+# tokens and signatures of clouds are refused after minutes
+SKEW_S = 60
+TIMEOUT_S = (5, 10)
+# of a listing of a million objects, which comes in pages of a thousand
+LISTING_S = 120.0
+PROBE = bytes(range(256))
+REACH = "look at the name, at the credentials of this account, and at the network"
+SET_CLOCK = "set the clock, by NTP for example"
+CORS = "let the bucket answer browsers: allow GET with the header Range for any origin (CORS of the bucket)"
+
+
+def look_at_source(url: str) -> Iterator[Finding]:
+    """Whether slices can be listed and read."""
+    os.environ.setdefault("CLIO_STORE_TRIES", "2")
+    found: list[tuple[Source, Entry]] = []
+    yield look(f"source {url}: list", lambda: _list_images(url, found), REACH, LISTING_S)
+    if found:
+        yield look(f"source {url}: read", lambda: _headers(*found[0]), REACH)
+
+
+def _list_images(url: str, first: "list[tuple[Source, Entry]]") -> str:
+    """How many there are; the first of them goes into `first`."""
+    from clio_argo.store.slices import Source, find_source, is_image
+
+    source = Source(find_source(url))
+    images = [e for e in source.entries() if is_image(e.name)]
+    if not images:
+        raise MissingInput(
+            f"{source.url}: holds no images; look at the name, slices may lie in a folder of it"
+        )
+    first.append((source, images[0]))
+    return f"{len(images)} images"
+
+
+def _headers(source: "Source", entry: "Entry") -> str:
+    from clio_argo.store.headers import Unreadable
+
+    try:
+        header = source.headers(entry)[0]
+    except Unreadable as error:
+        raise UserError(f"{entry.name}: {error}") from error
+    return f"{entry.name} has {header.width} x {header.height} pixels of {header.bits} bit"
+
+
+def look_at_run(url: str) -> Iterator[Finding]:
+    """Every verb on a probe object, what browsers need, and the store's clock."""
+    os.environ.setdefault("CLIO_STORE_TRIES", "2")
+    store, probe = Store(url), f"tmp/doctor-{uuid4().hex}"
+    written = look(f"{url}: write", lambda: _written(store, probe), REACH)
+    yield written
+    yield look(f"{url}: list", lambda: f"{len(store.names('tmp'))} temporary objects", REACH)
+    if written.verdict == "ok":
+        yield from _look_at_probe(store, probe, url)
+
+
+def _look_at_probe(store: Store, probe: str, url: str) -> Iterator[Finding]:
+    yield look(f"{url}: read", lambda: _same(store, probe, store.read(probe) or b"", PROBE), REACH)
+    yield look(f"{url}: read a range", lambda: _same(store, probe, store.read_range(probe, 7, 9), PROBE[7:9]))
+    if store.local is None:
+        yield look(f"{url}: browsers", lambda: readable_by_pages(address(store, probe)), CORS)
+        yield look(f"{url}: clock", lambda: clock(_time_of(address(store, probe))), SET_CLOCK)
+    yield look(f"{url}: delete", lambda: _deleted(store, probe), REACH)
+
+
+def _written(store: Store, probe: str) -> str:
+    store.write(probe, PROBE)
+    return "a probe object was written"
+
+
+def _same(store: Store, probe: str, data: bytes, wanted: bytes) -> str:
+    if data != wanted:
+        raise BrokenVolume(f"{store.url}{probe}: {len(data)} bytes were read that are not those written")
+    return "as it was written"
+
+
+def _deleted(store: Store, probe: str) -> str:
+    store.delete(probe)
+    if store.read(probe) is not None:
+        raise BrokenVolume(f"{store.url}{probe}: was deleted, and is still there")
+    return "the probe object is gone"
+
+
+def address(store: Store, name: str) -> str:
+    """Where neuroglancer reads an object of a bucket: the JSON interface of GCS, the bucket's host of S3."""
+    scheme, bucket, path = split_url(store.url)
+    key = quote(path + name, safe="")
+    if scheme == "gs":
+        server = os.environ.get("TENSORSTORE_GCS_HTTP_URL", "https://storage.googleapis.com")
+        return f"{server}/storage/v1/b/{bucket}/o/{key}?alt=media"
+    if own := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+        return f"{own}/{bucket}/{path}{name}"
+    return f"https://{bucket}.s3.amazonaws.com/{path}{name}"
+
+
+def readable_by_pages(url: str) -> str:
+    """A part of an object, asked for as neuroglancer's page does."""
+    answer = _asked(url, Origin=PUBLIC_HOST, Range="bytes=0-0")
+    if answer.status_code in (401, 403):
+        raise Untold("anonymous readers are refused: links open only for people who may read the bucket")
+    if answer.headers.get("Access-Control-Allow-Origin") not in ("*", PUBLIC_HOST):
+        raise UserError(
+            f"the store does not let pages of {PUBLIC_HOST} read it (answer {answer.status_code})"
+        )
+    return "neuroglancer's page may read it"
+
+
+def clock(told: str | None) -> str:
+    """How far this clock is from that of a server, which tells it with every answer."""
+    if not told:
+        raise Untold("the server tells no time")
+    ahead_s = (datetime.now(UTC) - parsedate_to_datetime(told)).total_seconds()
+    if abs(ahead_s) > SKEW_S:
+        raise UserError(
+            f"this clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the server's"
+        )
+    return f"within {max(1, abs(round(ahead_s)))} s of the server's"
+
+
+def _time_of(url: str) -> str | None:
+    return _asked(url).headers.get("Date")
+
+
+def _asked(url: str, **headers: str) -> requests.Response:
+    try:
+        return requests.get(url, headers=headers, timeout=TIMEOUT_S)
+    except requests.RequestException as error:
+        raise TryAgain(f"{url}: does not answer") from error

@@ -1,0 +1,110 @@
+"""What the doctor finds right and wrong, on real stores; clusters are looked at in tests/e2e."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from clio_argo.cli.doctor import examine
+from clio_argo.cli.doctor_store import clock, readable_by_pages
+from clio_argo.cli.findings import Finding, look
+from clio_argo.errors import UserError
+from clio_argo.store.documents import Store
+from tests.stacks import DEMO, cli
+from tests.stores import Bucket
+
+
+@pytest.fixture(autouse=True)
+def _few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIO_STORE_TRIES", "1")
+
+
+def wrong(found: Iterable[Finding]) -> dict[str, str]:
+    """What each red line says, with its remedy."""
+    return {f.name: f"{f.found} {f.remedy}" for f in found if f.verdict == "WRONG"}
+
+
+def test_a_sound_machine_source_and_folder(tmp_path: Path) -> None:
+    found = list(examine(str(DEMO), str(tmp_path), None))
+    assert wrong(found) == {}
+    assert {f.name: f.found for f in found}[f"source {DEMO}: list"] == "60 images"
+    assert Store(str(tmp_path)).names() == []
+
+
+def test_a_bucket_is_tried_with_every_verb(bucket: Bucket) -> None:
+    found = list(examine(None, f"{bucket.url}/fly", None))
+    assert wrong(found) == {}
+    done = [f.name.rpartition(": ")[2] for f in found if f.name.startswith(bucket.url)]
+    assert done == ["write", "list", "read", "read a range", "browsers", "clock", "delete"]
+    assert Store(bucket.url).names() == []
+
+
+@pytest.mark.parametrize(
+    ("match", "verb", "words"),
+    [
+        ("^POST", "write", "storage.objects.create"),
+        ("^GET .*prefix=", "list", "storage.objects.list"),
+        ("^DELETE", "delete", "storage.objects.delete"),
+    ],
+)
+def test_a_verb_that_is_refused_is_named_with_the_permission(
+    match: str, verb: str, words: str, gcs: Bucket
+) -> None:
+    gcs.fault(match, 403, 1)
+    (name, told), *others = wrong(examine(None, gcs.url, None)).items()
+    assert (name, others) == (f"{gcs.url}: {verb}", [])
+    assert words in told
+
+
+@pytest.fixture
+def plain_server(tmp_path: Path) -> Iterator[str]:
+    """A server of files that says nothing about other sites' pages."""
+    (tmp_path / "info").write_bytes(b"{}")
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    ) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/info"
+        server.shutdown()
+
+
+def test_browsers_that_are_kept_out_are_told(plain_server: str) -> None:
+    with pytest.raises(UserError, match="does not let pages of https://neuroglancer"):
+        readable_by_pages(plain_server)
+
+
+def test_a_source_without_images_ends_with_1(tmp_path: Path) -> None:
+    told = cli("doctor", tmp_path)
+    assert (told.returncode, told.stderr) == (1, "")
+    assert f"WRONG source {tmp_path}: list:" in told.stdout
+    assert "holds no images" in told.stdout
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ARGO_SERVER", "127.0.0.1:9")
+    assert list(wrong(examine(None, None, "lab"))) == ["cluster"]
+    monkeypatch.delenv("ARGO_SERVER")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    assert list(wrong(examine(None, None, "lab"))) == ["cluster"]
+
+
+def test_nothing_is_waited_for_without_end() -> None:
+    began = time.monotonic()
+    found = look("store", lambda: str(time.sleep(60)), "look at the network", limit_s=0.1)
+    assert (found.found, found.remedy) == ("no answer within 0 s", "look at the network")
+    assert time.monotonic() - began < 10
+
+
+def test_a_clock_that_is_wrong_is_told_by_how_much() -> None:
+    now = datetime.now(UTC)
+    assert "within" in clock(format_datetime(now, usegmt=True))
+    with pytest.raises(UserError, match=r"30[01] s ahead of the server's"):
+        clock(format_datetime(now - timedelta(minutes=5), usegmt=True))
+    with pytest.raises(UserError, match=r"(300|299) s behind"):
+        clock(format_datetime(now + timedelta(minutes=5), usegmt=True))
