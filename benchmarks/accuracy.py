@@ -1,12 +1,13 @@
 """How exact alignment is and which slices it flags, on stacks with known transforms and defects.
 
 Scored by the script that makes the stacks. Limits are those of tissue alone, as measured for an affine on undistorted
-slices (0.26 px, 0.40 px), plus 0.05 px.
+neighbours (0.26 px, 0.40 px), plus 0.05 px. Tissue alone changes more where slices between two are bad, so what the
+same slices show undistorted, each pair fitted for itself, is measured, too.
 """
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from shutil import copytree, rmtree
 from typing import Any
@@ -17,9 +18,11 @@ import tifffile
 
 from benchmarks.figures import Figure
 from benchmarks.measure import python
-from benchmarks.sources import DEMO, MISALIGN, SHARED, real_slices
+from benchmarks.sources import DEMO, MISALIGN, SHARED, real_slices, real_volume
 from benchmarks.stacks import write_stack
 from benchmarks.whole import COMMAND
+from clio_argo.kernels.features import reduce_slice
+from clio_argo.kernels.match import fit_pair
 from clio_argo.model.alignment import Floats, Transforms, homogeneous
 from clio_argo.store.documents import Store
 
@@ -28,10 +31,13 @@ STATIC_LIMIT_PX, JITTER_LIMIT_PX, F1_LIMIT = 0.02, 0.45, 0.98
 STILL = ["--jitter", "0", "--drift", "0", "--rot", "0", "--scale", "0", "--shear", "0"]
 HARD = ["--jitter", "2", "--drift", "0.5", "--rot", "0.15", "--noise", "5", "--gain", "0.12", "--offset", "6",
         "--defect-rate", "0.06", "--jump-rate", "0.02", "--jump-size", "40"]  # fmt: skip
+DRIFTING = ["--jitter", "2", "--drift", "0.5", "--rot", "0.15", "--noise", "5"]
 SEEDS = range(201, 207)
-LEAST_JUMP_PX, FOLLOWED_PX = 15.0, 1.0
+ABOVE_TISSUE_PX, ANCHOR_LIMIT_PX = 0.05, 0.02
+LEAST_JUMP_PX, FOLLOWED_PX, SAME_PLACE_PX = 15.0, 1.0, 2.0
 MODELS = ("auto", "translation", "rigid", "affine")
 Score = dict[str, Any]
+Pair = tuple[int, int]
 
 
 def measure(work: Path, quick: bool) -> list[Figure]:
@@ -41,23 +47,21 @@ def measure(work: Path, quick: bool) -> list[Figure]:
     few = ["--nz", "12"] if quick else []
     figures = defects(work, few, SEEDS[:1] if quick else SEEDS, "uint8")
     figures += defects(work, few, SEEDS[:1], "uint16")
+    figures += anchor(work, few, SEEDS[:1] if quick else SEEDS[:3])
     static = _misaligned(work / "static", ["--static", *(few or ["--nz", "60"])])
     figures += _pairs("one slice again and again", static, {"max": STATIC_LIMIT_PX})
     for model in MODELS:
-        still = _misaligned(work / model, [*STILL, *few], model)
+        still = _misaligned(work / model, [*STILL, *few], **{"alignment.model": model})
         figures += _pairs(f"nothing moved, model {model}", still, note="what tissue alone looks like")
     return figures + real(work, quick)
 
 
 def defects(work: Path, few: Sequence[str], seeds: Sequence[int], dtype: str) -> list[Figure]:
     """Stacks with shifts, drift, jumps, flicker, noise and defects; medians over the seeds, maxima of maxima."""
-    scores = []
-    for seed in seeds:
-        copies = ["--defect", f"{5 + seed % 3}:dup", *([] if few else ["--defect", f"{30 + seed % 20}:dup"])]
-        options = [*HARD, "--seed", str(seed), "--dtype", dtype, *copies, *few]
-        scores.append(_misaligned(work / f"{dtype}-{seed}", options))
-    over = {"median": np.median, "p95": np.median, "max": max}
-    pair = {key: float(how([s[key] for s in scores])) for key, how in over.items()}
+    scores = [_misaligned(work / "hard", [*HARD, "--dtype", dtype, *_copies(s, few)]) for s in seeds]
+    rest = ["--defect-rate", "0.06"]
+    still = [_misaligned(work / "still", [*STILL, *rest, *_copies(s, few)]) for s in seeds]
+    pair = over_seeds(scores)
     count = {
         key: sum(s[key] for s in scores)
         for key in ("right", "missed", "wrong", "hidden", "jumps", "followed")
@@ -66,7 +70,10 @@ def defects(work: Path, few: Sequence[str], seeds: Sequence[int], dtype: str) ->
     what, note = f"{len(scores)} stacks with defects, {dtype}", f"seeds {seeds[0]} to {seeds[-1]}"
     return [
         *_pairs(what, pair, {} if few else LIMITS_PX, note),
-        Figure(f"{what}: detrended error", float(np.median([s["jitter"] for s in scores])), "px", JITTER_LIMIT_PX),
+        *above_tissue(what, scores),
+        Figure(f"{what}: detrended error", pair["jitter"], "px", JITTER_LIMIT_PX),
+        Figure(f"{what}, but nothing moved: detrended error", over_seeds(still)["jitter"], "px",
+               note="by the same code, with the same slices bad: what tissue alone looks like"),
         Figure(f"{what}: F1 of flags", f1, "", F1_LIMIT, at_least=True,
                note=f"{count['right']} right, {count['missed']} missed, {count['wrong']} wrong"),
         Figure(f"{what}: slices without content not called bad", count["hidden"], "", 0),
@@ -75,9 +82,66 @@ def defects(work: Path, few: Sequence[str], seeds: Sequence[int], dtype: str) ->
     ]  # fmt: skip
 
 
+def _copies(seed: int, few: Sequence[str]) -> list[str]:
+    """Options: the seed, and slices that repeat the one before them."""
+    second = [] if few else ["--defect", f"{30 + seed % 20}:dup"]
+    return ["--seed", str(seed), "--defect", f"{5 + seed % 3}:dup", *second, *few]
+
+
+def over_seeds(scores: Sequence[Score]) -> Score:
+    """Medians over the stacks, and the maximum of maxima."""
+    over = {"median": np.median, "p95": np.median, "max": max, "jitter": np.median}
+    return {key: float(how([s[key] for s in scores])) for key, how in over.items()}
+
+
+def above_tissue(what: str, scores: Sequence[Score]) -> list[Figure]:
+    """How much larger pair errors are than those of the same pairs undistorted and fitted alone; and neighbours'."""
+    alone = tissue({pair for s in scores for pair in s["pairs"]})
+    floors = [[alone[pair] for pair in s["pairs"]] for s in scores]
+    p95, floor = (float(np.median([np.percentile(e, 95) for e in of]))
+                  for of in ([list(s["pairs"].values()) for s in scores], floors))  # fmt: skip
+    worst, most = max(max(s["pairs"].values()) for s in scores), max(map(max, floors))
+    near = max(e for s in scores for (a, b), e in s["pairs"].items() if b == a + 1)
+    return [
+        Figure(f"{what}: pair error, p95, above tissue alone", p95 - floor, "px", ABOVE_TISSUE_PX,
+               note=f"of the same pairs, {floor:.3f} px"),
+        Figure(f"{what}: pair error, max, above tissue alone", worst - most, "px", ABOVE_TISSUE_PX,
+               note=f"of the same pairs, {most:.3f} px, over slices that are bad"),
+        Figure(f"{what}: pair error, max of slices next to each other", near, "px", LIMITS_PX["max"]),
+    ]  # fmt: skip
+
+
+def tissue(pairs: Set[Pair]) -> dict[Pair, float]:
+    """Error of the affine that fits each pair of undistorted slices best: none of them moved, tissue did."""
+    volume = real_volume()
+    height, width = volume.shape[1:]
+    seen = {k: reduce_slice(volume[k], max(height, width)) for k in sorted({k for p in pairs for k in p})}
+    fits = {(a, b): fit_pair(seen[a], seen[b], a, b, "affine") for a, b in sorted(pairs)}
+    still = dict.fromkeys(seen, np.eye(3))
+    return {
+        p: pair_error(still, {p[0]: np.eye(3), p[1]: homogeneous(f.matrix or ())}, p, height, width)
+        for p, f in fits.items()
+    }
+
+
+def anchor(work: Path, few: Sequence[str], seeds: Sequence[int]) -> list[Figure]:
+    """Pair errors of stacks whose recorded positions drift, with and without an anchor to these."""
+    held, free = (
+        over_seeds([_misaligned(work / "drifting", [*DRIFTING, "--seed", str(s), *few], **{"alignment.anchor": on})
+                    for s in seeds])
+        for on in ("true", "false")
+    )  # fmt: skip
+    what = "positions that drift, with an anchor: pair error above that without"
+    return [
+        Figure(f"{what}, {key}", held[key] - free[key], "px", ANCHOR_LIMIT_PX,
+               note=f"with {held[key]:.4f}, without {free[key]:.4f} px; {len(seeds)} stacks")
+        for key in ("median", "p95")
+    ]  # fmt: skip
+
+
 def real(work: Path, quick: bool) -> list[Figure]:
     """Stacks without a known truth: how many slices are placed, and how many are flagged."""
-    figures = []
+    figures, placed = list[Figure](), dict[str, Transforms]()
     for what, folder, factor in (
         ("raw, noisy FIB-SEM", "fibsem_raw_unaligned/fibsem.tif", 1),
         ("ssTEM", "sstem_fly_vnc_10/raw", 1),
@@ -85,11 +149,13 @@ def real(work: Path, quick: bool) -> list[Figure]:
     ):
         target = work / f"real-{len(figures)}"
         _as_stack(SHARED / folder, target / "source", factor)
-        figures += _placed(what, _aligned(target, "auto"))
+        placed[what] = _aligned(target)
+        figures += _placed(what, placed[what])
+    figures += _same_place(placed["ssTEM"], placed["ssTEM, a quarter of the size"], 4)
     mosaic = work / "mosaic"
     side = 1200 if quick else 4160
     write_stack(real_slices(), mosaic / "source", side, 8)
-    return figures + _placed(f"mosaic of {side} x {side}", _aligned(mosaic, "auto"))
+    return figures + _placed(f"mosaic of {side} x {side}", _aligned(mosaic))
 
 
 def _as_stack(source: Path, target: Path, factor: int) -> None:
@@ -113,6 +179,29 @@ def _placed(what: str, found: Transforms) -> list[Figure]:
     ]
 
 
+def _same_place(full: Transforms, small: Transforms, factor: int) -> list[Figure]:
+    """Neighbours that both sizes place alike, or that are flagged in one of them, of all neighbours."""
+    scale = np.array([[factor, 0, (factor - 1) / 2], [0, factor, (factor - 1) / 2], [0, 0, 1.0]])
+    a = good(full)
+    b = {z: scale @ matrix @ np.linalg.inv(scale) for z, matrix in good(small).items()}
+    every = len(full.slices) - 1
+    errors = [
+        pair_error(a, b, p, full.height, full.width) for p in itertools.pairwise(sorted(a.keys() & b.keys()))
+    ]
+    how = f"or flagged; median {np.median(errors):.2f}, max {max(errors):.2f} px of the full size"
+    alike = {px: sum(e <= SAME_PLACE_PX * px for e in errors) + every - len(errors) for px in (1, factor)}
+    what = f"ssTEM: neighbours that both sizes place within {SAME_PLACE_PX:g} px of the"
+    return [
+        Figure(f"{what} {size}", 100 * alike[px] / every, "%", 95, at_least=True, note=how)
+        for px, size in ((factor, "quarter"), (1, "full size"))
+    ]
+
+
+def good(found: Transforms) -> dict[int, Floats]:
+    """3x3 matrices of the slices that are not flagged in any way, by z."""
+    return {s.z: homogeneous(s.matrix) for s in found.slices if s.matrix and s.verdict == "good"}
+
+
 def _pairs(
     what: str, score: Score, limits: Mapping[str, float] | None = None, note: str = ""
 ) -> list[Figure]:
@@ -123,24 +212,26 @@ def _pairs(
     ]
 
 
-def _misaligned(work: Path, options: list[str], model: str = "auto") -> Score:
+def _misaligned(work: Path, options: list[str], **settings: str) -> Score:
     source = work / "source"
     python(MISALIGN, "make", "--in", real_slices(), "--out", source, *options)
-    found = _aligned(work, model)
+    found = _aligned(work, **settings)
     (work / "found.json").write_text(json.dumps({"slices": estimated(found)}), encoding="utf-8")
     scored: Any = json.loads(python(MISALIGN, "score", source / "truth.json", work / "found.json"))
-    truth = json.loads((source / "truth.json").read_text(encoding="utf-8"))["slices"]
+    document = json.loads((source / "truth.json").read_text(encoding="utf-8"))
+    truth = document["slices"]
     rmtree(work)
     pair = {key: scored["pair_px"][key] for key in ("median", "p95", "max")}
-    return {**pair, "jitter": scored["jitter_px"]["median"], **flags(truth, found), **jumps(truth, found)}
+    jitter, pairs = scored["jitter_px"]["median"], errors(truth, found, document["shape"])
+    return {**pair, "jitter": jitter, "pairs": pairs, **flags(truth, found), **jumps(truth, found)}
 
 
-def _aligned(work: Path, model: str) -> Transforms:
+def _aligned(work: Path, **settings: str) -> Transforms:
     """`clio-argo align` with gates wide open."""
+    more = [text for key, value in settings.items() for text in ("--set", f"{key}={value}")]
     python(
         "-c", COMMAND, "align", "--source", work / "source", "--out", work / "out", "--image", "iso.%05d.png",
-        "--workers", "2", "--log", "quiet", "--set", f"alignment.model={model}",
-        "--set", "max_bad=50", "--set", "max_breaks=50",
+        "--workers", "2", "--log", "quiet", "--set", "max_bad=50", "--set", "max_breaks=50", *more,
     )  # fmt: skip
     return Store(str(work / "out")).document(Transforms, "transforms.json")
 
@@ -156,6 +247,18 @@ def flags(truth: Sequence[dict[str, Any]], found: Transforms) -> dict[str, int]:
         "wrong": wrong.count((False, True)),
         "hidden": sum(verdict.get(z) not in ("bad", "missing", None) for z in empty),
     }
+
+
+def errors(truth: Sequence[dict[str, Any]], found: Transforms, shape: Sequence[int]) -> dict[Pair, float]:
+    """Errors of the pairs that the script scores: neighbours among slices with tissue of their own and one shape."""
+    right = {
+        s["k"]: homogeneous(np.array(s["out_to_ref"]))
+        for s in truth
+        if s["alignable"] and s["defect"] not in ("dup", "glitch")
+    }
+    ours = {e["k"]: homogeneous(e["out_to_ref"]) for e in estimated(found)}
+    pairs = itertools.pairwise(sorted(right.keys() & ours.keys()))
+    return {p: pair_error(right, ours, p, shape[0], shape[1]) for p in pairs}
 
 
 def jumps(truth: Sequence[dict[str, Any]], found: Transforms) -> dict[str, int]:

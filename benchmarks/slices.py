@@ -3,23 +3,27 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from benchmarks.crafted import forget, planned, solved
 from benchmarks.figures import Figure
-from benchmarks.measure import Spent, repeated
+from benchmarks.measure import Spent, repeated, spent
 from benchmarks.sources import long_stack, real_slices
 from benchmarks.stacks import shifts, write_stack
 from clio_argo.model.alignment import Floats
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
+from tests.defects import DEFECTS, UNALIGNABLE
 
 SIDE_PX, QUICK_PX = 5000, 1500
 FILES = 16
 # so long that slabs and units have the size they have in large stacks: 32 planes, 16 slices
 SLICES, QUICK_SLICES = 256, 128
 TURN, STRETCH = 0.002, 0.0005
-RENDER_LIMIT_S, ALIGN_LIMIT_S = 0.68, 0.5
+RENDER_LIMIT_S, ALIGN_LIMIT_S, DEFECTS_LIMIT_S = 0.68, 0.5, 0.8
+# one slice in twenty has a fault, each of another kind
+FAULTS, FAULT_EVERY = (*DEFECTS.values(), *UNALIGNABLE.values()), 20
 
 
 def stack(work: Path, quick: bool) -> Path:
@@ -79,7 +83,43 @@ def align(work: Path, quick: bool) -> list[Figure]:
         Figure("reduce a slice", reduce.cpu_s, "CPU s", note="decode, downsample, features, digest"),
         Figure("match a slice", match.cpu_s, "CPU s", note="with the next one"),
         Figure("reduce and match a slice", (reduce + match).cpu_s, "CPU s", None if quick else ALIGN_LIMIT_S),
+        *with_defects(work, quick),
     ]
+
+
+def with_defects(work: Path, quick: bool) -> list[Figure]:
+    """CPU time of reduce, match, inspect and relink per slice of a stack with 5 % defects."""
+    url, slices = work / "defects", FAULT_EVERY * len(FAULTS)
+    plan = planned(damaged(work / "short", work / "damaged", slices), url)
+    reduce = spent(lambda: [run_step(PIPELINE["reduce"], str(url), p) for p in range(plan.reduce.parts)])
+    linked: list[int] = []
+
+    def link() -> None:
+        for part in range(plan.match.parts):
+            run_step(PIPELINE["match"], str(url), part)
+        again = [int(item["part"]) for item in run_step(PIPELINE["inspect"], str(url), 0)["relink_parts"]]
+        linked[:] = [run_step(PIPELINE["relink"], str(url), part)["done"] for part in again]
+
+    def before() -> None:
+        forget(url, "match")
+        forget(url, "relink")
+
+    match = repeated(link, before, warm=False)
+    note = f"{slices} slices with {len(FAULTS)} kinds of fault, {sum(linked)} of {plan.match.units} units linked again"
+    limit = None if quick else DEFECTS_LIMIT_S
+    return [Figure("reduce, match, inspect and relink a slice, 5 % defects",
+                   ((reduce + match) / slices).cpu_s, "CPU s", limit, note=note)]  # fmt: skip
+
+
+def damaged(short: Path, out: Path, slices: int) -> Path:
+    """The stack with a fault in every twentieth slice."""
+    long_stack(short, out, slices)
+    for i, harm in enumerate(FAULTS):
+        file = out / f"iso.{FAULT_EVERY * i + FAULT_EVERY // 2:05d}.png"
+        image = np.asarray(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE))
+        file.unlink()
+        cv2.imwrite(str(file), harm(image), [cv2.IMWRITE_PNG_COMPRESSION, 4])
+    return out
 
 
 def _again(url: Path, name: str) -> Spent:

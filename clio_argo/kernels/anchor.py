@@ -148,7 +148,8 @@ def estimate_anchor(offsets: Floats, jumps: NDArray[np.bool_], link_px: float) -
         step = (offsets[lag:] - offsets[:-lag])[piece[lag:] == piece[:-lag]]
         if len(step) > FEWEST_LOOPS:
             lags.append(float(lag))
-            variances.append(max(spread_of(step), LEAST_LINK_PX) ** 2)
+            # columns may differ: the frames of a stack may stretch along one axis alone
+            variances.append(max(float(np.mean([spread_of(c) ** 2 for c in step.T])), LEAST_LINK_PX**2))
     if len(lags) < FEWEST_LAGS:
         return no_anchor(link_px)
     model = np.stack([np.full(len(lags), 2.0), lags], 1) / np.array(variances)[:, None]

@@ -42,8 +42,8 @@ LINEAR_ROUNDS, L1_ROUNDS, CUT_ROUNDS = 3, 12, 6
 FREE = 1e-8
 # how much more a person's link counts than one that was measured
 FIRM = 100.0
-# white jitter never goes that far (1 in 8,000 slices); what does was put elsewhere
-RELEASED_SIGMAS = 3.0
+# white jitter hardly goes that far (1 in 3,000 slices); what does was put elsewhere
+RELEASED_SIGMAS = 4.0
 Recorded = Mapping[int, tuple[float, float]]
 UNRECORDED: Recorded = MappingProxyType({})
 # A microscope's magnification, scan angle and shear stay; small fields see tissue change instead, which adds up.
@@ -255,7 +255,7 @@ def robust(errors_px: Floats, link_px: Floats, cut: bool) -> Floats:
 
 def let_go(departures: Floats, jitter_px: float) -> Floats:
     """Stiffness of the ties of slices to their frames: those far out of place are released, and follow their links."""
-    sigmas = np.sqrt(((departures / jitter_px) ** 2).mean(1))
+    sigmas = np.linalg.norm(departures / jitter_px, axis=1)
     return np.asarray((RELEASED_SIGMAS / np.maximum(sigmas, RELEASED_SIGMAS)) ** 4, np.float64)
 
 

@@ -98,9 +98,10 @@ overflow-wrap:anywhere}
 table{border-collapse:collapse;font-size:14px}
 th,td{text-align:left;vertical-align:top;padding:5px 18px 5px 0;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:500;font-size:13px;white-space:nowrap}
-td{overflow-wrap:anywhere}
+td{overflow-wrap:break-word}
 tr:last-child td{border-bottom:0}
 .scroll+.note{margin-top:8px}
+.scroll+.scroll{margin-top:16px}
 p+.scroll,p+details,.scroll+details,details+details,dl+.note,dl+.scroll,.note+details{margin-top:10px}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:5px 20px}
 dl+p{margin-top:12px}

@@ -78,7 +78,7 @@ def _reasons(slices: Sequence[PlacedSlice]) -> Html:
 
 def _slices(title: str, slices: Sequence[PlacedSlice]) -> Html:
     rows = [(str(s.z), _file(s), s.verdict, s.reason, s.shown_as) for s in slices]
-    return long_table(title, ("z", "file", "verdict", "reason", "shown instead"), rows, (0,))
+    return long_table(title, ("z", "file", "verdict", "reason", "shown"), rows, (0,))
 
 
 def _file(placed: PlacedSlice) -> str:
