@@ -31,6 +31,10 @@ class MissingInput(ClioError):
     """An object that a step needs is not there."""
 
 
+class MissingBucket(ClioError):
+    """There is no such bucket: neither a source nor a run that is not there yet."""
+
+
 class StoreFault(ClioError):
     """A store refuses: disk full, read-only, no permission."""
 

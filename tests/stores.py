@@ -72,8 +72,15 @@ class Bucket:
         if self.server.scheme == "gs":
             self._call("/storage/v1/b?project=p", {"name": self.name})
         else:
-            urlopen(Request(f"{self.server.endpoint}/{self.name}", method="PUT"), timeout=START_S).close()
+            self._request("PUT", f"/{self.name}")
         return self
+
+    def remove(self) -> None:
+        """Remove the bucket, which must be empty."""
+        self._request("DELETE", f"{'/storage/v1/b' if self.server.scheme == 'gs' else ''}/{self.name}")
+
+    def _request(self, method: str, path: str) -> None:
+        urlopen(Request(self.server.endpoint + path, method=method), timeout=START_S).close()
 
     def fault(self, match: str, status: int = 503, times: int = 2) -> None:
         """Answer the next requests whose "METHOD PATH" `match` finds with `status` (gs only)."""

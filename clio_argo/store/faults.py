@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from clio_argo.errors import ClioError, MissingInput, StoreFault, TryAgain
+from clio_argo.errors import ClioError, MissingBucket, MissingInput, StoreFault, TryAgain
 
 Verb = Literal["read", "list", "write", "delete"]
 NEEDED: dict[str, dict[Verb, str]] = {
@@ -115,7 +115,8 @@ def _by_status(url: str, status: int | None, verb: Verb) -> tuple[type[ClioError
         return None
     values = {"needed": NEEDED[scheme][verb], "grant": GRANT[scheme], "log_in": LOG_IN[scheme]}
     bucket = f"{scheme}://{place.partition('/')[0]}"
-    return StoreFault, REFUSALS[status].format(verb=verb, bucket=bucket, **values)
+    kind = MissingBucket if status == 404 else StoreFault
+    return kind, REFUSALS[status].format(verb=verb, bucket=bucket, **values)
 
 
 def _by_text(text: str) -> tuple[type[ClioError], str]:

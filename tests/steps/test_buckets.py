@@ -1,12 +1,16 @@
 """Whole runs from and to buckets: the same bytes as on local files."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 
+from clio_argo.errors import MissingBucket
 from clio_argo.store.documents import Store
+from tests.proxy import disturbed
 from tests.stacks import contents, demo_slices, plain, request, run_here, write_stack
 from tests.stores import Bucket
 
@@ -51,3 +55,35 @@ def test_a_file_of_many_pages_is_read_from_a_bucket(bucket: Bucket, tmp_path: Pa
     Store(bucket.url).write("stack.tif", file.read_bytes())
     Store(bucket.url).write("stack.tif.bak", b"another object with this beginning")
     assert contents(run_here(plain(f"{bucket.url}/stack.tif"), tmp_path / "there")) == here
+
+
+def test_a_bucket_that_is_gone_for_a_while_is_named_and_the_run_goes_on(
+    folder: Path, local: dict[str, str], bucket: Bucket
+) -> None:
+    out, store = f"{bucket.url}/run", Store(bucket.url)
+    run_here(request(folder), out, stop_before="render")
+    kept = {name: store.need(name) for name in store.names()}
+    for name in kept:
+        store.delete(name)
+    bucket.remove()
+    with pytest.raises(MissingBucket, match=rf"{out}/.*there is no bucket {bucket.url} \(404\)"):
+        run_here(request(folder), out)
+    bucket.make()
+    for name, data in kept.items():
+        store.write(name, data)
+    outputs: dict[str, dict[str, Any]] = {}
+    assert contents(run_here(request(folder), out, outputs=outputs)) == local
+    assert [outputs[step]["done"] for step in ("reduce", "match", "render")] == [0, 0, 1]
+
+
+def test_a_run_finishes_on_a_store_that_stumbles(
+    folder: Path, local: dict[str, str], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with disturbed(bucket.server.endpoint) as proxy:
+        for name, value in replace(bucket.server, endpoint=proxy.endpoint).variables.items():
+            monkeypatch.setenv(name, value)
+        run_here(request(folder), f"{bucket.url}/run", stop_before="render")
+        proxy.left.extend(["503", "none", "reset", "none", "429"])
+        run_here(request(folder), f"{bucket.url}/run")
+        assert not proxy.left
+        assert contents(f"{bucket.url}/run") == local

@@ -1,0 +1,137 @@
+"""Stores that refuse, stumble, or are silent: real requests to real servers."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from clio_argo.errors import MissingBucket, StoreFault, TryAgain, UserError
+from clio_argo.store.documents import Store
+from tests.proxy import disturbed
+from tests.stores import Bucket
+
+DATA = bytes(range(256)) * 400
+VERBS: dict[str, Callable[[Store], object]] = {
+    "read": lambda s: s.read("a"),
+    "list": lambda s: s.names(),
+    "write": lambda s: s.write("a", DATA),
+    "delete": lambda s: s.delete("a"),
+}
+GOOGLE = {"read": "get", "list": "list", "write": "create", "delete": "delete"}
+AMAZON = {"read": "GetObject", "list": "ListBucket", "write": "PutObject", "delete": "DeleteObject"}
+OPEN = "from clio_argo.store.documents import Store; s = Store('{url}'); "
+STUMBLES = ("408", "429", "500", "503", "reset")
+
+
+def through(proxy: str, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Store:
+    for name, value in replace(bucket.server, endpoint=proxy).variables.items():
+        monkeypatch.setenv(name, value)
+    return Store(bucket.url)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(("status", "words"), [(401, "no valid credentials"), (403, "no permission to")])
+def test_a_refusal_names_object_permission_and_remedy(
+    verb: str, status: int, words: str, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store(bucket.url).write("a", DATA)
+    # google-cloud-storage looks at the bucket beside a listing
+    with disturbed(bucket.server.endpoint, *[str(status)] * (2 if verb == "list" else 1)) as proxy:
+        store = through(proxy.endpoint, bucket, monkeypatch)
+        with pytest.raises(StoreFault) as caught:
+            VERBS[verb](store)
+    text = str(caught.value)
+    needed = f"storage.objects.{GOOGLE[verb]}" if store.url.startswith("gs") else f"s3:{AMAZON[verb]}"
+    assert text.startswith(f"{store.url}{'' if verb == 'list' else 'a'}: ")
+    assert words in text
+    assert needed in text
+    assert len(proxy.seen) == len(set(proxy.seen)), "a refusal is not tried again"
+
+
+@pytest.mark.parametrize("verb", ["list", "write", "need"])
+def test_a_bucket_that_is_not_there_is_named(verb: str, bucket: Bucket) -> None:
+    store = Store(f"{bucket.server.scheme}://clio-no-such-bucket/run")
+    with pytest.raises(MissingBucket, match=rf"run/.*no bucket {store.url.removesuffix('/run/')} \(404\)"):
+        {**VERBS, "need": lambda s: s.need("a")}[verb](store)
+
+
+def test_stumbles_are_tried_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"a/{i}" for i in range(len(STUMBLES))]
+    with disturbed(bucket.server.endpoint, *STUMBLES) as proxy, ThreadPoolExecutor(len(names)) as threads:
+        store = through(proxy.endpoint, bucket, monkeypatch)
+        list(threads.map(store.write, names, [DATA] * len(names)))
+        proxy.left.extend(STUMBLES)
+        assert list(store.read_all(names)) == [DATA] * len(names)
+        # boto3 does not try a bare 408 again, which S3 never sends
+        proxy.left.extend(STUMBLES[1:])
+        assert list(threads.map(store.names, ["a"] * 4)) == [names] * 4
+        assert not proxy.left
+
+
+def test_slow_bytes_arrive(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(bucket.url).write("a", DATA)
+    with disturbed(bucket.server.endpoint, "slow") as proxy:
+        started = time.monotonic()
+        assert through(proxy.endpoint, bucket, monkeypatch).read("a") == DATA
+        assert time.monotonic() - started > 1
+
+
+def test_a_store_that_stops_for_a_while_is_waited_for(gcs: Bucket) -> None:
+    store = Store(gcs.url)
+    store.write("a", DATA)
+    gcs.server.stop()
+    future = store.kv.read("a")
+    time.sleep(1)
+    assert not future.done()
+    gcs.server.go_on()
+    assert future.result().value == DATA
+
+
+def elsewhere(
+    code: str, bucket: Bucket, endpoint: str, **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    found = replace(bucket.server, endpoint=endpoint).variables
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, **found, **variables},
+    )  # fmt: skip
+
+
+def test_a_silent_connection_is_given_up_and_made_again(bucket: Bucket) -> None:
+    code = OPEN.format(url=bucket.url) + "s.write('a', b'1'); print(s.read('a'), s.names())"
+    soon = {"CLIO_STORE_SILENCE_S": "1", "TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS": "1"}
+    with disturbed(bucket.server.endpoint, "silent", "none", "silent") as proxy:
+        done = elsewhere(code, bucket, proxy.endpoint, **soon)
+    assert done.stdout == "b'1' ['a']\n", done.stderr
+
+
+def test_a_dead_store_is_given_up_with_its_name(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIO_STORE_TRIES", "1")
+    store = through("http://127.0.0.1:9", bucket, monkeypatch)
+    for verb in VERBS.values():
+        with pytest.raises(TryAgain, match=rf"^{store.url}a?: the store does not answer"):
+            verb(store)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many"])
+def test_a_number_of_tries_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIO_STORE_TRIES", text)
+    with pytest.raises(UserError, match="CLIO_STORE_TRIES"):
+        Store("gs://bucket").read("a")
+
+
+def test_without_credentials_public_buckets_are_read_and_private_ones_named(gcs: Bucket) -> None:
+    Store(gcs.url).write("a", b"1")
+    gcs.fault("GET .*/o/b", 401, 1)
+    code = OPEN.format(url=gcs.url) + "print(s.read('a')); s.read('b')"
+    nothing = {"GOOGLE_AUTH_TOKEN_FOR_TESTING": "", "STORAGE_EMULATOR_HOST": "", "HOME": "/nonexistent"}
+    started = time.monotonic()
+    done = elsewhere(code, gcs, gcs.server.endpoint, **nothing)
+    assert time.monotonic() - started < 30
+    assert done.stdout == "b'1'\n", done.stderr
+    assert "no valid credentials (401): log in (gcloud auth application-default login)" in done.stderr
