@@ -38,6 +38,17 @@ def short(image: str) -> str:
     return image.removeprefix("docker.io/").removeprefix("library/")
 
 
+def regions_of(nodes: Iterable[Json]) -> set[str]:
+    return {r for n in nodes if (r := n["metadata"].get("labels", {}).get("topology.kubernetes.io/region"))}
+
+
+def apart(regions: Iterable[str], location: str) -> bool:
+    """Whether a bucket lies in none of these regions; one of a continent (EU, US, ASIA) lies in all that are there."""
+    place = location.lower()
+    begin = {"eu": "europe-", "us": "us-", "asia": "asia-"}.get(place, place)
+    return not any(region.startswith(begin) for region in regions)
+
+
 def workers_of(template: Json) -> Json:
     """The container template of the parts of a big stage."""
     graph = next(t for t in template["spec"]["templates"] if t["name"] == template["spec"]["entrypoint"])

@@ -30,7 +30,7 @@ def examine(source: str | None, run: str | None, namespace: str | None) -> Itera
     if run:
         yield from look_at_run(run)
     if namespace:
-        yield from look_at_cluster(namespace)
+        yield from look_at_cluster(namespace, run)
 
 
 def look_at_machine() -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from clio_argo.argo.follow import UNTAKEN_S, NoController, untaken
 from clio_argo.argo.nodes import Json
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.argo.templates import current_template, selector
-from clio_argo.cli.doctor_store import SET_CLOCK, clock
+from clio_argo.cli.doctor_store import SET_CLOCK, clock, location
 from clio_argo.cli.findings import Finding, Untold, look
 from clio_argo.errors import UserError
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 KINDS = {"workflows", "workflowtemplates", "workflowtaskresults"}
 REACH = "look at KUBECONFIG or ARGO_SERVER, at the network (VPN), and whether the cluster runs"
 ASK = "ask an administrator for the role clio-argo-submitter of the namespace, or name another one with -n"
+MOVE = "make the bucket where the nodes are: reading across regions costs money for every byte, and time"
 REGISTRY = "look at images and imagePullSecrets of the installation, and whether nodes reach the registry"
 
 
-def look_at_cluster(namespace: str) -> Iterator[Finding]:
+def look_at_cluster(namespace: str, run: str | None) -> Iterator[Finding]:
     """From the network to the pool of nodes. Through Argo Server less can be seen than with a kubeconfig."""
     reached: list[Client] = []
     yield look("cluster", lambda: _reach(namespace, reached), REACH)
@@ -39,6 +40,8 @@ def look_at_cluster(namespace: str) -> Iterator[Finding]:
     if kube and template:
         yield look("cluster: images", lambda: _images(kube, template[0]), REGISTRY)
         yield look("cluster: nodes", lambda: _workers(kube, template[0]))
+    if kube and run:
+        yield look("cluster: region", lambda: _near(kube, run), MOVE)
 
 
 def _reach(namespace: str, reached: list[Client]) -> str:
@@ -137,3 +140,12 @@ def _workers(client: "KubeClient", template: Json) -> str:
             f"worker nodes have {largest} MiB for pods: set memoryMaxMib to less (it is {wanted})"
         )
     return f"{len(fitting)} take worker pods, the largest has {largest} MiB for them"
+
+
+def _near(client: "KubeClient", run: str) -> str:
+    regions, place = health.regions_of(_nodes(client)), location(run)
+    if not regions:
+        raise Untold(f"the nodes do not say in which region they are; the bucket is in {place}")
+    if health.apart(regions, place):
+        raise UserError(f"{run} is in {place}, the nodes are in {', '.join(sorted(regions))}")
+    return f"{run} is in {place}, where nodes are"

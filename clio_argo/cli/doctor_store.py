@@ -12,7 +12,9 @@ import requests
 
 from clio_argo.cli.findings import Finding, Untold, look
 from clio_argo.errors import BrokenVolume, MissingInput, TryAgain, UserError
+from clio_argo.store.access import google_client, google_patience
 from clio_argo.store.documents import Store, split_url
+from clio_argo.store.faults import store_errors
 from clio_argo.viewer.link import PUBLIC_HOST
 
 if TYPE_CHECKING:
@@ -110,6 +112,15 @@ def address(store: Store, name: str) -> str:
     if own := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
         return f"{own}/{bucket}/{path}{name}"
     return f"https://{bucket}.s3.amazonaws.com/{path}{name}"
+
+
+def location(url: str) -> str:
+    """Where a bucket of Google lies, as it says itself."""
+    scheme, bucket, _ = split_url(Store(url).url)
+    if scheme != "gs":
+        raise Untold("only buckets of Google Cloud Storage tell it here")
+    with store_errors(url, ""):
+        return str(google_client().get_bucket(bucket, **google_patience()).location)
 
 
 def readable_by_pages(url: str) -> str:

@@ -62,3 +62,13 @@ def test_images_that_nodes_cannot_pull_are_named(template: dict[str, Any]) -> No
         "a@sha256:1",
         "b:1",
     }
+
+
+@pytest.mark.parametrize(
+    ("location", "apart"),
+    [("EUROPE-WEST4", False), ("EU", False), ("europe-west1", True), ("US", True), ("US-EAST1", True)],
+)
+def test_a_bucket_is_near_if_some_node_is_in_its_region(location: str, apart: bool) -> None:
+    nodes = [node(), node("1Gi", {"topology.kubernetes.io/region": "europe-west4"})]
+    assert health.regions_of(nodes) == {"europe-west4"}
+    assert health.apart(health.regions_of(nodes), location) is apart

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from clio_argo.cli.doctor import examine
-from clio_argo.cli.doctor_store import clock, readable_by_pages
-from clio_argo.cli.findings import Finding, look
+from clio_argo.cli.doctor_store import clock, location, readable_by_pages
+from clio_argo.cli.findings import Finding, Untold, look
 from clio_argo.errors import UserError
 from clio_argo.store.documents import Store
 from tests.stacks import DEMO, cli
@@ -92,6 +92,12 @@ def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("ARGO_SERVER")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     assert list(wrong(examine(None, None, "lab"))) == ["cluster"]
+
+
+def test_a_bucket_tells_where_it_lies(gcs: Bucket, s3: Bucket) -> None:
+    assert location(gcs.url) == "US"
+    with pytest.raises(Untold):
+        location(s3.url)
 
 
 def test_nothing_is_waited_for_without_end() -> None:
