@@ -11,6 +11,7 @@ from bisect import bisect_right, insort
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
@@ -80,12 +81,12 @@ def loop_noise(
 
 
 def find_jumps(offsets: Floats) -> NDArray[np.bool_]:
-    """Steps [slices - 1] between chained and recorded positions [slices, 2] that stay.
+    """Steps [slices - 1] between chained and recorded positions [slices, columns] that stay.
 
     A step is the difference of medians over eight slices on either side, so that single slices out of place are
     none. The largest is taken first; others near it are measured without looking across it.
     """
-    size = np.array([_step_px(offsets, i, (0, len(offsets))) for i in range(len(offsets) - 1)])
+    size = _steps_px(offsets)
     least = LEAST_JUMP_PX
     if (size > 0).any():
         least = max(least, JUMP_SIGMAS * float(np.median(size[size > 0])) / RAYLEIGH_MEDIAN)
@@ -119,6 +120,18 @@ def _around(cuts: list[int], i: int) -> range:
     return range(max(low, i + 1 - JUMP_WINDOW), min(high, i + 1 + JUMP_WINDOW))
 
 
+def _steps_px(offsets: Floats) -> Floats:
+    """`_step_px` after every slice but the last, with nothing cut: all at once but for the ends."""
+    size, ends = np.zeros(len(offsets) - 1), list(range(len(offsets) - 1))
+    if len(offsets) >= 2 * JUMP_WINDOW:
+        middle = np.median(sliding_window_view(offsets, JUMP_WINDOW, axis=0), axis=-1)
+        steps = middle[JUMP_WINDOW:] - middle[:-JUMP_WINDOW]
+        size[JUMP_WINDOW - 1 : 1 - JUMP_WINDOW] = np.linalg.norm(steps, axis=1)
+        ends = ends[: JUMP_WINDOW - 1] + ends[1 - JUMP_WINDOW :]
+    size[ends] = [_step_px(offsets, i, (0, len(offsets))) for i in ends]
+    return size
+
+
 def _step_px(offsets: Floats, i: int, piece: tuple[int, int]) -> float:
     """Step after slice `i`, as sure as one between eight slices on either side; 0 where there are too few."""
     below = offsets[max(piece[0], i + 1 - JUMP_WINDOW) : i + 1]
@@ -127,14 +140,14 @@ def _step_px(offsets: Floats, i: int, piece: tuple[int, int]) -> float:
     if fewest < FEWEST_AROUND_JUMP:
         return 0.0
     step = np.median(above, axis=0) - np.median(below, axis=0)
-    return float(np.hypot(*step)) * float(np.sqrt(fewest / JUMP_WINDOW))
+    return float(np.linalg.norm(step)) * float(np.sqrt(fewest / JUMP_WINDOW))
 
 
 def _sharpest(offsets: Floats, around: range) -> int:
     """The slice before which to cut so that both sides lie closest to their medians (sum of distances)."""
 
     def unrest(part: Floats) -> float:
-        return float(np.hypot(*(part - np.median(part, axis=0)).T).sum())
+        return float(np.linalg.norm(part - np.median(part, axis=0), axis=1).sum())
 
     cuts = around[FEWEST_AROUND_JUMP : 1 - FEWEST_AROUND_JUMP]
     return min(cuts, key=lambda c: unrest(offsets[around.start : c]) + unrest(offsets[c : around.stop]))

@@ -17,6 +17,7 @@ each other are a part of their own, and the place between two parts is a break.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -52,6 +53,8 @@ STEADY_FRAME = 0.01
 MODES = np.array([[0, 1, -1, 0], [1, 0, 0, 1], [1, 0, 0, -1], [0, 1, 1, 0]]) / np.sqrt(2)
 TURN_STRETCH = (slice(0, 1), slice(1, 4))
 Indices = NDArray[np.intp]
+# from places that nothing holds, jumps between them [slices - 1], and the noise of links in pixels
+AnchorOf = Callable[[Floats, NDArray[np.bool_], float], Anchor]
 
 
 @dataclass(frozen=True)
@@ -87,25 +90,6 @@ class Links:
         return values[self.w] - values[self.z]
 
 
-def no_jumps(x: Floats) -> NDArray[np.bool_]:
-    """Between no neighbours [slices - 1]: linear parts do not jump."""
-    return np.zeros(len(x) - 1, np.bool_)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """How the frames of slices behave, beside what links say.
-
-    jumps_of: between which neighbours they jump [slices - 1], from unheld places.
-    anchor_of: how near to their frames slices are held, from these places, jumps and the noise of links in pixels.
-    hold_px: standard deviation of the drift as a whole, however slow.
-    """
-
-    jumps_of: Callable[[Floats], NDArray[np.bool_]] = no_jumps
-    anchor_of: Callable[[Floats, NDArray[np.bool_], float], Anchor] = estimate_anchor
-    hold_px: float = np.inf
-
-
 def identities(usable: Sequence[int], recorded: Recorded) -> Solution:
     """The solution for a stack that is aligned already: every slice at its recorded position."""
     return Solution({z: _at(recorded.get(z, (0.0, 0.0))) for z in usable})
@@ -139,8 +123,8 @@ def solve_stack(
     # loops agree on the shape of tissue too, which no frame of a microscope follows
     noise = replace(noise, linear_px=max(noise.linear_px, float(np.median(noise_px))))
     positions = np.array([recorded.get(z, (0.0, 0.0)) for z in kept], np.float64)
-    frame = Frame(find_jumps, estimate_anchor if anchor else lambda *_: no_anchor(noise.shift_px))
-    u, g, held, jumps, weights = _solve(links, positions, centre, radius, noise, frame)
+    anchor_of: AnchorOf = estimate_anchor if anchor else lambda *_: no_anchor(noise.shift_px)
+    u, g, held, jumps, weights = _solve(links, positions, centre, radius, noise, anchor_of)
     placed = {z: _affine(u[i], g[i], centre) for i, z in enumerate(kept)}
     return Solution(
         placed,
@@ -188,7 +172,7 @@ def _affine(u: Floats, g: Floats, centre: Floats) -> Floats:
 
 
 def _solve(
-    links: Links, recorded: Floats, centre: Floats, radius: float, noise: LinkNoise, frame: Frame
+    links: Links, recorded: Floats, centre: Floats, radius: float, noise: LinkNoise, anchor_of: AnchorOf
 ) -> tuple[Floats, Floats, Anchor, NDArray[np.bool_], Floats]:
     """Displacements [slices, 2], linear parts [slices, 2, 2], the anchor of positions, jumps, link weights.
 
@@ -196,7 +180,10 @@ def _solve(
     """
     linear, slices = links.matrix[:, :2, :2], len(recorded)
     g = np.zeros((slices, 2, 2))
-    steady = Frame(hold_px=STEADY_FRAME * radius)
+
+    def steady(*learnt: Any) -> Anchor:
+        return replace(estimate_anchor(*learnt), hold_px=STEADY_FRAME * radius)
+
     for _ in range(LINEAR_ROUNDS):
         wanted = ((np.eye(2) + g[links.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4) @ MODES.T
         found = [anchored(links, slices, wanted[:, own], noise.linear_px, steady)[0] for own in TURN_STRETCH]
@@ -205,7 +192,7 @@ def _solve(
     wanted = np.einsum("nrk,nk->nr", np.eye(2) + g[links.z], moved)
     # displacements against the recorded positions, which the anchor pulls to 0
     wanted -= links.across(recorded)
-    u, anchor, jumps, weights = anchored(links, slices, wanted, noise.shift_px, frame)
+    u, anchor, jumps, weights = anchored(links, slices, wanted, noise.shift_px, anchor_of)
     return u + recorded, g, anchor, jumps, weights
 
 
@@ -214,7 +201,7 @@ def anchored(
     slices: int,
     wanted: Floats,
     link_px: float,
-    frame: Frame,
+    anchor_of: AnchorOf,
 ) -> tuple[Floats, Anchor, NDArray[np.bool_], Floats]:
     """Solve once without an anchor, learn from it how the recorded positions behave, and solve with it."""
     weights, each_px = np.ones(len(wanted)), link_px * links.noise
@@ -222,11 +209,10 @@ def anchored(
     for k in range(L1_ROUNDS + CUT_ROUNDS):
         x, _ = tied(links, wanted, weights / each_px, loose, none, all_held)
         weights = trusted(links, robust(wanted - links.across(x), each_px, cut=k >= L1_ROUNDS))
-    jumps, ties = frame.jumps_of(x) & agreed(links, slices, weights), all_held
-    anchor = replace(frame.anchor_of(x, jumps, link_px), hold_px=frame.hold_px)
+    jumps, ties = find_jumps(x) & agreed(links, slices, weights), all_held
+    anchor = anchor_of(x, jumps, link_px)
     for _ in range(CUT_ROUNDS):
         x, q = tied(links, wanted, weights / each_px, anchor, jumps, ties)
-        weights = trusted(links, robust(wanted - links.across(x), each_px, cut=True))
         ties = let_go(x - q, anchor.jitter_px)
     return x, anchor, jumps, weights
 

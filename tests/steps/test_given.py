@@ -163,7 +163,7 @@ def test_without_an_anchor_slices_lie_where_links_put_them(tmp_path: Path) -> No
     configs = [request(source, alignment__anchor=a, alignment__model="translation") for a in (True, False)]
     outs = [run_here(c, tmp_path / str(i), "render") for i, c in enumerate(configs)]
     held, free = (max(e for *_, e in disagreement_px(transforms(out), 128, 128)) for out in outs)
-    assert free < 0.5 * held
+    assert free < 0.8 * held
 
 
 def test_a_stack_that_is_not_aligned_lies_where_the_stage_stood(source: Path, tmp_path: Path) -> None:
