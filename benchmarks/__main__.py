@@ -41,6 +41,8 @@ BENCHMARKS = {
     "drift": Benchmark("Drift of long stacks, simulated", "benchmarks.drift:measure"),
     "accuracy": Benchmark("Accuracy", "benchmarks.accuracy:measure", 2),
     "fanout": Benchmark("100,000 slices on a cluster", "benchmarks.fanout:measure", by_name=True),
+    "processors": Benchmark("The same run on other processors", "benchmarks.processors:measure", 1),
+    "soak": Benchmark("Killed at random moments", "benchmarks.soak:measure", 1),
 }
 
 

@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from clio_argo.errors import BrokenInvariant, ClioError, UserError
+from clio_argo.errors import BrokenInvariant, ClioError, UserError, short_of_memory
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
-from clio_argo.runner import run_step
+from clio_argo.runner import KILLED, NO_MEMORY, run_step
 from clio_argo.steps.base import REPORT
 from clio_argo.store.documents import Store
 
@@ -30,11 +30,11 @@ PICTURE = re.compile(r'"(\w[\w./-]*\.(?:png|jpg))"')
 
 def main() -> None:
     """`clio-argo-step NAME --run URL --part N`. Outputs go to standard output as JSON, and to files in CLIO_OUTPUTS."""
-    end_when_told()
     sys.exit(guarded(_run))
 
 
 def _run() -> None:
+    end_when_told()
     pipeline = known_pipeline()
     parser = argparse.ArgumentParser(prog="clio-argo-step", description=main.__doc__)
     parser.add_argument("name", choices=[s.name for s in pipeline.all_steps if s.entry])
@@ -135,6 +135,9 @@ def guarded(action: Callable[[], object]) -> int:
         leave_message(f"error: {error}")
         return error.exit_code
     except Exception as error:  # noqa: BLE001, the last resort of a process
+        if short_of_memory(error):
+            leave_message(f"error: {NO_MEMORY}\n  ({error})")
+            return KILLED
         traceback.print_exc()
         leave_message(f"{type(error).__name__}: {error}")
         return 1

@@ -55,3 +55,22 @@ class TryAgain(ClioError):
     """A passing fault of a store or node."""
 
     exit_code = 75
+
+
+class OutOfMemory(ClioError):
+    """Memory does not suffice; the system ends a process for it with the same code."""
+
+    exit_code = 137
+
+
+# cv2.Error.StsNoMem
+OPENCV_NO_MEMORY = -4
+
+
+def short_of_memory(error: BaseException) -> bool:
+    """Whether memory or threads ran out, in the words of Python, OpenCV or the system: no fault of the data."""
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "code", None) == OPENCV_NO_MEMORY
+        or (isinstance(error, RuntimeError) and "can't start new thread" in str(error))
+    )

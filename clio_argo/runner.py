@@ -4,23 +4,25 @@ import gc
 import importlib
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Protocol
 
-from clio_argo.errors import ClioError, UserError
+from clio_argo.errors import BrokenInvariant, ClioError, OutOfMemory, UserError, short_of_memory
 from clio_argo.kernels import limit_threads
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.run import Attempt, Completion
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
-from clio_argo.steps.base import COMPLETE, TRANSFORMS, Outputs, Run, peak_mib
+from clio_argo.steps.base import COMPLETE, CONFIG, TRANSFORMS, Outputs, Run, peak_mib
 from clio_argo.store.documents import Store
 
 # One thread per worker: parallel work is parallel processes. glibc keeps freed memory instead of returning
@@ -34,6 +36,12 @@ WORKER_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
 }
 KILLED = 137
+NO_MEMORY = (
+    "memory does not suffice: use fewer workers or a smaller memory_gib, and run the same command again; "
+    "it goes on where it stopped"
+)
+# what a worker opens at most, by far, and what it cannot do without
+FILES, LEAST_FILES = 4096, 128
 # the step after which all slices have their places
 ALIGNED = "solve"
 # Documents hold no cycles; looking for some in ten thousand slices again and again was a tenth of solve.
@@ -56,27 +64,23 @@ class Quiet:
     def part(self, step: str, outputs: Outputs) -> None: ...
 
 
-class WorkerKilled(ClioError):
-    """The system ended a worker."""
-
-    exit_code = KILLED
-
-
 def run_step(step: Step, url: str, part: int) -> Outputs:
     """Run one part of one step on the run at `url`, and log the attempt under process/logs."""
     limit_threads()
+    allow_files()
     gc.set_threshold(*FEW_COLLECTIONS)
     store = Store(url)
     module, _, function = step.entry.partition(":")
     work: Callable[[Run, int], Outputs] = getattr(importlib.import_module(module), function)
-    started, cpu = time.time(), time.process_time()
-    outputs = work(Run(store, step.name, step.settings), part)
+    started, clock, cpu = time.time(), time.monotonic(), time.process_time()
+    with _explained(step, store, part):
+        outputs = work(Run(store, step.name, step.settings), part)
     attempt = Attempt(
         step=step.name,
         part=part,
         host=socket.gethostname(),
         started=started,
-        wall_s=round(time.time() - started, 3),
+        wall_s=round(time.monotonic() - clock, 3),
         cpu_s=round(time.process_time() - cpu, 3),
         peak_mib=round(peak_mib(), 1),
         done=outputs.get("done", 1),
@@ -85,6 +89,39 @@ def run_step(step: Step, url: str, part: int) -> Outputs:
     )
     store.write(f"process/logs/{step.name}-{part:05d}-{int(started * 1000)}.json", attempt.to_bytes())
     return outputs
+
+
+@contextmanager
+def _explained(step: Step, store: Store, part: int) -> Iterator[None]:
+    """Turn what no step expects into an error for people; the trace is kept with the run, once there is one."""
+    try:
+        yield
+    except ClioError:
+        raise
+    except Exception as error:
+        if short_of_memory(error):
+            raise OutOfMemory(f"{step.name}, part {part}: {NO_MEMORY}\n  ({error})") from error
+        if store.find_document(IngestConfig, CONFIG) is None:
+            raise
+        name = f"process/traces/{step.name}-{part:05d}-{time.time_ns() // 1_000_000}.txt"
+        store.write(name, traceback.format_exc().encode())
+        raise BrokenInvariant(
+            f"{step.name}, part {part}: {type(error).__name__}: {str(error)[:300]}\n"
+            "  a document of the run was changed, or the software is at fault; run the same command again, and if that "
+            f"does not help, report what {store.url}{name} says"
+        ) from error
+
+
+def allow_files() -> None:
+    """Let this process open as many files as the system lets it. Raises `UserError` if these are too few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if wanted < LEAST_FILES:
+        raise UserError(
+            f"only {hard} files may be open at once, {LEAST_FILES} are needed: raise the limit (ulimit -Hn)"
+        )
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def run(
@@ -129,6 +166,7 @@ def _run_here(
 ) -> Store:
     refuse_containers(pipeline)
     store = Store(os.fspath(out))
+    allow_files()
     with (
         _environment({**WORKER_ENVIRONMENT, REQUEST: config.model_dump_json()}),
         _pool(workers or _workers(config)) as pool,
@@ -170,10 +208,7 @@ def _result(future: "Future[Outputs]", all_futures: "list[Future[Outputs]]") -> 
     try:
         return future.result()
     except BrokenProcessPool as error:
-        raise WorkerKilled(
-            "a worker process was killed, most likely for want of memory: use fewer workers or a smaller "
-            "memory_gib, and run the same command again; it goes on where it stopped"
-        ) from error
+        raise OutOfMemory(f"a worker process was killed, most likely because {NO_MEMORY}") from error
     finally:
         if future.exception() is not None:
             for other in all_futures:
@@ -189,7 +224,12 @@ def _workers(config: IngestConfig) -> int:
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """One pool of processes for the whole run; what has not begun when it fails never begins."""
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
+    try:
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
+    except OSError as error:
+        raise ClioError(
+            f"workers need shared memory: /dev/shm must be there and writable ({error})"
+        ) from error
     try:
         yield pool
     except KeyboardInterrupt:

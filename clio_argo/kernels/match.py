@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft2, rfft2
 from skimage.registration import phase_cross_correlation
 
+from clio_argo.errors import short_of_memory
 from clio_argo.kernels.agreement import compare
 from clio_argo.kernels.features import Reduced, area_mean, find_features, to_full
 from clio_argo.model.alignment import IDENTITY, Floats, PairFit, apply, corners, homogeneous, to_matrix
@@ -195,6 +196,8 @@ def ecc(fixed: Reduced, moving: Reduced, start: Floats, model: FitModel, steps: 
             ECC_BLUR,
         )
     except cv2.error as error:
+        if short_of_memory(error):
+            raise
         raise NotFound("the refinement does not converge: the slices have too little in common") from error
     if not np.isfinite(warp).all():
         raise NotFound("the refinement does not converge")

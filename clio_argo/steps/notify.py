@@ -7,9 +7,11 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from email.message import EmailMessage
+from http.client import HTTPException
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from clio_argo.errors import ClioError, TryAgain, UserError
 from clio_argo.model.alignment import Transforms
@@ -106,15 +108,13 @@ def failures(text: str) -> list[str]:
 
 def send_mail(server: str, sender: str, to: Sequence[str], told: Outcome) -> None:
     """One mail to all, through smtp://USER:PASSWORD@HOST:PORT (with STARTTLS where it is offered) or smtps://."""
-    url = urlsplit(server)
-    if url.scheme not in ("smtp", "smtps") or not url.hostname:
-        raise UserError("CLIO_SMTP_URL: expected smtp://USER:PASSWORD@HOST:PORT or smtps://")
+    url, port = _usable(server)
     message = EmailMessage()
     message["From"], message["To"] = sender, ", ".join(to)
     message["Subject"] = f"clio-argo: {told.id} {told.outcome}".replace("\n", " ")[:200]
     message.set_content(told.text)
     try:
-        with _connected(url.scheme, url.hostname, url.port) as smtp:
+        with _connected(url.scheme, url.hostname or "", port) as smtp:
             if url.username:
                 smtp.login(unquote(url.username), unquote(url.password or ""))
             smtp.send_message(message)
@@ -122,8 +122,21 @@ def send_mail(server: str, sender: str, to: Sequence[str], told: Outcome) -> Non
         raise _refused("the mail server", error.smtp_code >= 500, error.smtp_error) from error
     except smtplib.SMTPRecipientsRefused as error:
         raise UserError(f"the mail server takes no mail for {', '.join(error.recipients)}") from error
+    except UnicodeError as error:
+        raise UserError("CLIO_SMTP_URL: the mail server takes ASCII names and passwords only") from error
     except (OSError, smtplib.SMTPException) as error:
         raise TryAgain(f"the mail server {url.hostname} does not answer: {error}") from error
+
+
+def _usable(server: str) -> tuple[SplitResult, int | None]:
+    """Parts of the URL and its port; what cannot be used is not shown, since it holds a password."""
+    with suppress(ValueError):
+        url = urlsplit(server)
+        if url.scheme in ("smtp", "smtps") and url.hostname:
+            return url, url.port
+    raise UserError(
+        "CLIO_SMTP_URL: expected smtp://USER:PASSWORD@HOST:PORT or smtps://, with %2F for a / and %40 for an @ in it"
+    )
 
 
 def _connected(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
@@ -139,17 +152,20 @@ def _connected(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
 
 def post(url: str, body: Mapping[str, Any]) -> None:
     """POST `body` as JSON."""
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.startswith(("http://", "https://")):
         raise UserError("CLIO_WEBHOOK_URL: expected http:// or https://")
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     try:
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
         urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
     except urllib.error.HTTPError as error:
         final = 400 <= error.code < 500 and error.code != 429
         raise _refused("the webhook", final, f"{error.code} {error.reason}") from error
     except OSError as error:
         raise TryAgain(f"the webhook does not answer: {error}") from error
+    # what they say shows the URL, which may hold a token
+    except (ValueError, HTTPException) as error:
+        raise UserError(f"CLIO_WEBHOOK_URL: cannot be used ({type(error).__name__})") from None
 
 
 def _refused(who: str, final: bool, why: object) -> ClioError:

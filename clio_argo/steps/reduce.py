@@ -67,6 +67,7 @@ def see(run: Run, slice_file: SliceFile) -> "tuple[SliceFacts, Reduced | None, n
     """Decode and reduce one slice; a slice that does not decode becomes a fact, not a failure."""
     try:
         pixels = run.source.decode(slice_file)
+        run.source.refuse_changed(slice_file)
     except Undecodable as error:
         return SliceFacts(z=slice_file.z, digest="", error=str(error)), None, np.zeros(0)
     alignment = run.config.alignment

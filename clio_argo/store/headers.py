@@ -8,7 +8,7 @@ from typing import BinaryIO
 import tifffile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from clio_argo.errors import ClioError
+from clio_argo.errors import ClioError, short_of_memory
 from clio_argo.model.base import Value
 
 PNG, JPEG, TIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", (b"II", b"MM")
@@ -50,6 +50,8 @@ def read_headers(file: BinaryIO, size_bytes: int, page: int | None = None) -> li
         raise
     # parsers of foreign bytes fail in many ways; all mean the same
     except Exception as error:
+        if short_of_memory(error):
+            raise
         raise Unreadable(f"broken header: {type(error).__name__}: {str(error)[:200]}") from error
     raise Unreadable("not a PNG, TIFF or JPEG file")
 

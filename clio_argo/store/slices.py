@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,7 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from clio_argo.errors import ClioError, MissingInput, StoreFault, UserError
+from clio_argo.errors import ClioError, MissingInput, StoreFault, UserError, short_of_memory
 from clio_argo.model.base import Value
 from clio_argo.model.plan import SliceFile
 from clio_argo.store.documents import Store
@@ -21,6 +22,8 @@ from clio_argo.store.listing import listed
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 RAW = "raw/"
+# planes that a decoder needs besides its result, at most
+SLACK = 4
 # in names: what the store cannot address, and what stands for bytes that are not UTF-8
 UNUSABLE = ("\\", "\N{REPLACEMENT CHARACTER}")
 
@@ -87,11 +90,23 @@ class Source:
         """
         with self._content(slice_file) as file:
             _check_header(file, slice_file)
-            pixels = grey(_pixels(file, slice_file.page))
+            with _room_for(slice_file):
+                pixels = grey(_pixels(file, slice_file.page))
         expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
         if (pixels.shape, pixels.dtype) != expected:
             raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
         return pixels
+
+    def refuse_changed(self, slice_file: SliceFile) -> None:
+        """Raise `Undecodable` if a local file is not the one that was planned."""
+        if self._store.local is None:
+            return
+        try:
+            stamp = _stamp((self._store.local / slice_file.name).stat())
+        except OSError as error:
+            raise Undecodable("the file is gone since it was planned") from error
+        if stamp != slice_file.stamp:
+            raise Undecodable("the file was changed since it was planned; run the same command again")
 
     def _content(self, slice_file: SliceFile) -> BinaryIO:
         """The whole file at once; piece by piece if it is so large that it must hold many slices."""
@@ -187,8 +202,11 @@ def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: bool
     # a link that leads nowhere or in a circle
     except OSError:
         return Entry(name=name, size_bytes=0, stamp="", outside=True)
-    stamp = f"{stat.st_mtime_ns // 1_000_000}-{stat.st_ino}"
-    return Entry(name=name, size_bytes=stat.st_size, stamp=stamp, outside=outside)
+    return Entry(name=name, size_bytes=stat.st_size, stamp=_stamp(stat), outside=outside)
+
+
+def _stamp(stat: os.stat_result) -> str:
+    return f"{stat.st_mtime_ns // 1_000_000}-{stat.st_ino}"
 
 
 def _check_header(file: BinaryIO, planned: SliceFile) -> None:
@@ -218,10 +236,23 @@ def _pixels(file: BinaryIO, page: int) -> NDArray[Any]:
         raise
     # decoders of foreign bytes fail in many ways; all mean the same
     except Exception as error:
+        if short_of_memory(error):
+            raise
         raise Undecodable(f"does not decode: {type(error).__name__}: {str(error)[:200]}") from error
     if pixels is None:
         raise Undecodable("does not decode: its data are damaged")
     return np.asarray(pixels)
+
+
+@contextmanager
+def _room_for(planned: SliceFile) -> Iterator[None]:
+    """Tell a slice that does not decode from one that there is no memory for: decoders say the same of both."""
+    try:
+        yield
+    except Undecodable:
+        # raises MemoryError
+        np.empty((SLACK, planned.height, planned.width), planned.dtype)
+        raise
 
 
 def _tiff_pixels(file: BinaryIO, page: int) -> NDArray[Any]:

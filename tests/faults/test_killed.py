@@ -1,0 +1,83 @@
+"""Steps that die at any moment, for any reason: the next try goes on, and the volume is the same."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clio_argo.model.run import Attempt
+from clio_argo.pipeline import PIPELINE
+from clio_argo.runner import KILLED, parts_of
+from clio_argo.store.documents import Store
+from tests.faults.attempts import Conditions, Ended, after, asking, attempt, run_apart
+from tests.stacks import completion, contents, records, request, written_at
+
+# libraries that cannot go on without memory
+ABORTED = (-signal.SIGABRT, -signal.SIGSEGV)
+MEMORY_MIB = (1, 40)
+
+
+def seconds_of(out: Path) -> dict[str, float]:
+    """How long each step took in a run."""
+    store = Store(str(out))
+    return {a.step: a.wall_s for a in (store.document(Attempt, n) for n in store.names("process/logs"))}
+
+
+@pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_killed_in_every_stage_it_ends_the_same(
+    stack: Path, undisturbed: Path, tmp_path: Path, what: signal.Signals
+) -> None:
+    random, seconds, out = np.random.default_rng(), seconds_of(undisturbed), tmp_path / "out"
+    under, outputs = Conditions(asking(request(stack, max_parts=1))), dict[str, dict[str, Any]]()
+    killed, kept = list[str](), dict[str, int]()
+    for step in PIPELINE.steps:
+        for part in parts_of(step, outputs):
+            moment = random.uniform(0, seconds[step.name])
+            ended = attempt(step.name, out, part, under, after(moment, what))
+            killed += [f"{step.name} after {moment:.3f} s"] if ended.code else []
+            kept = {**written_at(out), **kept}
+            outputs[step.name] = attempt(step.name, out, part, under).outputs
+    print("killed:", *killed, sep="\n  ")
+    assert contents(out) == contents(undisturbed)
+    assert completion(out).manifest == completion(undisturbed).manifest
+    assert kept.items() <= written_at(out).items()
+
+
+def test_too_little_memory_is_said_and_makes_no_slice_bad(
+    stack: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    out, environment = tmp_path / "out", asking(request(stack, max_parts=1))
+    outputs, starved = dict[str, dict[str, Any]](), list[str]()
+    for step in PIPELINE.steps:
+        for part in parts_of(step, outputs):
+            for mib in MEMORY_MIB:
+                ended = attempt(step.name, out, part, Conditions(environment, memory_mib=mib))
+                assert_said(ended)
+                starved += [step.name] if ended.code else []
+            outputs[step.name] = attempt(step.name, out, part, Conditions(environment)).outputs
+    print("died for want of memory:", *starved)
+    assert len(set(starved)) == len([s for s in PIPELINE.steps if parts_of(s, outputs)])
+    assert contents(out) == contents(undisturbed)
+
+
+def assert_said(ended: Ended) -> None:
+    """Done, ended by the system, or said what was missing."""
+    assert ended.code in (0, KILLED, *ABORTED), ended.said
+    assert "Traceback" not in ended.said
+    assert ended.code != KILLED or "memory does not suffice" in ended.said
+
+
+def test_what_a_dead_process_left_is_ignored(stack: Path, undisturbed: Path, tmp_path: Path) -> None:
+    out, config = tmp_path / "out", request(stack, max_parts=1)
+    assert run_apart(config, out).code == 0
+    for name in contents(out):
+        # what tensorstore's file driver leaves when it is killed while it writes
+        (out / f"{name}.__lock").write_bytes(b"half of an object")
+    for record in records(out):
+        (out / record).unlink()
+    ended = run_apart(config, out)
+    assert ended.code == 0, ended.said
+    assert contents(out) == contents(undisturbed)
+    assert completion(out).manifest == completion(undisturbed).manifest
