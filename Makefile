@@ -20,7 +20,7 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check chart bench docs lock clean
+.PHONY: help demo test e2e check chart bench docs sbom lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,11 @@ docs: $(VENV)/dev ## regenerate what is generated in docs/reference and manifest
 	$(WRITE_CLI) > $(CLI).new && mv $(CLI).new $(CLI)
 	$(BIN)/python -m clio_argo.argo.chart $(CHART)
 	$(WRITE_MANIFESTS) $(MANIFESTS)
+
+sbom: $(VENV)/dev ## what the images install, as CycloneDX documents in build/sbom
+	@mkdir -p build/sbom
+	for image in write align; do $(BIN)/cyclonedx-py requirements images/$$image.lock --pyproject pyproject.toml \
+	   --output-reproducible --output-file build/sbom/$$image.json || exit 1; done
 
 # Keeps the versions that are locked unless pyproject.toml rules them out; `make lock UPGRADE=--upgrade` takes the newest.
 UV ?= uv

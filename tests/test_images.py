@@ -48,3 +48,12 @@ def test_images_set_the_environment_of_local_workers() -> None:
     dockerfile = (ROOT / "images" / "Dockerfile").read_text()
     values = dict(re.findall(r"(\w+)=(\S+)", dockerfile))
     assert {name: values.get(name) for name in WORKER_ENVIRONMENT} == WORKER_ENVIRONMENT
+
+
+@pytest.mark.parametrize("image", ["align", "write"])
+def test_the_bill_of_materials_names_what_is_installed(image: str, tmp_path: Path) -> None:
+    lock, bill = ROOT / "images" / f"{image}.lock", tmp_path / "sbom.json"
+    command = [Path(sys.executable).with_name("cyclonedx-py"), "requirements", lock, "--output-file", bill]
+    subprocess.run([*command, "--pyproject", ROOT / "pyproject.toml"], check=True)
+    found = {f"{c['name']}=={c['version']}" for c in json.loads(bill.read_text())["components"]}
+    assert found == set(re.findall(r"^\S+==\S+", lock.read_text(), re.MULTILINE))
