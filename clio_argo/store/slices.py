@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -98,15 +98,19 @@ class Source:
         return pixels
 
     def refuse_changed(self, slice_file: SliceFile) -> None:
-        """Raise `Undecodable` if a local file is not the one that was planned."""
-        if self._store.local is None:
-            return
-        try:
-            stamp = _stamp((self._store.local / slice_file.name).stat())
-        except OSError as error:
-            raise Undecodable("the file is gone since it was planned") from error
+        """Raise `Undecodable` if the file is not the one that was planned."""
+        stamp = self._stamp_now(slice_file.name)
+        if stamp is None:
+            raise Undecodable("the file is gone since it was planned")
         if stamp != slice_file.stamp:
             raise Undecodable("the file was changed since it was planned; run the same command again")
+
+    def _stamp_now(self, name: str) -> str | None:
+        if self._store.local is not None:
+            with suppress(OSError):
+                return _stamp((self._store.local / name).stat())
+            return None
+        return next((o.stamp for o in listed(self._store.url, name, flat=True) if o.name == name), None)
 
     def _content(self, slice_file: SliceFile) -> BinaryIO:
         """The whole file at once; piece by piece if it is so large that it must hold many slices."""

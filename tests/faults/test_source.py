@@ -22,6 +22,7 @@ from tests.stacks import (
     run_here,
     write_stack,
 )
+from tests.stores import Bucket
 
 Z = FIRST + 2
 
@@ -93,3 +94,14 @@ def test_the_next_run_takes_the_changed_slice(source: Path, tmp_path: Path) -> N
     run_here(plain(source, max_bad=0), out)
     assert np.array_equal(lossless(out)[Z - FIRST], 255 - demo_slice(Z, 64))
     assert contents(out) == contents(run_here(plain(source), tmp_path / "again"))
+
+
+def test_a_slice_of_a_bucket_that_changes_before_it_is_reduced_is_named(gcs: Bucket, tmp_path: Path) -> None:
+    source, out = Store(f"{gcs.url}/source"), tmp_path / "out"
+    for z, image in demo_slices(4, 64).items():
+        source.write(f"iso.{z:05d}.png", encoded(image))
+    config = plain(tmp_path, max_bad=0).model_copy(update={"source": source.url})
+    run_here(config, out, stop_before="reduce")
+    source.write(f"iso.{Z:05d}.png", other())
+    with pytest.raises(GateStopped, match=f"{Z}.* changed since it was planned"):
+        resume(out, "reduce")
