@@ -33,7 +33,9 @@ WITHOUT_AVX2 = {
 }
 PROCESSORS = {
     "without AVX-512": WITHOUT_AVX512,
-    **{f"{name.partition('_')[0]} without AVX2": {name: value} for name, value in WITHOUT_AVX2.items()},
+    "BLAS without AVX2": {"OPENBLAS_CORETYPE": WITHOUT_AVX2["OPENBLAS_CORETYPE"]},
+    "OpenCV without AVX2": {"OPENCV_CPU_DISABLE": WITHOUT_AVX2["OPENCV_CPU_DISABLE"]},
+    "NumPy without AVX2": {"NPY_DISABLE_CPU_FEATURES": WITHOUT_AVX2["NPY_DISABLE_CPU_FEATURES"]},
     "without AVX2": WITHOUT_AVX2,
 }
 

@@ -18,7 +18,7 @@ from benchmarks.measure import worker_environment
 from benchmarks.sources import real_slices
 from benchmarks.stacks import write_stack
 
-SIDE_PX, SLICES = 256, 24
+SIDE_PX, SLICES = 192, 12
 MOMENTS, QUICK_MOMENTS = 100, 4
 COMMAND = "from clio_argo.cli import main; main()"
 # what dies: all at once (a machine), all after a word (a shutdown), one worker (for want of memory)
