@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clio_argo.model.run import Completion
     from clio_argo.runner import align, run
     from clio_argo.steps.plan import plan
+    from clio_argo.upkeep import repair, verify
 
 _HOMES = {
     "ClioError": "errors",
@@ -26,7 +27,9 @@ _HOMES = {
     "UserError": "errors",
     "align": "runner",
     "plan": "steps.plan",
+    "repair": "upkeep",
     "run": "runner",
+    "verify": "upkeep",
 }
 __all__ = [
     "ClioError",
@@ -37,7 +40,9 @@ __all__ = [
     "UserError",
     "align",
     "plan",
+    "repair",
     "run",
+    "verify",
 ]
 
 

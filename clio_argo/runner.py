@@ -10,11 +10,12 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from clio_argo.errors import BrokenInvariant, ClioError, OutOfMemory, UserError, short_of_memory
 from clio_argo.kernels import limit_threads
@@ -35,6 +36,7 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TOP_PAD_": str(2**26),
     "MALLOC_ARENA_MAX": "1",
 }
+R = TypeVar("R")
 KILLED = 137
 NO_MEMORY = (
     "memory does not suffice: use fewer workers or a smaller memory_gib, and run the same command again; "
@@ -66,16 +68,27 @@ class Quiet:
 
 def run_step(step: Step, url: str, part: int) -> Outputs:
     """Run one part of one step on the run at `url`, and log the attempt under process/logs."""
+    module, _, function = step.entry.partition(":")
+    work: Callable[[Run, int], Outputs] = getattr(importlib.import_module(module), function)
+    return attempt(step, url, part, lambda run: work(run, part))
+
+
+def run_units(step: Step, url: str, units: Sequence[int]) -> Outputs:
+    """As `run_step`, for some units of a step whose module has `make`; logged under the first of them."""
+    make = importlib.import_module(step.entry.partition(":")[0]).make
+    return attempt(step, url, units[0], lambda run: make(run, units))
+
+
+def attempt(step: Step, url: str, part: int, work: Callable[[Run], Outputs]) -> Outputs:
+    """Do some work of a step on the run at `url`, and log it."""
     limit_threads()
     allow_files()
     gc.set_threshold(*FEW_COLLECTIONS)
     store = Store(url)
-    module, _, function = step.entry.partition(":")
-    work: Callable[[Run, int], Outputs] = getattr(importlib.import_module(module), function)
     started, clock, cpu = time.time(), time.monotonic(), time.process_time()
     with _explained(step, store, part):
-        outputs = work(Run(store, step.name, step.settings), part)
-    attempt = Attempt(
+        outputs = work(Run(store, step.name, step.settings))
+    told = Attempt(
         step=step.name,
         part=part,
         host=socket.gethostname(),
@@ -87,7 +100,7 @@ def run_step(step: Step, url: str, part: int) -> Outputs:
         skipped=outputs.get("skipped", 0),
         again=outputs.get("again", {}),
     )
-    store.write(f"process/logs/{step.name}-{part:05d}-{int(started * 1000)}.json", attempt.to_bytes())
+    store.write(f"process/logs/{step.name}-{part:05d}-{int(started * 1000)}.json", told.to_bytes())
     return outputs
 
 
@@ -166,12 +179,8 @@ def _run_here(
 ) -> Store:
     refuse_containers(pipeline)
     store = Store(os.fspath(out))
-    allow_files()
-    with (
-        _environment({**WORKER_ENVIRONMENT, REQUEST: config.model_dump_json()}),
-        _pool(workers or _workers(config)) as pool,
-    ):
-        _walk(pipeline, store.url, pool, progress or Quiet())
+    with _environment({REQUEST: config.model_dump_json()}), worker_pool(workers or _workers(config)) as pool:
+        walk(pipeline, store.url, pool, progress or Quiet())
     return store
 
 
@@ -184,16 +193,23 @@ def refuse_containers(pipeline: Pipeline) -> None:
         )
 
 
-def _walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress) -> None:
+def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress) -> None:
+    """Run all steps in order; what is done already is found done."""
     outputs: dict[str, Outputs] = {}
     for step in pipeline.steps:
         parts = parts_of(step, outputs)
         progress.stage(step.name, len(parts))
-        with _uninterrupted():  # workers start here
-            futures = [pool.submit(run_step, step, url, part) for part in parts]
-        for future in as_completed(futures):
-            outputs[step.name] = _result(future, futures)
-            progress.part(step.name, outputs[step.name])
+        for told in spread(pool, [partial(run_step, step, url, part) for part in parts]):
+            outputs[step.name] = told
+            progress.part(step.name, told)
+
+
+def spread(pool: ProcessPoolExecutor, calls: Iterable[Callable[[], R]]) -> Iterator[R]:
+    """Results of calls that the workers do, as they come; after an error no further call begins."""
+    with _uninterrupted():  # workers start here
+        futures = [pool.submit(call) for call in calls]
+    for future in as_completed(futures):
+        yield _result(future, futures)
 
 
 def parts_of(step: Step, outputs: Mapping[str, Outputs]) -> list[int]:
@@ -204,7 +220,7 @@ def parts_of(step: Step, outputs: Mapping[str, Outputs]) -> list[int]:
     return [int(item["part"]) for item in outputs[source][name]]
 
 
-def _result(future: "Future[Outputs]", all_futures: "list[Future[Outputs]]") -> Outputs:
+def _result(future: "Future[R]", all_futures: "list[Future[R]]") -> R:
     try:
         return future.result()
     except BrokenProcessPool as error:
@@ -216,8 +232,20 @@ def _result(future: "Future[Outputs]", all_futures: "list[Future[Outputs]]") -> 
 
 
 def _workers(config: IngestConfig) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return config.workers or int(os.environ.get("CLIO_WORKERS", "0")) or cores or 1
+    return config.workers or int(os.environ.get("CLIO_WORKERS", "0")) or cores()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that are set up as workers; they start when there is work."""
+    allow_files()
+    with _environment(WORKER_ENVIRONMENT), _pool(workers) as pool:
+        yield pool
 
 
 @contextmanager

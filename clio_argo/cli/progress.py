@@ -30,6 +30,10 @@ TITLES = {
     "coarsen": "coarsen   coarse scales",
     "verify": "verify    compare objects",
     "publish": "publish   report",
+    "check solve": "check     metadata",
+    "check render": "check     full scale",
+    "check write": "check     viewer volume",
+    "check coarsen": "check     coarse scales",
 }
 
 

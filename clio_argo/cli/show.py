@@ -1,7 +1,8 @@
 """What commands print."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -85,6 +86,32 @@ def show_end(console: Console, done: Completion, transforms: Transforms, store: 
     console.print(
         f"{done.status}: {_counts(transforms)}, {done.objects} objects verified ({gigabytes(done.bytes)})"
     )
+
+
+def provenance(done: Completion) -> Table:
+    """How a run ended and where its volume comes from."""
+    flagged = f", {len(done.flagged)} flagged" if done.flagged else ""
+    return _facts([
+        ("id", done.id),
+        ("status", f"{done.status}: {done.slices} slices{flagged}"),
+        ("volumes", ", ".join(v for v in (done.ng, done.aligned) if v)),
+        ("objects", f"{done.objects} ({gigabytes(done.bytes)})"),
+        ("made by", ", ".join(f"{name} ({units} units)" for name, units in sorted(done.software.items()))),
+        ("libraries", ", ".join(f"{name} {version}" for name, version in sorted(done.libraries.items()))),
+        ("source", done.source),
+        ("given", ", ".join(f"{name} (CRC32C {sum_})" for name, sum_ in sorted(done.given.items())) or "nothing"),
+        ("digests", f"source {done.source_digest}, request {done.config_digest}, manifest {done.manifest}"),
+        *((key, str(value)) for key, value in _flat(done.settings) if value is not None),
+    ])  # fmt: skip
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted name."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def show_aligned(console: Console, transforms: Transforms, store: Store) -> None:

@@ -1,6 +1,6 @@
 """What a run leaves behind: records of units, and how it ended."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,7 @@ from clio_argo.model.base import Document, Value
 from clio_argo.model.quality import QualitySummary
 
 Status = Literal["complete", "complete_with_flags"]
+Mode = Literal["quick", "default", "deep"]
 
 
 class ObjectRecord(Value):
@@ -33,12 +34,25 @@ class UnitRecord(Document):
     notes: tuple[str, ...] = Field((), description="Slices that turned out bad in this unit, as `z: reason`.")
 
 
-class Verification(Document):
-    """What `verify` looked at."""
+class Fault(Value):
+    """One object that is not as it should be. `step` and `unit` made it; it is foreign if there is none."""
 
-    mode: Literal["quick", "default"]
-    objects: int
+    name: str
+    what: str
+    step: str | None = None
+    unit: int = 0
+
+
+class Verification(Document):
+    """What `verify` looked at, and what it found."""
+
+    mode: Mode
+    objects: int = Field(description="Objects of both volumes in the manifest, small pictures included.")
     bytes: int
+    manifest: str = Field("", description="Digest over the records of all units.")
+    software: dict[str, int] = Field({}, description="Which program made how many units of the volumes.")
+    faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = Field((), description="What was not looked at, and why.")
 
 
 class Attempt(Document):
@@ -107,4 +121,12 @@ class Completion(Document):
     labels: dict[str, str] = Field({}, description="As in the request.")
     objects: int
     bytes: int
-    manifest: str = Field(description="Digest over the records of all units.")
+    manifest: str = Field(description="Digest over names, sizes and checksums of all objects that stay.")
+    software: dict[str, int] = Field(
+        {}, description="Programs, with container images where these are known, and how many units each made."
+    )
+    libraries: dict[str, str] = Field({}, description="Versions of what the last program ran with.")
+    settings: dict[str, Any] = Field({}, description="The request with all defaults.")
+    source: str = ""
+    source_digest: str = Field("", description="Digest over all slices: names, sizes, times or generations.")
+    given: dict[str, str] = Field({}, description="Files that a person gave, each with its CRC32C.")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CONFIG, PLAN, TRANSFORMS, VOLUME, QUALITY, COMPLETE = (
     f"{n}.json" for n in ("config", "plan", "transforms", "volume", "quality", "complete")
 )
-REPORT = "report.html"
+INSPECTION, REPORT = "inspection.json", "report.html"
 Outputs = dict[str, Any]
 
 

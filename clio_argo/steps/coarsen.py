@@ -1,11 +1,11 @@
 """Writes the scales that are too coarse for a block, from the coarsest lossless scale that `write` made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from clio_argo.kernels.downsample import coarser
-from clio_argo.model.volume import Box, Tier, Zyx
+from clio_argo.model.volume import Box, Tier, VolumeSpec, Zyx
 from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
 from clio_argo.steps.write import pyramid
 from clio_argo.store.manifest import checksums
@@ -15,15 +15,24 @@ SLAB_VOXELS = 2**27
 
 
 def run(run: Run, part: int) -> Outputs:
+    return make(run, run.volume.coarsen.part(part))
+
+
+def make(run: Run, units: Iterable[int]) -> Outputs:
     tier = run.volume.coarsen_tier
-    return each_unit(run.volume.coarsen.part(part), lambda unit: _unit(run, tier, unit))
+    return each_unit(units, lambda unit: _unit(run, tier, unit))
 
 
 def _unit(run: Run, tier: Tier, unit: int) -> str | None:
     spec = run.volume
-    needed = spec.units_touching(spec.write_tier, tier.source, spec.source_box(tier, unit))
-    inputs = [spec.shapes(), checksums(run.records("write", needed))]
+    inputs = [spec.shapes(), checksums(run.records("write", needed(spec, unit)))]
     return once(run, unit, inputs, lambda: Done(pyramid(run, tier, unit, *_first_scale(run, tier, unit))))
+
+
+def needed(spec: VolumeSpec, unit: int) -> list[int]:
+    """The units of `write` that a unit reads."""
+    tier = spec.coarsen_tier
+    return spec.units_touching(spec.write_tier, tier.source, spec.source_box(tier, unit))
 
 
 def _first_scale(run: Run, tier: Tier, unit: int) -> tuple[Voxels, Zyx]:

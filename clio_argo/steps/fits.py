@@ -6,11 +6,10 @@ import numpy as np
 
 from clio_argo.kernels.features import Reduced
 from clio_argo.model.alignment import Fits, Inspection, PairFit
-from clio_argo.steps.base import Run
+from clio_argo.steps.base import INSPECTION, Run
 from clio_argo.steps.reduce import read_facts, reduced_name
 from clio_argo.store.reduced import read_arrays
 
-INSPECTION = "inspection.json"
 KEPT = 4
 
 

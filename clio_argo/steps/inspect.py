@@ -7,8 +7,8 @@ from clio_argo.kernels.solve import solve_stack
 from clio_argo.kernels.verdicts import alignable, doubtful_links, judge, links_at_jumps
 from clio_argo.model.alignment import Inspection, PairFit, Relinks, Remark, SliceFacts
 from clio_argo.model.plan import FanOut, Plan
-from clio_argo.steps.base import Outputs, Run, record_whole
-from clio_argo.steps.fits import INSPECTION, read_first_fits
+from clio_argo.steps.base import INSPECTION, Outputs, Run, record_whole
+from clio_argo.steps.fits import read_first_fits
 from clio_argo.steps.pods import inspect_outputs
 from clio_argo.steps.reduce import read_all_facts
 

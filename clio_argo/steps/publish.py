@@ -1,22 +1,24 @@
 """The report of a finished run, and complete.json: the last object of a run."""
 
 from importlib.metadata import version
+from platform import python_version
 
-from clio_argo.model.base import digest
 from clio_argo.model.quality import Quality, QualitySummary
 from clio_argo.model.run import Completion, Verification
-from clio_argo.steps.base import COMPLETE, CONFIG, QUALITY, Outputs, Run
+from clio_argo.steps.base import COMPLETE, CONFIG, QUALITY, Outputs, Run, record_whole
 from clio_argo.steps.likeness import read_quality
 from clio_argo.steps.report import Rendered, write_report
-from clio_argo.steps.verify import VERIFY, recorded_objects
+from clio_argo.steps.verify import VERIFY
 from clio_argo.store.documents import crc32c
 from clio_argo.viewer.link import LOCAL_HOST, PUBLIC_HOST, VIEW_PORT, neuroglancer_link, neuroglancer_state
+
+LIBRARIES = ("numpy", "opencv-python-headless", "scipy", "tensorstore")
 
 
 def run(run: Run, part: int) -> Outputs:
     """Write the views, report.html and complete.json."""
     quality = read_quality(run)
-    run.store.write(QUALITY, quality.to_bytes())
+    record_whole(run, [run.store.write(QUALITY, quality.to_bytes())])
     done = completion(run, quality)
     write_report(run, done.status, Rendered(run.volume, quality, done.link))
     run.store.write(COMPLETE, done.to_bytes())
@@ -46,7 +48,13 @@ def completion(run: Run, quality: Quality) -> Completion:
         labels=run.request.labels,
         objects=checked.objects,
         bytes=checked.bytes,
-        manifest=digest([o.model_dump() for _, o in sorted(recorded_objects(run).items())]),
+        manifest=checked.manifest,
+        software=checked.software,
+        libraries={"python": python_version(), **{name: version(name) for name in LIBRARIES}},
+        settings=run.request.model_dump(mode="json"),
+        source=run.plan.source,
+        source_digest=run.plan.digest,
+        given=run.transforms.sources,
     )
 
 

@@ -2,8 +2,8 @@
 
 from clio_argo.kernels.match import fit_pair
 from clio_argo.model.alignment import Fits, Inspection, Relinks
-from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
-from clio_argo.steps.fits import INSPECTION, ReducedSlices, refits_name
+from clio_argo.steps.base import INSPECTION, Done, Outputs, Run, each_unit, once
+from clio_argo.steps.fits import ReducedSlices, refits_name
 from clio_argo.store.manifest import checksums
 
 

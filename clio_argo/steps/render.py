@@ -1,6 +1,6 @@
 """Decodes every slice a second time, adjusts its contrast and writes it where it belongs: aligned/, scale 0."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -26,7 +26,11 @@ WHOLE = 255
 
 
 def run(run: Run, part: int) -> Outputs:
-    return each_unit(run.volume.render.part(part), lambda unit: _unit(run, unit))
+    return make(run, run.volume.render.part(part))
+
+
+def make(run: Run, units: Iterable[int]) -> Outputs:
+    return each_unit(units, lambda unit: _unit(run, unit))
 
 
 def _unit(run: Run, unit: int) -> str | None:
@@ -57,6 +61,16 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
         objects.append(run.store.write(thumbnail_name(z), picture))
     objects.append(write_likeness(run.store, unit, looks))
     return Done([*run.volumes.write_aligned(0, box, slab), *objects])
+
+
+def plane_again(run: Run, unit: int, z: int) -> Image:
+    """Plane z [y, x] of a unit, rendered anew."""
+    volume, box, planes = run.volume, run.volume.slab_box(unit), run.planes(unit)
+    plane = np.full(box.shape[1:], volume.background, volume.dtype)
+    shown = [_in(box, s) for s in planes.shown[z - box.begin[0]]]
+    images = {s.z: _contrasted(run, s, planes.window) for s in shown}
+    _fill(plane, z, shown, images, volume.background)
+    return plane
 
 
 def _in(box: Box, placed: PlacedSlice) -> PlacedSlice:

@@ -92,6 +92,14 @@ def lay_out(
     ]
 
 
+def lay_out_again(run: Run) -> None:
+    """Write anew what follows from transforms.json: its CSV, volume.json, the planes and all metadata."""
+    transforms = run.transforms
+    spec = fix_shapes(run.request, run.plan, transforms)
+    written = write_transforms(run.store, transforms)
+    record_whole(run, [*written, *lay_out(run.store, spec, run.request, transforms)])
+
+
 def place_all(
     plan: Plan,
     files: Mapping[int, SliceFile],

@@ -1,27 +1,37 @@
 """Writes blocks: the viewer volume and the lossless coarser scales, from the lossless volume alone."""
 
+from collections.abc import Iterable
+
 from clio_argo.kernels.downsample import coarser
 from clio_argo.kernels.window import to_viewer
 from clio_argo.model.run import ObjectRecord
-from clio_argo.model.volume import Box, Tier, Zyx
+from clio_argo.model.volume import Box, Tier, VolumeSpec, Zyx
 from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
 from clio_argo.store.manifest import checksums
 from clio_argo.store.volumes import Voxels
 
 
 def run(run: Run, part: int) -> Outputs:
+    return make(run, run.volume.write.part(part))
+
+
+def make(run: Run, units: Iterable[int]) -> Outputs:
     tier = run.volume.write_tier
-    return each_unit(run.volume.write.part(part), lambda unit: _unit(run, tier, unit))
+    return each_unit(units, lambda unit: _unit(run, tier, unit))
 
 
 def _unit(run: Run, tier: Tier, unit: int) -> str | None:
     box = run.volume.source_box(tier, unit)
-    first, slab = run.volume.scales[0].begin[0], run.volume.slab
-    slabs = range((box.begin[0] - first) // slab, -(-(box.end[0] - first) // slab))
-    inputs = [run.volume.shapes(), checksums(run.records("render", slabs))]
+    inputs = [run.volume.shapes(), checksums(run.records("render", needed(run.volume, unit)))]
     return once(
         run, unit, inputs, lambda: Done(pyramid(run, tier, unit, run.volumes.read(0, box), box.begin))
     )
+
+
+def needed(spec: VolumeSpec, unit: int) -> range:
+    """The units of `render` that a unit reads."""
+    box, first = spec.source_box(spec.write_tier, unit), spec.scales[0].begin[0]
+    return range((box.begin[0] - first) // spec.slab, -(-(box.end[0] - first) // spec.slab))
 
 
 def pyramid(run: Run, tier: Tier, unit: int, voxels: Voxels, begin: Zyx) -> list[ObjectRecord]:

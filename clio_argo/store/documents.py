@@ -164,9 +164,6 @@ class Store:
         data = self.read(name)
         return None if data is None else kind.from_bytes(data, self.url + name)
 
-    def write_json(self, name: str, value: Any) -> ObjectRecord:
-        return self.write(name, json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n")
-
 
 def _prefix(folder: str) -> str:
     return f"{folder.strip('/')}/" if folder else ""
@@ -197,6 +194,11 @@ def split_url(url: str) -> tuple[str, str, str]:
     # names of objects may hold what has a meaning in other URLs: # and ?
     bucket, _, path = place.partition("/")
     return scheme, bucket, path.lstrip("/")
+
+
+def as_json(value: Any) -> bytes:
+    """JSON as people read it."""
+    return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def record_of(name: str, data: bytes) -> ObjectRecord:

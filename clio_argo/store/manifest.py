@@ -10,6 +10,7 @@ FOLDER = "manifest"
 # objects may have 100 MB
 LARGE_AT_ONCE = 4
 NEW = "new"
+OTHER_CONTENT = "has other content than was written (CRC32C differs)"
 
 
 def record_name(step: str, unit: int) -> str:
@@ -75,10 +76,12 @@ def damage(expected: ObjectRecord, data: bytes | None) -> str | None:
     if data is None:
         return "is missing"
     if len(data) != expected.size:
-        return f"has {len(data)} bytes instead of {expected.size}"
-    if record_of(expected.name, data) != expected:
-        return "has other content than was written (CRC32C differs)"
-    return None
+        return size_differs(len(data), expected)
+    return OTHER_CONTENT if record_of(expected.name, data) != expected else None
+
+
+def size_differs(size: int, expected: ObjectRecord) -> str:
+    return f"has {size} bytes instead of {expected.size}"
 
 
 def checksums(records: Iterable[UnitRecord | None]) -> list[tuple[str, str]]:

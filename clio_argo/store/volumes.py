@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorstore as ts
@@ -14,7 +14,7 @@ from clio_argo.model.formats import info, ng_shard_name, provenance, zarr_array,
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.volume import Box, VolumeSpec, Zyx, over, plus, zyx
 from clio_argo.store.access import patient_context
-from clio_argo.store.documents import Store
+from clio_argo.store.documents import Store, as_json
 from clio_argo.store.faults import store_errors
 
 Voxels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -42,68 +42,96 @@ class Volumes:
 
     def create(self, attributes: dict[str, Any]) -> list[ObjectRecord]:
         """Write all metadata; no voxel."""
-        group = zarr_group(self.spec, attributes)
-        written = [self.store.write_json("ng/info", info(self.spec))]
-        written.append(self.store.write_json("ng/provenance", provenance(attributes)))
-        written.append(self.store.write_json(f"{self.spec.aligned}/zarr.json", group))
-        for k, scale in enumerate(self.spec.scales):
-            name = f"{self.spec.aligned}/{k}/zarr.json"
-            written.append(self.store.write_json(name, zarr_array(self.spec, scale)))
-        return written
+        return [self.store.write(n, as_json(value)) for n, value in self._metadata(attributes).items()]
+
+    def _metadata(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        spec = self.spec
+        arrays = {f"{spec.aligned}/{k}/zarr.json": zarr_array(spec, s) for k, s in enumerate(spec.scales)}
+        group = zarr_group(spec, attributes)
+        return {
+            "ng/info": info(spec),
+            "ng/provenance": provenance(attributes),
+            f"{spec.aligned}/zarr.json": group,
+            **arrays,
+        }
 
     def read(self, scale: int, box: Box) -> Voxels:
         """Voxels of the lossless volume."""
         with store_errors(self.store.url, f"{self.spec.aligned}/{scale}"):
             return np.asarray(self._aligned(scale)[box.slices].read().result())
 
+    def read_viewer(self, scale: int, box: Box) -> NDArray[np.uint8]:
+        """Voxels of the viewer volume."""
+        with store_errors(self.store.url, f"ng/{self.spec.scales[scale].key}"):
+            return np.asarray(self._viewer(scale)[box.slices].read().result())
+
     def write_aligned(self, scale: int, box: Box, voxels: Voxels) -> list[ObjectRecord]:
         """Write whole shards of the lossless volume at `scale`: `voxels` fills `box`."""
-        array, records = self._aligned(scale), []
-        whole = self.spec.scales[scale]
-        for shard in box.grid(whole.shard):
-            part = voxels[shard.shift(_minus(box.begin)).slices]
-            corner = over(plus(shard.begin, _minus(whole.begin)), whole.shard)
-            name = zarr_shard_name(self.spec, scale, corner)
-            self._commit(array, shard, part, name)
-            records.append(self.store.record(name))
-        return records
+        array = self._aligned(scale, self._scratch)
+        shards = aligned_shards(self.spec, scale, box)
+        return [self._put(array, n, b, voxels[b.shift(_minus(box.begin)).slices]) for n, b in shards]
 
     def write_viewer(self, scale: int, box: Box, voxels: NDArray[np.uint8]) -> list[ObjectRecord]:
         """Write whole shards of the viewer volume at `scale`: `voxels` fills `box`."""
-        array, records = self._viewer(scale), []
-        begin = self.spec.scales[scale].begin
-        for shard in box.grid(self.spec.ng_shard(scale)):
+        array, records = self._viewer(scale, self._scratch), []
+        for name, shard in viewer_shards(self.spec, scale, box):
             part = voxels[shard.shift(_minus(box.begin)).slices]
-            corner = over(plus(shard.begin, _minus(begin)), (self.spec.chunk,) * 3)
-            name = ng_shard_name(self.spec, scale, corner)
-            self._commit(array, shard, without_zero_chunks(part, self.spec.chunk), name)
-            records.append(self.store.record(name))
+            records.append(self._put(array, name, shard, without_zero_chunks(part, self.spec.chunk)))
         return records
 
-    def _commit(self, array: ts.TensorStore, box: Box, voxels: Voxels, name: str) -> None:
-        """One transaction per shard: outside of one, every chunk rewrites its shard."""
+    def _put(self, array: ts.TensorStore, name: str, box: Box, voxels: Voxels) -> ObjectRecord:
+        """Write one shard whole, whatever was there before; its size and checksum as it stands in the store then.
+
+        It is made in memory, since tensorstore would keep the padding of an old shard, and stop at a damaged one.
+        In one transaction, since outside of one every chunk rewrites its shard.
+        """
         with store_errors(self.store.url, name, "write"), ts.Transaction() as transaction:
             array.with_transaction(transaction)[box.slices] = voxels
+        self.store.write(name, self._scratch.read(name).result().value)
+        self._scratch.write(name, None).result()
+        return self.store.record(name)
 
-    def _aligned(self, scale: int) -> ts.TensorStore:
-        spec = {"driver": "zarr3", "kvstore": self.store.spec(f"{self.spec.aligned}/{scale}"), **STORE_ALL}
-        array = self._open(spec, f"{self.spec.aligned}/{scale}/zarr.json")
+    @cached_property
+    def _scratch(self) -> ts.KvStore:
+        """The metadata of both volumes in memory, where shards are made."""
+        memory = ts.KvStore.open("memory://", context=ts.Context(LIMITS)).result()
+        for name, value in self._metadata({}).items():
+            memory.write(name, as_json(value)).result()
+        return memory
+
+    def viewed(self, voxels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What a chunk of the viewer volume [z, y, x] shows: the voxels after JPEG."""
+        scale = {
+            "size": voxels.shape[::-1],
+            "resolution": [1, 1, 1],
+            "chunk_size": [self.spec.chunk] * 3,
+            "encoding": "jpeg",
+            "jpeg_quality": self.spec.jpeg_quality,
+        }
+        kind = {"type": "image", "data_type": "uint8", "num_channels": 1}
+        spec = {"driver": "neuroglancer_precomputed", "kvstore": "memory://", "multiscale_metadata": kind}
+        whole = ts.open({**spec, "scale_metadata": scale, **STORE_ALL}, create=True).result()
+        array = whole[ts.d["channel"][0]].transpose(["z", "y", "x"])
+        array.write(without_zero_chunks(voxels, self.spec.chunk)).result()
+        return np.asarray(array.read().result())
+
+    def _aligned(self, scale: int, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
+        folder = f"{self.spec.aligned}/{scale}"
+        array = self._open({"driver": "zarr3"}, folder, kvstore, "zarr.json")
         if array.shape != self.spec.scales[scale].size:
-            raise BrokenInvariant(f"{self.spec.aligned}/{scale} has another shape than volume.json")
+            raise BrokenInvariant(f"{folder} has another shape than volume.json")
         return array.translate_to[self.spec.scales[scale].begin]
 
-    def _viewer(self, scale: int) -> ts.TensorStore:
-        spec = {
-            "driver": "neuroglancer_precomputed",
-            "kvstore": self.store.spec("ng"),
-            "scale_index": scale - self.spec.ng_scales.start,
-            **STORE_ALL,
-        }
-        return self._open(spec, "ng/info")[ts.d["channel"][0]].transpose(["z", "y", "x"])
+    def _viewer(self, scale: int, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
+        spec = {"driver": "neuroglancer_precomputed", "scale_index": scale - self.spec.ng_scales.start}
+        return self._open(spec, "ng", kvstore, "info")[ts.d["channel"][0]].transpose(["z", "y", "x"])
 
-    def _open(self, spec: dict[str, Any], name: str) -> ts.TensorStore:
-        with store_errors(self.store.url, name):
-            return ts.open(spec, open=True, context=self._context).result()
+    def _open(
+        self, spec: dict[str, Any], folder: str, kvstore: ts.KvStore | None, name: str
+    ) -> ts.TensorStore:
+        where = kvstore / f"{folder}/" if kvstore else ts.KvStore.Spec(self.store.spec(folder))
+        with store_errors(self.store.url, f"{folder}/{name}"):
+            return ts.open({**spec, **STORE_ALL}, kvstore=where, open=True, context=self._context).result()
 
 
 def without_zero_chunks(voxels: NDArray[np.uint8], chunk: int) -> NDArray[np.uint8]:
@@ -126,15 +154,43 @@ def _all_zero(voxels: NDArray[np.uint8]) -> bool:
     return not voxels[::16, ::16, ::16].any() and not voxels.any()
 
 
+def aligned_shards(spec: VolumeSpec, scale: int, box: Box) -> Iterator[tuple[str, Box]]:
+    """Name and box of each shard of the lossless volume in `box`, which holds whole shards."""
+    whole = spec.scales[scale]
+    for shard in box.grid(whole.shard):
+        corner = over(plus(shard.begin, _minus(whole.begin)), whole.shard)
+        yield zarr_shard_name(spec, scale, corner), shard
+
+
+def viewer_shards(spec: VolumeSpec, scale: int, box: Box) -> Iterator[tuple[str, Box]]:
+    """Name and box of each shard of the viewer volume in `box`, which holds whole shards."""
+    begin = _minus(spec.scales[scale].begin)
+    for shard in box.grid(spec.ng_shard(scale)):
+        yield ng_shard_name(spec, scale, over(plus(shard.begin, begin), (spec.chunk,) * 3)), shard
+
+
 def expected_objects(spec: VolumeSpec) -> Iterator[str]:
     """Names of all shards of both volumes."""
-    for k, scale in enumerate(spec.scales):
-        shape = (spec.chunk,) * 3
-        origin = scale.box.shift(_minus(scale.begin))
-        for box in origin.grid(spec.ng_shard(k)) if k in spec.ng_scales else ():
-            yield ng_shard_name(spec, k, over(box.begin, shape))
-        for box in origin.grid(scale.shard):
-            yield zarr_shard_name(spec, k, over(box.begin, scale.shard))
+    for step, work in (("render", spec.render), ("write", spec.write), ("coarsen", spec.coarsen)):
+        for unit in range(work.units):
+            yield from (name for name, *_ in unit_shards(spec, step, unit))
+
+
+Shard = tuple[str, Literal["aligned", "ng"], int, Box]
+"""Name, volume, scale, and box in absolute voxels."""
+
+
+def unit_shards(spec: VolumeSpec, step: str, unit: int) -> Iterator[Shard]:
+    """The shards of both volumes that a unit of `step` owns."""
+    if step == "render":
+        yield from ((n, "aligned", 0, b) for n, b in aligned_shards(spec, 0, spec.slab_box(unit)))
+        return
+    tier = spec.write_tier if step == "write" else spec.coarsen_tier
+    for k in tier.scales:
+        own = spec.unit_box(tier, unit, k)
+        if not own.empty:
+            yield from ((n, "ng", k, b) for n, b in viewer_shards(spec, k, own) if k in spec.ng_scales)
+            yield from ((n, "aligned", k, b) for n, b in aligned_shards(spec, k, own) if k)
 
 
 def _minus(corner: Zyx) -> Zyx:
