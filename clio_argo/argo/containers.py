@@ -72,6 +72,8 @@ def _environment(step: Step, cluster: ClusterSettings, more: Mapping[str, str]) 
         "CLIO_RUN": parameter("run"),
         "CLIO_PART": "{{inputs.parameters.part}}",
         "CLIO_OUTPUTS": OUTPUTS,
+        # kept in the manifest: a container cannot know what it was started from
+        "CLIO_IMAGE": cluster.image(step.image),
         "CLIO_MEMORY_MAX_MIB": str(cluster.memory_max_mib),
         **more,
         **cluster.env,

@@ -63,7 +63,7 @@ def run(
 ) -> None:
     """Align a stack on this machine; run it again to go on where it stopped."""
     from clio_argo.cli.progress import reporter
-    from clio_argo.cli.show import show_end
+    from clio_argo.cli.show import show_again, show_end
     from clio_argo.model.alignment import Transforms
     from clio_argo.runner import run as run_pipeline
     from clio_argo.steps.base import TRANSFORMS
@@ -75,6 +75,7 @@ def run(
         print(json.dumps({"event": "end", **done.model_dump(mode="json")}))
     else:
         store = Store(out)
+        show_again(Console(highlight=False), progress.again)
         show_end(Console(highlight=False), done, store.document(Transforms, TRANSFORMS), store)
     if strict and done.status != "complete":
         raise typer.Exit(1)

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections import Counter
 from typing import Any, Self
 
 from rich.console import Console
@@ -37,10 +38,21 @@ TITLES = {
 }
 
 
-class Bars:
+class _Told:
+    """What every reporter keeps: the units that were done again, by step and reason."""
+
+    def __init__(self) -> None:
+        self.again = Counter[tuple[str, str]]()
+
+    def part(self, step: str, outputs: dict[str, Any]) -> None:
+        self.again.update({(step, why): units for why, units in outputs.get("again", {}).items()})
+
+
+class Bars(_Told):
     """One bar a stage, with rate and time to go."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__()
         self._bars = Progress(
             TextColumn("{task.description:<26}"),
             BarColumn(bar_width=30),
@@ -64,14 +76,15 @@ class Bars:
         if parts:
             self._tasks[step] = self._bars.add_task(TITLES.get(step, step), total=parts, rate="")
 
-    def part(self, step: str, outputs: dict[str, Any]) -> None:  # noqa: ARG002, another reporter reads them
+    def part(self, step: str, outputs: dict[str, Any]) -> None:
+        super().part(step, outputs)
         task = self._bars.tasks[self._bars.task_ids.index(self._tasks[step])]
         done = task.completed + 1
         rate = f"{done / task.elapsed:.1f}/s" if task.elapsed else ""
         self._bars.update(task.id, advance=1, rate=rate)
 
 
-class Lines:
+class Lines(_Told):
     """One JSON object a line on standard output."""
 
     def __enter__(self) -> Self:
@@ -85,13 +98,14 @@ class Lines:
         self._say("stage", step=step, parts=parts)
 
     def part(self, step: str, outputs: dict[str, Any]) -> None:
+        super().part(step, outputs)
         self._say("part", step=step, **{k: v for k, v in outputs.items() if not k.endswith("_parts")})
 
     def _say(self, event: str, **facts: Any) -> None:
         print(json.dumps({"time": round(time.time(), 3), "event": event, **facts}), flush=True)
 
 
-class Silent:
+class Silent(_Told):
     """Nothing while it runs."""
 
     def __enter__(self) -> Self:
@@ -100,8 +114,6 @@ class Silent:
     def __exit__(self, *raised: object) -> None: ...
 
     def stage(self, step: str, parts: int) -> None: ...
-
-    def part(self, step: str, outputs: dict[str, Any]) -> None: ...
 
 
 def reporter(log: str) -> Bars | Lines | Silent:

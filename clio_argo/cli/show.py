@@ -114,6 +114,12 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
+def show_again(console: Console, again: Mapping[tuple[str, str], int]) -> None:
+    """Which units were done a second time, and why."""
+    for (step, why), units in again.items():
+        console.print(f"again: {units} units of {step}: {why}")
+
+
 def show_aligned(console: Console, transforms: Transforms, store: Store) -> None:
     """What alignment found, where to look, and as the last line what to do next."""
     console.print(_facts([("shifts", shifts(transforms)), *_flagged(transforms)]))

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import Field
 
-from clio_argo.errors import MissingInput, NewerDocument, UserError
 from clio_argo.model.alignment import Inspection
 from clio_argo.model.base import Value
 from clio_argo.model.run import Completion, Fault, UnitRecord, Verification
@@ -71,26 +70,17 @@ def _document_units(run: Run) -> Iterator[tuple[str, Iterable[int]]]:
     yield "plan", [0]
     yield "match", range(run.plan.match.units)
     yield "inspect", [0]
-    try:
-        yield "relink", [r.unit for r in run.store.document(Inspection, INSPECTION).relinks]
-    except NewerDocument:
-        raise
-    # `inspect` has told of it
-    except (UserError, MissingInput):
-        pass
+    # that of `inspect` has been told of if it is damaged
+    inspection = run.store.intact(Inspection, INSPECTION)
+    yield "relink", [r.unit for r in inspection.relinks] if inspection else []
     yield "solve", [0]
 
 
 def completion(run: Run, found: Verification) -> list[Fault]:
     """Compare complete.json and what it was written with with the manifest as it is."""
-    try:
-        done = run.store.document(Completion, COMPLETE)
-    except NewerDocument:
-        raise
-    except MissingInput:
-        return [_publish("is missing: the run is not complete")]
-    except UserError:
-        return [_publish("cannot be read")]
+    done = run.store.intact(Completion, COMPLETE)
+    if done is None:
+        return [_publish("is missing or cannot be read: the run is not complete")]
     faults = list(contents(run, "publish", [0]).faults)
     if done.manifest != found.manifest:
         faults.append(_publish("tells of another manifest than there is"))

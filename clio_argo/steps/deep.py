@@ -27,21 +27,16 @@ def deep(run: Run, step: str, unit: int) -> Checked:
     summed = contents(run, step, [unit])
     if summed.faults or step == "solve":
         return summed
-    shards = [s for s in unit_shards(run.volume, step, unit) if s[0].startswith(KEPT)]
+    shards = [s for s in unit_shards(run.volume, step, unit) if s.name.startswith(KEPT)]
     decoded, wrong = 0, list[tuple[str, str]]()
     for shard in shards:
         try:
-            decoded += _read(run, shard).nbytes
+            decoded += run.volumes.read_shard(shard).nbytes
         except (MissingInput, StoreFault) as error:
-            wrong.append((shard[0], f"does not decode: {_first_line(error)}"))
+            wrong.append((shard.name, f"does not decode: {_first_line(error)}"))
     notes = [] if wrong else _samples(run, step, unit, shards, wrong)
     faults = tuple(Fault(name=n, what=what, step=step, unit=unit) for n, what in wrong)
     return Checked(bytes=summed.bytes, decoded=decoded, faults=faults, notes=tuple(notes))
-
-
-def _read(run: Run, shard: Shard) -> Voxels:
-    _, volume, scale, box = shard
-    return run.volumes.read_viewer(scale, box) if volume == "ng" else run.volumes.read(scale, box)
 
 
 def _samples(run: Run, step: str, unit: int, shards: list[Shard], wrong: list[tuple[str, str]]) -> list[str]:
@@ -66,10 +61,11 @@ def _planes(run: Run, unit: int, shards: list[Shard]) -> Iterator[tuple[str, str
         if (z - first) % EVERY_PLANE:
             continue
         plane = plane_again(run, unit, z)
-        for name, _, _, shard in shards:
-            part = shard.clip(Box(begin=(z, *shard.begin[1:]), end=(z + 1, *shard.end[1:])))
+        for shard in shards:
+            own = shard.box(run.volume)
+            part = Box(begin=(z, *own.begin[1:]), end=(z + 1, *own.end[1:]))
             if not np.array_equal(run.volumes.read(0, part)[0], plane[_on_plane(box, part)]):
-                yield name, f"plane {z} shows something else than rendering it again does"
+                yield shard.name, f"plane {z} shows something else than rendering it again does"
 
 
 def _on_plane(box: Box, part: Box) -> tuple[slice, slice]:
@@ -79,10 +75,10 @@ def _on_plane(box: Box, part: Box) -> tuple[slice, slice]:
 
 def _chunks(run: Run, unit: int, shards: list[Shard]) -> Iterator[tuple[str, str]]:
     """One chunk of one shard of each scale of each volume that is not what it was made from."""
-    for volume, scale in dict.fromkeys((v, k) for _, v, k, _ in shards):
+    for volume, scale in dict.fromkeys((s.volume, s.scale) for s in shards):
         random = np.random.default_rng([unit, scale])
-        name, _, _, box = _one(random, [s for s in shards if s[1:3] == (volume, scale)])
-        chunk = _one(random, list(box.grid((run.volume.chunk,) * 3)))
+        shard = _one(random, [s for s in shards if (s.volume, s.scale) == (volume, scale)])
+        name, chunk = shard.name, _one(random, list(shard.box(run.volume).grid((run.volume.chunk,) * 3)))
         if volume == "ng":
             found, wanted = run.volumes.read_viewer(scale, chunk), _viewed(run, scale, chunk)
             if np.abs(found.astype(np.int16) - wanted).mean() > JPEG_DIFFERS:

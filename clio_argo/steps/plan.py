@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Literal
 
-from clio_argo.errors import GateStopped, NewerDocument, UserError
+from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.algorithms import ALGORITHMS, newer
 from clio_argo.model.base import digest
 from clio_argo.model.config import IngestConfig
@@ -94,13 +94,7 @@ def claim(store: Store, config: IngestConfig) -> None:
 
 def refuse_newer(store: Store) -> None:
     """Refuse a run that a newer program has worked on, if units of the two would differ."""
-    try:
-        found = store.find_document(Plan, PLAN)
-    except NewerDocument:
-        raise
-    # damaged: it is written anew
-    except UserError:
-        return
+    found = store.intact(Plan, PLAN)
     if found is not None and (steps := newer(found.algorithms)):
         raise UserError.all(
             f"{store.url} was made by {found.software}, whose steps are newer; use that version, or another --out:",

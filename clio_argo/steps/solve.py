@@ -188,13 +188,10 @@ def cropped(crop: Crop, plan: Plan, transforms: Transforms) -> tuple[Zyx, Zyx]:
 
 
 def remove_outgrown(store: Store, spec: VolumeSpec) -> None:
-    """Delete what an earlier volume of this run had and this one has not.
-
-    Of a volume of another shape everything goes: what is written into an old shard leaves its padding as it was.
-    """
-    before = store.find_document(VolumeSpec, VOLUME)
+    """Delete what an earlier volume of this run had and this one has not."""
+    before = store.intact(VolumeSpec, VOLUME)
     if before is not None and before != spec:
-        kept = {*expected_objects(spec), *thumbnails(spec)} if before.scales == spec.scales else set[str]()
+        kept = {*expected_objects(spec), *thumbnails(spec)}
         for name in {*expected_objects(before), *thumbnails(before)} - kept:
             store.delete(name)
 

@@ -117,7 +117,7 @@ def unit_objects(run: Run, step: str, unit: int) -> Iterator[str]:
     if step == "render":
         box = run.volume.slab_box(unit)
         yield from (thumbnail_name(z) for z in range(box.begin[0], box.end[0]))
-    yield from (name for name, *_ in unit_shards(run.volume, step, unit) if name.startswith(KEPT))
+    yield from (s.name for s in unit_shards(run.volume, step, unit) if s.name.startswith(KEPT))
 
 
 def _digest(entries: list[Entry]) -> str:

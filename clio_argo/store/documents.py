@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import google_crc32c
 import tensorstore as ts
 
-from clio_argo.errors import BrokenVolume, MissingInput, StoreFault, UserError
+from clio_argo.errors import BrokenVolume, MissingInput, NewerDocument, StoreFault, UserError
 from clio_argo.model.base import Document
 from clio_argo.model.run import ObjectRecord
 from clio_argo.store.access import DRIVERS, bucket_spec, patient_context
@@ -160,6 +160,10 @@ class Store:
         for name, data in zip(names, self.need_all(names), strict=True):
             yield kind.from_bytes(data, self.url + name)
 
+    def intact(self, kind: type[D], name: str) -> D | None:
+        """A document; None if there is none, or if it is damaged, so that it has to be written anew."""
+        return intact(kind, self.read(name), self.url + name)
+
     def find_document(self, kind: type[D], name: str) -> D | None:
         data = self.read(name)
         return None if data is None else kind.from_bytes(data, self.url + name)
@@ -194,6 +198,16 @@ def split_url(url: str) -> tuple[str, str, str]:
     # names of objects may hold what has a meaning in other URLs: # and ?
     bucket, _, path = place.partition("/")
     return scheme, bucket, path.lstrip("/")
+
+
+def intact(kind: type[D], data: bytes | None, name: str) -> D | None:
+    """The document of these bytes, unless they are damaged; one of a newer layout is refused."""
+    try:
+        return None if data is None else kind.from_bytes(data, name)
+    except NewerDocument:
+        raise
+    except UserError:
+        return None
 
 
 def as_json(value: Any) -> bytes:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from clio_argo.errors import NewerDocument, UserError
+from clio_argo.errors import UserError
 from clio_argo.model.run import ObjectRecord, UnitRecord
-from clio_argo.store.documents import Store, record_of
+from clio_argo.store.documents import Store, intact, record_of
 
 FOLDER = "manifest"
 # objects may have 100 MB
@@ -25,17 +25,7 @@ def read_records(store: Store, step: str, units: Iterable[int]) -> Iterator[Unit
     """Records of many units, in their order; None where there is none, or one that cannot be read."""
     names = [record_name(step, u) for u in units]
     for name, data in zip(names, store.read_all(names), strict=True):
-        yield _record(data, store.url + name)
-
-
-def _record(data: bytes | None, name: str) -> UnitRecord | None:
-    try:
-        return None if data is None else UnitRecord.from_bytes(data, name)
-    except NewerDocument:
-        raise
-    # damaged: the unit is done again
-    except UserError:
-        return None
+        yield intact(UnitRecord, data, store.url + name)
 
 
 def write_record(store: Store, record: UnitRecord) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from itertools import product
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorstore as ts
@@ -67,17 +68,25 @@ class Volumes:
 
     def write_aligned(self, scale: int, box: Box, voxels: Voxels) -> list[ObjectRecord]:
         """Write whole shards of the lossless volume at `scale`: `voxels` fills `box`."""
-        array = self._aligned(scale, self._scratch)
-        shards = aligned_shards(self.spec, scale, box)
-        return [self._put(array, n, b, voxels[b.shift(_minus(box.begin)).slices]) for n, b in shards]
+        array, records = self._aligned(scale, self._scratch), []
+        for shard in aligned_shards(self.spec, scale, box):
+            own = shard.box(self.spec)
+            records.append(self._put(array, shard.name, own, voxels[own.shift(_minus(box.begin)).slices]))
+        return records
 
     def write_viewer(self, scale: int, box: Box, voxels: NDArray[np.uint8]) -> list[ObjectRecord]:
         """Write whole shards of the viewer volume at `scale`: `voxels` fills `box`."""
         array, records = self._viewer(scale, self._scratch), []
-        for name, shard in viewer_shards(self.spec, scale, box):
-            part = voxels[shard.shift(_minus(box.begin)).slices]
-            records.append(self._put(array, name, shard, without_zero_chunks(part, self.spec.chunk)))
+        for shard in viewer_shards(self.spec, scale, box):
+            own = shard.box(self.spec)
+            part = without_zero_chunks(voxels[own.shift(_minus(box.begin)).slices], self.spec.chunk)
+            records.append(self._put(array, shard.name, own, part))
         return records
+
+    def read_shard(self, shard: "Shard") -> Voxels:
+        """All voxels of a shard."""
+        read = self.read_viewer if shard.volume == "ng" else self.read
+        return read(shard.scale, shard.box(self.spec))
 
     def _put(self, array: ts.TensorStore, name: str, box: Box, voxels: Voxels) -> ObjectRecord:
         """Write one shard whole, whatever was there before; its size and checksum as it stands in the store then.
@@ -154,43 +163,61 @@ def _all_zero(voxels: NDArray[np.uint8]) -> bool:
     return not voxels[::16, ::16, ::16].any() and not voxels.any()
 
 
-def aligned_shards(spec: VolumeSpec, scale: int, box: Box) -> Iterator[tuple[str, Box]]:
-    """Name and box of each shard of the lossless volume in `box`, which holds whole shards."""
-    whole = spec.scales[scale]
-    for shard in box.grid(whole.shard):
-        corner = over(plus(shard.begin, _minus(whole.begin)), whole.shard)
-        yield zarr_shard_name(spec, scale, corner), shard
+class Shard(NamedTuple):
+    """One shard of a volume; `corner` counts voxels (z, y, x) from the begin of its scale, in multiples of `shape`."""
+
+    name: str
+    volume: Literal["aligned", "ng"]
+    scale: int
+    corner: Zyx
+    shape: Zyx
+
+    def box(self, spec: VolumeSpec) -> Box:
+        """Its voxels, absolute."""
+        whole = spec.scales[self.scale].box
+        begin = plus(whole.begin, self.corner)
+        return Box(begin=begin, end=plus(begin, self.shape)).clip(whole)
 
 
-def viewer_shards(spec: VolumeSpec, scale: int, box: Box) -> Iterator[tuple[str, Box]]:
-    """Name and box of each shard of the viewer volume in `box`, which holds whole shards."""
-    begin = _minus(spec.scales[scale].begin)
-    for shard in box.grid(spec.ng_shard(scale)):
-        yield ng_shard_name(spec, scale, over(plus(shard.begin, begin), (spec.chunk,) * 3)), shard
+def aligned_shards(spec: VolumeSpec, scale: int, box: Box) -> Iterator[Shard]:
+    """The shards of the lossless volume in `box`, which holds whole ones."""
+    shape = spec.scales[scale].shard
+    for corner in _corners(spec, scale, box, shape):
+        yield Shard(zarr_shard_name(spec, scale, over(corner, shape)), "aligned", scale, corner, shape)
+
+
+def viewer_shards(spec: VolumeSpec, scale: int, box: Box) -> Iterator[Shard]:
+    """The shards of the viewer volume in `box`, which holds whole ones."""
+    shape, chunk = spec.ng_shard(scale), (spec.chunk,) * 3
+    for corner in _corners(spec, scale, box, shape):
+        yield Shard(ng_shard_name(spec, scale, over(corner, chunk)), "ng", scale, corner, shape)
+
+
+def _corners(spec: VolumeSpec, scale: int, box: Box, shape: Zyx) -> Iterator[Zyx]:
+    """Corners of shards of `shape` in `box`, from the begin of the scale. Plain tuples: there may be a million."""
+    inside = box.shift(_minus(spec.scales[scale].begin))
+    z, y, x = (range(b, e, s) for b, e, s in zip(inside.begin, inside.end, shape, strict=True))
+    return product(z, y, x)
 
 
 def expected_objects(spec: VolumeSpec) -> Iterator[str]:
     """Names of all shards of both volumes."""
     for step, work in (("render", spec.render), ("write", spec.write), ("coarsen", spec.coarsen)):
         for unit in range(work.units):
-            yield from (name for name, *_ in unit_shards(spec, step, unit))
-
-
-Shard = tuple[str, Literal["aligned", "ng"], int, Box]
-"""Name, volume, scale, and box in absolute voxels."""
+            yield from (shard.name for shard in unit_shards(spec, step, unit))
 
 
 def unit_shards(spec: VolumeSpec, step: str, unit: int) -> Iterator[Shard]:
     """The shards of both volumes that a unit of `step` owns."""
     if step == "render":
-        yield from ((n, "aligned", 0, b) for n, b in aligned_shards(spec, 0, spec.slab_box(unit)))
+        yield from aligned_shards(spec, 0, spec.slab_box(unit))
         return
     tier = spec.write_tier if step == "write" else spec.coarsen_tier
     for k in tier.scales:
         own = spec.unit_box(tier, unit, k)
         if not own.empty:
-            yield from ((n, "ng", k, b) for n, b in viewer_shards(spec, k, own) if k in spec.ng_scales)
-            yield from ((n, "aligned", k, b) for n, b in aligned_shards(spec, k, own) if k)
+            yield from viewer_shards(spec, k, own) if k in spec.ng_scales else ()
+            yield from aligned_shards(spec, k, own) if k else ()
 
 
 def _minus(corner: Zyx) -> Zyx:

@@ -286,7 +286,27 @@ def test_volumes_without_metadata_are_named(tmp_path: Path) -> None:
     with pytest.raises(ClioError, match="aligned/0"):
         target.read(0, target.spec.scales[0].box)
     with pytest.raises(ClioError, match="ng/info"):
-        target.write_viewer(0, target.spec.scales[0].box, np.ones((4, 30, 30), np.uint8))
+        target.read_viewer(0, target.spec.scales[0].box)
+
+
+@pytest.mark.parametrize("left", [b"", b"\xff" * 5000, None], ids=["empty", "garbage", "other voxels"])
+def test_a_shard_is_the_same_whatever_was_there_before(tmp_path: Path, left: bytes | None) -> None:
+    """Shards of (4, 30, 30) voxels have padding, of which nothing that was there may stay."""
+    box, fresh = Box(begin=(0, 0, 0), end=(4, 30, 30)), smooth((4, 30, 30), np.uint8, 1)
+    wanted = write_both(volumes(tmp_path / "fresh", (4, 30, 30)), box, fresh)
+    target = volumes(tmp_path / "used", (4, 30, 30))
+    larger = Box(begin=(0, 0, 0), end=(4, 32, 32))
+    for record in write_both(
+        volumes(tmp_path / "used", (4, 32, 32)), larger, smooth((4, 32, 32), np.uint8, 2)
+    ):
+        if left is not None:
+            target.store.write(record.name, left)
+    assert write_both(target, box, fresh) == wanted
+
+
+def write_both(target: Volumes, box: Box, voxels: np.ndarray) -> list[ObjectRecord]:
+    target.create({})
+    return target.write_aligned(0, box, voxels) + target.write_viewer(0, box, voxels)
 
 
 def test_another_shape_than_that_of_the_volume_is_refused(tmp_path: Path) -> None:

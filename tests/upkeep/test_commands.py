@@ -113,3 +113,11 @@ def test_a_run_in_a_bucket_is_verified_and_mended(bucket: Bucket, tmp_path: Path
     done = repair(url)
     assert (done.again, done.left.faults) == ({"solve": 1, "write": 1}, ())
     assert store.need(shard) == sound
+
+
+def test_run_says_which_units_it_did_again_and_why(wide_source: Path, tmp_path: Path) -> None:
+    command = ("run", "--source", wide_source, "--out", tmp_path, "--workers", 1, "--resolution", 10)
+    settings = ("--set", "alignment.skip=true", "--set", "contrast.clip_limit=0")
+    assert "again" not in cli(*command, *settings).stdout
+    (tmp_path / SHARD).unlink()
+    assert "again: 1 units of write: damaged objects\n" in cli(*command, *settings).stdout
