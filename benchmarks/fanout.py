@@ -34,13 +34,13 @@ from clio_argo.steps.pods import plan_outputs, solve_outputs
 SLICES, SIDE_PX = 100_000, 5000
 QUICK_PARTS = 3
 NAMESPACE, TAG, EVERY_S = "clio-fanout", "clio-argo-noop:1", 2.0
-# what a shell needs: with the memory of real parts few of them fit into one small node
-POD_MIB = 32
+# what a shell and Argo's program before it need: of pods with the memory of real parts few fit into one small node
+POD_MIB = 128
 MIB = 2**20
 DOCKERFILE = """
 FROM debian:bookworm-slim
 COPY outputs /outputs
-COPY --chmod=755 clio-argo-step /usr/local/bin/clio-argo-step
+COPY clio-argo-step /usr/local/bin/clio-argo-step
 USER 65532:65532
 """
 STEP = '#!/bin/sh\n[ ! -d "/outputs/$1" ] || cp -r "/outputs/$1" "$CLIO_OUTPUTS"\n'
@@ -107,9 +107,8 @@ def build(folder: Path, outputs: dict[str, Outputs]) -> None:
     (folder / "clio-argo-step").write_text(STEP)
     (folder / "clio-argo-step").chmod(0o755)
     (folder / "Dockerfile").write_text(DOCKERFILE)
-    subprocess.run(
-        [os.environ["CLIO_RIG_SCRIPT"], "build", str(folder), "-t", TAG], check=True, capture_output=True
-    )
+    command = [os.environ["CLIO_RIG_SCRIPT"], "build", str(folder), "-t", TAG]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager
