@@ -39,6 +39,10 @@ class StoreFault(ClioError):
     """A store refuses: disk full, read-only, no permission."""
 
 
+class Superseded(ClioError):
+    """Another request took the run's folder over."""
+
+
 class GateStopped(ClioError):
     """A gate (flagged slices, canvas, breaks) stopped the run before the expensive part."""
 

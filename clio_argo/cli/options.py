@@ -47,6 +47,10 @@ def request(
             "--transforms", help="transforms.json or .csv of another run or tool, instead of aligning."
         ),
     ] = None,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="Take over a run of another request; only what differs is done again."),
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any setting, e.g. contrast.clip_limit=0. Can be repeated."),
@@ -64,6 +68,7 @@ def request(
         "max_bad": allow_bad_slices,
         "overrides": overrides,
         "transforms": transforms,
+        "update": update or None,
     }
     layers: list[dict[str, Any]] = [{"id": default_id(config, source)}]
     layers += [read_request(config)] if config else []

@@ -46,6 +46,11 @@ class _Told:
 
     def part(self, step: str, outputs: dict[str, Any]) -> None:
         self.again.update({(step, why): units for why, units in outputs.get("again", {}).items()})
+        if text := outputs.get("note"):
+            self.note(text)
+
+    def note(self, text: str) -> None:
+        """Tell what happened to the run's folder."""
 
 
 class Bars(_Told):
@@ -71,6 +76,9 @@ class Bars(_Told):
 
     def __exit__(self, *raised: object) -> None:
         self._bars.stop()
+
+    def note(self, text: str) -> None:
+        self._bars.console.print(text, highlight=False, markup=False)
 
     def stage(self, step: str, parts: int) -> None:
         if parts:
@@ -106,7 +114,15 @@ class Lines(_Told):
 
 
 class Silent(_Told):
-    """Nothing while it runs."""
+    """Nothing while it runs but what happened to the folder, for a log."""
+
+    def __init__(self, notes: bool = True) -> None:
+        super().__init__()
+        self._notes = notes
+
+    def note(self, text: str) -> None:
+        if self._notes:
+            print(text, file=sys.stderr)
 
     def __enter__(self) -> Self:
         return self
@@ -121,4 +137,4 @@ def reporter(log: str) -> Bars | Lines | Silent:
         raise UserError(f"--log {log}: use auto, json or quiet")
     if log == "json":
         return Lines()
-    return Bars(Console(stderr=True)) if log == "auto" and sys.stderr.isatty() else Silent()
+    return Bars(Console(stderr=True)) if log == "auto" and sys.stderr.isatty() else Silent(log == "auto")

@@ -25,6 +25,7 @@ NO_VOXEL = {
     "project",
     "notify",
     "labels",
+    "update",
 }
 # settings that a person changes after having looked at a run: what depends on them is done again
 CORRECTIONS = {"overrides"}
@@ -287,6 +288,12 @@ class IngestConfig(Document):
     notify: Notify = Field(Notify(), description="Who is told.")
     labels: dict[str, str] = Field(
         {}, description="Free labels, kept in complete.json and on the cluster's objects."
+    )
+
+    update: bool = Field(
+        False,
+        description="Take over a folder that holds another request: what depends on the settings that differ is done "
+        "again, and units of the other request stop. false: another request is refused, as its results may be wanted.",
     )
 
     @field_validator("max_bad")

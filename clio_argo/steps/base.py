@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from clio_argo.errors import BrokenInvariant
+from clio_argo.errors import BrokenInvariant, Superseded
 from clio_argo.model.algorithms import algorithm
 from clio_argo.model.alignment import Planes, Transforms
 from clio_argo.model.base import digest
@@ -144,6 +144,18 @@ class Run:
             objects=tuple(objects),
         )
 
+    def keep(self, record: UnitRecord) -> None:
+        """Record what was done, if the run is still that of this request."""
+        self.refuse_superseded()
+        write_record(self.store, record)
+
+    def refuse_superseded(self) -> None:
+        """Stop if another request took the run over: what this one wrote would be neither's."""
+        if self.store.document(IngestConfig, CONFIG).identity() != self.request.identity():
+            raise Superseded(
+                f"{self.store.url}{CONFIG}: another request took this run over (--update); this one stops"
+            )
+
 
 @dataclass(frozen=True)
 class Done:
@@ -170,11 +182,12 @@ def once(run: Run, unit: int, inputs: object, work: Callable[[], Done]) -> str |
     why = why_again(run.store, read_record(run.store, run.step, unit), wanted)
     if why is None:
         return None
+    run.refuse_superseded()
     started = time.process_time()
     done = work()
     spent = round(time.process_time() - started, 3)
     facts = {"objects": tuple(done.objects), "cpu_s": spent, "notes": tuple(done.notes)}
-    write_record(run.store, wanted.model_copy(update=facts))
+    run.keep(wanted.model_copy(update=facts))
     return why
 
 
@@ -182,7 +195,7 @@ def record_whole(run: Run, objects: Iterable[ObjectRecord]) -> None:
     """Record what a step without units wrote; it does so each time, and the record changes if the objects do."""
     wanted, found = run.record(0, objects=objects), read_record(run.store, run.step, 0)
     if found is None or found.objects != wanted.objects:
-        write_record(run.store, wanted)
+        run.keep(wanted)
 
 
 @cache

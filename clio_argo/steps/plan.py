@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Literal
 
-from clio_argo.errors import GateStopped, UserError
+from clio_argo.errors import GateStopped, TryAgain, UserError
 from clio_argo.model.algorithms import ALGORITHMS, newer
 from clio_argo.model.base import digest
 from clio_argo.model.config import IngestConfig
@@ -56,7 +56,7 @@ def run(run: Run, part: int) -> Outputs:
     plan = without_alignment(plan, config, transforms)
     refuse_too_large({**memory_of_alignment(plan), **memory_of_volumes(estimate(plan, config))})
     refuse_newer(run.store)
-    claim(run.store, located(config).model_copy(update={"source": plan.source}))
+    note = claim(run.store, located(config).model_copy(update={"source": plan.source}))
     # what is being made again is not complete meanwhile
     run.store.delete(COMPLETE)
     record_whole(run, [
@@ -65,7 +65,7 @@ def run(run: Run, part: int) -> Outputs:
         *write_given(run.store, given, transforms, units),
         run.store.write(PLAN, plan.to_bytes()),
     ])  # fmt: skip
-    return plan_outputs(plan, units)
+    return {**plan_outputs(plan, units), "note": note}
 
 
 def plan(config: IngestConfig) -> Plan:
@@ -73,23 +73,34 @@ def plan(config: IngestConfig) -> Plan:
     return make_plan(config)[0]
 
 
-def claim(store: Store, config: IngestConfig) -> None:
-    """Make the root this request's own, or join the same request; another one is refused."""
+def claim(store: Store, config: IngestConfig) -> str:
+    """Make the root this request's own, join the same request, or take another one's over; what was done, if any.
+
+    Raises:
+        UserError: the root holds something else, or another request that may not be updated.
+        TryAgain: somebody else changed the request at the same time.
+    """
     if store.local is not None and store.local.is_file():
         raise UserError(f"{store.local} is a file; choose another --out")
+    wanted, before = config.model_copy(update={"update": False}), store.generation(CONFIG)
     found = store.find_document(IngestConfig, CONFIG)
     if found is None:
         _refuse_foreign(store)
-        if store.create(CONFIG, config.to_bytes()):
-            return
-        found = store.document(IngestConfig, CONFIG)
-    if found.identity() != config.identity():
+        if store.create(CONFIG, wanted.to_bytes()):
+            return ""
+        return claim(store, config)
+    differing = differing_keys(wanted, found)
+    if differing and not config.update:
         raise UserError.all(
-            f"{store.url} holds another run; choose another --out, or ask for the same. What differs:",
-            differing_keys(config, found),
+            f"{store.url} holds another run; choose another --out, ask for the same, or take it over with --update. "
+            "What differs:",
+            differing,
         )
-    if found != config:
-        store.write(CONFIG, config.to_bytes())
+    if found != wanted and not store.replace(CONFIG, wanted.to_bytes(), before):
+        raise TryAgain(f"{store.url}{CONFIG}: another process changed it at the same time; try again")
+    if differing:
+        return f"{store.url} held another request; done again is what depends on {'; '.join(differing)}"
+    return f"{store.url} holds this request: joined, and what is done is not done again"
 
 
 def refuse_newer(store: Store) -> None:

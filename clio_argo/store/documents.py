@@ -113,8 +113,17 @@ class Store:
 
     def create(self, name: str, data: bytes) -> bool:
         """Write unless the object exists; whether it was written."""
+        return self.replace(name, data, ABSENT)
+
+    def generation(self, name: str) -> bytes:
+        """What changes when the object is written; that of no object if there is none."""
+        with store_errors(self.url, name):
+            return bytes(self.kv.read(name, byte_range=slice(0, 0)).result().stamp.generation)
+
+    def replace(self, name: str, data: bytes, generation: bytes) -> bool:
+        """Write if the object is still of this generation; whether it was written."""
         with store_errors(self.url, name, "write"):
-            stamp = self.kv.write(name, data, if_equal=ABSENT).result()
+            stamp = self.kv.write(name, data, if_equal=generation).result()
         return stamp.generation != REFUSED
 
     def delete(self, name: str) -> None:

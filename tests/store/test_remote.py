@@ -26,6 +26,15 @@ def test_only_one_creates_an_object(bucket: Bucket) -> None:
     assert store.read("config.json") == b"1"
 
 
+def test_an_object_is_replaced_only_as_it_was_seen(bucket: Bucket) -> None:
+    store = Store(bucket.url)
+    nothing = store.generation("config.json")
+    assert store.replace("config.json", b"1", nothing)
+    first = store.generation("config.json")
+    assert [store.replace("config.json", b"2", g) for g in (nothing, first, first)] == [False, True, False]
+    assert store.read("config.json") == b"2"
+
+
 def test_listings_hold_sizes_without_reading(bucket: Bucket) -> None:
     store, data = Store(f"{bucket.url}/runs/fly#1 ?"), os.urandom(70_000)
     written = [store.write(n, data[:k]) for n, k in (("ng/1.shard", 70_000), ("ng/info", 7))]

@@ -1,0 +1,84 @@
+"""One root and several requests: joined, refused, or taken over; nothing of two requests is ever mixed."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clio_argo.errors import Superseded, UserError
+from clio_argo.pipeline import PIPELINE
+from clio_argo.steps import render
+from clio_argo.steps.base import Run
+from clio_argo.store.documents import Store
+from tests.stacks import CLI, contents, demo_slices, records, request, run_here, write_stack
+from tests.stores import Bucket
+
+
+@pytest.fixture(scope="module")
+def slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_stack(tmp_path_factory.mktemp("slices"), demo_slices(4, 96))
+
+
+def test_two_runs_at_once_give_one_result(slices: Path, tmp_path: Path) -> None:
+    command = [
+        CLI,
+        "run",
+        "--source",
+        slices,
+        "--resolution",
+        "10",
+        "--set",
+        "id=test",
+        "--workers",
+        "1",
+        "--out",
+    ]
+    both = [
+        subprocess.Popen([*command, tmp_path / "out"], stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    told = [p.communicate(timeout=100)[1] for p in both]
+    assert [p.returncode for p in both] == [0, 0], told
+    assert sum("joined" in t for t in told) == 1, told
+    assert contents(tmp_path / "out") == contents(run_here(request(slices), tmp_path / "alone"))
+
+
+def test_an_update_does_again_what_depends_on_it(slices: Path, tmp_path: Path) -> None:
+    run_here(request(slices), tmp_path / "out")
+    other = {"viewer__jpeg_quality": 50, "labels": {"by": "me"}}
+    with pytest.raises(UserError, match=r"--update\. What differs:\n  - viewer.jpeg_quality: 80 -> 50$"):
+        run_here(request(slices, **other), tmp_path / "out")
+    outputs: dict[str, dict[str, Any]] = {}
+    run_here(request(slices, **other, update=True), tmp_path / "out", outputs=outputs)
+    assert "depends on viewer.jpeg_quality: 80 -> 50" in outputs["plan"]["note"]
+    assert {s: outputs[s]["done"] for s in ("reduce", "match", "render", "write")} == {
+        "reduce": 0, "match": 0, "render": 0, "write": 1,
+    }  # fmt: skip
+    fresh = run_here(request(slices, **other), tmp_path / "fresh")
+    assert contents(tmp_path / "out") == contents(fresh)
+    run_here(request(slices, **other), tmp_path / "out", outputs=outputs)
+    assert "joined" in outputs["plan"]["note"]
+
+
+def test_units_of_the_older_request_stop(slices: Path, bucket: Bucket) -> None:
+    out = f"{bucket.url}/run"
+    run_here(request(slices), out, stop_before="render")
+    step = PIPELINE["render"]
+    older = Run(Store(out), step.name, step.settings)
+    assert older.request.contrast.clip_limit == 0.02
+    run_here(request(slices, contrast__clip_limit=0, update=True), out, stop_before="reduce")
+    with pytest.raises(Superseded, match="another request took this run over"):
+        render.run(older, 0)
+    assert not [n for n in Store(out).names("manifest") if n.startswith("manifest/render")]
+    fresh = run_here(request(slices, contrast__clip_limit=0), f"{bucket.url}/fresh")
+    assert contents(run_here(request(slices, contrast__clip_limit=0), out)) == contents(fresh)
+
+
+def test_a_record_is_not_written_when_the_run_changed_hands_meanwhile(slices: Path, tmp_path: Path) -> None:
+    run_here(request(slices), tmp_path, stop_before="render")
+    older = Run(Store(str(tmp_path)), "render", PIPELINE["render"].settings)
+    record = older.record(0)
+    run_here(request(slices, contrast__clip_limit=0, update=True), tmp_path, stop_before="reduce")
+    with pytest.raises(Superseded):
+        older.keep(record)
+    assert not [n for n in records(tmp_path) if n.startswith("manifest/render")]
