@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from clio_argo.argo.client import APP
 from clio_argo.argo.nodes import Json
 from clio_argo.errors import UserError
+from clio_argo.model.buckets import name_problems
 from clio_argo.model.config import FILES, IngestConfig
 from clio_argo.model.request import template_problems
 
@@ -45,7 +46,9 @@ def _unreachable(name: str, place: str, mounted: Sequence[str]) -> list[str]:
     """Why no pod can reach a place, if so: buckets can be reached, and folders that the template mounts."""
     parts = urlsplit(place)
     if parts.scheme in BUCKETS:
-        return [] if parts.netloc else [f"{name} {place}: names no bucket"]
+        if not parts.netloc:
+            return [f"{name} {place}: names no bucket"]
+        return [f"{name} {place}: the bucket's name {p}" for p in name_problems(parts.scheme, parts.netloc)]
     path = PurePosixPath(parts.path if parts.scheme == "file" else place)
     if parts.scheme not in ("", "file"):
         return [f"{name} {place}: unknown kind of store {parts.scheme!r}; use gs:// or s3://"]

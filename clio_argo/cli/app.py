@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from clio_argo.cli import cluster, cluster_admin, cluster_submit, upkeep
+from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, upkeep
 from clio_argo.cli.options import takes_request
 from clio_argo.errors import ClioError, UserError
 from clio_argo.model.config import IngestConfig
@@ -151,6 +151,7 @@ def schema() -> None:
     print(json.dumps(IngestConfig.model_json_schema(), indent=2))
 
 
+app.add_typer(bucket.commands, name="bucket")
 app.add_typer(upkeep.commands)
 app.add_typer(cluster_submit.commands)
 app.add_typer(cluster.commands)

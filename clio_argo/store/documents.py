@@ -13,6 +13,7 @@ import tensorstore as ts
 
 from clio_argo.errors import BrokenVolume, MissingInput, NewerDocument, StoreFault, UserError
 from clio_argo.model.base import Document
+from clio_argo.model.buckets import name_problems
 from clio_argo.model.run import ObjectRecord
 from clio_argo.store.access import DRIVERS, bucket_spec, patient_context
 from clio_argo.store.faults import store_errors
@@ -196,6 +197,8 @@ def absolute_url(url: str) -> str:
         )
     if parts.scheme != "file" and not parts.netloc:
         raise UserError(f"{url}: names no bucket")
+    if parts.scheme != "file" and (problems := name_problems(parts.scheme, parts.netloc)):
+        raise UserError.all(f"{url}: there can be no bucket of the name {parts.netloc!r}:", problems)
     return f"{parts.scheme}://{url.partition('://')[2].rstrip('/')}/"
 
 

@@ -7,19 +7,21 @@ from typing import Literal
 
 from clio_argo.errors import ClioError, MissingBucket, MissingInput, StoreFault, TryAgain
 
-Verb = Literal["read", "list", "write", "delete"]
+Verb = Literal["read", "list", "write", "delete", "administer"]
 NEEDED: dict[str, dict[Verb, str]] = {
     "gs": {
         "read": "storage.objects.get",
         "list": "storage.objects.list",
         "write": "storage.objects.create (and storage.objects.delete to replace)",
         "delete": "storage.objects.delete",
+        "administer": "storage.buckets.create, get, update, delete, getIamPolicy or setIamPolicy",
     },
     "s3": {
         "read": "s3:GetObject",
         "list": "s3:ListBucket",
         "write": "s3:PutObject",
         "delete": "s3:DeleteObject",
+        "administer": "s3:CreateBucket",
     },
 }
 GRANT = {
@@ -109,6 +111,8 @@ def _by_status(url: str, status: int | None, verb: Verb) -> tuple[type[ClioError
     scheme, _, place = url.partition("://")
     if status is None or scheme not in NEEDED:
         return None
+    if status == 409 and verb == "administer":
+        return StoreFault, "the name is taken, by whomever, or the bucket is not empty (409)"
     if status in PASSING or status >= 500:
         return TryAgain, f"the store answered {status} to every try; try again later"
     if status not in REFUSALS:

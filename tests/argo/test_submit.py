@@ -41,6 +41,7 @@ def test_a_request_travels_as_json_beside_the_runs_root(template: dict[str, Any]
         ({"source": "fly/raw"}, RUN, "write gs://fly/raw if it is a bucket"),
         ({"source": "https://x/fly"}, RUN, "unknown kind of store 'https'"),
         ({"source": "gs:///fly"}, RUN, "names no bucket"),
+        ({}, "gs://My-Bucket/fly", "the bucket's name may hold lower-case letters"),
         ({}, "out", "--run out: pods see no folder"),
         ({"positions": "stage.csv"}, RUN, "positions stage.csv: pods see no file of this machine; upload it"),
         ({"overrides": "/home/ann/fly.yaml"}, RUN, "overrides /home/ann/fly.yaml: pods see no file"),
@@ -73,7 +74,7 @@ def test_all_problems_are_told_at_once(template: dict[str, Any]) -> None:
 
 def test_folders_that_the_template_mounts_can_be_used(template: dict[str, Any]) -> None:
     mounted = mounting(template, "/data")
-    sound = config(source="/data/fly", positions="/data/stage.csv", overrides="gs://b/o.yaml")
+    sound = config(source="/data/fly", positions="/data/stage.csv", overrides="gs://bucket/o.yaml")
     assert request_arguments(sound, "file:///data/out", mounted)["run"] == "file:///data/out"
     with pytest.raises(UserError, match="/database"):
         request_arguments(config(source="/database/fly"), RUN, mounted)

@@ -32,7 +32,7 @@ def test_a_cluster_that_does_not_answer_may_be_tried_again() -> None:
     )
 
 
-@pytest.mark.parametrize("command", ["list", "get wa", "submit --source gs://b/s --run gs://b/r"])
+@pytest.mark.parametrize("command", ["list", "get wa", "submit --source gs://bucket/s --run gs://bucket/r"])
 def test_commands_load_neither_images_nor_what_emits_templates(command: str) -> None:
     heavy = {"cv2", "tensorstore", "numpy", "hera", "kubernetes"}
     code = (
@@ -67,7 +67,7 @@ def test_what_is_given_beside_the_slices_is_checked_as_well(tmp_path: Path) -> N
 
 
 def test_arguments_override_the_request_by_old_and_new_names_and_empty_ones_do_not() -> None:
-    asked = IngestConfig(id="fly", source="gs://b/s", minz=3)
+    asked = IngestConfig(id="fly", source="gs://bucket/s", minz=3)
     given = {"minz": "5", "maxz": "", "skip_align": "true", "approval": "ask"}
     assert overridden(asked, given) == build_config(asked.model_dump(), {"minz": 5, "alignment.skip": True})
     with pytest.raises(UserError, match="minz"):
@@ -76,5 +76,5 @@ def test_arguments_override_the_request_by_old_and_new_names_and_empty_ones_do_n
 
 @pytest.mark.parametrize("text", ["a", "=b"])
 def test_pairs_are_pairs(text: str) -> None:
-    told = cli("submit", "--source", "gs://b/s", "--run", "gs://b/r", "-l", text, **NOBODY)
+    told = cli("submit", "--source", "gs://bucket/s", "--run", "gs://bucket/r", "-l", text, **NOBODY)
     assert (told.returncode, f"-l {text}: expected NAME=VALUE" in told.stderr) == (2, True)

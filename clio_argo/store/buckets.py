@@ -1,0 +1,169 @@
+"""Makes, shows and changes buckets of Google Cloud Storage for a person; no step of a run does."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from clio_argo.errors import UserError
+from clio_argo.model.buckets import name_problems, reserved
+from clio_argo.store.access import google_client, google_patience
+from clio_argo.store.faults import store_errors
+
+LABELS = {"made-by": "clio-argo"}
+READERS, EVERYBODY = "roles/storage.objectViewer", "allUsers"
+# what neuroglancer's pages send and read, from wherever they are served
+CORS = [
+    {
+        "origin": ["*"],
+        "method": ["GET", "HEAD"],
+        "responseHeader": ["Content-Type", "Range"],
+        "maxAgeSeconds": 3600,
+    }
+]
+DELETIONS = 16
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A bucket as it is."""
+
+    location: str
+    storage_class: str
+    uniform: bool
+    prevention: str
+    public: bool
+    cors: Sequence[Mapping[str, Any]]
+    rules: Sequence[Mapping[str, Any]]
+    soft_delete_days: float
+    ours: bool
+
+
+class Bucket:
+    """The bucket `name`; every call raises what the store refuses as an error that names it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name.removeprefix("gs://").rstrip("/")
+        if problems := name_problems("gs", self.name):
+            raise UserError.all(
+                f"bucket {self.name!r}: no bucket of Google Cloud Storage has this name:", problems
+            )
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        with self._errors():
+            yield google_client().get_bucket(self.name, **google_patience())
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        with store_errors(f"gs://{self.name}", "", "administer"):
+            yield
+
+    def make(self, location: str, project: str | None = None, temporary: bool = False) -> None:
+        """Make a private bucket with uniform access and our label.
+
+        temporary: without soft delete, so that what is deleted is not billed for a week more.
+        """
+        if problems := reserved(self.name):
+            raise UserError.all(f"bucket {self.name!r}:", problems)
+        with self._errors():
+            bucket = google_client().bucket(self.name)
+            bucket.labels = LABELS
+            bucket.iam_configuration.uniform_bucket_level_access_enabled = True
+            made = google_client().create_bucket(bucket, location=location, project=project)
+            if temporary:
+                made.soft_delete_policy.retention_duration_seconds = 0
+            made.labels = LABELS
+            made.patch(**google_patience())
+
+    def facts(self) -> Facts:
+        with self._opened() as bucket:
+            iam, kept_s = bucket.iam_configuration, bucket.soft_delete_policy.retention_duration_seconds
+            return Facts(
+                location=bucket.location,
+                storage_class=bucket.storage_class,
+                uniform=iam.uniform_bucket_level_access_enabled,
+                prevention=iam.public_access_prevention or "inherited",
+                public=any(EVERYBODY in b["members"] for b in self._policy(bucket).bindings),
+                cors=bucket.cors,
+                rules=list(bucket.lifecycle_rules),
+                soft_delete_days=(kept_s or 0) / 86400,
+                ours=LABELS.items() <= bucket.labels.items(),
+            )
+
+    def _policy(self, bucket: Any) -> Any:
+        return bucket.get_iam_policy(requested_policy_version=3, **google_patience())
+
+    def publish(self) -> None:
+        """Let everybody read it, and pages show it. Raises `UserError` where that is prevented."""
+        self.unpublish()
+        with self._opened() as bucket:
+            if bucket.iam_configuration.public_access_prevention == "enforced":
+                raise UserError(
+                    f"gs://{self.name}: public access prevention is enforced, by its owner or organisation; it stays "
+                    "private. Grant single people or groups roles/storage.objectViewer instead"
+                )
+            policy = self._policy(bucket)
+            policy.bindings.append({"role": READERS, "members": {EVERYBODY}})
+            bucket.set_iam_policy(policy, **google_patience())
+        self.allow_pages()
+
+    def unpublish(self) -> None:
+        """Let nobody read it who was not named."""
+        with self._opened() as bucket:
+            policy = self._policy(bucket)
+            policy.bindings = [
+                {**b, "members": named} for b in policy.bindings if (named := set(b["members"]) - {EVERYBODY})
+            ]
+            bucket.set_iam_policy(policy, **google_patience())
+
+    def allow_pages(self) -> None:
+        """Let neuroglancer's pages read what their user may read."""
+        with self._opened() as bucket:
+            bucket.cors = CORS
+            bucket.patch(**google_patience())
+
+    def expire(self, prefix: str, days: int) -> None:
+        """Delete objects whose names begin with `prefix` after some days; rules for others stay."""
+        with self._opened() as bucket:
+            bucket.lifecycle_rules = _without(bucket.lifecycle_rules, "Delete", prefix)
+            bucket.add_lifecycle_delete_rule(age=days, **_matching(prefix))
+            bucket.patch(**google_patience())
+
+    def archive(self, storage_class: str, prefix: str, days: int) -> None:
+        """Move objects to a colder class after some days; rules for others stay."""
+        with self._opened() as bucket:
+            bucket.lifecycle_rules = _without(bucket.lifecycle_rules, "SetStorageClass", prefix)
+            bucket.add_lifecycle_set_storage_class_rule(storage_class, age=days, **_matching(prefix))
+            bucket.patch(**google_patience())
+
+    def delete(self, typed: str) -> int:
+        """Delete a bucket that this project made, with all its objects, whose number is returned.
+
+        typed: the name as a person typed it again.
+        """
+        if not self.facts().ours:
+            raise UserError(
+                f"gs://{self.name}: has no label made-by=clio-argo, so somebody else made it; not deleted"
+            )
+        if typed != self.name:
+            raise UserError(f"gs://{self.name}: {typed!r} is not its name; nothing was deleted")
+        with self._opened() as bucket, ThreadPoolExecutor(DELETIONS) as threads:
+            blobs, gone = iter(bucket.list_blobs(**google_patience())), 0
+            while batch := list(islice(blobs, BATCH)):
+                gone += len(list(threads.map(lambda b: b.delete(**google_patience()), batch)))
+            bucket.delete(**google_patience())
+        return gone
+
+
+def _matching(prefix: str) -> dict[str, list[str]]:
+    return {"matches_prefix": [prefix]} if prefix else {}
+
+
+def _without(rules: Iterable[Any], action: str, prefix: str) -> list[Any]:
+    """Rules without the one that is set anew."""
+    same = (action, [prefix] if prefix else None)
+    return [r for r in rules if (r["action"]["type"], r["condition"].get("matchesPrefix")) != same]
