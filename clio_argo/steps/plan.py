@@ -114,9 +114,11 @@ def refuse_newer(store: Store) -> None:
 
 
 def _refuse_foreign(store: Store) -> None:
-    if foreign := store.names()[:3]:
+    names = store.names()
+    # another runner may have made it this moment
+    if names and CONFIG not in names:
         raise UserError(
-            f"{store.url} is not empty ({', '.join(foreign)} ...) and holds no run; choose another --out"
+            f"{store.url} is not empty ({', '.join(names[:3])} ...) and holds no run; choose another --out"
         )
 
 
