@@ -1,6 +1,7 @@
 """Who may do what, and where pods go."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,16 +44,35 @@ def test_roles_hold_what_is_needed_and_no_more(cluster: Cluster) -> None:
         assert rights(cluster, account) == {}
 
 
-@pytest.fixture
-def as_submitter(cluster: Cluster, tmp_path: Path) -> dict[str, str]:
-    """Environment of a person who has the submitter's token and nothing else."""
+def with_token(cluster: Cluster, account: str, folder: Path) -> dict[str, str]:
+    """Environment of a person who has the token of an account of the chart and nothing else."""
     config = json.loads(run("kubectl", "config", "view", "--raw", "--minify", "--output", "json"))
-    token = cluster.kubectl("create", "token", "clio-argo-submitter").strip()
-    config["users"] = [{"name": "submitter", "user": {"token": token}}]
-    config["contexts"][0]["context"]["user"] = "submitter"
-    file = tmp_path / "kubeconfig"
+    token = cluster.kubectl("create", "token", account).strip()
+    config["users"] = [{"name": account, "user": {"token": token}}]
+    config["contexts"][0]["context"]["user"] = account
+    file = folder / f"{account}.json"
     file.write_text(json.dumps(config))
     return {"KUBECONFIG": str(file)}
+
+
+@pytest.fixture
+def as_submitter(cluster: Cluster, tmp_path: Path) -> dict[str, str]:
+    return with_token(cluster, "clio-argo-submitter", tmp_path)
+
+
+def test_the_doctor_tells_what_a_person_may(
+    cluster: Cluster, as_submitter: dict[str, str], tmp_path: Path
+) -> None:
+    said = cluster.clio("doctor")
+    for found in ("Kubernetes v", "clock: within", "submit", "decide", "template", "images", "nodes"):
+        assert re.search(rf"^ok    cluster: {found}", said, re.MULTILINE), said
+    said = cluster.clio("doctor", **as_submitter)
+    assert "ok    cluster: submit" in said
+    assert "?     cluster: decide: approving, stopping and deleting are for others" in said
+    assert "?     cluster: nodes: nodes may not be listed" in said
+    said = cluster.clio("doctor", check=False, **with_token(cluster, "clio-argo-worker", tmp_path))
+    assert f"WRONG cluster: submit: not allowed in namespace {cluster.namespace}: create workflows" in said
+    assert "ask an administrator for the role clio-argo-submitter" in said
 
 
 def test_a_submitter_submits_and_watches_and_decides_nothing(
