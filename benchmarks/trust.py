@@ -121,7 +121,8 @@ def decoded_bytes(url: Path) -> int:
 
 def many_objects(url: Path, size: Zyx) -> list[Figure]:
     """Quick verify of a run with real records of objects that only the listing has, in a process of its own."""
-    spec = build_volume(IngestConfig(id="benchmark", source="none"), (0, 0, 0), size, "uint8", None)
+    config = IngestConfig(id="benchmark", source="none", memory_gib=8)
+    spec = build_volume(config, (0, 0, 0), size, "uint8", None)
     run = Run(Store(str(url)), "verify", ())
     run.store.write(VOLUME, spec.to_bytes())
     for step, unit, names in expected(run):
