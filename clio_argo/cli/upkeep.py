@@ -16,6 +16,7 @@ Deep = Annotated[
 ]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.")]
 Log = Annotated[str, typer.Option("--log", help="auto: bars on a terminal; json: a line per event; quiet.")]
+SHOWN_NOTES = 5
 LOOKED = {
     "quick": "names and sizes compared",
     "default": "every byte read",
@@ -81,8 +82,10 @@ def _show(found: Verification) -> None:
     from clio_argo.cli.show import gigabytes
 
     _list(found.faults)
-    for note in found.notes:
+    for note in found.notes[:SHOWN_NOTES]:
         print(f"note: {note}")
+    if more := found.notes[SHOWN_NOTES:]:
+        print(f"note: and {len(more)} more such notes; --log json has all")
     size = f"{found.objects} objects ({gigabytes(found.bytes)}), {LOOKED[found.mode]}"
     print(f"broken in {len(found.faults)} places: {size}" if found.faults else f"whole: {size}")
 

@@ -47,7 +47,9 @@ class Verification(Document):
     """What `verify` looked at, and what it found."""
 
     mode: Mode
-    objects: int = Field(description="Objects of both volumes in the manifest, small pictures included.")
+    objects: int = Field(
+        description="Objects in the manifest that stay: volumes, metadata, small pictures, places."
+    )
     bytes: int
     manifest: str = Field("", description="Digest over the records of all units.")
     software: dict[str, int] = Field({}, description="Which program made how many units of the volumes.")

@@ -256,3 +256,14 @@ def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
         store.write("a", b"1")
     with pytest.raises(StoreFault, match="Not a directory"):
         store.names()
+
+
+@given(at_once=st.integers(1, 9), wanted=st.lists(st.integers(0, 6), max_size=12))
+def test_many_objects_are_read_in_their_order(
+    tmp_path_factory: pytest.TempPathFactory, at_once: int, wanted: list[int]
+) -> None:
+    store = Store(str(tmp_path_factory.getbasetemp() / "many"))
+    for n in range(5):
+        store.write(f"n{n}", bytes([n] * n))
+    found = list(store.read_all((f"n{n}" for n in wanted), at_once))
+    assert found == [bytes([n] * n) if n < 5 else None for n in wanted]
