@@ -11,16 +11,17 @@ from pydantic import Field
 from clio_argo.errors import UserError
 from clio_argo.kernels import limit_threads
 from clio_argo.model.base import Value
+from clio_argo.model.config import IngestConfig
 from clio_argo.model.plan import FanOut
-from clio_argo.model.run import Fault, Mode, Verification
+from clio_argo.model.run import Completion, Fault, Mode, Verification
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.pipeline import PIPELINE, Step
 from clio_argo.runner import Progress, Quiet, cores, run_step, run_units, spread, walk, worker_pool
 from clio_argo.steps import coarsen, write
-from clio_argo.steps.base import CONFIG, PLAN, TRANSFORMS, Outputs, Run
+from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, TRANSFORMS, Outputs, Run
 from clio_argo.steps.contents import NEEDED, Checked, completion, contents, documents
 from clio_argo.steps.verify import compare, listing, volume_units
-from clio_argo.store.documents import Store
+from clio_argo.store.documents import Store, crc32c
 from clio_argo.store.manifest import record_name
 
 TASKS_PER_WORKER = 8
@@ -61,7 +62,7 @@ def repair(
     run: str | os.PathLike[str],
     workers: int | None = None,
     progress: Progress | None = None,
-    mode: Mode = "default",
+    deep: bool = False,
     remove_foreign: bool = False,
 ) -> Repair:
     """Do again the units whose objects are damaged or missing, and no other; they come out as they were.
@@ -69,18 +70,19 @@ def repair(
     Order is that of the pipeline, so that nothing is made from what is damaged. Where the documents of the alignment
     are damaged, the whole request is walked through again, which does what is missing.
 
-    mode: how to look for damage, as in `verify`.
+    deep: look for damage as `verify` does with `deep`.
 
     Raises:
         UserError: there is no run, or its request is lost.
         ClioError: a slice that has to be rendered again is gone or has changed.
     """
     store, counting = _existing(run), _Counting(progress or Quiet())
+    mode: Mode = "deep" if deep else "default"
     with worker_pool(workers or cores()) as pool:
         found = _verify(store, mode, pool, counting)
         foreign = [f.name for f in found.faults if f.step is None and remove_foreign]
         # what does not show what it should although it is as it was written is done again like what was never done
-        wrong = [record_name(f.step, f.unit) for f in found.faults if f.step in MAKE and mode == "deep"]
+        wrong = [record_name(f.step, f.unit) for f in found.faults if f.step in MAKE and deep]
         for name in [*foreign, *wrong]:
             store.delete(name)
         _mend(store, found.faults, pool, counting)
@@ -159,6 +161,9 @@ def _check(step: Step, url: str, units: range, mode: Mode) -> Checked:
 
 def _mend(store: Store, faults: Sequence[Fault], pool: ProcessPoolExecutor, progress: _Counting) -> None:
     """Do again what is damaged."""
+    if any(f.name == CONFIG for f in faults):
+        _restore_request(store)
+        faults = [f for f in faults if f.name != CONFIG]
     if {f.step for f in faults} & ALIGNMENT or {f.name for f in faults} & PLACES:
         walk(PIPELINE, store.url, pool, progress)
         return
@@ -177,6 +182,17 @@ def _mend(store: Store, faults: Sequence[Fault], pool: ProcessPoolExecutor, prog
         calls = [partial(run_units, PIPELINE[step], store.url, [u]) for u in sorted(redone)]
         for told in spread(pool, calls):
             progress.part(step, told)
+
+
+def _restore_request(store: Store) -> None:
+    """Write config.json as complete.json has it."""
+    done = store.intact(Completion, COMPLETE)
+    request = IngestConfig.model_validate(done.settings).to_bytes() if done else b""
+    if done is None or crc32c(request) != done.config_digest:
+        raise UserError(
+            f"{store.url}{CONFIG} is damaged, and {COMPLETE} does not have it: run the same request again"
+        )
+    store.write(CONFIG, request)
 
 
 def _lay_out(store: Store, progress: _Counting) -> None:

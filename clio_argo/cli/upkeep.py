@@ -65,7 +65,7 @@ def repair(
     from clio_argo.cli.progress import reporter
 
     with reporter(log) as progress:
-        done = upkeep.repair(run, workers, progress, "deep" if deep else "default", remove_foreign)
+        done = upkeep.repair(run, workers, progress, deep, remove_foreign)
     if log == "json":
         print(json.dumps({"event": "end", **done.model_dump(mode="json")}))
     else:

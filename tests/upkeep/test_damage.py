@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from clio_argo.errors import UserError
 from clio_argo.upkeep import repair, verify
 from tests.stacks import FIRST, completion, contents, done_at, flip_a_bit, records, written_at
 
@@ -94,6 +95,18 @@ def test_damaged_documents_of_the_alignment_are_made_again(
     assert name in faults(out, "quick")
     assert repair(out).left.faults == ()
     assert (faults(out), contents(out)) == ({}, contents(whole))
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_damaged_request_is_taken_from_the_last_document(whole: Path, out: Path, harm: str) -> None:
+    HARMS[harm](out / "config.json")
+    assert "config.json" in faults(out, "quick")
+    assert (repair(out).again, faults(out)) == ({}, {})
+    assert (out / "config.json").read_bytes() == (whole / "config.json").read_bytes()
+    (out / "complete.json").unlink()
+    HARMS[harm](out / "config.json")
+    with pytest.raises(UserError, match=r"config\.json is damaged, and complete\.json does not have it"):
+        repair(out)
 
 
 @pytest.mark.parametrize("harm", HARMS)

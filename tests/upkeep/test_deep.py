@@ -52,7 +52,7 @@ def test_wrong_voxels_are_named_by_deep_alone_and_mended(
     assert {f.name for f in verify(out).faults} == {"complete.json"}
     found = {f.name: f.what for f in verify(out, "deep").faults}
     assert what in found[name]
-    assert repair(out, mode="deep").left.faults == ()
+    assert repair(out, deep=True).left.faults == ()
     assert verify(out, "deep").faults == ()
     assert contents(out) == contents(whole)
 
