@@ -68,19 +68,19 @@ class Volumes:
 
     def write_aligned(self, scale: int, box: Box, voxels: Voxels) -> list[ObjectRecord]:
         """Write whole shards of the lossless volume at `scale`: `voxels` fills `box`."""
-        array, records = self._aligned(scale, self._scratch), []
+        arrays, records = (self._aligned(scale), self._aligned(scale, self._scratch)), []
         for shard in aligned_shards(self.spec, scale, box):
             own = shard.box(self.spec)
-            records.append(self._put(array, shard.name, own, voxels[own.shift(_minus(box.begin)).slices]))
+            records.append(self._put(arrays, shard, own, voxels[own.shift(_minus(box.begin)).slices]))
         return records
 
     def write_viewer(self, scale: int, box: Box, voxels: NDArray[np.uint8]) -> list[ObjectRecord]:
         """Write whole shards of the viewer volume at `scale`: `voxels` fills `box`."""
-        array, records = self._viewer(scale, self._scratch), []
+        arrays, records = (self._viewer(scale), self._viewer(scale, self._scratch)), []
         for shard in viewer_shards(self.spec, scale, box):
             own = shard.box(self.spec)
             part = without_zero_chunks(voxels[own.shift(_minus(box.begin)).slices], self.spec.chunk)
-            records.append(self._put(array, shard.name, own, part))
+            records.append(self._put(arrays, shard, own, part))
         return records
 
     def read_shard(self, shard: "Shard") -> Voxels:
@@ -88,17 +88,23 @@ class Volumes:
         read = self.read_viewer if shard.volume == "ng" else self.read
         return read(shard.scale, shard.box(self.spec))
 
-    def _put(self, array: ts.TensorStore, name: str, box: Box, voxels: Voxels) -> ObjectRecord:
+    def _put(
+        self, arrays: tuple[ts.TensorStore, ts.TensorStore], shard: "Shard", box: Box, voxels: Voxels
+    ) -> ObjectRecord:
         """Write one shard whole, whatever was there before; its size and checksum as it stands in the store then.
 
-        It is made in memory, since tensorstore would keep the padding of an old shard, and stop at a damaged one.
-        In one transaction, since outside of one every chunk rewrites its shard.
+        At the border of the volume it is made in memory, since tensorstore would keep the padding of an old shard, and
+        stop at a damaged one. In one transaction, since outside of one every chunk rewrites its shard.
+
+        arrays: the volume at the shard's scale, in the store and in memory.
         """
-        with store_errors(self.store.url, name, "write"), ts.Transaction() as transaction:
-            array.with_transaction(transaction)[box.slices] = voxels
-        self.store.write(name, self._scratch.read(name).result().value)
-        self._scratch.write(name, None).result()
-        return self.store.record(name)
+        border = box.shape != shard.shape
+        with store_errors(self.store.url, shard.name, "write"), ts.Transaction() as transaction:
+            arrays[border].with_transaction(transaction)[box.slices] = voxels
+        if border:
+            self.store.write(shard.name, self._scratch.read(shard.name).result().value)
+            self._scratch.write(shard.name, None).result()
+        return self.store.record(shard.name)
 
     @cached_property
     def _scratch(self) -> ts.KvStore:

@@ -290,23 +290,26 @@ def test_volumes_without_metadata_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [b"", b"\xff" * 5000, None], ids=["empty", "garbage", "other voxels"])
-def test_a_shard_is_the_same_whatever_was_there_before(tmp_path: Path, left: bytes | None) -> None:
-    """Shards of (4, 30, 30) voxels have padding, of which nothing that was there may stay."""
-    box, fresh = Box(begin=(0, 0, 0), end=(4, 30, 30)), smooth((4, 30, 30), np.uint8, 1)
-    wanted = write_both(volumes(tmp_path / "fresh", (4, 30, 30)), box, fresh)
-    target = volumes(tmp_path / "used", (4, 30, 30))
-    larger = Box(begin=(0, 0, 0), end=(4, 32, 32))
-    for record in write_both(
-        volumes(tmp_path / "used", (4, 32, 32)), larger, smooth((4, 32, 32), np.uint8, 2)
-    ):
+@pytest.mark.parametrize("width", [80, 128], ids=["with padding", "whole"])
+def test_a_shard_is_the_same_whatever_was_there_before(
+    tmp_path: Path, left: bytes | None, width: int
+) -> None:
+    """Shards are 128 voxels wide; of their padding nothing that was there may stay."""
+    size, larger = (64, 64, width), (64, 64, 128)
+    fresh, other = smooth(size, np.uint8, 1), smooth(larger, np.uint8, 2)
+    wanted = write_both(volumes(tmp_path / "fresh", size), fresh)
+    target = volumes(tmp_path / "used", size)
+    for record in write_both(volumes(tmp_path / "used", larger), other):
         if left is not None:
             target.store.write(record.name, left)
-    assert write_both(target, box, fresh) == wanted
+    assert write_both(target, fresh) == wanted
 
 
-def write_both(target: Volumes, box: Box, voxels: np.ndarray) -> list[ObjectRecord]:
+def write_both(target: Volumes, voxels: np.ndarray) -> list[ObjectRecord]:
     target.create({})
-    return target.write_aligned(0, box, voxels) + target.write_viewer(0, box, voxels)
+    slabs = (target.spec.slab_box(unit) for unit in range(target.spec.render.units))
+    aligned = [r for b in slabs for r in target.write_aligned(0, b, part(target.spec, voxels, 0, b))]
+    return aligned + target.write_viewer(0, target.spec.scales[0].box, voxels)
 
 
 def test_another_shape_than_that_of_the_volume_is_refused(tmp_path: Path) -> None:
