@@ -1,13 +1,15 @@
 """Commands on finished runs: whether they are whole, mending them, and where they come from."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from clio_argo.errors import UserError
-from clio_argo.model.run import Fault, Mode, Verification
+
+if TYPE_CHECKING:
+    from clio_argo.model.run import Fault, Mode, Verification
 
 commands = typer.Typer()
 Root = Annotated[str, typer.Argument(help="Folder or bucket of a run.", show_default=False)]
@@ -78,7 +80,7 @@ def repair(
     raise typer.Exit(int(bool(done.left.faults)))
 
 
-def _show(found: Verification) -> None:
+def _show(found: "Verification") -> None:
     from clio_argo.cli.show import gigabytes
 
     _list(found.faults)
@@ -90,7 +92,7 @@ def _show(found: Verification) -> None:
     print(f"broken in {len(found.faults)} places: {size}" if found.faults else f"whole: {size}")
 
 
-def _list(faults: tuple[Fault, ...]) -> None:
+def _list(faults: "tuple[Fault, ...]") -> None:
     for fault in faults:
         print(f"{fault.name}: {fault.what}")
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Literal
 
-from clio_argo.errors import GateStopped, TryAgain, UserError
-from clio_argo.model.algorithms import ALGORITHMS, newer
+from clio_argo.errors import GateStopped, UserError
+from clio_argo.model.algorithms import ALGORITHMS
 from clio_argo.model.base import digest
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
@@ -24,15 +24,15 @@ from clio_argo.model.plan import (
     slices_per_unit,
 )
 from clio_argo.model.problems import problem_lines
-from clio_argo.model.request import differing_keys, from_environment
+from clio_argo.model.request import from_environment
 from clio_argo.model.sizes import belonging, size_runs, usual_size
 from clio_argo.model.treatment import longest_gap
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, Outputs, Run, record_whole, slices_name, software
+from clio_argo.steps.claim import claim, refuse_newer
 from clio_argo.steps.gates import gap_problem
 from clio_argo.steps.given import located, read_given, without_alignment, write_given
 from clio_argo.steps.pods import memory_of_alignment, memory_of_volumes, plan_outputs, refuse_too_large
-from clio_argo.store.documents import Store
 from clio_argo.store.headers import Header, Unreadable
 from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source, is_image
 
@@ -71,55 +71,6 @@ def run(run: Run, part: int) -> Outputs:
 def plan(config: IngestConfig) -> Plan:
     """What a run of `config` would find; reads headers only and writes nothing. Raises `UserError`."""
     return make_plan(config)[0]
-
-
-def claim(store: Store, config: IngestConfig) -> str:
-    """Make the root this request's own, join the same request, or take another one's over; what was done, if any.
-
-    Raises:
-        UserError: the root holds something else, or another request that may not be updated.
-        TryAgain: somebody else changed the request at the same time.
-    """
-    if store.local is not None and store.local.is_file():
-        raise UserError(f"{store.local} is a file; choose another --out")
-    wanted, before = config.model_copy(update={"update": False}), store.generation(CONFIG)
-    found = store.find_document(IngestConfig, CONFIG)
-    if found is None:
-        _refuse_foreign(store)
-        if store.create(CONFIG, wanted.to_bytes()):
-            return ""
-        return claim(store, config)
-    differing = differing_keys(wanted, found)
-    if differing and not config.update:
-        raise UserError.all(
-            f"{store.url} holds another run; choose another --out, ask for the same, or take it over with --update. "
-            "What differs:",
-            differing,
-        )
-    if found != wanted and not store.replace(CONFIG, wanted.to_bytes(), before):
-        raise TryAgain(f"{store.url}{CONFIG}: another process changed it at the same time; try again")
-    if differing:
-        return f"{store.url} held another request; done again is what depends on {'; '.join(differing)}"
-    return f"{store.url} holds this request: joined, and what is done is not done again"
-
-
-def refuse_newer(store: Store) -> None:
-    """Refuse a run that a newer program has worked on, if units of the two would differ."""
-    found = store.intact(Plan, PLAN)
-    if found is not None and (steps := newer(found.algorithms)):
-        raise UserError.all(
-            f"{store.url} was made by {found.software}, whose steps are newer; use that version, or another --out:",
-            steps,
-        )
-
-
-def _refuse_foreign(store: Store) -> None:
-    names = store.names()
-    # another runner may have made it this moment
-    if names and CONFIG not in names:
-        raise UserError(
-            f"{store.url} is not empty ({', '.join(names[:3])} ...) and holds no run; choose another --out"
-        )
 
 
 def make_plan(config: IngestConfig) -> tuple[Plan, tuple[SliceUnit, ...]]:

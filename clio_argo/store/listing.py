@@ -13,6 +13,8 @@ from typing import Any
 from clio_argo.store.access import google_client, google_patience, s3_client
 from clio_argo.store.faults import store_errors
 
+# as many as a store gives at once
+PAGE = 1000
 FIELDS = "items(name,size,crc32c,generation),nextPageToken"
 
 
@@ -46,7 +48,7 @@ def listed(url: str, prefix: str = "", flat: bool = False) -> Iterator[Listed]:
 
 def _google_pages(bucket: str, prefix: str, delimiter: str) -> Iterator[Iterator[Listed]]:
     blobs = google_client().list_blobs(
-        bucket, prefix=prefix, delimiter=delimiter or None, fields=FIELDS, **google_patience()
+        bucket, prefix=prefix, delimiter=delimiter or None, fields=FIELDS, page_size=PAGE, **google_patience()
     )
     for page in blobs.pages:
         yield (Listed(b.name, b.size, _hexadecimal(b.crc32c), f"{b.generation}-{b.crc32c}") for b in page)
@@ -58,6 +60,8 @@ def _hexadecimal(crc32c: str | None) -> str | None:
 
 def _s3_pages(bucket: str, prefix: str, delimiter: str) -> Iterator[Iterator[Listed]]:
     pages = s3_client().get_paginator("list_objects_v2")
-    for page in pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter):
+    for page in pages.paginate(
+        Bucket=bucket, Prefix=prefix, Delimiter=delimiter, PaginationConfig={"PageSize": PAGE}
+    ):
         contents: list[dict[str, Any]] = page.get("Contents", [])
         yield (Listed(o["Key"], o["Size"], None, o["ETag"].strip('"')) for o in contents)

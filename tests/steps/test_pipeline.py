@@ -246,6 +246,7 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "max_bad": (0.5, set()),
     "max_breaks": (3, set()),
     "max_parts": (1, set()),
+    "update": (True, set()),
     "max_gap": (2, set()),
     "max_residual_px": (5, set()),
     "memory_gib": (1, set()),

@@ -1,0 +1,58 @@
+"""Whose a run's root is: made its own, joined, or taken over by a request."""
+
+from clio_argo.errors import TryAgain, UserError
+from clio_argo.model.algorithms import newer
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.plan import Plan
+from clio_argo.model.request import differing_keys
+from clio_argo.steps.base import CONFIG, PLAN
+from clio_argo.store.documents import Store
+
+
+def claim(store: Store, config: IngestConfig) -> str:
+    """Make the root this request's own, join the same request, or take another one's over; what was done, if any.
+
+    Raises:
+        UserError: the root holds something else, or another request that may not be updated.
+        TryAgain: somebody else changed the request at the same time.
+    """
+    if store.local is not None and store.local.is_file():
+        raise UserError(f"{store.local} is a file; choose another --out")
+    wanted, before = config.model_copy(update={"update": False}), store.generation(CONFIG)
+    found = store.find_document(IngestConfig, CONFIG)
+    if found is None:
+        _refuse_foreign(store)
+        if store.create(CONFIG, wanted.to_bytes()):
+            return ""
+        return claim(store, config)
+    differing = differing_keys(wanted, found)
+    if differing and not config.update:
+        raise UserError.all(
+            f"{store.url} holds another run; choose another --out, ask for the same, or take it over with --update. "
+            "What differs:",
+            differing,
+        )
+    if found != wanted and not store.replace(CONFIG, wanted.to_bytes(), before):
+        raise TryAgain(f"{store.url}{CONFIG}: another process changed it at the same time; try again")
+    if differing:
+        return f"{store.url} held another request; done again is what depends on {'; '.join(differing)}"
+    return f"{store.url} holds this request: joined, and what is done is not done again"
+
+
+def refuse_newer(store: Store) -> None:
+    """Refuse a run that a newer program has worked on, if units of the two would differ."""
+    found = store.intact(Plan, PLAN)
+    if found is not None and (steps := newer(found.algorithms)):
+        raise UserError.all(
+            f"{store.url} was made by {found.software}, whose steps are newer; use that version, or another --out:",
+            steps,
+        )
+
+
+def _refuse_foreign(store: Store) -> None:
+    names = store.names()
+    # another runner may have made it this moment
+    if names and CONFIG not in names:
+        raise UserError(
+            f"{store.url} is not empty ({', '.join(names[:3])} ...) and holds no run; choose another --out"
+        )
