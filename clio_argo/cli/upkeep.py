@@ -1,6 +1,7 @@
 """Commands on finished runs: whether they are whole, mending them, and where they come from."""
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,6 +50,8 @@ def verify(
         print(json.dumps({"event": "end", **found.model_dump(mode="json")}))
     else:
         _show(found)
+        if found.faults:
+            print(f"mend it with: clio-argo repair {shlex.quote(run)}{' --deep' if deep else ''}")
     raise typer.Exit(int(bool(found.faults)))
 
 
@@ -89,7 +92,8 @@ def _show(found: "Verification") -> None:
     if more := found.notes[SHOWN_NOTES:]:
         print(f"note: and {len(more)} more such notes; --log json has all")
     size = f"{found.objects} objects ({gigabytes(found.bytes)}), {LOOKED[found.mode]}"
-    print(f"broken in {len(found.faults)} places: {size}" if found.faults else f"whole: {size}")
+    places = f"{len(found.faults)} place{'s' if len(found.faults) > 1 else ''}"
+    print(f"broken in {places}: {size}" if found.faults else f"whole: {size}")
 
 
 def _list(faults: "tuple[Fault, ...]") -> None:

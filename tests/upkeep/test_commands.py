@@ -34,7 +34,9 @@ def test_verify_and_repair_tell_by_exit_code_and_last_line(whole: Path, out: Pat
     assert (quick.returncode, broken.returncode, mended.returncode, after.returncode) == (0, 1, 0, 0)
     assert "note: listings of this store hold no checksums" in quick.stdout
     assert f"{SHARD}: has other content than was written (CRC32C differs)" in broken.stdout
-    assert broken.stdout.splitlines()[-1].startswith("broken in 1 places: ")
+    summary, remedy = broken.stdout.splitlines()[-2:]
+    assert summary.startswith("broken in 1 place: ")
+    assert remedy.startswith("mend it with: clio-argo repair ")
     assert "units done again: 1 of write" in mended.stdout
     assert after.stdout.splitlines()[-1].startswith("whole: ")
     assert after.stdout.splitlines()[-1].endswith("every byte read, every chunk decoded")
