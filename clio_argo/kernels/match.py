@@ -12,8 +12,6 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft2, rfft2
-from skimage.registration import phase_cross_correlation
 
 from clio_argo.errors import short_of_memory
 from clio_argo.kernels.agreement import compare
@@ -267,6 +265,9 @@ def inverted(reduced: Reduced) -> Reduced:
 
 def phase_shift(fixed: Reduced, moving: Reduced) -> Start:
     """The shift of highest phase correlation (Kuglin and Hines 1975; scikit-image): for slices poor in texture."""
+    # loading it takes as long as matching six slices, and few stacks need it
+    from skimage.registration import phase_cross_correlation
+
     shape = [min(a, b) for a, b in zip(fixed.image.shape, moving.image.shape, strict=True)]
     window = np.outer(*(np.hanning(n) for n in shape))
     a, b = (windowed(r, window) for r in (fixed, moving))
@@ -279,7 +280,7 @@ def phase_shift(fixed: Reduced, moving: Reduced) -> Start:
 
 def peak(a: Floats, b: Floats) -> float:
     """Highest cross-correlation of two images of one shape, in standard deviations over all shifts."""
-    surface = np.asarray(irfft2(rfft2(a) * np.conj(rfft2(b)), a.shape))
+    surface = np.fft.irfft2(np.fft.rfft2(a) * np.conj(np.fft.rfft2(b)), a.shape)
     return float((surface.max() - surface.mean()) / surface.std())
 
 
