@@ -175,7 +175,7 @@ def _mend(store: Store, faults: Sequence[Fault], pool: ProcessPoolExecutor, prog
         _lay_out(store, progress)
     redone = set[int]()
     for step, units in _damaged(spec, faults, kept).items():
-        every = range({"render": spec.render, "write": spec.write, "coarsen": spec.coarsen}[step].units)
+        every = range(spec.work[step].units)
         # what was made from units that came out as they were is found done
         redone = units | {u for u in every if redone and redone.intersection(_needed(spec, step, u))}
         progress.stage(step, len(redone))

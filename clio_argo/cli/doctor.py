@@ -3,7 +3,6 @@
 Nothing here waits for ever, and nothing that is found wrong keeps the rest from being looked at.
 """
 
-import os
 import platform
 import tempfile
 from collections.abc import Iterator
@@ -50,14 +49,14 @@ def _threads() -> str:
 
     from clio_argo.kernels import limit_threads
     from clio_argo.kernels.features import area_mean
+    from clio_argo.runner import cores
 
     limit_threads()
     before = _own_threads()
     area_mean((np.ones((512, 512)) @ np.ones((512, 512))).astype(np.uint8), 4)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if _own_threads() > before:
         raise Untold(f"libraries use {1 + _own_threads() - before} threads: set OMP_NUM_THREADS=1 in pods")
-    return f"1 per worker, {cores} cores"
+    return f"1 per worker, {cores()} cores"
 
 
 def _own_threads() -> int:

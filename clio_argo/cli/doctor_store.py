@@ -12,7 +12,7 @@ import requests
 
 from clio_argo.cli.findings import Finding, Untold, look
 from clio_argo.errors import BrokenVolume, MissingInput, TryAgain, UserError
-from clio_argo.store.access import google_client, google_patience
+from clio_argo.store.access import google_client, google_patience, s3_server
 from clio_argo.store.documents import Store, split_url
 from clio_argo.store.faults import store_errors
 from clio_argo.viewer.link import PUBLIC_HOST
@@ -109,7 +109,7 @@ def address(store: Store, name: str) -> str:
     if scheme == "gs":
         server = os.environ.get("TENSORSTORE_GCS_HTTP_URL", "https://storage.googleapis.com")
         return f"{server}/storage/v1/b/{bucket}/o/{key}?alt=media"
-    if own := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+    if own := s3_server().get("endpoint"):
         return f"{own}/{bucket}/{path}{name}"
     return f"https://{bucket}.s3.amazonaws.com/{path}{name}"
 

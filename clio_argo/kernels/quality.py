@@ -42,7 +42,7 @@ def stripes(reduced: Reduced) -> float:
     """Contrast of straight stripes along either axis (curtains of the beam) over the whole contrast."""
     shown, mask = np.where(reduced.mask, reduced.image, 0), reduced.mask.astype(np.uint8)
     lines = ((_sums(shown, axis), _sums(mask, axis), length) for axis, length in enumerate(mask.shape))
-    return max(_share(_waves(*line), reduced) for line in lines)
+    return _share(max(_waves(*line) for line in lines), reduced)
 
 
 def _sums(image: Image, axis: int) -> Floats:

@@ -155,7 +155,12 @@ class VolumeSpec(Document):
 
     def shapes(self) -> dict[str, Any]:
         """All but how the work is cut into parts, which changes no voxel."""
-        return self.model_dump(exclude={"render", "write", "coarsen"})
+        return self.model_dump(exclude=set(self.work))
+
+    @property
+    def work(self) -> dict[str, FanOut]:
+        """The units of the steps that write voxels, in the steps' order."""
+        return {"render": self.render, "write": self.write, "coarsen": self.coarsen}
 
     @property
     def itemsize(self) -> int:

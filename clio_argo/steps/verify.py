@@ -61,9 +61,7 @@ def compare(run: Run, listed: Iterable[Listed]) -> Verification:
 
 def volume_units(run: Run) -> dict[str, range]:
     """The units of all steps that write what stays of the volumes; `solve` writes their metadata."""
-    spec = run.volume
-    work = {"render": spec.render, "write": spec.write, "coarsen": spec.coarsen}
-    return {"solve": range(1), **{step: range(fan.units) for step, fan in work.items()}}
+    return {"solve": range(1), **{step: range(fan.units) for step, fan in run.volume.work.items()}}
 
 
 @dataclass

@@ -54,14 +54,14 @@ def bucket_spec(scheme: str, bucket: str, path: str) -> dict[str, Any]:
     """The tensorstore KvStore spec of a path in a bucket."""
     spec = {"driver": DRIVERS[scheme], "bucket": bucket, "path": path}
     if scheme == "s3":
-        return spec | _s3_server() | {"aws_credentials": {"type": _s3_credentials()}}
+        return spec | s3_server() | {"aws_credentials": {"type": _s3_credentials()}}
     if not os.environ.get(EMULATOR) and _google_credentials() is None:
         # it would wait for ever for a metadata server that is not there
         os.environ.setdefault("GCE_METADATA_ROOT", NOWHERE)
     return spec
 
 
-def _s3_server() -> dict[str, str]:
+def s3_server() -> dict[str, str]:
     """Endpoint and region from the variables that all AWS tools read."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

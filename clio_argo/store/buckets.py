@@ -70,10 +70,11 @@ class Bucket:
         if problems := reserved(self.name):
             raise UserError.all(f"bucket {self.name!r}:", problems)
         with self._errors():
-            bucket = google_client().bucket(self.name)
+            client = google_client()
+            bucket = client.bucket(self.name)
             bucket.labels = LABELS
             bucket.iam_configuration.uniform_bucket_level_access_enabled = True
-            made = google_client().create_bucket(bucket, location=location, project=project)
+            made = client.create_bucket(bucket, location=location, project=project)
             if temporary:
                 made.soft_delete_policy.retention_duration_seconds = 0
             made.labels = LABELS

@@ -208,7 +208,7 @@ def _corners(spec: VolumeSpec, scale: int, box: Box, shape: Zyx) -> Iterator[Zyx
 
 def expected_objects(spec: VolumeSpec) -> Iterator[str]:
     """Names of all shards of both volumes."""
-    for step, work in (("render", spec.render), ("write", spec.write), ("coarsen", spec.coarsen)):
+    for step, work in spec.work.items():
         for unit in range(work.units):
             yield from (shard.name for shard in unit_shards(spec, step, unit))
 
