@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,18 @@ def run(*command: object, check: bool = True, timeout: float = 900, **variables:
     )  # fmt: skip
     assert not check or done.returncode == 0, f"{' '.join(text)} ended with {done.returncode}:\n{done.stdout}"
     return done.stdout
+
+
+@contextmanager
+def namespace(name: str) -> Iterator[None]:
+    """An empty namespace for the tests; one that a killed session left goes first."""
+    gone = ("kubectl", "delete", "namespace", name, "--ignore-not-found", "--wait", "--timeout=300s")
+    run(*gone)
+    run("kubectl", "create", "namespace", name)
+    try:
+        yield
+    finally:
+        run(*gone)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import BUCKET, Cluster, run, upload
+from tests.e2e.cluster import BUCKET, Cluster, namespace, upload
 from tests.receivers import Sink, mail_server, webhook
 from tests.stacks import DEMO, demo_slices, write_stack
 
@@ -78,15 +78,12 @@ def cluster(_store: None, receivers: Receivers) -> Iterator[Cluster]:
     }
     found = Cluster(NAMESPACE, values)
     _make_bucket()
-    run("kubectl", "create", "namespace", NAMESPACE)
-    try:
+    with namespace(NAMESPACE):
         secret = {"CLIO_SMTP_URL": f"smtp://{receivers.mail}", "CLIO_WEBHOOK_URL": receivers.hook}
         pairs = (f"--from-literal={name}={value}" for name, value in secret.items())
         found.kubectl("create", "secret", "generic", "clio-argo-notification", *pairs)
         found.helm("install")
         yield found
-    finally:
-        run("kubectl", "delete", "namespace", NAMESPACE, "--wait=true", timeout=300)
 
 
 def _make_bucket() -> None:

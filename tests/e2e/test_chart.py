@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import ASK, BUCKET, Cluster, nodes, run, until, waiting
+from tests.e2e.cluster import ASK, BUCKET, Cluster, namespace, nodes, run, until, waiting
 
 CURRENT = "clio-argo/current=true"
 
@@ -15,10 +15,9 @@ CURRENT = "clio-argo/current=true"
 def release(cluster: Cluster) -> Iterator[Cluster]:
     """A release of its own."""
     found = Cluster(f"{cluster.namespace}-chart", cluster.values)
-    run("kubectl", "create", "namespace", found.namespace)
-    found.helm("install")
-    yield found
-    run("kubectl", "delete", "namespace", found.namespace)
+    with namespace(found.namespace):
+        found.helm("install")
+        yield found
 
 
 def followed(release: Cluster) -> str:

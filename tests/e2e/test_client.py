@@ -27,6 +27,7 @@ from clio_argo.argo.submit import workflow
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.argo.templates import current_template
 from clio_argo.errors import ClioError, UserError
+from tests.e2e.cluster import namespace
 from tests.e2e.small import SETTINGS, documents
 from tests.stacks import CLI, NAME, cli, demo_slices, encoded
 
@@ -43,16 +44,10 @@ pytestmark = [
 def cluster() -> Iterator[KubeClient]:
     """A namespace with the small template, and slices in a bucket."""
     found = KubeClient.from_config(NAMESPACE)
-    spaces = k8s.CoreV1Api(found.api)
-    spaces.create_namespace({"metadata": {"name": NAMESPACE}})
-    try:
+    with namespace(NAMESPACE):
         list(install(found, documents()))
         fill_bucket()
         yield found
-    finally:
-        spaces.delete_namespace(NAMESPACE)
-        while NAMESPACE in {n.metadata.name for n in spaces.list_namespace().items}:
-            time.sleep(1)
 
 
 def fill_bucket() -> None:
