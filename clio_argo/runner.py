@@ -23,7 +23,7 @@ from clio_argo.model.alignment import Transforms
 from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.run import Attempt, Completion
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
-from clio_argo.steps.base import COMPLETE, CONFIG, TRANSFORMS, Outputs, Run, peak_mib
+from clio_argo.steps.base import COMPLETE, CONFIG, TRANSFORMS, Outputs, Run, opened, peak_mib
 from clio_argo.store.documents import Store
 
 # One thread per worker: parallel work is parallel processes. glibc keeps freed memory instead of returning
@@ -84,7 +84,7 @@ def attempt(step: Step, url: str, part: int, work: Callable[[Run], Outputs]) -> 
     limit_threads()
     allow_files()
     gc.set_threshold(*FEW_COLLECTIONS)
-    store = Store(url)
+    store = opened(url)
     started, clock, cpu = time.time(), time.monotonic(), time.process_time()
     with _explained(step, store, part):
         outputs = work(Run(store, step.name, step.settings))

@@ -18,7 +18,7 @@ from clio_argo.model.volume import VolumeSpec
 from clio_argo.pipeline import PIPELINE, Step
 from clio_argo.runner import Progress, Quiet, cores, run_step, run_units, spread, walk, worker_pool
 from clio_argo.steps import coarsen, write
-from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, TRANSFORMS, Outputs, Run
+from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, TRANSFORMS, Outputs, Run, opened
 from clio_argo.steps.contents import NEEDED, Checked, completion, contents, documents
 from clio_argo.steps.verify import compare, listing, volume_units
 from clio_argo.store.documents import Store, crc32c
@@ -87,7 +87,8 @@ def repair(
             store.delete(name)
         _mend(store, found.faults, pool, counting)
         if NEEDED & {f.name for f in found.faults}:
-            # now the volumes can be looked at
+            # now the volumes can be found and looked at
+            store = opened(store.url)
             _mend(store, _verify(store, mode, pool, counting).faults, pool, counting)
         left = _verify(store, "quick", pool, counting)
         if any(f.step == "publish" for f in left.faults):
@@ -113,7 +114,7 @@ class _Counting:
 
 
 def _existing(run: str | os.PathLike[str]) -> Store:
-    store = Store(os.fspath(run))
+    store = opened(os.fspath(run))
     if all(store.read(name) is None for name in (CONFIG, PLAN)):
         raise UserError(f"{store.url} holds no run")
     return store
@@ -151,7 +152,7 @@ def _read(run: Run, mode: Mode, pool: ProcessPoolExecutor, progress: Progress) -
 
 def _check(step: Step, url: str, units: range, mode: Mode) -> Checked:
     limit_threads()
-    run = Run(Store(url), step.name, step.settings)
+    run = Run(opened(url), step.name, step.settings)
     if mode == "default":
         return contents(run, step.name, units)
     from clio_argo.steps.deep import deep

@@ -120,13 +120,14 @@ def view(
     port: Annotated[int, typer.Option("--port", help="Port on this machine; 0: a free one.")] = VIEW_PORT,
 ) -> None:
     """Serve a local run on this machine with a neuroglancer of its own, and print the link."""
-    from clio_argo.store.documents import Store
+    from clio_argo.steps.base import opened
     from clio_argo.viewer.server import serve
 
-    folder = Store(run).local
-    if folder is None:
+    store = opened(run)
+    (volume, below), root = store.at("ng"), store.local
+    if root is None or volume.local is None:
         raise UserError(f"{run}: only local runs are served; open the link in complete.json instead")
-    serve(folder, port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True))
+    serve(root, port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True), volume.local / below)
 
 
 @app.command()

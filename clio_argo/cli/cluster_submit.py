@@ -64,6 +64,7 @@ def submit(
     asked = overridden(wanted, given)
     arguments = {**submission.request_arguments(asked, run, installed), **given}
     check_source(asked)
+    warn_of_distance(client, run)
     named = {"name": name} if name else {"generateName": generate_name or submission.prefix(asked.id)}
     workflow = submission.workflow(reference(installed), arguments, named, {**asked.labels, **own})
     if dry_run or server_dry_run:
@@ -89,6 +90,15 @@ def _go_on(client: "Client", name: str, talk: bool, how: tuple[bool, bool, bool]
         end(waited(client, name))
     elif talk:
         print(f"{name} was created; watch it with: clio-argo watch {name} -n {client.namespace}")
+
+
+def warn_of_distance(client: "Client", run: str) -> None:
+    """Say so where the bucket lies in another region than the nodes, as far as this person may see both."""
+    from clio_argo.cli.doctor_cluster import look_at_region
+
+    found = look_at_region(client, run)
+    if found.verdict == "WRONG":
+        print(found.line(), file=sys.stderr)
 
 
 def check_source(config: IngestConfig) -> None:

@@ -40,8 +40,13 @@ def look_at_cluster(namespace: str, run: str | None) -> Iterator[Finding]:
     if kube and template:
         yield look("cluster: images", lambda: _images(kube, template[0]), REGISTRY)
         yield look("cluster: nodes", lambda: _workers(kube, template[0]))
-    if kube and run:
-        yield look("cluster: region", lambda: _near(kube, run), MOVE)
+    if run:
+        yield look_at_region(client, run)
+
+
+def look_at_region(client: Client, run: str) -> Finding:
+    """Whether the bucket lies where the nodes are."""
+    return look("cluster: region", lambda: _near(_kubernetes(client), run), MOVE)
 
 
 def _reach(namespace: str, reached: list[Client]) -> str:
@@ -142,7 +147,9 @@ def _workers(client: "KubeClient", template: Json) -> str:
     return f"{len(fitting)} take worker pods, the largest has {largest} MiB for them"
 
 
-def _near(client: "KubeClient", run: str) -> str:
+def _near(client: "KubeClient | None", run: str) -> str:
+    if not client:
+        raise Untold("nodes are not seen through Argo Server")
     regions, place = health.regions_of(_nodes(client)), location(run)
     if not regions:
         raise Untold(f"the nodes do not say in which region they are; the bucket is in {place}")

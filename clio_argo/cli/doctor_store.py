@@ -119,8 +119,13 @@ def location(url: str) -> str:
     scheme, bucket, _ = split_url(Store(url).url)
     if scheme != "gs":
         raise Untold("only buckets of Google Cloud Storage tell it here")
+    from google.api_core.exceptions import Forbidden
+
     with store_errors(url, ""):
-        return str(google_client().get_bucket(bucket, **google_patience()).location)
+        try:
+            return str(google_client().get_bucket(bucket, **google_patience()).location)
+        except Forbidden as error:
+            raise Untold(f"gs://{bucket} does not tell this account where it is") from error
 
 
 def readable_by_pages(url: str) -> str:

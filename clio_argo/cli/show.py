@@ -79,9 +79,9 @@ def show_end(console: Console, done: Completion, transforms: Transforms, store: 
     where = relative(store.url)
     console.print(_facts([("shifts", shifts(transforms)), *_quality(done), *_flagged(transforms)]))
     console.print(_facts([
-        ("volume", f"{where}ng (neuroglancer), {done.aligned or 'no lossless volume kept'} (OME-Zarr)"),
+        ("volume", f"{done.ng} (neuroglancer), {done.aligned or 'no lossless volume kept'} (OME-Zarr)"),
         ("report", f"{where}report.html"),
-        ("viewer", f"clio-argo view {where}" if store.local is not None else done.link),
+        ("viewer", f"clio-argo view {where}" if Store(done.ng).local else done.link),
     ]))  # fmt: skip
     console.print(
         f"{done.status}: {_counts(transforms)}, {done.objects} objects verified ({gigabytes(done.bytes)})"

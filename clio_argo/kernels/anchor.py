@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from clio_argo.model.alignment import Floats
 
@@ -166,6 +165,18 @@ def estimate_anchor(offsets: Floats, jumps: NDArray[np.bool_], link_px: float) -
     if len(lags) < FEWEST_LAGS:
         return no_anchor(link_px)
     model = np.stack([np.full(len(lags), 2.0), lags], 1) / np.array(variances)[:, None]
-    (jitter, growth), _ = nnls(model, np.ones(len(lags)))
+    jitter, growth = _not_negative(model)
     walk = np.sqrt(max(0.0, growth - link_px**2))
     return Anchor(max(float(np.sqrt(jitter)), link_px), max(float(walk), STIFFEST_WALK * link_px))
+
+
+def _not_negative(model: Floats) -> tuple[float, float]:
+    """The two numbers, neither below 0, that bring `model` [equations, 2] nearest to 1.
+
+    scipy.optimize.nnls does it too, and takes half a second to import, in every run and two kinds of pods.
+    """
+    best = np.linalg.lstsq(model, np.ones(len(model)), rcond=None)[0]
+    if best.min() < 0:
+        alone = np.diag(np.maximum(0, model.sum(0) / (model**2).sum(0)))
+        best = min(alone, key=lambda one: float(np.sum((model @ one - 1) ** 2)))
+    return float(best[0]), float(best[1])

@@ -1,12 +1,15 @@
 """Puts slices where they belong on the canvas."""
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels import Image, as_image
 from clio_argo.kernels.features import area_mean
-from clio_argo.model.alignment import IDENTITY, Floats, Matrix, apply, corners, homogeneous
+from clio_argo.model.alignment import IDENTITY, Floats, Matrix, apply, corners, homogeneous, to_matrix
+from clio_argo.model.sizes import Size
 
 THUMBNAIL_PX = 256
 Bounds = tuple[int, int, int, int]
@@ -19,6 +22,21 @@ def footprint(matrix: Matrix, width: int, height: int) -> Bounds:
     left, top = np.floor(points.min(0) + 1e-6)
     right, bottom = np.ceil(points.max(0) - 1e-6) + 1
     return int(left), int(top), int(right), int(bottom)
+
+
+def on_canvas(placed: Mapping[int, Floats], sizes: Mapping[int, Size]) -> tuple[dict[int, Matrix], Size]:
+    """Move all slices by whole pixels so that the canvas begins at (0, 0).
+
+    sizes: of each slice that is placed, as (width, height) in pixels. Returns the canvas's size; without slices, 1 x 1.
+    """
+    if not placed:
+        return {}, (1, 1)
+    rounded = {z: to_matrix(m) for z, m in placed.items()}
+    boxes = np.array([footprint(m, *sizes[z]) for z, m in rounded.items()])
+    left, top = (int(v) for v in boxes[:, :2].min(0))
+    right, bottom = (int(v) for v in boxes[:, 2:].max(0))
+    shift = np.array([[0, 0, left], [0, 0, top]], float)
+    return {z: to_matrix(np.array(m) - shift) for z, m in rounded.items()}, (right - left, bottom - top)
 
 
 def place(pixels: Image, matrix: Matrix, canvas: Image, background: int) -> None:

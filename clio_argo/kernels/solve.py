@@ -34,9 +34,7 @@ from clio_argo.kernels.anchor import (
     loop_noise,
     no_anchor,
 )
-from clio_argo.kernels.render import footprint
-from clio_argo.model.alignment import IDENTITY, Break, Floats, Matrix, PairFit, homogeneous, to_matrix
-from clio_argo.model.sizes import Size
+from clio_argo.model.alignment import IDENTITY, Break, Floats, PairFit, homogeneous
 
 LINEAR_ROUNDS, L1_ROUNDS, CUT_ROUNDS = 3, 12, 6
 # stiffness, 1 / px^2, of what is as good as free
@@ -277,18 +275,3 @@ def tied(
     np.subtract.at(pull, 2 * links.z, wanted * weights[:, None] ** 2)
     solved = np.asarray(solveh_banded(band, pull, lower=True), np.float64)
     return solved[::2], solved[1::2]
-
-
-def on_canvas(placed: Mapping[int, Floats], sizes: Mapping[int, Size]) -> tuple[dict[int, Matrix], Size]:
-    """Move all slices by whole pixels so that the canvas begins at (0, 0).
-
-    sizes: of each slice that is placed, as (width, height) in pixels. Returns the canvas's size; without slices, 1 x 1.
-    """
-    if not placed:
-        return {}, (1, 1)
-    rounded = {z: to_matrix(m) for z, m in placed.items()}
-    boxes = np.array([footprint(m, *sizes[z]) for z, m in rounded.items()])
-    left, top = (int(v) for v in boxes[:, :2].min(0))
-    right, bottom = (int(v) for v in boxes[:, 2:].max(0))
-    shift = np.array([[0, 0, left], [0, 0, top]], float)
-    return {z: to_matrix(np.array(m) - shift) for z, m in rounded.items()}, (right - left, bottom - top)

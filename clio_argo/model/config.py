@@ -173,6 +173,33 @@ class Notify(Section):
         return tuple(re.findall(r"[^,\s]+", value)) if isinstance(value, str) else value
 
 
+class Buckets(Section):
+    """Places of a run's own, in other buckets or on other disks, for what would lie under its folder."""
+
+    viewer: str | None = Field(
+        None,
+        description="Folder of the viewer volume instead of ng/ under the run: public for all, for example.",
+    )
+    lossless: str | None = Field(None, description="Folder of the lossless volume instead of aligned/.")
+    temporary: str | None = Field(
+        None,
+        description="Folder of what may be deleted after the run, instead of tmp/: a bucket without soft delete, or a "
+        "faster disk.",
+    )
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        places = list(self.elsewhere().values())
+        if len(set(places)) < len(places):
+            raise ValueError("each needs a folder of its own")
+        return self
+
+    def elsewhere(self) -> dict[str, str]:
+        """Folders of a run that lie elsewhere, and where."""
+        places = {"ng": self.viewer, "aligned": self.lossless, "tmp": self.temporary}
+        return {folder: place for folder, place in places.items() if place}
+
+
 class IngestConfig(Document):
     """One request: a stack of numbered slices and the volumes to make of it."""
 
@@ -233,6 +260,9 @@ class IngestConfig(Document):
         True,
         description="Keep the lossless volume (aligned/) and its pyramid after the run; otherwise it lies "
         "under tmp/ and may be deleted.",
+    )
+    buckets: Buckets = Field(
+        Buckets(), description="Where parts of the run lie that are not under its folder."
     )
     max_pixels: int = Field(
         MAX_PIXELS,

@@ -46,6 +46,12 @@ class Declared:
         return getattr(self._config, name)
 
 
+def opened(url: str) -> Store:
+    """The store of a run, as its request lays it out; a root that holds no request yet has all in one place."""
+    found = Store(url).intact(IngestConfig, CONFIG)
+    return Store(url, found.buckets.elsewhere()) if found else Store(url)
+
+
 @dataclass(frozen=True)
 class Run:
     """One run as one step sees it."""

@@ -1,12 +1,14 @@
 """Whose a run's root is: made its own, joined, or taken over by a request."""
 
+from collections.abc import Mapping
+
 from clio_argo.errors import TryAgain, UserError
 from clio_argo.model.algorithms import newer
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import differing_keys
 from clio_argo.steps.base import CONFIG, PLAN
-from clio_argo.store.documents import Store
+from clio_argo.store.documents import Store, absolute_url
 
 
 def claim(store: Store, config: IngestConfig) -> str:
@@ -21,10 +23,14 @@ def claim(store: Store, config: IngestConfig) -> str:
     wanted, before = config.model_copy(update={"update": False}), store.generation(CONFIG)
     found = store.find_document(IngestConfig, CONFIG)
     if found is None:
-        _refuse_foreign(store)
+        _refuse_foreign(store, wanted.buckets.elsewhere())
         if store.create(CONFIG, wanted.to_bytes()):
             return ""
         return claim(store, config)
+    if found.buckets != wanted.buckets:
+        raise UserError(
+            f"{store.url}: its parts stay where its first request put them; choose another --out"
+        )
     differing = differing_keys(wanted, found)
     if differing and not config.update:
         raise UserError.all(
@@ -49,10 +55,21 @@ def refuse_newer(store: Store) -> None:
         )
 
 
-def _refuse_foreign(store: Store) -> None:
+def _refuse_foreign(store: Store, places: Mapping[str, str]) -> None:
+    """Refuse a root that holds something else, and places that are not this run's alone."""
+    found = {url: Store(url).names() for url in map(absolute_url, places.values())}
     names = store.names()
-    # another runner may have made it this moment
-    if names and CONFIG not in names:
-        raise UserError(
-            f"{store.url} is not empty ({', '.join(names[:3])} ...) and holds no run; choose another --out"
+    if CONFIG in names:
+        return  # another runner made it this moment
+    problems = [f"{url} is not empty ({', '.join(n[:3])} ...)" for url, n in found.items() if n]
+    problems += [f"{url} and {store.url} overlap" for url in found if _overlap(url, store.url)]
+    if names:
+        problems.append(f"{store.url} is not empty ({', '.join(names[:3])} ...) and holds no run")
+    if problems:
+        raise UserError.all(
+            "a run needs folders of its own; choose another --out or other buckets:", problems
         )
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)

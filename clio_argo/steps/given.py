@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from clio_argo.errors import UserError
-from clio_argo.kernels.solve import on_canvas
+from clio_argo.kernels.render import on_canvas
 from clio_argo.model.alignment import PlacedSlice, SliceFacts, Transforms
-from clio_argo.model.config import FILES, IngestConfig
+from clio_argo.model.config import FILES, Buckets, IngestConfig
 from clio_argo.model.given import Given, Overrides, Position, parse_overrides, parse_positions
 from clio_argo.model.intake import parse_transforms
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit
@@ -55,7 +55,8 @@ def _text(key: str, name: str) -> str:
 def located(config: IngestConfig) -> IngestConfig:
     """The request with names of files that hold wherever it is read."""
     names = {key: absolute_url(name).rstrip("/") for key in FILES if (name := getattr(config, key))}
-    return config.model_copy(update=names)
+    places = {key: place and absolute_url(place) for key, place in config.buckets}
+    return config.model_copy(update={**names, "buckets": Buckets(**places)})
 
 
 def without_alignment(plan: Plan, config: IngestConfig, transforms: Transforms | None) -> Plan:

@@ -42,8 +42,8 @@ def completion(run: Run, quality: Quality) -> Completion:
         breaks=run.transforms.breaks,
         quality=QualitySummary.of(quality),
         slices=run.plan.depth,
-        ng=f"{run.store.url}ng",
-        aligned=f"{run.store.url}{run.volume.aligned}" if run.config.lossless else None,
+        ng=run.store.url_of("ng"),
+        aligned=run.store.url_of(run.volume.aligned) if run.config.lossless else None,
         link=viewer_link(run),
         labels=run.request.labels,
         objects=checked.objects,
@@ -60,8 +60,8 @@ def completion(run: Run, quality: Quality) -> Completion:
 
 def viewer_link(run: Run) -> str:
     """Neuroglancer at the volume's middle; a local run's link works while `clio-argo view` serves it."""
-    local = run.store.local is not None
-    source = f"http://127.0.0.1:{VIEW_PORT}/run/ng" if local else f"{run.store.url}ng"
+    local = run.store.at("ng")[0].local is not None
+    source = f"http://127.0.0.1:{VIEW_PORT}/run/ng" if local else run.store.url_of("ng")
     scale = run.volume.scales[0]
     z, y, x = (b + s / 2 for b, s in zip(scale.begin, scale.size, strict=True))
     state = neuroglancer_state(

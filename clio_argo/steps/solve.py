@@ -10,7 +10,8 @@ import numpy as np
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.kernels.features import percentiles
 from clio_argo.kernels.flicker import evened
-from clio_argo.kernels.solve import identities, on_canvas, solve_stack
+from clio_argo.kernels.render import on_canvas
+from clio_argo.kernels.solve import identities, solve_stack
 from clio_argo.kernels.verdicts import alignable, judge, not_placed
 from clio_argo.kernels.window import inverted
 from clio_argo.model.alignment import (

@@ -2,7 +2,8 @@
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,18 +30,34 @@ AT_ONCE = 64
 
 
 class Store:
-    """All objects under `url` (file://, gs://, s3://, or a local path)."""
+    """All objects under `url` (file://, gs://, s3://, or a local path).
 
-    def __init__(self, url: str) -> None:
+    elsewhere: folders at the top that lie under URLs of their own instead.
+    """
+
+    def __init__(self, url: str, elsewhere: Mapping[str, str] | None = None) -> None:
         self.url = absolute_url(url)
+        self._elsewhere = {folder: Store(place) for folder, place in (elsewhere or {}).items()}
+
+    def at(self, name: str) -> tuple["Store", str]:
+        """The store in which an object or folder lies, and its name there."""
+        folder, _, rest = name.partition("/")
+        other = self._elsewhere.get(folder)
+        return (other, rest) if other else (self, name)
+
+    def url_of(self, name: str) -> str:
+        """Where an object or folder lies."""
+        store, there = self.at(name)
+        return (store.url + there).rstrip("/")
 
     def spec(self, name: str = "") -> dict[str, Any]:
         """The tensorstore KvStore spec of the folder `name`."""
-        scheme, host, path = split_url(self.url)
+        store, name = self.at(name)
+        scheme, host, path = split_url(store.url)
         folder = "".join(f"{p}/" for p in (path.strip("/"), name.strip("/")) if p)
         if scheme == "file":
             return {"driver": "file", "path": f"/{folder}"}
-        with store_errors(self.url, name):
+        with store_errors(store.url, name):
             return bucket_spec(scheme, host, folder)
 
     @cached_property
@@ -70,25 +87,22 @@ class Store:
 
     def read_all(self, names: Iterable[str], at_once: int = AT_ONCE) -> Iterator[bytes | None]:
         """The bytes of many objects, in their order; `at_once` requests are under way while the first is awaited."""
-        waiting = deque[tuple[str, Any]]()
+        waiting = deque[tuple[Store, str, Any]]()
         for name in names:
-            waiting.append((name, self.kv.read(name)))
+            store, there = self.at(name)
+            waiting.append((store, there, store.kv.read(there)))
             if len(waiting) >= at_once:
-                yield self._bytes(*waiting.popleft())
+                yield _bytes(*waiting.popleft())
         while waiting:
-            yield self._bytes(*waiting.popleft())
-
-    def _bytes(self, name: str, future: Any) -> bytes | None:
-        with store_errors(self.url, name):
-            found = future.result()
-        return bytes(found.value) if found.state == "value" else None
+            yield _bytes(*waiting.popleft())
 
     def read_range(self, name: str, begin: int, end: int) -> bytes:
         """Bytes `begin` to `end` of an object; raises `MissingInput` if it is gone."""
-        with store_errors(self.url, name):
-            found = self.kv.read(name, byte_range=slice(begin, end)).result()
+        store, there = self.at(name)
+        with store_errors(store.url, there):
+            found = store.kv.read(there, byte_range=slice(begin, end)).result()
         if found.state != "value":
-            raise MissingInput(f"{self.url}{name}: it is gone")
+            raise MissingInput(f"{store.url}{there}: it is gone")
         return bytes(found.value)
 
     def need(self, name: str) -> bytes:
@@ -99,17 +113,19 @@ class Store:
         wanted = list(names)
         for name, data in zip(wanted, self.read_all(wanted), strict=True):
             if data is None:
-                if self.local is None:
+                store, there = self.at(name)
+                if store.local is None:
                     # objects of a bucket that is gone read as missing; its listing says so
-                    next(listed(self.url, name), None)
-                raise MissingInput(f"{self.url}{name} does not exist; run the step that writes it first")
+                    next(listed(store.url, there), None)
+                raise MissingInput(f"{store.url}{there} does not exist; run the step that writes it first")
             yield data
 
     def write(self, name: str, data: bytes) -> ObjectRecord:
-        with store_errors(self.url, name, "write"):
-            stamp = self.kv.write(name, data).result()
+        store, there = self.at(name)
+        with store_errors(store.url, there, "write"):
+            stamp = store.kv.write(there, data).result()
         if stamp.generation == REFUSED:
-            raise StoreFault(f"{self.url}{name}: the store refused to write it")
+            raise StoreFault(f"{store.url}{there}: the store refused to write it")
         return record_of(name, data)
 
     def create(self, name: str, data: bytes) -> bool:
@@ -129,34 +145,44 @@ class Store:
 
     def delete(self, name: str) -> None:
         """Remove the object, if there is one."""
-        with store_errors(self.url, name, "delete"):
-            self.kv.write(name, None).result()
+        store, there = self.at(name)
+        with store_errors(store.url, there, "delete"):
+            store.kv.write(there, None).result()
 
     def record(self, name: str) -> ObjectRecord:
         """Size and checksum of an object as it stands in the store."""
         data = self.read(name)
         if data is None:
-            raise BrokenVolume(f"{self.url}{name} was written and is not there")
+            raise BrokenVolume(f"{self.url_of(name)} was written and is not there")
         return record_of(name, data)
 
     def names(self, folder: str = "") -> list[str]:
         """Names of all objects under `folder`, sorted."""
-        if self.local is None:
-            return sorted(o.name for o in self.listed(folder))
-        prefix = _prefix(folder)
-        with store_errors(self.url, folder, "list"):
-            found = self.kv.list(ts.KvStore.KeyRange(prefix, prefix[:-1] + "0" if prefix else "")).result()
-        names = (k.decode(errors="backslashreplace") for k in found)
-        return sorted(n for n in names if not n.endswith(UNFINISHED))
+        return sorted(o.name for o in self.listed(folder, sized=False))
 
-    def listed(self, folder: str = "") -> Iterator[Listed]:
-        """All objects under `folder`, without reading them; checksums only where listings carry them (gs://)."""
+    def listed(self, folder: str = "", sized: bool = True) -> Iterator[Listed]:
+        """All objects under `folder`, without reading them; checksums only where listings carry them (gs://).
+
+        sized: with their sizes, which on a disk cost a look at each.
+        """
+        top, _, rest = folder.partition("/")
+        if other := self._elsewhere.get(top):
+            yield from (replace(o, name=f"{top}/{o.name}") for o in other.listed(rest, sized))
+            return
         if self.local is None:
             yield from listed(self.url, _prefix(folder))
-            return
-        for name in self.names(folder):
+        else:
+            yield from self._on_disk(self.local, _prefix(folder), sized)
+        for other_folder in () if folder else self._elsewhere:
+            yield from self.listed(other_folder, sized)
+
+    def _on_disk(self, root: Path, prefix: str, sized: bool) -> Iterator[Listed]:
+        with store_errors(self.url, prefix, "list"):
+            found = self.kv.list(ts.KvStore.KeyRange(prefix, prefix[:-1] + "0" if prefix else "")).result()
+        names = sorted(k.decode(errors="backslashreplace") for k in found)
+        for name in (n for n in names if not n.endswith(UNFINISHED)):
             with store_errors(self.url, name, "list"):
-                yield Listed(name, (self.local / name).stat().st_size)
+                yield Listed(name, (root / name).stat().st_size if sized else 0)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of every object under `folder`, by name."""
@@ -177,6 +203,12 @@ class Store:
     def find_document(self, kind: type[D], name: str) -> D | None:
         data = self.read(name)
         return None if data is None else kind.from_bytes(data, self.url + name)
+
+
+def _bytes(store: Store, name: str, future: Any) -> bytes | None:
+    with store_errors(store.url, name):
+        found = future.result()
+    return bytes(found.value) if found.state == "value" else None
 
 
 def _prefix(folder: str) -> str:

@@ -9,7 +9,6 @@ from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from clio_argo.errors import ClioError, MissingInput, StoreFault, UserError, short_of_memory
@@ -233,7 +232,9 @@ def _pixels(file: BinaryIO, page: int) -> NDArray[Any]:
     file.seek(0)
     try:
         if file.read(2) in TIFF:
-            return _tiff_pixels(file, page)
+            from clio_argo.store import tiff
+
+            return tiff.pixels(file, page)
         file.seek(0)
         pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     except ClioError:
@@ -257,16 +258,6 @@ def _room_for(planned: SliceFile) -> Iterator[None]:
         # raises MemoryError
         np.empty((SLACK, planned.height, planned.width), planned.dtype)
         raise
-
-
-def _tiff_pixels(file: BinaryIO, page: int) -> NDArray[Any]:
-    file.seek(0)
-    with tifffile.TiffFile(file) as tiff:
-        found = tiff.pages[page].aspage()
-        pixels = found.asarray()
-        if found.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            return np.asarray((1 << found.bitspersample) - 1 - pixels, pixels.dtype)
-        return pixels
 
 
 def grey(pixels: NDArray[Any]) -> Pixels:

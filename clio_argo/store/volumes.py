@@ -58,12 +58,12 @@ class Volumes:
 
     def read(self, scale: int, box: Box) -> Voxels:
         """Voxels of the lossless volume."""
-        with store_errors(self.store.url, f"{self.spec.aligned}/{scale}"):
+        with store_errors(self.store.url_of(f"{self.spec.aligned}/{scale}"), ""):
             return np.asarray(self._aligned(scale)[box.slices].read().result())
 
     def read_viewer(self, scale: int, box: Box) -> NDArray[np.uint8]:
         """Voxels of the viewer volume."""
-        with store_errors(self.store.url, f"ng/{self.spec.scales[scale].key}"):
+        with store_errors(self.store.url_of(f"ng/{self.spec.scales[scale].key}"), ""):
             return np.asarray(self._viewer(scale)[box.slices].read().result())
 
     def write_aligned(self, scale: int, box: Box, voxels: Voxels) -> list[ObjectRecord]:
@@ -99,7 +99,7 @@ class Volumes:
         arrays: the volume at the shard's scale, in the store and in memory.
         """
         border = box.shape != shard.shape
-        with store_errors(self.store.url, shard.name, "write"), ts.Transaction() as transaction:
+        with store_errors(self.store.url_of(shard.name), "", "write"), ts.Transaction() as transaction:
             arrays[border].with_transaction(transaction)[box.slices] = voxels
         if border:
             self.store.write(shard.name, self._scratch.read(shard.name).result().value)
@@ -145,7 +145,7 @@ class Volumes:
         self, spec: dict[str, Any], folder: str, kvstore: ts.KvStore | None, name: str
     ) -> ts.TensorStore:
         where = kvstore / f"{folder}/" if kvstore else ts.KvStore.Spec(self.store.spec(folder))
-        with store_errors(self.store.url, f"{folder}/{name}"):
+        with store_errors(self.store.url_of(f"{folder}/{name}"), ""):
             return ts.open({**spec, **STORE_ALL}, kvstore=where, open=True, context=self._context).result()
 
 

@@ -38,7 +38,7 @@ _CLIENT = "/neuroglancer/"
 # The client of the Python package takes its session from a path /v/SESSION/ and does not start without one.
 _SESSION = f"{_CLIENT}v/run/"
 _EVENTS = f"{_CLIENT}events/run"
-_RUN = "/run/"
+_RUN, _VOLUME = "/run/", "/run/ng"
 _HEARTBEAT_S = 10.0
 
 _CONTENT_TYPES = {
@@ -56,12 +56,15 @@ _CONTENT_TYPES = {
 }
 
 
-def serve(root: Path, port: int = 0, ready: Callable[[str], None] | None = None) -> None:
+def serve(
+    root: Path, port: int = 0, ready: Callable[[str], None] | None = None, volume: Path | None = None
+) -> None:
     """Serve the run at `root` until Ctrl-C; `ready` gets the link as soon as it can be opened.
 
-    `port` 0 takes a free one. Raises `UserError` when there is no viewer volume or no client, or the port is taken.
+    `volume` is the folder of the viewer volume, by default ng/ of the run. `port` 0 takes a free one.
+    Raises `UserError` when there is no viewer volume or no client, or the port is taken.
     """
-    with _listen(root, LOOPBACK, port, (PUBLIC_HOST,)) as server, suppress(KeyboardInterrupt):
+    with _listen(root, LOOPBACK, port, (PUBLIC_HOST,), volume) as server, suppress(KeyboardInterrupt):
         if ready is not None:
             ready(server.link)
         server.serve_forever()
@@ -69,14 +72,19 @@ def serve(root: Path, port: int = 0, ready: Callable[[str], None] | None = None)
 
 @contextmanager
 def serving(
-    root: Path, port: int = 0, *, host: str = LOOPBACK, origins: tuple[str, ...] = (PUBLIC_HOST,)
+    root: Path,
+    port: int = 0,
+    *,
+    host: str = LOOPBACK,
+    origins: tuple[str, ...] = (PUBLIC_HOST,),
+    volume: Path | None = None,
 ) -> Iterator[str]:
     """Serve the run at `root` from a thread while the block runs; gives the link.
 
     `host` is an IPv4 loopback address. `origins` are the sites besides loopback whose pages may read the data
     ("https://viewer.example.org"). Raises `UserError` as `serve` does, and for any other host.
     """
-    with _listen(root, host, port, origins) as server:
+    with _listen(root, host, port, origins, volume) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -116,12 +124,15 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def _listen(root: Path, host: str, port: int, origins: tuple[str, ...]) -> "_Server":
+def _listen(
+    root: Path, host: str, port: int, origins: tuple[str, ...], volume: Path | None = None
+) -> "_Server":
     if not is_loopback(host):
         raise UserError(
             f"The viewer serves this machine only, so it does not listen on {host}; use {LOOPBACK}."
         )
-    site = _Site(root, client_folder(), _finest_scale(root / "ng" / "info"), origins)
+    volume = volume or root / "ng"
+    site = _Site(root, client_folder(), _finest_scale(volume / "info"), origins, volume)
     try:
         return _Server((host, port), site)
     except (OSError, OverflowError) as error:
@@ -155,11 +166,14 @@ class _Site:
     client: Path
     finest_scale: _Scale
     origins: tuple[str, ...]
+    volume: Path
 
     def file(self, path: str) -> Path | None:
         """The file behind a decoded URL path."""
         if path.startswith(_SESSION):
             return find_file(self.client, path.removeprefix(_SESSION) or "index.html")
+        if path.startswith(f"{_VOLUME}/"):
+            return find_file(self.volume, path.removeprefix(f"{_VOLUME}/"))
         return find_file(self.root, path.removeprefix(_RUN)) if path.startswith(_RUN) else None
 
     def admits(self, origin: str) -> bool:
@@ -171,7 +185,7 @@ class _Site:
         scale = self.finest_scale
         x, y, z = (begin + n // 2 + 0.5 for begin, n in zip(scale.voxel_offset, scale.size, strict=True))
         state = neuroglancer_state(
-            f"precomputed://{address}{_RUN}ng",
+            f"precomputed://{address}{_VOLUME}",
             name=self.root.resolve().name or "volume",
             position_vox=(x, y, z),
             resolution_nm=scale.resolution_nm,

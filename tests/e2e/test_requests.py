@@ -47,6 +47,17 @@ def test_there_is_no_source(cluster: Cluster) -> None:
     assert "nowhere" in refused(cluster, f"{BUCKET}/nowhere", f"{BUCKET}/runs/bad")
 
 
+def test_a_bucket_far_from_the_nodes(cluster: Cluster, small: str) -> None:
+    """Bytes that cross regions cost: those who may list nodes are told before anything is created."""
+    label = "topology.kubernetes.io/region"
+    cluster.kubectl("label", "nodes", "--all", f"{label}=europe-west4")
+    try:
+        said = cluster.submit(small, f"{BUCKET}/runs/far", "--dry-run")
+    finally:
+        cluster.kubectl("label", "nodes", "--all", f"{label}-")
+    assert "is in US, the nodes are in europe-west4" in said
+
+
 def test_a_slice_that_breaks_later(cluster: Cluster, stack: Path, receivers: Receivers) -> None:
     """Its header is fine, its pixels are not: the gate after solve stops the run, and everybody hears why."""
     flip_a_bit(stack / (NAME % BROKEN))

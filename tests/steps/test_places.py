@@ -1,0 +1,116 @@
+"""Runs whose volumes and temporary data lie in folders and buckets of their own."""
+
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from clio_argo.errors import UserError
+from clio_argo.model.config import Buckets, IngestConfig
+from clio_argo.model.run import Completion
+from clio_argo.steps.base import COMPLETE, opened
+from clio_argo.store.documents import Store
+from clio_argo.upkeep import repair, verify
+from clio_argo.viewer.server import serving
+from tests.stacks import GROUPS, demo_slices, request, run_here, sha256, write_stack
+from tests.stores import Bucket
+
+FOLDERS = {"viewer": "ng", "lossless": "aligned", "temporary": "tmp"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_stack(tmp_path_factory.mktemp("slices"), demo_slices(4, 96))
+
+
+@pytest.fixture(scope="module")
+def together(folder: Path) -> dict[str, str]:
+    """What a run with all in one folder gives."""
+    return contents(run_here(request(folder), folder.parent / f"{folder.name}-run"))
+
+
+def contents(out: Path | str) -> dict[str, str]:
+    store = opened(str(out))
+    return {n: sha256(store.need(n)) for n in store.names() if any(own(n) for own in GROUPS.values())}
+
+
+def apart(folder: Path, base: Path | str) -> IngestConfig:
+    """The request with everything in a folder of its own beside the run's."""
+    return request(folder, **{f"buckets__{role}": f"{base}/the {role}" for role in FOLDERS})
+
+
+@pytest.fixture
+def run(folder: Path, tmp_path: Path) -> Path:
+    return run_here(apart(folder, tmp_path), tmp_path / "run")
+
+
+def test_volumes_lie_where_the_request_says(run: Path, together: dict[str, str], tmp_path: Path) -> None:
+    assert contents(run) == together
+    assert not {n.partition("/")[0] for n in Store(str(run)).names()} & set(FOLDERS.values())
+    done = opened(str(run)).document(Completion, COMPLETE)
+    assert (done.ng, done.aligned) == (
+        (tmp_path / "the viewer").as_uri(),
+        (tmp_path / "the lossless").as_uri(),
+    )
+    assert any((tmp_path / "the temporary").iterdir())
+    assert not verify(run).faults
+
+
+def test_volumes_lie_in_other_buckets(folder: Path, together: dict[str, str], bucket: Bucket) -> None:
+    out = run_here(apart(folder, f"{bucket.url}/of the run"), f"{bucket.url}/run")
+    assert contents(out) == together
+    assert not any(n.startswith("ng/") for n in Store(out).names())
+    done = opened(out).document(Completion, COMPLETE)
+    assert f"{bucket.name}/of%20the%20run/the%20viewer" in done.link
+    assert not verify(out, "deep").faults
+
+
+def test_a_run_is_mended_there_and_goes_on(
+    run: Path, folder: Path, together: dict[str, str], tmp_path: Path
+) -> None:
+    for role in ("viewer", "lossless"):
+        files = (f for f in (tmp_path / f"the {role}").rglob("*") if f.is_file())
+        max(files, key=lambda f: f.stat().st_size).write_bytes(b"")
+    assert len(verify(run).faults) == 2
+    assert repair(run).left.faults == ()
+    assert contents(run) == together
+    (tmp_path / "the temporary" / "facts" / "000000.npz").unlink()
+    assert contents(run_here(apart(folder, tmp_path), run)) == together
+
+
+def test_a_damaged_request_still_tells_where(run: Path, together: dict[str, str]) -> None:
+    (run / "config.json").write_bytes(b"{")
+    assert repair(run).left.faults == ()
+    assert contents(run) == together
+
+
+def test_the_viewer_finds_it(run: Path, tmp_path: Path) -> None:
+    volume = tmp_path / "the viewer"
+    with serving(run, volume=volume) as link, urlopen(link.partition("/neuro")[0] + "/run/ng/info") as answer:
+        assert answer.read() == (volume / "info").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("role", "place", "said"),
+    [
+        ("viewer", "run/ng", "overlap"),
+        ("temporary", ".", "overlap"),
+        ("lossless", "used", "is not empty"),
+    ],
+)
+def test_places_are_this_run_s_alone(folder: Path, tmp_path: Path, role: str, place: str, said: str) -> None:
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "file").write_text("somebody's")
+    with pytest.raises(UserError, match=said):
+        run_here(request(folder, **{f"buckets__{role}": str(tmp_path / place)}), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_two_roles_need_two_folders() -> None:
+    with pytest.raises(ValueError, match="a folder of its own"):
+        Buckets(viewer="gs://bucket/a", lossless="gs://bucket/a")
+
+
+def test_parts_do_not_move(run: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match="stay where its first request put them"):
+        run_here(request(folder, update=True), run)
