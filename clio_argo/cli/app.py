@@ -121,10 +121,11 @@ def view(
 ) -> None:
     """Serve a local run on this machine with a neuroglancer of its own, and print the link."""
     from clio_argo.steps.base import opened
+    from clio_argo.store.documents import Store
     from clio_argo.viewer.server import serve
 
-    store = opened(run)
-    (volume, below), root = store.at("ng"), store.local
+    root = Store(run).local
+    volume, below = opened(run).at("ng") if root else (Store(run), "")
     if root is None or volume.local is None:
         raise UserError(f"{run}: only local runs are served; open the link in complete.json instead")
     serve(root, port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True), volume.local / below)

@@ -1,8 +1,6 @@
-"""The fit of one slice onto another: SIFT and RANSAC for a start, masked ECC for the last tenth of a pixel.
+"""The fit of one slice onto another: SIFT and RANSAC for a start, grey values for the last tenth of a pixel.
 
 A pair's matrix maps a pixel of the moving slice to the fixed slice, in full-size pixels.
-ECC: Evangelidis and Psarakis, IEEE TPAMI 30(10), 2008. Without masks the black borders of shifted slices
-bias it by more than a pixel.
 """
 
 from collections.abc import Callable
@@ -13,12 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.errors import short_of_memory
 from clio_argo.kernels.agreement import compare
 from clio_argo.kernels.features import Reduced, area_mean, find_features, to_full
+from clio_argo.kernels.register import FitModel, NotFound, register, to_reduced
 from clio_argo.model.alignment import IDENTITY, Floats, PairFit, apply, corners, homogeneous, to_matrix
 
-FitModel = Literal["translation", "rigid", "affine"]
 Model = Literal["auto", "translation", "rigid", "affine"]
 RATIO = 0.85
 MIN_INLIERS = 8
@@ -27,15 +24,10 @@ INLIER_PX = 2.5
 MAX_STRETCH, MAX_TURN = 1.25, 0.5
 PX_PER_DIFFERENCE = 1.3
 MOST_UNSEEN_PX, UNSEEN_SIGMAS = 0.5, 2.3
-COARSE_STEPS, FINE_STEPS, ECC_EPSILON, ECC_BLUR = 30, 2, 1e-5, 5
+COARSE_STEPS, FINE_STEPS = 30, 2
 SMALLEST_HALVED = 256
 # noise and unrelated tissue reach 7.5, neighbours 10 to 28 (64 px wide: 7)
 LEAST_PEAK = 8.0
-MOTION = {"translation": cv2.MOTION_TRANSLATION, "rigid": cv2.MOTION_EUCLIDEAN, "affine": cv2.MOTION_AFFINE}
-
-
-class NotFound(Exception):
-    """No fit; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -140,11 +132,11 @@ def refine(fixed: Reduced, moving: Reduced, start: Floats, model: Model) -> tupl
     `auto` ends as a translation where nothing more can be seen.
     """
     used: FitModel = "affine" if model == "auto" else model
-    matrix, correlation = ecc(*at_half_size(fixed, moving), start, used, COARSE_STEPS)
+    matrix, correlation = register(*at_half_size(fixed, moving), start, used, COARSE_STEPS)
     unseen_px = min(MOST_UNSEEN_PX, UNSEEN_SIGMAS * noise_px(correlation))
     if model == "auto" and looks_like_translation(matrix, moving, unseen_px):
         used = "translation"
-    return *ecc(fixed, moving, matrix, used, FINE_STEPS), used
+    return *register(fixed, moving, matrix, used, FINE_STEPS), used
 
 
 def at_half_size(fixed: Reduced, moving: Reduced) -> tuple[Reduced, Reduced]:
@@ -173,61 +165,6 @@ def looks_like_translation(matrix: Floats, moving: Reduced, limit_px: float) -> 
     points = corners(width, height)
     shift = apply(matrix, points) - points
     return bool(np.hypot(*(shift - shift.mean(0)).T).max() <= limit_px)
-
-
-def ecc(fixed: Reduced, moving: Reduced, start: Floats, model: FitModel, steps: int) -> tuple[Floats, float]:
-    """Maximise the masked correlation of two slices reduced by the same factor.
-
-    Returns the matrix in full-size pixels.
-    """
-    small = to_reduced(nearest_of_model(start, model, moving), fixed, moving)
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, ECC_EPSILON)
-    try:
-        correlation, warp = cv2.findTransformECCWithMask(
-            moving.image,
-            fixed.image,
-            moving.mask.astype(np.uint8),
-            fixed.mask.astype(np.uint8),
-            small.astype(np.float32),
-            MOTION[model],
-            stop,
-            ECC_BLUR,
-        )
-    except cv2.error as error:
-        if short_of_memory(error):
-            raise
-        raise NotFound("the refinement does not converge: the slices have too little in common") from error
-    if not np.isfinite(warp).all():
-        raise NotFound("the refinement does not converge")
-    found = homogeneous(np.asarray(warp, np.float64))
-    full = scaling(fixed.factor) @ found @ np.linalg.inv(scaling(moving.factor))
-    return full[:2], float(correlation)
-
-
-def to_reduced(matrix: Floats, fixed: Reduced, moving: Reduced) -> Floats:
-    """The same transform (2x3) between pixels of the reduced slices."""
-    return np.asarray(
-        (np.linalg.inv(scaling(fixed.factor)) @ homogeneous(matrix) @ scaling(moving.factor))[:2]
-    )
-
-
-def scaling(factor: int) -> Floats:
-    """3x3 from pixels of an image reduced by `factor` to full-size pixels."""
-    return np.array([[factor, 0, (factor - 1) / 2], [0, factor, (factor - 1) / 2], [0, 0, 1.0]])
-
-
-def nearest_of_model(matrix: Floats, model: str, moving: Reduced) -> Floats:
-    """The translation or rotation that moves the slice's centre and axes as the affine `matrix` does."""
-    if model == "affine":
-        return matrix
-    height, width = (s * moving.factor for s in moving.image.shape)
-    centre = np.array([[(width - 1) / 2, (height - 1) / 2]])
-    linear = np.eye(2)
-    if model == "rigid":
-        u, _, v = np.linalg.svd(matrix[:, :2])
-        linear = u @ v
-    offset = apply(matrix, centre)[0] - linear @ centre[0]
-    return np.hstack([linear, offset[:, None]])
 
 
 def check_sane(matrix: Floats) -> None:

@@ -28,9 +28,7 @@ def claim(store: Store, config: IngestConfig) -> str:
             return ""
         return claim(store, config)
     if found.buckets != wanted.buckets:
-        raise UserError(
-            f"{store.url}: its parts stay where its first request put them; choose another --out"
-        )
+        raise UserError(f"{store.url}: its parts stay where its first request put them; choose another --out")
     differing = differing_keys(wanted, found)
     if differing and not config.update:
         raise UserError.all(
