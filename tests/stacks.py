@@ -21,6 +21,7 @@ from clio_argo.model.request import build_config
 from clio_argo.model.run import Completion, UnitRecord
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import parts_of, run_step
+from clio_argo.steps.base import opened
 from clio_argo.store.documents import Store
 
 DEMO = Path(__file__).parent / "data" / "demo"
@@ -152,7 +153,7 @@ GROUPS = {
 
 def contents(out: Path | str) -> dict[str, str]:
     """Digest of every object of the volumes and transforms, by name."""
-    store = Store(str(out))
+    store = opened(str(out))
     return {n: sha256(store.need(n)) for n in store.names() if any(own(n) for own in GROUPS.values())}
 
 

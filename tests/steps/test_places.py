@@ -12,7 +12,7 @@ from clio_argo.steps.base import COMPLETE, opened
 from clio_argo.store.documents import Store
 from clio_argo.upkeep import repair, verify
 from clio_argo.viewer.server import serving
-from tests.stacks import GROUPS, demo_slices, request, run_here, sha256, write_stack
+from tests.stacks import contents, demo_slices, request, run_here, write_stack
 from tests.stores import Bucket
 
 FOLDERS = {"viewer": "ng", "lossless": "aligned", "temporary": "tmp"}
@@ -27,11 +27,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def together(folder: Path) -> dict[str, str]:
     """What a run with all in one folder gives."""
     return contents(run_here(request(folder), folder.parent / f"{folder.name}-run"))
-
-
-def contents(out: Path | str) -> dict[str, str]:
-    store = opened(str(out))
-    return {n: sha256(store.need(n)) for n in store.names() if any(own(n) for own in GROUPS.values())}
 
 
 def apart(folder: Path, base: Path | str) -> IngestConfig:

@@ -62,6 +62,9 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "viewer.scales": ((0, 9), set()),  # there is one scale; test_given has two
     "viewer.window": ((50, 200), {"ng", "info", "thumbnails", "transforms"}),
     "lossless": (False, {"aligned", "info"}),
+    "buckets.viewer": ("a disk", set()),
+    "buckets.lossless": ("a disk", set()),
+    "buckets.temporary": ("a disk", set()),
     "max_pixels": (160 * 160, set()),
     "bad_slices": ("black", {"info"}),  # there is no bad slice; test_treatment has some
     "max_bad": (0.5, set()),
@@ -103,6 +106,8 @@ def test_setting_changes_what_it_should_and_nothing_else(
     if setting in FILES:
         (tmp_path / setting).write_text(value)
         value = str(tmp_path / setting)
+    if setting.startswith("buckets."):
+        value = str(tmp_path / value)
     settings, source = {**BASE, setting.replace(".", "__"): value}, two_stacks
     if setting == "image_regex":
         del settings["image"]
