@@ -173,7 +173,7 @@ def estimate_anchor(offsets: Floats, jumps: NDArray[np.bool_], link_px: float) -
 def _not_negative(model: Floats) -> tuple[float, float]:
     """The two numbers, neither below 0, that bring `model` [equations, 2] nearest to 1.
 
-    scipy.optimize.nnls does it too, and takes half a second to import, in every run and two kinds of pods.
+    For two unknowns it is as short as calling scipy.optimize.nnls, which takes half a second to import.
     """
     best = np.linalg.lstsq(model, np.ones(len(model)), rcond=None)[0]
     if best.min() < 0:
