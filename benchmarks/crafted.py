@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clio_argo.kernels.solve import on_canvas
+from clio_argo.kernels.render import on_canvas
 from clio_argo.model.alignment import Floats, PlacedSlice, Transforms
 from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.plan import Plan
