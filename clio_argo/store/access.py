@@ -5,7 +5,7 @@ unless a person has set it; docs/guide.md lists it.
 """
 
 import os
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import tensorstore as ts
@@ -48,6 +48,7 @@ os.environ.update({**TENSORSTORE, **os.environ})
 NOWHERE = "127.0.0.1:9"
 # google-cloud-storage uses no credentials where this is set
 EMULATOR = "STORAGE_EMULATOR_HOST"
+READ_BY_CLIENTS = ("AWS_", "GOOGLE_", "STORAGE_", "CLIO_STORE_")
 
 
 def bucket_spec(scheme: str, bucket: str, path: str) -> dict[str, Any]:
@@ -96,8 +97,18 @@ def _google_credentials() -> Any:
         return None
 
 
+def _settings() -> frozenset[tuple[str, str]]:
+    """What clients read from the environment."""
+    return frozenset((name, value) for name, value in os.environ.items() if name.startswith(READ_BY_CLIENTS))
+
+
 def google_client() -> Any:
-    """A google-cloud-storage client."""
+    """The google-cloud-storage client of this process, with its connections."""
+    return _google_client(_settings())
+
+
+@lru_cache(1)
+def _google_client(settings: frozenset[tuple[str, str]]) -> Any:  # noqa: ARG001, what it is made from
     from google.cloud import storage
 
     if os.environ.get(EMULATOR):
@@ -118,7 +129,12 @@ def google_patience() -> dict[str, Any]:
 
 
 def s3_client() -> Any:
-    """A boto3 client for S3."""
+    """The boto3 client for S3 of this process, with its connections."""
+    return _s3_client(_settings())
+
+
+@lru_cache(1)
+def _s3_client(settings: frozenset[tuple[str, str]]) -> Any:  # noqa: ARG001, what it is made from
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
