@@ -24,7 +24,6 @@ INLIER_PX = 2.5
 MAX_STRETCH, MAX_TURN = 1.25, 0.5
 PX_PER_DIFFERENCE = 1.3
 MOST_UNSEEN_PX, UNSEEN_SIGMAS = 0.5, 2.3
-COARSE_STEPS, FINE_STEPS = 30, 2
 SMALLEST_HALVED = 256
 # noise and unrelated tissue reach 7.5, neighbours 10 to 28 (64 px wide: 7)
 LEAST_PEAK = 8.0
@@ -132,11 +131,11 @@ def refine(fixed: Reduced, moving: Reduced, start: Floats, model: Model) -> tupl
     `auto` ends as a translation where nothing more can be seen.
     """
     used: FitModel = "affine" if model == "auto" else model
-    matrix, correlation = register(*at_half_size(fixed, moving), start, used, COARSE_STEPS)
+    matrix, correlation = register(*at_half_size(fixed, moving), start, used)
     unseen_px = min(MOST_UNSEEN_PX, UNSEEN_SIGMAS * noise_px(correlation))
     if model == "auto" and looks_like_translation(matrix, moving, unseen_px):
         used = "translation"
-    return *register(fixed, moving, matrix, used, FINE_STEPS), used
+    return *register(fixed, moving, matrix, used), used
 
 
 def at_half_size(fixed: Reduced, moving: Reduced) -> tuple[Reduced, Reduced]:

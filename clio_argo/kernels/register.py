@@ -21,7 +21,7 @@ Plane = NDArray[np.float32]
 BLUR = (5, 5)
 # more pixels than that make a fit no better, as slices are blurred
 PIXELS = 500_000
-STILL_PX = 1e-3
+STILL_PX, MOST_STEPS = 1e-3, 30
 LEAST_COMMON, WHOLE = 0.01, 0.999
 FARTHEST_PX = 100.0
 APART = "the refinement does not converge: the slices have too little in common"
@@ -37,10 +37,8 @@ class NotFound(Exception):
     """No fit; the message says why."""
 
 
-def register(
-    fixed: Reduced, moving: Reduced, start: Floats, model: FitModel, steps: int
-) -> tuple[Floats, float]:
-    """Maximise the masked correlation of two slices reduced by the same factor, in at most some steps.
+def register(fixed: Reduced, moving: Reduced, start: Floats, model: FitModel) -> tuple[Floats, float]:
+    """Maximise the masked correlation of two slices reduced by the same factor.
 
     start: 2x3, from moving to fixed in full-size pixels, as the matrix that is returned with the correlation.
     Raises `NotFound` if the slices have too little in common.
@@ -48,7 +46,7 @@ def register(
     there, seen = _blurred(fixed), fixed.mask.astype(np.float32)
     grid, free = _grid(moving), FREE[model]
     matrix, correlation = to_reduced(nearest_of_model(start, model, moving), fixed, moving), 0.0
-    for _ in range(steps):
+    for _ in range(MOST_STEPS):
         normal, correlation = grid.equations(there, seen, matrix)
         six = _solved(normal, free)
         matrix = (homogeneous(matrix) @ grid.change(six))[:2]
