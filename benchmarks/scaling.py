@@ -1,4 +1,8 @@
-"""What one more small slice costs, stage by stage: from 100 to 1,000 slices, and from 1,000 to 10,000."""
+"""What one more small slice costs, stage by stage: from 100 to 1,000 slices, and from 1,000 to 10,000.
+
+A machine that is warm, or shared, works slower for minutes on end, while short runs come and go. So short runs surround
+the long one, as many before as after it: what drifts evenly meanwhile is the same in all three means.
+"""
 
 import json
 import statistics
@@ -30,21 +34,24 @@ Times = dict[str, float]
 def measure(work: Path, quick: bool) -> list[Figure]:
     """Marginal CPU time of every stage, how much it changes, and memory with the most slices."""
     counts = QUICK_COUNTS if quick else COUNTS
-    runs = [_run(work / str(n), n, 1 if quick else REPEATS) for n in counts]
+    runs = _runs(work, counts, 1 if quick else REPEATS)
     peaks = stage_peaks(work / str(counts[-1]) / "out")
     figures = [f for step in PIPELINE.steps for f in _stage(step.name, counts, runs, peaks[step.name])]
     whole = [{"all": sum(times.values())} for times in runs]
     return [*figures, *_stage("all", counts, whole, max(peaks.values()))]
 
 
-def _run(folder: Path, slices: int, repeats: int) -> Times:
-    """CPU seconds of every stage, medians of whole runs with two workers."""
-    write_small(folder / "source", slices)
-    found = []
-    for _ in range(repeats):
-        clio_argo(folder, 2)
-        found.append(stage_times(folder / "out"))
-    return {step: statistics.median(times[step] for times in found) for step in found[0]}
+def _runs(work: Path, counts: Sequence[int], repeats: int) -> list[Times]:
+    """CPU seconds of every stage per number of slices, means of whole runs with two workers."""
+    for n in counts:
+        write_small(work / str(n) / "source", n)
+    low, middle, high = counts
+    around = [low, middle] * repeats
+    found: dict[int, list[Times]] = {n: [] for n in counts}
+    for n in [*around, high, *around[::-1]]:
+        clio_argo(work / str(n), 2)
+        found[n].append(stage_times(work / str(n) / "out"))
+    return [{step: statistics.mean(t[step] for t in found[n]) for step in found[n][0]} for n in counts]
 
 
 def stage_times(out: Path) -> Times:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 
-from clio_argo.errors import BrokenInvariant, ClioError, OutOfMemory, UserError, short_of_memory
+from clio_argo.errors import BrokenInvariant, ClioError, OutOfMemory, TryAgain, UserError, short_of_memory
 from clio_argo.kernels import limit_threads
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.config import REQUEST, IngestConfig
@@ -44,6 +44,8 @@ NO_MEMORY = (
 )
 # what a worker opens at most, by far, and what it cannot do without
 FILES, LEAST_FILES = 4096, 128
+# another runner of the same request that begins as this one ends takes its last document away
+ROUNDS = 3
 # the step after which all slices have their places
 ALIGNED = "solve"
 # Documents hold no cycles; looking for some in ten thousand slices again and again was a tenth of solve.
@@ -153,7 +155,13 @@ def run(
         GateStopped: too many slices are flagged; transforms.json tells which.
         ClioError: a store or worker failed; call again to go on.
     """
-    return _run_here(config, out, workers, progress, pipeline).document(Completion, COMPLETE)
+    for _ in range(ROUNDS):
+        store = _run_here(config, out, workers, progress, pipeline)
+        if done := store.find_document(Completion, COMPLETE):
+            return done
+    raise TryAgain(
+        f"{os.fspath(out)}: other runners of the same request began again and again; wait for them"
+    )
 
 
 def align(

@@ -28,8 +28,11 @@ class Rendered:
     link: str
 
 
-def write_report(run: Run, status: str, rendered: Rendered | None = None) -> None:
-    """Write report.html and its pictures; of a run that is not rendered, what `solve` decided."""
+def write_report(run: Run, status: str, rendered: Rendered | None = None) -> list[str]:
+    """Write report.html and its pictures; of a run that is not rendered, what `solve` decided.
+
+    Returns the names of the pictures.
+    """
     facts, _ = read_all_facts(run)
     volume = rendered.volume if rendered else None
     data = ReportData(
@@ -50,6 +53,8 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> Non
         version=version("clio-argo"),
     )
     run.store.write(REPORT, report_html(data).encode())
+    views = (name for p in data.pictures for name in (p.before, p.after) if name)
+    return [*views, *data.slice_pictures.values()]
 
 
 def _sizes(store: Store, volume: VolumeSpec) -> dict[str, int]:

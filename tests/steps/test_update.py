@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from clio_argo.errors import Superseded, UserError
+from clio_argo.errors import Superseded, TryAgain, UserError
 from clio_argo.pipeline import PIPELINE
+from clio_argo.runner import Quiet, run, run_step
 from clio_argo.steps import render
 from clio_argo.steps.base import Run
 from clio_argo.store.documents import Store
@@ -41,6 +42,25 @@ def test_two_runs_at_once_give_one_result(slices: Path, tmp_path: Path) -> None:
     assert [p.returncode for p in both] == [0, 0], told
     assert sum("joined" in t for t in told) == 1, told
     assert contents(tmp_path / "out") == contents(run_here(request(slices), tmp_path / "alone"))
+
+
+class Another(Quiet):
+    """Another runner of the same request, which begins as the first one ends."""
+
+    def __init__(self, out: Path, times: int) -> None:
+        self._out, self._left = out, times
+
+    def part(self, step: str, outputs: dict[str, Any]) -> None:
+        if step == "publish" and self._left:
+            self._left -= 1
+            run_step(PIPELINE["plan"], str(self._out), 0)
+
+
+def test_another_runner_begins_as_one_ends(slices: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(request(slices), out, 1, Another(out, 1)).status == "complete"
+    with pytest.raises(TryAgain, match="began again and again"):
+        run(request(slices), out, 1, Another(out, 9))
 
 
 def test_an_update_does_again_what_depends_on_it(slices: Path, tmp_path: Path) -> None:
