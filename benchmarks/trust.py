@@ -30,7 +30,7 @@ from clio_argo.store.listing import Listed
 from clio_argo.store.manifest import write_record
 from clio_argo.upkeep import verify
 
-SIDE_PX, SLICES = 4096, 64
+SIDE_PX, SLICES = 4096, 128
 QUICK_PX, QUICK_SLICES = 1024, 32
 MANY: Zyx = (8192, 22_000, 22_000)
 QUICK_MANY: Zyx = (256, 4096, 4096)
