@@ -32,6 +32,7 @@ def request_arguments(config: IngestConfig, run: str, template: Json) -> dict[st
     """
     text, mounted = config.model_dump_json(), _mounted(template)
     places = {"source": config.source, "--run": run, **{key: getattr(config, key) for key in FILES}}
+    places |= {f"buckets.{role}": place for role, place in config.buckets}
     problems = [p for name, place in places.items() if place for p in _unreachable(name, place, mounted)]
     problems += _bad_labels(config.labels)
     if len(text.encode()) > MAX_REQUEST_BYTES:

@@ -43,6 +43,11 @@ def test_a_request_travels_as_json_beside_the_runs_root(template: dict[str, Any]
         ({"source": "gs:///fly"}, RUN, "names no bucket"),
         ({}, "gs://My-Bucket/fly", "the bucket's name may hold lower-case letters"),
         ({}, "out", "--run out: pods see no folder"),
+        (
+            {"buckets": {"viewer": "/d"}},
+            RUN,
+            "buckets.viewer /d: pods see no folder of this machine; upload it",
+        ),
         ({"positions": "stage.csv"}, RUN, "positions stage.csv: pods see no file of this machine; upload it"),
         ({"overrides": "/home/ann/fly.yaml"}, RUN, "overrides /home/ann/fly.yaml: pods see no file"),
         (
