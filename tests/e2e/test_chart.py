@@ -84,9 +84,9 @@ def test_workflows_survive_upgrade_and_rollback(release: Cluster, small: str) ->
     assert followed(release) == first
     assert kept(release) == {first, second}
     assert release.ended("upgraded")["status"]["phase"] == "Succeeded"
-    # the rollback was a mistake, and so was rolling it back
-    for revision, template in (("2", second), ("1", first)):
-        run("helm", "rollback", "clio-argo", revision, "--namespace", release.namespace)
+    # the rollback was a mistake, and so was taking it back
+    for images, template in ((other, second), (release.values["images"], first)):
+        release.helm("upgrade", images=images)
         assert followed(release) == template
         assert kept(release) == {first, second}
 
