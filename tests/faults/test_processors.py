@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.processors import (
     FIT_LIMIT_PX,
     WITHOUT_AVX2,
@@ -15,8 +17,11 @@ from benchmarks.processors import (
 SIDE_PX = 128
 
 
-def test_processors_with_avx2_find_the_same_places(stack: Path, undisturbed: Path, tmp_path: Path) -> None:
-    other = run_on(WITHOUT_AVX512, stack, tmp_path)
+@pytest.mark.parametrize("processor", [WITHOUT_AVX512, WITHOUT_AVX2], ids=["with AVX2", "without"])
+def test_other_processors_find_the_same_places(
+    processor: dict[str, str], stack: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    other = run_on(processor, stack, tmp_path)
     assert fits_differ_px(undisturbed, other, SIDE_PX) <= FIT_LIMIT_PX
 
 
