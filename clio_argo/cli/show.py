@@ -76,10 +76,10 @@ def _problems(problems: Sequence[Problem]) -> Table:
 
 def show_end(console: Console, done: Completion, transforms: Transforms, store: Store) -> None:
     """What a run found and made, where to look, and as the last line how it ended."""
-    where = relative(store.url)
+    where, kept = relative(store.url), relative(done.aligned) if done.aligned else "no lossless volume kept"
     console.print(_facts([("shifts", shifts(transforms)), *_quality(done), *_flagged(transforms)]))
     console.print(_facts([
-        ("volume", f"{done.ng} (neuroglancer), {done.aligned or 'no lossless volume kept'} (OME-Zarr)"),
+        ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
         ("report", f"{where}report.html"),
         ("viewer", f"clio-argo view {where}" if Store(done.ng).local else done.link),
     ]))  # fmt: skip
