@@ -22,9 +22,9 @@ def run(run: Run, part: int) -> Outputs:
     done = completion(run, quality)
     pictures = write_report(run, done.status, Rendered(run.volume, quality, done.link))
     # report.html tells times, so that of two runners each has another one
-    last = record_of(COMPLETE, done.to_bytes())
-    record_whole(run, [kept, *map(run.store.record, pictures), last])
-    run.store.write(COMPLETE, done.to_bytes())
+    last = done.to_bytes()
+    record_whole(run, [kept, *map(run.store.record, pictures), record_of(COMPLETE, last)])
+    run.store.write(COMPLETE, last)
     return {"link": done.link, "volume": done.ng, "status": done.status, "flagged": len(done.flagged)}
 
 

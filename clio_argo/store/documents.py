@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from clio_argo.model.base import Document
 from clio_argo.model.buckets import name_problems
 from clio_argo.model.run import ObjectRecord
 from clio_argo.store.access import DRIVERS, bucket_spec, patient_context
-from clio_argo.store.faults import store_errors
+from clio_argo.store.faults import Verb, store_errors
 from clio_argo.store.listing import Listed, listed
 
 D = TypeVar("D", bound=Document)
@@ -98,12 +98,16 @@ class Store:
 
     def read_range(self, name: str, begin: int, end: int) -> bytes:
         """Bytes `begin` to `end` of an object; raises `MissingInput` if it is gone."""
-        store, there = self.at(name)
-        with store_errors(store.url, there):
-            found = store.kv.read(there, byte_range=slice(begin, end)).result()
+        found = self._asked(name, "read", lambda kv, key: kv.read(key, byte_range=slice(begin, end)))
         if found.state != "value":
-            raise MissingInput(f"{store.url}{there}: it is gone")
+            raise MissingInput(f"{self.url_of(name)}: it is gone")
         return bytes(found.value)
+
+    def _asked(self, name: str, verb: Verb, question: Callable[[ts.KvStore, str], Any]) -> Any:
+        """The answer of the store in which an object lies."""
+        store, there = self.at(name)
+        with store_errors(store.url, there, verb):
+            return question(store.kv, there).result()
 
     def need(self, name: str) -> bytes:
         return next(self.need_all([name]))
@@ -117,15 +121,13 @@ class Store:
                 if store.local is None:
                     # objects of a bucket that is gone read as missing; its listing says so
                     next(listed(store.url, there), None)
-                raise MissingInput(f"{store.url}{there} does not exist; run the step that writes it first")
+                raise MissingInput(f"{self.url_of(name)} does not exist; run the step that writes it first")
             yield data
 
     def write(self, name: str, data: bytes) -> ObjectRecord:
-        store, there = self.at(name)
-        with store_errors(store.url, there, "write"):
-            stamp = store.kv.write(there, data).result()
+        stamp = self._asked(name, "write", lambda kv, key: kv.write(key, data))
         if stamp.generation == REFUSED:
-            raise StoreFault(f"{store.url}{there}: the store refused to write it")
+            raise StoreFault(f"{self.url_of(name)}: the store refused to write it")
         return record_of(name, data)
 
     def create(self, name: str, data: bytes) -> bool:
@@ -134,20 +136,17 @@ class Store:
 
     def generation(self, name: str) -> bytes:
         """What changes when the object is written; that of no object if there is none."""
-        with store_errors(self.url, name):
-            return bytes(self.kv.read(name, byte_range=slice(0, 0)).result().stamp.generation)
+        found = self._asked(name, "read", lambda kv, key: kv.read(key, byte_range=slice(0, 0)))
+        return bytes(found.stamp.generation)
 
     def replace(self, name: str, data: bytes, generation: bytes) -> bool:
         """Write if the object is still of this generation; whether it was written."""
-        with store_errors(self.url, name, "write"):
-            stamp = self.kv.write(name, data, if_equal=generation).result()
-        return stamp.generation != REFUSED
+        stamp = self._asked(name, "write", lambda kv, key: kv.write(key, data, if_equal=generation))
+        return bool(stamp.generation != REFUSED)
 
     def delete(self, name: str) -> None:
         """Remove the object, if there is one."""
-        store, there = self.at(name)
-        with store_errors(store.url, there, "delete"):
-            store.kv.write(there, None).result()
+        self._asked(name, "delete", lambda kv, key: kv.write(key, None))
 
     def record(self, name: str) -> ObjectRecord:
         """Size and checksum of an object as it stands in the store."""
@@ -158,31 +157,42 @@ class Store:
 
     def names(self, folder: str = "") -> list[str]:
         """Names of all objects under `folder`, sorted."""
-        return sorted(o.name for o in self.listed(folder, sized=False))
+        return sorted(
+            top + name for store, top, there in self._under(folder) for name in store._own_names(there)
+        )
 
-    def listed(self, folder: str = "", sized: bool = True) -> Iterator[Listed]:
-        """All objects under `folder`, without reading them; checksums only where listings carry them (gs://).
+    def listed(self, folder: str = "") -> Iterator[Listed]:
+        """All objects under `folder`, without reading them; checksums only where listings carry them (gs://)."""
+        for store, top, there in self._under(folder):
+            for found in store._own(there):
+                yield replace(found, name=top + found.name) if top else found
 
-        sized: with their sizes, which on a disk cost a look at each.
-        """
+    def _under(self, folder: str) -> Iterator[tuple["Store", str, str]]:
+        """The stores of a folder's objects, what their names here begin with, and the folder's name there."""
         top, _, rest = folder.partition("/")
         if other := self._elsewhere.get(top):
-            yield from (replace(o, name=f"{top}/{o.name}") for o in other.listed(rest, sized))
+            yield other, f"{top}/", rest
             return
+        yield self, "", folder
+        if not folder:
+            yield from ((other, f"{top}/", "") for top, other in self._elsewhere.items())
+
+    def _own_names(self, folder: str) -> list[str]:
+        if self.local is None:
+            return [o.name for o in self._own(folder)]
+        prefix = _prefix(folder)
+        with store_errors(self.url, folder, "list"):
+            found = self.kv.list(ts.KvStore.KeyRange(prefix, prefix[:-1] + "0" if prefix else "")).result()
+        names = (k.decode(errors="backslashreplace") for k in found)
+        return sorted(n for n in names if not n.endswith(UNFINISHED))
+
+    def _own(self, folder: str) -> Iterator[Listed]:
         if self.local is None:
             yield from listed(self.url, _prefix(folder))
-        else:
-            yield from self._on_disk(self.local, _prefix(folder), sized)
-        for other_folder in () if folder else self._elsewhere:
-            yield from self.listed(other_folder, sized)
-
-    def _on_disk(self, root: Path, prefix: str, sized: bool) -> Iterator[Listed]:
-        with store_errors(self.url, prefix, "list"):
-            found = self.kv.list(ts.KvStore.KeyRange(prefix, prefix[:-1] + "0" if prefix else "")).result()
-        names = sorted(k.decode(errors="backslashreplace") for k in found)
-        for name in (n for n in names if not n.endswith(UNFINISHED)):
+            return
+        for name in self._own_names(folder):
             with store_errors(self.url, name, "list"):
-                yield Listed(name, (root / name).stat().st_size if sized else 0)
+                yield Listed(name, (self.local / name).stat().st_size)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of every object under `folder`, by name."""
@@ -194,15 +204,15 @@ class Store:
     def documents(self, kind: type[D], names: Sequence[str]) -> Iterator[D]:
         """Documents of one kind, read many at a time."""
         for name, data in zip(names, self.need_all(names), strict=True):
-            yield kind.from_bytes(data, self.url + name)
+            yield kind.from_bytes(data, self.url_of(name))
 
     def intact(self, kind: type[D], name: str) -> D | None:
         """A document; None if there is none, or if it is damaged, so that it has to be written anew."""
-        return intact(kind, self.read(name), self.url + name)
+        return intact(kind, self.read(name), self.url_of(name))
 
     def find_document(self, kind: type[D], name: str) -> D | None:
         data = self.read(name)
-        return None if data is None else kind.from_bytes(data, self.url + name)
+        return None if data is None else kind.from_bytes(data, self.url_of(name))
 
 
 def _bytes(store: Store, name: str, future: Any) -> bytes | None:

@@ -56,4 +56,4 @@ def read_arrays(store: Store, name: str) -> Arrays:
 def read_all_arrays(store: Store, names: Sequence[str]) -> Iterator[Arrays]:
     """The arrays of many npz objects, read many at a time."""
     for name, data in zip(names, store.need_all(names), strict=True):
-        yield Arrays(store.url + name, data)
+        yield Arrays(store.url_of(name), data)
