@@ -25,6 +25,7 @@ from clio_argo.model.run import Attempt, Completion
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 from clio_argo.steps.base import COMPLETE, CONFIG, TRANSFORMS, Outputs, Run, opened, peak_mib
 from clio_argo.store.documents import Store
+from clio_argo.store.roles import prepare
 
 # One thread per worker: parallel work is parallel processes. glibc keeps freed memory instead of returning
 # it after every image: page faults were a fifth of all CPU time, and half of that of matching.
@@ -59,6 +60,8 @@ class Progress(Protocol):
 
     def part(self, step: str, outputs: Outputs) -> None: ...
 
+    def note(self, text: str) -> None: ...
+
 
 class Quiet:
     """Nobody is told."""
@@ -66,6 +69,8 @@ class Quiet:
     def stage(self, step: str, parts: int) -> None: ...
 
     def part(self, step: str, outputs: Outputs) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
 
 def run_step(step: Step, url: str, part: int) -> Outputs:
@@ -102,7 +107,8 @@ def attempt(step: Step, url: str, part: int, work: Callable[[Run], Outputs]) -> 
         skipped=outputs.get("skipped", 0),
         again=outputs.get("again", {}),
     )
-    store.write(f"process/logs/{step.name}-{part:05d}-{int(started * 1000)}.json", told.to_bytes())
+    # the first step of a run lays it out
+    opened(url).write(f"process/logs/{step.name}-{part:05d}-{int(started * 1000)}.json", told.to_bytes())
     return outputs
 
 
@@ -186,9 +192,11 @@ def _run_here(
     pipeline: Pipeline,
 ) -> Store:
     refuse_containers(pipeline)
-    store = Store(os.fspath(out))
+    store, told = Store(os.fspath(out)), progress or Quiet()
+    for done in prepare(config, store.url):
+        told.note(done)
     with _environment({REQUEST: config.model_dump_json()}), worker_pool(workers or _workers(config)) as pool:
-        walk(pipeline, store.url, pool, progress or Quiet())
+        walk(pipeline, store.url, pool, told)
     return store
 
 

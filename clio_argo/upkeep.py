@@ -112,6 +112,9 @@ class _Counting:
         self.done[step] += outputs.get("done", 0)
         self._progress.part(step, outputs)
 
+    def note(self, text: str) -> None:
+        self._progress.note(text)
+
 
 def _existing(run: str | os.PathLike[str]) -> Store:
     store = opened(os.fspath(run))

@@ -56,6 +56,7 @@ def submit(
     from clio_argo.argo import submit as submission
     from clio_argo.argo.templates import current_template, reference
     from clio_argo.cli.cluster_show import document
+    from clio_argo.store.roles import prepare
 
     own, pairs = _pairs("-l", labels), _pairs("-p", parameters)
     client = connected(namespace)
@@ -70,6 +71,8 @@ def submit(
     if dry_run or server_dry_run:
         print(document(workflow if dry_run else client.create(workflow, dry_run=True), output or "yaml"))
         return
+    for done in prepare(asked, run):
+        print(done, file=sys.stderr)
     created = client.create(workflow)
     if output:
         print(document(created, output))

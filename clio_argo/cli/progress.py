@@ -50,7 +50,7 @@ class _Told:
             self.note(text)
 
     def note(self, text: str) -> None:
-        """Tell what happened to the run's folder."""
+        """Tell what happened to the run's folder and buckets."""
 
 
 class Bars(_Told):
@@ -107,7 +107,11 @@ class Lines(_Told):
 
     def part(self, step: str, outputs: dict[str, Any]) -> None:
         super().part(step, outputs)
-        self._say("part", step=step, **{k: v for k, v in outputs.items() if not k.endswith("_parts")})
+        told = {k: v for k, v in outputs.items() if not k.endswith("_parts") and k != "note"}
+        self._say("part", step=step, **told)
+
+    def note(self, text: str) -> None:
+        self._say("note", text=text)
 
     def _say(self, event: str, **facts: Any) -> None:
         print(json.dumps({"time": round(time.time(), 3), "event": event, **facts}), flush=True)

@@ -39,10 +39,15 @@ class Start:
     moving: Floats
 
 
-def fit_pair(fixed: Reduced, moving: Reduced, z0: int, z1: int, model: Model = "auto") -> PairFit:
-    """Fit `moving` (slice z1) onto `fixed` (slice z0); a fit without proof has no matrix and a reason."""
+def fit_pair(
+    fixed: Reduced, moving: Reduced, z0: int, z1: int, model: Model = "auto", check: bool = False
+) -> PairFit:
+    """Fit `moving` (slice z1) onto `fixed` (slice z0); a fit without proof has no matrix and a reason.
+
+    check: for a link that only checks others, which nothing but features may make.
+    """
     reasons = []
-    for way in WAYS:
+    for way in WAYS[:-1] if check else WAYS:
         try:
             fit = _fit(way, *way.prepare(fixed, moving), model)
             seen = inverted(moving) if fit.way == "inverted" else moving
@@ -235,7 +240,7 @@ class Way:
     least_correlation: float
 
 
-# in this order; the first that finds a fit is recorded with it
+# in this order; the first that finds a fit is recorded with it. The last needs no features.
 WAYS = (
     Way("features", lambda fixed, moving: (fixed, moving), match_features, 0.1),
     Way("enhanced", lambda fixed, moving: (enhanced(fixed), enhanced(moving)), match_features, 0.2),

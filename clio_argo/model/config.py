@@ -23,6 +23,7 @@ NO_VOXEL = {
     "max_parts",
     "workers",
     "project",
+    "make_buckets",
     "notify",
     "labels",
     "update",
@@ -186,6 +187,9 @@ class Buckets(Section):
         description="Folder of what may be deleted after the run, instead of tmp/: a bucket without soft delete, or a "
         "faster disk.",
     )
+    process: str | None = Field(
+        None, description="Folder of what its attempts say of themselves, instead of process/."
+    )
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -196,8 +200,49 @@ class Buckets(Section):
 
     def elsewhere(self) -> dict[str, str]:
         """Folders of a run that lie elsewhere, and where."""
-        places = {"ng": self.viewer, "aligned": self.lossless, "tmp": self.temporary}
+        places = {
+            "ng": self.viewer,
+            "aligned": self.lossless,
+            "tmp": self.temporary,
+            "process": self.process,
+        }
         return {folder: place for folder, place in places.items() if place}
+
+
+class MakeBuckets(Section):
+    """Buckets of Google Cloud Storage that `run`, `align` and `submit` make and set before a run begins.
+
+    Only those that are made so, or by `clio-argo bucket make`, are ever changed. Pods need no right to do it.
+    """
+
+    location: str | None = Field(
+        None,
+        description="Region, best that of the cluster, in which the buckets of `buckets` and of the run are made where "
+        "they are not there: private, with uniform access. Default: none is made or changed.",
+    )
+    public: bool = Field(
+        False,
+        description="Everybody on the internet may read and copy what the bucket of buckets.viewer holds, and you pay "
+        "for what they read. It must be this role's alone. false: who has rights in the project.",
+    )
+    expire_days: int | None = Field(
+        None,
+        ge=1,
+        description="Age in days at which objects of buckets.temporary are deleted; longer than a run may take. "
+        "Default: never.",
+    )
+    archive_days: int | None = Field(
+        None,
+        ge=1,
+        description="Age in days at which objects of buckets.lossless move to COLDLINE, which is cheaper to keep and "
+        "costs money to read. Default: never.",
+    )
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.location is None and (self.public or self.expire_days or self.archive_days):
+            raise ValueError("buckets are made and set only with a location")
+        return self
 
 
 class IngestConfig(Document):
@@ -263,6 +308,9 @@ class IngestConfig(Document):
     )
     buckets: Buckets = Field(
         Buckets(), description="Where parts of the run lie that are not under its folder."
+    )
+    make_buckets: MakeBuckets = Field(
+        MakeBuckets(), description="Which buckets are made for a run, and how they are set."
     )
     max_pixels: int = Field(
         MAX_PIXELS,

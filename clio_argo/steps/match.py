@@ -38,12 +38,16 @@ def _units_within_reach(run: Run, unit: int) -> list[int]:
 def _match(run: Run, unit: int, near: Sequence[int]) -> Done:
     slices, model = ReducedSlices(run, near), run.config.alignment.model
     own = sum(f.usable for f in read_facts(run, unit))
-    fits = tuple(fit_pair(slices[a], slices[b], a, b, model) for a, b in _pairs(slices.numbers, own))
+    pairs = _pairs(slices.numbers, own)
+    fits = tuple(fit_pair(slices[a], slices[b], a, b, model, check) for a, b, check in pairs)
     return Done([run.store.write(fits_name(unit), Fits(unit=unit, fits=fits).to_bytes())])
 
 
-def _pairs(numbers: Sequence[int], own: int) -> Iterator[tuple[int, int]]:
-    """Links from the first `own` slices to the next one, and from every fourth (by its number) to the one after."""
+def _pairs(numbers: Sequence[int], own: int) -> Iterator[tuple[int, int, bool]]:
+    """Links from the first `own` slices to the next one, and from every fourth (by its number) to the one after.
+
+    The third value tells whether a link only checks others.
+    """
     for i, z in enumerate(numbers[:own]):
         reach = 1 if z % LOOP_EVERY else REACH
-        yield from ((z, other) for other in numbers[i + 1 : i + 1 + reach])
+        yield from ((z, other, k > 0) for k, other in enumerate(numbers[i + 1 : i + 1 + reach]))

@@ -1,4 +1,4 @@
-"""Makes, shows and changes buckets of Google Cloud Storage for a person; no step of a run does."""
+"""Makes, shows and changes buckets of Google Cloud Storage for a person; no pod of a run does."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -17,7 +17,7 @@ from clio_argo.model.base import Document
 from clio_argo.model.buckets import name_problems
 from clio_argo.model.run import ObjectRecord
 from clio_argo.store.access import DRIVERS, bucket_spec, patient_context
-from clio_argo.store.faults import Verb, store_errors
+from clio_argo.store.faults import REFUSALS, Verb, store_errors
 from clio_argo.store.listing import Listed, listed
 
 D = TypeVar("D", bound=Document)
@@ -127,7 +127,7 @@ class Store:
     def write(self, name: str, data: bytes) -> ObjectRecord:
         stamp = self._asked(name, "write", lambda kv, key: kv.write(key, data))
         if stamp.generation == REFUSED:
-            raise StoreFault(f"{self.url_of(name)}: the store refused to write it")
+            raise StoreFault(f"{self.url_of(name)}: {REFUSALS[412]}")
         return record_of(name, data)
 
     def create(self, name: str, data: bytes) -> bool:

@@ -6,19 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from clio_argo.store.buckets import Bucket
 from tests.browser import Browser
 from tests.e2e.cluster import BUCKET, Cluster, Json, download, nodes, outputs
 from tests.stacks import DEMO, contents, request, run_here
 
 NAME = "demo"
 OUT = f"{BUCKET}/runs/demo"
+# a bucket that `submit` makes
+VIEWER = f"{BUCKET}-viewer/demo"
 pytestmark = pytest.mark.xdist_group("cluster")
 
 
 @pytest.fixture(scope="module")
 def said(cluster: Cluster, demo: str) -> str:
     """What `submit --wait` printed."""
-    return cluster.submit(demo, OUT, "--set", "max_bad=1", "--name", NAME, "--wait")
+    made = ("--set", f"buckets.viewer={VIEWER}", "--set", "make_buckets.location=us-east4")
+    return cluster.submit(demo, OUT, "--set", "max_bad=1", *made, "--name", NAME, "--wait")
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +38,13 @@ def test_the_volume_is_that_of_a_local_run(said: str, tmp_path: Path) -> None:
     assert contents(there) == local
 
 
+def test_its_bucket_was_made_for_it(said: str) -> None:
+    assert f"{BUCKET}-viewer was made in us-east4 (viewer)" in said
+    found = Bucket(f"{BUCKET}-viewer").facts()
+    assert (found.ours, found.public, found.location) == (True, False, "US-EAST4")
+    assert found.cors
+
+
 def test_the_last_line_says_what_to_do_next(said: str) -> None:
     assert "1 slices flagged" in said.splitlines()[-1]
     assert "https://" in said.splitlines()[-1]
@@ -42,7 +53,7 @@ def test_the_last_line_says_what_to_do_next(said: str) -> None:
 def test_outputs_and_progress(workflow: Json) -> None:
     assert workflow["status"]["phase"] == "Succeeded"
     found = outputs(workflow)
-    assert (found["volume"], found["flagged"], found["link"][:8]) == (f"{OUT}/ng", "1", "https://")
+    assert (found["volume"], found["flagged"], found["link"][:8]) == (VIEWER, "1", "https://")
     done, total = workflow["status"]["progress"].split("/")
     assert done == total
     parts = [n["progress"] for n in nodes(workflow, "reduce")]

@@ -15,7 +15,7 @@ from clio_argo.viewer.server import serving
 from tests.stacks import contents, demo_slices, request, run_here, write_stack
 from tests.stores import Bucket
 
-FOLDERS = {"viewer": "ng", "lossless": "aligned", "temporary": "tmp"}
+FOLDERS = {"viewer": "ng", "lossless": "aligned", "temporary": "tmp", "process": "process"}
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import Quiet, run, run_step
 from clio_argo.steps import render
 from clio_argo.steps.base import Run
+from clio_argo.steps.claim import claim
 from clio_argo.store.documents import Store
 from tests.stacks import CLI, contents, demo_slices, records, request, run_here, write_stack
 from tests.stores import Bucket
@@ -61,6 +62,18 @@ def test_another_runner_begins_as_one_ends(slices: Path, tmp_path: Path) -> None
     assert run(request(slices), out, 1, Another(out, 1)).status == "complete"
     with pytest.raises(TryAgain, match="began again and again"):
         run(request(slices), out, 1, Another(out, 9))
+
+
+def test_a_request_that_changes_meanwhile_is_asked_for_again(slices: Path, gcs: Bucket) -> None:
+    store = Store(gcs.url)
+    gcs.fault("POST .*config[.]json", 412, 1)
+    assert claim(store, request(slices)) == "", "its own after a second look"
+    gcs.fault("POST .*config[.]json", 412, 1)
+    with pytest.raises(TryAgain, match=r"config\.json: another process changed it .*; try again"):
+        claim(store, request(slices, background=1, update=True))
+    assert "done again is what depends on background" in claim(
+        store, request(slices, background=1, update=True)
+    )
 
 
 def test_an_update_does_again_what_depends_on_it(slices: Path, tmp_path: Path) -> None:

@@ -53,6 +53,28 @@ def test_a_refusal_names_object_permission_and_remedy(
     assert len(proxy.seen) == len(set(proxy.seen)), "a refusal is not tried again"
 
 
+@pytest.mark.parametrize("verb", ["write", "list"])
+def test_a_condition_that_did_not_hold_is_named(verb: str, gcs: Bucket) -> None:
+    store = Store(gcs.url)
+    store.write("a", DATA)
+    gcs.fault("(POST|GET) .*/o[?]", 412, 1)
+    with pytest.raises(
+        StoreFault, match=r"^gs://.*: another process changed it .*\(412\): run the same command"
+    ):
+        VERBS[verb](store)
+    assert store.read("a") == DATA
+
+
+def test_a_condition_that_did_not_hold_changes_nothing(bucket: Bucket) -> None:
+    store = Store(bucket.url)
+    assert store.create("a", b"1")
+    before = store.generation("a")
+    assert not store.create("a", b"2")
+    assert store.replace("a", b"3", before)
+    assert not store.replace("a", b"4", before)
+    assert store.read("a") == b"3"
+
+
 @pytest.mark.parametrize("verb", ["list", "write", "need"])
 def test_a_bucket_that_is_not_there_is_named(verb: str, bucket: Bucket) -> None:
     store = Store(f"{bucket.server.scheme}://clio-no-such-bucket/run")

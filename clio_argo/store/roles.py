@@ -1,0 +1,109 @@
+"""The buckets of a request, made and set before its run begins; by a person's command, never by a pod."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from clio_argo.errors import MissingBucket, StoreFault, UserError
+from clio_argo.model.buckets import price_of, reserved
+from clio_argo.model.config import IngestConfig, MakeBuckets
+from clio_argo.store.buckets import Bucket
+from clio_argo.store.documents import absolute_url, split_url
+
+COLD = "COLDLINE"
+NEEDED = {"public": "viewer", "expire_days": "temporary", "archive_days": "lossless"}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a role's objects lie."""
+
+    role: str
+    url: str
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """(scheme, bucket, prefix)."""
+        return split_url(absolute_url(self.url))
+
+
+def prepare(config: IngestConfig, run: str) -> Iterator[str]:
+    """Make the buckets of a request that are not there, and set those of its roles; yields what was done.
+
+    run: URL of the run's root.
+
+    Raises:
+        UserError: names all buckets that cannot be made or are not to be changed, before anything is done.
+    """
+    wanted = config.make_buckets
+    if wanted.location is None:
+        return
+    places = [_Place(role, url) for role, url in (("run", run), *config.buckets) if url]
+    ours = {name: _ours(name) for scheme, name, _ in (p.parts for p in places) if scheme == "gs"}
+    if problems := [*_unmet(wanted, places), *_refused(places, ours), *_exposed(config, places)]:
+        raise UserError.all("the buckets of this request cannot be made and set:", problems)
+    for name in (n for n, there in ours.items() if there is None):
+        roles = {p.role for p in places if p.parts[1] == name}
+        _make(name, wanted.location, config.project, temporary=roles == {"temporary"})
+        yield f"gs://{name} was made in {wanted.location} ({', '.join(sorted(roles))})"
+    yield from _set(wanted, {p.role: p for p in places})
+
+
+def _ours(name: str) -> bool | None:
+    """Whether a bucket has our label; None if there is no such bucket."""
+    try:
+        return Bucket(name).facts().ours
+    except MissingBucket:
+        return None
+
+
+def _unmet(wanted: MakeBuckets, places: Sequence[_Place]) -> Iterator[str]:
+    roles = {p.role for p in places}
+    for key, role in NEEDED.items():
+        if getattr(wanted, key) and role not in roles:
+            yield f"make_buckets.{key}: needs a bucket in buckets.{role}"
+
+
+def _refused(places: Sequence[_Place], ours: Mapping[str, bool | None]) -> Iterator[str]:
+    """Roles in other stores, in somebody's bucket, or in one that nobody can make."""
+    for place in places:
+        scheme, name, _ = place.parts
+        if scheme != "gs" and place.role != "run":
+            yield f"buckets.{place.role} {place.url}: only buckets of Google Cloud Storage are made (gs://)"
+        elif ours.get(name) is False and place.role != "run":
+            yield f"buckets.{place.role} gs://{name}: has no label made-by=clio-argo, so somebody else made it"
+        elif scheme == "gs" and ours[name] is None:
+            yield from (f"gs://{name}: {problem}" for problem in reserved(name))
+
+
+def _exposed(config: IngestConfig, places: Sequence[_Place]) -> Iterator[str]:
+    """What else everybody could read."""
+    public = [p.parts[:2] for p in places if p.role == "viewer" and config.make_buckets.public]
+    for place in (*places, _Place("source", config.source)):
+        if place.role != "viewer" and place.parts[:2] in public:
+            yield f"make_buckets.public: the bucket of buckets.viewer also holds {place.role} {place.url}"
+
+
+def _make(name: str, location: str, project: str | None, temporary: bool) -> None:
+    try:
+        Bucket(name).make(location, project, temporary)
+    except StoreFault:
+        # another runner of the same request was quicker
+        if not _ours(name):
+            raise
+
+
+def _set(wanted: MakeBuckets, places: Mapping[str, _Place]) -> Iterator[str]:
+    if "viewer" in places:
+        _, name, _ = places["viewer"].parts
+        Bucket(name).allow_pages()
+        if wanted.public:
+            Bucket(name).publish()
+            yield f"everybody can read gs://{name}; clio-argo bucket unpublish {name} ends it"
+    if wanted.expire_days is not None:
+        _, name, prefix = places["temporary"].parts
+        Bucket(name).expire(prefix, wanted.expire_days)
+        yield f"gs://{name}/{prefix}: objects are deleted when they are {wanted.expire_days} days old"
+    if wanted.archive_days is not None:
+        _, name, prefix = places["lossless"].parts
+        Bucket(name).archive(COLD, prefix, wanted.archive_days)
+        yield f"gs://{name}/{prefix}: after {wanted.archive_days} days {price_of(COLD)}"
