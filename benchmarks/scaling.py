@@ -1,7 +1,7 @@
 """What one more small slice costs, stage by stage: from 100 to 1,000 slices, and from 1,000 to 10,000.
 
-A machine that is warm, or shared, works slower for minutes on end, while short runs come and go. So short runs surround
-the long one, as many before as after it: what drifts evenly meanwhile is the same in all three means.
+A machine that is warm, or shared, works slower for minutes on end, while short runs come and go. So short runs stand
+before, between and after the long ones: what drifts meanwhile is about the same in all three medians.
 """
 
 import json
@@ -24,6 +24,7 @@ from clio_argo.store.documents import Store
 COUNTS, QUICK_COUNTS = (100, 1_000, 10_000), (50, 200, 800)
 # few sections: over sixty, tissue wanders by a third of so small a field, as no stage and no large field does
 SIDE_PX, JITTER_PX, SECTIONS = 128, 12, 8
+SHORT_RUNS = 2
 TOLERANCE = 0.1
 # below this a stage's marginal time cannot be told from noise: seconds per slice
 LEAST_S = 1e-4
@@ -42,16 +43,16 @@ def measure(work: Path, quick: bool) -> list[Figure]:
 
 
 def _runs(work: Path, counts: Sequence[int], repeats: int) -> list[Times]:
-    """CPU seconds of every stage per number of slices, means of whole runs with two workers."""
+    """CPU seconds of every stage per number of slices, medians of whole runs with two workers."""
     for n in counts:
         write_small(work / str(n) / "source", n)
     low, middle, high = counts
-    around = [low, middle] * repeats
+    around = [low, middle] * SHORT_RUNS
     found: dict[int, list[Times]] = {n: [] for n in counts}
-    for n in [*around, high, *around[::-1]]:
+    for n in [*around, *[high, *around] * repeats]:
         clio_argo(work / str(n), 2)
         found[n].append(stage_times(work / str(n) / "out"))
-    return [{step: statistics.mean(t[step] for t in found[n]) for step in found[n][0]} for n in counts]
+    return [{step: statistics.median(t[step] for t in found[n]) for step in found[n][0]} for n in counts]
 
 
 def stage_times(out: Path) -> Times:
