@@ -25,7 +25,6 @@ from clio_argo.model.run import Attempt, Completion
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 from clio_argo.steps.base import COMPLETE, CONFIG, TRANSFORMS, Outputs, Run, opened, peak_mib
 from clio_argo.store.documents import Store
-from clio_argo.store.roles import prepare
 
 # One thread per worker: parallel work is parallel processes. glibc keeps freed memory instead of returning
 # it after every image: page faults were a fifth of all CPU time, and half of that of matching.
@@ -193,11 +192,19 @@ def _run_here(
 ) -> Store:
     refuse_containers(pipeline)
     store, told = Store(os.fspath(out)), progress or Quiet()
-    for done in prepare(config, store.url):
-        told.note(done)
+    _make_buckets(config, store.url, told)
     with _environment({REQUEST: config.model_dump_json()}), worker_pool(workers or _workers(config)) as pool:
         walk(pipeline, store.url, pool, told)
     return store
+
+
+def _make_buckets(config: IngestConfig, url: str, told: Progress) -> None:
+    if config.make_buckets.location is not None:
+        # loads OpenCV, which this process needs for nothing else
+        from clio_argo.store.roles import prepare
+
+        for done in prepare(config, url):
+            told.note(done)
 
 
 def refuse_containers(pipeline: Pipeline) -> None:

@@ -8,6 +8,7 @@ from clio_argo.model.buckets import price_of, reserved
 from clio_argo.model.config import IngestConfig, MakeBuckets
 from clio_argo.store.buckets import Bucket
 from clio_argo.store.documents import absolute_url, split_url
+from clio_argo.store.slices import find_source
 
 COLD = "COLDLINE"
 NEEDED = {"public": "viewer", "expire_days": "temporary", "archive_days": "lossless"}
@@ -15,15 +16,17 @@ NEEDED = {"public": "viewer", "expire_days": "temporary", "archive_days": "lossl
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a role's objects lie."""
+    """Where a role's objects lie: `scheme://bucket/prefix`."""
 
     role: str
     url: str
+    scheme: str
+    bucket: str
+    prefix: str
 
-    @property
-    def parts(self) -> tuple[str, str, str]:
-        """(scheme, bucket, prefix)."""
-        return split_url(absolute_url(self.url))
+
+def _place(role: str, url: str) -> _Place:
+    return _Place(role, url, *split_url(absolute_url(url)))
 
 
 def prepare(config: IngestConfig, run: str) -> Iterator[str]:
@@ -37,12 +40,12 @@ def prepare(config: IngestConfig, run: str) -> Iterator[str]:
     wanted = config.make_buckets
     if wanted.location is None:
         return
-    places = [_Place(role, url) for role, url in (("run", run), *config.buckets) if url]
-    ours = {name: _ours(name) for scheme, name, _ in (p.parts for p in places) if scheme == "gs"}
+    places = [_place(role, url) for role, url in (("run", run), *config.buckets) if url]
+    ours = {p.bucket: _ours(p.bucket) for p in places if p.scheme == "gs"}
     if problems := [*_unmet(wanted, places), *_refused(places, ours), *_exposed(config, places)]:
         raise UserError.all("the buckets of this request cannot be made and set:", problems)
     for name in (n for n, there in ours.items() if there is None):
-        roles = {p.role for p in places if p.parts[1] == name}
+        roles = {p.role for p in places if p.bucket == name}
         _make(name, wanted.location, config.project, temporary=roles == {"temporary"})
         yield f"gs://{name} was made in {wanted.location} ({', '.join(sorted(roles))})"
     yield from _set(wanted, {p.role: p for p in places})
@@ -66,20 +69,20 @@ def _unmet(wanted: MakeBuckets, places: Sequence[_Place]) -> Iterator[str]:
 def _refused(places: Sequence[_Place], ours: Mapping[str, bool | None]) -> Iterator[str]:
     """Roles in other stores, in somebody's bucket, or in one that nobody can make."""
     for place in places:
-        scheme, name, _ = place.parts
-        if scheme != "gs" and place.role != "run":
-            yield f"buckets.{place.role} {place.url}: only buckets of Google Cloud Storage are made (gs://)"
+        role, name = f"buckets.{place.role}", place.bucket
+        if place.scheme != "gs" and place.role != "run":
+            yield f"{role} {place.url}: only buckets of Google Cloud Storage are made (gs://)"
         elif ours.get(name) is False and place.role != "run":
-            yield f"buckets.{place.role} gs://{name}: has no label made-by=clio-argo, so somebody else made it"
-        elif scheme == "gs" and ours[name] is None:
+            yield f"{role} gs://{name}: has no label made-by=clio-argo, so somebody else made it"
+        elif place.scheme == "gs" and ours[name] is None:
             yield from (f"gs://{name}: {problem}" for problem in reserved(name))
 
 
 def _exposed(config: IngestConfig, places: Sequence[_Place]) -> Iterator[str]:
     """What else everybody could read."""
-    public = [p.parts[:2] for p in places if p.role == "viewer" and config.make_buckets.public]
-    for place in (*places, _Place("source", config.source)):
-        if place.role != "viewer" and place.parts[:2] in public:
+    public = [p.bucket for p in places if p.role == "viewer" and config.make_buckets.public]
+    for place in (*places, _place("source", find_source(config.source))):
+        if place.role != "viewer" and place.scheme == "gs" and place.bucket in public:
             yield f"make_buckets.public: the bucket of buckets.viewer also holds {place.role} {place.url}"
 
 
@@ -93,17 +96,16 @@ def _make(name: str, location: str, project: str | None, temporary: bool) -> Non
 
 
 def _set(wanted: MakeBuckets, places: Mapping[str, _Place]) -> Iterator[str]:
-    if "viewer" in places:
-        _, name, _ = places["viewer"].parts
-        Bucket(name).allow_pages()
+    if viewer := places.get("viewer"):
+        Bucket(viewer.bucket).allow_pages()
         if wanted.public:
-            Bucket(name).publish()
-            yield f"everybody can read gs://{name}; clio-argo bucket unpublish {name} ends it"
+            Bucket(viewer.bucket).publish()
+            yield f"everybody can read gs://{viewer.bucket}; clio-argo bucket unpublish {viewer.bucket} ends it"
     if wanted.expire_days is not None:
-        _, name, prefix = places["temporary"].parts
-        Bucket(name).expire(prefix, wanted.expire_days)
-        yield f"gs://{name}/{prefix}: objects are deleted when they are {wanted.expire_days} days old"
+        at = places["temporary"]
+        Bucket(at.bucket).expire(at.prefix, wanted.expire_days)
+        yield f"{absolute_url(at.url)}: objects are deleted when they are {wanted.expire_days} days old"
     if wanted.archive_days is not None:
-        _, name, prefix = places["lossless"].parts
-        Bucket(name).archive(COLD, prefix, wanted.archive_days)
-        yield f"gs://{name}/{prefix}: after {wanted.archive_days} days {price_of(COLD)}"
+        at = places["lossless"]
+        Bucket(at.bucket).archive(COLD, at.prefix, wanted.archive_days)
+        yield f"{absolute_url(at.url)}: after {wanted.archive_days} days {price_of(COLD)}"

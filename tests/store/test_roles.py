@@ -23,7 +23,7 @@ def asked(gcs: stores.Bucket, **settings: Any) -> IngestConfig:
     """A request with a bucket for each role."""
     places = {role: f"gs://{gcs.name}-{role}/fly" for role in ROLES}
     made = {k: v for k, v in {**SETTINGS, **settings}.items() if v is not None}
-    return IngestConfig(id="fly", source="gs://slices/fly", buckets=places, make_buckets=made)
+    return IngestConfig(id="fly", source="slices", buckets=places, make_buckets=made)
 
 
 def facts(gcs: stores.Bucket) -> dict[str, Facts]:
@@ -76,22 +76,22 @@ def test_a_run_may_lie_in_a_bucket_of_others(gcs: stores.Bucket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "places", "said"),
+    ("places", "said"),
     [
-        ({}, {"viewer": "s3://clio-viewer/fly"}, "only buckets of Google Cloud Storage are made"),
-        ({}, {"viewer": "/data/fly"}, "only buckets of Google Cloud Storage are made"),
-        ({}, {"viewer": "gs://my-google-viewer/fly"}, "which is reserved"),
-        ({}, {"viewer": None}, "make_buckets.public: needs a bucket in buckets.viewer"),
-        ({}, {"temporary": None}, "make_buckets.expire_days: needs a bucket in buckets.temporary"),
-        ({}, {"lossless": None}, "make_buckets.archive_days: needs a bucket in buckets.lossless"),
-        ({}, {"viewer": "gs://slices/volumes"}, "also holds source gs://slices/fly"),
-        ({}, {"viewer": "gs://clio-all/ng", "lossless": "gs://clio-all/full"}, "also holds lossless gs://clio-all/full"),
+        ({"viewer": "s3://clio-viewer/fly"}, "only buckets of Google Cloud Storage are made"),
+        ({"viewer": "/data/fly"}, "only buckets of Google Cloud Storage are made"),
+        ({"viewer": "gs://my-google-viewer/fly"}, "which is reserved"),
+        ({"viewer": None}, "make_buckets.public: needs a bucket in buckets.viewer"),
+        ({"temporary": None}, "make_buckets.expire_days: needs a bucket in buckets.temporary"),
+        ({"lossless": None}, "make_buckets.archive_days: needs a bucket in buckets.lossless"),
+        ({"viewer": "gs://slices/volumes"}, "also holds source gs://slices"),
+        ({"viewer": "gs://clio-all/ng", "lossless": "gs://clio-all/full"}, "also holds lossless gs://clio-all/full"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_anything_is_made(
-    settings: dict[str, Any], places: dict[str, Any], said: str, gcs: stores.Bucket
+    places: dict[str, Any], said: str, gcs: stores.Bucket
 ) -> None:
-    config = asked(gcs, **settings).model_dump()
+    config = asked(gcs).model_dump()
     config["buckets"].update(places)
     with pytest.raises(UserError, match=said):
         list(prepared(gcs, IngestConfig.model_validate(config)))
