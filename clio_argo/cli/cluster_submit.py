@@ -56,7 +56,6 @@ def submit(
     from clio_argo.argo import submit as submission
     from clio_argo.argo.templates import current_template, reference
     from clio_argo.cli.cluster_show import document
-    from clio_argo.store.roles import prepare
 
     own, pairs = _pairs("-l", labels), _pairs("-p", parameters)
     client = connected(namespace)
@@ -71,8 +70,7 @@ def submit(
     if dry_run or server_dry_run:
         print(document(workflow if dry_run else client.create(workflow, dry_run=True), output or "yaml"))
         return
-    for done in prepare(asked, run):
-        print(done, file=sys.stderr)
+    make_buckets(asked, run)
     created = client.create(workflow)
     if output:
         print(document(created, output))
@@ -102,6 +100,15 @@ def warn_of_distance(client: "Client", run: str) -> None:
     found = look_at_region(client, run)
     if found.verdict == "WRONG":
         print(found.line(), file=sys.stderr)
+
+
+def make_buckets(config: IngestConfig, run: str) -> None:
+    """Make the buckets that the request asks for, and say so."""
+    if config.make_buckets.location is not None:
+        from clio_argo.store.roles import prepare
+
+        for done in prepare(config, run):
+            print(done, file=sys.stderr)
 
 
 def check_source(config: IngestConfig) -> None:

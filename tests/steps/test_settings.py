@@ -65,6 +65,11 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "buckets.viewer": ("a disk", set()),
     "buckets.lossless": ("a disk", set()),
     "buckets.temporary": ("a disk", set()),
+    "buckets.process": ("a disk", set()),
+    "make_buckets.location": ("us-east4", set()),
+    "make_buckets.public": (True, set()),
+    "make_buckets.expire_days": (7, set()),
+    "make_buckets.archive_days": (30, set()),
     "max_pixels": (160 * 160, set()),
     "bad_slices": ("black", {"info"}),  # there is no bad slice; test_treatment has some
     "max_bad": (0.5, set()),
@@ -109,6 +114,8 @@ def test_setting_changes_what_it_should_and_nothing_else(
     if setting.startswith("buckets."):
         value = str(tmp_path / value)
     settings, source = {**BASE, setting.replace(".", "__"): value}, two_stacks
+    if setting.startswith("make_buckets."):
+        settings.setdefault("make_buckets__location", "us-east4")
     if setting == "image_regex":
         del settings["image"]
     if setting == "source":
