@@ -1,10 +1,12 @@
 """Finds the slices, reads every header and reports all problems at once. Reads no pixels, writes no volume."""
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from statistics import median
 from typing import Literal
 
 from clio_argo.errors import GateStopped, UserError
@@ -36,7 +38,7 @@ from clio_argo.steps.pods import memory_of_alignment, memory_of_volumes, plan_ou
 from clio_argo.store.headers import Header, Unreadable
 from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source, is_image
 
-HEADER_THREADS, HEADER_BATCH = 16, 16
+HEADER_THREADS, HEADER_BATCH, QUICK_S = 16, 16, 2e-3
 BOMB_RATIO = 200
 MOST_MISSING = 100_000
 LOOK_AT = 3
@@ -196,10 +198,22 @@ def _read_headers(
 
 
 def _all_headers(source: Source, entries: Sequence[Entry]) -> Iterator[list[Header] | Problem]:
-    """Headers of all files, in order: many at a time, since a remote header takes long and little work."""
-    batches = [entries[i : i + HEADER_BATCH] for i in range(0, len(entries), HEADER_BATCH)]
+    """Headers of all files, in order: many at a time where each takes long, as from a bucket.
+
+    Threads that read from a disk would wait for each other longer than they read.
+    """
+    took_s = []
+    for entry in entries[:HEADER_BATCH]:
+        began = time.monotonic()
+        found = _headers(source, entry)
+        took_s.append(time.monotonic() - began)
+        yield found
+    rest = entries[HEADER_BATCH:]
+    if not rest or median(took_s) < QUICK_S:
+        yield from (_headers(source, e) for e in rest)
+        return
+    batches = [rest[i : i + HEADER_BATCH] for i in range(0, len(rest), HEADER_BATCH)]
     with ThreadPoolExecutor(HEADER_THREADS) as threads:
-        # threads that hand over single local headers spend three times the work on waiting for each other
         yield from chain.from_iterable(threads.map(lambda b: [_headers(source, e) for e in b], batches))
 
 

@@ -110,6 +110,17 @@ def test_sound_stack_has_no_problem(source: Path) -> None:
     assert problems(source) == []
 
 
+def test_headers_are_the_same_from_slow_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many are read at a time there."""
+    source = write_stack(tmp_path / "source", demo_slices(40, 64))
+    for z in (FIRST + 2, FIRST + 20, FIRST + 39):
+        file_of(source, z).write_bytes(b"")
+    quick = plan(request(source))
+    monkeypatch.setattr("clio_argo.steps.plan.QUICK_S", 0)
+    assert plan(request(source)) == quick
+    assert [p.z for p in quick.problems] == [FIRST + 2, FIRST + 20, FIRST + 39]
+
+
 def test_large_slices_that_are_all_alike_are_no_bomb(tmp_path: Path) -> None:
     for z in range(3):
         (tmp_path / f"{z}.png").write_bytes(claiming(20_000, 20_000))
