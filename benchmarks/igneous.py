@@ -2,7 +2,7 @@
 
 import shutil
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from clio_argo.model.volume import Zyx
 LEAST = 2.5
 TRIVIAL: Zyx = (64, 64, 64)
 STEP = "from clio_argo.container import main; main()"
+# runs a process and tells its CPU seconds
+Task = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,22 @@ SETTINGS = (
 
 def measure(work: Path, quick: bool) -> list[Figure]:
     """CPU time of both for the same voxels at the same scales."""
-    block, repeats = contrasted(BLOCK), 1 if quick else REPEATS
+    block, chunk = contrasted(BLOCK), contrasted(TRIVIAL)
     scales = len(prepared(work / "large", VOLUME, block).write_tier.scales)
-    prepared(work / "trivial", TRIVIAL, block[:64, :64, :64])
-    ours = _ours(work / "large", repeats) - _ours(work / "trivial", repeats)
-    plain = min((_theirs(work / f"theirs{i}", block, kept, scales - 1, repeats), kept.text)
-                for i, kept in enumerate(PLAIN))  # fmt: skip
-    packed = _theirs(work / "packed", block, LOSSLESS, scales - 1, repeats)
+    prepared(work / "trivial", TRIVIAL, chunk)
+    tasks = {"ours": (_ours(work / "large"), _ours(work / "trivial"))}
+    for i, kept in enumerate((LOSSLESS, *PLAIN)):
+        small = replace(kept, chunk=TRIVIAL)
+        tasks[kept.text] = (
+            _theirs(work / f"block{i}", block, kept, scales - 1),
+            _theirs(work / f"chunk{i}", chunk, small, 0),
+        )
+    return _figures(_cpu_s(tasks, 1 if quick else REPEATS), scales)
+
+
+def _figures(cpu_s: Mapping[str, float], scales: int) -> list[Figure]:
+    ours, packed = cpu_s["ours"], cpu_s[LOSSLESS.text]
+    plain = min((cpu_s[kept.text], kept.text) for kept in PLAIN)
     return [
         Figure("clio-argo writes a block", ours, "CPU s",
                note=f"reads lossless zarr (zstd), writes {scales} scales, lossless ones included"),
@@ -61,36 +72,36 @@ def measure(work: Path, quick: bool) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _ours(url: Path, repeats: int) -> float:
-    run = ["-c", STEP, "write", "--run", str(url)]
-    return _median(lambda: python(*run), lambda: forget(url, "write", ["ng", *(f"aligned/{k}" for k in range(1, 9))]),
-                   repeats)  # fmt: skip
+def _ours(url: Path) -> Task:
+    """The write step for the block of a run."""
+
+    def write() -> float:
+        forget(url, "write", ["ng", *(f"aligned/{k}" for k in range(1, 9))])
+        return spent(lambda: python("-c", STEP, "write", "--run", str(url))).cpu_s
+
+    return write
 
 
-def _theirs(work: Path, block: NDArray[np.uint8], kept: Kept, coarser: int, repeats: int) -> float:
-    """CPU seconds of igneous for a block, without those for one chunk."""
-    trivial = replace(kept, chunk=TRIVIAL)
-    whole = _igneous(work / "block", block, kept, coarser, repeats)
-    return whole - _igneous(work / "chunk", block[:64, :64, :64], trivial, 0, repeats)
-
-
-def _igneous(folder: Path, voxels: NDArray[np.uint8], kept: Kept, coarser: int, repeats: int) -> float:
+def _theirs(folder: Path, voxels: NDArray[np.uint8], kept: Kept, coarser: int) -> Task:
+    """The task of igneous for voxels [z, y, x], with so many coarser scales."""
     folder.mkdir(parents=True)
     np.save(folder / "voxels.npy", voxels)
     task = ["-m", "benchmarks.igneous_task"]
     plain = {k: v for k, v in worker_environment().items() if not k.startswith("MALLOC_")}
     python(*task, "prepare", folder, kept.compress, *map(str, kept.chunk))
-    return _median(
-        lambda: python(*task, "write", folder, str(coarser), environment=plain),
-        lambda: shutil.rmtree(folder / "out", ignore_errors=True),
-        repeats,
-    )
+
+    def write() -> float:
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        return spent(lambda: python(*task, "write", folder, str(coarser), environment=plain)).cpu_s
+
+    return write
 
 
-def _median(action: Callable[[], object], before: Callable[[], object], repeats: int) -> float:
-    """Median CPU seconds of a child process, after a first that is not counted."""
-    found = []
-    for _ in range(repeats + 1):
-        before()
-        found.append(spent(action).cpu_s)
-    return statistics.median(found[1:])
+def _cpu_s(tasks: Mapping[str, tuple[Task, Task]], repeats: int) -> dict[str, float]:
+    """Median CPU seconds of each first task without those of its second, after a round that is not counted.
+
+    All take turns: memory that a machine has not used for a while takes seconds to come back.
+    """
+    rounds = [{k: (whole(), start()) for k, (whole, start) in tasks.items()} for _ in range(repeats + 1)][1:]
+    return {k: statistics.median(r[k][0] for r in rounds) - statistics.median(r[k][1] for r in rounds)
+            for k in tasks}  # fmt: skip
