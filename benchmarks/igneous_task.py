@@ -1,5 +1,9 @@
-"""What igneous does in the comparison: `prepare FOLDER none|gzip CX CY CZ` makes its source, `write FOLDER COARSER`."""
+"""What igneous does in the comparison.
 
+`prepare FOLDER none|gzip CX CY CZ` makes its source, `write FOLDER COARSER TIMES` transfers it so many times.
+"""
+
+import shutil
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -29,6 +33,7 @@ def write(folder: str, coarser: int) -> None:
     """Transfer to sharded JPEG, then all coarser scales in one task."""
     from igneous import task_creation as tasks
 
+    shutil.rmtree(f"{folder}/out", ignore_errors=True)
     source, target = f"file://{folder}/in", f"file://{folder}/out"
     _do(tasks.create_image_shard_transfer_tasks(
         source, target, chunk_size=CHUNK, encoding="jpeg", encoding_level=QUALITY, memory_target=SHARD_BYTES
@@ -48,4 +53,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "prepare":
         prepare(sys.argv[2], sys.argv[3], tuple(int(n) for n in sys.argv[4:]))
     else:
-        write(sys.argv[2], int(sys.argv[3]))
+        for _ in range(int(sys.argv[4])):
+            write(sys.argv[2], int(sys.argv[3]))
