@@ -39,7 +39,9 @@ def _match(run: Run, unit: int, near: Sequence[int]) -> Done:
     slices, model = ReducedSlices(run, near), run.config.alignment.model
     own = sum(f.usable for f in read_facts(run, unit))
     pairs = _pairs(slices.numbers, own)
-    fits = tuple(fit_pair(slices[a], slices[b], a, b, model, check) for a, b, check in pairs)
+    fitted = ((fit_pair(slices[a], slices[b], a, b, model, check), check) for a, b, check in pairs)
+    # what a check does not find counts as not tried: `relink` may find it in other ways
+    fits = tuple(fit for fit, check in fitted if fit.found or not check)
     return Done([run.store.write(fits_name(unit), Fits(unit=unit, fits=fits).to_bytes())])
 
 

@@ -1,12 +1,15 @@
 """Every slice of a real stack with the faults that microscopes make is placed or flagged, and no other."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from clio_argo.kernels.solve import solve_stack
-from clio_argo.model.alignment import Transforms
+from clio_argo.model.alignment import Fits, Transforms
+from clio_argo.steps.match import LOOP_EVERY
+from clio_argo.store.documents import Store
 from tests.defects import DEFECTS, UNALIGNABLE
 from tests.stacks import FIRST, NOISE, demo_slices, request, run_here, transforms, write_stack
 
@@ -49,6 +52,18 @@ def test_tissue_is_placed_and_shown_and_the_rest_is_replaced(found: Transforms) 
     assert {s.z: s.verdict for s in found.slices if s.verdict != "good"} == verdicts
     assert all((s.shown == (s.z,)) == (s.verdict != "bad") for s in found.slices)
     assert all(s.matrix for s in found.slices if s.verdict != "bad")
+
+
+def test_what_a_check_does_not_find_counts_as_not_tried(stack: Path, tmp_path: Path) -> None:
+    """Every fourth slice is fitted with its second neighbour as a check; `relink` may try that pair in more ways."""
+    store = Store(str(run_here(request(stack, max_bad=MAX_BAD), tmp_path, stop_before="inspect")))
+    fits = {(f.z0, f.z1): f for name in store.names("fits") for f in store.document(Fits, name).fits}
+    numbers = sorted({z for pair in fits for z in pair})
+    neighbours = set(pairwise(numbers))
+    checks = {(a, b) for a, b in zip(numbers, numbers[2:], strict=False) if a % LOOP_EVERY == 0}
+    assert {pair for pair, fit in fits.items() if not fit.found} < neighbours < fits.keys()
+    assert checks & fits.keys()
+    assert checks - fits.keys()
 
 
 def test_part_borders_change_nothing(
