@@ -75,8 +75,7 @@ def publish(
     bucket = _bucket(name)
     if not public:
         raise UserError(PUBLIC.format(name=bucket.name))
-    bucket.publish()
-    print(f"everybody can read gs://{bucket.name}; clio-argo bucket unpublish {bucket.name} ends it")
+    print(bucket.publish())
 
 
 @commands.command()
@@ -97,8 +96,7 @@ def expire(name: Name, folder: Folder = "tmp/", days: Days = 7) -> None:
     bucket = _bucket(name)
     if not folder.strip("/"):
         raise UserError("--folder: name a folder; without one everything in the bucket would be deleted")
-    bucket.expire(folder.strip("/") + "/", days)
-    print(f"gs://{bucket.name}/{folder.strip('/')}/: objects are deleted when they are {days} days old")
+    print(bucket.expire(folder.strip("/") + "/", days))
 
 
 @commands.command()

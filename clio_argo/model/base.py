@@ -15,6 +15,12 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
+class Section(Value):
+    """A group of settings. No setting may be infinite or not a number."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
 class Document(Value):
     """A value that is stored as one JSON object of its own, with the version of its layout."""
 

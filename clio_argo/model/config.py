@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from clio_argo.model.base import Document, Value
+from clio_argo.model.base import Document, Section
+from clio_argo.model.places import Buckets, MakeBuckets
 
 MAX_PARTS = 500
 MAX_PIXELS = 1_070_000_000
@@ -59,12 +60,6 @@ def _rising(value: tuple[int, int]) -> tuple[int, int]:
 
 
 Span = Annotated[tuple[Annotated[int, Field(ge=0)], int], AfterValidator(_rising)]
-
-
-class Section(Value):
-    """A group of settings. No setting may be infinite or not a number."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class Alignment(Section):
@@ -172,77 +167,6 @@ class Notify(Section):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return tuple(re.findall(r"[^,\s]+", value)) if isinstance(value, str) else value
-
-
-class Buckets(Section):
-    """Places of a run's own, in other buckets or on other disks, for what would lie under its folder."""
-
-    viewer: str | None = Field(
-        None,
-        description="Folder of the viewer volume instead of ng/ under the run: public for all, for example.",
-    )
-    lossless: str | None = Field(None, description="Folder of the lossless volume instead of aligned/.")
-    temporary: str | None = Field(
-        None,
-        description="Folder of what may be deleted after the run, instead of tmp/: a bucket without soft delete, or a "
-        "faster disk.",
-    )
-    process: str | None = Field(
-        None, description="Folder of what its attempts say of themselves, instead of process/."
-    )
-
-    @model_validator(mode="after")
-    def _apart(self) -> Self:
-        places = list(self.elsewhere().values())
-        if len(set(places)) < len(places):
-            raise ValueError("each needs a folder of its own")
-        return self
-
-    def elsewhere(self) -> dict[str, str]:
-        """Folders of a run that lie elsewhere, and where."""
-        places = {
-            "ng": self.viewer,
-            "aligned": self.lossless,
-            "tmp": self.temporary,
-            "process": self.process,
-        }
-        return {folder: place for folder, place in places.items() if place}
-
-
-class MakeBuckets(Section):
-    """Buckets of Google Cloud Storage that `run`, `align` and `submit` make and set before a run begins.
-
-    Only those that are made so, or by `clio-argo bucket make`, are ever changed. Pods need no right to do it.
-    """
-
-    location: str | None = Field(
-        None,
-        description="Region, best that of the cluster, in which the buckets of `buckets` and of the run are made where "
-        "they are not there: private, with uniform access. Default: none is made or changed.",
-    )
-    public: bool = Field(
-        False,
-        description="Everybody on the internet may read and copy what the bucket of buckets.viewer holds, and you pay "
-        "for what they read. It must be this role's alone. false: who has rights in the project.",
-    )
-    expire_days: int | None = Field(
-        None,
-        ge=1,
-        description="Age in days at which objects of buckets.temporary are deleted; longer than a run may take. "
-        "Default: never.",
-    )
-    archive_days: int | None = Field(
-        None,
-        ge=1,
-        description="Age in days at which objects of buckets.lossless move to COLDLINE, which is cheaper to keep and "
-        "costs money to read. Default: never.",
-    )
-
-    @model_validator(mode="after")
-    def _somewhere(self) -> Self:
-        if self.location is None and (self.public or self.expire_days or self.archive_days):
-            raise ValueError("buckets are made and set only with a location")
-        return self
 
 
 class IngestConfig(Document):

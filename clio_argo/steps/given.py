@@ -7,9 +7,10 @@ import numpy as np
 from clio_argo.errors import UserError
 from clio_argo.kernels.render import on_canvas
 from clio_argo.model.alignment import PlacedSlice, SliceFacts, Transforms
-from clio_argo.model.config import FILES, Buckets, IngestConfig
+from clio_argo.model.config import FILES, IngestConfig
 from clio_argo.model.given import Given, Overrides, Position, parse_overrides, parse_positions
 from clio_argo.model.intake import parse_transforms
+from clio_argo.model.places import Buckets
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit
 from clio_argo.model.run import ObjectRecord
 from clio_argo.store.documents import Store, absolute_url, crc32c

@@ -13,6 +13,7 @@ from clio_argo.store.access import google_client, google_patience
 from clio_argo.store.faults import store_errors
 
 LABELS = {"made-by": "clio-argo"}
+FOREIGN = "has no label made-by=clio-argo, so somebody else made it"
 READERS, EVERYBODY = "roles/storage.objectViewer", "allUsers"
 # what neuroglancer's pages send and read, from wherever they are served
 CORS = [
@@ -80,6 +81,11 @@ class Bucket:
             made.labels = LABELS
             made.patch(**google_patience())
 
+    def ours(self) -> bool:
+        """Whether it has our label."""
+        with self._opened() as bucket:
+            return _labelled(bucket)
+
     def facts(self) -> Facts:
         with self._opened() as bucket:
             iam, kept_s = bucket.iam_configuration, bucket.soft_delete_policy.retention_duration_seconds
@@ -92,14 +98,14 @@ class Bucket:
                 cors=bucket.cors,
                 rules=list(bucket.lifecycle_rules),
                 soft_delete_days=(kept_s or 0) / 86400,
-                ours=LABELS.items() <= bucket.labels.items(),
+                ours=_labelled(bucket),
             )
 
     def _policy(self, bucket: Any) -> Any:
         return bucket.get_iam_policy(requested_policy_version=3, **google_patience())
 
-    def publish(self) -> None:
-        """Let everybody read it, and pages show it. Raises `UserError` where that is prevented."""
+    def publish(self) -> str:
+        """Let everybody read it, and pages show it; says so. Raises `UserError` where that is prevented."""
         self.unpublish()
         with self._opened() as bucket:
             if bucket.iam_configuration.public_access_prevention == "enforced":
@@ -111,6 +117,7 @@ class Bucket:
             policy.bindings.append({"role": READERS, "members": {EVERYBODY}})
             bucket.set_iam_policy(policy, **google_patience())
         self.allow_pages()
+        return f"everybody can read gs://{self.name}; clio-argo bucket unpublish {self.name} ends it"
 
     def unpublish(self) -> None:
         """Let nobody read it who was not named."""
@@ -127,12 +134,13 @@ class Bucket:
             bucket.cors = CORS
             bucket.patch(**google_patience())
 
-    def expire(self, prefix: str, days: int) -> None:
-        """Delete objects whose names begin with `prefix` after some days; rules for others stay."""
+    def expire(self, prefix: str, days: int) -> str:
+        """Delete objects whose names begin with `prefix` after some days, and say so; rules for others stay."""
         with self._opened() as bucket:
             bucket.lifecycle_rules = _without(bucket.lifecycle_rules, "Delete", prefix)
             bucket.add_lifecycle_delete_rule(age=days, **_matching(prefix))
             bucket.patch(**google_patience())
+        return f"gs://{self.name}/{prefix}: objects are deleted when they are {days} days old"
 
     def archive(self, storage_class: str, prefix: str, days: int) -> None:
         """Move objects to a colder class after some days; rules for others stay."""
@@ -146,10 +154,8 @@ class Bucket:
 
         typed: the name as a person typed it again.
         """
-        if not self.facts().ours:
-            raise UserError(
-                f"gs://{self.name}: has no label made-by=clio-argo, so somebody else made it; not deleted"
-            )
+        if not self.ours():
+            raise UserError(f"gs://{self.name}: {FOREIGN}; not deleted")
         if typed != self.name:
             raise UserError(f"gs://{self.name}: {typed!r} is not its name; nothing was deleted")
         with self._opened() as bucket, ThreadPoolExecutor(DELETIONS) as threads:
@@ -158,6 +164,10 @@ class Bucket:
                 gone += len(list(threads.map(lambda b: b.delete(**google_patience()), batch)))
             bucket.delete(**google_patience())
         return gone
+
+
+def _labelled(bucket: Any) -> bool:
+    return LABELS.items() <= dict(bucket.labels).items()
 
 
 def _matching(prefix: str) -> dict[str, list[str]]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from clio_argo.errors import MissingBucket, StoreFault, UserError
 from clio_argo.model.buckets import price_of, reserved
-from clio_argo.model.config import IngestConfig, MakeBuckets
-from clio_argo.store.buckets import Bucket
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.places import MakeBuckets
+from clio_argo.store.buckets import FOREIGN, Bucket
 from clio_argo.store.documents import absolute_url, split_url
 from clio_argo.store.slices import find_source
 
@@ -54,7 +55,7 @@ def prepare(config: IngestConfig, run: str) -> Iterator[str]:
 def _ours(name: str) -> bool | None:
     """Whether a bucket has our label; None if there is no such bucket."""
     try:
-        return Bucket(name).facts().ours
+        return Bucket(name).ours()
     except MissingBucket:
         return None
 
@@ -73,7 +74,7 @@ def _refused(places: Sequence[_Place], ours: Mapping[str, bool | None]) -> Itera
         if place.scheme != "gs" and place.role != "run":
             yield f"{role} {place.url}: only buckets of Google Cloud Storage are made (gs://)"
         elif ours.get(name) is False and place.role != "run":
-            yield f"{role} gs://{name}: has no label made-by=clio-argo, so somebody else made it"
+            yield f"{role} gs://{name}: {FOREIGN}"
         elif place.scheme == "gs" and ours[name] is None:
             yield from (f"gs://{name}: {problem}" for problem in reserved(name))
 
@@ -99,12 +100,10 @@ def _set(wanted: MakeBuckets, places: Mapping[str, _Place]) -> Iterator[str]:
     if viewer := places.get("viewer"):
         Bucket(viewer.bucket).allow_pages()
         if wanted.public:
-            Bucket(viewer.bucket).publish()
-            yield f"everybody can read gs://{viewer.bucket}; clio-argo bucket unpublish {viewer.bucket} ends it"
+            yield Bucket(viewer.bucket).publish()
     if wanted.expire_days is not None:
         at = places["temporary"]
-        Bucket(at.bucket).expire(at.prefix, wanted.expire_days)
-        yield f"{absolute_url(at.url)}: objects are deleted when they are {wanted.expire_days} days old"
+        yield Bucket(at.bucket).expire(at.prefix, wanted.expire_days)
     if wanted.archive_days is not None:
         at = places["lossless"]
         Bucket(at.bucket).archive(COLD, at.prefix, wanted.archive_days)

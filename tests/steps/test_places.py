@@ -6,7 +6,8 @@ from urllib.request import urlopen
 import pytest
 
 from clio_argo.errors import UserError
-from clio_argo.model.config import Buckets, IngestConfig
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.places import Buckets
 from clio_argo.model.run import Completion
 from clio_argo.steps.base import COMPLETE, opened
 from clio_argo.store.documents import Store
