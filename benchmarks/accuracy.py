@@ -7,7 +7,7 @@ same slices show undistorted, each pair fitted for itself, is measured, too.
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import copytree, rmtree
 from typing import Any
@@ -16,28 +16,38 @@ import cv2
 import numpy as np
 import tifffile
 
+from benchmarks import tissue
 from benchmarks.figures import Figure
 from benchmarks.measure import python
-from benchmarks.sources import DEMO, MISALIGN, SHARED, real_slices, real_volume
+from benchmarks.sources import DEMO, MISALIGN, PLAIN_SIFT, SHARED, real_slices
 from benchmarks.stacks import write_stack
+from benchmarks.truth import (
+    FOLLOWED_PX,
+    LEAST_JUMP_PX,
+    Score,
+    errors,
+    estimated,
+    flags,
+    jumps,
+    over_seeds,
+    pair_error,
+)
 from benchmarks.whole import COMMAND
-from clio_argo.kernels.features import reduce_slice
-from clio_argo.kernels.match import fit_pair
 from clio_argo.model.alignment import Floats, Transforms, homogeneous
 from clio_argo.store.documents import Store
 
 LIMITS_PX = {"median": 0.31, "p95": 0.45, "max": 1.0}
 STATIC_LIMIT_PX, JITTER_LIMIT_PX, F1_LIMIT = 0.02, 0.45, 0.98
 STILL = ["--jitter", "0", "--drift", "0", "--rot", "0", "--scale", "0", "--shear", "0"]
-HARD = ["--jitter", "2", "--drift", "0.5", "--rot", "0.15", "--noise", "5", "--gain", "0.12", "--offset", "6",
-        "--defect-rate", "0.06", "--jump-rate", "0.02", "--jump-size", "40"]  # fmt: skip
-DRIFTING = ["--jitter", "2", "--drift", "0.5", "--rot", "0.15", "--noise", "5"]
+JITTER_PX, DRIFT_PX = 2.0, 0.5
+MOVING = ["--jitter", f"{JITTER_PX}", "--drift", f"{DRIFT_PX}", "--rot", "0.15"]
+HARD = [*MOVING, "--noise", "5", "--gain", "0.12", "--offset", "6", "--defect-rate", "0.06",
+        "--jump-rate", "0.02", "--jump-size", "40"]  # fmt: skip
+DRIFTING = [*MOVING, "--noise", "5"]
 SEEDS = range(201, 207)
 ABOVE_TISSUE_PX, ANCHOR_LIMIT_PX = 0.05, 0.02
-LEAST_JUMP_PX, FOLLOWED_PX, SAME_PLACE_PX = 15.0, 1.0, 2.0
+SAME_PLACE_PX = 2.0
 MODELS = ("auto", "translation", "rigid", "affine")
-Score = dict[str, Any]
-Pair = tuple[int, int]
 
 
 def measure(work: Path, quick: bool) -> list[Figure]:
@@ -47,6 +57,7 @@ def measure(work: Path, quick: bool) -> list[Figure]:
     few = ["--nz", "12"] if quick else []
     figures = defects(work, few, SEEDS[:1] if quick else SEEDS, "uint8")
     figures += defects(work, few, SEEDS[:1], "uint16")
+    figures += floor(work, few, SEEDS[:1] if quick else SEEDS)
     figures += anchor(work, few, SEEDS[:1] if quick else SEEDS[:3])
     static = _misaligned(work / "static", ["--static", *(few or ["--nz", "60"])])
     figures += _pairs("one slice again and again", static, {"max": STATIC_LIMIT_PX})
@@ -58,24 +69,38 @@ def measure(work: Path, quick: bool) -> list[Figure]:
 
 def defects(work: Path, few: Sequence[str], seeds: Sequence[int], dtype: str) -> list[Figure]:
     """Stacks with shifts, drift, jumps, flicker, noise and defects; medians over the seeds, maxima of maxima."""
-    scores = [_misaligned(work / "hard", [*HARD, "--dtype", dtype, *_copies(s, few)]) for s in seeds]
-    rest = ["--defect-rate", "0.06"]
-    still = [_misaligned(work / "still", [*STILL, *rest, *_copies(s, few)]) for s in seeds]
-    pair = over_seeds(scores)
+    hard = [[*HARD, "--dtype", dtype, "--seed", str(s), *few] for s in seeds]
+    still = [[*STILL, "--defect-rate", "0.06", "--seed", str(s), *few] for s in seeds]
+    scores = [_misaligned(work / "hard", options) for options in hard]
+    repeats = [
+        _misaligned(work / "repeats", [*options, *_copies(s, few)])
+        for s, options in zip(seeds, hard, strict=True)
+    ]
+    unmoved = over_seeds([_misaligned(work / "still", options) for options in still])
+    what, note = f"{len(scores)} stacks with defects, {dtype}", f"seeds {seeds[0]} to {seeds[-1]}"
+    return [
+        *_pairs(what, over_seeds(scores), {} if few else LIMITS_PX, note),
+        *_above_tissue(what, scores),
+        *_pairs(f"{what}, two slices repeated in each", over_seeds(repeats), note=note),
+        *_above_tissue(f"{what}, two slices repeated in each", repeats),
+        Figure(f"{what}: detrended error", over_seeds(scores)["jitter"], "px", JITTER_LIMIT_PX),
+        Figure(f"{what}, but nothing moved: detrended error", unmoved["jitter"], "px",
+               note="by the same code, with the same slices bad: what tissue alone looks like"),
+        *_flags(what, [*scores, *repeats]),
+    ]  # fmt: skip
+
+
+def _flags(what: str, scores: Sequence[Score]) -> list[Figure]:
+    """Over all stacks, those with repeated slices included."""
     count = {
         key: sum(s[key] for s in scores)
         for key in ("right", "missed", "wrong", "hidden", "jumps", "followed")
     }
     f1 = 2 * count["right"] / max(2 * count["right"] + count["missed"] + count["wrong"], 1)
-    what, note = f"{len(scores)} stacks with defects, {dtype}", f"seeds {seeds[0]} to {seeds[-1]}"
     return [
-        *_pairs(what, pair, {} if few else LIMITS_PX, note),
-        *above_tissue(what, scores),
-        Figure(f"{what}: detrended error", pair["jitter"], "px", JITTER_LIMIT_PX),
-        Figure(f"{what}, but nothing moved: detrended error", over_seeds(still)["jitter"], "px",
-               note="by the same code, with the same slices bad: what tissue alone looks like"),
         Figure(f"{what}: F1 of flags", f1, "", F1_LIMIT, at_least=True,
-               note=f"{count['right']} right, {count['missed']} missed, {count['wrong']} wrong"),
+               note=f"{count['right']} right, {count['missed']} missed, {count['wrong']} wrong; "
+                    f"{len(scores)} stacks, half of them with two slices repeated"),
         Figure(f"{what}: slices without content not called bad", count["hidden"], "", 0),
         Figure(f"{what}: jumps followed", count["followed"], "", count["jumps"], at_least=True,
                note=f"of {LEAST_JUMP_PX:g} px and more, within {FOLLOWED_PX:g} px"),
@@ -83,45 +108,40 @@ def defects(work: Path, few: Sequence[str], seeds: Sequence[int], dtype: str) ->
 
 
 def _copies(seed: int, few: Sequence[str]) -> list[str]:
-    """Options: the seed, and slices that repeat the one before them."""
+    """Options: slices that repeat the one before them."""
     second = [] if few else ["--defect", f"{30 + seed % 20}:dup"]
-    return ["--seed", str(seed), "--defect", f"{5 + seed % 3}:dup", *second, *few]
+    return ["--defect", f"{5 + seed % 3}:dup", *second]
 
 
-def over_seeds(scores: Sequence[Score]) -> Score:
-    """Medians over the stacks, and the maximum of maxima."""
-    over = {"median": np.median, "p95": np.median, "max": max, "jitter": np.median}
-    return {key: float(how([s[key] for s in scores])) for key, how in over.items()}
-
-
-def above_tissue(what: str, scores: Sequence[Score]) -> list[Figure]:
+def _above_tissue(what: str, scores: Sequence[Score]) -> list[Figure]:
     """How much larger pair errors are than those of the same pairs undistorted and fitted alone; and neighbours'."""
-    alone = tissue({pair for s in scores for pair in s["pairs"]})
-    floors = [[alone[pair] for pair in s["pairs"]] for s in scores]
-    p95, floor = (float(np.median([np.percentile(e, 95) for e in of]))
-                  for of in ([list(s["pairs"].values()) for s in scores], floors))  # fmt: skip
+    floor = tissue.alone({pair for s in scores for pair in s["pairs"]})
+    floors = [[floor[pair] for pair in s["pairs"]] for s in scores]
+    p95, floor95 = (float(np.median([np.percentile(e, 95) for e in of]))
+                    for of in ([list(s["pairs"].values()) for s in scores], floors))  # fmt: skip
     worst, most = max(max(s["pairs"].values()) for s in scores), max(map(max, floors))
     near = max(e for s in scores for (a, b), e in s["pairs"].items() if b == a + 1)
     return [
-        Figure(f"{what}: pair error, p95, above tissue alone", p95 - floor, "px", ABOVE_TISSUE_PX,
-               note=f"of the same pairs, {floor:.3f} px"),
+        Figure(f"{what}: pair error, p95, above tissue alone", p95 - floor95, "px", ABOVE_TISSUE_PX,
+               note=f"of the same pairs, {floor95:.3f} px"),
         Figure(f"{what}: pair error, max, above tissue alone", worst - most, "px", ABOVE_TISSUE_PX,
                note=f"of the same pairs, {most:.3f} px, over slices that are bad"),
         Figure(f"{what}: pair error, max of slices next to each other", near, "px", LIMITS_PX["max"]),
     ]  # fmt: skip
 
 
-def tissue(pairs: Set[Pair]) -> dict[Pair, float]:
-    """Error of the affine that fits each pair of undistorted slices best: none of them moved, tissue did."""
-    volume = real_volume()
-    height, width = volume.shape[1:]
-    seen = {k: reduce_slice(volume[k], max(height, width)) for k in sorted({k for p in pairs for k in p})}
-    fits = {(a, b): fit_pair(seen[a], seen[b], a, b, "affine") for a, b in sorted(pairs)}
-    still = dict.fromkeys(seen, np.eye(3))
-    return {
-        p: pair_error(still, {p[0]: np.eye(3), p[1]: homogeneous(f.matrix or ())}, p, height, width)
-        for p, f in fits.items()
-    }
+def floor(work: Path, few: Sequence[str], seeds: Sequence[int]) -> list[Figure]:
+    """The same stacks by plain SIFT and a chain, and the least that tissue leaves of a stage that moves so."""
+    scores = [_plain_sift(work / "plain", [*HARD, "--seed", str(s), *few]) for s in seeds]
+    what, over = f"{len(scores)} stacks with defects, plain SIFT and chain", over_seeds(scores)
+    chained, best = tissue.least_detrended(JITTER_PX, DRIFT_PX)
+    return [
+        *_pairs(what, over),
+        Figure(f"{what}: detrended error", over["jitter"], "px"),
+        Figure("the least that a stage which jitters and drifts so leaves: detrended error", best, "px",
+               note="Gaussian regression that knows how stage and tissue move, from exact shifts: nothing turns or "
+                    f"jumps, no slice is bad; without it {chained:.3f} px"),
+    ]  # fmt: skip
 
 
 def anchor(work: Path, few: Sequence[str], seeds: Sequence[int]) -> list[Figure]:
@@ -197,11 +217,6 @@ def _same_place(full: Transforms, small: Transforms, factor: int) -> list[Figure
     ]
 
 
-def good(found: Transforms) -> dict[int, Floats]:
-    """3x3 matrices of the slices that are not flagged in any way, by z."""
-    return {s.z: homogeneous(s.matrix) for s in found.slices if s.matrix and s.verdict == "good"}
-
-
 def _pairs(
     what: str, score: Score, limits: Mapping[str, float] | None = None, note: str = ""
 ) -> list[Figure]:
@@ -217,13 +232,27 @@ def _misaligned(work: Path, options: list[str], **settings: str) -> Score:
     python(MISALIGN, "make", "--in", real_slices(), "--out", source, *options)
     found = _aligned(work, **settings)
     (work / "found.json").write_text(json.dumps({"slices": estimated(found)}), encoding="utf-8")
-    scored: Any = json.loads(python(MISALIGN, "score", source / "truth.json", work / "found.json"))
+    score = _scored(source, work / "found.json")
     document = json.loads((source / "truth.json").read_text(encoding="utf-8"))
     truth = document["slices"]
     rmtree(work)
+    pairs = errors(truth, found, document["shape"])
+    return {**score, "pairs": pairs, **flags(truth, found), **jumps(truth, found)}
+
+
+def _plain_sift(work: Path, options: list[str]) -> Score:
+    source = work / "source"
+    python(MISALIGN, "make", "--in", real_slices(), "--out", source, *options)
+    python(PLAIN_SIFT, source / "truth.json", work / "found.json")
+    score = _scored(source, work / "found.json")
+    rmtree(work)
+    return score
+
+
+def _scored(source: Path, found: Path) -> Score:
+    scored: Any = json.loads(python(MISALIGN, "score", source / "truth.json", found))
     pair = {key: scored["pair_px"][key] for key in ("median", "p95", "max")}
-    jitter, pairs = scored["jitter_px"]["median"], errors(truth, found, document["shape"])
-    return {**pair, "jitter": jitter, "pairs": pairs, **flags(truth, found), **jumps(truth, found)}
+    return {**pair, "jitter": scored["jitter_px"]["median"]}
 
 
 def _aligned(work: Path, **settings: str) -> Transforms:
@@ -234,50 +263,6 @@ def _aligned(work: Path, **settings: str) -> Transforms:
         "--workers", "2", "--log", "quiet", "--set", "max_bad=50", "--set", "max_breaks=50", *more,
     )  # fmt: skip
     return Store(str(work / "out")).document(Transforms, "transforms.json")
-
-
-def flags(truth: Sequence[dict[str, Any]], found: Transforms) -> dict[str, int]:
-    """Defects that are flagged (right) and not (missed), good slices that are flagged, and unseen empty ones."""
-    verdict = {s.z: s.verdict for s in found.slices}
-    wrong = [(s["defect"] is not None, verdict.get(s["k"], "missing") != "good") for s in truth]
-    empty = [s["k"] for s in truth if not s["alignable"]]
-    return {
-        "right": wrong.count((True, True)),
-        "missed": wrong.count((True, False)),
-        "wrong": wrong.count((False, True)),
-        "hidden": sum(verdict.get(z) not in ("bad", "missing", None) for z in empty),
-    }
-
-
-def errors(truth: Sequence[dict[str, Any]], found: Transforms, shape: Sequence[int]) -> dict[Pair, float]:
-    """Errors of the pairs that the script scores: neighbours among slices with tissue of their own and one shape."""
-    right = {
-        s["k"]: homogeneous(np.array(s["out_to_ref"]))
-        for s in truth
-        if s["alignable"] and s["defect"] not in ("dup", "glitch")
-    }
-    ours = {e["k"]: homogeneous(e["out_to_ref"]) for e in estimated(found)}
-    pairs = itertools.pairwise(sorted(right.keys() & ours.keys()))
-    return {p: pair_error(right, ours, p, shape[0], shape[1]) for p in pairs}
-
-
-def jumps(truth: Sequence[dict[str, Any]], found: Transforms) -> dict[str, int]:
-    """Jumps of the stage between slices that show tissue, and those after which slices lie as they should."""
-    right = {s["k"]: homogeneous(np.array(s["out_to_ref"])) for s in truth if s["alignable"]}
-    ours = {s.z: homogeneous(np.array(s.matrix)) for s in found.slices if s.matrix}
-    height, width = found.height, found.width
-    steps = [
-        (right[a][:2, 2] - right[b][:2, 2], pair_error(right, ours, (a, b), height, width))
-        for a, b in itertools.pairwise(sorted(right.keys() & ours.keys()))
-    ]
-    seen = [error for step, error in steps if np.hypot(*step) >= LEAST_JUMP_PX]
-    return {"jumps": len(seen), "followed": sum(e <= FOLLOWED_PX for e in seen)}
-
-
-def estimated(found: Transforms) -> list[dict[str, Any]]:
-    """Matrices of all slices that were placed, as the script wants them."""
-    first = found.slices[0].z
-    return [{"k": s.z - first, "out_to_ref": s.matrix} for s in found.slices if s.matrix is not None]
 
 
 def _demo(work: Path) -> Score:
@@ -291,11 +276,6 @@ def _demo(work: Path) -> Score:
     return {"median": float(np.median(errors)), "p95": float(np.percentile(errors, 95)), "max": max(errors)}
 
 
-def pair_error(
-    right: Mapping[int, Floats], found: Mapping[int, Floats], pair: tuple[int, int], height: int, width: int
-) -> float:
-    """Mean distance over nine points of a slice, in pixels."""
-    points = np.array([(x, y, 1.0) for x in (0, width / 2, width - 1) for y in (0, height / 2, height - 1)])
-    i, j = pair
-    wrong = np.linalg.inv(found[i]) @ found[j] - np.linalg.inv(right[i]) @ right[j]
-    return float(np.hypot(*(points @ wrong[:2].T).T).mean())
+def good(found: Transforms) -> dict[int, Floats]:
+    """3x3 matrices of the slices that are not flagged in any way, by z."""
+    return {s.z: homogeneous(s.matrix) for s in found.slices if s.matrix and s.verdict == "good"}

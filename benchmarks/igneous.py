@@ -1,9 +1,10 @@
 """The same block by igneous and by this package, start-up taken off both.
 
-Processes write it once or twice; what the second time takes is a block without start-up, which is more than imports:
-the first time, a process also gets its memory from the system, which takes one to four seconds on some days.
+Processes write it several times. The first time is not counted: a process also imports, and gets its memory from the
+system, which takes one to six seconds on some days.
 """
 
+import json
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,23 +15,24 @@ from numpy.typing import NDArray
 
 from benchmarks.blocks import BLOCK, VOLUME, contrasted, prepared
 from benchmarks.figures import Figure
-from benchmarks.measure import REPEATS, python, spent, worker_environment
+from benchmarks.measure import REPEATS, python, worker_environment
 from clio_argo.model.volume import Zyx
 
 LEAST = 2.5
+BLOCKS = 4
 OURS = """
 import sys
 from pathlib import Path
 from benchmarks.crafted import forget
+from benchmarks.measure import tell_times
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 run = Path(sys.argv[1])
-for _ in range(int(sys.argv[2])):
-    forget(run, "write", ["ng", *(f"aligned/{k}" for k in range(1, 9))])
-    run_step(PIPELINE["write"], str(run), 0)
+folders = ["ng", *(f"aligned/{k}" for k in range(1, 9))]
+tell_times(
+    lambda: run_step(PIPELINE["write"], str(run), 0), lambda: forget(run, "write", folders), int(sys.argv[2])
+)
 """
-# runs a process that writes the block so many times, and tells its CPU seconds
-Task = Callable[[int], float]
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,14 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds of a process that writes a block, start-up included, and of one more block in it."""
+    """CPU seconds of the first block of a process, start-up included, and of one more block in it."""
 
     first: float
     more: float
+
+
+# runs a process that writes the block `BLOCKS` times
+Task = Callable[[], Cost]
 
 
 def measure(work: Path, quick: bool) -> list[Figure]:
@@ -92,7 +98,7 @@ def _figures(costs: Mapping[str, Cost], scales: int) -> list[Figure]:
 
 def _ours(run: Path) -> Task:
     """The write step for the block of a run."""
-    return lambda times: spent(lambda: python("-c", OURS, run, str(times))).cpu_s
+    return lambda: _cost("-c", OURS, run, str(BLOCKS))
 
 
 def _theirs(folder: Path, voxels: NDArray[np.uint8], kept: Kept, coarser: int) -> Task:
@@ -102,16 +108,18 @@ def _theirs(folder: Path, voxels: NDArray[np.uint8], kept: Kept, coarser: int) -
     task = ["-m", "benchmarks.igneous_task"]
     plain = {k: v for k, v in worker_environment().items() if not k.startswith("MALLOC_")}
     python(*task, "prepare", folder, kept.compress, *map(str, kept.chunk))
-    write = [*task, "write", folder, str(coarser)]
-    return lambda times: spent(lambda: python(*write, str(times), environment=plain)).cpu_s
+    return lambda: _cost(*task, "write", folder, str(coarser), str(BLOCKS), environment=plain)
+
+
+def _cost(*arguments: str | Path, environment: dict[str, str] | None = None) -> Cost:
+    first, *more = json.loads(python(*arguments, environment=environment).splitlines()[-1])
+    return Cost(first, statistics.median(more))
 
 
 def _costs(tasks: Mapping[str, Task], repeats: int) -> dict[str, Cost]:
-    """Medians after a round that is not counted. All take turns, as a machine's speed drifts."""
-    rounds = [{k: (task(1), task(2)) for k, task in tasks.items()} for _ in range(repeats + 1)][1:]
+    """Medians. All take turns, as a machine's speed drifts."""
+    rounds = [{k: task() for k, task in tasks.items()} for _ in range(repeats)]
     return {
-        k: Cost(
-            statistics.median(r[k][0] for r in rounds), statistics.median(r[k][1] - r[k][0] for r in rounds)
-        )
+        k: Cost(statistics.median(r[k].first for r in rounds), statistics.median(r[k].more for r in rounds))
         for k in tasks
     }

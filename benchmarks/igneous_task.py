@@ -1,6 +1,7 @@
 """What igneous does in the comparison.
 
-`prepare FOLDER none|gzip CX CY CZ` makes its source, `write FOLDER COARSER TIMES` transfers it so many times.
+`prepare FOLDER none|gzip CX CY CZ` makes its source, `write FOLDER COARSER TIMES` transfers it so many times
+and tells the CPU time of each.
 """
 
 import shutil
@@ -9,6 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from benchmarks.measure import tell_times
 
 QUALITY, CHUNK = 80, (64, 64, 64)
 # one shard a scale: the largest that igneous makes, and the least work
@@ -33,7 +36,6 @@ def write(folder: str, coarser: int) -> None:
     """Transfer to sharded JPEG, then all coarser scales in one task."""
     from igneous import task_creation as tasks
 
-    shutil.rmtree(f"{folder}/out", ignore_errors=True)
     source, target = f"file://{folder}/in", f"file://{folder}/out"
     _do(tasks.create_image_shard_transfer_tasks(
         source, target, chunk_size=CHUNK, encoding="jpeg", encoding_level=QUALITY, memory_target=SHARD_BYTES
@@ -53,5 +55,9 @@ if __name__ == "__main__":
     if sys.argv[1] == "prepare":
         prepare(sys.argv[2], sys.argv[3], tuple(int(n) for n in sys.argv[4:]))
     else:
-        for _ in range(int(sys.argv[4])):
-            write(sys.argv[2], int(sys.argv[3]))
+        folder, coarser, times = sys.argv[2:]
+        tell_times(
+            lambda: write(folder, int(coarser)),
+            lambda: shutil.rmtree(f"{folder}/out", ignore_errors=True),
+            int(times),
+        )

@@ -1,5 +1,6 @@
 """CPU time of actions, and fresh processes that are set up as workers are."""
 
+import json
 import os
 import resource
 import statistics
@@ -63,6 +64,17 @@ def repeated(
         before()
         found.append(spent(action))
     return median(found[warm:])
+
+
+def tell_times(action: Callable[[], object], before: Callable[[], object], times: int) -> None:
+    """Print CPU seconds of this process: until `action` is done for the first time, then of each time more."""
+    told = []
+    for k in range(times):
+        before()
+        start = time.process_time() if k else 0.0
+        action()
+        told.append(time.process_time() - start)
+    print(json.dumps(told))
 
 
 def worker_environment() -> dict[str, str]:

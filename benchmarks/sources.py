@@ -15,7 +15,7 @@ from benchmarks.measure import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
 MEDULLA, DEMO = SHARED / "fibsem_fly_medulla_60", ROOT / "tests" / "data" / "demo"
-MISALIGN = SHARED / "make_misaligned.py"
+MISALIGN, PLAIN_SIFT = SHARED / "make_misaligned.py", SHARED / "baseline_sift.py"
 GIB = 2**30
 DEMO_NOISE = "iso.03513.png"
 
