@@ -20,12 +20,16 @@ RESULTS, PAGE = ROOT / "benchmarks" / "results.json", ROOT / "docs" / "benchmark
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What is measured, by which function, how much disk it needs in GiB, and whether it is only run by its name."""
+    """What is measured, by which function, and how much disk it needs in GiB.
+
+    by_name: whether it is only run by its name. in_memory: whether it works in memory where that is a disk, too.
+    """
 
     title: str
     entry: str
     disk_gib: float = 1
     by_name: bool = False
+    in_memory: bool = False
 
 
 BENCHMARKS = {
@@ -37,7 +41,7 @@ BENCHMARKS = {
     "whole": Benchmark("A whole run: 64 slices of 4096 x 4096", "benchmarks.whole:measure", 5),
     "memory": Benchmark("Memory: slices of 10,000 x 10,000", "benchmarks.memory:measure", 12),
     "headers": Benchmark("Planning", "benchmarks.scaling:headers"),
-    "scaling": Benchmark("Many small slices", "benchmarks.scaling:measure", 4),
+    "scaling": Benchmark("Many small slices", "benchmarks.scaling:measure", 4, in_memory=True),
     "drift": Benchmark("Drift of long stacks, simulated", "benchmarks.drift:measure"),
     "trust": Benchmark("Verifying", "benchmarks.trust:measure", 6),
     "accuracy": Benchmark("Accuracy", "benchmarks.accuracy:measure", 2),
@@ -86,7 +90,7 @@ def _arguments() -> Any:
 def _measure(name: str, quick: bool) -> list[Figure]:
     """Measure in a fresh process."""
     benchmark = BENCHMARKS[name]
-    with work_folder(benchmark.disk_gib) as folder:
+    with work_folder(benchmark.disk_gib, benchmark.in_memory) as folder:
         work, result = folder / "work", folder / "result.json"
         work.mkdir()
         python("-m", "benchmarks.child", benchmark.entry, work, result, *(["--quick"] if quick else []))

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.figures import Figure
 from benchmarks.measure import peak_gib, python
-from clio_argo.kernels.anchor import Anchor
+from clio_argo.kernels.anchor import PX_PER_DIFFERENCE, Anchor
 from clio_argo.kernels.solve import Links, Solution, solve_stack, tied
 from clio_argo.kernels.verdicts import links_at_jumps
 from clio_argo.model.alignment import Floats, PairFit
@@ -24,7 +24,7 @@ SLICES, SEEDS, SIDE_PX = 5000, 8, 1001
 LINK_PX, JITTER_PX, JUMPS, JUMP_PX = 0.2, 3.0, 10, 40.0
 LIMIT_PX, PAIR_LIMIT_PX, NEAR_BEST = 1.5, 0.25, 1.1
 COSTS, COST_LIMITS = (14_000, 100_000), (60.0, 2.0)
-NO_WALK_PX = 1e-4
+NO_WALK_PX, EXACT_PX = 1e-4, 0.02
 Pairs = list[tuple[int, int]]
 
 
@@ -60,11 +60,11 @@ def simulated(seed: int, slices: int, jumps: int, pairs: Iterable[tuple[int, int
 
 
 def links(
-    random: np.random.Generator, places: Floats, pairs: Iterable[tuple[int, int]]
+    random: np.random.Generator, places: Floats, pairs: Iterable[tuple[int, int]], error_px: float = LINK_PX
 ) -> tuple[PairFit, ...]:
     """What fits of these pairs would be, each with its own error."""
-    low, high = np.array(list(pairs)).T
-    shifts = places[high] - places[low] + random.normal(0, LINK_PX, (len(low), 2))
+    low, high = np.array(list(pairs), np.intp).reshape(-1, 2).T
+    shifts = places[high] - places[low] + random.normal(0, error_px, (len(low), 2))
     return tuple(
         PairFit(z0=a, z1=b, matrix=((1, 0, x), (0, 1, y)))
         for a, b, (x, y) in zip(low.tolist(), high.tolist(), shifts.tolist(), strict=True)
@@ -92,6 +92,17 @@ def three_links(seed: int, slices: int) -> Stack:
     return simulated(seed, slices, JUMPS, next_ones(slices))
 
 
+def moving_tissue(seed: int, slices: int) -> Stack:
+    """Links that agree within 0.02 px, and all see what tissue adds up; slices are as alike as such tissue is."""
+    stack, random = simulated(seed, slices, JUMPS, ()), np.random.default_rng(~seed % 2**32)
+    seen = stack.places + np.cumsum(random.normal(0, LINK_PX, stack.places.shape), 0)
+    alike = 1 / (1 + (LINK_PX / PX_PER_DIFFERENCE) ** 2)
+    fits = links(random, seen, as_matched(slices), EXACT_PX)
+    return replace(
+        stack, fits=tuple(f.model_copy(update={"correlation": alike ** (f.z1 - f.z0)}) for f in fits)
+    )
+
+
 KINDS: dict[str, Callable[[int, int], Stack]] = {
     "links of match alone": first_links,
     "links of match and, around jumps, of relink": all_links,
@@ -99,8 +110,8 @@ KINDS: dict[str, Callable[[int, int], Stack]] = {
 }
 
 
-def solved(stack: Stack) -> Solution:
-    return solve_stack(range(len(stack.places)), stack.fits, SIDE_PX, SIDE_PX)
+def solved(stack: Stack, anchor: bool = True) -> Solution:
+    return solve_stack(range(len(stack.places)), stack.fits, SIDE_PX, SIDE_PX, anchor=anchor)
 
 
 def placed(solution: Solution) -> Floats:
@@ -137,7 +148,7 @@ def pair_px(found: Floats, stack: Stack) -> float:
 def measure(_: Path, quick: bool) -> list[Figure]:
     """Drift of 5,000 slices with ten jumps, several times; time and memory of 14,000 and 100,000 slices."""
     slices, seeds = (500, 2) if quick else (SLICES, SEEDS)
-    figures = [f for name in KINDS for f in _drift(name, slices, seeds)]
+    figures = [f for name in KINDS for f in _drift(name, slices, seeds)] + [_tissue(slices, seeds)]
     return figures + _costs([n // 100 if quick else n for n in COSTS])
 
 
@@ -157,6 +168,18 @@ def _drift(name: str, slices: int, seeds: int) -> list[Figure]:
         Figure(f"{name}: pair error, median, worst stack", pairs, "px", PAIR_LIMIT_PX),
         Figure(f"{name}: stacks with all jumps found, and no other", followed, "", seeds, at_least=True),
     ]  # fmt: skip
+
+
+def _tissue(slices: int, seeds: int) -> Figure:
+    stacks = [moving_tissue(seed, slices) for seed in range(seeds)]
+    held, free, least = (
+        np.sqrt(np.mean([rms_px(of(s), s) ** 2 for s in stacks]))
+        for of in (lambda s: placed(solved(s)), lambda s: placed(solved(s, anchor=False)), best)
+    )
+    return Figure(
+        f"links that agree, on tissue that moves by {LINK_PX:g} px a slice: drift", float(held), "px rms",
+        note=f"all {seeds} stacks; the best possible {least:.2f}, without an anchor {free:.2f}",
+    )  # fmt: skip
 
 
 COST = "import json, sys; from benchmarks.drift import cost; print(json.dumps(cost(int(sys.argv[1]))))"

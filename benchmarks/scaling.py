@@ -1,7 +1,9 @@
 """What one more small slice costs, stage by stage: from 100 to 1,000 slices, and from 1,000 to 10,000.
 
 A machine that is warm, or shared, works slower for minutes on end, while short runs come and go. So short runs stand
-before, between and after the long ones: what drifts meanwhile is about the same in all three medians.
+before, between and after the long ones: what drifts meanwhile is about the same in all three medians. All lies in
+memory where that is a disk, too: to make a small document sure on a disk takes the system more time than some stages
+take, and never twice the same.
 """
 
 import json

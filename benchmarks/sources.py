@@ -16,6 +16,7 @@ from benchmarks.measure import ROOT
 SHARED = ROOT.parent / "shared" / "data"
 MEDULLA, DEMO = SHARED / "fibsem_fly_medulla_60", ROOT / "tests" / "data" / "demo"
 MISALIGN, PLAIN_SIFT = SHARED / "make_misaligned.py", SHARED / "baseline_sift.py"
+MEMORY_DISK = Path("/dev/shm")
 GIB = 2**30
 DEMO_NOISE = "iso.03513.png"
 
@@ -49,9 +50,10 @@ def long_stack(short: Path, out: Path, slices: int) -> Path:
 
 
 @contextmanager
-def work_folder(need_gib: float) -> Iterator[Path]:
-    """A temporary folder with enough space, gone afterwards."""
-    with TemporaryDirectory(prefix="clio-argo-bench-") as name:
+def work_folder(need_gib: float, in_memory: bool = False) -> Iterator[Path]:
+    """A temporary folder with enough space, gone afterwards; in memory if asked for and if that is a disk, too."""
+    disk = MEMORY_DISK if in_memory and MEMORY_DISK.is_dir() else None
+    with TemporaryDirectory(prefix="clio-argo-bench-", dir=disk) as name:
         free = disk_usage(name).free / GIB
         if free < need_gib:
             raise SystemExit(

@@ -2,9 +2,13 @@
 
 Chained links drift as a random walk; recorded positions (the raw image frames) do not, unless the stage does.
 A slice's place x is modelled as recorded + q + jitter, with a walk q. The variance of chained minus recorded
-positions at lag L is 2 jitter^2 + L (link^2 + walk^2): what grows beyond the links' own noise is the stage's
-drift. A stage that stays has a stiff q, which stops the random walk; one that drifts has a loose q, and the
-anchor lets go. Across a jump q is free.
+positions at lag L is 2 jitter^2 + L (link^2 + walk^2): what grows beyond what links and tissue add up is the
+stage's drift. A stage that stays has a stiff q, which stops the random walk; one that drifts has a loose q, and
+the anchor lets go. Across a jump q is free.
+
+Loops tell the noise of links, but not how far tissue itself moves from slice to slice: all links agree on that.
+It is read off the likeness of slices: noise makes any two slices less alike, tissue does so more with each slice
+between them.
 """
 
 from bisect import bisect_right, insort
@@ -25,6 +29,11 @@ UNKNOWN_LINK_PX = 0.2
 LEAST_LINK_PX = 1e-3
 STIFFEST_WALK, LOOSE = 1e-2, 1e4
 FEWEST_LAGS = 3
+# of what two slices do not share, 1 / correlation - 1; as measured on undistorted slices
+PX_PER_DIFFERENCE = 1.3
+
+
+Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -38,10 +47,14 @@ class Anchor:
 
 @dataclass(frozen=True)
 class LinkNoise:
-    """Standard deviations of a link in pixels: at the centre, and of its linear part at the border."""
+    """Standard deviations of a link in pixels: at the centre, and of its linear part at the border.
+
+    tissue_px: of the shift at the centre that tissue alone makes from slice to slice.
+    """
 
     shift_px: float
     linear_px: float
+    tissue_px: float
 
 
 def no_anchor(link_px: float) -> Anchor:
@@ -60,23 +73,45 @@ def guessed_noise(noise_px: Floats) -> float:
     return max(float(np.median(known)), LEAST_LINK_PX) if len(known) else UNKNOWN_LINK_PX
 
 
-def loop_noise(
-    z: NDArray[np.intp], w: NDArray[np.intp], matrix: Floats, centre: Floats, radius: float, guess_px: float
-) -> LinkNoise:
-    """Noise of one link from loops over i, i+1, i+2, each of which sums up three; the guess where there are few."""
+def noise_px(correlation: float) -> float:
+    """Standard deviation of a fit by a change of tissue alone, in full-size pixels: 0.2 px at a correlation of 0.975.
+
+    It grows with the part of the image that two slices do not share.
+    """
+    return PX_PER_DIFFERENCE * float(np.sqrt(max(0.0, 1 / correlation - 1)))
+
+
+def loops(z: Indices, w: Indices) -> Indices:
+    """Links [n, 3] from i to i+1, from i+1 to i+2, and from i to i+2, of links from slices `z` to slices `w`."""
     index = {pair: k for k, pair in enumerate(zip(z.tolist(), w.tolist(), strict=True))}
-    loops = [
+    found = [
         (index[a, a + 1], index[a + 1, c], k)
         for (a, c), k in index.items()
         if c == a + 2 and (a, a + 1) in index and (a + 1, c) in index
     ]
-    if len(loops) < FEWEST_LOOPS:
-        return LinkNoise(guess_px, guess_px)
-    first, second, whole = np.array(loops).T
-    error = matrix[first] @ matrix[second] @ np.linalg.inv(matrix[whole])
+    return np.array(found, np.intp).reshape(-1, 3)
+
+
+def link_noise(
+    closed: Indices, matrix: Floats, correlation: Floats, centre: Floats, radius: float, guess_px: float
+) -> LinkNoise:
+    """Noise of one link from loops, each of which sums up three; the guess where there are few."""
+    if len(closed) < FEWEST_LOOPS:
+        return LinkNoise(guess_px, guess_px, 0.0)
+    first, second, whole = matrix[closed.T]
+    error = first @ second @ np.linalg.inv(whole)
     shift = error[:, :2, :2] @ centre + error[:, :2, 2] - centre
     linear = (error[:, :2, :2] - np.eye(2)) * radius
-    return LinkNoise(*(max(spread_of(e) / np.sqrt(3), LEAST_LINK_PX) for e in (shift, linear)))
+    shift_px, linear_px = (max(spread_of(e) / np.sqrt(3), LEAST_LINK_PX) for e in (shift, linear))
+    return LinkNoise(shift_px, linear_px, tissue_px(*correlation[closed.T]))
+
+
+def tissue_px(first: Floats, second: Floats, whole: Floats) -> float:
+    """Shift of tissue from slice to slice, from correlations of the links of loops (0: unknown)."""
+    known = np.minimum(np.minimum(first, second), whole) > 0
+    if not known.any():
+        return 0.0
+    return noise_px(float(np.median(whole[known] / np.sqrt(first[known] * second[known]))))
 
 
 def find_jumps(offsets: Floats) -> NDArray[np.bool_]:
@@ -153,7 +188,10 @@ def _sharpest(offsets: Floats, around: range) -> int:
 
 
 def estimate_anchor(offsets: Floats, jumps: NDArray[np.bool_], link_px: float) -> Anchor:
-    """Jitter and walk from chained minus recorded positions [slices, columns], within the pieces between jumps."""
+    """Jitter and walk from chained minus recorded positions [slices, columns], within the pieces between jumps.
+
+    link_px: what these gain from slice to slice without any drift of the stage.
+    """
     piece = np.concatenate([[0], np.cumsum(jumps)])
     lags, variances = [], []
     for lag in (g for g in LAGS if 4 * g < len(offsets)):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels.agreement import compare
+from clio_argo.kernels.anchor import noise_px
 from clio_argo.kernels.features import Reduced, area_mean, find_features, to_full
 from clio_argo.kernels.register import FitModel, NotFound, register, to_reduced
 from clio_argo.model.alignment import IDENTITY, Floats, PairFit, apply, corners, homogeneous, to_matrix
@@ -22,7 +23,6 @@ MIN_INLIERS = 8
 ENHANCE_BLUR, WEAK_CONTRAST = 1.5, 0.01
 INLIER_PX = 2.5
 MAX_STRETCH, MAX_TURN = 1.25, 0.5
-PX_PER_DIFFERENCE = 1.3
 MOST_UNSEEN_PX, UNSEEN_SIGMAS = 0.5, 2.3
 SMALLEST_HALVED = 256
 # noise and unrelated tissue reach 7.5, neighbours 10 to 28 (64 px wide: 7)
@@ -153,14 +153,6 @@ def at_half_size(fixed: Reduced, moving: Reduced) -> tuple[Reduced, Reduced]:
 def halved(reduced: Reduced) -> Reduced:
     image, mask = area_mean(reduced.image, 2), reduced.mask[1::2, 1::2]
     return replace(reduced, image=np.asarray(image, np.uint8), mask=mask, factor=reduced.factor * 2)
-
-
-def noise_px(correlation: float) -> float:
-    """Standard deviation of a fit by a change of tissue alone, in full-size pixels: 0.2 px at a correlation of 0.975.
-
-    It grows with the part of the image that two slices do not share.
-    """
-    return PX_PER_DIFFERENCE * float(np.sqrt(max(0.0, 1 / correlation - 1)))
 
 
 def looks_like_translation(matrix: Floats, moving: Reduced, limit_px: float) -> bool:

@@ -27,11 +27,13 @@ from scipy.sparse.csgraph import connected_components
 
 from clio_argo.kernels.anchor import (
     Anchor,
+    Indices,
     LinkNoise,
     estimate_anchor,
     find_jumps,
     guessed_noise,
-    loop_noise,
+    link_noise,
+    loops,
     no_anchor,
 )
 from clio_argo.model.alignment import IDENTITY, Break, Floats, PairFit, homogeneous
@@ -50,7 +52,6 @@ STEADY_FRAME = 0.01
 # Linear parts (a, b, c, d) as a turn, a dilation and two shears. Frames turn more than they stretch: two anchors.
 MODES = np.array([[0, 1, -1, 0], [1, 0, 0, 1], [1, 0, 0, -1], [0, 1, 1, 0]]) / np.sqrt(2)
 TURN_STRETCH = (slice(0, 1), slice(1, 4))
-Indices = NDArray[np.intp]
 # from places that nothing holds, jumps between them [slices - 1], and the noise of links in pixels
 AnchorOf = Callable[[Floats, NDArray[np.bool_], float], Anchor]
 
@@ -117,7 +118,8 @@ def solve_stack(
     # no link is surer than a typical one: a wrong one would win over several right ones
     links = _indexed(kept, found, np.maximum(noise_px / guess_px, 1.0))
     centre, radius = np.array([(width - 1) / 2, (height - 1) / 2]), float(np.hypot(width, height)) / 2
-    noise = loop_noise(links.z, links.w, links.matrix, centre, radius, guess_px)
+    correlation = np.array([f.correlation for f in found])
+    noise = link_noise(loops(links.z, links.w), links.matrix, correlation, centre, radius, guess_px)
     # loops agree on the shape of tissue too, which no frame of a microscope follows
     noise = replace(noise, linear_px=max(noise.linear_px, float(np.median(noise_px))))
     positions = np.array([recorded.get(z, (0.0, 0.0)) for z in kept], np.float64)
@@ -190,7 +192,7 @@ def _solve(
     wanted = np.einsum("nrk,nk->nr", np.eye(2) + g[links.z], moved)
     # displacements against the recorded positions, which the anchor pulls to 0
     wanted -= links.across(recorded)
-    u, anchor, jumps, weights = anchored(links, slices, wanted, noise.shift_px, anchor_of)
+    u, anchor, jumps, weights = anchored(links, slices, wanted, noise.shift_px, anchor_of, noise.tissue_px)
     return u + recorded, g, anchor, jumps, weights
 
 
@@ -200,15 +202,20 @@ def anchored(
     wanted: Floats,
     link_px: float,
     anchor_of: AnchorOf,
+    tissue_px: float = 0.0,
 ) -> tuple[Floats, Anchor, NDArray[np.bool_], Floats]:
-    """Solve once without an anchor, learn from it how the recorded positions behave, and solve with it."""
+    """Solve once without an anchor, learn from it how the recorded positions behave, and solve with it.
+
+    tissue_px: by how much links that agree among themselves may still be wrong.
+    """
     weights, each_px = np.ones(len(wanted)), link_px * links.noise
     loose, none, all_held = no_anchor(link_px), np.zeros(slices - 1, np.bool_), np.ones(slices)
     for k in range(L1_ROUNDS + CUT_ROUNDS):
         x, _ = tied(links, wanted, weights / each_px, loose, none, all_held)
         weights = trusted(links, robust(wanted - links.across(x), each_px, cut=k >= L1_ROUNDS))
     jumps, ties = find_jumps(x) & agreed(links, slices, weights), all_held
-    anchor = anchor_of(x, jumps, link_px)
+    each_px = max(link_px, tissue_px) * links.noise
+    anchor = anchor_of(x, jumps, max(link_px, tissue_px))
     for _ in range(CUT_ROUNDS):
         x, q = tied(links, wanted, weights / each_px, anchor, jumps, ties)
         ties = let_go(x - q, anchor.jitter_px)

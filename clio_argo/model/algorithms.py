@@ -4,7 +4,15 @@ from collections.abc import Mapping
 
 # Raise a step's when the same inputs and settings would give other bytes than before. Another compression of the
 # same voxels counts, too: the manifest compares bytes. Steps that are not named have version 1.
-ALGORITHMS: Mapping[str, int] = {"reduce": 1, "match": 3, "relink": 2, "render": 1, "write": 1, "coarsen": 1}
+ALGORITHMS: Mapping[str, int] = {
+    "reduce": 1,
+    "match": 3,
+    "relink": 2,
+    "solve": 2,
+    "render": 1,
+    "write": 1,
+    "coarsen": 1,
+}
 
 
 def algorithm(step: str) -> int:

@@ -17,6 +17,7 @@ from benchmarks.drift import (
     best,
     held,
     links,
+    moving_tissue,
     next_ones,
     pair_px,
     placed,
@@ -24,7 +25,7 @@ from benchmarks.drift import (
     simulated,
     solved,
 )
-from clio_argo.kernels.anchor import no_anchor
+from clio_argo.kernels.anchor import no_anchor, noise_px, tissue_px
 from clio_argo.kernels.solve import Solution, solve_stack
 from clio_argo.model.alignment import Break, PairFit, homogeneous, to_matrix
 
@@ -100,6 +101,25 @@ def test_an_anchor_lets_go_of_positions_that_drift() -> None:
     stack = Stack(places, (), links(random, places, as_matched(2000)))
     assert solved(stack).jumps == ()
     assert pair_px(placed(solved(stack)), stack) < pair_px(held(stack, no_anchor(0.2)), stack) + 0.005
+
+
+def test_what_tissue_adds_up_is_no_drift_of_the_stage() -> None:
+    stacks = [moving_tissue(seed, 3000) for seed in range(4)]
+    found, free, least = (
+        np.mean([rms_px(of(s), s) ** 2 for s in stacks])
+        for of in (lambda s: placed(solved(s)), lambda s: placed(solved(s, anchor=False)), best)
+    )
+    assert found < 1.3**2 * least
+    assert found < 0.5**2 * free
+    assert all(solved(s).jumps == s.jumps for s in stacks)
+
+
+@given(st.floats(0.1, 1), st.floats(0.05, 1))
+def test_noise_in_all_slices_is_no_tissue(tissue: float, noise: float) -> None:
+    near, far = np.full(9, tissue * noise), np.full(9, tissue**2 * noise)
+    assert tissue_px(near, near, far) == pytest.approx(noise_px(tissue), abs=1e-6)
+    assert tissue_px(near, near, near) == pytest.approx(0, abs=1e-6)
+    assert tissue_px(near, near, 0 * far) == 0
 
 
 @pytest.mark.parametrize("jitter_px", [0.0, 2.0])
