@@ -1,15 +1,17 @@
 """What one more small slice costs, stage by stage: from 100 to 1,000 slices, and from 1,000 to 10,000.
 
-A machine that is warm, or shared, works slower for minutes on end, while short runs come and go. So short runs stand
-before, between and after the long ones: what drifts meanwhile is about the same in all three medians. All lies in
-memory where that is a disk, too: to make a small document sure on a disk takes the system more time than some stages
-take, and never twice the same.
+One process does all parts, warmed up by a run: what it loads, a worker does once. A machine that is warm, or shared,
+works slower for minutes on end, while short runs come and go. So short runs stand before, between and after the long
+ones: what drifts meanwhile is about the same in all three medians. All lies in memory where that is a disk, too: to
+make a small document sure on a disk takes the system more time than some stages take, and never twice the same.
 """
 
 import json
+import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import rmtree
 
 import cv2
 import numpy as np
@@ -19,8 +21,11 @@ from benchmarks.measure import REPEATS, python
 from benchmarks.memory import stage_peaks
 from benchmarks.sources import real_volume, there_and_back
 from benchmarks.whole import clio_argo
+from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.run import Attempt
 from clio_argo.pipeline import PIPELINE
+from clio_argo.runner import parts_of, run_step
+from clio_argo.steps.base import Outputs
 from clio_argo.store.documents import Store
 
 COUNTS, QUICK_COUNTS = (100, 1_000, 10_000), (50, 200, 800)
@@ -38,6 +43,7 @@ def measure(work: Path, quick: bool) -> list[Figure]:
     """Marginal CPU time of every stage, how much it changes, and memory with the most slices."""
     counts = QUICK_COUNTS if quick else COUNTS
     runs = _runs(work, counts, 1 if quick else REPEATS)
+    clio_argo(work / str(counts[-1]), 2)
     peaks = stage_peaks(work / str(counts[-1]) / "out")
     figures = [f for step in PIPELINE.steps for f in _stage(step.name, counts, runs, peaks[step.name])]
     whole = [{"all": sum(times.values())} for times in runs]
@@ -45,16 +51,27 @@ def measure(work: Path, quick: bool) -> list[Figure]:
 
 
 def _runs(work: Path, counts: Sequence[int], repeats: int) -> list[Times]:
-    """CPU seconds of every stage per number of slices, medians of whole runs with two workers."""
+    """CPU seconds of every stage per number of slices, medians of whole runs."""
     for n in counts:
         write_small(work / str(n) / "source", n)
     low, middle, high = counts
     around = [low, middle] * SHORT_RUNS
     found: dict[int, list[Times]] = {n: [] for n in counts}
+    _walked(work / str(middle))
     for n in [*around, *[high, *around] * repeats]:
-        clio_argo(work / str(n), 2)
-        found[n].append(stage_times(work / str(n) / "out"))
+        found[n].append(_walked(work / str(n)))
     return [{step: statistics.median(t[step] for t in found[n]) for step in found[n][0]} for n in counts]
+
+
+def _walked(work: Path) -> Times:
+    """CPU seconds of every stage of a run in this process."""
+    rmtree(work / "out", ignore_errors=True)
+    os.environ[REQUEST] = IngestConfig(id="benchmark", source=str(work / "source")).model_dump_json()
+    outputs: dict[str, Outputs] = {}
+    for step in PIPELINE.steps:
+        for part in parts_of(step, outputs):
+            outputs[step.name] = run_step(step, str(work / "out"), part)
+    return stage_times(work / "out")
 
 
 def stage_times(out: Path) -> Times:
