@@ -44,6 +44,7 @@ MOVING = ["--jitter", f"{JITTER_PX}", "--drift", f"{DRIFT_PX}", "--rot", "0.15"]
 HARD = [*MOVING, "--noise", "5", "--gain", "0.12", "--offset", "6", "--defect-rate", "0.06",
         "--jump-rate", "0.02", "--jump-size", "40"]  # fmt: skip
 DRIFTING = [*MOVING, "--noise", "5"]
+STAYING = ["--jitter", "1", "--drift", "0", "--rot", "0.15", "--noise", "5"]
 SEEDS = range(201, 207)
 ABOVE_TISSUE_PX, ANCHOR_LIMIT_PX = 0.05, 0.02
 SAME_PLACE_PX = 2.0
@@ -145,18 +146,33 @@ def floor(work: Path, few: Sequence[str], seeds: Sequence[int]) -> list[Figure]:
 
 
 def anchor(work: Path, few: Sequence[str], seeds: Sequence[int]) -> list[Figure]:
-    """Pair errors of stacks whose recorded positions drift, with and without an anchor to these."""
-    held, free = (
-        over_seeds([_misaligned(work / "drifting", [*DRIFTING, "--seed", str(s), *few], **{"alignment.anchor": on})
-                    for s in seeds])
-        for on in ("true", "false")
-    )  # fmt: skip
+    """Stacks whose recorded positions drift, and whose do not, with and without an anchor to these."""
+    held, free = _held_and_free(work, [*DRIFTING, *few], seeds)
     what = "positions that drift, with an anchor: pair error above that without"
-    return [
+    drifting = [
         Figure(f"{what}, {key}", held[key] - free[key], "px", ANCHOR_LIMIT_PX,
                note=f"with {held[key]:.4f}, without {free[key]:.4f} px; {len(seeds)} stacks")
         for key in ("median", "p95")
     ]  # fmt: skip
+    held, free = _held_and_free(work, [*STAYING, *few], seeds)
+    return drifting + [
+        Figure(f"positions that jitter by 1 px and do not drift, with an anchor: {what}", held[key], "px",
+               note=f"without {free[key]:.4f} px; {len(seeds)} stacks")
+        for key, what in (("median", "pair error, median"), ("jitter", "detrended error"))
+    ]  # fmt: skip
+
+
+def _held_and_free(work: Path, options: list[str], seeds: Sequence[int]) -> list[Score]:
+    """Over the seeds, with and without an anchor."""
+    return [
+        over_seeds(
+            [
+                _misaligned(work / "held", [*options, "--seed", str(s)], **{"alignment.anchor": on})
+                for s in seeds
+            ]
+        )
+        for on in ("true", "false")
+    ]
 
 
 def real(work: Path, quick: bool) -> list[Figure]:

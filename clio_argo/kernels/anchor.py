@@ -31,8 +31,6 @@ STIFFEST_WALK, LOOSE = 1e-2, 1e4
 FEWEST_LAGS = 3
 # of what two slices do not share, 1 / correlation - 1; as measured on undistorted slices
 PX_PER_DIFFERENCE = 1.3
-
-
 Indices = NDArray[np.intp]
 
 
