@@ -48,6 +48,7 @@ STAYING = ["--jitter", "1", "--drift", "0", "--rot", "0.15", "--noise", "5"]
 SEEDS = range(201, 207)
 ABOVE_TISSUE_PX, ANCHOR_LIMIT_PX = 0.05, 0.02
 SAME_PLACE_PX = 2.0
+NO_ANCHOR = {"alignment.anchor": "false"}
 MODELS = ("auto", "translation", "rigid", "affine")
 
 
@@ -63,8 +64,9 @@ def measure(work: Path, quick: bool) -> list[Figure]:
     static = _misaligned(work / "static", ["--static", *(few or ["--nz", "60"])])
     figures += _pairs("one slice again and again", static, {"max": STATIC_LIMIT_PX})
     for model in MODELS:
-        still = _misaligned(work / model, [*STILL, *few], **{"alignment.model": model})
-        figures += _pairs(f"nothing moved, model {model}", still, note="what tissue alone looks like")
+        still = _misaligned(work / model, [*STILL, *few], **{"alignment.model": model, **NO_ANCHOR})
+        figures += _pairs(f"nothing moved, model {model}", still, note="without an anchor: tissue alone")
+    figures += _pairs("nothing moved, with an anchor", _misaligned(work / "still", [*STILL, *few]))
     return figures + real(work, quick)
 
 
@@ -77,7 +79,7 @@ def defects(work: Path, few: Sequence[str], seeds: Sequence[int], dtype: str) ->
         _misaligned(work / "repeats", [*options, *_copies(s, few)])
         for s, options in zip(seeds, hard, strict=True)
     ]
-    unmoved = over_seeds([_misaligned(work / "still", options) for options in still])
+    unmoved = over_seeds([_misaligned(work / "still", options, **NO_ANCHOR) for options in still])
     what, note = f"{len(scores)} stacks with defects, {dtype}", f"seeds {seeds[0]} to {seeds[-1]}"
     return [
         *_pairs(what, over_seeds(scores), {} if few else LIMITS_PX, note),
@@ -86,7 +88,7 @@ def defects(work: Path, few: Sequence[str], seeds: Sequence[int], dtype: str) ->
         *_above_tissue(f"{what}, two slices repeated in each", repeats),
         Figure(f"{what}: detrended error", over_seeds(scores)["jitter"], "px", JITTER_LIMIT_PX),
         Figure(f"{what}, but nothing moved: detrended error", unmoved["jitter"], "px",
-               note="by the same code, with the same slices bad: what tissue alone looks like"),
+               note="by the same code without an anchor, with the same slices bad: tissue alone"),
         *_flags(what, [*scores, *repeats]),
     ]  # fmt: skip
 
@@ -155,23 +157,18 @@ def anchor(work: Path, few: Sequence[str], seeds: Sequence[int]) -> list[Figure]
         for key in ("median", "p95")
     ]  # fmt: skip
     held, free = _held_and_free(work, [*STAYING, *few], seeds)
+    what = "positions that jitter by 1 px and do not drift, with an anchor"
     return drifting + [
-        Figure(f"positions that jitter by 1 px and do not drift, with an anchor: {what}", held[key], "px",
-               note=f"without {free[key]:.4f} px; {len(seeds)} stacks")
-        for key, what in (("median", "pair error, median"), ("jitter", "detrended error"))
-    ]  # fmt: skip
+        Figure(f"{what}: {measure}", held[key], "px", note=f"without {free[key]:.4f} px; {len(seeds)} stacks")
+        for key, measure in (("median", "pair error, median"), ("jitter", "detrended error"))
+    ]
 
 
 def _held_and_free(work: Path, options: list[str], seeds: Sequence[int]) -> list[Score]:
     """Over the seeds, with and without an anchor."""
+    each = [[*options, "--seed", str(s)] for s in seeds]
     return [
-        over_seeds(
-            [
-                _misaligned(work / "held", [*options, "--seed", str(s)], **{"alignment.anchor": on})
-                for s in seeds
-            ]
-        )
-        for on in ("true", "false")
+        over_seeds([_misaligned(work / "held", o, **settings) for o in each]) for settings in ({}, NO_ANCHOR)
     ]
 
 
@@ -244,11 +241,10 @@ def _pairs(
 
 
 def _misaligned(work: Path, options: list[str], **settings: str) -> Score:
-    source = work / "source"
-    python(MISALIGN, "make", "--in", real_slices(), "--out", source, *options)
+    source = _made(work, options)
     found = _aligned(work, **settings)
     (work / "found.json").write_text(json.dumps({"slices": estimated(found)}), encoding="utf-8")
-    score = _scored(source, work / "found.json")
+    score = _scored(work)
     document = json.loads((source / "truth.json").read_text(encoding="utf-8"))
     truth = document["slices"]
     rmtree(work)
@@ -257,16 +253,20 @@ def _misaligned(work: Path, options: list[str], **settings: str) -> Score:
 
 
 def _plain_sift(work: Path, options: list[str]) -> Score:
-    source = work / "source"
-    python(MISALIGN, "make", "--in", real_slices(), "--out", source, *options)
-    python(PLAIN_SIFT, source / "truth.json", work / "found.json")
-    score = _scored(source, work / "found.json")
+    python(PLAIN_SIFT, _made(work, options) / "truth.json", work / "found.json")
+    score = _scored(work)
     rmtree(work)
     return score
 
 
-def _scored(source: Path, found: Path) -> Score:
-    scored: Any = json.loads(python(MISALIGN, "score", source / "truth.json", found))
+def _made(work: Path, options: list[str]) -> Path:
+    source = work / "source"
+    python(MISALIGN, "make", "--in", real_slices(), "--out", source, *options)
+    return source
+
+
+def _scored(work: Path) -> Score:
+    scored: Any = json.loads(python(MISALIGN, "score", work / "source" / "truth.json", work / "found.json"))
     pair = {key: scored["pair_px"][key] for key in ("median", "p95", "max")}
     return {**pair, "jitter": scored["jitter_px"]["median"]}
 
