@@ -93,11 +93,15 @@ def three_links(seed: int, slices: int) -> Stack:
 
 
 def moving_tissue(seed: int, slices: int) -> Stack:
-    """Links that agree within 0.02 px, and all see what tissue adds up; slices are as alike as such tissue is."""
-    stack, random = simulated(seed, slices, JUMPS, ()), np.random.default_rng(~seed % 2**32)
+    """Links that agree within 0.02 px, and all see what tissue adds up."""
+    return on_tissue(simulated(seed, slices, JUMPS, ()), np.random.default_rng(~seed % 2**32))
+
+
+def on_tissue(stack: Stack, random: np.random.Generator) -> Stack:
+    """The same stack with such links; slices are as alike as tissue is that moves so."""
     seen = stack.places + np.cumsum(random.normal(0, LINK_PX, stack.places.shape), 0)
     alike = 1 / (1 + (LINK_PX / PX_PER_DIFFERENCE) ** 2)
-    fits = links(random, seen, as_matched(slices), EXACT_PX)
+    fits = links(random, seen, as_matched(len(seen)), EXACT_PX)
     return replace(
         stack, fits=tuple(f.model_copy(update={"correlation": alike ** (f.z1 - f.z0)}) for f in fits)
     )
@@ -128,10 +132,10 @@ def held(stack: Stack, anchor: Anchor) -> Floats:
     """Least squares with this anchor."""
     ends = np.array([(f.z0, f.z1) for f in stack.fits])
     matrices = np.array([f.matrix for f in stack.fits], float)
-    free = np.isin(np.arange(1, len(stack.places)), stack.jumps)
+    steps = 1.0 - np.isin(np.arange(1, len(stack.places)), stack.jumps)
     links = Links(*ends.T, matrices, np.ones(len(ends)))
     ties = np.ones(len(stack.places))
-    return tied(links, matrices[:, :, 2], np.full(len(ends), 1 / LINK_PX), anchor, free, ties)[0]
+    return tied(links, matrices[:, :, 2], np.full(len(ends), 1 / LINK_PX), anchor, ties, steps)[0]
 
 
 def rms_px(found: Floats, stack: Stack) -> float:

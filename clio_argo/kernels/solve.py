@@ -26,6 +26,7 @@ from scipy.linalg import solveh_banded
 from scipy.sparse.csgraph import connected_components
 
 from clio_argo.kernels.anchor import (
+    LEAST_JUMP_PX,
     Anchor,
     Indices,
     LinkNoise,
@@ -209,16 +210,18 @@ def anchored(
     tissue_px: by how much links that agree among themselves may still be wrong.
     """
     weights, each_px = np.ones(len(wanted)), link_px * links.noise
-    loose, none, all_held = no_anchor(link_px), np.zeros(slices - 1, np.bool_), np.ones(slices)
+    loose, ties, steps = no_anchor(link_px), np.ones(slices), np.ones(slices - 1)
     for k in range(L1_ROUNDS + CUT_ROUNDS):
-        x, _ = tied(links, wanted, weights / each_px, loose, none, all_held)
+        x, _ = tied(links, wanted, weights / each_px, loose, ties, steps)
         weights = trusted(links, robust(wanted - links.across(x), each_px, cut=k >= L1_ROUNDS))
-    jumps, ties = find_jumps(x) & agreed(links, slices, weights), all_held
+    jumps = find_jumps(x) & agreed(links, slices, weights)
     each_px = max(link_px, tissue_px) * links.noise
     anchor = anchor_of(x, jumps, max(link_px, tissue_px))
     for _ in range(CUT_ROUNDS):
-        x, q = tied(links, wanted, weights / each_px, anchor, jumps, ties)
+        x, q = tied(links, wanted, weights / each_px, anchor, ties, np.where(jumps, 0, steps))
         ties = let_go(x - q, anchor.jitter_px)
+        # jumps that follow each other too closely to be told apart
+        steps = let_go(np.diff(q, axis=0), max(anchor.walk_px, LEAST_JUMP_PX / RELEASED_SIGMAS))
     return x, anchor, jumps, weights
 
 
@@ -244,9 +247,9 @@ def robust(errors_px: Floats, link_px: Floats, cut: bool) -> Floats:
     return np.asarray(weights, np.float64)
 
 
-def let_go(departures: Floats, jitter_px: float) -> Floats:
-    """Stiffness of the ties of slices to their frames: those far out of place are released, and follow their links."""
-    sigmas = np.linalg.norm(departures / jitter_px, axis=1)
+def let_go(departures: Floats, sigma_px: float) -> Floats:
+    """Stiffness of ties, of slices to their frames and of these to each other: those stretched too far are released."""
+    sigmas = np.linalg.norm(departures / sigma_px, axis=1)
     return np.asarray((RELEASED_SIGMAS / np.maximum(sigmas, RELEASED_SIGMAS)) ** 4, np.float64)
 
 
@@ -255,20 +258,21 @@ def tied(
     wanted: Floats,
     weights: Floats,
     anchor: Anchor,
-    free: NDArray[np.bool_],
     ties: Floats,
+    steps: Floats,
 ) -> tuple[Floats, Floats]:
-    """Least squares of links, x - q = 0 (jitter), q_i+1 - q_i = 0 (walk; not where `free`) and q = 0 (hold): x and q.
+    """Least squares of links, x - q = 0 (jitter), q_i+1 - q_i = 0 (walk) and q = 0 (hold): x and q.
+
+    ties, steps: how much there is of the stiffness of jitter, for each slice, and of walk, between each two.
 
     x and q of a slice stand side by side, so that the normal equations are a band as wide as links are long.
     """
-    slices = len(free) + 1
-    steps = np.where(free, FREE, anchor.walk_px**-2)
+    slices = len(ties)
     x, q = 2 * np.arange(slices), 2 * np.arange(slices) + 1
     ends = [
         (2 * links.z, 2 * links.w, weights**2),
         (x, q, ties * anchor.jitter_px**-2),
-        (q[:-1], q[1:], steps),
+        (q[:-1], q[1:], np.maximum(steps * anchor.walk_px**-2, FREE)),
     ]
     band = np.zeros((2 * int(np.abs(links.w - links.z).max()) + 1, 2 * slices))
     for one, other, stiffness in ends:

@@ -19,6 +19,7 @@ from benchmarks.drift import (
     links,
     moving_tissue,
     next_ones,
+    on_tissue,
     pair_px,
     placed,
     rms_px,
@@ -112,6 +113,18 @@ def test_what_tissue_adds_up_is_no_drift_of_the_stage() -> None:
     assert found < 1.3**2 * least
     assert found < 0.5**2 * free
     assert all(solved(s).jumps == s.jumps for s in stacks)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_jumps_too_close_to_be_told_apart_are_followed(seed: int) -> None:
+    """They are a tenth of all steps, of a stage that drifts besides."""
+    random = np.random.default_rng(seed)
+    places = np.cumsum(random.normal(0, 1.5, (60, 2)), 0) + random.normal(0, 2, (60, 2))
+    for z in (12, 17, 21, 27, 46, 54):
+        places[z:] += random.normal(0, 80, 2)
+    stack = on_tissue(Stack(places, (), ()), random)
+    held, free = (placed(solved(stack, anchor=a)) for a in (True, False))
+    assert np.abs(np.diff(held - free, axis=0)).max() < 0.1
 
 
 @given(st.floats(0.1, 1), st.floats(0.05, 1))
