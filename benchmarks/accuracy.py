@@ -118,8 +118,8 @@ def _copies(seed: int, few: Sequence[str]) -> list[str]:
 
 def _above_tissue(what: str, scores: Sequence[Score]) -> list[Figure]:
     """How much larger pair errors are than those of the same pairs undistorted and fitted alone; and neighbours'."""
-    floor = tissue.alone({pair for s in scores for pair in s["pairs"]})
-    floors = [[floor[pair] for pair in s["pairs"]] for s in scores]
+    alone = tissue.alone({pair for s in scores for pair in s["pairs"]})
+    floors = [[alone[pair] for pair in s["pairs"]] for s in scores]
     p95, floor95 = (float(np.median([np.percentile(e, 95) for e in of]))
                     for of in ([list(s["pairs"].values()) for s in scores], floors))  # fmt: skip
     worst, most = max(max(s["pairs"].values()) for s in scores), max(map(max, floors))
@@ -230,6 +230,11 @@ def _same_place(full: Transforms, small: Transforms, factor: int) -> list[Figure
     ]
 
 
+def good(found: Transforms) -> dict[int, Floats]:
+    """3x3 matrices of the slices that are not flagged in any way, by z."""
+    return {s.z: homogeneous(s.matrix) for s in found.slices if s.matrix and s.verdict == "good"}
+
+
 def _pairs(
     what: str, score: Score, limits: Mapping[str, float] | None = None, note: str = ""
 ) -> list[Figure]:
@@ -285,13 +290,5 @@ def _demo(work: Path) -> Score:
     """The demo stack against its own truth, where the script is not at hand."""
     copytree(DEMO, work / "source")
     truth = json.loads((DEMO / "truth.json").read_text(encoding="utf-8"))
-    right = {s["k"]: homogeneous(np.array(s["out_to_ref"])) for s in truth["slices"] if s["alignable"]}
-    found = {s["k"]: homogeneous(np.array(s["out_to_ref"])) for s in estimated(_aligned(work, "auto"))}
-    pairs = itertools.pairwise(sorted(right.keys() & found.keys()))
-    errors = [pair_error(right, found, pair, *truth["shape"]) for pair in pairs]
-    return {"median": float(np.median(errors)), "p95": float(np.percentile(errors, 95)), "max": max(errors)}
-
-
-def good(found: Transforms) -> dict[int, Floats]:
-    """3x3 matrices of the slices that are not flagged in any way, by z."""
-    return {s.z: homogeneous(s.matrix) for s in found.slices if s.matrix and s.verdict == "good"}
+    found = list(errors(truth["slices"], _aligned(work), truth["shape"]).values())
+    return {"median": float(np.median(found)), "p95": float(np.percentile(found, 95)), "max": max(found)}

@@ -7,6 +7,7 @@ runs on for tens of slices, these shifts add up; a stage that drifts smoothly lo
 from collections.abc import Set
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.sources import real_volume
 from benchmarks.truth import Pair, pair_error
@@ -21,16 +22,16 @@ CORRELATED_SLICES, DRAWS = 25, 300
 
 def alone(pairs: Set[Pair]) -> dict[Pair, float]:
     """Error of the affine that fits each pair of undistorted slices best: none of them moved, tissue did."""
-    height, width = real_volume().shape[1:]
+    volume = real_volume()
+    height, width = volume.shape[1:]
     still = {k: np.eye(3) for pair in pairs for k in pair}
     return {
         p: pair_error(still, {p[0]: np.eye(3), p[1]: matrix}, p, height, width)
-        for p, matrix in _fitted(pairs, "affine").items()
+        for p, matrix in _fitted(volume, pairs, "affine").items()
     }
 
 
-def _fitted(pairs: Set[Pair], model: Model) -> dict[Pair, Floats]:
-    volume = real_volume()
+def _fitted(volume: NDArray[np.uint8], pairs: Set[Pair], model: Model) -> dict[Pair, Floats]:
     seen = {k: reduce_slice(volume[k], max(volume.shape[1:])) for k in sorted({k for p in pairs for k in p})}
     return {
         (a, b): homogeneous(fit_pair(seen[a], seen[b], a, b, model).matrix or ()) for a, b in sorted(pairs)
@@ -58,8 +59,9 @@ def least_detrended(jitter_px: float, drift_px: float) -> tuple[float, float]:
 
 def _steps() -> Floats:
     """Shifts [slices - 1, 2] between undistorted neighbours, where the right ones are 0."""
-    pairs = {(k, k + 1) for k in range(len(real_volume()) - 1)}
-    return np.array([matrix[:2, 2] for matrix in _fitted(pairs, "translation").values()])
+    volume = real_volume()
+    pairs = {(k, k + 1) for k in range(len(volume) - 1)}
+    return np.array([matrix[:2, 2] for matrix in _fitted(volume, pairs, "translation").values()])
 
 
 def _autocovariance(steps: Floats) -> Floats:

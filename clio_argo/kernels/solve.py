@@ -215,8 +215,8 @@ def anchored(
         x, _ = tied(links, wanted, weights / each_px, loose, ties, steps)
         weights = trusted(links, robust(wanted - links.across(x), each_px, cut=k >= L1_ROUNDS))
     jumps = find_jumps(x) & agreed(links, slices, weights)
-    each_px = max(link_px, tissue_px) * links.noise
-    anchor = anchor_of(x, jumps, max(link_px, tissue_px))
+    wrong_px = max(link_px, tissue_px)
+    anchor, each_px = anchor_of(x, jumps, wrong_px), wrong_px * links.noise
     for _ in range(CUT_ROUNDS):
         x, q = tied(links, wanted, weights / each_px, anchor, ties, np.where(jumps, 0, steps))
         ties = let_go(x - q, anchor.jitter_px)
