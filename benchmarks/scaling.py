@@ -7,7 +7,6 @@ make a small document sure on a disk takes the system more time than some stages
 """
 
 import json
-import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +19,9 @@ from benchmarks.figures import Figure
 from benchmarks.measure import REPEATS, python
 from benchmarks.memory import stage_peaks
 from benchmarks.sources import real_volume, there_and_back
-from benchmarks.whole import clio_argo
-from clio_argo.model.config import REQUEST, IngestConfig
+from benchmarks.whole import clio_argo, walk_here
 from clio_argo.model.run import Attempt
 from clio_argo.pipeline import PIPELINE
-from clio_argo.runner import parts_of, run_step
-from clio_argo.steps.base import Outputs
 from clio_argo.store.documents import Store
 
 COUNTS, QUICK_COUNTS = (100, 1_000, 10_000), (50, 200, 800)
@@ -66,11 +62,7 @@ def _runs(work: Path, counts: Sequence[int], repeats: int) -> list[Times]:
 def _walked(work: Path) -> Times:
     """CPU seconds of every stage of a run in this process."""
     rmtree(work / "out", ignore_errors=True)
-    os.environ[REQUEST] = IngestConfig(id="benchmark", source=str(work / "source")).model_dump_json()
-    outputs: dict[str, Outputs] = {}
-    for step in PIPELINE.steps:
-        for part in parts_of(step, outputs):
-            outputs[step.name] = run_step(step, str(work / "out"), part)
+    walk_here(work / "source", work / "out")
     return stage_times(work / "out")
 
 

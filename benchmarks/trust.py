@@ -1,7 +1,6 @@
 """What it costs that a run can be proven whole: checksums and records while it is made, and verifying it afterwards."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +15,12 @@ from benchmarks.figures import Figure
 from benchmarks.measure import REPEATS, peak_gib, python, repeated, spent
 from benchmarks.sources import real_slices
 from benchmarks.stacks import write_stack
-from clio_argo.model.config import REQUEST, IngestConfig
+from benchmarks.whole import walk_here
+from clio_argo.model.config import IngestConfig
 from clio_argo.model.grid import build_volume
 from clio_argo.model.run import Mode, ObjectRecord, UnitRecord
 from clio_argo.model.volume import VolumeSpec, Zyx
-from clio_argo.pipeline import PIPELINE
-from clio_argo.runner import parts_of, run_step
+from clio_argo.runner import run_step
 from clio_argo.steps import base
 from clio_argo.steps.base import VOLUME, Run
 from clio_argo.steps.verify import compare, unit_objects, volume_units
@@ -64,21 +63,16 @@ def measure(work: Path, quick: bool) -> list[Figure]:
 def share_of_trust(source: Path, url: Path) -> float:
     """CPU time that is spent for the manifest alone over that of a whole run, in this process."""
     meter = _Meter()
-    config = IngestConfig(id="benchmark", source=str(source), image="iso.%05d.png")
-    os.environ[REQUEST] = config.model_dump_json()
     with ExitStack() as patched:
         for place, name in TRUST:
             patched.enter_context(patch.object(place, name, meter.measured(getattr(place, name))))
-        whole = spent(lambda: _walk(str(url), meter))
+        metered = meter.measured(run_step)
+        whole = spent(
+            lambda: walk_here(
+                source, url, lambda step, *at: (metered if step.name == "verify" else run_step)(step, *at)
+            )
+        )
     return meter.cpu_s / whole.cpu_s
-
-
-def _walk(url: str, meter: "_Meter") -> None:
-    outputs: dict[str, dict[str, Any]] = {}
-    for step in PIPELINE.steps:
-        work = meter.measured(run_step) if step.name == "verify" else run_step
-        for part in parts_of(step, outputs):
-            outputs[step.name] = work(step, url, part)
 
 
 class _Meter:

@@ -1,6 +1,8 @@
 """A whole run as a person starts it: 64 slices of 4096 x 4096, with one worker and with two."""
 
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
 
@@ -8,6 +10,10 @@ from benchmarks.figures import Figure
 from benchmarks.measure import REPEATS, Spent, median, python, spent
 from benchmarks.sources import real_slices
 from benchmarks.stacks import write_stack
+from clio_argo.model.config import REQUEST, IngestConfig
+from clio_argo.pipeline import PIPELINE, Step
+from clio_argo.runner import parts_of, run_step
+from clio_argo.steps.base import Outputs
 
 SIDE_PX, SLICES = 4096, 64
 QUICK_PX, QUICK_SLICES = 1024, 32
@@ -53,3 +59,13 @@ def clio_argo(work: Path, workers: int, *more: str) -> Spent:
     ))  # fmt: skip
     assert (work / "out" / "complete.json").exists(), sys.argv
     return used
+
+
+def walk_here(source: Path, out: Path, do: Callable[[Step, str, int], Outputs] = run_step) -> None:
+    """A run on the slices in `source` in this process, which `do` does part by part."""
+    config = IngestConfig(id="benchmark", source=str(source), image="iso.%05d.png")
+    os.environ[REQUEST] = config.model_dump_json()
+    outputs: dict[str, Outputs] = {}
+    for step in PIPELINE.steps:
+        for part in parts_of(step, outputs):
+            outputs[step.name] = do(step, str(out), part)
