@@ -16,11 +16,11 @@ from clio_argo.model.run import UnitRecord
 from clio_argo.model.volume import Box, VolumeSpec
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
-from clio_argo.steps.base import CONFIG, PLAN, TRANSFORMS, VOLUME
 from clio_argo.steps.solve import fix_shapes, write_planes
 from clio_argo.store.documents import Store, crc32c
 from clio_argo.store.manifest import write_record
 from clio_argo.store.volumes import Volumes, Voxels
+from clio_argo.workspace.run import CONFIG, PLAN, TRANSFORMS, VOLUME
 
 METADATA = (".json", "info")
 

@@ -16,8 +16,8 @@ from benchmarks.figures import Figure
 from benchmarks.measure import peak_gib, python
 from clio_argo.kernels.anchor import PX_PER_DIFFERENCE, Anchor
 from clio_argo.kernels.solve import Links, Solution, solve_stack, tied
-from clio_argo.kernels.verdicts import links_at_jumps
 from clio_argo.model.alignment import Floats, PairFit
+from clio_argo.placement.verdicts import links_at_jumps
 from clio_argo.steps.match import LOOP_EVERY
 
 SLICES, SEEDS, SIDE_PX = 5000, 8, 1001

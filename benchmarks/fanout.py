@@ -28,8 +28,8 @@ from clio_argo.container import save_outputs
 from clio_argo.model.config import MAX_PARTS, IngestConfig
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit, slices_per_unit
-from clio_argo.steps.base import Outputs
-from clio_argo.steps.pods import plan_outputs, solve_outputs
+from clio_argo.workspace.outputs import plan_outputs, solve_outputs
+from clio_argo.workspace.run import Outputs
 
 SLICES, SIDE_PX = 100_000, 5000
 QUICK_PARTS = 3

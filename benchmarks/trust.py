@@ -16,18 +16,18 @@ from benchmarks.measure import REPEATS, peak_gib, python, repeated, spent
 from benchmarks.sources import real_slices
 from benchmarks.stacks import write_stack
 from benchmarks.whole import walk_here
+from clio_argo.maintenance.repair import verify
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.grid import build_volume
 from clio_argo.model.run import Mode, ObjectRecord, UnitRecord
 from clio_argo.model.volume import VolumeSpec, Zyx
 from clio_argo.runner import run_step
 from clio_argo.steps import base
-from clio_argo.steps.base import VOLUME, Run
 from clio_argo.steps.verify import compare, unit_objects, volume_units
 from clio_argo.store.documents import Store
 from clio_argo.store.listing import Listed
 from clio_argo.store.manifest import write_record
-from clio_argo.upkeep import verify
+from clio_argo.workspace.run import VOLUME, Run
 
 SIDE_PX, SLICES = 4096, 128
 QUICK_PX, QUICK_SLICES = 1024, 32

@@ -13,7 +13,7 @@ from benchmarks.stacks import write_stack
 from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.pipeline import PIPELINE, Step
 from clio_argo.runner import parts_of, run_step
-from clio_argo.steps.base import Outputs
+from clio_argo.workspace.run import Outputs
 
 SIDE_PX, SLICES = 4096, 64
 QUICK_PX, QUICK_SLICES = 1024, 32

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clio_argo.errors import ClioError, GateStopped, UserError
+    from clio_argo.maintenance.repair import repair
+    from clio_argo.maintenance.verify import verify
     from clio_argo.model.config import IngestConfig
     from clio_argo.model.plan import Plan
     from clio_argo.model.run import Completion
     from clio_argo.runner import align, run
     from clio_argo.steps.plan import plan
-    from clio_argo.upkeep import repair, verify
 
 _HOMES = {
     "ClioError": "errors",
@@ -27,9 +28,9 @@ _HOMES = {
     "UserError": "errors",
     "align": "runner",
     "plan": "steps.plan",
-    "repair": "upkeep",
+    "repair": "maintenance.repair",
     "run": "runner",
-    "verify": "upkeep",
+    "verify": "maintenance.verify",
 }
 __all__ = [
     "ClioError",

@@ -12,12 +12,12 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from clio_argo.errors import BrokenInvariant, ClioError, UserError, short_of_memory
+from clio_argo.model.layout import REPORT
+from clio_argo.model.step import StepResult
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 from clio_argo.runner import KILLED, NO_MEMORY, run_step
-from clio_argo.steps.base import REPORT
 from clio_argo.store.documents import Store
 
 TERMINATED = 143
@@ -41,20 +41,20 @@ def _run() -> None:
     parser.add_argument("--run", required=True, help="URL of the run's root")
     parser.add_argument("--part", type=int, default=0)
     chosen = parser.parse_args()
-    run_and_tell(pipeline[chosen.name], chosen.run, chosen.part)
+    run_and_tell(pipeline, pipeline[chosen.name], chosen.run, chosen.part)
 
 
-def run_and_tell(step: Step, url: str, part: int) -> None:
+def run_and_tell(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
     """Run a part; its outputs become files, and its report a folder of them, also when a gate stopped it."""
     folder = os.environ.get("CLIO_OUTPUTS")
     try:
-        outputs = run_step(step, url, part)
+        result = run_step(step, url, part, pipeline)
     finally:
         if folder and step.report:
             save_report(Store(url), Path(folder) / "report")
-    print(json.dumps(outputs))
+    print(result.model_dump_json())
     if folder:
-        save_outputs(outputs, Path(folder))
+        save_outputs(result, Path(folder))
 
 
 def known_pipeline() -> Pipeline:
@@ -72,20 +72,20 @@ def known_pipeline() -> Pipeline:
     return found
 
 
-def save_outputs(outputs: dict[str, Any], folder: Path) -> None:
+def save_outputs(result: StepResult, folder: Path) -> None:
     """One file per output.
 
     Raises:
         UserError: more parts than a workflow can hold.
         BrokenInvariant: an output is longer than Argo reads.
     """
-    tasks = sum(len(v) for v in outputs.values() if isinstance(v, list))
+    tasks = sum(map(len, result.parts.values()))
     if tasks > TASKS:
         raise UserError(
             f"the next stages would have {tasks} parts, at most {TASKS} are safe: set a smaller max_parts"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    for name, value in outputs.items():
+    for name, value in result.outputs.items():
         text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
         if len(text.encode()) > PARAMETER_BYTES:
             raise BrokenInvariant(

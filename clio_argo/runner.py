@@ -1,7 +1,6 @@
 """Runs steps: one part of one step (what a container does), or a whole pipeline on this machine."""
 
 import gc
-import importlib
 import multiprocessing
 import os
 import resource
@@ -21,10 +20,13 @@ from clio_argo.errors import BrokenInvariant, ClioError, OutOfMemory, TryAgain, 
 from clio_argo.kernels import limit_threads
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.config import REQUEST, IngestConfig
+from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS, attempt_name, trace_name
 from clio_argo.model.run import Attempt, Completion
-from clio_argo.pipeline import PIPELINE, Pipeline, Step
-from clio_argo.steps.base import COMPLETE, CONFIG, TRANSFORMS, Outputs, Run, opened, peak_mib
+from clio_argo.model.step import Part, Pipeline, Step, StepResult, load, parts_of
+from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
+from clio_argo.workspace.run import Run, opened
+from clio_argo.workspace.units import peak_mib
 
 # One thread per worker: parallel work is parallel processes. glibc keeps freed memory instead of returning
 # it after every image: page faults were a fifth of all CPU time, and half of that of matching.
@@ -46,55 +48,55 @@ NO_MEMORY = (
 FILES, LEAST_FILES = 4096, 128
 # another runner of the same request that begins as this one ends takes its last document away
 ROUNDS = 3
-# the step after which all slices have their places
-ALIGNED = "solve"
 # Documents hold no cycles; looking for some in ten thousand slices again and again was a tenth of solve.
 FEW_COLLECTIONS = (100_000, 20, 100)
 
 
 class Progress(Protocol):
-    """Who is told how a local run goes on."""
+    """Receives reports of how a local run goes on."""
 
-    def stage(self, step: str, parts: int) -> None: ...
+    def stage(self, step: str, title: str, parts: Sequence[Part]) -> None:
+        """A stage begins, with these parts to do; `title` says what it does."""
 
-    def part(self, step: str, outputs: Outputs) -> None: ...
+    def part(self, step: str, part: Part, result: StepResult) -> None:
+        """One part of a stage is done."""
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """Something happened to the run's folder or buckets."""
 
 
 class Quiet:
-    """Nobody is told."""
+    """Discards all progress reports."""
 
-    def stage(self, step: str, parts: int) -> None: ...
+    def stage(self, step: str, title: str, parts: Sequence[Part]) -> None: ...
 
-    def part(self, step: str, outputs: Outputs) -> None: ...
+    def part(self, step: str, part: Part, result: StepResult) -> None: ...
 
     def note(self, text: str) -> None: ...
 
 
-def run_step(step: Step, url: str, part: int) -> Outputs:
+def run_step(step: Step, url: str, part: int, pipeline: Pipeline = PIPELINE) -> StepResult:
     """Run one part of one step on the run at `url`, and log the attempt under process/logs."""
-    module, _, function = step.entry.partition(":")
-    work: Callable[[Run, int], Outputs] = getattr(importlib.import_module(module), function)
-    return attempt(step, url, part, lambda run: work(run, part))
+    return _attempt(step, url, part, pipeline, lambda run: run.units_of(step, part))
 
 
-def run_units(step: Step, url: str, units: Sequence[int]) -> Outputs:
-    """As `run_step`, for some units of a step whose module has `make`; logged under the first of them."""
-    make = importlib.import_module(step.entry.partition(":")[0]).make
-    return attempt(step, url, units[0], lambda run: make(run, units))
+def run_units(step: Step, url: str, units: Sequence[int], pipeline: Pipeline = PIPELINE) -> StepResult:
+    """As `run_step`, for some units of a step; logged under the first of them."""
+    return _attempt(step, url, units[0], pipeline, lambda _: units)
 
 
-def attempt(step: Step, url: str, part: int, work: Callable[[Run], Outputs]) -> Outputs:
-    """Do some work of a step on the run at `url`, and log it."""
+def _attempt(
+    step: Step, url: str, part: int, pipeline: Pipeline, units: Callable[[Run], Sequence[int]]
+) -> StepResult:
     limit_threads()
     allow_files()
     gc.set_threshold(*FEW_COLLECTIONS)
     store = opened(url)
     started, clock, cpu = time.time(), time.monotonic(), time.process_time()
     with _explained(step, store, part):
-        outputs = work(Run(store, step.name, step.settings))
-    told = Attempt(
+        run = Run(store, step, pipeline)
+        result: StepResult = load(step.entry)(run, units(run)) or StepResult()
+    attempt = Attempt(
         step=step.name,
         part=part,
         host=socket.gethostname(),
@@ -102,13 +104,13 @@ def attempt(step: Step, url: str, part: int, work: Callable[[Run], Outputs]) -> 
         wall_s=round(time.monotonic() - clock, 3),
         cpu_s=round(time.process_time() - cpu, 3),
         peak_mib=round(peak_mib(), 1),
-        done=outputs.get("done", 1),
-        skipped=outputs.get("skipped", 0),
-        again=outputs.get("again", {}),
+        done=result.counts.done,
+        skipped=result.counts.skipped,
+        again=result.counts.again,
     )
     # the first step of a run lays it out
-    opened(url).write(f"process/logs/{step.name}-{part:05d}-{int(started * 1000)}.json", told.to_bytes())
-    return outputs
+    opened(url).write(attempt_name(step.name, part, int(started * 1000)), attempt.to_bytes())
+    return result
 
 
 @contextmanager
@@ -123,7 +125,7 @@ def _explained(step: Step, store: Store, part: int) -> Iterator[None]:
             raise OutOfMemory(f"{step.name}, part {part}: {NO_MEMORY}\n  ({error})") from error
         if store.find_document(IngestConfig, CONFIG) is None:
             raise
-        name = f"process/traces/{step.name}-{part:05d}-{time.time_ns() // 1_000_000}.txt"
+        name = trace_name(step.name, part, time.time_ns() // 1_000_000)
         store.write(name, traceback.format_exc().encode())
         raise BrokenInvariant(
             f"{step.name}, part {part}: {type(error).__name__}: {str(error)[:300]}\n"
@@ -180,7 +182,10 @@ def align(
 
     Raises the same errors as `run`; a run that a gate stops has its report, too.
     """
-    return _run_here(config, out, workers, progress, pipeline.until(ALIGNED)).document(Transforms, TRANSFORMS)
+    if pipeline.approval is None:
+        raise UserError("the pipeline names no step (approval) that fixes where the slices lie")
+    store = _run_here(config, out, workers, progress, pipeline.until(pipeline.approval))
+    return store.document(Transforms, TRANSFORMS)
 
 
 def _run_here(
@@ -191,20 +196,20 @@ def _run_here(
     pipeline: Pipeline,
 ) -> Store:
     refuse_containers(pipeline)
-    store, told = Store(os.fspath(out)), progress or Quiet()
-    _make_buckets(config, store.url, told)
+    store, reports = Store(os.fspath(out)), progress or Quiet()
+    _make_buckets(config, store.url, reports)
     with _environment({REQUEST: config.model_dump_json()}), worker_pool(workers or _workers(config)) as pool:
-        walk(pipeline, store.url, pool, told)
+        walk(pipeline, store.url, pool, reports)
     return store
 
 
-def _make_buckets(config: IngestConfig, url: str, told: Progress) -> None:
+def _make_buckets(config: IngestConfig, url: str, progress: Progress) -> None:
     if config.make_buckets.location is not None:
         # loads OpenCV, which this process needs for nothing else
         from clio_argo.store.roles import prepare
 
         for done in prepare(config, url):
-            told.note(done)
+            progress.note(done)
 
 
 def refuse_containers(pipeline: Pipeline) -> None:
@@ -218,13 +223,18 @@ def refuse_containers(pipeline: Pipeline) -> None:
 
 def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress) -> None:
     """Run all steps in order; what is done already is found done."""
-    outputs: dict[str, Outputs] = {}
+    results: dict[str, StepResult] = {}
     for step in pipeline.steps:
-        parts = parts_of(step, outputs)
-        progress.stage(step.name, len(parts))
-        for told in spread(pool, [partial(run_step, step, url, part) for part in parts]):
-            outputs[step.name] = told
-            progress.part(step.name, told)
+        parts = parts_of(step, results)
+        progress.stage(step.name, step.title, parts)
+        calls = [partial(_run_part, step, url, part, pipeline) for part in parts]
+        for part, result in spread(pool, calls):
+            results[step.name] = result
+            progress.part(step.name, part, result)
+
+
+def _run_part(step: Step, url: str, part: Part, pipeline: Pipeline) -> tuple[Part, StepResult]:
+    return part, run_step(step, url, part.part, pipeline)
 
 
 def spread(pool: ProcessPoolExecutor, calls: Iterable[Callable[[], R]]) -> Iterator[R]:
@@ -233,14 +243,6 @@ def spread(pool: ProcessPoolExecutor, calls: Iterable[Callable[[], R]]) -> Itera
         futures = [pool.submit(call) for call in calls]
     for future in as_completed(futures):
         yield _result(future, futures)
-
-
-def parts_of(step: Step, outputs: Mapping[str, Outputs]) -> list[int]:
-    """The parts that `step` is run for, from the outputs of earlier steps."""
-    if step.fan_out is None:
-        return [0]
-    source, _, name = step.fan_out.partition(".")
-    return [int(item["part"]) for item in outputs[source][name]]
 
 
 def _result(future: "Future[R]", all_futures: "list[Future[R]]") -> R:

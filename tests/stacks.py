@@ -19,10 +19,11 @@ from clio_argo.model.alignment import Transforms
 from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.request import build_config
 from clio_argo.model.run import Completion, UnitRecord
+from clio_argo.model.step import Pipeline, StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
-from clio_argo.runner import parts_of, run_step
-from clio_argo.steps.base import opened
+from clio_argo.runner import run_step
 from clio_argo.store.documents import Store
+from clio_argo.workspace.run import opened
 
 DEMO = Path(__file__).parent / "data" / "demo"
 FIRST, LAST, NOISE = 3490, 3549, 3513
@@ -77,17 +78,18 @@ def run_here(
     config: IngestConfig,
     out: Root,
     stop_before: str | None = None,
-    outputs: dict[str, dict[str, Any]] | None = None,
+    results: dict[str, StepResult] | None = None,
+    pipeline: Pipeline = PIPELINE,
 ) -> Root:
-    """Walk the pipeline in this process, one part after the other; `outputs` gets what each step said last."""
-    url, outputs = Store(str(out)).url, {} if outputs is None else outputs
+    """Walk the pipeline in this process, one part after the other; `results` gets the last one of each step."""
+    url, results = Store(str(out)).url, {} if results is None else results
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(REQUEST, config.model_dump_json())
-        for step in PIPELINE.steps:
+        for step in pipeline.steps:
             if step.name == stop_before:
                 break
-            for part in parts_of(step, outputs):
-                outputs[step.name] = run_step(step, url, part)
+            for part in parts_of(step, results):
+                results[step.name] = run_step(step, url, part.part, pipeline)
     return out
 
 

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from clio_argo.container import MESSAGE_CHARACTERS, save_outputs
 from clio_argo.errors import BrokenInvariant, UserError
 from clio_argo.model.config import IngestConfig
+from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 from clio_argo.runner import run
 from clio_argo.store.documents import Store
@@ -54,11 +54,11 @@ def test_outputs_are_files_that_a_fan_out_reads(stack: Path, tmp_path: Path) -> 
 
 
 def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -> None:
-    outputs: dict[str, Any] = {}
-    run_here(request(stack), tmp_path / "run", outputs=outputs)
+    results: dict[str, StepResult] = {}
+    run_here(request(stack), tmp_path / "run", results=results)
     wanted = {step.name: set(PIPELINE.outputs_of(step.name)) for step in PIPELINE.steps}
-    missing = {n: o - outputs[n].keys() for n, o in wanted.items() if o}
-    assert missing == {"plan": set(), "inspect": set(), "solve": set(), "publish": set()}
+    missing = {n: o - results[n].outputs.keys() for n, o in wanted.items() if o}
+    assert missing == {"plan": set(), "suspects": set(), "solve": set(), "publish": set()}
 
 
 def test_a_users_error_reaches_people_and_keeps_its_exit_code(stack: Path, tmp_path: Path) -> None:
@@ -130,15 +130,15 @@ def test_sigterm_ends_a_busy_step_and_the_next_try_goes_on(tmp_path: Path) -> No
 
 def test_more_tasks_than_a_workflow_holds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="1501 parts, at most 1500 are safe: set a smaller max_parts"):
-        save_outputs({"a_parts": [{"part": "0"}] * 1501}, tmp_path)
+        save_outputs(StepResult(parts={"a_parts": (Part(part=0),) * 1501}), tmp_path)
     with pytest.raises(BrokenInvariant, match="output name has 256001 bytes"):
-        save_outputs({"name": "x" * 256_001}, tmp_path)
+        save_outputs(StepResult(published={"name": "x" * 256_001}), tmp_path)
 
 
 def test_fewer_parts_do_the_same_units(stack: Path, tmp_path: Path) -> None:
-    outputs: dict[str, Any] = {}
-    run_here(request(stack, max_parts=2), tmp_path / "run", "match", outputs)
-    assert outputs["plan"]["reduce_parts"] == [
+    results: dict[str, StepResult] = {}
+    run_here(request(stack, max_parts=2), tmp_path / "run", "match", results)
+    assert results["plan"].outputs["reduce_parts"] == [
         {"part": "0", "slices": "3490-3492"},
         {"part": "1", "slices": "3493-3495"},
     ]
@@ -147,13 +147,14 @@ def test_fewer_parts_do_the_same_units(stack: Path, tmp_path: Path) -> None:
 def test_a_pipeline_of_ones_own_runs_its_steps(tmp_path: Path) -> None:
     own = Path(tmp_path / "own_steps.py")
     own.write_text(
-        "from clio_argo.pipeline import PIPELINE, Step\n"
-        "def count(run, part): return {'counted': len(run.store.names())}\n"
+        "from clio_argo.model.step import Step, StepResult\n"
+        "from clio_argo.pipeline import PIPELINE\n"
+        "def count(run, units): return StepResult(published={'counted': len(run.store.names())})\n"
         "MINE = PIPELINE.with_step(Step('count', 'own_steps:count', ('publish',)))\n"
     )
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     done = container("count", "--run", tmp_path / "run", CLIO_PIPELINE="own_steps:MINE", PYTHONPATH=path)
-    assert json.loads(done.stdout) == {"counted": 0}
+    assert json.loads(done.stdout)["published"] == {"counted": 0}
     assert (
         "CLIO_PIPELINE own_steps:count"
         in container("plan", "--run", "x", CLIO_PIPELINE="own_steps:count", PYTHONPATH=path).stderr

@@ -65,8 +65,8 @@ def run(
     from clio_argo.cli.progress import reporter
     from clio_argo.cli.show import show_again, show_end
     from clio_argo.model.alignment import Transforms
+    from clio_argo.model.layout import TRANSFORMS
     from clio_argo.runner import run as run_pipeline
-    from clio_argo.steps.base import TRANSFORMS
     from clio_argo.store.documents import Store
 
     with reporter(log) as progress:
@@ -105,13 +105,12 @@ def align(wanted: IngestConfig, out: Out, workers: Workers = None, log: Log = "a
 def plan(wanted: IngestConfig) -> None:
     """Read all headers and show what a run would find and need; writes nothing."""
     from clio_argo.cli.show import show_plan
-    from clio_argo.steps.given import read_given
-    from clio_argo.steps.plan import estimate, make_plan, refuse_unusable
+    from clio_argo.workspace.preflight import preflight
 
-    found, _ = make_plan(wanted)
-    show_plan(Console(highlight=False), found, estimate(found, wanted), wanted.allowed_bad(found.depth))
-    refuse_unusable(found, wanted)
-    read_given(wanted, found)
+    checked = preflight(wanted)
+    allowed = wanted.allowed_bad(checked.plan.depth)
+    show_plan(Console(highlight=False), checked.plan, checked.volume, allowed)
+    checked.refuse()
 
 
 @app.command()
@@ -120,9 +119,9 @@ def view(
     port: Annotated[int, typer.Option("--port", help="Port on this machine; 0: a free one.")] = VIEW_PORT,
 ) -> None:
     """Serve a local run on this machine with a neuroglancer of its own, and print the link."""
-    from clio_argo.steps.base import opened
     from clio_argo.store.documents import Store
     from clio_argo.viewer.server import serve
+    from clio_argo.workspace.run import opened
 
     root = Store(run).local
     volume, below = opened(run).at("ng") if root else (Store(run), "")

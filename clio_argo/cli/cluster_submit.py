@@ -115,16 +115,13 @@ def check_source(config: IngestConfig) -> None:
     """What `plan` would refuse is refused here, if the source can be read from here.
 
     Raises:
-        UserError, GateStopped, MissingInput: as `clio_argo.steps.plan`.
+        UserError, GateStopped, MissingInput: as `Preflight.refuse`.
     """
-    from clio_argo.steps.given import read_given
-    from clio_argo.steps.plan import make_plan, refuse_unusable
+    from clio_argo.workspace.preflight import preflight
 
     try:
         _refuse_unseen(config)
-        found, _ = make_plan(config)
-        refuse_unusable(found, config)
-        read_given(config, found)
+        preflight(config).refuse()
     except (StoreFault, TryAgain) as error:
         print(f"the source is not checked from here: {error}", file=sys.stderr)
 

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Self
 
 from rich.console import Console
@@ -18,24 +19,7 @@ from rich.progress import (
 )
 
 from clio_argo.errors import UserError
-
-TITLES = {
-    "plan": "plan      read headers",
-    "reduce": "reduce    find features",
-    "match": "match     fit neighbours",
-    "inspect": "inspect   find doubtful slices",
-    "relink": "relink    fit around them",
-    "solve": "solve     place slices",
-    "render": "render    warp, contrast",
-    "write": "write     viewer volume",
-    "coarsen": "coarsen   coarse scales",
-    "verify": "verify    compare objects",
-    "publish": "publish   report",
-    "check solve": "check     metadata",
-    "check render": "check     full scale",
-    "check write": "check     viewer volume",
-    "check coarsen": "check     coarse scales",
-}
+from clio_argo.model.step import Part, StepResult
 
 
 class _Told:
@@ -44,10 +28,10 @@ class _Told:
     def __init__(self) -> None:
         self.again = Counter[tuple[str, str]]()
 
-    def part(self, step: str, outputs: dict[str, Any]) -> None:
-        self.again.update({(step, why): units for why, units in outputs.get("again", {}).items()})
-        if text := outputs.get("note"):
-            self.note(text)
+    def part(self, step: str, part: Part, result: StepResult) -> None:
+        self.again.update({(step, why): units for why, units in result.counts.again.items()})
+        if result.note:
+            self.note(result.note)
 
     def note(self, text: str) -> None:
         """Tell what happened to the run's folder and buckets."""
@@ -80,12 +64,12 @@ class Bars(_Told):
     def note(self, text: str) -> None:
         self._bars.console.print(text, highlight=False, markup=False)
 
-    def stage(self, step: str, parts: int) -> None:
+    def stage(self, step: str, title: str, parts: Sequence[Part]) -> None:
         if parts:
-            self._tasks[step] = self._bars.add_task(TITLES.get(step, step), total=parts, rate="")
+            self._tasks[step] = self._bars.add_task(f"{step:<9} {title}", total=len(parts), rate="")
 
-    def part(self, step: str, outputs: dict[str, Any]) -> None:
-        super().part(step, outputs)
+    def part(self, step: str, part: Part, result: StepResult) -> None:
+        super().part(step, part, result)
         task = self._bars.tasks[self._bars.task_ids.index(self._tasks[step])]
         done = task.completed + 1
         rate = f"{done / task.elapsed:.1f}/s" if task.elapsed else ""
@@ -102,13 +86,12 @@ class Lines(_Told):
         if raised[1] is not None:
             self._say("failed", error=str(raised[1]))
 
-    def stage(self, step: str, parts: int) -> None:
-        self._say("stage", step=step, parts=parts)
+    def stage(self, step: str, title: str, parts: Sequence[Part]) -> None:
+        self._say("stage", step=step, parts=len(parts))
 
-    def part(self, step: str, outputs: dict[str, Any]) -> None:
-        super().part(step, outputs)
-        told = {k: v for k, v in outputs.items() if not k.endswith("_parts") and k != "note"}
-        self._say("part", step=step, **told)
+    def part(self, step: str, part: Part, result: StepResult) -> None:
+        super().part(step, part, result)
+        self._say("part", step=step, **result.counts.model_dump(), **result.published)
 
     def note(self, text: str) -> None:
         self._say("note", text=text)
@@ -133,7 +116,7 @@ class Silent(_Told):
 
     def __exit__(self, *raised: object) -> None: ...
 
-    def stage(self, step: str, parts: int) -> None: ...
+    def stage(self, step: str, title: str, parts: Sequence[Part]) -> None: ...
 
 
 def reporter(log: str) -> Bars | Lines | Silent:

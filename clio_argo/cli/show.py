@@ -22,12 +22,13 @@ JPEG_BYTES_PER_VOXEL, ZSTD_RATIO = 0.13, 0.88
 Row = tuple[str, ...]
 
 
-def show_plan(console: Console, plan: Plan, volume: VolumeSpec, allowed: int) -> None:
+def show_plan(console: Console, plan: Plan, volume: VolumeSpec | None, allowed: int) -> None:
     """What was found, what is wrong with it, and what a run will need."""
     console.print(_facts(_found(plan)))
     if plan.problems:
         console.print(_problems(plan.problems))
-    console.print(_facts(_needs(plan, volume)))
+    if volume is not None:
+        console.print(_facts(_needs(plan, volume)))
     bad = len(plan.unusable)
     if bad:
         console.print(f"{bad} of {plan.depth} slices cannot be used; at most {allowed} may be (max_bad).")

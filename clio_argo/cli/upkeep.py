@@ -38,14 +38,14 @@ def verify(
     log: Log = "auto",
 ) -> None:
     """Compare a run with its manifest and name all that is damaged, missing or foreign; exit 1 if anything is."""
-    from clio_argo import upkeep
     from clio_argo.cli.progress import reporter
+    from clio_argo.maintenance.verify import verify as verify_run
 
     if quick and deep:
         raise UserError("give --quick or --deep, not both")
     mode: Mode = "quick" if quick else "deep" if deep else "default"
     with reporter(log) as progress:
-        found = upkeep.verify(run, mode, workers, progress)
+        found = verify_run(run, mode, workers, progress)
     if log == "json":
         print(json.dumps({"event": "end", **found.model_dump(mode="json")}))
     else:
@@ -66,11 +66,11 @@ def repair(
     log: Log = "auto",
 ) -> None:
     """Do again what is damaged or missing, and nothing else; exit 1 if something is left."""
-    from clio_argo import upkeep
     from clio_argo.cli.progress import reporter
+    from clio_argo.maintenance.repair import repair as repair_run
 
     with reporter(log) as progress:
-        done = upkeep.repair(run, workers, progress, deep, remove_foreign)
+        done = repair_run(run, workers, progress, deep, remove_foreign)
     if log == "json":
         print(json.dumps({"event": "end", **done.model_dump(mode="json")}))
     else:
@@ -108,8 +108,8 @@ def show(
 ) -> None:
     """Print how a run ended and where its volume comes from: versions, settings, inputs, digests."""
     from clio_argo.cli.show import provenance
+    from clio_argo.model.layout import COMPLETE
     from clio_argo.model.run import Completion
-    from clio_argo.steps.base import COMPLETE
     from clio_argo.store.documents import Store
 
     store = Store(run)

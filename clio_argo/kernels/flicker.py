@@ -6,36 +6,15 @@ alone counts: real steps stay as sharp as they are.
 """
 
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from clio_argo.model.alignment import Floats, SliceFacts, Transforms
+from clio_argo.model.alignment import Floats
 
-# a slice with a third of the usual contrast or less holds little else than noise, which more gain would show
-MOST_GAIN = 3.0
 # twice the scatter that the spread of 50 normal values has by chance
 STEP = 1.3
-
-
-def evened(transforms: Transforms, facts: Sequence[SliceFacts], window: int) -> Transforms:
-    """The same places with gain and offset of each slice, from its mean and standard deviation; 0 changes nothing."""
-    if not window:
-        return transforms
-    by_z = {f.z: f for f in facts if f.std > 0}
-    unknown = SliceFacts(z=0, digest="", mean=np.nan, std=np.nan)
-    seen = [by_z.get(s.z, unknown) for s in transforms.slices]
-    counts = np.array([s.verdict == "good" for s in transforms.slices])
-    means, stds = np.array([(f.mean, f.std) for f in seen]).T
-    gains = np.clip(course(np.where(counts, stds, np.nan), window) / stds, 1 / MOST_GAIN, MOST_GAIN)
-    offsets = course(np.where(counts, means, np.nan), window) - gains * means
-    slices = (
-        s.model_copy(update={"grey": (round(float(g), 6), round(float(o), 3))}) if np.isfinite(g + o) else s
-        for s, g, o in zip(transforms.slices, gains, offsets, strict=True)
-    )
-    return transforms.model_copy(update={"slices": tuple(slices)})
 
 
 def course(values: Floats, window: int) -> Floats:

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from clio_argo.model.base import Document, Value
-from clio_argo.model.plan import FanOut
+from clio_argo.model.plan import FanOut, Remark, Verdict
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 Floats = NDArray[np.float64]
-Verdict = Literal["good", "suspect", "bad", "missing"]
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 LINEAR_DIGITS, OFFSET_DIGITS = 9, 4
 LEAST_VALID = 0.01
@@ -113,14 +112,6 @@ class Fits(Document):
     fits: tuple[PairFit, ...]
 
 
-class Remark(Value):
-    """What is wrong with a slice."""
-
-    z: int
-    verdict: Verdict
-    reason: str
-
-
 class Relinks(Value):
     """Links (z0, z1) to be tried whose lower slices lie in unit `unit`, and upper ones in up to unit `last`."""
 
@@ -138,7 +129,7 @@ class Inspection(Document):
 
     remarks: tuple[Remark, ...]
     relinks: tuple[Relinks, ...]
-    relink: FanOut
+    rematch: FanOut
 
 
 class PlacedSlice(Value):

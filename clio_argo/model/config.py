@@ -1,12 +1,16 @@
-"""The request: what a person asks for. Every field says its meaning, its unit and the reason for its default."""
+"""The request: what a person asks for. Every field says its meaning, its unit and the reason for its default.
+
+A setting is one field here, with its facts, and the step that reads it. No list elsewhere names it.
+"""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from clio_argo.model.base import Document, Section
-from clio_argo.model.places import Buckets, MakeBuckets
+from clio_argo.model.storage import Buckets, MakeBuckets
 
 MAX_PARTS = 500
 MAX_PIXELS = 1_070_000_000
@@ -14,25 +18,23 @@ MAX_Z = 999_999_999
 # How a container gets a request: as JSON, and single settings, of which empty ones change nothing. They come in the
 # environment, where a shell cannot read anything into them.
 REQUEST, OVERRIDE = "CLIO_REQUEST", "CLIO_SET_"
-# settings that change no voxel: a run may be resumed with others
-NO_VOXEL = {
-    "schema_version",
-    "max_bad",
-    "max_breaks",
-    "max_gap",
-    "max_residual_px",
-    "max_parts",
-    "workers",
-    "project",
-    "make_buckets",
-    "notify",
-    "labels",
-    "update",
-}
-# settings that a person changes after having looked at a run: what depends on them is done again
-CORRECTIONS = {"overrides"}
-# settings that name a file which a person gives beside the slices
-FILES = ("positions", "overrides", "transforms")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the program must know of a setting beside its type.
+
+    voxels: whether it can change a voxel. A run may be resumed with another value of one that cannot.
+    correction: whether people change it after having looked at a run: what depends on it is done again.
+    file: whether it names a file that a person gives beside the slices.
+    """
+
+    voxels: bool = True
+    correction: bool = False
+    file: bool = False
+
+
+NO_VOXEL, FILE, CORRECTIONS = Facts(voxels=False), Facts(file=True), Facts(file=True, correction=True)
 Treatment = Literal["nearest", "interpolate", "black", "keep"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -203,18 +205,18 @@ class IngestConfig(Document):
         description="Voxel size in nm: one number, or three for x, y, z. 8 nm is the usual FIB-SEM voxel.",
     )
     alignment: Alignment = Field(Alignment(), description="How slices are aligned.")
-    positions: str | None = Field(
+    positions: Annotated[str | None, FILE] = Field(
         None,
         description="CSV file with the columns z, x_px, y_px: where the stage stood, as the place of each slice's "
         "image frame on the canvas in full-size pixels. Default: all frames at the same place. Slices are held near to "
         "it as far as it proves right.",
     )
-    overrides: str | None = Field(
+    overrides: Annotated[str | None, CORRECTIONS] = Field(
         None,
         description="YAML file with a person's verdicts on slices and links between them. It may change from run to "
         "run of the same request: only what depends on it is done again.",
     )
-    transforms: str | None = Field(
+    transforms: Annotated[str | None, FILE] = Field(
         None,
         description="transforms.json or .csv of another run, of clio_ingest, or a CSV file with the columns "
         "z,a,b,tx,c,d,ty: nothing is matched, and slices lie where it says. Default: slices are aligned.",
@@ -233,7 +235,7 @@ class IngestConfig(Document):
     buckets: Buckets = Field(
         Buckets(), description="Where parts of the run lie that are not under its folder."
     )
-    make_buckets: MakeBuckets = Field(
+    make_buckets: Annotated[MakeBuckets, NO_VOXEL] = Field(
         MakeBuckets(), description="Which buckets are made for a run, and how they are set."
     )
     max_pixels: int = Field(
@@ -249,24 +251,24 @@ class IngestConfig(Document):
         "above, weighted by distance. black: background. keep: the slice itself where it decodes, placed by its links "
         "or between its neighbours; otherwise the nearest.",
     )
-    max_bad: int | Fraction = Field(
+    max_bad: Annotated[int | Fraction, NO_VOXEL] = Field(
         0.01,
         description="Most slices that may be bad or missing: a count, or a fraction of the stack. Above it the "
         "run stops before anything expensive. 1 % hides no systematic fault.",
     )
-    max_breaks: int = Field(
+    max_breaks: Annotated[int, NO_VOXEL] = Field(
         0,
         ge=0,
         description="Most places where no link crosses the stack. 0: the parts of a broken stack cannot be "
         "placed against each other from the images alone, so a person should look first.",
     )
-    max_gap: int = Field(
+    max_gap: Annotated[int, NO_VOXEL] = Field(
         5,
         ge=0,
         description="Most bad or missing slices in a row. 5 slices of 8 nm are 40 nm, the thickness of one cut "
         "section: people trace neurites across that, and over more they guess.",
     )
-    max_residual_px: float = Field(
+    max_residual_px: Annotated[float, NO_VOXEL] = Field(
         10.0,
         gt=0,
         description="Largest distance in full-size pixels between where two neighbouring slices lie and where the "
@@ -276,23 +278,23 @@ class IngestConfig(Document):
     memory_gib: float = Field(
         4.0, ge=0.25, description="Memory of one worker in GiB; slabs and blocks are sized to it."
     )
-    max_parts: int = Field(
+    max_parts: Annotated[int, NO_VOXEL] = Field(
         MAX_PARTS,
         ge=1,
         le=3000,
         description="Most parts that a stage is cut into, each a task or pod of its own. 500: five stages of so "
         "many retried pods fill a third of what a workflow object can hold.",
     )
-    workers: int | None = Field(
+    workers: Annotated[int | None, NO_VOXEL] = Field(
         None, ge=1, le=1024, description="Local worker processes. Default: the cores this process may use."
     )
-    project: str | None = Field(None, description="Cloud project that owns the buckets.")
-    notify: Notify = Field(Notify(), description="Who is told.")
-    labels: dict[str, str] = Field(
+    project: Annotated[str | None, NO_VOXEL] = Field(None, description="Cloud project that owns the buckets.")
+    notify: Annotated[Notify, NO_VOXEL] = Field(Notify(), description="Who is told.")
+    labels: Annotated[dict[str, str], NO_VOXEL] = Field(
         {}, description="Free labels, kept in complete.json and on the cluster's objects."
     )
 
-    update: bool = Field(
+    update: Annotated[bool, NO_VOXEL] = Field(
         False,
         description="Take over a folder that holds another request: what depends on the settings that differ is done "
         "again, and units of the other request stop. false: another request is refused, as its results may be wanted.",
@@ -322,8 +324,28 @@ class IngestConfig(Document):
 
     def identity(self) -> dict[str, Any]:
         """What makes two requests the same: everything that can change a voxel, but for a person's corrections."""
-        return self.model_dump(mode="json", exclude=NO_VOXEL | CORRECTIONS)
+        return self.model_dump(mode="json", include=set(VOXEL_SETTINGS) - set(settings_with("correction")))
+
+    def setting(self, path: str) -> Any:
+        """JSON value of a setting, or of a section, by its dotted name."""
+        value: Any = self.model_dump(mode="json")
+        for name in path.split("."):
+            value = value[name]
+        return value
 
     def allowed_bad(self, slices: int) -> int:
         """Most bad slices in a stack of `slices`."""
         return self.max_bad if isinstance(self.max_bad, int) else int(self.max_bad * slices)
+
+
+def settings_with(fact: str) -> tuple[str, ...]:
+    """Names of the settings of which a fact (a field of `Facts`) holds."""
+    return tuple(
+        name
+        for name, field in IngestConfig.model_fields.items()
+        if getattr(next((m for m in field.metadata if isinstance(m, Facts)), Facts()), fact)
+    )
+
+
+VOXEL_SETTINGS = tuple(name for name in settings_with("voxels") if name != "schema_version")
+FILES = settings_with("file")

@@ -112,25 +112,3 @@ def _dataset(spec: VolumeSpec, k: int) -> dict[str, Any]:
             {"type": "translation", "translation": translation},
         ],
     }
-
-
-def thumbnail_name(z: int) -> str:
-    return f"thumbnails/{z:06d}.jpg"
-
-
-def thumbnails(spec: VolumeSpec) -> list[str]:
-    """Names of the small pictures of all planes."""
-    planes = spec.scales[0].box
-    return [thumbnail_name(z) for z in range(planes.begin[0], planes.end[0])]
-
-
-def ng_shard_name(spec: VolumeSpec, scale: int, corner: Zyx) -> str:
-    """Name of the shard of ng/ that holds the chunk at `corner` (chunks from the scale's begin; z, y, x)."""
-    bits = spec.scales[scale].shard_bits
-    number = spec.morton(scale, corner) >> spec.scales[scale].preshift_bits
-    return f"ng/{spec.scales[scale].key}/{number:0{max(1, -(-bits // 4))}x}.shard"
-
-
-def zarr_shard_name(spec: VolumeSpec, scale: int, corner: Zyx) -> str:
-    """Name of the shard of aligned/ at `corner` (shards; z, y, x)."""
-    return f"{spec.aligned}/{scale}/c/{'/'.join(map(str, corner))}"

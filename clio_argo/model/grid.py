@@ -6,6 +6,7 @@ from typing import Literal
 
 from clio_argo.errors import UserError
 from clio_argo.model.config import IngestConfig, Viewer
+from clio_argo.model.layout import lossless_folder
 from clio_argo.model.plan import FanOut
 from clio_argo.model.volume import (
     GIB,
@@ -63,7 +64,7 @@ def build_volume(
         chunk=chunk,
         jpeg_quality=config.viewer.jpeg_quality,
         window=window,
-        aligned="aligned" if config.lossless else "tmp/aligned",
+        aligned=lossless_folder(config.lossless),
         slab=slab,
         scales=tuple(
             _scale(grid, k, (rz, ry, rx), write if k <= write.last else coarsen, slab, chunk)

@@ -11,6 +11,7 @@ from clio_argo.model.sizes import Size, SizeRun
 
 SLICES_PER_UNIT = 16
 
+Verdict = Literal["good", "suspect", "bad", "missing"]
 ProblemKind = Literal[
     "missing",
     "duplicate",
@@ -26,6 +27,14 @@ ProblemKind = Literal[
 ]
 
 
+class Remark(Value):
+    """What is wrong with a slice."""
+
+    z: int
+    verdict: Verdict
+    reason: str
+
+
 class Problem(Value):
     """One thing that is wrong with the source. `z` is the slice it concerns, if it concerns one."""
 
@@ -38,6 +47,12 @@ class Problem(Value):
     def costs_slice(self) -> bool:
         """Whether the slice cannot be used (it counts against `max_bad`)."""
         return self.z is not None and self.kind != "duplicate"
+
+    @property
+    def remark(self) -> Remark:
+        """The verdict on the slice that it concerns. Every problem but absence makes a slice bad."""
+        verdict: Verdict = "missing" if self.kind == "missing" else "bad"
+        return Remark(z=self.z or 0, verdict=verdict, reason=f"{self.kind} {self.detail}".strip())
 
 
 class SliceFile(Value):
@@ -121,6 +136,17 @@ class Plan(Document):
     def unusable(self) -> dict[int, Problem]:
         """The first problem of each slice that cannot be used, by z."""
         return {p.z: p for p in reversed(self.problems) if p.z is not None and p.costs_slice}
+
+    @property
+    def remarks(self) -> dict[int, Remark]:
+        """The verdict on each slice that cannot be used, by z."""
+        return {z: problem.remark for z, problem in self.unusable.items()}
+
+    @property
+    def usable_numbers(self) -> list[int]:
+        """Numbers of the usable slices, in order."""
+        unusable = self.unusable
+        return [z for z in range(self.minz, self.maxz + 1) if z not in unusable]
 
 
 def slices_per_unit(slices: int) -> int:

@@ -234,7 +234,7 @@ class VolumeSpec(Document):
             left[axis] >>= 1
         return code
 
-    def memory_gib(self, step: Literal["render", "write", "coarsen"]) -> float:
+    def memory_gib(self, step: str) -> float:
         """Memory that one unit of `step` needs, in GiB (measured shapes: arrays, codecs and the interpreter)."""
         plane = self.scales[0].size[1] * self.scales[0].size[2] * self.itemsize
         tier = self.coarsen_tier if step == "coarsen" else self.write_tier

@@ -1,38 +1,31 @@
 """Writes the scales that are too coarse for a block, from the coarsest lossless scale that `write` made."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from clio_argo.kernels.downsample import coarser
-from clio_argo.model.volume import Box, Tier, VolumeSpec, Zyx
-from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
+from clio_argo.model.step import StepResult
+from clio_argo.model.volume import Box, Tier, Zyx
 from clio_argo.steps.write import pyramid
 from clio_argo.store.manifest import checksums
 from clio_argo.store.volumes import Voxels
+from clio_argo.workspace.expected import needed_by_coarsen
+from clio_argo.workspace.run import Run
+from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
 SLAB_VOXELS = 2**27
 
 
-def run(run: Run, part: int) -> Outputs:
-    return make(run, run.volume.coarsen.part(part))
-
-
-def make(run: Run, units: Iterable[int]) -> Outputs:
+def run(run: Run, units: Sequence[int]) -> StepResult:
+    """Write some blocks of the coarse scales."""
     tier = run.volume.coarsen_tier
     return each_unit(units, lambda unit: _unit(run, tier, unit))
 
 
-def _unit(run: Run, tier: Tier, unit: int) -> str | None:
-    spec = run.volume
-    inputs = [spec.shapes(), checksums(run.records("write", needed(spec, unit)))]
+def _unit(run: Run, tier: Tier, unit: int) -> Outcome:
+    inputs = [run.volume.shapes(), checksums(run.records("write", needed_by_coarsen(run, unit)))]
     return once(run, unit, inputs, lambda: Done(pyramid(run, tier, unit, *_first_scale(run, tier, unit))))
-
-
-def needed(spec: VolumeSpec, unit: int) -> list[int]:
-    """The units of `write` that a unit reads."""
-    tier = spec.coarsen_tier
-    return spec.units_touching(spec.write_tier, tier.source, spec.source_box(tier, unit))
 
 
 def _first_scale(run: Run, tier: Tier, unit: int) -> tuple[Voxels, Zyx]:

@@ -8,19 +8,22 @@ from collections.abc import Iterator, Sequence
 
 from clio_argo.kernels.match import fit_pair
 from clio_argo.model.alignment import Fits
-from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
-from clio_argo.steps.fits import ReducedSlices, fits_name
-from clio_argo.steps.reduce import read_facts
+from clio_argo.model.layout import fits_name
+from clio_argo.model.step import StepResult
 from clio_argo.store.manifest import checksums
+from clio_argo.workspace.reduced import ReducedSlices, read_facts
+from clio_argo.workspace.run import Run
+from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
 REACH, LOOP_EVERY = 2, 4
 
 
-def run(run: Run, part: int) -> Outputs:
-    return each_unit(run.plan.match.part(part), lambda unit: _unit(run, unit))
+def run(run: Run, units: Sequence[int]) -> StepResult:
+    """Fit the slices of some units with their neighbours."""
+    return each_unit(units, lambda unit: _unit(run, unit))
 
 
-def _unit(run: Run, unit: int) -> str | None:
+def _unit(run: Run, unit: int) -> Outcome:
     near = _units_within_reach(run, unit)
     inputs = checksums(run.records("reduce", near))
     return once(run, unit, inputs, lambda: _match(run, unit, near))

@@ -1,371 +1,48 @@
-"""Finds the slices, reads every header and reports all problems at once. Reads no pixels, writes no volume."""
+"""Finds the slices and everything that can be known of them from headers; makes the run's root its request's own."""
 
 import os
-import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
-from statistics import median
-from typing import Literal
+from collections.abc import Sequence
 
-from clio_argo.errors import GateStopped, UserError
-from clio_argo.model.algorithms import ALGORITHMS
-from clio_argo.model.base import digest
 from clio_argo.model.config import IngestConfig
-from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
-from clio_argo.model.names import numbering
-from clio_argo.model.plan import (
-    FanOut,
-    Plan,
-    Problem,
-    ProblemKind,
-    SliceFile,
-    SliceUnit,
-    natural_key,
-    slices_per_unit,
-)
-from clio_argo.model.problems import problem_lines
+from clio_argo.model.layout import COMPLETE, CONFIG, PLAN, slices_name
+from clio_argo.model.plan import Plan
 from clio_argo.model.request import from_environment
-from clio_argo.model.sizes import belonging, size_runs, usual_size
-from clio_argo.model.treatment import longest_gap
-from clio_argo.model.volume import VolumeSpec
-from clio_argo.steps.base import COMPLETE, CONFIG, PLAN, Outputs, Run, record_whole, slices_name, software
-from clio_argo.steps.claim import claim, refuse_newer
-from clio_argo.steps.gates import gap_problem
-from clio_argo.steps.given import located, read_given, without_alignment, write_given
-from clio_argo.steps.pods import memory_of_alignment, memory_of_volumes, plan_outputs, refuse_too_large
-from clio_argo.store.headers import Header, Unreadable
-from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source, is_image
-
-HEADER_THREADS, HEADER_BATCH, QUICK_S = 16, 16, 2e-3
-BOMB_RATIO = 200
-MOST_MISSING = 100_000
-LOOK_AT = 3
-BITS: dict[int, Literal["uint8", "uint16"]] = {8: "uint8", 16: "uint16"}
-Found = tuple[int, Entry, int, Header]
+from clio_argo.model.step import StepResult
+from clio_argo.workspace.expected import remove_outgrown_units
+from clio_argo.workspace.outputs import memory_of_alignment, parts_of_slices
+from clio_argo.workspace.ownership import claim, refuse_newer
+from clio_argo.workspace.preflight import preflight
+from clio_argo.workspace.run import Run
+from clio_argo.workspace.survey import survey
+from clio_argo.workspace.units import record_whole
+from clio_argo.workspace.user_inputs import located, write_given
 
 
-def run(run: Run, part: int) -> Outputs:
+def run(run: Run, units: Sequence[int]) -> StepResult:
     """Write config.json, plan.json and one document of slices per unit.
 
     The request comes from the environment (CLIO_REQUEST, JSON), where a shell cannot read anything into it.
     """
-    config = from_environment(os.environ) or run.request
-    plan, units = make_plan(config)
-    refuse_unusable(plan, config)
-    given, transforms = read_given(config, plan)
-    plan = without_alignment(plan, config, transforms)
-    refuse_too_large({**memory_of_alignment(plan), **memory_of_volumes(estimate(plan, config))})
-    refuse_newer(run.store)
-    note = claim(run.store, located(config).model_copy(update={"source": plan.source}))
+    request = from_environment(os.environ) or run.request
+    checked = preflight(request)
+    checked.refuse()
+    plan = checked.plan.model_copy(update={"algorithms": run.pipeline.versions})
+    refuse_newer(run.store, plan.algorithms)
+    note = claim(run.store, located(request).model_copy(update={"source": plan.source}))
     # what is being made again is not complete meanwhile
     run.store.delete(COMPLETE)
     record_whole(run, [
         run.store.record(CONFIG),
-        *(run.store.write(slices_name(unit.unit), unit.to_bytes()) for unit in units),
-        *write_given(run.store, given, transforms, units),
+        *(run.store.write(slices_name(unit.unit), unit.to_bytes()) for unit in checked.units),
+        *write_given(run.store, checked.given, checked.imported, checked.units),
         run.store.write(PLAN, plan.to_bytes()),
     ])  # fmt: skip
-    return {**plan_outputs(plan, units), "note": note}
+    remove_outgrown_units(run, "plan")
+    return StepResult(
+        parts=parts_of_slices(plan, checked.units), memory_mib=memory_of_alignment(plan), note=note
+    )
 
 
 def plan(config: IngestConfig) -> Plan:
     """What a run of `config` would find; reads headers only and writes nothing. Raises `UserError`."""
-    return make_plan(config)[0]
-
-
-def make_plan(config: IngestConfig) -> tuple[Plan, tuple[SliceUnit, ...]]:
-    """What the source holds.
-
-    Raises:
-        UserError: there is nothing to plan with: no source, no slices, no way to number them.
-    """
-    source = Source(find_source(config.source))
-    candidates = _numbered(config, _entries(config, source))
-    problems, found = _read_headers(source, candidates, config)
-    seen = {z for z, _ in candidates} | {z for z, *_ in found}
-    wanted = _range(config, seen)
-    if len(wanted) - len(seen) > MOST_MISSING:
-        raise UserError(
-            f"source {config.source}: {len(seen)} files for the {len(wanted)} slices from z {wanted[0]} to "
-            f"{wanted[-1]}; look at minz and maxz, and at the numbers in the names of the files"
-        )
-    usable, judged = _judge([f for f in found if f[0] in wanted], config)
-    problems += judged + _duplicates(candidates) + _missing(wanted, {f[0] for f in found}, problems)
-    if not usable:
-        raise UserError.all(f"source {config.source}: no usable slice", problem_lines(problems))
-    _refuse_colour(source, usable, channels=max(h.channels for *_, h in found))
-    return _assemble(source, usable, [p for p in problems if p.z is None or p.z in wanted], wanted, config)
-
-
-def refuse_unusable(plan: Plan, config: IngestConfig) -> None:
-    """Stop before anything is spent on a stack that cannot become a volume."""
-    fatal = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
-    fatal += _memory_problem(plan, config) + _crop_problem(plan, config)
-    if fatal:
-        raise UserError.all("the stack cannot be used:", fatal)
-    problems = _gate_problems(plan, config)
-    if problems:
-        raise GateStopped("\n".join([*problems, *(f"  - {line}" for line in problem_lines(plan.problems))]))
-
-
-def _gate_problems(plan: Plan, config: IngestConfig) -> list[str]:
-    """Gates that the missing and unusable slices do not pass, whatever the others look like."""
-    allowed, bad, gap = config.allowed_bad(plan.depth), len(plan.unusable), longest_gap(plan.unusable)
-    problems = []
-    if bad > allowed:
-        problems.append(f"{bad} of {plan.depth} slices are missing or unusable, at most {allowed} may be (max_bad); "
-                        f"mend the source, or show others in their place: --allow-bad-slices {bad}")  # fmt: skip
-    if len(gap) > config.max_gap:
-        problems.append(gap_problem(gap, config))
-    return problems
-
-
-def estimate(plan: Plan, config: IngestConfig) -> VolumeSpec:
-    """The volume as it will be if no slice has to move."""
-    size = (plan.depth, plan.height, plan.width)
-    return build_volume(config, (plan.minz, 0, 0), size, plan.dtype, None)
-
-
-def _crop_problem(plan: Plan, config: IngestConfig) -> list[str]:
-    low, high = config.crop.z or (plan.minz, plan.maxz)
-    inside = plan.minz <= low and high <= plan.maxz
-    return [] if inside else [f"crop.z {low} to {high}: the stack has z {plan.minz} to {plan.maxz}"]
-
-
-def _memory_problem(plan: Plan, config: IngestConfig) -> list[str]:
-    plane = plan.width * plan.height * (1 if plan.dtype == "uint8" else 2)
-    if slab_depth(config.memory_gib, plan.depth, plane):
-        return []
-    return [
-        f"memory_gib {config.memory_gib:g}: slices of {plan.width} x {plan.height} need workers with "
-        f"at least {memory_for_slab(plane):g} GiB"
-    ]
-
-
-def _entries(config: IngestConfig, source: Source) -> list[Entry]:
-    """Image files at the source's root, or in raw/ if there are none."""
-    root, raw = ([e for e in source.entries(f) if is_image(e.name)] for f in ("", RAW))
-    number = [[e for e in found if _matches(config, e.name)] for found in (root, raw)]
-    if all(number):
-        raise UserError(
-            f"source {config.source}: slices lie both at its root ({number[0][0].name}) and in raw/ "
-            f"({number[1][0].name}); give the folder that is meant"
-        )
-    if not any(number):
-        seen = ", ".join(e.name for e in (root + raw)[:5]) or "no PNG, TIFF or JPEG file"
-        asked = config.image or config.image_regex
-        raise UserError(
-            f"source {config.source}: found no slice{f' named {asked!r}' if asked else ''}; there is {seen}"
-        )
-    return number[0] or number[1]
-
-
-def _matches(config: IngestConfig, name: str) -> bool:
-    if config.image is None and config.image_regex is None:
-        return True
-    return numbering(config, [])(name.rpartition("/")[2]) is not None
-
-
-def _numbered(config: IngestConfig, entries: Sequence[Entry]) -> list[tuple[int | None, Entry]]:
-    """Files with their slice numbers; None for the one multi-page file that needs none."""
-    names = [e.name.rpartition("/")[2] for e in entries]
-    if len(entries) == 1 and config.image is None and config.image_regex is None:
-        return [(None, entries[0])]
-    number = numbering(config, names)
-    found = [(number(n), e) for n, e in zip(names, entries, strict=True)]
-    found.sort(key=lambda f: (f[0] or 0, natural_key(f[1].name)))
-    inside = range(config.minz or 0, 2**63 if config.maxz is None else config.maxz + 1)
-    return [(z, e) for z, e in found if z is not None and z in inside]
-
-
-def _read_headers(
-    source: Source, candidates: Sequence[tuple[int | None, Entry]], config: IngestConfig
-) -> tuple[list[Problem], list[Found]]:
-    problems: list[Problem] = []
-    found: list[Found] = []
-    for (z, entry), result in zip(candidates, _all_headers(source, [e for _, e in candidates]), strict=True):
-        if isinstance(result, Problem):
-            problems.append(result.model_copy(update={"z": z}))
-        elif z is not None and len(result) > 1:
-            text = f"{len(result)} pages in a file that is one slice of many"
-            problems.append(Problem(kind="unsupported", z=z, file=entry.name, detail=text))
-        else:
-            first = z if z is not None else _single(entry, result, config)
-            found += [(first + page, entry, page, h) for page, h in enumerate(result)]
-    return problems, found
-
-
-def _all_headers(source: Source, entries: Sequence[Entry]) -> Iterator[list[Header] | Problem]:
-    """Headers of all files, in order: many at a time where each takes long, as from a bucket.
-
-    Threads that read from a disk would wait for each other longer than they read.
-    """
-    took_s = []
-    for entry in entries[:HEADER_BATCH]:
-        began = time.monotonic()
-        found = _headers(source, entry)
-        took_s.append(time.monotonic() - began)
-        yield found
-    rest = entries[HEADER_BATCH:]
-    if not rest or median(took_s) < QUICK_S:
-        yield from (_headers(source, e) for e in rest)
-        return
-    batches = [rest[i : i + HEADER_BATCH] for i in range(0, len(rest), HEADER_BATCH)]
-    with ThreadPoolExecutor(HEADER_THREADS) as threads:
-        yield from chain.from_iterable(threads.map(lambda b: [_headers(source, e) for e in b], batches))
-
-
-def _single(entry: Entry, pages: Sequence[Header], config: IngestConfig) -> int:
-    """Number of the first slice of a file that holds the whole stack."""
-    if config.minz is not None:
-        return config.minz
-    digits = "".join(c if c.isdecimal() else " " for c in entry.name).split()
-    return int(digits[-1]) if len(pages) == 1 and digits else 0
-
-
-def _headers(source: Source, entry: Entry) -> list[Header] | Problem:
-    if entry.outside:
-        return Problem(kind="outside of the source", file=entry.name, detail="a link that leaves the folder")
-    if not entry.size_bytes:
-        return Problem(kind="zero-byte", file=entry.name)
-    try:
-        return source.headers(entry)
-    except Unreadable as error:
-        return Problem(kind="unreadable", file=entry.name, detail=str(error))
-
-
-def _range(config: IngestConfig, seen: set[int | None]) -> range:
-    numbers = [z for z in seen if z is not None]
-    low = config.minz if config.minz is not None else min(numbers, default=0)
-    return range(low, (config.maxz if config.maxz is not None else max(numbers, default=low)) + 1)
-
-
-def _judge(found: Sequence[Found], config: IngestConfig) -> tuple[list[SliceFile], list[Problem]]:
-    """Compare every header with what most slices have."""
-    if not found:
-        return [], []
-    common = _most_common([h for *_, h in found])
-    alike = belonging([(h.width, h.height) for *_, h in found])
-    usable, problems = [], []
-    for (z, entry, page, header), fits in zip(found, alike, strict=True):
-        problem = _fault(header, entry, common, fits, config)
-        if problem is not None:
-            problems.append(problem.model_copy(update={"z": z, "file": entry.name}))
-        else:
-            usable.append(_slice_file(z, entry, page, header))
-    return usable, problems
-
-
-def _most_common(headers: Sequence[Header]) -> Header:
-    """What most slices have, each property by itself."""
-    width, height = usual_size([(h.width, h.height) for h in headers])
-    bits, channels = (
-        Counter(v).most_common(1)[0][0] for v in zip(*((h.bits, h.channels) for h in headers), strict=True)
-    )
-    return Header(width=width, height=height, bits=bits, channels=channels)
-
-
-def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
-    return SliceFile(
-        z=z,
-        name=entry.name,
-        page=page,
-        width=header.width,
-        height=header.height,
-        dtype=BITS[header.bits],
-        size_bytes=entry.size_bytes,
-        stamp=entry.stamp,
-    )
-
-
-def _fault(header: Header, entry: Entry, common: Header, alike: bool, config: IngestConfig) -> Problem | None:
-    """The first thing that makes a slice unusable, compared with what most slices have."""
-    w, h, pixels = header.width, header.height, header.width * header.height
-    bomb = pixels > config.max_pixels or (
-        pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike
-    )
-    faults: tuple[tuple[bool, ProblemKind, str], ...] = (
-        (
-            bomb,
-            "decompression bomb",
-            f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {config.max_pixels})",
-        ),
-        (header.truncated, "truncated", f"ends after {entry.size_bytes} bytes, before its last pixels"),
-        (not alike, "other size", f"{w} x {h}, most are {common.width} x {common.height}"),
-        (header.bits not in BITS, "unsupported", "only 8- and 16-bit unsigned grey values can be aligned"),
-        (header.bits != common.bits, "other depth", f"{header.bits} bit, most have {common.bits}"),
-        (
-            header.channels != common.channels,
-            "other channels",
-            f"{header.channels}, most have {common.channels}",
-        ),
-    )
-    return next((Problem(kind=kind, detail=text) for wrong, kind, text in faults if wrong), None)
-
-
-def _duplicates(candidates: Sequence[tuple[int | None, Entry]]) -> list[Problem]:
-    names: dict[int, list[str]] = {}
-    for z, entry in candidates:
-        if z is not None:
-            names.setdefault(z, []).append(entry.name)
-    return [
-        Problem(
-            kind="duplicate", z=z, file=files[0], detail=f"also {', '.join(files[1:])}; remove all but one"
-        )
-        for z, files in names.items()
-        if len(files) > 1
-    ]
-
-
-def _missing(wanted: range, seen: set[int], problems: Sequence[Problem]) -> list[Problem]:
-    have = seen | {p.z for p in problems}
-    return [Problem(kind="missing", z=z) for z in wanted if z not in have]
-
-
-def _assemble(
-    source: Source,
-    usable: Sequence[SliceFile],
-    problems: Sequence[Problem],
-    wanted: range,
-    config: IngestConfig,
-) -> tuple[Plan, tuple[SliceUnit, ...]]:
-    size = slices_per_unit(len(usable))
-    cuts = [usable[i : i + size] for i in range(0, len(usable), size)]
-    units = tuple(SliceUnit(unit=i, slices=tuple(cut)) for i, cut in enumerate(cuts))
-    work = FanOut.of(len(units), config.max_parts)
-    plan = Plan(
-        source=source.url,
-        minz=wanted[0],
-        maxz=wanted[-1],
-        width=max(s.width for s in usable),
-        height=max(s.height for s in usable),
-        sizes=size_runs([(s.z, (s.width, s.height)) for s in usable]),
-        dtype=usable[0].dtype,
-        usable=len(usable),
-        source_bytes=sum({s.name: s.size_bytes for s in usable}.values()),
-        digest=digest([s.model_dump() for s in usable]),
-        problems=tuple(sorted(problems, key=lambda p: (p.z is None, p.z or 0, p.kind))),
-        unit_slices=size,
-        reduce=work,
-        match=FanOut.of(0 if config.alignment.skip else len(units), config.max_parts),
-        software=software(),
-        algorithms=dict(ALGORITHMS),
-    )
-    return plan, units
-
-
-def _refuse_colour(source: Source, usable: Sequence[SliceFile], channels: int) -> None:
-    """Grey slices saved as colour are fine, and only pixels can tell: look at one that is not damaged."""
-    if channels == 1:
-        return
-    faults = []
-    for slice_file in usable[:LOOK_AT]:
-        try:
-            source.decode(slice_file)
-        except Undecodable as error:
-            faults.append(f"{slice_file.name}: {error}")
-        else:
-            return
-    raise UserError.all("the slices cannot be used:", faults)
+    return survey(config)[0]

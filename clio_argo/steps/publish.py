@@ -1,21 +1,24 @@
 """The report of a finished run, and complete.json: the last object of a run."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from platform import python_version
 
+from clio_argo.model.layout import COMPLETE, CONFIG, QUALITY, VERIFICATION, VIEWER
 from clio_argo.model.quality import Quality, QualitySummary
 from clio_argo.model.run import Completion, Verification
-from clio_argo.steps.base import COMPLETE, CONFIG, QUALITY, Outputs, Run, record_whole
-from clio_argo.steps.likeness import read_quality
-from clio_argo.steps.report import Rendered, write_report
-from clio_argo.steps.verify import VERIFY
+from clio_argo.model.step import StepResult
 from clio_argo.store.documents import crc32c, record_of
 from clio_argo.viewer.link import LOCAL_HOST, PUBLIC_HOST, VIEW_PORT, neuroglancer_link, neuroglancer_state
+from clio_argo.workspace.report_page import Rendered, write_report
+from clio_argo.workspace.run import Run
+from clio_argo.workspace.similarity import read_quality
+from clio_argo.workspace.units import record_whole
 
 LIBRARIES = ("numpy", "opencv-python-headless", "scipy", "tensorstore")
 
 
-def run(run: Run, part: int) -> Outputs:
+def run(run: Run, units: Sequence[int]) -> StepResult:
     """Write the views, report.html and complete.json."""
     quality = read_quality(run)
     kept = run.store.write(QUALITY, quality.to_bytes())
@@ -25,12 +28,12 @@ def run(run: Run, part: int) -> Outputs:
     last = done.to_bytes()
     record_whole(run, [kept, *map(run.store.record, pictures), record_of(COMPLETE, last)])
     run.store.write(COMPLETE, last)
-    return {"link": done.link, "volume": done.ng, "status": done.status, "flagged": len(done.flagged)}
+    return StepResult(published={"link": done.link, "volume": done.ng, "flagged": len(done.flagged)})
 
 
 def completion(run: Run, quality: Quality) -> Completion:
     """How the run ended."""
-    checked = run.store.document(Verification, VERIFY)
+    checked = run.store.document(Verification, VERIFICATION)
     flagged, suspect = (tuple(s.z for s in of) for of in (run.transforms.flagged, run.transforms.suspect))
     flags = bool(flagged or suspect or run.transforms.breaks or quality.low)
     return Completion(
@@ -45,7 +48,7 @@ def completion(run: Run, quality: Quality) -> Completion:
         breaks=run.transforms.breaks,
         quality=QualitySummary.of(quality),
         slices=run.plan.depth,
-        ng=run.store.url_of("ng"),
+        ng=run.store.url_of(VIEWER),
         aligned=run.store.url_of(run.volume.aligned) if run.config.lossless else None,
         link=viewer_link(run),
         labels=run.request.labels,
@@ -63,8 +66,8 @@ def completion(run: Run, quality: Quality) -> Completion:
 
 def viewer_link(run: Run) -> str:
     """Neuroglancer at the volume's middle; a local run's link works while `clio-argo view` serves it."""
-    local = run.store.at("ng")[0].local is not None
-    source = f"http://127.0.0.1:{VIEW_PORT}/run/ng" if local else run.store.url_of("ng")
+    local = run.store.at(VIEWER)[0].local is not None
+    source = f"http://127.0.0.1:{VIEW_PORT}/run/ng" if local else run.store.url_of(VIEWER)
     scale = run.volume.scales[0]
     z, y, x = (b + s / 2 for b, s in zip(scale.begin, scale.size, strict=True))
     state = neuroglancer_state(

@@ -1,8 +1,6 @@
 """Decodes every slice once for alignment, and keeps what is small: reduced image, features, facts."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -10,28 +8,24 @@ from clio_argo.kernels.features import Reduced, histogram, reduce_slice
 from clio_argo.kernels.quality import exposure, focus, middle_lines, saturated, stripes
 from clio_argo.model.alignment import SliceFacts
 from clio_argo.model.base import canonical_json
+from clio_argo.model.layout import facts_name, reduced_name
 from clio_argo.model.plan import SliceFile
-from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
+from clio_argo.model.step import StepResult
 from clio_argo.store.documents import crc32c
-from clio_argo.store.reduced import read_all_arrays, read_arrays, write_arrays
+from clio_argo.store.reduced import write_arrays
 from clio_argo.store.slices import Pixels, Undecodable
+from clio_argo.workspace.run import Run
+from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
 Seen = tuple[SliceFacts, Reduced | None, Pixels | None]
 
 
-def reduced_name(unit: int) -> str:
-    return f"tmp/reduced/{unit:06d}.npz"
+def run(run: Run, units: Sequence[int]) -> StepResult:
+    """Reduce the slices of some units."""
+    return each_unit(units, lambda unit: _unit(run, unit))
 
 
-def facts_name(unit: int) -> str:
-    return f"tmp/facts/{unit:06d}.npz"
-
-
-def run(run: Run, part: int) -> Outputs:
-    return each_unit(run.plan.reduce.part(part), lambda unit: _unit(run, unit))
-
-
-def _unit(run: Run, unit: int) -> str | None:
+def _unit(run: Run, unit: int) -> Outcome:
     slices = run.slices(unit).slices
     inputs = [largest_px(run), [s.model_dump() for s in slices]]
     return once(run, unit, inputs, lambda: _reduce(run, unit, slices))
@@ -99,22 +93,3 @@ def _packed(z: int, reduced: Reduced) -> "dict[str, np.ndarray]":
         f"descriptors{z}": reduced.descriptors,
         f"factors{z}": np.array([reduced.factor, reduced.feature_factor, *reduced.window]),
     }
-
-
-def read_all_facts(run: Run) -> "tuple[list[SliceFacts], np.ndarray]":
-    """Facts of all slices, ordered by z, and the histogram of the whole stack."""
-    facts: list[SliceFacts] = []
-    counts: Any = 0
-    for arrays in read_all_arrays(run.store, [facts_name(u) for u in range(run.plan.reduce.units)]):
-        facts += _facts(arrays["facts"])
-        counts = counts + arrays["histogram"]
-    return facts, counts
-
-
-def read_facts(run: Run, unit: int) -> list[SliceFacts]:
-    """Facts of the slices of a unit."""
-    return _facts(read_arrays(run.store, facts_name(unit))["facts"])
-
-
-def _facts(raw: "np.ndarray") -> list[SliceFacts]:
-    return [SliceFacts.model_validate(f) for f in json.loads(raw.tobytes())]

@@ -1,6 +1,6 @@
 """Decodes every slice a second time, adjusts its contrast and writes it where it belongs: aligned/, scale 0."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,34 +12,35 @@ from clio_argo.kernels.likeness import look
 from clio_argo.kernels.render import jpeg, place, thumbnail
 from clio_argo.kernels.window import to_viewer
 from clio_argo.model.alignment import PlacedSlice, Planes, compose
-from clio_argo.model.formats import thumbnail_name
+from clio_argo.model.layout import thumbnail_name
 from clio_argo.model.run import ObjectRecord
-from clio_argo.model.treatment import weights
+from clio_argo.model.step import StepResult
 from clio_argo.model.volume import Box
-from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
-from clio_argo.steps.likeness import Seen, write_likeness
+from clio_argo.placement.replacement import weights
 from clio_argo.store.documents import crc32c
 from clio_argo.store.slices import Undecodable
+from clio_argo.workspace.run import Run
+from clio_argo.workspace.similarity import Seen, write_likeness
+from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
 PIXELS = {"z", "file", "page", "matrix", "digest", "grey"}
 WHOLE = 255
 
 
-def run(run: Run, part: int) -> Outputs:
-    return make(run, run.volume.render.part(part))
-
-
-def make(run: Run, units: Iterable[int]) -> Outputs:
+def run(run: Run, units: Sequence[int]) -> StepResult:
+    """Render some slabs."""
     return each_unit(units, lambda unit: _unit(run, unit))
 
 
-def _unit(run: Run, unit: int) -> str | None:
+def _unit(run: Run, unit: int) -> Outcome:
     box = run.volume.slab_box(unit)
     planes = run.planes(unit)
     inputs = [
         run.volume.scales[0].model_dump(),
-        box.model_dump(),
+        run.volume.dtype,
+        run.volume.aligned,
         run.volume.window,
+        box.model_dump(),
         planes.window,
         [[s.model_dump(include=PIXELS) for s in shown] for shown in planes.shown],
     ]

@@ -1,37 +1,31 @@
 """Writes blocks: the viewer volume and the lossless coarser scales, from the lossless volume alone."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from clio_argo.kernels.downsample import coarser
 from clio_argo.kernels.window import to_viewer
 from clio_argo.model.run import ObjectRecord
-from clio_argo.model.volume import Box, Tier, VolumeSpec, Zyx
-from clio_argo.steps.base import Done, Outputs, Run, each_unit, once
+from clio_argo.model.step import StepResult
+from clio_argo.model.volume import Box, Tier, Zyx
 from clio_argo.store.manifest import checksums
 from clio_argo.store.volumes import Voxels
+from clio_argo.workspace.expected import needed_by_write
+from clio_argo.workspace.run import Run
+from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
 
-def run(run: Run, part: int) -> Outputs:
-    return make(run, run.volume.write.part(part))
-
-
-def make(run: Run, units: Iterable[int]) -> Outputs:
+def run(run: Run, units: Sequence[int]) -> StepResult:
+    """Write some blocks."""
     tier = run.volume.write_tier
     return each_unit(units, lambda unit: _unit(run, tier, unit))
 
 
-def _unit(run: Run, tier: Tier, unit: int) -> str | None:
+def _unit(run: Run, tier: Tier, unit: int) -> Outcome:
     box = run.volume.source_box(tier, unit)
-    inputs = [run.volume.shapes(), checksums(run.records("render", needed(run.volume, unit)))]
+    inputs = [run.volume.shapes(), checksums(run.records("render", needed_by_write(run, unit)))]
     return once(
         run, unit, inputs, lambda: Done(pyramid(run, tier, unit, run.volumes.read(0, box), box.begin))
     )
-
-
-def needed(spec: VolumeSpec, unit: int) -> range:
-    """The units of `render` that a unit reads."""
-    box, first = spec.source_box(spec.write_tier, unit), spec.scales[0].begin[0]
-    return range((box.begin[0] - first) // spec.slab, -(-(box.end[0] - first) // spec.slab))
 
 
 def pyramid(run: Run, tier: Tier, unit: int, voxels: Voxels, begin: Zyx) -> list[ObjectRecord]:

@@ -1,20 +1,19 @@
 """Records of finished units: what they wrote, from which inputs. Resume, verify and repair stand on them."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.metadata import version
 
 from clio_argo.errors import UserError
+from clio_argo.model.layout import record_name
 from clio_argo.model.run import ObjectRecord, UnitRecord
 from clio_argo.store.documents import Store, intact, record_of
 
-FOLDER = "manifest"
 # objects may have 100 MB
 LARGE_AT_ONCE = 4
 NEW = "new"
 OTHER_CONTENT = "has other content than was written (CRC32C differs)"
-
-
-def record_name(step: str, unit: int) -> str:
-    return f"{FOLDER}/{step}/{unit:06d}.json"
 
 
 def read_record(store: Store, step: str, unit: int) -> UnitRecord | None:
@@ -77,3 +76,10 @@ def size_differs(size: int, expected: ObjectRecord) -> str:
 def checksums(records: Iterable[UnitRecord | None]) -> list[tuple[str, str]]:
     """(name, CRC32C) of everything that units wrote, as an input of later units."""
     return [(o.name, o.crc32c) for r in records if r for o in r.objects]
+
+
+@cache
+def software() -> str:
+    """Version of this program, and the container image that it runs in if CLIO_IMAGE names it."""
+    image = os.environ.get("CLIO_IMAGE")
+    return f"clio-argo {version('clio-argo')}" + (f" in {image}" if image else "")

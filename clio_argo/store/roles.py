@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from clio_argo.errors import MissingBucket, StoreFault, UserError
 from clio_argo.model.buckets import price_of, reserved
 from clio_argo.model.config import IngestConfig
-from clio_argo.model.places import MakeBuckets
+from clio_argo.model.storage import MakeBuckets
 from clio_argo.store.buckets import FOREIGN, Bucket
 from clio_argo.store.documents import absolute_url, split_url
 from clio_argo.store.slices import find_source

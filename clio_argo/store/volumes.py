@@ -11,9 +11,20 @@ import tensorstore as ts
 from numpy.typing import NDArray
 
 from clio_argo.errors import BrokenInvariant
-from clio_argo.model.formats import info, ng_shard_name, provenance, zarr_array, zarr_group, zarr_shard_name
+from clio_argo.model.formats import info, provenance, zarr_array, zarr_group
+from clio_argo.model.layout import (
+    INFO,
+    VIEWER,
+    ZARR,
+    lossless_metadata,
+    lossless_scale_folder,
+    lossless_shard_name,
+    viewer_folder,
+    viewer_metadata,
+    viewer_shard_name,
+)
 from clio_argo.model.run import ObjectRecord
-from clio_argo.model.volume import Box, VolumeSpec, Zyx, over, plus, zyx
+from clio_argo.model.volume import Box, Tier, VolumeSpec, Zyx, over, plus, zyx
 from clio_argo.store.access import patient_context
 from clio_argo.store.documents import Store, as_json
 from clio_argo.store.faults import store_errors
@@ -47,23 +58,18 @@ class Volumes:
 
     def _metadata(self, attributes: dict[str, Any]) -> dict[str, Any]:
         spec = self.spec
-        arrays = {f"{spec.aligned}/{k}/zarr.json": zarr_array(spec, s) for k, s in enumerate(spec.scales)}
-        group = zarr_group(spec, attributes)
-        return {
-            "ng/info": info(spec),
-            "ng/provenance": provenance(attributes),
-            f"{spec.aligned}/zarr.json": group,
-            **arrays,
-        }
+        values = [info(spec), provenance(attributes), zarr_group(spec, attributes)]
+        values += [zarr_array(spec, scale) for scale in spec.scales]
+        return dict(zip(metadata_names(spec), values, strict=True))
 
     def read(self, scale: int, box: Box) -> Voxels:
         """Voxels of the lossless volume."""
-        with store_errors(self.store.url_of(f"{self.spec.aligned}/{scale}"), ""):
+        with store_errors(self.store.url_of(lossless_scale_folder(self.spec, scale)), ""):
             return np.asarray(self._aligned(scale)[box.slices].read().result())
 
     def read_viewer(self, scale: int, box: Box) -> NDArray[np.uint8]:
         """Voxels of the viewer volume."""
-        with store_errors(self.store.url_of(f"ng/{self.spec.scales[scale].key}"), ""):
+        with store_errors(self.store.url_of(viewer_folder(self.spec, scale)), ""):
             return np.asarray(self._viewer(scale)[box.slices].read().result())
 
     def write_aligned(self, scale: int, box: Box, voxels: Voxels) -> list[ObjectRecord]:
@@ -131,15 +137,15 @@ class Volumes:
         return np.asarray(array.read().result())
 
     def _aligned(self, scale: int, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
-        folder = f"{self.spec.aligned}/{scale}"
-        array = self._open({"driver": "zarr3"}, folder, kvstore, "zarr.json")
+        folder = lossless_scale_folder(self.spec, scale)
+        array = self._open({"driver": "zarr3"}, folder, kvstore, ZARR)
         if array.shape != self.spec.scales[scale].size:
             raise BrokenInvariant(f"{folder} has another shape than volume.json")
         return array.translate_to[self.spec.scales[scale].begin]
 
     def _viewer(self, scale: int, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
         spec = {"driver": "neuroglancer_precomputed", "scale_index": scale - self.spec.ng_scales.start}
-        return self._open(spec, "ng", kvstore, "info")[ts.d["channel"][0]].transpose(["z", "y", "x"])
+        return self._open(spec, VIEWER, kvstore, INFO)[ts.d["channel"][0]].transpose(["z", "y", "x"])
 
     def _open(
         self, spec: dict[str, Any], folder: str, kvstore: ts.KvStore | None, name: str
@@ -189,14 +195,14 @@ def aligned_shards(spec: VolumeSpec, scale: int, box: Box) -> Iterator[Shard]:
     """The shards of the lossless volume in `box`, which holds whole ones."""
     shape = spec.scales[scale].shard
     for corner in _corners(spec, scale, box, shape):
-        yield Shard(zarr_shard_name(spec, scale, over(corner, shape)), "aligned", scale, corner, shape)
+        yield Shard(lossless_shard_name(spec, scale, over(corner, shape)), "aligned", scale, corner, shape)
 
 
 def viewer_shards(spec: VolumeSpec, scale: int, box: Box) -> Iterator[Shard]:
     """The shards of the viewer volume in `box`, which holds whole ones."""
     shape, chunk = spec.ng_shard(scale), (spec.chunk,) * 3
     for corner in _corners(spec, scale, box, shape):
-        yield Shard(ng_shard_name(spec, scale, over(corner, chunk)), "ng", scale, corner, shape)
+        yield Shard(viewer_shard_name(spec, scale, over(corner, chunk)), "ng", scale, corner, shape)
 
 
 def _corners(spec: VolumeSpec, scale: int, box: Box, shape: Zyx) -> Iterator[Zyx]:
@@ -206,24 +212,23 @@ def _corners(spec: VolumeSpec, scale: int, box: Box, shape: Zyx) -> Iterator[Zyx
     return product(z, y, x)
 
 
-def expected_objects(spec: VolumeSpec) -> Iterator[str]:
-    """Names of all shards of both volumes."""
-    for step, work in spec.work.items():
-        for unit in range(work.units):
-            yield from (shard.name for shard in unit_shards(spec, step, unit))
+def metadata_names(spec: VolumeSpec) -> list[str]:
+    """Names of all metadata of both volumes."""
+    return [*viewer_metadata(), *lossless_metadata(spec)]
 
 
-def unit_shards(spec: VolumeSpec, step: str, unit: int) -> Iterator[Shard]:
-    """The shards of both volumes that a unit of `step` owns."""
-    if step == "render":
-        yield from aligned_shards(spec, 0, spec.slab_box(unit))
-        return
-    tier = spec.write_tier if step == "write" else spec.coarsen_tier
+def slab_shards(spec: VolumeSpec, unit: int) -> Iterator[Shard]:
+    """The shards that a unit of `render` owns: of the lossless volume, at full size."""
+    return aligned_shards(spec, 0, spec.slab_box(unit))
+
+
+def tier_shards(spec: VolumeSpec, tier: Tier, unit: int) -> Iterator[Shard]:
+    """The shards of both volumes that a unit of `write` or `coarsen` owns."""
     for k in tier.scales:
-        own = spec.unit_box(tier, unit, k)
-        if not own.empty:
-            yield from viewer_shards(spec, k, own) if k in spec.ng_scales else ()
-            yield from aligned_shards(spec, k, own) if k else ()
+        box = spec.unit_box(tier, unit, k)
+        if not box.empty:
+            yield from viewer_shards(spec, k, box) if k in spec.ng_scales else ()
+            yield from aligned_shards(spec, k, box) if k else ()
 
 
 def _minus(corner: Zyx) -> Zyx:

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clio_argo.errors import ClioError, UserError
-from clio_argo.model.given import parse_overrides, parse_positions
-from clio_argo.model.intake import parse_transforms
+from clio_argo.model.import_transforms import parse_transforms
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import build_config, parse_text
+from clio_argo.model.user_inputs import parse_overrides, parse_positions
 from clio_argo.pipeline import PIPELINE
-from clio_argo.steps.plan import make_plan, refuse_unusable
 from clio_argo.store.documents import Store
+from clio_argo.workspace.preflight import preflight
 from tests.faults.attempts import Conditions, attempt
 from tests.faults.hostile import one_of_each, spoiled
 from tests.stacks import demo_slices, encoded, request, run_here, write_stack
@@ -76,17 +76,17 @@ def test_any_transforms_document_is_one_or_refused(tiny: Path, plan: Plan, data:
 
 READ_BY: dict[str, tuple[str, ...]] = {
     "config.json": ("solve", "publish", "notify"),
-    "plan.json": ("reduce", "match", "inspect", "solve", "render"),
+    "plan.json": ("reduce", "match", "suspects", "solve", "render"),
     "plan/000000.json": ("reduce", "render"),
     "given.json": ("solve",),
-    "fits/000000.json": ("inspect", "solve"),
-    "inspection.json": ("relink", "solve"),
+    "fits/000000.json": ("suspects", "solve"),
+    "suspects.json": ("rematch", "solve"),
     "transforms.json": ("publish", "notify"),
     "planes/000000.json": ("render",),
     "volume.json": ("render", "write", "coarsen", "verify", "publish"),
     "manifest/reduce/000000.json": ("reduce", "match"),
     "manifest/render/000000.json": ("render", "write", "verify", "publish"),
-    "tmp/facts/000000.npz": ("match", "inspect", "solve"),
+    "tmp/facts/000000.npz": ("match", "suspects", "solve"),
     "tmp/reduced/000000.npz": ("match",),
     "tmp/likeness/000000.npz": ("publish",),
     "ng/info": ("write", "verify", "publish"),
@@ -147,5 +147,5 @@ def test_any_image_is_planned_or_refused(
     (source / f"iso.03491{suffix}").write_bytes(data.draw(spoiled(encoded(slices[3491], suffix))))
     before = sorted(source.parent.iterdir())
     with suppress(ClioError):
-        refuse_unusable(make_plan(request(source))[0], request(source))
+        preflight(request(source)).refuse()
     assert sorted(source.parent.iterdir()) == before

@@ -13,8 +13,8 @@ from clio_argo.argo.submit import LABEL_NAME, LABEL_VALUE, prefix, request_argum
 from clio_argo.argo.workflow import workflow_template
 from clio_argo.errors import ClioError, UserError
 from clio_argo.model.config import IngestConfig
-from clio_argo.steps.plan import make_plan, refuse_unusable
 from clio_argo.store.documents import Store
+from clio_argo.workspace.preflight import preflight
 from tests.stacks import FIRST, demo_slice, encoded, request
 
 INJECTIONS = (
@@ -96,7 +96,7 @@ def test_any_name_of_a_file_is_handled_or_refused(
     except OSError:  # the file system does not take it
         return
     with suppress(ClioError):
-        plan, units = make_plan(request(source))
-        refuse_unusable(plan, request(source))
-        assert [s.name for s in units[0].slices] == [file]
+        checked = preflight(request(source))
+        checked.refuse()
+        assert [s.name for s in checked.units[0].slices] == [file]
     assert [p.name for p in source.iterdir()] == [file]

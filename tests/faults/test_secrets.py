@@ -15,7 +15,7 @@ from clio_argo.argo.submit import request_arguments, workflow
 from clio_argo.argo.workflow import workflow_template
 from clio_argo.errors import ClioError
 from clio_argo.model.config import IngestConfig
-from clio_argo.steps.notify import Outcome, post, send_mail
+from clio_argo.notify import Outcome, post, send_mail
 from tests.faults.attempts import Conditions, Ended, attempt, run_apart
 from tests.receivers import Sink, mail_server, webhook
 from tests.stacks import cli, request

@@ -81,7 +81,7 @@ def resume(out: Path, step: str) -> None:
         return
     for part in range(4):
         run_step(PIPELINE["reduce"], url, part)
-    run_step(PIPELINE["inspect"], url, 0)
+    run_step(PIPELINE["suspects"], url, 0)
     run_step(PIPELINE["solve"], url, 0)
 
 

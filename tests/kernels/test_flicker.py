@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from clio_argo.kernels.contrast import leveled
-from clio_argo.kernels.flicker import course, evened
+from clio_argo.kernels.flicker import course
 from clio_argo.model.alignment import Floats, PlacedSlice, SliceFacts, Transforms
+from clio_argo.placement.flicker import even_out
 
 SLICES, WINDOW = 400, 50
 
@@ -57,8 +58,8 @@ def test_a_bad_slice_drags_no_other_and_one_that_is_not_there_has_no_gain() -> N
     verdicts = ["good", "bad", "good", "missing"]
     stack = Transforms(width=1, height=1, slices=tuple(_placed(z, v) for z, v in enumerate(verdicts)))
     facts = [SliceFacts(z=z, digest="", mean=m, std=s) for z, m, s in ((0, 100, 30), (1, 9, 1), (2, 100, 30))]
-    assert [s.grey for s in evened(stack, facts, WINDOW).slices] == [(1, 0), (3, 73), (1, 0), None]
-    assert evened(stack, facts, 0) is stack
+    assert [s.grey for s in even_out(stack, facts, WINDOW).slices] == [(1, 0), (3, 73), (1, 0), None]
+    assert even_out(stack, facts, 0) is stack
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

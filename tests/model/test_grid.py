@@ -15,11 +15,12 @@ from igneous.shards import image_shard_shape_from_spec
 
 from clio_argo.errors import UserError
 from clio_argo.model.config import MAX_PARTS, IngestConfig, Viewer
-from clio_argo.model.formats import info, ng_shard_name, zarr_array, zarr_shard_name
+from clio_argo.model.formats import info, zarr_array
 from clio_argo.model.grid import build_volume, slab_depth
+from clio_argo.model.layout import lossless_shard_name, viewer_shard_name
 from clio_argo.model.plan import FanOut
 from clio_argo.model.volume import GIB, Box, ScaleSpec, Tier, VolumeSpec, Zyx, minimum, over, plus, times, zyx
-from clio_argo.store.volumes import expected_objects
+from clio_argo.workspace.expected import shard_names as expected_shards
 
 Unit = tuple[Tier, int, int]
 depths = st.one_of(st.integers(1, 200), st.integers(400, 1300), st.integers(1, 2500))
@@ -171,11 +172,11 @@ def test_names_of_shards_are_those_that_tensorstore_writes(spec: VolumeSpec, dat
     open_array(spec, context, k, "neuroglancer_precomputed")[*plus(voxel, scale.begin)[::-1], 0] = 7
     written = {n.decode() for n in store.list().result()}
     expected = {
-        ng_shard_name(spec, k, over(voxel, (spec.chunk,) * 3)),
-        zarr_shard_name(spec, k, over(voxel, scale.shard)),
+        viewer_shard_name(spec, k, over(voxel, (spec.chunk,) * 3)),
+        lossless_shard_name(spec, k, over(voxel, scale.shard)),
     }
     assert written == expected | {"ng/info", f"{spec.aligned}/{k}/zarr.json"}
-    assert expected <= set(expected_objects(spec))
+    assert expected <= set(expected_shards(spec))
 
 
 def shard_names(spec: VolumeSpec, unit: Unit) -> Iterator[str]:
@@ -186,9 +187,9 @@ def shard_names(spec: VolumeSpec, unit: Unit) -> Iterator[str]:
         return
     inside = box.shift(times(scale.begin, (-1, -1, -1)))
     for shard in inside.grid(spec.ng_shard(k)):
-        yield ng_shard_name(spec, k, over(shard.begin, (spec.chunk,) * 3))
+        yield viewer_shard_name(spec, k, over(shard.begin, (spec.chunk,) * 3))
     for shard in inside.grid(scale.shard):
-        yield zarr_shard_name(spec, k, over(shard.begin, scale.shard))
+        yield lossless_shard_name(spec, k, over(shard.begin, scale.shard))
 
 
 @given(volumes())
@@ -196,7 +197,7 @@ def test_no_two_units_write_the_same_object_and_none_is_left_out(spec: VolumeSpe
     # render writes the shards of aligned/0, which units of write only read; their boxes hold them whole all the same
     writers = Counter(name for unit in units(spec) for name in shard_names(spec, unit))
     assert set(writers.values()) == {1}
-    expected = list(expected_objects(spec))
+    expected = list(expected_shards(spec))
     assert len(set(expected)) == len(expected)
     assert set(writers) == set(expected)
 

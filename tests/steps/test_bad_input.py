@@ -116,7 +116,7 @@ def test_headers_are_the_same_from_slow_stores(tmp_path: Path, monkeypatch: pyte
     for z in (FIRST + 2, FIRST + 20, FIRST + 39):
         file_of(source, z).write_bytes(b"")
     quick = plan(request(source))
-    monkeypatch.setattr("clio_argo.steps.plan.QUICK_S", 0)
+    monkeypatch.setattr("clio_argo.workspace.survey.QUICK_S", 0)
     assert plan(request(source)) == quick
     assert [p.z for p in quick.problems] == [FIRST + 2, FIRST + 20, FIRST + 39]
 

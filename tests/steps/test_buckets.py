@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 
 from clio_argo.errors import MissingBucket
+from clio_argo.model.step import StepResult
 from clio_argo.store.documents import Store
 from tests.proxy import disturbed
 from tests.stacks import contents, demo_slices, plain, request, run_here, write_stack
@@ -71,9 +71,9 @@ def test_a_bucket_that_is_gone_for_a_while_is_named_and_the_run_goes_on(
     bucket.make()
     for name, data in kept.items():
         store.write(name, data)
-    outputs: dict[str, dict[str, Any]] = {}
-    assert contents(run_here(request(folder), out, outputs=outputs)) == local
-    assert [outputs[step]["done"] for step in ("reduce", "match", "render")] == [0, 0, 1]
+    results: dict[str, StepResult] = {}
+    assert contents(run_here(request(folder), out, results=results)) == local
+    assert [results[step].counts.done for step in ("reduce", "match", "render")] == [0, 0, 1]
 
 
 def test_a_run_finishes_on_a_store_that_stumbles(

@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 
 from clio_argo.kernels.contrast import leveled
-from clio_argo.kernels.flicker import evened
-from clio_argo.steps.base import Run
-from clio_argo.steps.reduce import read_all_facts
+from clio_argo.pipeline import PIPELINE
+from clio_argo.placement.flicker import even_out
 from clio_argo.store.documents import Store
+from clio_argo.workspace.reduced import read_all_facts
+from clio_argo.workspace.run import Run
 from tests.stacks import DEMO, demo_slices, lossless, plain, run_here, transforms, write_stack
 
 
 @pytest.mark.parametrize("statistic", ["mean", "std"])
 def test_the_demo_comes_closer_to_its_undistorted_brightness_and_contrast(demo: Path, statistic: str) -> None:
     truth = {s["index"]: s for s in json.loads((DEMO / "truth.json").read_text())["slices"]}
-    facts, _ = read_all_facts(Run(Store(str(demo)), "solve", ()))
-    placed = [s for s in evened(transforms(demo), facts, 50).slices if s.verdict == "good"]
+    facts, _ = read_all_facts(Run(Store(str(demo)), PIPELINE["solve"], PIPELINE))
+    placed = [s for s in even_out(transforms(demo), facts, 50).slices if s.verdict == "good"]
     by_z = {f.z: f for f in facts}
     file = np.array([(by_z[s.z].mean, by_z[s.z].std) for s in placed])
     grey = np.array([s.grey for s in placed])

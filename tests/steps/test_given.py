@@ -10,9 +10,9 @@ import tensorstore as ts
 from PIL import Image as Pillow
 
 from clio_argo.errors import GateStopped, UserError
-from clio_argo.kernels.residuals import disagreement_px
 from clio_argo.model.alignment import Matrix, apply
 from clio_argo.model.config import Viewer
+from clio_argo.placement.residuals import disagreement_px
 from tests.stacks import (
     Image,
     completion,

@@ -7,8 +7,8 @@ import pytest
 
 from clio_argo.kernels.likeness import likeness, look
 from clio_argo.model.quality import PairLikeness, Quality
-from clio_argo.steps.likeness import judged
 from clio_argo.store.documents import Store
+from clio_argo.workspace.similarity import judged
 from tests.stacks import (
     FIRST,
     completion,

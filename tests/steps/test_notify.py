@@ -3,14 +3,13 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from clio_argo.errors import TryAgain, UserError
+from clio_argo.notify import failures
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
-from clio_argo.steps.notify import failures
 from tests.receivers import Sink, mail_server, webhook
 from tests.stacks import demo_slices, request, run_here, write_stack
 
@@ -24,10 +23,10 @@ FAILURES = [
 ]
 
 
-def notify(url: Path | str, monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[str, Any]:
+def notify(url: Path | str, monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return run_step(PIPELINE["notify"], str(url), 0)
+    return run_step(PIPELINE["notify"], str(url), 0).note
 
 
 def test_a_finished_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +41,7 @@ def test_a_finished_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
             tmp_path, monkeypatch, CLIO_STATUS="Succeeded", CLIO_FAILURES='"null"', CLIO_WEBHOOK_URL=hook,
             CLIO_SMTP_URL=f"smtp://lab:p%40ss@{server}", CLIO_MAIL_FROM="clio@example.org",
         )  # fmt: skip
-    assert sent == {"sent": ["mail", "webhook"]}
+    assert sent == "sent: mail, webhook"
     [mail], [posted] = sink.mails, got
     assert (mail["From"], mail["To"]) == ("clio@example.org", "a@example.org, b@example.org")
     assert mail["Subject"] == "clio-argo: test complete_with_flags"
@@ -80,7 +79,7 @@ def test_a_rejected_run_is_not_complete(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_nothing_set_up_tells_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert notify(tmp_path, monkeypatch, CLIO_STATUS="Failed") == {"sent": []}
+    assert notify(tmp_path, monkeypatch, CLIO_STATUS="Failed") == ""
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, UserError), (429, TryAgain), (503, TryAgain)])

@@ -6,13 +6,15 @@ from urllib.request import urlopen
 import pytest
 
 from clio_argo.errors import UserError
+from clio_argo.maintenance.repair import repair
+from clio_argo.maintenance.verify import verify
 from clio_argo.model.config import IngestConfig
-from clio_argo.model.places import Buckets
+from clio_argo.model.layout import COMPLETE
 from clio_argo.model.run import Completion
-from clio_argo.steps.base import COMPLETE, opened
+from clio_argo.model.storage import Buckets
 from clio_argo.store.documents import Store
-from clio_argo.upkeep import repair, verify
 from clio_argo.viewer.server import serving
+from clio_argo.workspace.run import opened
 from tests.stacks import contents, demo_slices, request, run_here, write_stack
 from tests.stores import Bucket
 

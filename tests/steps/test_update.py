@@ -2,17 +2,17 @@
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from clio_argo.errors import Superseded, TryAgain, UserError
+from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import Quiet, run, run_step
 from clio_argo.steps import render
-from clio_argo.steps.base import Run
-from clio_argo.steps.claim import claim
 from clio_argo.store.documents import Store
+from clio_argo.workspace.ownership import claim
+from clio_argo.workspace.run import Run
 from tests.stacks import CLI, contents, demo_slices, records, request, run_here, write_stack
 from tests.stores import Bucket
 
@@ -51,7 +51,7 @@ class Another(Quiet):
     def __init__(self, out: Path, times: int) -> None:
         self._out, self._left = out, times
 
-    def part(self, step: str, outputs: dict[str, Any]) -> None:
+    def part(self, step: str, part: Part, result: StepResult) -> None:
         if step == "publish" and self._left:
             self._left -= 1
             run_step(PIPELINE["plan"], str(self._out), 0)
@@ -81,27 +81,27 @@ def test_an_update_does_again_what_depends_on_it(slices: Path, tmp_path: Path) -
     other = {"viewer__jpeg_quality": 50, "labels": {"by": "me"}}
     with pytest.raises(UserError, match=r"--update\. What differs:\n  - viewer.jpeg_quality: 80 -> 50$"):
         run_here(request(slices, **other), tmp_path / "out")
-    outputs: dict[str, dict[str, Any]] = {}
-    run_here(request(slices, **other, update=True), tmp_path / "out", outputs=outputs)
-    assert "depends on viewer.jpeg_quality: 80 -> 50" in outputs["plan"]["note"]
-    assert {s: outputs[s]["done"] for s in ("reduce", "match", "render", "write")} == {
+    results: dict[str, StepResult] = {}
+    run_here(request(slices, **other, update=True), tmp_path / "out", results=results)
+    assert "depends on viewer.jpeg_quality: 80 -> 50" in results["plan"].note
+    assert {s: results[s].counts.done for s in ("reduce", "match", "render", "write")} == {
         "reduce": 0, "match": 0, "render": 0, "write": 1,
     }  # fmt: skip
     fresh = run_here(request(slices, **other), tmp_path / "fresh")
     assert contents(tmp_path / "out") == contents(fresh)
-    run_here(request(slices, **other), tmp_path / "out", outputs=outputs)
-    assert "joined" in outputs["plan"]["note"]
+    run_here(request(slices, **other), tmp_path / "out", results=results)
+    assert "joined" in results["plan"].note
 
 
 def test_units_of_the_older_request_stop(slices: Path, bucket: Bucket) -> None:
     out = f"{bucket.url}/run"
     run_here(request(slices), out, stop_before="render")
     step = PIPELINE["render"]
-    older = Run(Store(out), step.name, step.settings)
+    older = Run(Store(out), step, PIPELINE)
     assert older.request.contrast.clip_limit == 0.02
     run_here(request(slices, contrast__clip_limit=0, update=True), out, stop_before="reduce")
     with pytest.raises(Superseded, match="another request took this run over"):
-        render.run(older, 0)
+        render.run(older, [0])
     assert not [n for n in Store(out).names("manifest") if n.startswith("manifest/render")]
     fresh = run_here(request(slices, contrast__clip_limit=0), f"{bucket.url}/fresh")
     assert contents(run_here(request(slices, contrast__clip_limit=0), out)) == contents(fresh)
@@ -109,7 +109,7 @@ def test_units_of_the_older_request_stop(slices: Path, bucket: Bucket) -> None:
 
 def test_a_record_is_not_written_when_the_run_changed_hands_meanwhile(slices: Path, tmp_path: Path) -> None:
     run_here(request(slices), tmp_path, stop_before="render")
-    older = Run(Store(str(tmp_path)), "render", PIPELINE["render"].settings)
+    older = Run(Store(str(tmp_path)), PIPELINE["render"], PIPELINE)
     record = older.record(0)
     run_here(request(slices, contrast__clip_limit=0, update=True), tmp_path, stop_before="reduce")
     with pytest.raises(Superseded):

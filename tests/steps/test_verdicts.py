@@ -55,8 +55,8 @@ def test_tissue_is_placed_and_shown_and_the_rest_is_replaced(found: Transforms) 
 
 
 def test_what_a_check_does_not_find_counts_as_not_tried(stack: Path, tmp_path: Path) -> None:
-    """Every fourth slice is fitted with its second neighbour as a check; `relink` may try that pair in more ways."""
-    store = Store(str(run_here(request(stack, max_bad=MAX_BAD), tmp_path, stop_before="inspect")))
+    """Every fourth slice is fitted with its second neighbour as a check; `rematch` may try that pair in more ways."""
+    store = Store(str(run_here(request(stack, max_bad=MAX_BAD), tmp_path, stop_before="suspects")))
     fits = {(f.z0, f.z1): f for name in store.names("fits") for f in store.document(Fits, name).fits}
     numbers = sorted({z for pair in fits for z in pair})
     neighbours = set(pairwise(numbers))
@@ -69,7 +69,7 @@ def test_what_a_check_does_not_find_counts_as_not_tried(stack: Path, tmp_path: P
 def test_part_borders_change_nothing(
     stack: Path, found: Transforms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clio_argo.steps.plan.slices_per_unit", lambda _: 7)
+    monkeypatch.setattr("clio_argo.workspace.survey.slices_per_unit", lambda _: 7)
     out = run_here(request(stack, max_bad=MAX_BAD), tmp_path, stop_before="render")
     assert transforms(out).slices == found.slices
 

@@ -8,7 +8,7 @@ import pytest
 
 from clio_argo.errors import MissingBucket, UserError
 from clio_argo.model.config import IngestConfig
-from clio_argo.model.places import MakeBuckets
+from clio_argo.model.storage import MakeBuckets
 from clio_argo.runner import run
 from clio_argo.store.buckets import Bucket, Facts
 from clio_argo.store.documents import Store

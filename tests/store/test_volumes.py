@@ -21,7 +21,8 @@ from clio_argo.model.run import ObjectRecord
 from clio_argo.model.volume import Box, VolumeSpec, Zyx, over, plus
 from clio_argo.store.documents import Store
 from clio_argo.store.manifest import damages
-from clio_argo.store.volumes import Volumes, expected_objects, without_zero_chunks
+from clio_argo.store.volumes import Volumes, without_zero_chunks
+from clio_argo.workspace.expected import shard_names
 
 Arrays = list[np.ndarray]
 JPEG_ERROR = 6  # of 255, at quality 95, for smooth data
@@ -112,7 +113,7 @@ def test_what_the_units_write_is_exactly_what_is_expected(written: Written) -> N
     target, _, records = written
     names = [r.name for r in records]
     assert len(set(names)) == len(names)
-    assert sorted(names) == sorted(expected_objects(target.spec))
+    assert sorted(names) == sorted(shard_names(target.spec))
     folders = (NG, target.spec.aligned)
     metadata = ("/info", "/provenance", "/zarr.json")
     stored = {n for f in folders for n in target.store.names(f) if not n.endswith(metadata)}
@@ -183,7 +184,7 @@ def test_chunks_of_one_value_are_stored_like_any_other(tmp_path: Path, value: in
     scales = [np.full(s.size, value, np.uint8) for s in target.spec.scales]
     scales[0][:16, :16, :16] = 200
     records = write_all(target, scales)
-    assert sorted(r.name for r in records) == sorted(expected_objects(target.spec))
+    assert sorted(r.name for r in records) == sorted(shard_names(target.spec))
     for k, expected in enumerate(scales):
         assert np.array_equal(target.read(k, target.spec.scales[k].box), expected)
         cloud = CloudVolume(f"file://{tmp_path}/ng", mip=k, fill_missing=False, progress=False)

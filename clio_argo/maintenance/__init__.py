@@ -1,0 +1,1 @@
+"""Whether a finished volume is whole, and how it is repaired."""

@@ -1,0 +1,97 @@
+"""Proves that a run is whole, from its store alone."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+from clio_argo.errors import UserError
+from clio_argo.kernels import limit_threads
+from clio_argo.maintenance.check_bytes import NEEDED, Checked, check_bytes, check_completion, check_documents
+from clio_argo.model.layout import CONFIG, PLAN
+from clio_argo.model.plan import FanOut
+from clio_argo.model.run import Mode, Verification
+from clio_argo.model.step import Counts, Part, Pipeline, Step, StepResult
+from clio_argo.pipeline import PIPELINE
+from clio_argo.runner import Progress, Quiet, cores, spread, worker_pool
+from clio_argo.store.documents import Store
+from clio_argo.workspace.comparison import compare, listing, volume_steps
+from clio_argo.workspace.run import Run, opened
+
+# Enough that workers end at about the same time, few enough that a part is worth its start.
+TASKS_PER_WORKER = 8
+
+
+def verify(
+    run: str | os.PathLike[str],
+    mode: Mode = "default",
+    workers: int | None = None,
+    progress: Progress | None = None,
+    pipeline: Pipeline = PIPELINE,
+) -> Verification:
+    """Compare a finished run with its manifest; writes nothing.
+
+    mode: quick compares names, sizes and, where the store lists them, checksums; default reads every byte of what
+        stays of the run; deep decodes both volumes as well, and compares samples with what they were made from.
+
+    Raises:
+        UserError: there is no run.
+    """
+    with worker_pool(workers or cores()) as pool:
+        return verify_store(existing_run(run), mode, pool, progress or Quiet(), pipeline)
+
+
+def existing_run(run: str | os.PathLike[str]) -> Store:
+    """The store of a run. Raises `UserError` if there is none."""
+    store = opened(os.fspath(run))
+    if all(store.read(name) is None for name in (CONFIG, PLAN)):
+        raise UserError(f"{store.url} holds no run")
+    return store
+
+
+def verify_store(
+    store: Store, mode: Mode, pool: ProcessPoolExecutor, progress: Progress, pipeline: Pipeline
+) -> Verification:
+    """As `verify`, with workers that are there."""
+    run = Run(store, pipeline["verify"], pipeline)
+    faults = check_documents(run)
+    if lost := sorted({f.name for f in faults} & NEEDED):
+        note = f"the volumes were not looked at, since {', '.join(lost)} cannot be relied on"
+        return Verification(mode=mode, objects=0, bytes=0, faults=tuple(faults), notes=(note,))
+    verification = compare(run, listing(run))
+    faults += [*verification.faults, *check_completion(run, verification)]
+    notes = verification.notes
+    if mode != "quick":
+        checked = Checked.of(_check_volumes(run, mode, pool, progress))
+        faults += checked.faults
+        notes = tuple(dict.fromkeys(checked.notes))
+    once = tuple({f.name: f for f in reversed(faults)}.values())[::-1]
+    return verification.model_copy(update={"mode": mode, "faults": once, "notes": notes})
+
+
+def _check_volumes(run: Run, mode: Mode, pool: ProcessPoolExecutor, progress: Progress) -> Iterator[Checked]:
+    """Read all units of both volumes, many at a time."""
+    for step in volume_steps(run):
+        numbers = run.numbered_units(step)
+        fan_out = FanOut.of(len(numbers), TASKS_PER_WORKER * cores())
+        units = [[numbers[i] for i in fan_out.part(p)] for p in range(fan_out.parts)]
+        parts = [Part(part=p, kind="units", first=own[0], last=own[-1]) for p, own in enumerate(units)]
+        stage = f"check {step.name}"
+        progress.stage(stage, f"check what {step.name} wrote", parts)
+        check = partial(_check, step, run.store.url, run.pipeline, mode)
+        calls = [partial(check, part, own) for part, own in zip(parts, units, strict=True)]
+        for part, checked in spread(pool, calls):
+            progress.part(stage, part, StepResult(counts=Counts(bytes=checked.bytes)))
+            yield checked
+
+
+def _check(
+    step: Step, url: str, pipeline: Pipeline, mode: Mode, part: Part, units: Sequence[int]
+) -> tuple[Part, Checked]:
+    limit_threads()
+    run = Run(opened(url), step, pipeline)
+    if mode == "default":
+        return part, check_bytes(run, step, units)
+    from clio_argo.maintenance.check_voxels import check_voxels
+
+    return part, Checked.of(check_voxels(run, step, unit) for unit in units)

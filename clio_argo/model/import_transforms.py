@@ -1,0 +1,94 @@
+"""Alignments made elsewhere, or by an earlier run, as transforms of this stack."""
+
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from clio_argo.errors import UserError
+from clio_argo.model.alignment import Matrix, PlacedSlice, Transforms, to_matrix
+from clio_argo.model.plan import Plan
+from clio_argo.model.user_inputs import absurdity, among, listed
+
+COLUMNS = ("a", "b", "tx", "c", "d", "ty")
+PREDECESSOR = re.compile(r"\s*(\d+)\s*,\s*'?\[(.*)\]'?\s*")
+FORMATS = (
+    "expected transforms.json or .csv of a run, those of clio_ingest, or a CSV file with the columns "
+    f"z,{','.join(COLUMNS)}"
+)
+
+
+def parse_transforms(text: str, name: str, plan: Plan) -> tuple[Transforms, list[str]]:
+    """Transforms of slices, and all that is wrong with them.
+
+    A width of 0 says that the canvas is not fixed yet: matrices of others need not start at (0, 0).
+    """
+    try:
+        transforms = _from_json(json.loads(text), name) if text.lstrip()[:1] == "{" else _from_csv(text)
+    except (UserError, ValueError, KeyError, TypeError) as error:
+        return Transforms(width=0, height=0, slices=()), [f"{name}: {error}"]
+    return transforms, _faults(transforms, name, plan)
+
+
+def _faults(transforms: Transforms, name: str, plan: Plan) -> list[str]:
+    given = [s.z for s in transforms.slices]
+    bad = ((s.z, absurdity(s.matrix)) for s in transforms.slices if s.matrix is not None)
+    lost = [s.z for s in transforms.slices if s.matrix is None and not s.flagged]
+    return [
+        *(p for p in among(name, given, plan) if "unknown" not in p),
+        *listed(f"{name}: no transform of slices", sorted(set(plan.usable_numbers) - set(given))),
+        *listed(f"{name}: neither a matrix nor a verdict of bad or missing: slices", lost),
+        *(f"{name}: the matrix of slice {z} {fault}" for z, fault in bad if fault),
+    ]
+
+
+def _from_json(raw: Any, name: str) -> Transforms:
+    if "slices" in raw:
+        return Transforms.from_bytes(json.dumps(raw).encode(), name)
+    return _placed({int(z): _predecessors(numbers) for z, numbers in raw.items()})
+
+
+def _from_csv(text: str) -> Transforms:
+    lines = [line for line in text.splitlines() if line.strip()]
+    old = [PREDECESSOR.fullmatch(line) for line in lines]
+    if lines and all(old):
+        rows = [(int(m[1]), [float(v) for v in m[2].split(",")]) for m in old if m]
+        return _joined([_placed({z: _predecessors(numbers)}) for z, numbers in rows])
+    reader = csv.DictReader(lines, skipinitialspace=True)
+    if not {"z", *COLUMNS} <= set(reader.fieldnames or ()):
+        raise UserError(FORMATS)
+    return _joined([_row(row, reader.line_num) for row in reader])
+
+
+def _row(row: Mapping[str, str], line: int) -> Transforms:
+    try:
+        z, numbers = int(row["z"]), [row[c] for c in COLUMNS]
+        matrix = to_matrix(np.array(numbers, np.float64).reshape(2, 3)) if any(numbers) else None
+    except (ValueError, TypeError) as error:
+        raise UserError(f"line {line}: not the numbers of a transform ({error})") from error
+    return _placed({z: matrix}, row.get("verdict") or "good")
+
+
+def _joined(parts: Sequence[Transforms]) -> Transforms:
+    return Transforms(width=0, height=0, slices=tuple(s for p in parts for s in p.slices))
+
+
+def _placed(matrices: Mapping[int, Matrix | None], verdict: str = "good") -> Transforms:
+    slices = [
+        PlacedSlice.model_validate({"z": z, "file": None, "verdict": verdict, "matrix": m, "shown": (z,),
+                                    "reason": "" if m else "so in the given transforms"})
+        for z, m in matrices.items()
+    ]  # fmt: skip
+    return Transforms(width=0, height=0, slices=tuple(slices))
+
+
+def _predecessors(numbers: Sequence[float]) -> Matrix:
+    """clio_ingest lists columns, of a transform between corners of images instead of centres of pixels."""
+    if len(numbers) != 6:
+        raise UserError(f"{len(numbers)} numbers instead of 6")
+    linear, offset = np.array(numbers[:4], np.float64).reshape(2, 2).T, np.array(numbers[4:], np.float64)
+    half = np.array([0.5, 0.5])
+    return to_matrix(np.hstack([linear, (offset + linear @ half - half)[:, None]]))

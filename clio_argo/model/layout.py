@@ -1,0 +1,140 @@
+"""Names of all objects under a run's root. No other module spells one.
+
+A run's root holds documents at the top, one folder per kind of object, and two volumes. Folders that `buckets` moves
+elsewhere keep their names here; the store resolves them.
+"""
+
+from collections.abc import Iterator
+
+from clio_argo.model.volume import VolumeSpec, Zyx
+
+CONFIG, PLAN, TRANSFORMS, VOLUME, QUALITY, VERIFICATION, COMPLETE = (
+    f"{name}.json" for name in ("config", "plan", "transforms", "volume", "quality", "verify", "complete")
+)
+TRANSFORMS_TABLE, REPORT = "transforms.csv", "report.html"
+USER_INPUTS, IMPORTED_TRANSFORMS, SUSPECTS = "given.json", "given/transforms.json", "suspects.json"
+VIEWER, LOSSLESS, TEMPORARY, PROCESS = "ng", "aligned", "tmp", "process"
+MANIFEST, THUMBNAILS, PICTURES = "manifest", "thumbnails", "views"
+LOGS, TRACES = f"{PROCESS}/logs", f"{PROCESS}/traces"
+INFO, PROVENANCE, ZARR = "info", "provenance", "zarr.json"
+# what stays of a run's volumes; the lossless one lies under tmp/ if it is not kept
+VOLUME_FOLDERS = (VIEWER, LOSSLESS, THUMBNAILS)
+
+
+def is_kept(name: str) -> bool:
+    """Whether an object stays after the run."""
+    return not name.startswith(f"{TEMPORARY}/")
+
+
+def in_volumes(name: str) -> bool:
+    """Whether an object belongs to what stays of the volumes."""
+    return name.startswith(tuple(f"{folder}/" for folder in VOLUME_FOLDERS))
+
+
+def lossless_folder(kept: bool) -> str:
+    """Folder of the lossless volume."""
+    return LOSSLESS if kept else f"{TEMPORARY}/{LOSSLESS}"
+
+
+def record_name(step: str, unit: int) -> str:
+    """Record of a finished unit."""
+    return f"{MANIFEST}/{step}/{unit:06d}.json"
+
+
+def attempt_name(step: str, part: int, milliseconds: int) -> str:
+    """Log of one attempt at a part; `milliseconds` since 1970."""
+    return f"{LOGS}/{step}-{part:05d}-{milliseconds}.json"
+
+
+def trace_name(step: str, part: int, milliseconds: int) -> str:
+    """Stack trace of an attempt that failed unexpectedly."""
+    return f"{TRACES}/{step}-{part:05d}-{milliseconds}.txt"
+
+
+def slices_name(unit: int) -> str:
+    """Slices of one unit of `reduce`."""
+    return f"plan/{unit:06d}.json"
+
+
+def reduced_name(unit: int) -> str:
+    """Reduced slices of one unit, with masks and features."""
+    return f"{TEMPORARY}/reduced/{unit:06d}.npz"
+
+
+def facts_name(unit: int) -> str:
+    """Statistics of the slices of one unit, with their middle lines and histogram."""
+    return f"{TEMPORARY}/facts/{unit:06d}.npz"
+
+
+def fits_name(unit: int) -> str:
+    """Fits of `match` whose lower slices lie in a unit."""
+    return f"fits/{unit:06d}.json"
+
+
+def refits_name(unit: int) -> str:
+    """Fits of `rematch` whose lower slices lie in a unit."""
+    return f"refits/{unit:06d}.json"
+
+
+def planes_name(unit: int) -> str:
+    """What one unit of `render` shows, and where."""
+    return f"planes/{unit:06d}.json"
+
+
+def likeness_name(unit: int) -> str:
+    """Similarity of neighbouring planes in one unit of `render`."""
+    return f"{TEMPORARY}/likeness/{unit:06d}.npz"
+
+
+def thumbnail_name(z: int) -> str:
+    """Small picture of plane z."""
+    return f"{THUMBNAILS}/{z:06d}.jpg"
+
+
+def view_name(title: str, when: str) -> str:
+    """Picture of a cut through the stack (XY, XZ or YZ), before or after alignment."""
+    return f"{PICTURES}/{title.lower()}_{when}.png"
+
+
+def slice_picture_name(z: int) -> str:
+    """Small picture of slice z as it was recorded."""
+    return f"{PICTURES}/slices/{z}.png"
+
+
+def thumbnails(spec: VolumeSpec) -> list[str]:
+    """Small pictures of all planes of a volume."""
+    planes = spec.scales[0].box
+    return [thumbnail_name(z) for z in range(planes.begin[0], planes.end[0])]
+
+
+def viewer_folder(spec: VolumeSpec, scale: int) -> str:
+    """Folder of one scale of the viewer volume."""
+    return f"{VIEWER}/{spec.scales[scale].key}"
+
+
+def viewer_shard_name(spec: VolumeSpec, scale: int, corner: Zyx) -> str:
+    """Shard of the viewer volume that holds the chunk at `corner` (chunks from the scale's begin; z, y, x)."""
+    bits = spec.scales[scale].shard_bits
+    number = spec.morton(scale, corner) >> spec.scales[scale].preshift_bits
+    return f"{viewer_folder(spec, scale)}/{number:0{max(1, -(-bits // 4))}x}.shard"
+
+
+def lossless_scale_folder(spec: VolumeSpec, scale: int) -> str:
+    """Folder of one scale of the lossless volume."""
+    return f"{spec.aligned}/{scale}"
+
+
+def lossless_shard_name(spec: VolumeSpec, scale: int, corner: Zyx) -> str:
+    """Shard of the lossless volume at `corner` (shards; z, y, x)."""
+    return f"{lossless_scale_folder(spec, scale)}/c/{'/'.join(map(str, corner))}"
+
+
+def viewer_metadata() -> tuple[str, str]:
+    """Metadata of the viewer volume."""
+    return f"{VIEWER}/{INFO}", f"{VIEWER}/{PROVENANCE}"
+
+
+def lossless_metadata(spec: VolumeSpec) -> Iterator[str]:
+    """Metadata of the lossless volume: of the group, then of each scale."""
+    yield f"{spec.aligned}/{ZARR}"
+    yield from (f"{lossless_scale_folder(spec, k)}/{ZARR}" for k in range(len(spec.scales)))

@@ -1,0 +1,185 @@
+"""Steps and the graph that they form, as pure data."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import Field
+
+from clio_argo.model.base import Value
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a run, with all that is special about it. Nothing else keeps a list of steps.
+
+    title: what it does, for people.
+    entry: `module:function`, called with (run, units), which returns a `StepResult`; the same call makes single units
+        again. A step without one is a container that only a cluster runs.
+    after: names of the steps that must be done before.
+    fan_out: `STEP.OUTPUT`, the list of parts that this step is run for; None runs it once.
+    units: where the units of its work stand, as `DOCUMENT.FIELD` of the run; "" is one unit per part.
+    objects: `module:function`, called with (run, unit): names of the objects that a unit must have written and that
+        stay. "" leaves that to the unit's record.
+    needs: `module:function`, called with (run, unit): the units of the step before it that a unit reads. "": none.
+    settings: fields of the request that the step may read, whole sections or `SECTION.FIELD`; its units are done again
+        when one of them changes.
+    version: of what it computes. Raise it when the same inputs and settings would give other bytes than before;
+        another compression of the same voxels counts, too.
+    image: which of the cluster's container images holds what it needs, or the image of a step of one's own.
+    memory: MiB of its pod, or `STEP.OUTPUT`, which says how many.
+    cpu: cores of its pod, as Kubernetes writes them. A part runs in one process with one thread.
+    outputs: outputs that a workflow shows as its own.
+    report: whether the report may have changed, so that the pod keeps it for people.
+    reads_request: whether it gets the request itself, which all others read from the store.
+    command, args, env: of a container of one's own. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root
+        and the part. Without a command the container runs `clio-argo-step`.
+    """
+
+    name: str
+    entry: str = ""
+    after: tuple[str, ...] = ()
+    fan_out: str | None = None
+    title: str = ""
+    units: str = ""
+    objects: str = ""
+    needs: str = ""
+    settings: tuple[str, ...] = ()
+    version: int = 1
+    image: str = "align"
+    memory: str = "1024"
+    cpu: str = "1"
+    outputs: tuple[str, ...] = ()
+    report: bool = False
+    reads_request: bool = False
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def remade(self) -> bool:
+        """Whether it makes units of the volumes, each of which can be made again by itself."""
+        return self.units.startswith("volume.")
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Steps in an order in which each comes after those it needs.
+
+    approval: the step that fixes where all slices lie. A workflow can ask a person before it goes on, and `align`
+        stops behind it.
+    on_exit: what a workflow runs when it ended, well or not; a local run has its person beside it.
+    """
+
+    steps: tuple[Step, ...]
+    approval: str | None = None
+    on_exit: Step | None = None
+
+    def __getitem__(self, name: str) -> Step:
+        return next(s for s in self.all_steps if s.name == name)
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """Steps of the graph, then the one that runs on exit."""
+        return self.steps if self.on_exit is None else (*self.steps, self.on_exit)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """Version of each step's algorithm."""
+        return {s.name: s.version for s in self.steps}
+
+    def with_step(self, step: Step, before: tuple[str, ...] = ()) -> "Pipeline":
+        """The same graph with one step more, for which the steps named in `before` wait."""
+        waiting = tuple(
+            replace(s, after=(*s.after, step.name)) if s.name in before else s for s in self.steps
+        )
+        place = min((i for i, s in enumerate(waiting) if s.name in before), default=len(waiting))
+        return replace(self, steps=(*waiting[:place], step, *waiting[place:]))
+
+    def until(self, name: str) -> "Pipeline":
+        """The same graph as far as step `name`."""
+        names = [s.name for s in self.steps]
+        return replace(self, steps=self.steps[: names.index(name) + 1])
+
+    def outputs_of(self, name: str) -> tuple[str, ...]:
+        """Outputs of a step that another step or the workflow refers to, sorted."""
+        references = [r.partition(".") for s in self.steps for r in (s.fan_out or "", s.memory)]
+        return tuple(
+            sorted({*self[name].outputs, *(o for source, _, o in references if source == name and o)})
+        )
+
+    def after(self, name: str) -> set[str]:
+        """Names of all steps that come after a step."""
+        later: set[str] = set()
+        for step in self.steps:
+            if {name, *later} & set(step.after):
+                later.add(step.name)
+        return later
+
+
+class Part(Value):
+    """One part of a stage: its number, and which slices or blocks it is about, first and last."""
+
+    part: int
+    kind: str = "parts"
+    first: int = 0
+    last: int = 0
+
+    @property
+    def amount(self) -> int:
+        """How many slices or blocks it covers."""
+        return self.last - self.first + 1
+
+    @property
+    def item(self) -> dict[str, str]:
+        """As a workflow's `withParam` gets it: numbers are strings, as Argo wants them."""
+        span = f"{self.first}-{self.last}" if self.last > self.first else f"{self.first}"
+        return {"part": str(self.part), self.kind: span}
+
+
+class Counts(Value):
+    """What a part did."""
+
+    done: int = Field(1, description="Units that were done.")
+    skipped: int = Field(0, description="Units that had been done before.")
+    again: dict[str, int] = Field({}, description="Units done again, by why.")
+    bytes: int = Field(0, description="Size of the objects that the units wrote, or that were read.")
+    peak_mib: float = Field(0.0, description="Largest resident memory of the process.")
+
+
+class StepResult(Value):
+    """What a step tells the steps behind it, the workflow and people.
+
+    parts: parts of later stages, by the name of the output that `Step.fan_out` refers to.
+    memory_mib: memory of later stages' pods, by the name of the output that `Step.memory` refers to.
+    published: outputs that a workflow shows as its own.
+    note: a line for people.
+    """
+
+    parts: dict[str, tuple[Part, ...]] = Field({})
+    memory_mib: dict[str, int] = Field({})
+    counts: Counts = Counts()
+    published: dict[str, str | int] = Field({})
+    note: str = ""
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """All outputs by name, as a workflow reads them."""
+        items = {name: [part.item for part in parts] for name, parts in self.parts.items()}
+        return {**items, **self.memory_mib, **self.published}
+
+
+def load(reference: str) -> Callable[..., Any]:
+    """The function that `module:function` names. Heavy libraries are imported no earlier."""
+    module, _, function = reference.partition(":")
+    function_itself: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return function_itself
+
+
+def parts_of(step: Step, results: Mapping[str, StepResult]) -> Sequence[Part]:
+    """The parts that `step` is run for, from the results of earlier steps; one part if it does not fan out."""
+    if step.fan_out is None:
+        return (Part(part=0),)
+    source, _, output = step.fan_out.partition(".")
+    return results[source].parts[output]

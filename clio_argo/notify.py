@@ -1,0 +1,175 @@
+"""Tells people how a run ended, by mail and to a webhook. What is not set up is left out."""
+
+import json
+import os
+import smtplib
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from email.message import EmailMessage
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from clio_argo.errors import ClioError, TryAgain, UserError
+from clio_argo.model.alignment import Transforms
+from clio_argo.model.base import Value
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS
+from clio_argo.model.request import from_environment
+from clio_argo.model.run import Completion
+from clio_argo.model.step import StepResult
+from clio_argo.workspace.run import Run
+
+TIMEOUT_S = 30
+MOST_FLAGGED, MOST_MESSAGES = 20, 5
+# what Argo says of a pod that failed: `main: Error (exit code 2): MESSAGE`
+OF_POD = "main: "
+
+
+class Outcome(Value):
+    """How a run ended, as a webhook gets it."""
+
+    id: str
+    run: str
+    outcome: str
+    flagged: tuple[str, ...] = ()
+    suspect: int = 0
+    link: str | None = None
+    messages: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """For people; Slack and its likes show this field of a message."""
+        lines = [f"{self.id}: {self.outcome}", f"run: {self.run}", *self.messages]
+        if self.flagged:
+            more = f" and {len(self.flagged) - MOST_FLAGGED} more" if len(self.flagged) > MOST_FLAGGED else ""
+            lines.append(f"{len(self.flagged)} slices are flagged:")
+            lines += [f"  {s}" for s in self.flagged[:MOST_FLAGGED]] + ([more.strip()] if more else [])
+        if self.suspect:
+            lines.append(f"{self.suspect} slices are suspect; the report shows them")
+        return "\n".join([*lines, *([f"look at it: {self.link}"] if self.link else [])])
+
+
+def run(run: Run, units: Sequence[int]) -> StepResult:
+    """Send what is set up in the environment: CLIO_SMTP_URL, CLIO_MAIL_FROM, CLIO_WEBHOOK_URL.
+
+    Raises:
+        TryAgain: a mail server or webhook does not answer; what was sent already is sent again.
+        UserError: one of the URLs cannot be used, or was refused for good.
+    """
+    request = run.store.find_document(IngestConfig, CONFIG) or from_environment(os.environ)
+    told = outcome(run, request, os.environ)
+    sent = []
+    server, to = os.environ.get("CLIO_SMTP_URL"), request.notify.email if request else ()
+    if server and to:
+        send_mail(server, os.environ.get("CLIO_MAIL_FROM", "clio-argo@localhost"), to, told)
+        sent.append("mail")
+    if url := os.environ.get("CLIO_WEBHOOK_URL"):
+        post(url, {**told.model_dump(mode="json"), "text": told.text})
+        sent.append("webhook")
+    return StepResult(note=f"sent: {', '.join(sent)}" if sent else "")
+
+
+def outcome(run: Run, request: IngestConfig | None, environment: Mapping[str, str]) -> Outcome:
+    """What is known, whichever step ended the run."""
+    done = run.store.find_document(Completion, COMPLETE)
+    placed = run.store.find_document(Transforms, TRANSFORMS)
+    status = environment.get("CLIO_STATUS", "")
+    finished = done is not None and status in ("", "Succeeded")
+    return Outcome(
+        id=request.id if request else "unknown",
+        run=run.store.url,
+        outcome=done.status if done and finished else _stopped(status),
+        flagged=tuple(f"z {s.z}: {s.verdict}, {s.reason}" for s in placed.flagged) if placed else (),
+        suspect=len(placed.suspect) if placed else 0,
+        link=done.link if done and finished else None,
+        messages=tuple(failures(environment.get("CLIO_FAILURES", "")))[:MOST_MESSAGES],
+    )
+
+
+def _stopped(status: str) -> str:
+    return "ended before the volume was made" if status == "Succeeded" else status.lower() or "not complete"
+
+
+def failures(text: str) -> list[str]:
+    """Messages of the pods in Argo's list of failures: JSON in a JSON string, null without any.
+
+    The list also holds the groups that the pods are in, which say nothing.
+    """
+    try:
+        found = json.loads(text)
+        found = json.loads(found) if isinstance(found, str) else found
+    except ValueError:
+        return []
+    pods = [f for f in found or [] if str(f.get("message", "")).startswith(OF_POD)]
+    return [f"{f.get('displayName', '')}: {f['message'].removeprefix(OF_POD)}" for f in pods]
+
+
+def send_mail(server: str, sender: str, to: Sequence[str], told: Outcome) -> None:
+    """One mail to all, through smtp://USER:PASSWORD@HOST:PORT (with STARTTLS where it is offered) or smtps://."""
+    url, port = _usable(server)
+    message = EmailMessage()
+    message["From"], message["To"] = sender, ", ".join(to)
+    message["Subject"] = f"clio-argo: {told.id} {told.outcome}".replace("\n", " ")[:200]
+    message.set_content(told.text)
+    try:
+        with _connected(url.scheme, url.hostname or "", port) as smtp:
+            if url.username:
+                smtp.login(unquote(url.username), unquote(url.password or ""))
+            smtp.send_message(message)
+    except smtplib.SMTPResponseException as error:
+        raise _refused("the mail server", error.smtp_code >= 500, error.smtp_error) from error
+    except smtplib.SMTPRecipientsRefused as error:
+        raise UserError(f"the mail server takes no mail for {', '.join(error.recipients)}") from error
+    except UnicodeError as error:
+        raise UserError("CLIO_SMTP_URL: the mail server takes ASCII names and passwords only") from error
+    except (OSError, smtplib.SMTPException) as error:
+        raise TryAgain(f"the mail server {url.hostname} does not answer: {error}") from error
+
+
+def _usable(server: str) -> tuple[SplitResult, int | None]:
+    """Parts of the URL and its port; what cannot be used is not shown, since it holds a password."""
+    with suppress(ValueError):
+        url = urlsplit(server)
+        if url.scheme in ("smtp", "smtps") and url.hostname:
+            return url, url.port
+    raise UserError(
+        "CLIO_SMTP_URL: expected smtp://USER:PASSWORD@HOST:PORT or smtps://, with %2F for a / and %40 for an @ in it"
+    )
+
+
+def _connected(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
+    context = ssl.create_default_context()
+    if scheme == "smtps":
+        return smtplib.SMTP_SSL(host, port or 465, timeout=TIMEOUT_S, context=context)
+    smtp = smtplib.SMTP(host, port or 587, timeout=TIMEOUT_S)
+    smtp.ehlo()
+    if smtp.has_extn("starttls"):
+        smtp.starttls(context=context)
+    return smtp
+
+
+def post(url: str, body: Mapping[str, Any]) -> None:
+    """POST `body` as JSON."""
+    if not url.startswith(("http://", "https://")):
+        raise UserError("CLIO_WEBHOOK_URL: expected http:// or https://")
+    headers = {"Content-Type": "application/json"}
+    try:
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
+    except urllib.error.HTTPError as error:
+        final = 400 <= error.code < 500 and error.code != 429
+        raise _refused("the webhook", final, f"{error.code} {error.reason}") from error
+    except OSError as error:
+        raise TryAgain(f"the webhook does not answer: {error}") from error
+    # what they say shows the URL, which may hold a token
+    except (ValueError, HTTPException) as error:
+        raise UserError(f"CLIO_WEBHOOK_URL: cannot be used ({type(error).__name__})") from None
+
+
+def _refused(who: str, final: bool, why: object) -> ClioError:
+    text = why.decode(errors="replace") if isinstance(why, bytes) else why
+    return UserError(f"{who} refuses: {text}") if final else TryAgain(f"{who} asks to wait: {text}")

@@ -1,0 +1,123 @@
+"""Decides where every slice lies, which are bad, and what stands in their place. Pure: reads and writes nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clio_argo.kernels.features import percentiles
+from clio_argo.kernels.render import on_canvas
+from clio_argo.kernels.solve import identities, solve_stack
+from clio_argo.model.alignment import Matrix, PairFit, PlacedSlice, SliceFacts, Transforms
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.plan import Plan, Remark, SliceFile
+from clio_argo.model.user_inputs import Given
+from clio_argo.placement.flicker import even_out
+from clio_argo.placement.imported import place_imported
+from clio_argo.placement.overrides import correct_fits, overrule
+from clio_argo.placement.replacement import replace_slices
+from clio_argo.placement.verdicts import alignable, judge, not_placed
+
+# 16-bit values shown as black and white, unless the request says which: one in two hundred is clipped at either end
+WINDOW = (0.005, 0.995)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What `reduce` measured: facts of each slice, ordered by z, and the histogram [grey values] of the stack."""
+
+    facts: Sequence[SliceFacts]
+    histogram: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a person gave beside the slices; `imported` are transforms that replace alignment."""
+
+    given: Given
+    imported: Transforms | None = None
+
+
+def decide(
+    plan: Plan,
+    files: Mapping[int, SliceFile],
+    statistics: Statistics,
+    fits: Sequence[PairFit] | None,
+    inputs: Inputs,
+    request: IngestConfig,
+) -> Transforms:
+    """A place, a verdict and what is shown, for every z of the plan.
+
+    files: the usable slices by z.
+    fits: the fits of pairs; None where alignment is skipped.
+
+    Raises:
+        UserError: an override calls a slice good whose pixels cannot be had.
+    """
+    if inputs.imported:
+        placed = place_imported(inputs.imported, plan, files, statistics.facts)
+    else:
+        placed = _place_all(plan, files, statistics.facts, fits, inputs.given, request.alignment.anchor)
+    window = _window(request, plan, placed, statistics.histogram)
+    placed = placed.model_copy(update={"window": window, "sources": inputs.given.files})
+    shown = replace_slices(overrule(inputs.given.overrides, placed), request.bad_slices)
+    return even_out(shown, statistics.facts, request.contrast.flicker)
+
+
+def _place_all(
+    plan: Plan,
+    files: Mapping[int, SliceFile],
+    facts: Sequence[SliceFacts],
+    fits: Sequence[PairFit] | None,
+    given: Given,
+    anchor: bool,
+) -> Transforms:
+    remarks = judge(facts, fits)
+    if fits is None:
+        solution = identities([f.z for f in facts if f.error is None], given.recorded)
+    else:
+        fits = correct_fits(given.overrides, fits)
+        usable = alignable(facts, remarks, given.overrides.shown)
+        solution = solve_stack(usable, fits, plan.width, plan.height, given.recorded, anchor)
+    matrices, (width, height) = on_canvas(solution.placed, {z: f.size for z, f in files.items()})
+    remarks = {**remarks, **not_placed(solution, fits or []), **plan.remarks}
+    digests = {f.z: f.digest for f in facts}
+    return Transforms(
+        width=width,
+        height=height,
+        breaks=solution.breaks,
+        jumps=solution.jumps,
+        fits=tuple(fits or ()),
+        slices=tuple(
+            _placed_slice(z, files.get(z), matrices.get(z), remarks.get(z), digests.get(z, ""))
+            for z in range(plan.minz, plan.maxz + 1)
+        ),
+    )
+
+
+def _placed_slice(
+    z: int, file: SliceFile | None, matrix: Matrix | None, remark: Remark | None, pixels: str
+) -> PlacedSlice:
+    return PlacedSlice(
+        z=z,
+        file=file.name if file else None,
+        page=file.page if file else 0,
+        verdict=remark.verdict if remark else "good",
+        reason=remark.reason if remark else "",
+        matrix=matrix,
+        shown=(z,),
+        digest=pixels,
+    )
+
+
+def _window(
+    request: IngestConfig, plan: Plan, placed: Transforms, histogram: NDArray[np.int64]
+) -> tuple[float, float] | None:
+    """Grey values of the files shown as black and white, fixed once for the stack."""
+    if request.viewer.window is not None or plan.dtype == "uint8":
+        return request.viewer.window
+    if placed.window is not None:
+        return placed.window
+    low, high = percentiles(histogram, WINDOW)
+    return low, max(high, low + 1)

@@ -1,0 +1,60 @@
+"""The volume that follows from where the slices lie."""
+
+from typing import Any
+
+from clio_argo.errors import UserError
+from clio_argo.kernels.window import inverted
+from clio_argo.model.alignment import Planes, Transforms
+from clio_argo.model.config import Crop, IngestConfig
+from clio_argo.model.grid import build_volume
+from clio_argo.model.plan import Plan
+from clio_argo.model.volume import VolumeSpec, Zyx, zyx
+
+TOP = {"uint8": 255, "uint16": 65535}
+
+
+def fix_shapes(request: IngestConfig, plan: Plan, transforms: Transforms) -> VolumeSpec:
+    """All shapes of both volumes. Raises `UserError` if the crop is not on the canvas or memory does not suffice."""
+    begin, size = crop_canvas(request.crop, plan, transforms)
+    return build_volume(request, begin, size, plan.dtype, _viewer_window(request, plan, transforms))
+
+
+def crop_canvas(crop: Crop, plan: Plan, transforms: Transforms) -> tuple[Zyx, Zyx]:
+    """Begin and size (z, y, x) of the part of the canvas that is written.
+
+    Raises:
+        UserError: the crop is not on the canvas.
+    """
+    canvas = ((plan.minz, plan.maxz), (0, transforms.height - 1), (0, transforms.width - 1))
+    spans = [span or whole for span, whole in zip((crop.z, crop.y, crop.x), canvas, strict=True)]
+    outside = [f"crop.{axis} {a[0]} to {a[1]}: the canvas has {w[0]} to {w[1]}"
+               for axis, a, w in zip("zyx", spans, canvas, strict=True) if a[0] < w[0] or a[1] > w[1]]  # fmt: skip
+    if outside:
+        raise UserError.all("the crop does not lie on the canvas:", outside)
+    return zyx(low for low, _ in spans), zyx(high - low + 1 for low, high in spans)
+
+
+def _viewer_window(request: IngestConfig, plan: Plan, transforms: Transforms) -> tuple[float, float] | None:
+    """The window in stored values: contrast has spread it already, inversion turned it."""
+    if transforms.window is None or request.contrast.clip_limit:
+        return None
+    return inverted(transforms.window, TOP[plan.dtype]) if request.contrast.invert else transforms.window
+
+
+def planes(spec: VolumeSpec, transforms: Transforms, unit: int) -> Planes:
+    """What one unit of `render` shows, and where."""
+    box = spec.slab_box(unit)
+    shown = tuple(transforms.shown(z) for z in range(box.begin[0], box.end[0]))
+    return Planes(window=transforms.window, shown=shown)
+
+
+def attributes(request: IngestConfig, transforms: Transforms) -> dict[str, Any]:
+    """What both volumes say of themselves: contrast, window and flagged slices."""
+    return {
+        "contrast": request.contrast.model_dump(),
+        "window": transforms.window,
+        "bad_slices": request.bad_slices,
+        "flagged": [s.z for s in transforms.flagged],
+        "suspect": [s.z for s in transforms.suspect],
+        "replaced": transforms.replaced,
+    }

@@ -1,0 +1,96 @@
+"""Parts of the later stages, and the memory of their pods."""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from clio_argo.errors import UserError
+from clio_argo.model.alignment import Inspection
+from clio_argo.model.plan import FanOut, Plan, SliceUnit
+from clio_argo.model.step import Part
+from clio_argo.model.volume import VolumeSpec
+
+MEMORY_MAX = "CLIO_MEMORY_MAX_MIB"
+MIB = 2**20
+# Measured, in MiB: the interpreter with its libraries and room for requests under way; a slice's facts and fits.
+BASE_MIB, MIB_PER_SLICE = 384, 0.04
+# Decoded pixels, their copy while they are reduced, and the file.
+PLANES_OF_REDUCE = 4
+Parts = dict[str, tuple[Part, ...]]
+
+
+def parts_of_slices(plan: Plan, units: Sequence[SliceUnit]) -> Parts:
+    """Parts of reduce and match, by the slices that they hold."""
+
+    def span(part: range) -> tuple[int, int]:
+        return units[part[0]].slices[0].z, units[part[-1]].slices[-1].z
+
+    return {
+        "reduce_parts": _parts(plan.reduce, "slices", span),
+        "match_parts": _parts(plan.match, "slices", span),
+    }
+
+
+def rematch_parts(inspection: Inspection) -> Parts:
+    """Parts of rematch, by the slices that their pairs reach."""
+
+    def span(part: range) -> tuple[int, int]:
+        pairs = [pair for i in part for pair in inspection.relinks[i].pairs]
+        return pairs[0][0], max(z1 for _, z1 in pairs)
+
+    return {"rematch_parts": _parts(inspection.rematch, "slices", span)}
+
+
+def parts_of_volumes(spec: VolumeSpec) -> Parts:
+    """Parts of render, by slices, and of write and coarsen, by blocks."""
+
+    def slabs(part: range) -> tuple[int, int]:
+        return spec.slab_box(part[0]).begin[0], spec.slab_box(part[-1]).end[0] - 1
+
+    def blocks(part: range) -> tuple[int, int]:
+        return part[0], part[-1]
+
+    return {
+        "render_parts": _parts(spec.render, "slices", slabs),
+        "write_parts": _parts(spec.write, "blocks", blocks),
+        "coarsen_parts": _parts(spec.coarsen, "blocks", blocks),
+    }
+
+
+def _parts(work: FanOut, kind: str, span: Callable[[range], tuple[int, int]]) -> tuple[Part, ...]:
+    spans = [span(work.part(p)) for p in range(work.parts)]
+    return tuple(Part(part=p, kind=kind, first=first, last=last) for p, (first, last) in enumerate(spans))
+
+
+def memory_of_alignment(plan: Plan) -> dict[str, int]:
+    """MiB of the pods of reduce, match, and of those that read all slices' facts."""
+    plane = plan.width * plan.height * (1 if plan.dtype == "uint8" else 2) / MIB
+    whole = math.ceil(BASE_MIB + MIB_PER_SLICE * plan.depth)
+    return {
+        "reduce_mib": math.ceil(BASE_MIB + PLANES_OF_REDUCE * plane),
+        "match_mib": 2 * BASE_MIB,
+        "solve_mib": whole,
+    }
+
+
+def memory_of_volumes(spec: VolumeSpec) -> dict[str, int]:
+    """MiB of the pods of render, write, coarsen, and of those that read every object's record."""
+    stages = {f"{stage}_mib": math.ceil(spec.memory_gib(stage) * 1024) for stage in spec.work}
+    return {**stages, "publish_mib": math.ceil(2 * BASE_MIB + MIB_PER_SLICE * spec.scales[0].size[0])}
+
+
+def memory_problems(needs: Mapping[str, int]) -> list[str]:
+    """Stages whose pods no node of the cluster can hold, by CLIO_MEMORY_MAX_MIB: they would wait for ever."""
+    limit = int(os.environ.get(MEMORY_MAX) or 0)
+    return [
+        f"{output.removesuffix('_mib')} needs {mib} MiB, the cluster's pods can have {limit} MiB (memory_max_mib): "
+        "set a smaller memory_gib, or use larger nodes"
+        for output, mib in needs.items()
+        if limit and mib > limit
+    ]
+
+
+def refuse_too_large(needs: Mapping[str, int]) -> None:
+    """Refuse pods that no node can hold. Raises `UserError`, which names each stage."""
+    if problems := memory_problems(needs):
+        raise UserError.all("the cluster cannot run it:", problems)

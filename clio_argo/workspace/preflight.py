@@ -1,0 +1,123 @@
+"""What can be known before anything is spent: one look for `plan`, `run`, `submit` and the library."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from clio_argo.errors import GateStopped, UserError
+from clio_argo.model.alignment import Transforms
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
+from clio_argo.model.plan import FanOut, Plan, SliceUnit
+from clio_argo.model.problems import problem_lines
+from clio_argo.model.user_inputs import Given
+from clio_argo.model.volume import VolumeSpec
+from clio_argo.placement.gates import gap_problem
+from clio_argo.placement.replacement import longest_gap
+from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes, memory_problems
+from clio_argo.workspace.survey import survey
+from clio_argo.workspace.user_inputs import read_given
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """A request held against its source.
+
+    plan, units: what the source holds.
+    given, imported: what a person gave beside the slices; `imported` replaces alignment.
+    volume: the volume as it will be if no slice has to move; None if there can be none.
+    faults: why the request or its source cannot be used.
+    stops: gates that the missing and unusable slices do not pass, whatever the others look like.
+    """
+
+    plan: Plan
+    units: tuple[SliceUnit, ...]
+    given: Given
+    imported: Transforms | None
+    volume: VolumeSpec | None
+    faults: tuple[str, ...]
+    stops: tuple[str, ...]
+
+    def refuse(self) -> None:
+        """Stop before anything is spent. All that is wrong is named at once.
+
+        Raises:
+            UserError: the stack cannot become a volume.
+            GateStopped: too many slices are missing or unusable.
+        """
+        if self.faults:
+            raise UserError.all("the stack cannot be used:", [*self.faults, *self.stops])
+        if self.stops:
+            details = [f"  - {line}" for line in problem_lines(self.plan.problems)]
+            raise GateStopped("\n".join([*self.stops, *details]))
+
+
+def preflight(request: IngestConfig) -> Preflight:
+    """Hold a request against its source: reads headers and the files given beside the slices, writes nothing.
+
+    Raises:
+        UserError: there is nothing to look at: no source, no slice, no way to number the files.
+    """
+    plan, units = survey(request)
+    faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
+    faults += [*_memory_problem(plan, request), *_crop_problem(plan, request)]
+    inputs = _tried(lambda: read_given(request, plan), faults)
+    given, imported = inputs or (Given(), None)
+    # without room for a slab there is no volume, which has been said then
+    volume = None if faults else _tried(lambda: estimate(plan, request), faults)
+    plan = without_alignment(plan, request, imported)
+    faults += memory_problems({**memory_of_alignment(plan), **(memory_of_volumes(volume) if volume else {})})
+    return Preflight(plan, units, given, imported, volume, tuple(faults), tuple(_stops(plan, request)))
+
+
+def _tried(look: Callable[[], T], faults: list[str]) -> T | None:
+    """What a look finds; a refusal is added to the faults."""
+    try:
+        return look()
+    except UserError as error:
+        faults.append(str(error))
+        return None
+
+
+def estimate(plan: Plan, request: IngestConfig) -> VolumeSpec:
+    """The volume as it will be if no slice has to move."""
+    size = (plan.depth, plan.height, plan.width)
+    return build_volume(request, (plan.minz, 0, 0), size, plan.dtype, None)
+
+
+def without_alignment(plan: Plan, request: IngestConfig, imported: Transforms | None) -> Plan:
+    """The plan without what imported transforms make needless: fits, and facts where they are all known."""
+    if imported is None:
+        return plan
+    known = {s.z for s in imported.slices if s.flagged or s.digest}
+    facts = request.contrast.flicker or set(plan.usable_numbers) - known
+    window = plan.dtype == "uint8" or request.viewer.window or imported.window
+    none = FanOut(units=0, parts=0)
+    return plan.model_copy(update={"match": none, **({} if facts or not window else {"reduce": none})})
+
+
+def _stops(plan: Plan, request: IngestConfig) -> list[str]:
+    allowed, bad, gap = request.allowed_bad(plan.depth), len(plan.unusable), longest_gap(plan.unusable)
+    stops = []
+    if bad > allowed:
+        stops.append(f"{bad} of {plan.depth} slices are missing or unusable, at most {allowed} may be (max_bad); "
+                     f"mend the source, or show others in their place: --allow-bad-slices {bad}")  # fmt: skip
+    return stops + ([gap_problem(gap, request)] if len(gap) > request.max_gap else [])
+
+
+def _crop_problem(plan: Plan, request: IngestConfig) -> list[str]:
+    low, high = request.crop.z or (plan.minz, plan.maxz)
+    inside = plan.minz <= low and high <= plan.maxz
+    return [] if inside else [f"crop.z {low} to {high}: the stack has z {plan.minz} to {plan.maxz}"]
+
+
+def _memory_problem(plan: Plan, request: IngestConfig) -> list[str]:
+    plane = plan.width * plan.height * (1 if plan.dtype == "uint8" else 2)
+    if slab_depth(request.memory_gib, plan.depth, plane):
+        return []
+    return [
+        f"memory_gib {request.memory_gib:g}: slices of {plan.width} x {plan.height} need workers with "
+        f"at least {memory_for_slab(plane):g} GiB"
+    ]

@@ -1,0 +1,59 @@
+"""What `reduce` leaves for later steps: statistics of all slices, and the reduced slices themselves."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from clio_argo.kernels.features import Reduced
+from clio_argo.model.alignment import SliceFacts
+from clio_argo.model.layout import facts_name, reduced_name
+from clio_argo.store.reduced import read_all_arrays, read_arrays
+from clio_argo.workspace.run import Run
+
+# A slice is matched with up to three neighbours above it: with these four in memory none is unpacked twice.
+KEPT = 4
+
+
+def read_all_facts(run: Run) -> "tuple[list[SliceFacts], np.ndarray]":
+    """Statistics of all slices, ordered by z, and the histogram [grey values] of the whole stack."""
+    facts: list[SliceFacts] = []
+    counts: Any = 0
+    for arrays in read_all_arrays(run.store, [facts_name(u) for u in range(run.plan.reduce.units)]):
+        facts += _facts(arrays["facts"])
+        counts = counts + arrays["histogram"]
+    return facts, counts
+
+
+def read_facts(run: Run, unit: int) -> list[SliceFacts]:
+    """Statistics of the slices of a unit."""
+    return _facts(read_arrays(run.store, facts_name(unit))["facts"])
+
+
+def _facts(raw: "np.ndarray") -> list[SliceFacts]:
+    return [SliceFacts.model_validate(f) for f in json.loads(raw.tobytes())]
+
+
+class ReducedSlices:
+    """The reduced slices of some units that show something, unpacked one at a time; the last four are kept."""
+
+    def __init__(self, run: Run, units: Sequence[int]) -> None:
+        self._unit_of = {f.z: unit for unit in units for f in read_facts(run, unit) if f.usable}
+        self._arrays = {unit: read_arrays(run.store, reduced_name(unit)) for unit in units}
+        self._last: dict[int, Reduced] = {}
+        self.numbers = list(self._unit_of)
+
+    def __getitem__(self, z: int) -> Reduced:
+        """Slice number `z`."""
+        reduced = self._last.pop(z, None) or self._unpack(z)
+        self._last = {**dict(list(self._last.items())[1 - KEPT :]), z: reduced}
+        return reduced
+
+    def _unpack(self, z: int) -> Reduced:
+        arrays = self._arrays[self._unit_of[z]]
+        image = arrays[f"image{z}"]
+        mask = np.unpackbits(arrays[f"mask{z}"], count=image.size).reshape(image.shape).astype(np.bool_)
+        factor, feature_factor, *window = (float(f) for f in arrays[f"factors{z}"])
+        points, descriptors = arrays[f"points{z}"], arrays[f"descriptors{z}"]
+        return Reduced(image, mask, points, descriptors, int(factor), feature_factor, (window[0], window[1]))

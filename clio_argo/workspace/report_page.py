@@ -1,0 +1,79 @@
+"""The report of a run as far as it came: aligned, stopped by a gate, or with its volume."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from clio_argo.model.layout import LOGS, REPORT, THUMBNAILS, VIEWER
+from clio_argo.model.quality import Quality
+from clio_argo.model.run import Attempt, StageTime
+from clio_argo.model.volume import VolumeSpec
+from clio_argo.placement.gates import gates
+from clio_argo.report.data import ReportData
+from clio_argo.report.glance import notable
+from clio_argo.report.html import report_html
+from clio_argo.store.documents import Store
+from clio_argo.workspace.pictures import make_slice_pictures, make_views
+from clio_argo.workspace.reduced import read_all_facts
+from clio_argo.workspace.run import Run
+
+ALIGNED = "aligned"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What there is to show of a volume."""
+
+    volume: VolumeSpec
+    quality: Quality
+    link: str
+
+
+def write_report(run: Run, status: str, rendered: Rendered | None = None) -> list[str]:
+    """Write report.html and its pictures; of a run that is not rendered, what `solve` decided.
+
+    Returns the names of the pictures.
+    """
+    facts, _ = read_all_facts(run)
+    volume = rendered.volume if rendered else None
+    data = ReportData(
+        config=run.request,
+        plan=run.plan,
+        transforms=run.transforms,
+        facts=tuple(facts),
+        volume=volume,
+        status=status,
+        gates=gates(run.transforms, run.plan, run.request),
+        stages=stage_times(run.store),
+        pictures=make_views(run, volume),
+        slice_pictures=make_slice_pictures(run, notable(run.transforms)),
+        sizes_bytes=_sizes(run.store, volume) if volume else {},
+        quality=rendered.quality if rendered else None,
+        link=rendered.link if rendered else None,
+        run=run.store.url,
+        version=version("clio-argo"),
+    )
+    run.store.write(REPORT, report_html(data).encode())
+    views = (name for p in data.pictures for name in (p.before, p.after) if name)
+    return [*views, *data.slice_pictures.values()]
+
+
+def _sizes(store: Store, volume: VolumeSpec) -> dict[str, int]:
+    return {f: sum(store.sizes(f).values()) for f in (VIEWER, volume.aligned, THUMBNAILS)}
+
+
+def stage_times(store: Store) -> tuple[StageTime, ...]:
+    """Time of all stages, summed over all attempts."""
+    attempts = list(store.documents(Attempt, store.names(LOGS)))
+    stages = dict.fromkeys(a.step for a in sorted(attempts, key=lambda a: a.started))
+    return tuple(_stage(step, [a for a in attempts if a.step == step]) for step in stages)
+
+
+def _stage(step: str, attempts: list[Attempt]) -> StageTime:
+    begin, end = min(a.started for a in attempts), max(a.started + a.wall_s for a in attempts)
+    return StageTime(
+        step=step,
+        units=sum(a.done for a in attempts),
+        wall_s=round(end - begin, 2),
+        cpu_s=round(sum(a.cpu_s for a in attempts), 2),
+        peak_mib=round(max(a.peak_mib for a in attempts)),
+    )

@@ -1,0 +1,184 @@
+"""A run as one step sees it: its documents, and the settings that the step declares."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from clio_argo.errors import BrokenInvariant, Superseded
+from clio_argo.model.alignment import Inspection, Planes, Transforms
+from clio_argo.model.base import digest
+from clio_argo.model.config import IngestConfig
+from clio_argo.model.layout import CONFIG, PLAN, SUSPECTS, TRANSFORMS, VOLUME, planes_name, slices_name
+from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit
+from clio_argo.model.run import ObjectRecord, UnitRecord
+from clio_argo.model.step import Pipeline, Step
+from clio_argo.model.volume import VolumeSpec
+from clio_argo.store.documents import Store
+from clio_argo.store.manifest import read_records, software, write_record
+from clio_argo.store.volumes import Volumes
+
+if TYPE_CHECKING:
+    from clio_argo.store.slices import Source
+
+
+class Declared:
+    """The declared settings of a request. Any other is an error, so that no step depends on one unseen."""
+
+    def __init__(self, section: Any, settings: Sequence[str]) -> None:
+        self._section, self._settings = section, tuple(settings)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._settings:
+            return getattr(self._section, name)
+        inner = [s.removeprefix(f"{name}.") for s in self._settings if s.startswith(f"{name}.")]
+        if not inner:
+            raise BrokenInvariant(f"the step reads the setting {name!r} without declaring it")
+        return Declared(getattr(self._section, name), inner)
+
+
+def opened(url: str) -> Store:
+    """The store of a run, as its request lays it out; a root that holds no request yet has all in one place."""
+    request = Store(url).intact(IngestConfig, CONFIG)
+    return Store(url, request.buckets.elsewhere()) if request else Store(url)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as one step of a pipeline sees it."""
+
+    store: Store
+    step: Step
+    pipeline: Pipeline
+
+    @cached_property
+    def request(self) -> IngestConfig:
+        """The whole request."""
+        return self.store.document(IngestConfig, CONFIG)
+
+    @property
+    def config(self) -> IngestConfig:
+        """The request, restricted to the settings that the step declares."""
+        return cast(IngestConfig, Declared(self.request, self.step.settings))
+
+    @cached_property
+    def settings_digest(self) -> str:
+        """Digest of the declared settings."""
+        return digest({name: self.request.setting(name) for name in self.step.settings})
+
+    @cached_property
+    def plan(self) -> Plan:
+        return self.store.document(Plan, PLAN)
+
+    @cached_property
+    def suspects(self) -> Inspection:
+        return self.store.document(Inspection, SUSPECTS)
+
+    @cached_property
+    def transforms(self) -> Transforms:
+        return self.store.document(Transforms, TRANSFORMS)
+
+    @cached_property
+    def volume(self) -> VolumeSpec:
+        return self.store.document(VolumeSpec, VOLUME)
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        """The arrays of both volumes."""
+        return Volumes(self.store, self.volume)
+
+    @cached_property
+    def source(self) -> "Source":
+        """The slices' files."""
+        # decoders of images, which the steps that write volumes do without
+        from clio_argo.store.slices import Source
+
+        return Source(self.plan.source)
+
+    def units_of(self, step: Step, part: int) -> Sequence[int]:
+        """The units of one part of a step."""
+        if not step.units:
+            return [part]
+        numbers = self.numbered_units(step)
+        return [numbers[i] for i in self._fan_out(step).part(part)]
+
+    def numbered_units(self, step: Step) -> Sequence[int]:
+        """All units of a step, by the numbers of their records."""
+        if not step.units:
+            return [0]
+        if step.units == "suspects.rematch":
+            return [r.unit for r in self.suspects.relinks]
+        return range(self._fan_out(step).units)
+
+    def _fan_out(self, step: Step) -> FanOut:
+        document, _, field = step.units.partition(".")
+        return cast(FanOut, getattr(getattr(self, document), field))
+
+    def slices(self, unit: int) -> SliceUnit:
+        """The slices of a unit of `reduce`."""
+        return self.store.document(SliceUnit, slices_name(unit))
+
+    @property
+    def all_slices(self) -> Iterator[SliceUnit]:
+        """All usable slices, unit by unit."""
+        return self.store.documents(SliceUnit, [slices_name(u) for u in range(self.plan.units)])
+
+    def planes(self, unit: int) -> Planes:
+        """What a unit of `render` shows."""
+        return self.store.document(Planes, planes_name(unit))
+
+    def slice_file(self, z: int) -> SliceFile:
+        """The file of usable slice `z`."""
+        unit, place = self.place_of(z)
+        if unit not in self._units:
+            self._units[unit] = self.slices(unit)
+        file = self._units[unit].slices[place]
+        if file.z != z:
+            raise BrokenInvariant(f"slice {z} is not where the plan has it")
+        return file
+
+    def place_of(self, z: int) -> tuple[int, int]:
+        """Unit of the usable slice `z`, and its place there: units hold the usable slices in order."""
+        return divmod(z - self.plan.minz - bisect_left(self._unusable, z), self.plan.unit_slices)
+
+    @cached_property
+    def _unusable(self) -> list[int]:
+        return sorted(self.plan.unusable)
+
+    @cached_property
+    def _units(self) -> dict[int, SliceUnit]:
+        return {}
+
+    def records(self, step: str, units: Iterable[int]) -> list[UnitRecord]:
+        """Records of units that must be done already."""
+        numbers = list(units)
+        records = list(read_records(self.store, step, numbers))
+        missing = [u for u, r in zip(numbers, records, strict=True) if r is None]
+        if missing:
+            raise BrokenInvariant(f"{self.step.name} started before units {missing[:5]} of {step} were done")
+        return [r for r in records if r is not None]
+
+    def record(self, unit: int, inputs: object = None, objects: Iterable[ObjectRecord] = ()) -> UnitRecord:
+        """What is known of a unit of this step: what it depends on, and what it wrote."""
+        return UnitRecord(
+            step=self.step.name,
+            unit=unit,
+            inputs=digest(inputs),
+            settings=self.settings_digest,
+            algorithm=self.step.version,
+            software=software(),
+            objects=tuple(objects),
+        )
+
+    def keep(self, record: UnitRecord) -> None:
+        """Record what was done, if the run is still that of this request."""
+        self.refuse_superseded()
+        write_record(self.store, record)
+
+    def refuse_superseded(self) -> None:
+        """Stop if another request took the run over: what this one wrote would be neither's."""
+        if self.store.document(IngestConfig, CONFIG).identity() != self.request.identity():
+            raise Superseded(
+                f"{self.store.url}{CONFIG}: another request took this run over (--update); this one stops"
+            )

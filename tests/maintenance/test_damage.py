@@ -1,0 +1,169 @@
+"""Whatever happens to an object of a finished run: verify names it, repair mends it and nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clio_argo.errors import UserError
+from clio_argo.maintenance.repair import repair
+from clio_argo.maintenance.verify import verify
+from tests.stacks import FIRST, completion, contents, done_at, flip_a_bit, records, written_at
+
+pytestmark = pytest.mark.usefixtures("here")
+HARMS = {
+    "missing": lambda file: file.unlink(),
+    "empty": lambda file: file.write_bytes(b""),
+    "cut": lambda file: file.write_bytes(file.read_bytes()[:-5]),
+    "flipped": flip_a_bit,
+}
+# each object with the steps whose units are done again
+SHARDS = {
+    "aligned/0/c/0/0/1": {"render"},
+    "aligned/1/c/0/0/0": {"write"},
+    "aligned/3/c/0/0/0": {"coarsen"},
+    "ng/10_10_10/0.shard": {"write"},
+    "ng/80_80_80/0.shard": {"coarsen"},
+    f"thumbnails/{FIRST:06d}.jpg": {"render"},
+}
+METADATA = ["ng/info", "ng/provenance", "aligned/zarr.json", "aligned/0/zarr.json"]
+LAID_OUT = ["volume.json", "transforms.csv", "planes/000000.json"]
+
+
+def faults(out: Path, mode: str = "default") -> dict[str, str]:
+    """What verify names, and why."""
+    return {f.name: f.what for f in verify(out, mode).faults}  # type: ignore[arg-type]
+
+
+def told(out: Path) -> dict[str, Any]:
+    """The last document, but for where the run lies."""
+    return completion(out).model_dump(exclude={"ng", "aligned"})
+
+
+def test_the_run_has_units_of_every_step(whole: Path) -> None:
+    units = [r.step for r in records(whole).values()]
+    assert [units.count(s) for s in ("render", "write", "coarsen")] == [2, 3, 1]
+
+
+@pytest.mark.parametrize("mode", ["quick", "default", "deep"])
+def test_a_whole_run_is_whole(whole: Path, mode: str) -> None:
+    before = written_at(whole, "")
+    found = verify(whole, mode)  # type: ignore[arg-type]
+    assert (found.faults, found.objects, found.bytes) == (
+        (),
+        completion(whole).objects,
+        completion(whole).bytes,
+    )
+    assert bool(found.notes) == (mode == "quick")
+    assert written_at(whole, "") == before
+
+
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("name", SHARDS)
+def test_damaged_object_is_named_and_mended_alone(whole: Path, out: Path, name: str, harm: str) -> None:
+    HARMS[harm](out / name)
+    untouched = {n: t for n, t in written_at(out, "").items() if n.startswith(("aligned/", "ng/"))}
+    assert faults(out).keys() == {name}
+    assert faults(out, "quick").keys() == ({name} if harm != "flipped" else set())
+    done = repair(out)
+    assert done.again == dict.fromkeys(SHARDS[name], 1)
+    assert (done.left.faults, faults(out)) == ((), {})
+    assert contents(out) == contents(whole)
+    mended = {n for n, t in written_at(out, "").items() if untouched.get(n, t) != t}
+    assert len(mended) <= len(
+        next(r for r in records(out).values() if name in {o.name for o in r.objects}).objects
+    )
+
+
+@pytest.mark.parametrize("harm", ["missing", "flipped"])
+@pytest.mark.parametrize("name", [*METADATA, *LAID_OUT])
+def test_damaged_metadata_are_named_and_written_anew(whole: Path, out: Path, name: str, harm: str) -> None:
+    HARMS[harm](out / name)
+    before = done_at(out)
+    assert faults(out, "quick").keys() == {name}
+    assert repair(out).again == {"solve": 1}
+    assert (faults(out), contents(out)) == ({}, contents(whole))
+    assert (out / name).read_bytes() == (whole / name).read_bytes()
+    assert done_at(out) == before
+
+
+@pytest.mark.parametrize("harm", ["missing", "flipped"])
+@pytest.mark.parametrize("name", ["transforms.json", "plan.json", "plan/000000.json", "suspects.json"])
+def test_damaged_documents_of_the_alignment_are_made_again(
+    whole: Path, out: Path, name: str, harm: str
+) -> None:
+    HARMS[harm](out / name)
+    assert name in faults(out, "quick")
+    assert repair(out).left.faults == ()
+    assert (faults(out), contents(out)) == ({}, contents(whole))
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_damaged_request_is_taken_from_the_last_document(whole: Path, out: Path, harm: str) -> None:
+    HARMS[harm](out / "config.json")
+    assert "config.json" in faults(out, "quick")
+    assert (repair(out).again, faults(out)) == ({}, {})
+    assert (out / "config.json").read_bytes() == (whole / "config.json").read_bytes()
+    (out / "complete.json").unlink()
+    HARMS[harm](out / "config.json")
+    with pytest.raises(UserError, match=r"config\.json is damaged, and complete\.json does not have it"):
+        repair(out)
+
+
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("name", ["complete.json", "quality.json", "views/xz_after.png"])
+def test_damaged_last_documents_are_written_anew(whole: Path, out: Path, name: str, harm: str) -> None:
+    HARMS[harm](out / name)
+    assert faults(out, "quick").keys() == {name}
+    assert repair(out).again == {"verify": 1, "publish": 1}
+    assert (faults(out), told(out)) == ({}, told(whole))
+
+
+@pytest.mark.parametrize("harm", ["missing", "cut"])
+@pytest.mark.parametrize("step", ["solve", "render", "write", "coarsen"])
+def test_objects_without_an_entry_are_named_and_recorded_again(
+    whole: Path, out: Path, step: str, harm: str
+) -> None:
+    record = out / f"manifest/{step}/000000.json"
+    HARMS[harm](record)
+    named = faults(out)
+    assert named[f"manifest/{step}/000000.json"] == "is missing or cannot be read"
+    if step != "solve":
+        kept = [
+            o.name for o in records(whole)[f"manifest/{step}/000000.json"].objects if "tmp/" not in o.name
+        ]
+        assert {n for n, what in named.items() if what == "is not in the manifest"} == set(kept)
+    assert repair(out).left.faults == ()
+    assert (faults(out), contents(out)) == ({}, contents(whole))
+    assert told(out) == told(whole)
+
+
+def test_damage_is_not_handed_on(whole: Path, out: Path) -> None:
+    """The viewer volume of a block is lost, and what it is made from is damaged unseen."""
+    flip_a_bit(out / "aligned/0/c/0/0/0")
+    (out / "ng/10_10_10/0.shard").unlink()
+    assert repair(out).again == {"render": 1, "write": 1}
+    assert (faults(out), contents(out)) == ({}, contents(whole))
+
+
+def test_many_damages_at_once(whole: Path, out: Path) -> None:
+    for (name, _), harm in zip(SHARDS.items(), [*HARMS.values()] * 2, strict=False):
+        harm(out / name)
+    (out / "ng/info").unlink()
+    assert faults(out).keys() == {*SHARDS, "ng/info"}
+    assert repair(out).left.faults == ()
+    assert (faults(out), contents(out)) == ({}, contents(whole))
+
+
+@pytest.mark.parametrize(
+    "name", ["ng/10_10_10/ff.shard", "aligned/0/c/9/0/0", "thumbnails/x.jpg", "ng/x/info"]
+)
+def test_foreign_object_is_named_and_removed_on_request_only(whole: Path, out: Path, name: str) -> None:
+    (out / name).parent.mkdir(exist_ok=True, parents=True)
+    (out / name).write_bytes(b"mine")
+    assert faults(out, "quick") == {name: "does not belong to this volume"}
+    done = repair(out)
+    assert ([f.name for f in done.left.faults], done.again, done.removed) == ([name], {}, ())
+    assert (out / name).read_bytes() == b"mine"
+    assert repair(out, remove_foreign=True).removed == (name,)
+    assert (faults(out), contents(out)) == ({}, contents(whole))

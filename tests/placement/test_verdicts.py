@@ -1,0 +1,118 @@
+"""Which facts make a slice bad or suspect, and that a stack's own ways do not."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from clio_argo.model.alignment import IDENTITY, PairFit, SliceFacts
+from clio_argo.placement.verdicts import LEAST_STACK, doubtful_links, judge
+
+SLICES, ODD = 40, 20
+
+
+def facts(seed: int = 0, spread: float = 0.02) -> list[SliceFacts]:
+    """Slices whose measures vary by a relative `spread`, around values that change slowly."""
+    random = np.random.default_rng(seed)
+    noise = np.exp(random.normal(0, spread, (SLICES, 4)))
+    return [
+        SliceFacts(
+            z=z, digest=str(z), mean=(100 + z) * m, std=40 * s, focus=0.16 * f, stripes=0.06 * t, valid=0.9
+        )
+        for z, (m, s, f, t) in enumerate(noise.tolist())
+    ]
+
+
+def fits(odd: Sequence[int] = (), reach: int = 1, agreement: float = 0.6) -> list[PairFit]:
+    """Links between slices that agree well, but for those with an odd one."""
+    pairs = [(a, a + r) for a in range(SLICES) for r in range(1, reach + 1) if a + r < SLICES]
+    return [
+        PairFit(
+            z0=a, z1=b, matrix=IDENTITY, agreement=agreement if {a, b} & set(odd) else 0.95, correlation=0.98
+        )
+        for a, b in pairs
+    ]
+
+
+def changed(of: list[SliceFacts], z: int, **update: float | str | None) -> list[SliceFacts]:
+    return [f.model_copy(update=update) if f.z == z else f for f in of]
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.02, 0.1])
+def test_no_alarm_where_all_slices_are_alike_or_vary_alike(spread: float) -> None:
+    for seed in range(20):
+        assert judge(facts(seed, spread), fits()) == {}
+
+
+def test_no_alarm_at_a_step_that_stays() -> None:
+    stepped = [
+        f.model_copy(update={"mean": f.mean + 80, "std": f.std * 2} if f.z >= ODD else {}) for f in facts()
+    ]
+    assert judge(stepped, fits()) == {}
+
+
+@pytest.mark.parametrize(
+    ("update", "word"),
+    [
+        ({"mean": 30.0}, "dark"),
+        ({"mean": 240.0}, "bright"),
+        ({"std": 10.0}, "of low contrast"),
+        ({"focus": 0.06}, "blurred: focus 0.06, usually 0.1"),
+        ({"stripes": 0.3}, "curtained"),
+    ],
+)
+def test_an_odd_slice_is_suspect_and_its_reason_names_numbers(update: dict[str, float], word: str) -> None:
+    found = judge(changed(facts(), ODD, **update), fits())
+    assert set(found) == {ODD}
+    assert found[ODD].verdict == "suspect"
+    assert word in found[ODD].reason
+
+
+@pytest.mark.parametrize(
+    ("update", "word"),
+    [
+        ({"error": "truncated"}, "truncated"),
+        ({"valid": 0.0}, "shows nothing"),
+        ({"digest": str(ODD - 1)}, f"the same pixels as z {ODD - 1}"),
+    ],
+)
+def test_a_slice_without_content_of_its_own_is_bad(update: dict[str, float], word: str) -> None:
+    found = judge(changed(facts(), ODD, **update), fits())
+    assert {z: r.verdict for z, r in found.items()} == {ODD: "bad"}
+    assert word in found[ODD].reason
+
+
+def test_without_alignment_only_what_does_not_decode_is_bad() -> None:
+    stack = changed(changed(facts(), ODD, valid=0.0), 5, error="truncated")
+    assert {z: r.verdict for z, r in judge(stack, None).items()} == {5: "bad", ODD: "suspect"}
+
+
+@pytest.mark.parametrize("odd", [(ODD,), (0,), (SLICES - 1,), (10, 11), (10, 12)])
+def test_neighbours_of_a_slice_that_agrees_with_none_are_not_blamed(odd: tuple[int, ...]) -> None:
+    assert set(judge(facts(), fits(odd, reach=3))) == set(odd)
+
+
+def test_a_part_that_only_one_slice_hides_is_its_fault() -> None:
+    hidden = [
+        f.model_copy(update={"hidden": (0.1 * (f.z0 == ODD), 0.1 * (f.z1 == ODD))}) for f in fits(reach=3)
+    ]
+    assert {z: r.reason for z, r in judge(facts(), hidden).items()} == {
+        ODD: "partly covered: hidden part 10%, usually 0%"
+    }
+
+
+def test_few_slices_are_not_compared() -> None:
+    few = changed(facts()[: LEAST_STACK - 1], 1, focus=0.01)
+    assert judge(few, []) == {}
+
+
+def test_links_are_asked_for_around_slices_in_doubt_only() -> None:
+    stack, links = facts(), fits()
+    assert doubtful_links(stack, links, {}) == []
+    stack = changed(stack, ODD, valid=0.0)
+    around = doubtful_links(stack, [f for f in links if ODD not in (f.z0, f.z1)], judge(stack, links))
+    assert (ODD - 1, ODD + 1) in around
+    assert all(ODD not in pair for pair in around)
+    assert {b - a for a, b in around} == {2, 3, 4}
+    assert min(around)[0] >= ODD - 4
+    assert max(b for _, b in around) <= ODD + 4

@@ -1,0 +1,83 @@
+"""A step of one's own is one `Step` value: it runs, is recorded, verified and repaired like the others."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from clio_argo.maintenance.repair import repair
+from clio_argo.maintenance.verify import verify
+from clio_argo.model.layout import VIEWER
+from clio_argo.model.step import Pipeline, Step, StepResult
+from clio_argo.pipeline import PIPELINE
+from clio_argo.runner import run
+from clio_argo.workspace.run import Run
+from clio_argo.workspace.units import Done, Outcome, each_unit, once
+from tests.stacks import demo_slices, plain, records, request, run_here, write_stack
+
+SLICES = 12
+
+
+def label_name(unit: int) -> str:
+    return f"{VIEWER}/labels/{unit}"
+
+
+def label(run: Run, units: Sequence[int]) -> StepResult:
+    """Label every slab with the numbers of its planes."""
+    return each_unit(units, lambda unit: _label(run, unit))
+
+
+def _label(run: Run, unit: int) -> Outcome:
+    box = run.volume.slab_box(unit)
+    text = f"{run.config.background}: {box.begin[0]} to {box.end[0]}".encode()
+    return once(run, unit, box.model_dump(), lambda: Done([run.store.write(label_name(unit), text)]))
+
+
+def labels(run: Run, unit: int) -> Iterator[str]:
+    yield label_name(unit)
+
+
+LABEL = Step(
+    "label", f"{__name__}:label", ("render",), "solve.render_parts", title="label slabs", units="volume.render",
+    objects=f"{__name__}:labels", settings=("background",), version=3,
+)  # fmt: skip
+OWN: Pipeline = PIPELINE.with_step(LABEL, before=("verify",))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_stack(tmp_path / "source", demo_slices(SLICES, 64))
+
+
+def test_its_units_are_recorded_and_done_once(source: Path, tmp_path: Path) -> None:
+    results: dict[str, StepResult] = {}
+    out = run_here(plain(source), tmp_path / "out", results=results, pipeline=OWN)
+    own = [r for r in records(out).values() if r.step == "label"]
+    assert [r.algorithm for r in own] == [3] * len(own) != []
+    run_here(plain(source), out, results=results, pipeline=OWN)
+    assert (results["label"].counts.done, results["label"].counts.skipped) == (0, 1)
+
+
+def test_a_setting_that_it_reads_does_its_units_again(source: Path, tmp_path: Path) -> None:
+    out = run_here(plain(source), tmp_path / "out", pipeline=OWN)
+    run_here(plain(source, background=7, update=True), out, pipeline=OWN)
+    assert (out / label_name(0)).read_bytes().startswith(b"7: ")
+    run_here(plain(source, viewer__jpeg_quality=50, background=7, update=True), out, pipeline=OWN)
+    assert verify(out, workers=1, pipeline=OWN).faults == ()
+
+
+def test_what_it_wrote_is_verified_and_repaired(source: Path, tmp_path: Path) -> None:
+    out = run_here(plain(source), tmp_path / "out", pipeline=OWN)
+    before = (out / label_name(1)).read_bytes()
+    (out / label_name(1)).unlink()
+    found = verify(out, workers=1, pipeline=OWN)
+    assert [(f.name, f.step, f.unit) for f in found.faults] == [(label_name(1), "label", 1)]
+    repaired = repair(out, workers=1, pipeline=OWN)
+    assert (repaired.again, repaired.left.faults) == ({"label": 1}, ())
+    assert (out / label_name(1)).read_bytes() == before
+
+
+def test_it_runs_with_workers(source: Path, tmp_path: Path) -> None:
+    done = run(request(source), tmp_path / "out", workers=1, pipeline=OWN)
+    assert done.objects > 0
+    assert (tmp_path / "out" / label_name(0)).exists()
