@@ -9,7 +9,7 @@ from clio_argo.errors import BrokenVolume
 from clio_argo.model.formats import thumbnail_name
 from clio_argo.model.run import Fault, ObjectRecord, UnitRecord, Verification
 from clio_argo.steps.base import Outputs, Run
-from clio_argo.store.listing import Listed
+from clio_argo.store.backends.base import Listed
 from clio_argo.store.manifest import OTHER_CONTENT, read_records, record_name, size_differs
 from clio_argo.store.volumes import unit_shards
 
