@@ -57,9 +57,7 @@ class Bucket:
     def __init__(self, name: str) -> None:
         self.name = name.removeprefix("gs://").rstrip("/")
         if problems := gcs.GCS.bucket_problems(self.name):
-            raise UserError.all(
-                f"bucket {self.name!r}: Google Cloud Storage does not allow this name:", problems
-            )
+            raise UserError.all(f"bucket {self.name!r}: Google Cloud Storage refuses this name:", problems)
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:

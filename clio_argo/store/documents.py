@@ -1,4 +1,4 @@
-"""Objects by name under one root: a folder or a bucket, behind the same few calls."""
+"""The only door to bytes: objects by name under one root, in a folder or a bucket, behind the same few calls."""
 
 import json
 from collections import deque
@@ -76,8 +76,7 @@ class Store:
 
     def web_address(self, name: str) -> str | None:
         """The URL under which a viewer in a browser reads an object of this root; None if the store has none."""
-        address = self._backend.web_address
-        return address(self._bucket, self._path + name) if address else None
+        return self._backend.web_address(self._bucket, self._path + name)
 
     def location(self) -> str | None:
         """Where the bucket is; None if the store does not tell."""
@@ -101,12 +100,12 @@ class Store:
 
     def read_range(self, name: str, begin: int, end: int) -> bytes:
         """Bytes `begin` to `end` of an object; raises `MissingInput` if it is gone."""
-        found = self._asked(name, "read", lambda kv, key: kv.read(key, byte_range=slice(begin, end)))
-        if found.state != "value":
+        result = self._ask(name, "read", lambda kv, key: kv.read(key, byte_range=slice(begin, end)))
+        if result.state != "value":
             raise MissingInput(f"{self.url_of(name)}: it is gone")
-        return bytes(found.value)
+        return bytes(result.value)
 
-    def _asked(self, name: str, verb: Verb, question: Callable[[ts.KvStore, str], Any]) -> Any:
+    def _ask(self, name: str, verb: Verb, question: Callable[[ts.KvStore, str], Any]) -> Any:
         """The answer of the store in which an object lies."""
         store, there = self.at(name)
         with store_errors(store.url, there, verb):
@@ -118,8 +117,8 @@ class Store:
 
     def need_all(self, names: Iterable[str]) -> Iterator[bytes]:
         """As `read_all`, of objects that must be there. Raises `MissingInput`, or `MissingBucket`."""
-        wanted = list(names)
-        for name, data in zip(wanted, self.read_all(wanted), strict=True):
+        names = list(names)
+        for name, data in zip(names, self.read_all(names), strict=True):
             if data is None:
                 store, there = self.at(name)
                 if store.local is None:
@@ -130,7 +129,7 @@ class Store:
 
     def write(self, name: str, data: bytes) -> ObjectRecord:
         """Write an object, whether or not it exists; its size and checksum."""
-        stamp = self._asked(name, "write", lambda kv, key: kv.write(key, data))
+        stamp = self._ask(name, "write", lambda kv, key: kv.write(key, data))
         if stamp.generation == REFUSED:
             raise StoreFault(f"{self.url_of(name)}: {REFUSALS[412]}")
         return record_of(name, data)
@@ -140,18 +139,18 @@ class Store:
         return self.replace(name, data, ABSENT)
 
     def generation(self, name: str) -> bytes:
-        """What changes when the object is written; that of no object if there is none."""
-        found = self._asked(name, "read", lambda kv, key: kv.read(key, byte_range=slice(0, 0)))
-        return bytes(found.stamp.generation)
+        """A value that changes whenever the object is written; `ABSENT` if there is no object."""
+        result = self._ask(name, "read", lambda kv, key: kv.read(key, byte_range=slice(0, 0)))
+        return bytes(result.stamp.generation)
 
     def replace(self, name: str, data: bytes, generation: bytes) -> bool:
         """Write if the object is still of this generation; whether it was written."""
-        stamp = self._asked(name, "write", lambda kv, key: kv.write(key, data, if_equal=generation))
+        stamp = self._ask(name, "write", lambda kv, key: kv.write(key, data, if_equal=generation))
         return bool(stamp.generation != REFUSED)
 
     def delete(self, name: str) -> None:
         """Remove the object, if there is one."""
-        self._asked(name, "delete", lambda kv, key: kv.write(key, None))
+        self._ask(name, "delete", lambda kv, key: kv.write(key, None))
 
     def record(self, name: str) -> ObjectRecord:
         """Size and checksum of an object as it stands in the store."""
@@ -167,8 +166,8 @@ class Store:
     def listed(self, folder: str = "") -> Iterator[Listed]:
         """All objects under `folder`, without reading them; checksums only where listings carry them."""
         for store, top, there in self._under(folder):
-            for found in store.objects(_folder(there)):
-                yield replace(found, name=top + found.name) if top else found
+            for item in store.objects(_folder(there)):
+                yield replace(item, name=top + item.name) if top else item
 
     def _under(self, folder: str) -> Iterator[tuple["Store", str, str]]:
         """The stores of a folder's objects, what their names here begin with, and the folder's name there."""
@@ -186,10 +185,10 @@ class Store:
         flat: only those with no further slash behind the prefix.
         """
         with store_errors(self.url, prefix, "list"):
-            for found in self._backend.objects(self._bucket, self._path + prefix, flat):
+            for item in self._backend.objects(self._bucket, self._path + prefix, flat):
                 # consoles make empty objects that look like folders
-                if not found.name.endswith("/"):
-                    yield replace(found, name=found.name.removeprefix(self._path))
+                if not item.name.endswith("/"):
+                    yield replace(item, name=item.name.removeprefix(self._path))
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of every object under `folder`, by name."""
@@ -216,8 +215,8 @@ class Store:
 
 def _bytes(store: Store, name: str, future: Any) -> bytes | None:
     with store_errors(store.url, name):
-        found = future.result()
-    return bytes(found.value) if found.state == "value" else None
+        result = future.result()
+    return bytes(result.value) if result.state == "value" else None
 
 
 def _folder(name: str) -> str:

@@ -1,4 +1,4 @@
-"""From what stores, their clients and the system say to what a person can do about it."""
+"""Errors of stores, their clients and the system, explained: which object, what is wrong, what to do."""
 
 import re
 from collections.abc import Iterator
@@ -76,14 +76,14 @@ def explained(url: str, name: str, error: Exception, verb: Verb = "read") -> Cli
 
 def _status(backend: Backend, error: Exception, text: str) -> int | None:
     """The HTTP status of an answer; 401 for clients that find no credentials and so do not ask."""
-    told = STATUS.search(text)
+    match = STATUS.search(text)
     absent = 401 if "credentials" in text.lower() and not backend.local else None
-    return backend.status(error) or (int(told[1]) if told else absent)
+    return backend.status(error) or (int(match[1]) if match else absent)
 
 
 def _by_status(url: str, status: int, verb: Verb) -> tuple[type[ClioError], str] | None:
     if status == 409 and verb == "administer":
-        return StoreFault, "the name is taken, by whomever, or the bucket is not empty (409)"
+        return StoreFault, "the name is taken, perhaps by somebody else, or the bucket is not empty (409)"
     if status in PASSING or status >= 500:
         return TryAgain, f"the store answered {status} to every try; try again later"
     if status not in REFUSALS:

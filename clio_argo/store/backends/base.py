@@ -55,7 +55,7 @@ class Backend:
     log_in: str = "log in to the store"
     clients: tuple[str, ...] = ()
     status: Callable[[Exception], int | None] = lambda _: None
-    web_address: Callable[[str, str], str] | None = None
+    web_address: Callable[[str, str], str | None] = lambda *_: None
     location: Callable[[str], str | None] = lambda _: None
 
 

@@ -23,7 +23,7 @@ def _spec(bucket: str, path: str) -> dict[str, Any]:
     web.set_timeouts()
     if not os.environ.get(EMULATOR) and _credentials() is None:
         # tensorstore would wait for ever for a metadata server that is not there
-        web.set_variables(GCE_METADATA_ROOT=NOWHERE)
+        os.environ.setdefault("GCE_METADATA_ROOT", NOWHERE)
     return {"driver": "gcs", "bucket": bucket, "path": path, "gcs_request_retries": web.retries()}
 
 

@@ -15,7 +15,7 @@ LONGEST_NAME = 63
 def _spec(bucket: str, path: str) -> dict[str, Any]:
     web.set_timeouts()
     # tensorstore otherwise keeps conditions on Amazon's own servers only
-    web.set_variables(TENSORSTORE_S3_USE_CONDITIONAL_WRITE="true")
+    os.environ.setdefault("TENSORSTORE_S3_USE_CONDITIONAL_WRITE", "true")
     place = {"driver": "s3", "bucket": bucket, "path": path, **_server()}
     return {**place, "aws_credentials": {"type": _credentials()}, "s3_request_retries": web.retries()}
 
@@ -61,8 +61,8 @@ def _objects(bucket: str, prefix: str, flat: bool) -> Iterator[Listed]:
     pages = _client(web.variables("AWS_")).get_paginator("list_objects_v2")
     limits = {"Delimiter": "/" if flat else "", "PaginationConfig": {"PageSize": web.PAGE}}
     for page in pages.paginate(Bucket=bucket, Prefix=prefix, **limits):
-        for found in page.get("Contents", []):
-            yield Listed(found["Key"], found["Size"], None, found["ETag"].strip('"'))
+        for item in page.get("Contents", []):
+            yield Listed(item["Key"], item["Size"], None, item["ETag"].strip('"'))
 
 
 def _bucket_problems(name: str) -> list[str]:

@@ -36,11 +36,8 @@ def silence_s() -> int:
 def retries() -> dict[str, Any]:
     """Our pauses as tensorstore's specs take them."""
     # tensorstore's first pause is twice the delay that it is given
-    return {
-        "max_retries": tries(),
-        "initial_delay": f"{FIRST_PAUSE_S / 2}s",
-        "max_delay": f"{LONGEST_PAUSE_S}s",
-    }
+    pauses = {"initial_delay": f"{FIRST_PAUSE_S / 2}s", "max_delay": f"{LONGEST_PAUSE_S}s"}
+    return {"max_retries": tries(), **pauses}
 
 
 def set_timeouts() -> None:
@@ -48,17 +45,9 @@ def set_timeouts() -> None:
 
     tensorstore takes them from the environment only, at the first request of the process.
     """
-    set_variables(
-        TENSORSTORE_CURL_CONNECT_TIMEOUT_SECONDS=str(CONNECT_S),
-        TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS=str(silence_s()),
-        TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES=str(SLOWEST_BYTES_PER_S),
-    )
-
-
-def set_variables(**variables: str) -> None:
-    """Set variables of the environment that are not set yet."""
-    for name, value in variables.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("TENSORSTORE_CURL_CONNECT_TIMEOUT_SECONDS", str(CONNECT_S))
+    os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS", str(silence_s()))
+    os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES", str(SLOWEST_BYTES_PER_S))
 
 
 def variables(*beginnings: str) -> frozenset[tuple[str, str]]:
