@@ -24,8 +24,8 @@ from clio_argo.model.volume import VolumeSpec, Zyx
 from clio_argo.runner import run_step
 from clio_argo.steps import base
 from clio_argo.steps.verify import compare, unit_objects, volume_units
+from clio_argo.store.backends.base import Listed
 from clio_argo.store.documents import Store
-from clio_argo.store.listing import Listed
 from clio_argo.store.manifest import write_record
 from clio_argo.workspace.run import VOLUME, Run
 

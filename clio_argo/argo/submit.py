@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 from clio_argo.argo.client import APP
 from clio_argo.argo.nodes import Json
 from clio_argo.errors import UserError
-from clio_argo.model.buckets import name_problems
 from clio_argo.model.config import FILES, IngestConfig
 from clio_argo.model.request import template_problems
+from clio_argo.store.backends import find_backend
 
 RUN, CONFIG = "run", "config"
 MAX_REQUEST_BYTES = 64 * 1024
-BUCKETS = ("gs", "s3")
 RESUBMITTED = "workflows.argoproj.io/resubmitted-from-workflow"
 # what Kubernetes allows in the name and in the value of a label
 LABEL_NAME = re.compile(r"([a-z0-9][a-z0-9.-]*/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -46,13 +45,14 @@ def request_arguments(config: IngestConfig, run: str, template: Json) -> dict[st
 def _unreachable(name: str, place: str, mounted: Sequence[str]) -> list[str]:
     """Why no pod can reach a place, if so: buckets can be reached, and folders that the template mounts."""
     parts = urlsplit(place)
-    if parts.scheme in BUCKETS:
+    backend = find_backend(parts.scheme or "file")
+    if backend is None:
+        return [f"{name} {place}: unknown kind of store {parts.scheme!r}; use gs:// or s3://"]
+    if not backend.local:
         if not parts.netloc:
             return [f"{name} {place}: names no bucket"]
-        return [f"{name} {place}: the bucket's name {p}" for p in name_problems(parts.scheme, parts.netloc)]
-    path = PurePosixPath(parts.path if parts.scheme == "file" else place)
-    if parts.scheme not in ("", "file"):
-        return [f"{name} {place}: unknown kind of store {parts.scheme!r}; use gs:// or s3://"]
+        return [f"{name} {place}: the bucket's name {p}" for p in backend.bucket_problems(parts.netloc)]
+    path = PurePosixPath(parts.path if parts.scheme else place)
     if any(path.is_relative_to(folder) for folder in mounted):
         return []
     if name == "source" and not path.is_absolute() and not Path(place).exists():

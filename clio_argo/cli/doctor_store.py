@@ -5,16 +5,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 from uuid import uuid4
 
 import requests
 
 from clio_argo.cli.findings import Finding, Untold, look
 from clio_argo.errors import BrokenVolume, MissingInput, TryAgain, UserError
-from clio_argo.store.access import google_client, google_patience, s3_server
-from clio_argo.store.documents import Store, split_url
-from clio_argo.store.faults import store_errors
+from clio_argo.store.documents import Store
 from clio_argo.viewer.link import PUBLIC_HOST
 
 if TYPE_CHECKING:
@@ -78,9 +75,9 @@ def look_at_run(url: str) -> Iterator[Finding]:
 def _look_at_probe(store: Store, probe: str, url: str) -> Iterator[Finding]:
     yield look(f"{url}: read", lambda: _same(store, probe, store.read(probe) or b"", PROBE), REACH)
     yield look(f"{url}: read a range", lambda: _same(store, probe, store.read_range(probe, 7, 9), PROBE[7:9]))
-    if store.local is None:
-        yield look(f"{url}: browsers", lambda: readable_by_pages(address(store, probe)), CORS)
-        yield look(f"{url}: clock", lambda: clock(_time_of(address(store, probe))), SET_CLOCK)
+    if address := store.web_address(probe):
+        yield look(f"{url}: browsers", lambda: readable_by_pages(address), CORS)
+        yield look(f"{url}: clock", lambda: clock(_time_of(address)), SET_CLOCK)
     yield look(f"{url}: delete", lambda: _deleted(store, probe), REACH)
 
 
@@ -102,30 +99,11 @@ def _deleted(store: Store, probe: str) -> str:
     return "the probe object is gone"
 
 
-def address(store: Store, name: str) -> str:
-    """Where neuroglancer reads an object of a bucket: the JSON interface of GCS, the bucket's host of S3."""
-    scheme, bucket, path = split_url(store.url)
-    key = quote(path + name, safe="")
-    if scheme == "gs":
-        server = os.environ.get("TENSORSTORE_GCS_HTTP_URL", "https://storage.googleapis.com")
-        return f"{server}/storage/v1/b/{bucket}/o/{key}?alt=media"
-    if own := s3_server().get("endpoint"):
-        return f"{own}/{bucket}/{path}{name}"
-    return f"https://{bucket}.s3.amazonaws.com/{path}{name}"
-
-
 def location(url: str) -> str:
-    """Where a bucket of Google lies, as it says itself."""
-    scheme, bucket, _ = split_url(Store(url).url)
-    if scheme != "gs":
-        raise Untold("only buckets of Google Cloud Storage tell it here")
-    from google.api_core.exceptions import Forbidden
-
-    with store_errors(url, ""):
-        try:
-            return str(google_client().get_bucket(bucket, **google_patience()).location)
-        except Forbidden as error:
-            raise Untold(f"gs://{bucket} does not tell this account where it is") from error
+    """Where a bucket lies, as its store says itself."""
+    if place := Store(url).location():
+        return place
+    raise Untold(f"{url}: the store does not tell this account where it is")
 
 
 def readable_by_pages(url: str) -> str:

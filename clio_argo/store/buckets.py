@@ -1,4 +1,4 @@
-"""Makes, shows and changes buckets of Google Cloud Storage for a person; no pod of a run does."""
+"""Buckets of Google Cloud Storage: made, shown and changed by a person's command, never by a pod of a run."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +8,7 @@ from itertools import islice
 from typing import Any
 
 from clio_argo.errors import UserError
-from clio_argo.model.buckets import name_problems, reserved
-from clio_argo.store.access import google_client, google_patience
+from clio_argo.store.backends import gcs
 from clio_argo.store.faults import store_errors
 
 LABELS = {"made-by": "clio-argo"}
@@ -24,13 +23,22 @@ CORS = [
         "maxAgeSeconds": 3600,
     }
 ]
+# requests that are under way at once while a bucket is emptied: each is answered after tens of milliseconds
 DELETIONS = 16
+# a page of a listing; blobs of one batch are held in memory
 BATCH = 1000
+DAY_S = 86400
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A bucket as it is."""
+    """A bucket as it is.
+
+    uniform: whether access is granted for the whole bucket only.
+    prevention: public access prevention, `enforced` or `inherited`.
+    rules: lifecycle rules. soft_delete_days: how long deleted objects are kept, and billed.
+    ours: whether it has our label.
+    """
 
     location: str
     storage_class: str
@@ -48,15 +56,13 @@ class Bucket:
 
     def __init__(self, name: str) -> None:
         self.name = name.removeprefix("gs://").rstrip("/")
-        if problems := name_problems("gs", self.name):
-            raise UserError.all(
-                f"bucket {self.name!r}: no bucket of Google Cloud Storage has this name:", problems
-            )
+        if problems := gcs.GCS.bucket_problems(self.name):
+            raise UserError.all(f"bucket {self.name!r}: Google Cloud Storage refuses this name:", problems)
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         with self._errors():
-            yield google_client().get_bucket(self.name, **google_patience())
+            yield gcs.client().get_bucket(self.name, **gcs.patience())
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -71,7 +77,7 @@ class Bucket:
         if problems := reserved(self.name):
             raise UserError.all(f"bucket {self.name!r}:", problems)
         with self._errors():
-            client = google_client()
+            client = gcs.client()
             bucket = client.bucket(self.name)
             bucket.labels = LABELS
             bucket.iam_configuration.uniform_bucket_level_access_enabled = True
@@ -79,7 +85,7 @@ class Bucket:
             if temporary:
                 made.soft_delete_policy.retention_duration_seconds = 0
             made.labels = LABELS
-            made.patch(**google_patience())
+            made.patch(**gcs.patience())
 
     def ours(self) -> bool:
         """Whether it has our label."""
@@ -87,6 +93,7 @@ class Bucket:
             return _labelled(bucket)
 
     def facts(self) -> Facts:
+        """Where it is, who may read it, and what happens to its objects."""
         with self._opened() as bucket:
             iam, kept_s = bucket.iam_configuration, bucket.soft_delete_policy.retention_duration_seconds
             return Facts(
@@ -97,15 +104,19 @@ class Bucket:
                 public=any(EVERYBODY in b["members"] for b in self._policy(bucket).bindings),
                 cors=bucket.cors,
                 rules=list(bucket.lifecycle_rules),
-                soft_delete_days=(kept_s or 0) / 86400,
+                soft_delete_days=(kept_s or 0) / DAY_S,
                 ours=_labelled(bucket),
             )
 
     def _policy(self, bucket: Any) -> Any:
-        return bucket.get_iam_policy(requested_policy_version=3, **google_patience())
+        return bucket.get_iam_policy(requested_policy_version=3, **gcs.patience())
 
     def publish(self) -> str:
-        """Let everybody read it, and pages show it; says so. Raises `UserError` where that is prevented."""
+        """Let everybody read it and web pages show it; returns a line that says so.
+
+        Raises:
+            UserError: public access is prevented.
+        """
         self.unpublish()
         with self._opened() as bucket:
             if bucket.iam_configuration.public_access_prevention == "enforced":
@@ -115,42 +126,42 @@ class Bucket:
                 )
             policy = self._policy(bucket)
             policy.bindings.append({"role": READERS, "members": {EVERYBODY}})
-            bucket.set_iam_policy(policy, **google_patience())
+            bucket.set_iam_policy(policy, **gcs.patience())
         self.allow_pages()
         return f"everybody can read gs://{self.name}; clio-argo bucket unpublish {self.name} ends it"
 
     def unpublish(self) -> None:
-        """Let nobody read it who was not named."""
+        """Remove the public's access; people and groups that were granted access keep it."""
         with self._opened() as bucket:
             policy = self._policy(bucket)
             policy.bindings = [
                 {**b, "members": named} for b in policy.bindings if (named := set(b["members"]) - {EVERYBODY})
             ]
-            bucket.set_iam_policy(policy, **google_patience())
+            bucket.set_iam_policy(policy, **gcs.patience())
 
     def allow_pages(self) -> None:
-        """Let neuroglancer's pages read what their user may read."""
+        """Set CORS, so that neuroglancer's pages read what their user may read."""
         with self._opened() as bucket:
             bucket.cors = CORS
-            bucket.patch(**google_patience())
+            bucket.patch(**gcs.patience())
 
     def expire(self, prefix: str, days: int) -> str:
-        """Delete objects whose names begin with `prefix` after some days, and say so; rules for others stay."""
+        """Have objects with this prefix deleted after some days; returns a line that says so. Other rules stay."""
         with self._opened() as bucket:
             bucket.lifecycle_rules = _without(bucket.lifecycle_rules, "Delete", prefix)
             bucket.add_lifecycle_delete_rule(age=days, **_matching(prefix))
-            bucket.patch(**google_patience())
+            bucket.patch(**gcs.patience())
         return f"gs://{self.name}/{prefix}: objects are deleted when they are {days} days old"
 
     def archive(self, storage_class: str, prefix: str, days: int) -> None:
-        """Move objects to a colder class after some days; rules for others stay."""
+        """Have objects with this prefix moved to a colder class after some days. Other rules stay."""
         with self._opened() as bucket:
             bucket.lifecycle_rules = _without(bucket.lifecycle_rules, "SetStorageClass", prefix)
             bucket.add_lifecycle_set_storage_class_rule(storage_class, age=days, **_matching(prefix))
-            bucket.patch(**google_patience())
+            bucket.patch(**gcs.patience())
 
     def delete(self, typed: str) -> int:
-        """Delete a bucket that this project made, with all its objects, whose number is returned.
+        """Delete a bucket with our label and all its objects; returns their number.
 
         typed: the name as a person typed it again.
         """
@@ -159,11 +170,17 @@ class Bucket:
         if typed != self.name:
             raise UserError(f"gs://{self.name}: {typed!r} is not its name; nothing was deleted")
         with self._opened() as bucket, ThreadPoolExecutor(DELETIONS) as threads:
-            blobs, gone = iter(bucket.list_blobs(**google_patience())), 0
+            blobs, gone = iter(bucket.list_blobs(**gcs.patience())), 0
             while batch := list(islice(blobs, BATCH)):
-                gone += len(list(threads.map(lambda b: b.delete(**google_patience()), batch)))
-            bucket.delete(**google_patience())
+                gone += len(list(threads.map(lambda b: b.delete(**gcs.patience()), batch)))
+            bucket.delete(**gcs.patience())
         return gone
+
+
+def reserved(name: str) -> list[str]:
+    """Why only Google can make a bucket of this name; empty if anybody can."""
+    taken = name.startswith("goog") or "google" in name
+    return ["begins with goog or holds google, which is reserved"] if taken else []
 
 
 def _labelled(bucket: Any) -> bool:
@@ -175,6 +192,6 @@ def _matching(prefix: str) -> dict[str, list[str]]:
 
 
 def _without(rules: Iterable[Any], action: str, prefix: str) -> list[Any]:
-    """Rules without the one that is set anew."""
+    """Rules without the one that a new rule replaces."""
     same = (action, [prefix] if prefix else None)
     return [r for r in rules if (r["action"]["type"], r["condition"].get("matchesPrefix")) != same]

@@ -1,39 +1,13 @@
-"""From what stores, their clients and the system say to what a person can do about it."""
+"""Errors of stores, their clients and the system, explained: which object, what is wrong, what to do."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 from clio_argo.errors import ClioError, MissingBucket, MissingInput, StoreFault, TryAgain
+from clio_argo.store.backends import backend_of
+from clio_argo.store.backends.base import Backend, Verb
 
-Verb = Literal["read", "list", "write", "delete", "administer"]
-NEEDED: dict[str, dict[Verb, str]] = {
-    "gs": {
-        "read": "storage.objects.get",
-        "list": "storage.objects.list",
-        "write": "storage.objects.create (and storage.objects.delete to replace)",
-        "delete": "storage.objects.delete",
-        "administer": "storage.buckets.create, get, update, delete, getIamPolicy or setIamPolicy",
-    },
-    "s3": {
-        "read": "s3:GetObject",
-        "list": "s3:ListBucket",
-        "write": "s3:PutObject",
-        "delete": "s3:DeleteObject",
-        "administer": "s3:CreateBucket",
-    },
-}
-GRANT = {
-    "gs": "grant it to the account in use, for example roles/storage.objectUser on the bucket "
-    "(roles/storage.objectViewer to read a source)",
-    "s3": "allow it to the identity in use by a policy on the bucket",
-}
-LOG_IN = {
-    "gs": "log in (gcloud auth application-default login), name a key file in GOOGLE_APPLICATION_CREDENTIALS, "
-    "or let the pod's service account act for one of Google Cloud",
-    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the pod's role",
-}
 GOES_ON = "run the same command again; it goes on where it stopped"
 REFUSALS = {
     401: "no valid credentials (401): {log_in}; {needed} is needed",
@@ -42,8 +16,9 @@ REFUSALS = {
     404: "there is no bucket {bucket} (404): look at its name, or make it; then " + GOES_ON,
     412: "another process changed it at the same time (412): " + GOES_ON,
 }
+# too slow, changed by another request at that moment, too many requests: a later try may pass
 PASSING = (408, 409, 429)
-# where a store gave no HTTP status: what the text of an error says
+# where a store gave no HTTP status: what the text of an error says, the first line that fits
 REMEDIES: tuple[tuple[tuple[str, ...], type[ClioError], str], ...] = (
     (
         ("No space left", "RESOURCE_EXHAUSTED", "Disk quota"),
@@ -67,7 +42,7 @@ REMEDIES: tuple[tuple[tuple[str, ...], type[ClioError], str], ...] = (
         "too many open files: raise the limit (ulimit -n) or use fewer workers",
     ),
 )
-CLIENTS = ("google", "botocore", "boto3", "requests", "urllib3")
+# how tensorstore tells it
 STATUS = re.compile(r"http_response_code='(\d+)'")
 
 
@@ -75,52 +50,49 @@ STATUS = re.compile(r"http_response_code='(\d+)'")
 def store_errors(url: str, name: str, verb: Verb = "read") -> Iterator[None]:
     """Raise what a store refuses as an error that names the object and the remedy.
 
+    url: root of the store, or a local path.
     verb: what is done to the object; it tells which permission is missing.
     """
     try:
         yield
     except Exception as error:
-        if not _of_a_store(error):
+        package = type(error).__module__.partition(".")[0]
+        # tensorstore and the system raise Python's own errors
+        if (
+            not isinstance(error, ValueError | OSError | RuntimeError)
+            and package not in backend_of(url).clients
+        ):
             raise
         raise explained(url, name, error, verb) from error
 
 
-def _of_a_store(error: Exception) -> bool:
-    from_client = type(error).__module__.partition(".")[0] in CLIENTS
-    return from_client or isinstance(error, ValueError | OSError | RuntimeError)
-
-
 def explained(url: str, name: str, error: Exception, verb: Verb = "read") -> ClioError:
-    text = str(error) or type(error).__name__
-    status = _status(error, text) or (401 if "credentials" in text.lower() else None)
-    kind, remedy = _by_status(url, status, verb) or _by_text(text)
+    """The error to show in place of that of a store: it names the object, the remedy and the store's own words."""
+    text, backend = str(error) or type(error).__name__, backend_of(url)
+    status = _status(backend, error, text)
+    kind, remedy = (status and _by_status(url, status, verb)) or _by_text(text)
     return kind(f"{url}{name}: {remedy + chr(10) if remedy else ''}  ({text.splitlines()[0][:300]})")
 
 
-def _status(error: Exception, text: str) -> int | None:
-    """The HTTP status of an answer: google's clients, boto3 and tensorstore each tell it their own way."""
-    if isinstance(code := getattr(error, "code", None), int):
-        return int(code)
-    if isinstance(response := getattr(error, "response", None), dict):
-        return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) or None
-    found = STATUS.search(text)
-    return int(found[1]) if found else None
+def _status(backend: Backend, error: Exception, text: str) -> int | None:
+    """The HTTP status of an answer; 401 for clients that find no credentials and so do not ask."""
+    match = STATUS.search(text)
+    absent = 401 if "credentials" in text.lower() and not backend.local else None
+    return backend.status(error) or (int(match[1]) if match else absent)
 
 
-def _by_status(url: str, status: int | None, verb: Verb) -> tuple[type[ClioError], str] | None:
-    scheme, _, place = url.partition("://")
-    if status is None or scheme not in NEEDED:
-        return None
+def _by_status(url: str, status: int, verb: Verb) -> tuple[type[ClioError], str] | None:
     if status == 409 and verb == "administer":
-        return StoreFault, "the name is taken, by whomever, or the bucket is not empty (409)"
+        return StoreFault, "the name is taken, perhaps by somebody else, or the bucket is not empty (409)"
     if status in PASSING or status >= 500:
         return TryAgain, f"the store answered {status} to every try; try again later"
     if status not in REFUSALS:
         return None
-    values = {"needed": NEEDED[scheme][verb], "grant": GRANT[scheme], "log_in": LOG_IN[scheme]}
-    bucket = f"{scheme}://{place.partition('/')[0]}"
+    backend, scheme_and_bucket = backend_of(url), "/".join(url.split("/")[:3])
+    needed = backend.permissions.get(verb, f"the right to {verb}")
+    words = {"needed": needed, "grant": backend.grant, "log_in": backend.log_in}
     kind = MissingBucket if status == 404 else StoreFault
-    return kind, REFUSALS[status].format(verb=verb, bucket=bucket, **values)
+    return kind, REFUSALS[status].format(verb=verb, bucket=scheme_and_bucket, **words)
 
 
 def _by_text(text: str) -> tuple[type[ClioError], str]:

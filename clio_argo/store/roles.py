@@ -1,17 +1,20 @@
-"""The buckets of a request, made and set before its run begins; by a person's command, never by a pod."""
+"""The buckets of a request: made and configured before its run begins, by a person's command, never by a pod."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clio_argo.errors import MissingBucket, StoreFault, UserError
-from clio_argo.model.buckets import price_of, reserved
+from clio_argo.model.buckets import price_of
 from clio_argo.model.config import IngestConfig
 from clio_argo.model.storage import MakeBuckets
-from clio_argo.store.buckets import FOREIGN, Bucket
+from clio_argo.store.backends.gcs import GCS
+from clio_argo.store.buckets import FOREIGN, Bucket, reserved
 from clio_argo.store.documents import absolute_url, split_url
 from clio_argo.store.slices import find_source
 
+# billed for 90 days at least: lossless volumes are kept for years and read again now and then
 COLD = "COLDLINE"
+# the role that a setting of `make_buckets` needs a bucket for
 NEEDED = {"public": "viewer", "expire_days": "temporary", "archive_days": "lossless"}
 
 
@@ -25,31 +28,36 @@ class _Place:
     bucket: str
     prefix: str
 
+    @property
+    def google(self) -> bool:
+        """Whether its bucket can be made here: only those of Google Cloud Storage can."""
+        return self.scheme == GCS.scheme
+
 
 def _place(role: str, url: str) -> _Place:
     return _Place(role, url, *split_url(absolute_url(url)))
 
 
 def prepare(config: IngestConfig, run: str) -> Iterator[str]:
-    """Make the buckets of a request that are not there, and set those of its roles; yields what was done.
+    """Make the missing buckets of a request and configure all by their roles; yields a line for each change.
 
     run: URL of the run's root.
 
     Raises:
-        UserError: names all buckets that cannot be made or are not to be changed, before anything is done.
+        UserError: names all buckets that cannot be made or must not be changed, before anything is done.
     """
-    wanted = config.make_buckets
-    if wanted.location is None:
+    requested = config.make_buckets
+    if requested.location is None:
         return
     places = [_place(role, url) for role, url in (("run", run), *config.buckets) if url]
-    ours = {p.bucket: _ours(p.bucket) for p in places if p.scheme == "gs"}
-    if problems := [*_unmet(wanted, places), *_refused(places, ours), *_exposed(config, places)]:
+    ours = {p.bucket: _ours(p.bucket) for p in places if p.google}
+    if problems := [*_unmet(requested, places), *_refused(places, ours), *_exposed(config, places)]:
         raise UserError.all("the buckets of this request cannot be made and set:", problems)
     for name in (n for n, there in ours.items() if there is None):
         roles = {p.role for p in places if p.bucket == name}
-        _make(name, wanted.location, config.project, temporary=roles == {"temporary"})
-        yield f"gs://{name} was made in {wanted.location} ({', '.join(sorted(roles))})"
-    yield from _set(wanted, {p.role: p for p in places})
+        _make(name, requested.location, config.project, temporary=roles == {"temporary"})
+        yield f"gs://{name} was made in {requested.location} ({', '.join(sorted(roles))})"
+    yield from _set(requested, {p.role: p for p in places})
 
 
 def _ours(name: str) -> bool | None:
@@ -60,10 +68,10 @@ def _ours(name: str) -> bool | None:
         return None
 
 
-def _unmet(wanted: MakeBuckets, places: Sequence[_Place]) -> Iterator[str]:
+def _unmet(requested: MakeBuckets, places: Sequence[_Place]) -> Iterator[str]:
     roles = {p.role for p in places}
     for key, role in NEEDED.items():
-        if getattr(wanted, key) and role not in roles:
+        if getattr(requested, key) and role not in roles:
             yield f"make_buckets.{key}: needs a bucket in buckets.{role}"
 
 
@@ -71,11 +79,11 @@ def _refused(places: Sequence[_Place], ours: Mapping[str, bool | None]) -> Itera
     """Roles in other stores, in somebody's bucket, or in one that nobody can make."""
     for place in places:
         role, name = f"buckets.{place.role}", place.bucket
-        if place.scheme != "gs" and place.role != "run":
+        if not place.google and place.role != "run":
             yield f"{role} {place.url}: only buckets of Google Cloud Storage are made (gs://)"
         elif ours.get(name) is False and place.role != "run":
             yield f"{role} gs://{name}: {FOREIGN}"
-        elif place.scheme == "gs" and ours[name] is None:
+        elif place.google and ours[name] is None:
             yield from (f"gs://{name}: {problem}" for problem in reserved(name))
 
 
@@ -83,7 +91,7 @@ def _exposed(config: IngestConfig, places: Sequence[_Place]) -> Iterator[str]:
     """What else everybody could read."""
     public = [p.bucket for p in places if p.role == "viewer" and config.make_buckets.public]
     for place in (*places, _place("source", find_source(config.source))):
-        if place.role != "viewer" and place.scheme == "gs" and place.bucket in public:
+        if place.role != "viewer" and place.google and place.bucket in public:
             yield f"make_buckets.public: the bucket of buckets.viewer also holds {place.role} {place.url}"
 
 
@@ -96,15 +104,15 @@ def _make(name: str, location: str, project: str | None, temporary: bool) -> Non
             raise
 
 
-def _set(wanted: MakeBuckets, places: Mapping[str, _Place]) -> Iterator[str]:
+def _set(requested: MakeBuckets, places: Mapping[str, _Place]) -> Iterator[str]:
     if viewer := places.get("viewer"):
         Bucket(viewer.bucket).allow_pages()
-        if wanted.public:
+        if requested.public:
             yield Bucket(viewer.bucket).publish()
-    if wanted.expire_days is not None:
+    if requested.expire_days is not None:
         at = places["temporary"]
-        yield Bucket(at.bucket).expire(at.prefix, wanted.expire_days)
-    if wanted.archive_days is not None:
+        yield Bucket(at.bucket).expire(at.prefix, requested.expire_days)
+    if requested.archive_days is not None:
         at = places["lossless"]
-        Bucket(at.bucket).archive(COLD, at.prefix, wanted.archive_days)
-        yield f"{absolute_url(at.url)}: after {wanted.archive_days} days {price_of(COLD)}"
+        Bucket(at.bucket).archive(COLD, at.prefix, requested.archive_days)
+        yield f"{absolute_url(at.url)}: after {requested.archive_days} days {price_of(COLD)}"

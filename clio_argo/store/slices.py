@@ -17,7 +17,6 @@ from clio_argo.model.plan import SliceFile
 from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
 from clio_argo.store.headers import SUFFIXES, TIFF, Header, Unreadable, read_headers
-from clio_argo.store.listing import listed
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 RAW = "raw/"
@@ -57,7 +56,7 @@ class Source:
     def _list(self, folder: str) -> Iterator[Entry]:
         if self._store.local is not None:
             return _scan(self._store.local, folder)
-        objects = listed(self._store.url, folder + self._file, flat=True)
+        objects = self._store.objects(folder + self._file, flat=True)
         return (Entry(name=o.name, size_bytes=o.size, stamp=o.stamp) for o in objects)
 
     def headers(self, entry: Entry) -> list[Header]:
@@ -109,7 +108,7 @@ class Source:
             with suppress(OSError):
                 return _stamp((self._store.local / name).stat())
             return None
-        return next((o.stamp for o in listed(self._store.url, name, flat=True) if o.name == name), None)
+        return next((o.stamp for o in self._store.objects(name, flat=True) if o.name == name), None)
 
     def _content(self, slice_file: SliceFile) -> BinaryIO:
         """The whole file at once; piece by piece if it is so large that it must hold many slices."""
@@ -155,7 +154,7 @@ class RangeFile(io.RawIOBase):
 def _is_file(store: Store, parent: Store, name: str) -> bool:
     if store.local is not None:
         return store.local.is_file()
-    return is_image(name) and any(o.name == name for o in listed(parent.url, name, flat=True))
+    return is_image(name) and any(o.name == name for o in parent.objects(name, flat=True))
 
 
 def find_source(source: str) -> str:

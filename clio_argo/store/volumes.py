@@ -25,7 +25,6 @@ from clio_argo.model.layout import (
 )
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.volume import Box, Tier, VolumeSpec, Zyx, over, plus, zyx
-from clio_argo.store.access import patient_context
 from clio_argo.store.documents import Store, as_json
 from clio_argo.store.faults import store_errors
 
@@ -50,7 +49,7 @@ class Volumes:
 
     @cached_property
     def _context(self) -> ts.Context:
-        return patient_context(**LIMITS)
+        return ts.Context(LIMITS)
 
     def create(self, attributes: dict[str, Any]) -> list[ObjectRecord]:
         """Write all metadata; no voxel."""

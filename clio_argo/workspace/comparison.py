@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from clio_argo.model.layout import VOLUME_FOLDERS, in_volumes, is_kept, record_name
 from clio_argo.model.run import Fault, ObjectRecord, UnitRecord, Verification
 from clio_argo.model.step import Step, load
-from clio_argo.store.listing import Listed
+from clio_argo.store.backends.base import Listed
 from clio_argo.store.manifest import OTHER_CONTENT, read_records, size_differs
 from clio_argo.workspace.run import Run
 

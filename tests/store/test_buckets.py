@@ -5,8 +5,8 @@ from typer.testing import CliRunner
 
 from clio_argo.cli.app import app
 from clio_argo.errors import MissingBucket, StoreFault, UserError
-from clio_argo.model.buckets import name_problems
-from clio_argo.store.access import google_client
+from clio_argo.store.backends import BACKENDS
+from clio_argo.store.backends import gcs as google
 from clio_argo.store.buckets import Bucket
 from clio_argo.store.documents import Store
 from tests import stores
@@ -31,11 +31,11 @@ def test_a_bucket_is_made_private_uniform_and_ours(made: Bucket, gcs: stores.Buc
 
 
 def test_everybody_reads_only_while_it_is_published(made: Bucket) -> None:
-    policy = google_client().bucket(made.name).get_iam_policy(requested_policy_version=3)
+    policy = google.client().bucket(made.name).get_iam_policy(requested_policy_version=3)
     policy.bindings.append(
         {"role": "roles/storage.objectViewer", "members": {"user:a@example.com", "allUsers"}}
     )
-    google_client().bucket(made.name).set_iam_policy(policy)
+    google.client().bucket(made.name).set_iam_policy(policy)
     assert made.facts().public
     made.unpublish()
     assert not made.facts().public
@@ -44,12 +44,12 @@ def test_everybody_reads_only_while_it_is_published(made: Bucket) -> None:
     facts = made.facts()
     assert facts.public
     assert facts.cors[0]["origin"] == ["*"]
-    members = [m for b in google_client().bucket(made.name).get_iam_policy().bindings for m in b["members"]]
+    members = [m for b in google.client().bucket(made.name).get_iam_policy().bindings for m in b["members"]]
     assert (members.count("user:a@example.com"), members.count("allUsers")) == (1, 1)
 
 
 def test_what_must_not_be_public_stays_private(made: Bucket) -> None:
-    bucket = google_client().get_bucket(made.name)
+    bucket = google.client().get_bucket(made.name)
     bucket.iam_configuration.public_access_prevention = "enforced"
     bucket.patch()
     with pytest.raises(UserError, match="public access prevention is enforced"):
@@ -103,7 +103,7 @@ def test_only_our_buckets_are_deleted_by_their_name(made: Bucket, gcs: stores.Bu
     ],
 )
 def test_names_follow_the_rules_of_the_store(scheme: str, name: str, words: str | None) -> None:
-    found = "; ".join(name_problems(scheme, name))
+    found = "; ".join(BACKENDS[scheme].bucket_problems(name))
     assert words in found if words else not found
 
 

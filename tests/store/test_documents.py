@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from clio_argo.errors import BrokenVolume, ClioError, MissingInput, StoreFault, UserError
 from clio_argo.model.run import ObjectRecord, UnitRecord, Verification
+from clio_argo.store.backends import web
 from clio_argo.store.documents import Store, absolute_url, crc32c, split_url
 
 KIB = 1024
@@ -190,7 +191,12 @@ def test_the_folder_of_a_bucket_and_of_the_file_system_are_what_tensorstore_expe
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
-    assert Store("gs://bucket").spec() == {"driver": "gcs", "bucket": "bucket", "path": ""}
+    assert Store("gs://bucket").spec() == {
+        "driver": "gcs",
+        "bucket": "bucket",
+        "path": "",
+        "gcs_request_retries": web.retries(),
+    }
     assert Store("s3://bucket/a#b").spec("ng") == {
         "driver": "s3",
         "bucket": "bucket",
@@ -198,6 +204,7 @@ def test_the_folder_of_a_bucket_and_of_the_file_system_are_what_tensorstore_expe
         "aws_credentials": {"type": "environment"},
         "endpoint": "http://127.0.0.1:9",
         "aws_region": "us-east-1",
+        "s3_request_retries": web.retries(),
     }
     assert Store("/").spec("ng") == {"driver": "file", "path": "/ng/"}
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from clio_argo.store import listing
+from clio_argo.store.backends import web
 from clio_argo.store.documents import Store, record_of
 from tests.stores import Bucket
 
@@ -50,7 +50,7 @@ def test_listings_hold_sizes_without_reading(bucket: Bucket) -> None:
 
 
 def test_long_listings_come_in_pages(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "PAGE", 4)
+    monkeypatch.setattr(web, "PAGE", 4)
     store = Store(bucket.url)
     names = [f"many/{i:05d}" for i in range(10)]
     for name in names:

@@ -1,0 +1,76 @@
+"""What the rest of the program asks of a kind of store."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Verb = Literal["read", "list", "write", "delete", "administer"]
+# four numbers with dots, which neither Google nor Amazon accepts as a bucket name
+ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
+# a part of a bucket name is a DNS label: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4
+SHORTEST_NAME, LONGEST_PART = 3, 63
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as its store lists it; `stamp` changes when it is written again.
+
+    crc32c: 8 hexadecimal digits; None where listings carry none (S3, folders).
+    """
+
+    name: str
+    size: int
+    crc32c: str | None = None
+    stamp: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """One kind of store: how it is opened and listed, and the words of its errors.
+
+    A URL is `SCHEME://BUCKET/PATH`. `path` below is '' or ends in a slash; a local path begins with one as well.
+
+    scheme: what its URLs begin with.
+    local: whether its objects are files of this machine; its URLs name no bucket.
+    spec: (bucket, path) -> tensorstore's KvStore spec of the folder, retries included.
+    objects: (bucket, prefix, flat) -> objects whose whole names begin with `prefix`, in the order of their names;
+        flat leaves out those with another slash behind the prefix. Raises the client's own errors.
+    bucket_problems: why no bucket can have a name; empty if one can.
+    permissions: what a refused account lacks, for each verb.
+    grant, log_in: what a person does about a missing permission, and about missing credentials.
+    clients: top-level packages whose exceptions are errors of the store.
+    status: the HTTP status that an exception of these packages carries.
+    web_address: (bucket, name) -> URL under which a viewer in a browser reads the object; None without such URLs.
+    location: where a bucket is; None if the store does not tell this account.
+    """
+
+    scheme: str
+    spec: Callable[[str, str], dict[str, Any]]
+    objects: Callable[[str, str, bool], Iterator[Listed]]
+    local: bool = False
+    bucket_problems: Callable[[str], list[str]] = lambda _: []
+    permissions: Mapping[Verb, str] = field(default_factory=dict)
+    grant: str = "grant it to the account in use"
+    log_in: str = "log in to the store"
+    clients: tuple[str, ...] = ()
+    status: Callable[[Exception], int | None] = lambda _: None
+    web_address: Callable[[str, str], str | None] = lambda *_: None
+    location: Callable[[str], str | None] = lambda _: None
+
+
+def name_problems(name: str, characters: str, words: str, longest: int) -> list[str]:
+    """Why a bucket cannot have a name, by the rules that Google and Amazon share.
+
+    characters: regular expression of the whole name; words: the same in words; longest: number of characters.
+    """
+    problems = []
+    if not SHORTEST_NAME <= len(name) <= longest:
+        problems.append(f"has {len(name)} characters, {SHORTEST_NAME} to {longest} are allowed")
+    if not re.fullmatch(characters, name):
+        problems.append(f"may hold {words}, and begins and ends with a letter or digit")
+    if ".." in name or any(len(part) > LONGEST_PART for part in name.split(".")):
+        problems.append(f"has a part between dots that is empty or longer than {LONGEST_PART} characters")
+    if ADDRESS.fullmatch(name):
+        problems.append("is an internet address")
+    return problems

@@ -1,0 +1,125 @@
+"""Google Cloud Storage: `gs://BUCKET/PATH`."""
+
+import base64
+import os
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from typing import Any
+
+from clio_argo.store.backends import web
+from clio_argo.store.backends.base import Backend, Listed, name_problems
+
+# google-cloud-storage uses no credentials where this is set
+EMULATOR = "STORAGE_EMULATOR_HOST"
+# nothing listens on the discard port, so that looking for a metadata server ends at once
+NOWHERE = "127.0.0.1:9"
+# what `Listed` keeps, of about thirty fields of an object
+FIELDS = "items(name,size,crc32c,generation),nextPageToken"
+# https://cloud.google.com/storage/docs/buckets#naming; a name with dots is a domain's
+LONGEST_NAME, LONGEST_DOMAIN = 63, 222
+
+
+def _spec(bucket: str, path: str) -> dict[str, Any]:
+    web.set_timeouts()
+    if not os.environ.get(EMULATOR) and _credentials() is None:
+        # tensorstore would wait for ever for a metadata server that is not there
+        os.environ.setdefault("GCE_METADATA_ROOT", NOWHERE)
+    return {"driver": "gcs", "bucket": bucket, "path": path, "gcs_request_retries": web.retries()}
+
+
+@cache
+def _credentials() -> Any:
+    """Application default credentials; None if there are none, for public buckets."""
+    import google.auth
+    from google.auth.exceptions import DefaultCredentialsError
+
+    try:
+        return google.auth.default()[0]
+    except DefaultCredentialsError:
+        return None
+
+
+def client() -> Any:
+    """The google-cloud-storage client of this process, with its connections."""
+    return _client(web.variables("GOOGLE_", "STORAGE_"))
+
+
+@lru_cache(1)
+def _client(variables: frozenset[tuple[str, str]]) -> Any:  # noqa: ARG001, what it is made from
+    from google.cloud import storage
+
+    if os.environ.get(EMULATOR):
+        return storage.Client()
+    credentials = _credentials()
+    return (
+        storage.Client(credentials=credentials) if credentials else storage.Client.create_anonymous_client()
+    )
+
+
+def patience() -> dict[str, Any]:
+    """Retries and timeouts as arguments of calls to a google-cloud-storage client."""
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    # the client counts seconds instead of tries
+    pauses_s = sum(min(web.FIRST_PAUSE_S * 2**i, web.LONGEST_PAUSE_S) for i in range(web.tries() - 1))
+    retry = DEFAULT_RETRY.with_delay(web.FIRST_PAUSE_S, web.LONGEST_PAUSE_S, 2).with_timeout(pauses_s)
+    return {"retry": retry, "timeout": (web.CONNECT_S, web.silence_s())}
+
+
+def _objects(bucket: str, prefix: str, flat: bool) -> Iterator[Listed]:
+    delimiter = "/" if flat else None
+    limits = {"fields": FIELDS, "page_size": web.PAGE, **patience()}
+    for blob in client().list_blobs(bucket, prefix=prefix, delimiter=delimiter, **limits):
+        crc32c = base64.b64decode(blob.crc32c).hex() if blob.crc32c else None
+        yield Listed(blob.name, blob.size, crc32c, f"{blob.generation}-{blob.crc32c}")
+
+
+def _bucket_problems(name: str) -> list[str]:
+    longest = LONGEST_DOMAIN if "." in name else LONGEST_NAME
+    words = "lower-case letters, digits, '-', '_' and '.'"
+    return name_problems(name, r"[a-z0-9][a-z0-9._-]*[a-z0-9]", words, longest)
+
+
+def _status(error: Exception) -> int | None:
+    code = getattr(error, "code", None)
+    return int(code) if isinstance(code, int) else None
+
+
+def _web_address(bucket: str, name: str) -> str:
+    """The JSON interface, which neuroglancer reads."""
+    from urllib.parse import quote
+
+    server = os.environ.get("TENSORSTORE_GCS_HTTP_URL", "https://storage.googleapis.com")
+    return f"{server}/storage/v1/b/{bucket}/o/{quote(name, safe='')}?alt=media"
+
+
+def _location(bucket: str) -> str | None:
+    from google.api_core.exceptions import Forbidden
+
+    try:
+        return str(client().get_bucket(bucket, **patience()).location)
+    except Forbidden:
+        return None
+
+
+GCS = Backend(
+    scheme="gs",
+    spec=_spec,
+    objects=_objects,
+    bucket_problems=_bucket_problems,
+    permissions={
+        "read": "storage.objects.get",
+        "list": "storage.objects.list",
+        "write": "storage.objects.create (and storage.objects.delete to replace)",
+        "delete": "storage.objects.delete",
+        "administer": "storage.buckets.create, get, update, delete, getIamPolicy or setIamPolicy",
+    },
+    grant="grant it to the account in use, for example roles/storage.objectUser on the bucket "
+    "(roles/storage.objectViewer to read a source)",
+    log_in="log in (gcloud auth application-default login), name a key file in GOOGLE_APPLICATION_CREDENTIALS, "
+    "or let the pod's service account act for one of Google Cloud",
+    clients=("google", "requests", "urllib3"),
+    status=_status,
+    web_address=_web_address,
+    location=_location,
+)
