@@ -22,7 +22,7 @@ from clio_argo.kernels.solve import Solution
 from clio_argo.model.alignment import Floats, PairFit, SliceFacts
 from clio_argo.model.plan import Remark
 
-# slices over which a measure is "usual": the median passes over runs of up to seven faults, and follows a step that stays
+# slices over which a measure is "usual": the median ignores runs of up to seven faults, and follows a step that stays
 WINDOW = 15
 # slices over which a stack's scatter is taken: faults are rare among so many
 SPREAD_WINDOW = 401
