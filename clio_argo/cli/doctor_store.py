@@ -15,7 +15,7 @@ from clio_argo.errors import BrokenVolume, MissingInput, TryAgain, UserError
 from clio_argo.store.access import google_client, google_patience, s3_server
 from clio_argo.store.documents import Store, split_url
 from clio_argo.store.faults import store_errors
-from clio_argo.viewer.link import PUBLIC_HOST
+from clio_argo.viewer.url import PUBLIC_HOST
 
 if TYPE_CHECKING:
     from clio_argo.store.slices import Entry, Source

@@ -10,7 +10,7 @@ from clio_argo.steps.likeness import read_quality
 from clio_argo.steps.report import Rendered, write_report
 from clio_argo.steps.verify import VERIFY
 from clio_argo.store.documents import crc32c, record_of
-from clio_argo.viewer.link import LOCAL_HOST, PUBLIC_HOST, VIEW_PORT, neuroglancer_link, neuroglancer_state
+from clio_argo.viewer.url import LOCAL_HOST, PUBLIC_HOST, VIEW_PORT, neuroglancer_state, viewer_url
 
 LIBRARIES = ("numpy", "opencv-python-headless", "scipy", "tensorstore")
 
@@ -74,4 +74,4 @@ def viewer_link(run: Run) -> str:
         resolution_nm=run.config.resolution,
         size=(scale.size[2], scale.size[1], scale.size[0]),
     )
-    return neuroglancer_link(state, LOCAL_HOST if local else PUBLIC_HOST)
+    return viewer_url(state, LOCAL_HOST if local else PUBLIC_HOST)

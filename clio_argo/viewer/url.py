@@ -50,7 +50,7 @@ def neuroglancer_state(  # noqa: PLR0913, the parts of a view have nothing in co
     }
 
 
-def neuroglancer_link(state: dict[str, Any], host: str = PUBLIC_HOST) -> str:
+def viewer_url(state: dict[str, Any], host: str = PUBLIC_HOST) -> str:
     """The URL at which the neuroglancer at `host` shows `state`: encodeURI(JSON) with !'()*;, escaped as well."""
     document = json.dumps(state, separators=(",", ":"), ensure_ascii=False)
     return f"{host.rstrip('/')}/#!{quote(document, safe=_SAFE)}"
