@@ -14,15 +14,14 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from ipaddress import ip_address
 from mimetypes import guess_type
 from pathlib import Path
-from threading import Event
+from threading import current_thread, main_thread
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -30,7 +29,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Handler
 
 from clio_argo.errors import UserError
-from clio_argo.viewer.url import PUBLIC_HOST, Point, neuroglancer_state, viewer_url
+from clio_argo.viewer.url import PUBLIC_HOST, neuroglancer_state, viewer_url
 
 LOOPBACK = "127.0.0.1"
 
@@ -47,163 +46,86 @@ _IDLE_S = 60.0
 _SHUTDOWN_S = 1.0
 
 _HEADERS = {
+    "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",
     "Cache-Control": "no-cache",  # a run may be written again under the same names
     "Server": "clio-argo",  # instead of the versions of Python and aiohttp
     "X-Content-Type-Options": "nosniff",
 }
 _PREFLIGHT = {
-    "Allow": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Headers": "Range",
     "Access-Control-Allow-Private-Network": "true",  # Chromium asks before a public page may reach loopback
-    "Access-Control-Max-Age": "86400",  # a day; the longest that any browser honours
+    "Access-Control-Max-Age": "86400",  # a day, the longest that any browser honours
 }
-_EXPOSED = "Accept-Ranges, Content-Length, Content-Range"
-
 _ONE_RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)", re.ASCII | re.IGNORECASE)
-_NO_BYTES = re.compile(r"bytes=-0+", re.IGNORECASE)
 
 
 def serve(
-    root: Path, port: int = 0, ready: Callable[[str], None] | None = None, volume: Path | None = None
+    root: Path,
+    port: int = 0,
+    ready: Callable[[str], None] = print,
+    volume: Path | None = None,
+    origins: tuple[str, ...] = (PUBLIC_HOST,),
 ) -> None:
     """Serves the run at `root` until Ctrl-C; calls `ready` with the URL of the page once it can be opened.
 
-    `volume` is the folder of the viewer volume, by default ng/ of the run. `port` 0 takes a free one.
+    `port` 0 takes a free one. `volume` is the folder of the viewer volume, by default ng/ of the run. `origins` are
+    the sites besides loopback whose pages may read the data ("https://viewer.example.org").
     Raises `UserError` if there is no viewer volume or no client, or if the port is taken.
     """
-    with suppress(KeyboardInterrupt), serving(root, port, volume=volume) as url:
-        if ready is not None:
-            ready(url)
-        Event().wait()
-
-
-@contextmanager
-def serving(
-    root: Path,
-    port: int = 0,
-    *,
-    host: str = LOOPBACK,
-    origins: tuple[str, ...] = (PUBLIC_HOST,),
-    volume: Path | None = None,
-) -> Iterator[str]:
-    """Serves the run at `root` from a thread while the block runs; yields the URL of the page.
-
-    `host` is an IPv4 loopback address. `origins` are the sites besides loopback whose pages may read the data
-    ("https://viewer.example.org"). Raises `UserError` as `serve` does, and for any other host.
-    """
-    client, volume = client_folder(), volume or root / "ng"
-    scale = _finest_scale(volume / "info")
-    with _listen(host, port) as listener, ThreadPoolExecutor(1) as thread:
-        url = _page_url(f"http://{host}:{listener.getsockname()[1]}", root.resolve().name or "volume", scale)
-        # The first prefix that fits a path decides, so /run/ng/ may lie outside of the run's root.
-        site = _Site(url, {_SESSION: client, f"{_VOLUME}/": volume, _RUN: root}, origins)
-        stop: Future[None] = Future()
-        served = thread.submit(asyncio.run, _answer(site, listener, stop))
-        try:
-            yield url
-        finally:
-            stop.set_result(None)
-        served.result()
+    volume = volume or root / "ng"
+    # The first prefix that a path starts with decides: the volume may lie outside of the run's root.
+    folders = {_SESSION: client_folder(), f"{_VOLUME}/": volume, _RUN: root}
+    view = _view(volume / "info") | {"name": root.resolve().name or "volume"}
+    with _listen(port) as listener:
+        address = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+        url = viewer_url(neuroglancer_state(f"precomputed://{address}{_VOLUME}", **view), address + _CLIENT)
+        web.run_app(
+            _Site(url, folders, origins).application(),
+            sock=listener,
+            print=lambda _: ready(url),
+            access_log=None,
+            keepalive_timeout=_IDLE_S,
+            shutdown_timeout=_SHUTDOWN_S,
+            handler_cancellation=True,  # ends the event channel of a page that was closed
+            handle_signals=current_thread() is main_thread(),  # Python allows it there only
+        )
 
 
 def client_folder() -> Path:
     """The folder of the static client. Raises `UserError` that names the extra if the client is not installed."""
     # find_spec runs none of the package, which would load a web server and cloud libraries.
     spec = find_spec("neuroglancer")
-    for place in (spec and spec.submodule_search_locations) or ():
-        folder = Path(place, "static", "client")
-        if (folder / "index.html").is_file():
-            return folder
-    raise UserError(
-        "The viewer needs neuroglancer's client, which is not installed: pip install 'clio-argo[viewer]'"
-    )
+    folder = Path(spec.origin).with_name("static") / "client" if spec and spec.origin else None
+    if folder is None or not (folder / "index.html").is_file():
+        raise UserError("The client of neuroglancer is not installed: pip install 'clio-argo[viewer]'")
+    return folder
 
 
-def find_file(folder: Path, name: str) -> Path | None:
-    """The regular file `name` (a decoded URL path) below `folder`, or None.
-
-    The result lies below `folder` after all symbolic links are followed, too.
-    """
-    try:
-        file = (folder / name).resolve(strict=True)
-        return file if file.is_relative_to(folder.resolve()) and file.is_file() else None
-    except (OSError, RuntimeError, ValueError):  # absent, a loop of links, a name that no file can have
-        return None
-
-
-def is_loopback(name: str) -> bool:
-    """Whether a host name, without port, means this machine; asks no name server."""
-    try:
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """The finest scale of a precomputed volume, x, y, z."""
-
-    size: tuple[int, int, int]
-    resolution_nm: Point
-    voxel_offset: tuple[int, int, int]
-
-
-def _finest_scale(info: Path) -> _Scale:
+def _view(info: Path) -> dict[str, Any]:
+    """The middle, resolution and size of the finest scale, as `neuroglancer_state` takes them."""
     try:
         scale = json.loads(info.read_bytes())["scales"][0]
-        return _Scale(scale["size"], scale["resolution"], scale.get("voxel_offset", (0, 0, 0)))
+        offset, size = scale.get("voxel_offset", (0, 0, 0)), scale["size"]
+        middle = [begin + n // 2 + 0.5 for begin, n in zip(offset, size, strict=True)]
+        return {"position_vox": middle, "resolution_nm": scale["resolution"], "size": size}
     except OSError as error:
         raise UserError(f"No viewer volume to show: {info}: {error.strerror}.") from error
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(f"Not the info of a precomputed volume: {info}.") from error
 
 
-def _page_url(address: str, name: str, scale: _Scale) -> str:
-    """The URL of the page that shows the middle of the volume served at `address`, "http://HOST:PORT"."""
-    x, y, z = (begin + n // 2 + 0.5 for begin, n in zip(scale.voxel_offset, scale.size, strict=True))
-    state = neuroglancer_state(
-        f"precomputed://{address}{_VOLUME}",
-        name=name,
-        position_vox=(x, y, z),
-        resolution_nm=scale.resolution_nm,
-        size=scale.size,
-    )
-    return viewer_url(state, address + _CLIENT)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    if not is_loopback(host):
-        raise UserError(
-            f"The viewer serves this machine only, so it does not listen on {host}; use {LOOPBACK}."
-        )
+def _listen(port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port))
+        return socket.create_server((LOOPBACK, port))
     except (OSError, OverflowError) as error:
-        raise UserError(
-            f"Cannot listen on {host}:{port}: {error}. Choose another port, or 0 for a free one."
-        ) from error
-
-
-async def _answer(site: "_Site", listener: socket.socket, stop: Future[None]) -> None:
-    """Answers requests to `listener` until `stop` is set."""
-    runner = web.AppRunner(
-        site.application(),
-        access_log=None,
-        handler_cancellation=True,  # ends the event channel of a page that was closed
-        keepalive_timeout=_IDLE_S,
-        shutdown_timeout=_SHUTDOWN_S,
-    )
-    await runner.setup()
-    await web.SockSite(runner, listener).start()
-    await asyncio.wrap_future(stop)
-    site.stopped.set()
-    await runner.cleanup()
+        problem = f"Cannot listen on {LOOPBACK}:{port}: {error}"
+        raise UserError(f"{problem}. Choose another port, or 0 for a free one.") from error
 
 
 @dataclass(frozen=True)
 class _Site:
-    """What is served: the URL of the page, folders by path prefix, and the sites that may read the answers."""
+    """What is served: the URL of the page, folders by prefix of the path, and sites that may read the answers."""
 
     url: str
     folders: Mapping[str, Path]
@@ -213,17 +135,17 @@ class _Site:
     def application(self) -> web.Application:
         application = web.Application(middlewares=[_refuse_foreign_names])
         application.on_response_prepare.append(self._add_headers)
-        routes = application.router
-        routes.add_get("/", _redirect(self.url))
-        # Browsers carry the fragment, which holds the state, along.
-        routes.add_get(_CLIENT, _redirect(_SESSION))
-        routes.add_get(_CLIENT.rstrip("/"), _redirect(_SESSION))
-        routes.add_get(_EVENTS, self._events, allow_head=False)
-        routes.add_get("/{path:.*}", self._file)
-        routes.add_options("/{path:.*}", _preflight)
+        application.on_shutdown.append(self._end_events)
+        application.router.add_get(_EVENTS, self._events, allow_head=False)
+        application.router.add_get("/{path:.*}", self._file)
+        application.router.add_options("/{path:.*}", _preflight)
         return application
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
+        # Browsers carry the fragment, which holds the state, along.
+        location = {"/": self.url, _CLIENT: _SESSION, _CLIENT[:-1]: _SESSION}.get(request.path)
+        if location:
+            return web.Response(status=302, headers={"Location": location})
         prefix = next(filter(request.path.startswith, self.folders), None)
         file = prefix and find_file(self.folders[prefix], request.path.removeprefix(prefix) or "index.html")
         if not file:
@@ -237,6 +159,9 @@ class _Site:
         await self.stopped.wait()
         return response
 
+    async def _end_events(self, _: web.Application) -> None:
+        self.stopped.set()
+
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_HEADERS)
         response.headers.add("Vary", "Origin")
@@ -246,54 +171,59 @@ class _Site:
         ):  # without them no client sends If-Range: see _FileResponse
             response.headers.pop(validator, None)
         origin = request.headers.get("Origin", "")
-        if origin in self.origins or is_loopback(_hostname(origin)):
+        if origin in self.origins or _is_loopback(origin):
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = _EXPOSED
 
 
 class _FileResponse(web.FileResponse):
     """A file whose `Range` is read as RFC 9110 section 14.2 says, where aiohttp deviates.
 
-    aiohttp serves a range to HEAD, refuses several ranges and other units instead of ignoring them, takes `bytes=-0`
-    for the whole file, and an `If-Range` with an ETag for a match.
+    aiohttp serves a range to HEAD, refuses several ranges and other units instead of ignoring them, takes an
+    `If-Range` with an ETag for a match, and `bytes=-0` for the whole file.
     """
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         headers = request.headers.copy()
         asked = headers.pop("Range", "")
-        if _NO_BYTES.fullmatch(asked):
-            headers["Range"] = "bytes=-"  # the form that aiohttp answers with 416
-        elif request.method == "GET" and "If-Range" not in headers and _ONE_RANGE.fullmatch(asked):
-            headers["Range"] = asked
+        if request.method == "GET" and "If-Range" not in headers and _ONE_RANGE.fullmatch(asked):
+            headers["Range"] = re.sub("=-0+$", "=-", asked)  # which aiohttp answers with 416, as -0 should be
         return await super().prepare(request.clone(headers=headers))
 
 
-@web.middleware
-async def _refuse_foreign_names(request: web.Request, handler: Handler) -> web.StreamResponse:
-    # not request.host, which asks a name server if the header is absent
-    if is_loopback(_hostname(f"//{request.headers.get('Host', LOOPBACK)}")):
-        return await handler(request)
-    return web.Response(status=403, text="Only requests to 127.0.0.1 or localhost are answered.\n")
+def find_file(folder: Path, name: str) -> Path | None:
+    """The regular file `name` (a decoded URL path) below `folder`, or None.
 
-
-def _redirect(location: str) -> Handler:
-    async def respond(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=302, headers={"Location": location})
-
-    return respond
-
-
-async def _preflight(_: web.Request) -> web.StreamResponse:
-    return web.Response(status=204, headers=_PREFLIGHT)
-
-
-def _hostname(url: str) -> str:
-    with suppress(ValueError):
-        return urlsplit(url).hostname or ""
-    return ""
+    The file lies below `folder` even after all symbolic links are followed.
+    """
+    try:
+        file = (folder / name).resolve(strict=True)
+        return file if file.is_relative_to(folder.resolve()) and file.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # absent, a loop of links, a name that no file can have
+        return None
 
 
 def _content_type(name: str) -> str:
     # `info`, the metadata of a precomputed volume, has no suffix.
     kind = "application/json" if name == "info" else guess_type(name)[0] or "application/octet-stream"
     return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+
+
+@web.middleware
+async def _refuse_foreign_names(request: web.Request, handler: Handler) -> web.StreamResponse:
+    # not request.host, which asks a name server if the header is absent
+    if _is_loopback(f"//{request.headers.get('Host', LOOPBACK)}"):
+        return await handler(request)
+    return web.Response(status=403, text="Only requests to 127.0.0.1 or localhost are answered.\n")
+
+
+async def _preflight(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=204, headers=_PREFLIGHT)
+
+
+def _is_loopback(url: str) -> bool:
+    """Whether the host of a URL is this machine; asks no name server."""
+    try:
+        name = urlsplit(url).hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False

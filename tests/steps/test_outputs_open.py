@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clio_argo.viewer.server import serving
 from clio_argo.viewer.url import neuroglancer_state, viewer_url
 from tests.browser import Browser
+from tests.serving import serving
 from tests.stacks import lossless
 
 READY = "window.viewer && viewer.layerManager.managedLayers.length && viewer.isReady()"

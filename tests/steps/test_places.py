@@ -12,7 +12,7 @@ from clio_argo.model.run import Completion
 from clio_argo.steps.base import COMPLETE, opened
 from clio_argo.store.documents import Store
 from clio_argo.upkeep import repair, verify
-from clio_argo.viewer.server import serving
+from tests.serving import serving
 from tests.stacks import contents, demo_slices, request, run_here, write_stack
 from tests.stores import Bucket
 

@@ -10,9 +10,9 @@ import pytest
 import tensorstore as ts
 from numpy.typing import NDArray
 
-from clio_argo.viewer.server import serving
 from clio_argo.viewer.url import neuroglancer_state, viewer_url
 from tests.browser import Browser, Page
+from tests.serving import serving
 
 pytestmark = pytest.mark.browser
 
