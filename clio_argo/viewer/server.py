@@ -36,7 +36,6 @@ LOOPBACK = "127.0.0.1"
 _CLIENT = "/neuroglancer/"
 # The client of the Python package takes its session from a path /v/SESSION/ and does not start without one.
 _SESSION = f"{_CLIENT}v/run/"
-_EVENTS = f"{_CLIENT}events/run"
 _RUN, _VOLUME = "/run/", "/run/ng"
 
 # A person who returns to the page within a minute finds the connection open. The same limit ends a request whose
@@ -136,15 +135,14 @@ class _Site:
         application = web.Application(middlewares=[_refuse_foreign_names])
         application.on_response_prepare.append(self._add_headers)
         application.on_shutdown.append(self._end_events)
-        application.router.add_get(_EVENTS, self._events, allow_head=False)
+        application.router.add_get(f"{_CLIENT}events/run", self._events, allow_head=False)
         application.router.add_get("/{path:.*}", self._file)
         application.router.add_options("/{path:.*}", _preflight)
         return application
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         # Browsers carry the fragment, which holds the state, along.
-        location = {"/": self.url, _CLIENT: _SESSION, _CLIENT[:-1]: _SESSION}.get(request.path)
-        if location:
+        if location := {"/": self.url, _CLIENT: _SESSION, _CLIENT[:-1]: _SESSION}.get(request.path):
             return web.Response(status=302, headers={"Location": location})
         prefix = next(filter(request.path.startswith, self.folders), None)
         file = prefix and find_file(self.folders[prefix], request.path.removeprefix(prefix) or "index.html")
@@ -165,10 +163,8 @@ class _Site:
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_HEADERS)
         response.headers.add("Vary", "Origin")
-        for validator in (
-            "ETag",
-            "Last-Modified",
-        ):  # without them no client sends If-Range: see _FileResponse
+        # Without validators no client sends If-Range, which _FileResponse answers with the whole file.
+        for validator in ("ETag", "Last-Modified"):
             response.headers.pop(validator, None)
         origin = request.headers.get("Origin", "")
         if origin in self.origins or _is_loopback(origin):
