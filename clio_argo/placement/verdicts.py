@@ -171,7 +171,9 @@ def _departures(measure: Measure, stack: Stack) -> list[tuple[int, str]]:
     values = measure.values(stack)
     usual = running_median(values)
     departure = values - usual
-    limit = np.maximum(measure.least, SIGMAS * MAD_TO_SIGMA * running_median(np.abs(departure), SPREAD_WINDOW))
+    limit = np.maximum(
+        measure.least, SIGMAS * MAD_TO_SIGMA * running_median(np.abs(departure), SPREAD_WINDOW)
+    )
     names = {True: measure.high, False: measure.low}
     return [
         (
