@@ -36,7 +36,7 @@ def shift_px(data: ReportData, fit: PairFit) -> tuple[float, float]:
 def _centre(data: ReportData, matrix: Matrix = IDENTITY) -> Floats:
     """Where a transform puts the centre of a slice, (x, y) in full-size pixels."""
     centre: Floats = np.array([[(data.plan.width - 1) / 2, (data.plan.height - 1) / 2]])
-    return apply(matrix, centre)[0]
+    return apply(matrix, centre).ravel()
 
 
 def direct_pairs(fits: Iterable[PairFit]) -> dict[int, PairFit]:

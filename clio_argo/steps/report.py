@@ -7,8 +7,8 @@ from clio_argo.model.quality import Quality
 from clio_argo.model.run import Attempt, StageTime
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.report.data import ReportData
-from clio_argo.report.overview import notable
 from clio_argo.report.html import report_html
+from clio_argo.report.overview import notable
 from clio_argo.steps.base import REPORT, Run
 from clio_argo.steps.gates import gates
 from clio_argo.steps.reduce import read_all_facts
