@@ -1,4 +1,4 @@
-"""Whether a source can be read, and whether a run may do all that it does to its store."""
+"""Checks of a source and of a run's store: every operation that a run performs, on a probe object."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import requests
 
-from clio_argo.cli.findings import Finding, Untold, look
+from clio_argo.cli.findings import Finding, Inconclusive, look
 from clio_argo.errors import BrokenVolume, MissingInput, TryAgain, UserError
 from clio_argo.store.access import google_client, google_patience, s3_server
 from clio_argo.store.documents import Store, split_url
@@ -27,17 +27,17 @@ TIMEOUT_S = (5, 10)
 LISTING_S = 120.0
 PROBE = bytes(range(256))
 REACH = "look at the name, at the credentials of this account, and at the network"
-SET_CLOCK = "set the clock, by NTP for example"
+SET_CLOCK = "set the clock, for example by NTP"
 CORS = "let the bucket answer browsers: allow GET with the header Range for any origin (CORS of the bucket)"
 
 
 def look_at_source(url: str) -> Iterator[Finding]:
-    """Whether slices can be listed and read."""
+    """Check that slices can be listed and read."""
     os.environ.setdefault("CLIO_STORE_TRIES", "2")
-    found: list[tuple[Source, Entry]] = []
-    yield look(f"source {url}: list", lambda: _list_images(url, found), REACH, LISTING_S)
-    if found:
-        yield look(f"source {url}: read", lambda: _headers(*found[0]), REACH)
+    first: list[tuple[Source, Entry]] = []
+    yield look(f"source {url}: list", lambda: _list_images(url, first), REACH, LISTING_S)
+    if first:
+        yield look(f"source {url}: read", lambda: _headers(*first[0]), REACH)
 
 
 def _list_images(url: str, first: "list[tuple[Source, Entry]]") -> str:
@@ -65,7 +65,7 @@ def _headers(source: "Source", entry: "Entry") -> str:
 
 
 def look_at_run(url: str) -> Iterator[Finding]:
-    """Every verb on a probe object, what browsers need, and the store's clock."""
+    """Check every operation on a probe object, what browsers need, and the store's clock."""
     os.environ.setdefault("CLIO_STORE_TRIES", "2")
     store, probe = Store(url), f"tmp/doctor-{uuid4().hex}"
     written = look(f"{url}: write", lambda: _written(store, probe), REACH)
@@ -89,8 +89,8 @@ def _written(store: Store, probe: str) -> str:
     return "a probe object was written"
 
 
-def _same(store: Store, probe: str, data: bytes, wanted: bytes) -> str:
-    if data != wanted:
+def _same(store: Store, probe: str, data: bytes, expected: bytes) -> str:
+    if data != expected:
         raise BrokenVolume(f"{store.url}{probe}: {len(data)} bytes were read that are not those written")
     return "as it was written"
 
@@ -109,30 +109,32 @@ def address(store: Store, name: str) -> str:
     if scheme == "gs":
         server = os.environ.get("TENSORSTORE_GCS_HTTP_URL", "https://storage.googleapis.com")
         return f"{server}/storage/v1/b/{bucket}/o/{key}?alt=media"
-    if own := s3_server().get("endpoint"):
-        return f"{own}/{bucket}/{path}{name}"
+    if endpoint := s3_server().get("endpoint"):
+        return f"{endpoint}/{bucket}/{path}{name}"
     return f"https://{bucket}.s3.amazonaws.com/{path}{name}"
 
 
 def location(url: str) -> str:
-    """Where a bucket of Google lies, as it says itself."""
+    """The location of a bucket of Google, as its metadata says."""
     scheme, bucket, _ = split_url(Store(url).url)
     if scheme != "gs":
-        raise Untold("only buckets of Google Cloud Storage tell it here")
+        raise Inconclusive("only buckets of Google Cloud Storage have a location that is read here")
     from google.api_core.exceptions import Forbidden
 
     with store_errors(url, ""):
         try:
             return str(google_client().get_bucket(bucket, **google_patience()).location)
         except Forbidden as error:
-            raise Untold(f"gs://{bucket} does not tell this account where it is") from error
+            raise Inconclusive(f"this account may not read where gs://{bucket} is") from error
 
 
 def readable_by_pages(url: str) -> str:
-    """A part of an object, asked for as neuroglancer's page does."""
+    """Read a part of an object as neuroglancer's page does."""
     answer = _asked(url, Origin=PUBLIC_HOST, Range="bytes=0-0")
     if answer.status_code in (401, 403):
-        raise Untold("anonymous readers are refused: links open only for people who may read the bucket")
+        raise Inconclusive(
+            "anonymous readers are refused: links open only for people who may read the bucket"
+        )
     if answer.headers.get("Access-Control-Allow-Origin") not in ("*", PUBLIC_HOST):
         raise UserError(
             f"the store does not let pages of {PUBLIC_HOST} read it (answer {answer.status_code})"
@@ -140,15 +142,14 @@ def readable_by_pages(url: str) -> str:
     return "neuroglancer's page may read it"
 
 
-def clock(told: str | None) -> str:
-    """How far this clock is from that of a server, which tells it with every answer."""
-    if not told:
-        raise Untold("the server tells no time")
-    ahead_s = (datetime.now(UTC) - parsedate_to_datetime(told)).total_seconds()
+def clock(date: str | None) -> str:
+    """How far this clock is from a server's, which sends its time in the header Date of every answer."""
+    if not date:
+        raise Inconclusive("the server sends no time")
+    ahead_s = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
     if abs(ahead_s) > SKEW_S:
-        raise UserError(
-            f"this clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the server's"
-        )
+        side = "ahead of" if ahead_s > 0 else "behind"
+        raise UserError(f"this clock is {abs(ahead_s):.0f} s {side} the server's")
     return f"within {max(1, abs(round(ahead_s)))} s of the server's"
 
 
