@@ -33,7 +33,7 @@ class Program(Group):
 
 
 app = typer.Typer(
-    name="clio-argo", cls=Program, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    name="clio-argo", cls=Program, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 
@@ -41,7 +41,7 @@ app = typer.Typer(
 def main() -> None:
     """Run a command; an error that a person can fix is one message without a stack trace."""
     terminal = sys.stdout.isatty() and sys.stderr.isatty()
-    app.rich_markup_mode = "rich" if terminal else None
+    app.rich_markup_mode = "rich" if terminal else None  # boxes are for people only
     try:
         app(terminal_width=None if terminal else UNWRAPPED)
     except ClioError as error:

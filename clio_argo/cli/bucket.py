@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from clio_argo.store.buckets import Bucket, Facts
 
 commands = typer.Typer(
-    cls=Group, help="Make, show, publish, expire, archive and delete buckets of Google Cloud Storage."
+    cls=Group,
+    no_args_is_help=True,
+    help="Make, show, publish, expire, archive and delete buckets of Google Cloud Storage.",
 )
 Name = Annotated[str, Argument(help="Name of the bucket, with or without gs://.")]
 Project = Annotated[str | None, Option(help="Cloud project that owns it.")]

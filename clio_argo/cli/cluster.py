@@ -14,7 +14,6 @@ from typer import Argument, Option
 from clio_argo.cli.commands import CLUSTER, Group, command
 from clio_argo.cli.console import console, exit_unless, show
 from clio_argo.cli.options import Cluster, ObjectForm
-from clio_argo.errors import UserError
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
@@ -24,15 +23,22 @@ if TYPE_CHECKING:
     Listed = tuple[Summary, Json]
 
 workflow = typer.Typer(
-    cls=Group, help="List, watch, stop, continue and approve workflows.", no_args_is_help=True
+    cls=Group, no_args_is_help=True, help="List, watch, stop, continue and approve workflows."
 )
 commands = typer.Typer()
 commands.add_typer(workflow, name="workflow", rich_help_panel=CLUSTER)
 # as shells say it of a process that SIGINT ended
 INTERRUPTED = 130
 Name = Annotated[str, Argument(help="Workflow; @latest is the newest one.")]
-Duration = re.compile(r"(\d+)([smhdw])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def duration(text: str) -> timedelta:
+    """The span that 30m, 12h or 7d means. Raises `BadParameter` for anything else."""
+    parts = re.fullmatch(rf"(\d+)([{''.join(UNITS)}])", text)
+    if not parts:
+        raise typer.BadParameter(f"{text!r}: give a number with s, m, h, d or w, e.g. 12h")
+    return timedelta(**{UNITS[parts[2]]: int(parts[1])})
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,9 @@ class Filter:
     """Which workflows `list` shows."""
 
     status: Annotated[str, Option(help="Only these phases, e.g. Running,Failed.")] = ""
-    since: Annotated[str, Option(help="Only workflows created in the last 30m, 12h, 7d ...")] = ""
+    since: Annotated[
+        timedelta | None, Option(parser=duration, metavar="AGE", help="Only those created in the last 30m, 12h, 7d.")
+    ] = None  # fmt: skip
     completed: Annotated[bool, Option("--completed", help="Only workflows that have ended.")] = False
     running: Annotated[bool, Option("--running", help="Only workflows that have not ended.")] = False
     limit: Annotated[int | None, Option(min=1, help="Only the newest N.")] = None
@@ -54,17 +62,10 @@ class Filter:
         phases = self.status.lower().replace(" ", "").split(",")
         return (
             (not self.status or workflow.phase.lower() in phases)
-            and (not self.since or (workflow.created or now) >= now - _duration(self.since))
+            and (not self.since or (workflow.created or now) >= now - self.since)
             and (not self.completed or workflow.ended)
             and (not self.running or not workflow.ended)
         )
-
-
-def _duration(text: str) -> timedelta:
-    found = Duration.fullmatch(text)
-    if not found:
-        raise UserError(f"--since {text}: give a number with s, m, h, d or w, e.g. 12h")
-    return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
 @command(workflow, name="list")

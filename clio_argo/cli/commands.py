@@ -77,7 +77,9 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
     Typer reads options off a signature, and knows no dataclasses.
     """
     parameters = inspect.signature(function, eval_str=True).parameters
-    makers = {name: p.annotation for name, p in parameters.items() if is_dataclass(p.annotation)}
+    makers: dict[str, Any] = {
+        name: p.annotation for name, p in parameters.items() if is_dataclass(p.annotation)
+    }
     options = {name: inspect.signature(maker, eval_str=True).parameters for name, maker in makers.items()}
 
     @wraps(function)
