@@ -21,14 +21,12 @@ UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 def workflows(summaries: Sequence[Summary], now: datetime, namespaces: bool = False) -> Table:
     """One line for each workflow, with its namespace if asked for."""
-    columns = ("name", "status", "progress", "age", "duration", "run", "message")
-    rows = table(*(["namespace"] if namespaces else []), *columns)
+    columns = ("namespace", "name", "status", "progress", "age", "duration", "run", "message")
+    rows = table(*columns[not namespaces :])
     for one in summaries:
+        first = (one.namespace, one.name)[not namespaces :]
         age, duration = _since(one.created, now), _since(one.started, one.finished or now)
-        first = [one.namespace] if namespaces else []
-        rows.add_row(
-            *first, one.name, status(one), one.progress, age, duration, literal(one.run), literal(one.message)
-        )
+        rows.add_row(*first, status(one), one.progress, age, duration, literal(one.run), literal(one.message))
     return rows
 
 
@@ -63,16 +61,11 @@ def stages(shown: Sequence[Stage], now: datetime) -> Table:
     for stage in shown:
         left = stage.left(now)
         rows.add_row(
-            literal(stage.name),
-            _coloured(stage.phase),
-            _progress(stage),
-            str(stage.running or ""),
-            str(stage.retries or ""),
-            f"[red]{stage.failed}[/]" if stage.failed else "",
+            literal(stage.name), _coloured(stage.phase), _progress(stage),
+            str(stage.running or ""), str(stage.retries or ""), f"[red]{stage.failed}[/]" if stage.failed else "",
             f"{stage.rate(now) * 60:.1f}/min" if stage.work else "",
-            _since(stage.started, stage.finished or now),
-            "" if left is None else _duration(left),
-        )
+            _since(stage.started, stage.finished or now), "" if left is None else _duration(left),
+        )  # fmt: skip
     return rows
 
 

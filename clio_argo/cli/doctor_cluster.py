@@ -73,11 +73,8 @@ def _look_at_kubernetes(client: "KubeClient") -> Iterator[Finding]:
 
 
 def _argo(client: "KubeClient") -> str:
-    missing = KINDS - client.kinds()
-    if missing:
-        raise UserError(
-            f"{client.place}: lacks {', '.join(sorted(missing))}: install all of Argo Workflows 3.7 or 4"
-        )
+    if missing := ", ".join(sorted(KINDS - client.kinds())):
+        raise UserError(f"{client.place}: lacks {missing}: install all of Argo Workflows 3.7 or 4")
     return "its custom resources are there"
 
 

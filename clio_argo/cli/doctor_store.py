@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 # tokens and signatures of clouds are refused after minutes
 SKEW_S = 60
-TIMEOUT_S = (5, 10)
+TIMEOUT_S = (5, 10)  # to connect, to answer: less than LIMIT_S, so that the error names what does not answer
 # of a listing of a million objects, which comes in pages of a thousand
 LISTING_S = 120.0
-PROBE = bytes(range(256))
+PROBE = bytes(range(256))  # every value, so that a store or proxy that recodes text shows
 REACH = "look at the name, at the credentials of this account, and at the network"
 SET_CLOCK = "set the clock, for example by NTP"
 CORS = "let the bucket answer browsers: allow GET with the header Range for any origin (CORS of the bucket)"
@@ -41,15 +41,13 @@ def look_at_source(url: str) -> Iterator[Finding]:
 
 
 def _list_images(url: str, first: "list[tuple[Source, Entry]]") -> str:
-    """How many there are; the first of them goes into `first`."""
+    """The number of images; the first of them goes into `first`."""
     from clio_argo.store.slices import Source, find_source, is_image
 
     source = Source(find_source(url))
     images = [e for e in source.entries() if is_image(e.name)]
     if not images:
-        raise MissingInput(
-            f"{source.url}: holds no images; look at the name, slices may lie in a folder of it"
-        )
+        raise MissingInput(f"{source.url}: holds no images; check the name, slices may be in a folder of it")
     first.append((source, images[0]))
     return f"{len(images)} images"
 
@@ -132,13 +130,9 @@ def readable_by_pages(url: str) -> str:
     """Read a part of an object as neuroglancer's page does."""
     answer = _asked(url, Origin=PUBLIC_HOST, Range="bytes=0-0")
     if answer.status_code in (401, 403):
-        raise Inconclusive(
-            "anonymous readers are refused: links open only for people who may read the bucket"
-        )
+        raise Inconclusive("anonymous readers are refused: links open only for those who may read the bucket")
     if answer.headers.get("Access-Control-Allow-Origin") not in ("*", PUBLIC_HOST):
-        raise UserError(
-            f"the store does not let pages of {PUBLIC_HOST} read it (answer {answer.status_code})"
-        )
+        raise UserError(f"the store does not let pages of {PUBLIC_HOST} read it ({answer.status_code})")
     return "neuroglancer's page may read it"
 
 

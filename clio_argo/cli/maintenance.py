@@ -21,10 +21,8 @@ Deep = Annotated[bool, Option("--deep", help="Also decode both volumes and compa
 # notes repeat themselves for each folder of a store; JSON has all
 SHOWN_NOTES = 5
 METHODS = {
-    "quick": "names and sizes compared",
-    "default": "every byte read",
-    "deep": "every byte read, every chunk decoded",
-}
+    "quick": "names and sizes compared", "default": "every byte read", "deep": "every byte read, every chunk decoded"
+}  # fmt: skip
 
 
 @command(commands, LOOK, "show", RunCommand)

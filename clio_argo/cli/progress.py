@@ -63,16 +63,11 @@ class Bars(Reporter):
 
     def __init__(self, console: Console) -> None:
         super().__init__()
+        count = TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}{task.fields[size]}")
         self._bars = Progress(
-            TextColumn("{task.description:<26}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}{task.fields[size]}"),
-            TextColumn("{task.fields[rate]:>9}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-        )
+            TextColumn("{task.description:<26}"), BarColumn(bar_width=30), count, TextColumn("{task.fields[rate]:>9}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
+        )  # fmt: skip
         self._tasks: dict[str, tuple[TaskID, float]] = {}
         self._items: dict[str, Sequence[dict[str, str]]] = {}
         self._bytes = Counter[str]()

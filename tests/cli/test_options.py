@@ -20,6 +20,7 @@ from clio_argo.cli.cluster import VERBS, Filter, duration
 from clio_argo.cli.options import Cluster
 from clio_argo.cli.progress import Bars, extent
 from tests.stacks import DEMO, cli
+from tests.stores import Bucket
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 BOXES = set("─│╭╮╰╯━┃┏┓")
@@ -113,6 +114,16 @@ def test_doctor_is_printed_as_json() -> None:
     findings = json.loads(said("doctor", "--source", DEMO, "-o", "json"))
     assert {f["verdict"] for f in findings} <= {"ok", "?"}
     assert f"source {DEMO}: list" in [f["name"] for f in findings]
+
+
+def test_buckets_are_printed_as_json_and_yaml(gcs: Bucket) -> None:
+    name = f"{gcs.name}-listed"
+    said("bucket", "make", name, "--location", "us-east4")
+    assert {"name": name, "location": "US-EAST4"} in json.loads(said("bucket", "list", "-o", "json"))
+    assert f"gs://{name}" in said("bucket", "list")
+    assert gcs.name not in [b["name"] for b in json.loads(said("bucket", "list", "-o", "json"))]
+    said("bucket", "expire", name)
+    assert yaml.safe_load(said("bucket", "show", name, "-o", "yaml"))["ours"] is True
 
 
 # --- clusters ---------------------------------------------------------------------------------------------------
