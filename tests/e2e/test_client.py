@@ -278,7 +278,10 @@ def test_ctrl_c_ends_the_watching_only(cluster: KubeClient) -> None:
     watching.send_signal(signal.SIGINT)
     _, told = watching.communicate(timeout=20)
     assert watching.returncode == 130
-    assert told.strip() == f"watched keeps running; watch it with: clio-argo workflow watch watched -n {NAMESPACE}"
+    assert (
+        told.strip()
+        == f"watched keeps running; watch it with: clio-argo workflow watch watched -n {NAMESPACE}"
+    )
     cluster.delete("watched")
 
 
