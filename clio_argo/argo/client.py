@@ -35,8 +35,8 @@ class Client(Protocol):
 
     def get(self, name: str) -> Json: ...
 
-    def find(self, selector: str = "") -> Sequence[Json]:
-        """Workflows with labels like `selector`; through Argo Server without their nodes."""
+    def find(self, selector: str = "", everywhere: bool = False) -> Sequence[Json]:
+        """Workflows with labels like `selector`, of all namespaces if asked; through Argo Server without nodes."""
 
     def delete(self, name: str) -> None: ...
 
@@ -59,13 +59,18 @@ class Client(Protocol):
         """What the steps of all pods that exist wrote; `follow` goes on until the workflow has ended."""
 
 
-def connect(namespace: str | None = None) -> Client:
-    """Argo Server if ARGO_SERVER names one, else the cluster of the kubeconfig (or the one this runs in)."""
+def connect(
+    namespace: str | None = None, context: str | None = None, kubeconfig: str | None = None
+) -> Client:
+    """Argo Server if ARGO_SERVER names one, else the cluster of the kubeconfig (or the one this runs in).
+
+    A context or a kubeconfig that is named wins over ARGO_SERVER.
+    """
     chosen = namespace or os.environ.get("ARGO_NAMESPACE") or None
-    if os.environ.get("ARGO_SERVER"):
+    if os.environ.get("ARGO_SERVER") and not (context or kubeconfig):
         from clio_argo.argo.server import ArgoServer
 
         return ArgoServer.from_environment(os.environ, chosen)
     from clio_argo.argo.kube import KubeClient
 
-    return KubeClient.from_config(chosen)
+    return KubeClient.from_config(chosen, context, kubeconfig)

@@ -39,15 +39,17 @@ class KubeClient:
         self._core: Any = client.CoreV1Api(api)
 
     @classmethod
-    def from_config(cls, namespace: str | None) -> Self:
-        """As kubectl does: KUBECONFIG, ~/.kube/config, or the pod's own account.
+    def from_config(
+        cls, namespace: str | None, context: str | None = None, kubeconfig: str | None = None
+    ) -> Self:
+        """As kubectl does: `kubeconfig`, KUBECONFIG, ~/.kube/config, or the pod's own account.
 
         Raises:
             UserError: no cluster is configured.
         """
         settings = client.Configuration()
         try:
-            own = _load(settings)
+            own = _load(settings, context, kubeconfig)
         except (config.ConfigException, OSError, ValueError, yaml.YAMLError) as error:
             raise UserError(
                 f"no cluster: {str(error).strip()}; set KUBECONFIG to a file that kubectl works with, or ARGO_SERVER"
@@ -99,7 +101,18 @@ class KubeClient:
         found: Json = self._ask("get", WORKFLOWS, name)
         return found
 
-    def find(self, selector: str = "") -> Sequence[Json]:
+    def find(self, selector: str = "", everywhere: bool = False) -> Sequence[Json]:
+        if everywhere:
+            with self.asked():
+                return list(
+                    self._objects.list_cluster_custom_object(
+                        GROUP,
+                        VERSION,
+                        WORKFLOWS,
+                        label_selector=selector,
+                        _request_timeout=(CONNECT_S, READ_S),
+                    )["items"]
+                )
         found: list[Json] = self._ask("list", WORKFLOWS, label_selector=selector)["items"]
         return found
 
@@ -206,12 +219,13 @@ def _kubeconfig() -> str | None:
     return named or (None if MOUNTED_NAMESPACE.is_file() else str(Path.home() / ".kube" / "config"))
 
 
-def _load(settings: client.Configuration) -> str:
+def _load(settings: client.Configuration, context: str | None, kubeconfig: str | None) -> str:
     """Where the cluster is and how to log in go into `settings`; the namespace that is meant there."""
-    files = _kubeconfig()
+    files = kubeconfig or _kubeconfig()
     if files is None:
         config.load_incluster_config(client_configuration=settings)
         return MOUNTED_NAMESPACE.read_text().strip()
-    config.load_kube_config(config_file=files, client_configuration=settings)
-    _, active = config.list_kube_config_contexts(config_file=files)
+    config.load_kube_config(config_file=files, context=context, client_configuration=settings)
+    contexts, active = config.list_kube_config_contexts(config_file=files)
+    active = next((c for c in contexts if c["name"] == context), active)
     return str(active["context"].get("namespace") or "default")

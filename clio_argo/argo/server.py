@@ -60,9 +60,11 @@ class ArgoServer:
     def get(self, name: str) -> Json:
         return self._json("GET", self._workflows(name))
 
-    def find(self, selector: str = "") -> Sequence[Json]:
+    def find(self, selector: str = "", everywhere: bool = False) -> Sequence[Json]:
         wanted = {"listOptions.labelSelector": selector, "fields": LISTED}
-        return self._json("GET", self._workflows(), params=wanted).get("items") or []
+        # the path of all namespaces is that of one with an empty name
+        path = "workflows/" if everywhere else self._workflows()
+        return self._json("GET", path, params=wanted).get("items") or []
 
     def delete(self, name: str) -> None:
         self._json("DELETE", self._workflows(name))

@@ -195,3 +195,10 @@ def _without(rules: Iterable[Any], action: str, prefix: str) -> list[Any]:
     """Rules without the one that a new rule replaces."""
     same = (action, [prefix] if prefix else None)
     return [r for r in rules if (r["action"]["type"], r["condition"].get("matchesPrefix")) != same]
+
+
+def own_buckets(project: str | None) -> dict[str, str]:
+    """Buckets of a project that this program made, and where they are. Raises `ClioError` if they cannot be listed."""
+    with store_errors(f"{gcs.GCS.scheme}://", "", "administer"):
+        buckets = list(gcs.client().list_buckets(project=project, **gcs.patience()))
+    return {b.name: b.location for b in buckets if LABELS.items() <= dict(b.labels).items()}

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from clio_argo.cli import main
+from clio_argo.cli.console import literal
 from clio_argo.cli.options import default_id
-from clio_argo.cli.show import gigabytes
-from clio_argo.cli.text import literal
+from clio_argo.cli.views import human_size
 from tests.stacks import CLI, FIRST, cli, completion, demo_slices, flip_a_bit, write_stack, written_at
 
 ROOT = Path(__file__).parents[2]
@@ -176,7 +176,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "resolution": (["plan", "--source", "S", "--resolution", "fine"], 2, "expected one number or x,y,z"),
     "range": (["plan", "--source", "S", "--minz", "9", "--maxz", "8"], 2, "minz (9) is above maxz (8)"),
     "workers": (["run", "--source", "S", "--out", "O", "--workers", "0"], 2, "--workers"),
-    "log": (["run", "--source", "S", "--out", "O", "--log", "loud"], 2, "use auto, json or quiet"),
+    "log": (["run", "--source", "S", "--out", "O", "--log", "loud"], 2, "'loud' is not one of"),
     "store": (["run", "--source", "S", "--out", "ftp://host/x"], 2, "unknown kind of store 'ftp'"),
     "output is a file": (["run", "--source", "S", "--out", "prose.txt"], 2, "prose.txt is a file"),
     "output below a file": (["run", "--source", "S", "--out", "prose.txt/x"], 1, "prose.txt/x"),
@@ -238,7 +238,7 @@ def test_ctrl_c_is_one_message_without_a_trace(slow: Path, tmp_path: Path, when:
     os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.strip() == "stopped; the same command goes on where it stopped"
+    assert told.strip() == "stopped; the same command continues where it stopped"
 
 
 def never_sees_ctrl_c(process: int) -> bool:
@@ -323,7 +323,7 @@ def test_default_id_comes_from_the_file_or_folder() -> None:
 
 
 def test_sizes_are_told_in_units_people_use() -> None:
-    assert [gigabytes(v) for v in (999, 1000, 2.5e9, 4e15)] == ["999 bytes", "1.0 kB", "2.5 GB", "4000.0 TB"]
+    assert [human_size(v) for v in (999, 1000, 2.5e9, 4e15)] == ["999 bytes", "1.0 kB", "2.5 GB", "4000.0 TB"]
 
 
 def test_foreign_text_cannot_command_the_terminal() -> None:

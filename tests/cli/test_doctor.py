@@ -13,7 +13,8 @@ import pytest
 
 from clio_argo.cli.doctor import examine
 from clio_argo.cli.doctor_store import clock, location, readable_by_pages
-from clio_argo.cli.findings import Finding, Untold, look
+from clio_argo.cli.findings import Finding, Inconclusive, look
+from clio_argo.cli.options import Cluster
 from clio_argo.errors import UserError
 from clio_argo.store.documents import Store
 from tests.stacks import DEMO, cli
@@ -88,15 +89,15 @@ def test_a_source_without_images_ends_with_1(tmp_path: Path) -> None:
 
 def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ARGO_SERVER", "127.0.0.1:9")
-    assert list(wrong(examine(None, None, "lab"))) == ["cluster"]
+    assert list(wrong(examine(None, None, Cluster("lab")))) == ["cluster"]
     monkeypatch.delenv("ARGO_SERVER")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    assert list(wrong(examine(None, None, "lab"))) == ["cluster"]
+    assert list(wrong(examine(None, None, Cluster("lab")))) == ["cluster"]
 
 
 def test_a_bucket_tells_where_it_lies(gcs: Bucket, s3: Bucket) -> None:
     assert location(gcs.url) == "US"
-    with pytest.raises(Untold):
+    with pytest.raises(Inconclusive):
         location(s3.url)
 
 

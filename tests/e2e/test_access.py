@@ -87,7 +87,7 @@ def test_a_submitter_submits_and_watches_and_decides_nothing(
         assert f"clio-argo-submitter may not {verb} workflows in namespace {cluster.namespace}" in said
     assert cluster.phase("own") == "Running"
     cluster.clio("terminate", "own")
-    assert "clio-argo retry own" in cluster.clio("wait", "own", check=False, **as_submitter)
+    assert "clio-argo workflow retry own" in cluster.clio("wait", "own", check=False, **as_submitter)
 
 
 @contextmanager

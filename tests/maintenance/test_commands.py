@@ -37,8 +37,8 @@ def test_verify_and_repair_tell_by_exit_code_and_last_line(whole: Path, out: Pat
     assert f"{SHARD}: has other content than was written (CRC32C differs)" in broken.stdout
     summary, remedy = broken.stdout.splitlines()[-2:]
     assert summary.startswith("broken in 1 place: ")
-    assert remedy.startswith("mend it with: clio-argo repair ")
-    assert "units done again: 1 of write" in mended.stdout
+    assert remedy.startswith("repair it with: clio-argo repair ")
+    assert "units rerun: 1 of write" in mended.stdout
     assert after.stdout.splitlines()[-1].startswith("whole: ")
     assert after.stdout.splitlines()[-1].endswith("every byte read, every chunk decoded")
     assert contents(out) == contents(whole)
@@ -121,6 +121,6 @@ def test_a_run_in_a_bucket_is_verified_and_mended(bucket: Bucket, tmp_path: Path
 def test_run_says_which_units_it_did_again_and_why(wide_source: Path, tmp_path: Path) -> None:
     command = ("run", "--source", wide_source, "--out", tmp_path, "--workers", 1, "--resolution", 10)
     settings = ("--set", "alignment.skip=true", "--set", "contrast.clip_limit=0")
-    assert "again" not in cli(*command, *settings).stdout
+    assert "rerun" not in cli(*command, *settings).stdout
     (tmp_path / SHARD).unlink()
-    assert "again: 1 units of write: damaged objects\n" in cli(*command, *settings).stdout
+    assert "rerun: 1 units of write: damaged objects\n" in cli(*command, *settings).stdout

@@ -136,7 +136,7 @@ def test_plan_shows_all_problems_at_once_and_writes_nothing(tmp_path: Path) -> N
     told = cli("plan", "--source", source, "--minz", 100, COLUMNS="200")
     assert told.returncode == 1
     for z, harm in enumerate(harms, 100):
-        row = next(line for line in told.stdout.splitlines() if line.startswith(f"│ {z} "))
+        row = next(line for line in told.stdout.splitlines() if line.startswith(f"{z} "))
         assert SPOIL[harm][0] in row
     assert f"{len(harms)} of 40 slices" in told.stderr
     assert sorted(tmp_path.rglob("*")) == before
@@ -351,7 +351,7 @@ def test_slice_that_may_not_be_read_is_a_problem(source: Path) -> None:
         command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"}
     )
     assert told.returncode == 1
-    assert "unreadable" in next(line for line in told.stdout.splitlines() if f"│ {BAD} " in line)
+    assert "unreadable" in next(line for line in told.stdout.splitlines() if line.startswith(f"{BAD} "))
 
 
 @pytest.fixture
