@@ -11,7 +11,7 @@ from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, upkeep
 from clio_argo.cli.options import takes_request
 from clio_argo.errors import ClioError, UserError
 from clio_argo.model.config import IngestConfig
-from clio_argo.viewer.link import VIEW_PORT
+from clio_argo.viewer.url import VIEW_PORT
 
 app = typer.Typer(
     name="clio-argo",

@@ -12,7 +12,7 @@ import requests
 from clio_argo.cli.findings import Finding, Untold, look
 from clio_argo.errors import BrokenVolume, MissingInput, TryAgain, UserError
 from clio_argo.store.documents import Store
-from clio_argo.viewer.link import PUBLIC_HOST
+from clio_argo.viewer.url import PUBLIC_HOST
 
 if TYPE_CHECKING:
     from clio_argo.store.slices import Entry, Source

@@ -114,7 +114,7 @@ def _placed_slice(
 def _window(
     request: IngestConfig, plan: Plan, placed: Transforms, histogram: NDArray[np.int64]
 ) -> tuple[float, float] | None:
-    """Grey values of the files shown as black and white, fixed once for the stack."""
+    """Grey values of the files shown as black and white, fixed once for the stack; `histogram` is [grey values]."""
     if request.viewer.window is not None or plan.dtype == "uint8":
         return request.viewer.window
     if placed.window is not None:

@@ -12,7 +12,10 @@ MOST_GAIN = 3.0
 
 
 def even_out(transforms: Transforms, facts: Sequence[SliceFacts], window: int) -> Transforms:
-    """The same places with gain and offset of each slice, from its mean and standard deviation; 0 changes nothing."""
+    """The same places with gain and offset of each slice, which bring its mean and standard deviation to their course.
+
+    window: slices on either side over which the course is taken; 0 changes nothing.
+    """
     if not window:
         return transforms
     by_z = {f.z: f for f in facts if f.std > 0}

@@ -11,6 +11,7 @@ from clio_argo.model.run import Gate
 from clio_argo.placement.replacement import longest_gap
 from clio_argo.placement.residuals import disagreement_px
 
+# A canvas twice as wide as the largest slice is four times the data. No stage moves so far; wrong fits add up to it.
 CANVAS_LIMIT = 2
 
 

@@ -10,6 +10,7 @@ from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import Plan
 from clio_argo.model.volume import VolumeSpec, Zyx, zyx
 
+# largest grey value of each data type, which inversion turns into 0
 TOP = {"uint8": 255, "uint16": 65535}
 
 

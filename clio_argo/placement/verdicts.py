@@ -22,10 +22,25 @@ from clio_argo.kernels.solve import Solution
 from clio_argo.model.alignment import Floats, PairFit, SliceFacts
 from clio_argo.model.plan import Remark
 
-WINDOW, SPREAD_WINDOW = 15, 401
+# slices over which a measure is "usual": the median ignores runs of up to seven faults, and follows a step that stays
+WINDOW = 15
+# slices over which a stack's scatter is taken: faults are rare among so many
+SPREAD_WINDOW = 401
+# robust standard deviations that make a fault: raw FIB-SEM (41 slices) and ssTEM of the test data raise no alarm at it
 SIGMAS = 6.0
-REACH, AROUND_JUMP = 3, 64
-LEAST_DIFFERENCE, LEAST_USUAL, LEAST_STACK = 0.01, 4, 5
+# a standard deviation of normal values is so many median absolute deviations (1 / Phi^-1(3/4))
+MAD_TO_SIGMA = 1.4826
+# neighbours up to which pairs are tried around a suspect: two bad slices in a row are passed over
+REACH = 3
+# slices on either side of a jump whose pairs say how far the stage jumped: three times the length over which
+# recorded positions outweigh pairs (docs/design.md)
+AROUND_JUMP = 64
+# difference (1 - correlation) below which pairs count as alike: still stacks differ by rounding alone
+LEAST_DIFFERENCE = 0.01
+# pairs of one distance that it takes to say what is usual for it
+LEAST_USUAL = 4
+# slices that it takes to say what is usual at all
+LEAST_STACK = 5
 
 
 @dataclass(frozen=True)
@@ -57,14 +72,17 @@ class Stack:
     against: Floats
 
     def column(self, name: str) -> Floats:
+        """A property of all slices, [slices]."""
         return np.array([getattr(f, name) for f in self.facts], np.float64)
 
     def logarithm(self, name: str) -> Floats:
+        """Natural logarithm of a property of all slices, [slices]: ratios become differences."""
+        # nothing that shows tissue has so little contrast; it keeps the logarithm finite
         return np.asarray(np.log(np.maximum(self.column(name), 1e-6)))
 
 
 def _brightness(stack: Stack) -> Floats:
-    """Means in units of the usual contrast."""
+    """Means [slices] in units of the usual contrast."""
     return np.asarray(stack.column("mean") / np.maximum(running_median(stack.column("std")), 1e-6))
 
 
@@ -153,7 +171,9 @@ def _departures(measure: Measure, stack: Stack) -> list[tuple[int, str]]:
     values = measure.values(stack)
     usual = running_median(values)
     departure = values - usual
-    limit = np.maximum(measure.least, SIGMAS * 1.4826 * running_median(np.abs(departure), SPREAD_WINDOW))
+    limit = np.maximum(
+        measure.least, SIGMAS * MAD_TO_SIGMA * running_median(np.abs(departure), SPREAD_WINDOW)
+    )
     names = {True: measure.high, False: measure.low}
     return [
         (
@@ -166,14 +186,15 @@ def _departures(measure: Measure, stack: Stack) -> list[tuple[int, str]]:
 
 
 def running_median(values: Floats, window: int = WINDOW) -> Floats:
-    """Median of the values around each."""
+    """Median [slices] of the `window` values around each of `values` [slices]; ends are reflected."""
     return np.asarray(median_filter(values, window, mode="reflect"), np.float64)
 
 
 def against_neighbours(numbers: Sequence[int], fits: Sequence[PairFit], witnesses: Collection[int]) -> Floats:
-    """How each slice compares with the witness nearest to it (of two, the one that it agrees with): see `Stack`.
+    """How each slice compares with the witness nearest to it, [slices, 4]: see `Stack`.
 
-    Farther slices differ more, and are compared with others as far apart.
+    Of two witnesses at the same distance the one counts that the slice agrees with. Slices further apart differ more,
+    so that a pair is compared with others of its distance.
     """
     found = [f for f in fits if f.found]
     usual = usual_differences(found)
@@ -189,12 +210,13 @@ def against_neighbours(numbers: Sequence[int], fits: Sequence[PairFit], witnesse
 
 
 def _of_nearest(seen: Sequence[tuple[int, Floats]], nothing: Floats) -> Floats:
+    """The least differences [4] from the nearest witnesses; `nothing` [4] where there is none."""
     nearest = min((lag for lag, _ in seen), default=0)
     return np.asarray(np.min([v for lag, v in seen if lag == nearest] or [nothing], axis=0))
 
 
 def differences(fit: PairFit) -> Floats:
-    """Logarithms of 1 - correlation, of the whole and of the worst tiles."""
+    """Natural logarithms of 1 - correlation, [2]: of the whole pair, and of its worst tiles."""
     return np.asarray(np.log(np.maximum([1 - fit.correlation, 1 - fit.agreement], LEAST_DIFFERENCE)))
 
 
@@ -204,7 +226,7 @@ def distortion(fit: PairFit) -> float:
 
 
 def usual_differences(fits: Sequence[PairFit]) -> Mapping[int, Floats]:
-    """Median differences of slices by their distance in z; never less than those of closer ones."""
+    """Median differences [2] of slices by their distance in z; never less than those of closer ones."""
     by_lag: dict[int, list[Floats]] = {1: []}
     for f in fits:
         by_lag.setdefault(f.z1 - f.z0, []).append(differences(f))

@@ -1,58 +1,50 @@
-"""The report of a run as one HTML file.
+"""The report of a run as one HTML file, from the templates beside this module.
 
-It holds no script and loads nothing but the pictures beside it, because pages that serve artifacts of a
-workflow allow inline styles, inline SVG and images of their own place, and nothing else.
+The page holds no script and loads nothing but the pictures beside it: Argo serves artifacts under a policy that
+allows inline styles, inline SVG and images of the same place, and nothing else.
 """
 
-from clio_argo.report import tables
-from clio_argo.report.by_hand import by_hand
-from clio_argo.report.curves import crowding, figures, legend, marks, pair_curves, slice_curves
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from clio_argo.model.sizes import described
+from clio_argo.report import curves, headline, overview, tables
 from clio_argo.report.data import ReportData
-from clio_argo.report.glance import glance
-from clio_argo.report.headline import headline, pictures
-from clio_argo.report.markup import Html, section, tag, void
-from clio_argo.report.style import CSS
+from clio_argo.report.formats import duration, plural, px, relative_url, size, thousands, visible, xyz
+from clio_argo.report.plots import Plot, Strip
+
+# what concerns a pair of slices is not marked in curves that have one value per slice
+OF_SLICES = ("bad", "missing", "suspect", "break")
 
 
 def report_html(data: ReportData) -> str:
     """The whole page, in the order in which a person asks: how did it end, does it look right, what is wrong."""
-    body = tag("body", tag("main", *_parts(data)))
-    return f"<!DOCTYPE html>\n{tag('html', _head(data), body, lang='en')}\n"
-
-
-def _head(data: ReportData) -> Html:
-    return tag(
-        "head",
-        void("meta", charset="utf-8"),
-        void("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{data.config.id}: clio-argo report"),
-        tag("style", Html(CSS)),
+    z = (data.plan.minz, data.plan.maxz)
+    marks = overview.find_marks(data)
+    of_slices = [mark for mark in marks if mark.kind in OF_SLICES]
+    page = environment().get_template("page.html.j2")
+    return page.render(
+        data=data,
+        marks=marks,
+        strip=Strip(z, marks),
+        pair_plots=[Plot(z, marks, curve) for curve in curves.pair_curves(data)],
+        slice_plots=[Plot(z, of_slices, curve) for curve in curves.slice_curves(data)],
+        headline=headline,
+        overview=overview,
+        tables=tables,
     )
 
 
-def _parts(data: ReportData) -> tuple[Html, ...]:
-    found = marks(data)
-    of_slices = [mark for mark in found if mark.kind not in ("link", "low", "jump")]
-    return (
-        headline(data),
-        glance(data),
-        pictures(data),
-        section(
-            "alignment", "Alignment", legend(found), crowding(data), *figures(data, pair_curves(data), found)
-        ),
-        section("quality", "Brightness and focus", *figures(data, slice_curves(data), of_slices)),
-        tables.flagged(data),
-        tables.low(data),
-        tables.jumps(data),
-        tables.ways(data),
-        tables.breaks(data),
-        by_hand(data),
-        tables.gates(data),
-        tables.problems(data),
-        tables.request(data),
-        tables.found(data),
-        tables.volume(data),
-        tables.stages(data),
-        tables.sizes(data),
-        tables.versions(data),
+def environment() -> Environment:
+    """Templates in which every value is escaped and an unknown name is an error."""
+    made = Environment(
+        loader=PackageLoader("clio_argo.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    filters = (relative_url, thousands, plural, px, xyz, size, duration, described)
+    made.filters.update({f.__name__: f for f in filters})
+    return made

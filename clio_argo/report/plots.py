@@ -1,41 +1,34 @@
-"""Curves along z as inline SVG: plain text in, plain text out, colours left to the page's style sheet.
+"""Geometry of the report's plots along z; the template `svg.html.j2` draws them as inline SVG.
 
 A line with more samples than columns keeps the first, lowest, highest and last sample of each column of one
 pixel, which covers the same pixels: no outlier can vanish. It is drawn pale, with the columns' medians in front,
-because dense noise hides what it is about. Marks that fall into one column share one element.
-Lengths are pixels of the view box; y grows downwards there and upwards in the data.
+because dense noise hides what it is about. Marks that fall into one column share one box.
+Lengths are pixels of the view box, whose origin is the top left corner of the plotted area: x grows to the
+right, y downwards, and upwards in the data.
 """
 
 import itertools
 import math
 import statistics
-import textwrap
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import cached_property
+from typing import ClassVar, Literal, NamedTuple, get_args
 
-from clio_argo.report.markup import Html, join, tag, void
-
-WIDTH, HEIGHT = 1000.0, 222.0
-LEFT, RIGHT, TOP, BOTTOM = 66.0, 992.0, 18.0, 170.0
-LANE_HEIGHT = 9.0
-DOTS_UP_TO = 400
-NOTABLE = 5
-TEXTS_PER_MARK, LONGEST_TEXT = 2, 80
+# The plotted area: with the margins of the template the 1,000 pixels that the page is wide.
+WIDTH, HEIGHT = 926, 152
+# A narrower box is hard to see and to point at; wider ones of pairs would touch in short stacks.
+NARROWEST, WIDEST_PAIR = 1.6, 4.0
+# Dots on every sample of a longer line touch each other and make the page heavy.
+DOTS_UP_TO, DOTS_OF_LONG_LINE = 400, 5
 
 Sample = tuple[float, float | None]
 Xy = tuple[float, float]
 Style = Literal["a", "b"]
-MarkKind = Literal["jump", "link", "low", "break", "suspect", "missing", "bad"]
+MarkKind = Literal["jump", "unmatched", "outlier", "break", "suspect", "missing", "bad"]
+Lanes = dict[MarkKind, tuple[float, float]]
 # drawn in this order, so that what matters more lies on top
 KINDS: tuple[MarkKind, ...] = get_args(MarkKind)
-# (top, height) of the strip along z and of the marks in it: a lane for each verdict, so that none hides another
-BAR = (20.0, 36.0)
-LANES: dict[MarkKind, tuple[float, float]] = {
-    "jump": (2, 14), "bad": (20, 12), "missing": (32, 12), "suspect": (44, 12), "link": (60, 8), "low": (70, 8),
-    "break": (2, 76),
-}  # fmt: skip
-STRIP_HEIGHT, NARROWEST = 112.0, 1.6
 
 
 @dataclass(frozen=True)
@@ -46,6 +39,15 @@ class Series:
     samples: Sequence[Sample]
     style: Style = "a"
     joined: bool = True
+
+    @property
+    def hovered(self) -> list[Xy]:
+        """The samples that get a dot with a text: all of a short line, the farthest from the median of a long one."""
+        known = [(z, y) for z, y in self.samples if y is not None]
+        if len(known) <= DOTS_UP_TO:
+            return known
+        middle = statistics.median(y for _, y in known)
+        return sorted(known, key=lambda p: (-abs(p[1] - middle), p[0]))[:DOTS_OF_LONG_LINE]
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,29 @@ class Curve:
 
     @property
     def empty(self) -> bool:
+        """Whether no sample has a value."""
         return all(y is None for s in self.series for _, y in s.samples)
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened at `z`: a slice (in a lane below the lines), a pair (above them), a break or a jump."""
+    """Something that happened at `z`, to a slice or between two; `card`: the page has a card of the slice, `#zN`."""
 
     kind: MarkKind
     z: float
     text: str
+    card: bool = False
+
+
+class Box(NamedTuple):
+    """Marks of one kind within one column, and the rectangle that stands for them."""
+
+    kind: MarkKind
+    x: float
+    y: float
+    width: float
+    height: float
+    marks: list[Mark]
 
 
 @dataclass(frozen=True)
@@ -85,18 +100,79 @@ class Axis:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
-def plot(curve: Curve, z: tuple[int, int], marks: Iterable[Mark] = ()) -> Html:
-    """The curve over the slices z[0] to z[1], both inclusive."""
-    across = Axis(z[0] - 0.5, z[1] + 0.5, LEFT, RIGHT)
-    up = value_axis(curve.series, curve.include)
-    lines = [_line(s, across, up, curve.unit) for s in curve.series]
-    return tag(
-        "svg",
-        *(_frame(across, up, curve.unit), _marks(marks, across), *lines),
-        viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}",
-        role="img",
-        aria_label=f"{curve.title} along z, {z[0]} to {z[1]}",
-    )
+@dataclass(frozen=True)
+class Strip:
+    """The slices z[0] to z[1], both inclusive, as one bar with the marks in it."""
+
+    z: tuple[int, int]
+    marks: Sequence[Mark]
+    width: ClassVar[int] = WIDTH
+    # (top, height): a lane for each verdict, so that none hides another
+    lanes: ClassVar[Lanes] = {
+        "jump": (2, 14), "bad": (20, 12), "missing": (32, 12), "suspect": (44, 12), "unmatched": (60, 8),
+        "outlier": (70, 8), "break": (2, 76),
+    }  # fmt: skip
+
+    @cached_property
+    def across(self) -> Axis:
+        """The axis of slice numbers; a slice is as wide as the distance of two."""
+        return Axis(self.z[0] - 0.5, self.z[1] + 0.5, 0, WIDTH)
+
+    @property
+    def ticks(self) -> list[float]:
+        """The slice numbers that are written."""
+        return ticks(self.across.low, self.across.high, 10, whole=True)
+
+    @property
+    def boxes(self) -> Iterator[Box]:
+        """All marks, in the order of drawing; those of one kind within one column of a pixel as one box."""
+        columns: dict[tuple[int, int], list[Mark]] = {}
+        for mark in self.marks:
+            columns.setdefault((KINDS.index(mark.kind), int(self.across(mark.z))), []).append(mark)
+        return (self._box(columns[key]) for key in sorted(columns))
+
+    def _box(self, marks: list[Mark]) -> Box:
+        kind, width = marks[0].kind, max(NARROWEST, self.across(1) - self.across(0))
+        if kind not in ("bad", "missing", "suspect"):
+            width = min(width, WIDEST_PAIR)
+        top, height = self.lanes[kind]
+        return Box(kind, max(0.0, self.across(marks[0].z) - width / 2), top, width, height, marks)
+
+
+@dataclass(frozen=True)
+class Plot(Strip):
+    """A curve over the slices, with the marks of pairs above it and those of slices below it."""
+
+    curve: Curve
+    height: ClassVar[int] = HEIGHT
+    lanes: ClassVar[Lanes] = {
+        "jump": (0, HEIGHT), "break": (0, HEIGHT), "unmatched": (-11, 9), "outlier": (-11, 9),
+        "suspect": (HEIGHT + 6.5, 4.5), "missing": (HEIGHT + 2, 9), "bad": (HEIGHT + 2, 9),
+    }  # fmt: skip
+
+    @cached_property
+    def up(self) -> Axis:
+        """The axis of values."""
+        return value_axis(self.curve.series, self.curve.include)
+
+    @property
+    def levels(self) -> list[tuple[float, str]]:
+        """The values that are written, as (y, text)."""
+        values = ticks(self.up.low, self.up.high, 5)
+        step = values[1] - values[0] if len(values) > 1 else 0.01
+        digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        return [(self.up(v), f"{v:,.{digits}f}".replace("-", "\N{MINUS SIGN}")) for v in values]
+
+    def strokes(self, series: Series) -> Iterator[tuple[str, str]]:
+        """The paths that draw a line, as (class, path data)."""
+        pixels = [(self.across(z), None if y is None else self.up(y)) for z, y in series.samples]
+        drawn = decimate(pixels)
+        if not series.joined:
+            yield "dots", path(p for point in drawn for p in (point, (point[0], None)))
+        elif len(pixels) <= WIDTH:
+            yield "line", path(drawn)
+        else:
+            yield from (("range", path(drawn)), ("line", path(medians(pixels))))
 
 
 def decimate(points: Iterable[Sample]) -> list[Sample]:
@@ -155,7 +231,7 @@ def value_axis(series: Sequence[Series], include: Sequence[float] = ()) -> Axis:
     largest = max(abs(low), abs(high))
     # below a millionth the difference is noise, whose ticks would need more digits than there is room for
     margin = 0.06 * (high - low if high - low > 1e-6 * largest else max(largest, 0.1))
-    return Axis(low - margin, high + margin, BOTTOM, TOP)
+    return Axis(low - margin, high + margin, HEIGHT, 0)
 
 
 def ticks(low: float, high: float, wanted: int, whole: bool = False) -> list[float]:
@@ -165,140 +241,3 @@ def ticks(low: float, high: float, wanted: int, whole: bool = False) -> list[flo
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * 0.999)
     step = max(1.0, step) if whole else step
     return [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
-
-
-def _frame(across: Axis, up: Axis, unit: str) -> Html:
-    levels = ticks(up.low, up.high, 5)
-    digits = max(0, -math.floor(math.log10(levels[1] - levels[0]) + 1e-9)) if len(levels) > 1 else 2
-    below = BOTTOM + LANE_HEIGHT + 4
-    middle = f"rotate(-90 14 {(TOP + BOTTOM) / 2:g})"
-    return tag(
-        "g",
-        *(_level(up(v), f"{v:,.{digits}f}") for v in levels),
-        *(_tick(across(v), below, f"{v:.0f}") for v in ticks(across.low, across.high, 10, whole=True)),
-        _text(14, (TOP + BOTTOM) / 2, unit, text_anchor="middle", transform=middle),
-        _text((LEFT + RIGHT) / 2, HEIGHT - 4, "z (slice number)", text_anchor="middle"),
-        class_="frame",
-    )
-
-
-def _level(y: float, label: str) -> Html:
-    line = void("path", d=f"M{LEFT:g} {y:.1f}H{RIGHT:g}")
-    return join((line, _text(LEFT - 7, y + 4, label.replace("-", "\N{MINUS SIGN}"), text_anchor="end")))
-
-
-def _tick(x: float, y: float, label: str) -> Html:
-    """A tick that begins at y, and the slice number below it."""
-    return join((void("path", d=f"M{x:.1f} {y:g}v4"), _text(x, y + 17, label, text_anchor="middle")))
-
-
-def _text(x: float, y: float, text: str, **attributes: str) -> Html:
-    return tag("text", text, x=f"{x:.1f}", y=f"{y:.1f}", **attributes)
-
-
-def _line(series: Series, across: Axis, up: Axis, unit: str) -> Html:
-    pixels = [(across(z), None if y is None else up(y)) for z, y in series.samples]
-    drawn = decimate(pixels)
-    dots = (_dot(series, (z, y), (across(z), up(y)), unit) for z, y in notable(series.samples))
-    return join((*_strokes(series, pixels, drawn), *dots))
-
-
-def _strokes(series: Series, pixels: Sequence[Sample], drawn: Sequence[Sample]) -> Iterator[Html]:
-    if not series.joined:
-        apart = (p for point in drawn for p in (point, (point[0], None)))
-        yield void("path", d=path(apart), class_=f"{series.style} dots")
-    elif len(pixels) <= RIGHT - LEFT:
-        yield void("path", d=path(drawn), class_=f"{series.style} line")
-    else:
-        yield void("path", d=path(drawn), class_=f"{series.style} range")
-        yield void("path", d=path(medians(pixels)), class_=f"{series.style} line")
-
-
-def notable(samples: Sequence[Sample]) -> list[Xy]:
-    """The samples that get a text to hover over: all of a short line, the farthest from the median of a long one."""
-    known = [(z, y) for z, y in samples if y is not None]
-    if len(known) <= DOTS_UP_TO:
-        return known
-    middle = statistics.median(y for _, y in known)
-    return sorted(known, key=lambda p: (-abs(p[1] - middle), p[0]))[:NOTABLE]
-
-
-def _dot(series: Series, sample: Xy, centre: Xy, unit: str) -> Html:
-    label = tag("title", f"z {sample[0]:.0f}: {series.name} {sample[1]:.4g} {unit}")
-    return tag("circle", label, cx=f"{centre[0]:.1f}", cy=f"{centre[1]:.1f}", r="2.2", class_=series.style)
-
-
-def strip(z: tuple[int, int], marks: Iterable[Mark], targets: Collection[int]) -> Html:
-    """All slices from z[0] to z[1] as one bar with the marks in it; those of `targets` lead to `#zN` on the page."""
-    across = Axis(z[0] - 0.5, z[1] + 0.5, LEFT, RIGHT)
-    width = max(NARROWEST, across(1) - across(0))
-    ticks_ = (
-        _tick(across(v), STRIP_HEIGHT - 30, f"{v:.0f}")
-        for v in ticks(across.low, across.high, 10, whole=True)
-    )
-    marked = (_in_strip(same, across, width, targets) for same in _by_column(marks, across))
-    bar = void(
-        "rect", class_="good", x=f"{LEFT:g}", y=f"{BAR[0]:g}", width=f"{RIGHT - LEFT:g}", height=f"{BAR[1]:g}"
-    )
-    names = (
-        _text(LEFT - 7, y, name, text_anchor="end")
-        for y, name in ((13, "jumps"), (42, "slices"), (73, "pairs"))
-    )
-    return tag(
-        "svg",
-        tag("g", *ticks_, *names, class_="frame"),
-        bar,
-        *marked,
-        viewBox=f"0 0 {WIDTH:g} {STRIP_HEIGHT:g}",
-        role="img",
-        aria_label=f"verdicts of the slices {z[0]} to {z[1]}",
-    )
-
-
-def _in_strip(same: Sequence[Mark], across: Axis, width: float, targets: Collection[int]) -> Html:
-    kind, x = same[0].kind, across(same[0].z)
-    of_pair = kind in ("jump", "link", "low", "break")
-    text = tag("title", "\n".join(_texts(same)))
-    box = _rect(text, kind, (x, NARROWEST if of_pair else width), LANES[kind])
-    target = next((m.z for m in same if m.z in targets), None)
-    return box if of_pair or target is None else tag("a", box, href=f"#z{target:.0f}")
-
-
-def _by_column(marks: Iterable[Mark], across: Axis) -> list[list[Mark]]:
-    """Marks of one kind within one column of a pixel together, in the order of drawing."""
-    columns: dict[tuple[int, int], list[Mark]] = {}
-    for mark in marks:
-        columns.setdefault((KINDS.index(mark.kind), int(across(mark.z))), []).append(mark)
-    return [columns[key] for key in sorted(columns)]
-
-
-def _marks(marks: Iterable[Mark], across: Axis) -> Html:
-    """All marks; those of one kind within one column of a pixel as one element that tells how many they are."""
-    width = max(1.6, across(1) - across(0))
-    return tag("g", *(_mark(same, across, width) for same in _by_column(marks, across)))
-
-
-def _mark(same: Sequence[Mark], across: Axis, width: float) -> Html:
-    kind, x = same[0].kind, across(same[0].z)
-    text = tag("title", "\n".join(_texts(same)))
-    if kind in ("break", "jump"):
-        return tag("path", text, d=f"M{x:.1f} {TOP:g}V{BOTTOM:g}", class_=kind)
-    if kind in ("link", "low"):
-        return _rect(text, kind, (x, min(width, 4.0)), (TOP - LANE_HEIGHT - 2, LANE_HEIGHT))
-    lower = LANE_HEIGHT / 2 if kind == "suspect" else 0.0
-    return _rect(text, kind, (x, width), (BOTTOM + 2 + lower, LANE_HEIGHT - lower))
-
-
-def _rect(text: Html, style: str, x: Xy, y: Xy) -> Html:
-    """A box of (centre, width) and (top, height)."""
-    left = max(LEFT, x[0] - x[1] / 2)
-    size = {"width": f"{x[1]:.1f}", "height": f"{y[1]:.1f}"}
-    return tag("rect", text, x=f"{left:.1f}", y=f"{y[0]:.1f}", class_=style, **size)
-
-
-def _texts(same: Sequence[Mark]) -> Iterator[str]:
-    # hover texts of thousands of marks would outweigh the tables that hold them whole
-    told = same if len(same) <= TEXTS_PER_MARK else same[:1]
-    yield from (textwrap.shorten(m.text, LONGEST_TEXT, placeholder=" …") for m in told)
-    if len(told) < len(same):
-        yield f"and {len(same) - len(told)} more here"

@@ -9,7 +9,7 @@ from clio_argo.model.quality import Quality, QualitySummary
 from clio_argo.model.run import Completion, Verification
 from clio_argo.model.step import StepResult
 from clio_argo.store.documents import crc32c, record_of
-from clio_argo.viewer.link import LOCAL_HOST, PUBLIC_HOST, VIEW_PORT, neuroglancer_link, neuroglancer_state
+from clio_argo.viewer.url import LOCAL_HOST, PUBLIC_HOST, VIEW_PORT, neuroglancer_state, viewer_url
 from clio_argo.workspace.report_page import Rendered, write_report
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.similarity import read_quality
@@ -77,4 +77,4 @@ def viewer_link(run: Run) -> str:
         resolution_nm=run.config.resolution,
         size=(scale.size[2], scale.size[1], scale.size[0]),
     )
-    return neuroglancer_link(state, LOCAL_HOST if local else PUBLIC_HOST)
+    return viewer_url(state, LOCAL_HOST if local else PUBLIC_HOST)

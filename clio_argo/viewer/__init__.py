@@ -1,5 +1,5 @@
-"""Looking at a volume: links for neuroglancer, and a server for a run on this machine.
+"""Looking at a volume: URLs of neuroglancer pages, and a server for a run on this machine.
 
-Never writes, and never decodes a voxel. `link` is pure: values -> URL. `ranges` is the arithmetic of HTTP's byte
-ranges. `server` is the only module that opens files or sockets.
+Never writes, and never decodes a voxel. `url` is pure: values -> URL, and the only module that containers import.
+`server` opens files and a socket, and needs the extra `viewer`.
 """

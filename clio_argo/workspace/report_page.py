@@ -9,8 +9,8 @@ from clio_argo.model.run import Attempt, StageTime
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.placement.gates import gates
 from clio_argo.report.data import ReportData
-from clio_argo.report.glance import notable
 from clio_argo.report.html import report_html
+from clio_argo.report.overview import notable
 from clio_argo.store.documents import Store
 from clio_argo.workspace.pictures import make_slice_pictures, make_views
 from clio_argo.workspace.reduced import read_all_facts

@@ -3,7 +3,6 @@
 The processes are forked from one that has imported everything, so that an attempt costs little more than its work.
 """
 
-import json
 import multiprocessing
 import os
 import resource
@@ -15,11 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from clio_argo.model.config import REQUEST, IngestConfig
+from clio_argo.model.step import StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
-from clio_argo.runner import parts_of
 from clio_argo.store.documents import Store
 
 FORKS = multiprocessing.get_context("forkserver")
@@ -70,10 +68,10 @@ class Ended:
     said: str
 
     @property
-    def outputs(self) -> dict[str, Any]:
+    def result(self) -> StepResult:
         """What a step that ended well printed last."""
         assert self.code == 0, self.said
-        return dict(json.loads(self.said.splitlines()[-1]))
+        return StepResult.model_validate_json(self.said.splitlines()[-1])
 
 
 def attempt(
@@ -113,14 +111,14 @@ def _contained(step: str, url: str, part: int, under: Conditions, said: Path, re
 def run_apart(config: IngestConfig, out: Path, under: Conditions = NORMAL) -> Ended:
     """All parts of all steps, each in a process of its own, up to the first that fails; the last attempt."""
     asked = replace(under, environment={**under.environment, **asking(config)})
-    outputs: dict[str, dict[str, Any]] = {}
+    results: dict[str, StepResult] = {}
     ended = Ended(0, "")
     for step in PIPELINE.steps:
-        for part in parts_of(step, outputs):
-            ended = attempt(step.name, out, part, asked)
+        for part in parts_of(step, results):
+            ended = attempt(step.name, out, part.part, asked)
             if ended.code:
                 return ended
-            outputs[step.name] = ended.outputs
+            results[step.name] = ended.result
     return ended
 
 

@@ -2,14 +2,14 @@
 
 import signal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from clio_argo.model.run import Attempt
+from clio_argo.model.step import StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
-from clio_argo.runner import KILLED, parts_of
+from clio_argo.runner import KILLED
 from clio_argo.store.documents import Store
 from tests.faults.attempts import Conditions, Ended, after, asking, attempt, run_apart
 from tests.stacks import completion, contents, records, request, written_at
@@ -30,15 +30,15 @@ def test_killed_in_every_stage_it_ends_the_same(
     stack: Path, undisturbed: Path, tmp_path: Path, what: signal.Signals
 ) -> None:
     random, seconds, out = np.random.default_rng(), seconds_of(undisturbed), tmp_path / "out"
-    under, outputs = Conditions(asking(request(stack, max_parts=1))), dict[str, dict[str, Any]]()
+    under, results = Conditions(asking(request(stack, max_parts=1))), dict[str, StepResult]()
     killed, kept = list[str](), dict[str, int]()
     for step in PIPELINE.steps:
-        for part in parts_of(step, outputs):
+        for part in parts_of(step, results):
             moment = random.uniform(0, seconds[step.name])
-            ended = attempt(step.name, out, part, under, after(moment, what))
+            ended = attempt(step.name, out, part.part, under, after(moment, what))
             killed += [f"{step.name} after {moment:.3f} s"] if ended.code else []
             kept = {**written_at(out), **kept}
-            outputs[step.name] = attempt(step.name, out, part, under).outputs
+            results[step.name] = attempt(step.name, out, part.part, under).result
     print("killed:", *killed, sep="\n  ")
     assert contents(out) == contents(undisturbed)
     assert completion(out).manifest == completion(undisturbed).manifest
@@ -49,16 +49,16 @@ def test_too_little_memory_is_said_and_makes_no_slice_bad(
     stack: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     out, environment = tmp_path / "out", asking(request(stack, max_parts=1))
-    outputs, starved = dict[str, dict[str, Any]](), list[str]()
+    results, starved = dict[str, StepResult](), list[str]()
     for step in PIPELINE.steps:
-        for part in parts_of(step, outputs):
+        for part in parts_of(step, results):
             for mib in MEMORY_MIB:
-                ended = attempt(step.name, out, part, Conditions(environment, memory_mib=mib))
+                ended = attempt(step.name, out, part.part, Conditions(environment, memory_mib=mib))
                 assert_said(ended)
                 starved += [step.name] if ended.code else []
-            outputs[step.name] = attempt(step.name, out, part, Conditions(environment)).outputs
+            results[step.name] = attempt(step.name, out, part.part, Conditions(environment)).result
     print("died for want of memory:", *starved)
-    assert len(set(starved)) == len([s for s in PIPELINE.steps if parts_of(s, outputs)])
+    assert len(set(starved)) == len([s for s in PIPELINE.steps if parts_of(s, results)])
     assert contents(out) == contents(undisturbed)
 
 

@@ -2,14 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from clio_argo.model.config import REQUEST
+from clio_argo.model.step import StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
-from clio_argo.runner import parts_of, run_step
+from clio_argo.runner import run_step
 from clio_argo.store.documents import Store
 from tests.stacks import FIRST, demo_slices, encoded, request
 from tests.stores import Bucket
@@ -60,10 +60,10 @@ def test_each_step_asks_for_what_the_table_says(gcs: Bucket, monkeypatch: pytest
 
 def requests_by_step(bucket: Bucket) -> dict[str, list[str]]:
     """All requests of a run, by step."""
-    outputs, found = dict[str, dict[str, Any]](), dict[str, list[str]]()
+    results, found = dict[str, StepResult](), dict[str, list[str]]()
     for step in PIPELINE.all_steps:
         before = len(bucket.log())
-        for part in parts_of(step, outputs):
-            outputs[step.name] = run_step(step, f"{bucket.url}/run", part)
+        for part in parts_of(step, results):
+            results[step.name] = run_step(step, f"{bucket.url}/run", part.part)
         found[step.name] = bucket.log()[before:]
     return found

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from clio_argo.model.alignment import Break, PairFit, PlacedSlice
 from clio_argo.model.plan import Problem
 from clio_argo.report.data import Picture, ReportData
-from clio_argo.report.glance import MOST_CARDS, notable
 from clio_argo.report.html import report_html
+from clio_argo.report.overview import MOST_CARDS, notable
 from tests.report.example import example
 
 EMPTY_ELEMENTS = {"meta", "img", "path"}
@@ -33,6 +33,7 @@ class _Page(HTMLParser):
         self.feed(page)
         self.close()
         assert not self.open
+        self.text = " ".join(self.text.split())  # as a browser shows it
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.open.append(tag)
@@ -137,11 +138,11 @@ def test_a_stack_without_faults_says_so() -> None:
     assert "All 20 slices are good." in _Page(report_html(_changed(data, slices=slices))).text
 
 
-def test_pairs_jumps_and_ways_are_told() -> None:
+def test_pairs_jumps_and_methods_are_listed() -> None:
     page = _Page(report_html(example(400, first=300)))
     assert ["429", "430", "0.300", "0.780"] in page.rows
     assert ["499", "500", "+0.0", "+0.0"] in page.rows
-    assert "far less alike than those around" in page.text
+    assert "far less similar than those around" in page.text
     assert any(row[:2] == ["none", "translation"] for row in page.rows)
 
 
@@ -182,6 +183,41 @@ def test_a_break_is_never_green() -> None:
     assert 'class="status amber"' in text
     assert "break between z 3500 and z 3501" in text
     assert ["3500", "3501", ""] in _Page(text).rows
+
+
+def test_corrections_of_a_person_are_listed_with_their_reasons() -> None:
+    data = example(60)
+    first, *slices = data.transforms.slices
+    placed = first.model_copy(update={"by_hand": True, "reason": "by hand: <charging>", "page": 3})
+    fits = (PairFit(z0=3493, z1=3494, reason="excluded by hand: folded"), *data.transforms.fits)
+    changed = _changed(data, slices=(placed, *slices), fits=fits, sources={"overrides.yaml": "0badcafe"})
+    page = _Page(report_html(changed))
+    assert ["3493", placed.verdict, "by hand: <charging>"] in page.rows
+    assert ["3494", "3493", "excluded by hand: folded"] in page.rows
+    assert ["overrides.yaml", "0badcafe"] in page.rows
+    assert "Manual corrections" in page.text
+    assert "Manual corrections" not in _Page(report_html(data)).text
+
+
+def test_a_local_run_says_how_its_volume_is_opened_and_long_reasons_are_cut() -> None:
+    update = {
+        "run": "file:///data/run",
+        "status": "stopped by gates:\n" + "\n".join(f" - reason {i}" for i in range(9)),
+    }
+    text = _Page(report_html(example(9).model_copy(update=update))).text
+    assert "Open in neuroglancer while clio-argo view /data/run is running" in text
+    assert "Stopped: by gates reason 0" in text
+    assert "reason 5 and 3 more lines, all in the tables below" in text
+
+
+def test_many_problems_of_files_without_a_number_are_cut() -> None:
+    data = example(9)
+    problems = tuple(Problem(kind="unsupported", file=f"{i}.txt") for i in range(150))
+    page = _Page(
+        report_html(data.model_copy(update={"plan": data.plan.model_copy(update={"problems": problems})}))
+    )
+    assert "And 50 more, from z – to –: see plan.json." in page.text
+    assert "150 problems: 150 unsupported." in page.text
 
 
 def test_a_stopped_run_has_no_volume_no_link_and_no_pictures() -> None:

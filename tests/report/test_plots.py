@@ -2,30 +2,36 @@
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clio_argo.report.html import environment
 from clio_argo.report.plots import (
-    BOTTOM,
-    LEFT,
-    RIGHT,
-    TOP,
+    HEIGHT,
+    WIDTH,
     Curve,
     Mark,
+    Plot,
     Sample,
     Series,
     decimate,
     medians,
     path,
-    plot,
     ticks,
     value_axis,
 )
 
 VALUES = st.floats(-1e9, 1e9)
 COLUMNS = 30
+TEMPLATE = environment().get_template("svg.html.j2")
+
+
+def draw(curve: Curve, z: tuple[int, int], marks: Sequence[Mark] = ()) -> str:
+    """The plot as the page has it."""
+    return str(TEMPLATE.module.plot(Plot(z, marks, curve)))
 
 
 @st.composite
@@ -82,7 +88,7 @@ def test_a_lone_sample_is_a_dot_and_a_gap_lifts_the_pen() -> None:
 @given(st.lists(VALUES, max_size=5), st.lists(VALUES, max_size=2))
 def test_all_values_lie_on_the_paper(values: list[float], include: list[float]) -> None:
     axis = value_axis([Series("s", list(enumerate(values)))], include)
-    assert all(TOP <= axis(v) <= BOTTOM for v in values + include)
+    assert all(0 <= axis(v) <= HEIGHT for v in values + include)
 
 
 @given(VALUES, st.floats(1e-6, 1e9), st.integers(2, 10))
@@ -102,10 +108,10 @@ def test_slice_numbers_are_whole() -> None:
 @given(st.sets(st.integers(0, 19_999), min_size=1, max_size=300))
 def test_every_flagged_slice_is_drawn(flagged: set[int]) -> None:
     marks = [Mark("bad", z, f"z {z}") for z in sorted(flagged)]
-    svg = ET.fromstring(plot(Curve("Shift", "px", "", ()), (0, 19_999), marks))
+    svg = ET.fromstring(draw(Curve("Shift", "px", "", ()), (0, 19_999), marks))
     boxes = [(float(r.get("x", "")), float(r.get("width", ""))) for r in svg.iter("rect")]
     for z in flagged:
-        centre = LEFT + (z + 0.5) / 20_000 * (RIGHT - LEFT)
+        centre = (z + 0.5) / 20_000 * WIDTH
         assert any(x - 1 <= centre <= x + width + 1 for x, width in boxes)
     told = sum(int(n) for n in re.findall(r"and (\d+) more", ET.tostring(svg, "unicode")))
     assert told + sum(len((r.findtext("title") or "").splitlines()) for r in svg.iter("rect")) - sum(
@@ -115,16 +121,20 @@ def test_every_flagged_slice_is_drawn(flagged: set[int]) -> None:
 
 def test_a_plot_has_axes_units_and_texts_to_hover_over() -> None:
     series = Series("x shift", [(5, 1.25), (6, None), (7, -3.0)])
-    marks = [Mark("link", 5.5, "no link"), Mark("break", 6.5, "break <here>"), Mark("suspect", 6, "blurred")]
-    svg = ET.fromstring(plot(Curve("Shift", "px", "", (series,)), (5, 7), marks))
+    marks = [
+        Mark("unmatched", 5.5, "no match"),
+        Mark("break", 6.5, "break <here>"),
+        Mark("suspect", 6, "blurred"),
+    ]
+    svg = ET.fromstring(draw(Curve("Shift", "px", "", (series,)), (5, 7), marks))
     assert [t.text for t in svg.iter("text")][-2:] == ["px", "z (slice number)"]
     assert {"5", "6", "7"} <= {t.text for t in svg.iter("text")}
     titles = [t.text for t in svg.iter("title")]
-    assert titles == ["no link", "break <here>", "blurred", "z 5: x shift 1.25 px", "z 7: x shift -3 px"]
+    assert titles == ["no match", "break <here>", "blurred", "z 5: x shift 1.25 px", "z 7: x shift -3 px"]
 
 
 def test_a_long_line_is_light_and_its_outliers_can_be_hovered_over() -> None:
     samples: list[Sample] = [(z, 900.0 if z == 31_000 else z % 7) for z in range(100_000)]
-    drawn = plot(Curve("Shift", "px", "", (Series("x shift", samples),)), (0, 99_999))
+    drawn = draw(Curve("Shift", "px", "", (Series("x shift", samples),)), (0, 99_999))
     assert len(drawn) < 80_000
     assert "<title>z 31000: x shift 900 px</title>" in drawn

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clio_argo.viewer.link import neuroglancer_link, neuroglancer_state
-from clio_argo.viewer.server import serving
+from clio_argo.viewer.url import neuroglancer_state, viewer_url
 from tests.browser import Browser
+from tests.serving import serving
 from tests.stacks import lossless
 
 READY = "window.viewer && viewer.layerManager.managedLayers.length && viewer.isReady()"
@@ -46,7 +46,7 @@ def test_both_volumes_show_the_same_tissue_in_the_same_place(
             resolution_nm=(10, 10, 10),
             size=(width, height, depth),
         )
-        zarr = seen(browser, neuroglancer_link(state, f"{host}/neuroglancer/v/run"), tmp_path / "zarr.png")
+        zarr = seen(browser, viewer_url(state, f"{host}/neuroglancer/v/run"), tmp_path / "zarr.png")
     assert jpeg.std() > 30  # tissue after CLAHE, not an empty panel
     assert np.corrcoef(jpeg.ravel(), zarr.ravel())[0, 1] > 0.95
 

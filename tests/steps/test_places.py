@@ -13,8 +13,8 @@ from clio_argo.model.layout import COMPLETE
 from clio_argo.model.run import Completion
 from clio_argo.model.storage import Buckets
 from clio_argo.store.documents import Store
-from clio_argo.viewer.server import serving
 from clio_argo.workspace.run import opened
+from tests.serving import serving
 from tests.stacks import contents, demo_slices, request, run_here, write_stack
 from tests.stores import Bucket
 

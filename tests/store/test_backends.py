@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from clio_argo.upkeep import verify
 
 from clio_argo.errors import StoreFault, UserError
+from clio_argo.maintenance.verify import verify
 from clio_argo.runner import run
 from clio_argo.store.backends import BACKENDS, find_backend
 from clio_argo.store.backends.file import FILE

@@ -10,9 +10,9 @@ import pytest
 import tensorstore as ts
 from numpy.typing import NDArray
 
-from clio_argo.viewer.link import neuroglancer_link, neuroglancer_state
-from clio_argo.viewer.server import serving
+from clio_argo.viewer.url import neuroglancer_state, viewer_url
 from tests.browser import Browser, Page
+from tests.serving import serving
 
 pytestmark = pytest.mark.browser
 
@@ -144,9 +144,7 @@ def test_a_volume_without_objects_is_black(browser: Browser, panels: list[Grey],
 
 def test_window_sets_black_and_white(browser: Browser, link: str, tmp_path: Path) -> None:
     state = view(link, window=(55, 155), layout="xy")
-    _, (panel,) = look(
-        browser, neuroglancer_link(state, address(link) + "/neuroglancer"), tmp_path / "window.png"
-    )
+    _, (panel,) = look(browser, viewer_url(state, address(link) + "/neuroglancer"), tmp_path / "window.png")
     seen = quadrants(panel, half_px(state, (0, 1)))
     np.testing.assert_allclose(seen, np.array([[0, 127.5], [255, 255]]), atol=8)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clio_argo.viewer.link import PUBLIC_HOST, Point, neuroglancer_link, neuroglancer_state
+from clio_argo.viewer.url import PUBLIC_HOST, Point, neuroglancer_state, viewer_url
 
 SIZE, RESOLUTION_NM = (15000, 12000, 13696), (8.0, 8.0, 16.0)
 LAYOUTS = ("4panel", "4panel-alt", "xy", "xz", "yz", "xy-3d", "xz-3d", "yz-3d", "3d")
@@ -42,7 +42,7 @@ def test_window_becomes_the_range_of_the_default_shader() -> None:
 
 
 def test_link_is_the_form_that_neuroglancer_itself_writes() -> None:
-    link = neuroglancer_link({"name": "a, (b)'s; 100%*!", "url": "gs://é"})
+    link = viewer_url({"name": "a, (b)'s; 100%*!", "url": "gs://é"})
     assert link == (
         "https://neuroglancer-demo.appspot.com/#!"
         "%7B%22name%22:%22a%2C%20%28b%29%27s%3B%20100%25%2A%21%22%2C%22url%22:%22gs://%C3%A9%22%7D"
@@ -51,13 +51,13 @@ def test_link_is_the_form_that_neuroglancer_itself_writes() -> None:
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:1/neuroglancer", "http://127.0.0.1:1/neuroglancer/"])
 def test_host_may_end_with_a_slash(host: str) -> None:
-    assert neuroglancer_link({}, host) == "http://127.0.0.1:1/neuroglancer/#!%7B%7D"
+    assert viewer_url({}, host) == "http://127.0.0.1:1/neuroglancer/#!%7B%7D"
 
 
 @given(name=st.text(st.characters(exclude_categories=["Cs"])), lo=st.floats(0, 1e5), hi=st.floats(0, 1e5))
 def test_link_round_trips_and_holds_only_safe_characters(name: str, lo: float, hi: float) -> None:
     before = state(name=name, window=(lo, hi))
-    link = neuroglancer_link(before)
+    link = viewer_url(before)
     host, fragment = link.split("#!")
     assert host == f"{PUBLIC_HOST}/"
     assert re.fullmatch(r"[A-Za-z0-9%/?:@&=+$#._~-]*", fragment)

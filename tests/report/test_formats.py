@@ -7,20 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clio_argo.report.markup import (
-    FOLD_ABOVE_ROWS,
-    MOST_ROWS,
-    Html,
-    duration,
-    escape,
-    long_table,
-    plural,
-    relative_url,
-    size,
-    tag,
-)
+from clio_argo.report.formats import duration, plural, relative_url, size, visible
+from clio_argo.report.html import environment
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates included, as names of files have them
+PARAGRAPH = environment().from_string('<p title="{{ text }}">{{ text }}</p>')
+TABLE = environment().from_string(
+    '{% from "macros.html.j2" import cells, table %}'
+    '{% call(z) table(("z",), rows, (0,), "Slices", 0) %}{{ cells(z) }}{% endcall %}'
+)
 
 
 class _Texts(HTMLParser):
@@ -37,25 +32,22 @@ class _Texts(HTMLParser):
 @given(ANY_TEXT)
 def test_no_text_becomes_markup(text: str) -> None:
     parser = _Texts()
-    parser.feed(tag("p", text, title=text))
+    page = PARAGRAPH.render(text=text)
+    parser.feed(page)
     assert parser.tags == ["p"]
     assert set(parser.attributes) == {"title"}
-    escape(text).encode()  # a file cannot hold lone surrogates
+    page.encode()  # a file cannot hold lone surrogates
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C"])))
 def test_what_can_be_seen_is_not_changed(text: str) -> None:
     parser = _Texts()
-    parser.feed(tag("p", title=text))
+    parser.feed(PARAGRAPH.render(text=text))
     assert parser.attributes["title"] == text
 
 
 def test_characters_that_hide_or_turn_text_are_shown() -> None:
-    assert escape("a\u202egnp.exe\x00") == "a\\u202egnp.exe\\x00"
-
-
-def test_markup_is_not_escaped_twice() -> None:
-    assert tag("p", tag("b", "<")) == "<p><b>&lt;</b></p>"
+    assert visible("a\u202egnp.exe\x00") == "a\\u202egnp.exe\\x00"
 
 
 @given(ANY_TEXT)
@@ -69,13 +61,12 @@ def test_a_plain_name_stays_as_it_is() -> None:
     assert relative_url("views/xz_before.png") == "views/xz_before.png"
 
 
-@pytest.mark.parametrize("rows", [FOLD_ABOVE_ROWS, FOLD_ABOVE_ROWS + 1, MOST_ROWS, MOST_ROWS + 1])
+@pytest.mark.parametrize("rows", [40, 41, 100, 101])
 def test_a_long_table_is_folded_and_a_longer_one_says_what_is_left_out(rows: int) -> None:
-    drawn = long_table("Slices", ("z",), [(str(z),) for z in range(rows)])
-    assert drawn.count("<tr>") == min(rows, MOST_ROWS) + 1
-    assert ("And 1 more, from z 100 to 100" in drawn) == (rows > MOST_ROWS)
-    assert (f"Slices: {rows}" in drawn) == ("<details>" in drawn) == (rows > FOLD_ABOVE_ROWS)
-    assert isinstance(drawn, Html)
+    drawn = TABLE.render(rows=[(z,) for z in range(rows)])
+    assert drawn.count("<tr>") == min(rows, 100) + 1
+    assert ("And 1 more, from z 100 to 100: see transforms.json." in drawn) == (rows > 100)
+    assert (f"Slices: {rows}" in drawn) == ("<details>" in drawn) == (rows > 40)
 
 
 @pytest.mark.parametrize(

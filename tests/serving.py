@@ -1,0 +1,38 @@
+"""The viewer's server in a thread of the test."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp.web import GracefulExit
+
+from clio_argo.viewer.server import serve
+
+
+@contextmanager
+def serving(root: Path, **options: Any) -> Iterator[str]:
+    """Serves the run at `root` while the block runs; yields the URL of the page. `options` as `serve` takes them."""
+    started: Future[tuple[str, asyncio.AbstractEventLoop]] = Future()
+
+    def ready(url: str) -> None:
+        started.set_result((url, asyncio.get_running_loop()))
+
+    with ThreadPoolExecutor(1) as thread:
+        served = thread.submit(serve, root, ready=ready, **options)
+        wait([started, served], return_when=FIRST_COMPLETED)
+        if served.done():
+            served.result()  # raises why it could not start
+        url, loop = started.result()
+        try:
+            yield url
+        finally:
+            loop.call_soon_threadsafe(_exit)
+        served.result()
+
+
+def _exit() -> None:
+    # what aiohttp itself raises at Ctrl-C
+    raise GracefulExit
