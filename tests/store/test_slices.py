@@ -1,4 +1,4 @@
-"""The source: what it lists, and the pixels of real files of every kind."""
+"""The source: what it lists, which changes of its files it refuses, and reading by ranges."""
 
 import io
 import os
