@@ -39,7 +39,8 @@ def look_at_source(url: str) -> Iterator[Finding]:
 
 def _list_images(url: str, first: "list[tuple[Source, Entry]]") -> str:
     """The number of images; the first of them goes into `first`."""
-    from clio_argo.store.slices import Source, find_source, is_image
+    from clio_argo.store.images import is_image
+    from clio_argo.store.slices import Source, find_source
 
     source = Source(find_source(url))
     images = [e for e in source.entries() if is_image(e.name)]
@@ -50,7 +51,7 @@ def _list_images(url: str, first: "list[tuple[Source, Entry]]") -> str:
 
 
 def _headers(source: "Source", entry: "Entry") -> str:
-    from clio_argo.store.headers import Unreadable
+    from clio_argo.store.images.base import Unreadable
 
     try:
         header = source.headers(entry)[0]

@@ -12,8 +12,8 @@ from clio_argo.model.layout import facts_name, reduced_name
 from clio_argo.model.plan import SliceFile
 from clio_argo.model.step import StepResult
 from clio_argo.store.documents import crc32c
+from clio_argo.store.images.base import Pixels, Undecodable
 from clio_argo.store.reduced import write_arrays
-from clio_argo.store.slices import Pixels, Undecodable
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
 

@@ -18,7 +18,7 @@ from clio_argo.model.step import StepResult
 from clio_argo.model.volume import Box
 from clio_argo.placement.replacement import weights
 from clio_argo.store.documents import crc32c
-from clio_argo.store.slices import Undecodable
+from clio_argo.store.images.base import Undecodable
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.similarity import Seen, write_likeness
 from clio_argo.workspace.units import Done, Outcome, each_unit, once

@@ -24,9 +24,10 @@ from clio_argo.model.plan import (
 )
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.sizes import belonging, size_runs, usual_size
-from clio_argo.store.headers import Header, Unreadable
+from clio_argo.store.images import format_names, is_image
+from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
-from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source, is_image
+from clio_argo.store.slices import RAW, Entry, Source, find_source
 
 HEADER_THREADS, HEADER_BATCH, QUICK_S = 16, 16, 2e-3
 BOMB_RATIO = 200
@@ -70,7 +71,7 @@ def _entries(config: IngestConfig, source: Source) -> list[Entry]:
             f"({number[1][0].name}); give the folder that is meant"
         )
     if not any(number):
-        seen = ", ".join(e.name for e in (root + raw)[:5]) or "no PNG, TIFF or JPEG file"
+        seen = ", ".join(e.name for e in (root + raw)[:5]) or f"no {format_names()} file"
         asked = config.image or config.image_regex
         raise UserError(
             f"source {config.source}: found no slice{f' named {asked!r}' if asked else ''}; there is {seen}"

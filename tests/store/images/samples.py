@@ -1,16 +1,23 @@
-"""Image files of every kind that slices come in, each with the grey pixels that it means."""
+"""Image files of every kind that slices come in, each with the grey pixels that it means; how they are read."""
 
 import io
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import tifffile
 from PIL import Image
+
+from clio_argo.model.plan import SliceFile
+from clio_argo.store.images import read_headers
+from clio_argo.store.images.base import Header, Undecodable
+from clio_argo.store.slices import Entry, Source
 
 HEIGHT, WIDTH = 37, 52
 
@@ -172,3 +179,64 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
         lambda: tiff(GREY8, photometric="palette", colormap=np.arange(768, dtype=np.uint16).reshape(3, 256)),
     ),
 }
+
+
+# pixels on a side of files whose header claims more than any decoder takes
+HUGE = 60_000
+
+
+def huge_jpeg() -> bytes:
+    data = encoded(".jpg", GREY8)
+    place = data.index(b"\xff\xc0") + 5
+    return data[:place] + struct.pack(">HH", HUGE, HUGE) + data[place + 4 :]
+
+
+def huge_tiff() -> bytes:
+    buffer = io.BytesIO(tiff(GREY8))
+    with tifffile.TiffFile(buffer, mode="r+b") as file:
+        for tag in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+            file.pages[0].tags[tag].overwrite(HUGE)
+        file.pages[0].tags["StripByteCounts"].overwrite(HUGE * HUGE)
+    return buffer.getvalue()
+
+
+HUGE_FILES = {"PNG": lambda: png(GREY8, size=(HUGE, HUGE)), "JPEG": huge_jpeg, "TIFF": huge_tiff}
+
+
+def headers(data: bytes) -> list[Header]:
+    return read_headers(io.BytesIO(data), len(data))
+
+
+def planned(
+    entry: Entry, page: int = 0, dtype: str = "uint8", height: int = HEIGHT, width: int = WIDTH
+) -> SliceFile:
+    return SliceFile(
+        z=0,
+        name=entry.name,
+        page=page,
+        width=width,
+        height=height,
+        dtype=dtype,
+        size_bytes=entry.size_bytes,
+        stamp="",
+    )
+
+
+def one(folder: Path, name: str, data: bytes) -> tuple[Source, Entry]:
+    (folder / name).write_bytes(data)
+    source = Source(str(folder))
+    return source, next(e for e in source.entries() if e.name == name)
+
+
+def decoded(folder: Path, name: str, data: bytes, dtype: str = "uint8") -> np.ndarray:
+    source, entry = one(folder, name, data)
+    return source.decode(planned(entry, dtype=dtype))
+
+
+def decode_or_none(data: bytes, suffix: str, dtype: str) -> np.ndarray | None:
+    """What a slice decodes to; None if it is refused. Any other exception is a fault of ours."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return decoded(Path(folder), f"slice{suffix}", data, dtype)
+        except Undecodable:
+            return None
