@@ -13,7 +13,7 @@ from clio_argo.kernels.flicker import evened
 from clio_argo.kernels.render import on_canvas
 from clio_argo.kernels.solve import identities, solve_stack
 from clio_argo.kernels.verdicts import alignable, judge, not_placed
-from clio_argo.kernels.window import inverted
+from clio_argo.kernels.window import invert_window
 from clio_argo.model.alignment import (
     Matrix,
     PairFit,
@@ -214,7 +214,7 @@ def _viewer_window(config: IngestConfig, plan: Plan, transforms: Transforms) -> 
     """The window in stored values: contrast has spread it already, inversion turned it."""
     if transforms.window is None or config.contrast.clip_limit:
         return None
-    return inverted(transforms.window, TOP[plan.dtype]) if config.contrast.invert else transforms.window
+    return invert_window(transforms.window, TOP[plan.dtype]) if config.contrast.invert else transforms.window
 
 
 def _attributes(config: IngestConfig, transforms: Transforms) -> dict[str, Any]:

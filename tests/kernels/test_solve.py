@@ -192,7 +192,7 @@ def test_a_gap_without_links_is_a_break_and_the_parts_stay_where_they_were_recor
 def test_a_slice_without_links_is_not_placed() -> None:
     fits = fits_of(np.tile(np.eye(3), (5, 1, 1)), [(0, 1), (1, 3), (3, 4)])
     solution = solve_stack(range(5), fits, SIDE, SIDE)
-    assert solution.lonely == {2}
+    assert solution.isolated == {2}
     assert set(solution.placed) == {0, 1, 3, 4}
     assert solution.breaks == ()
 
