@@ -12,6 +12,7 @@ from clio_argo.model.volume import Box, Zyx, over, zyx
 
 V = TypeVar("V", bound=NDArray[np.generic])
 ONE_THREAD = {"data_copy_concurrency": {"limit": 1}}
+# the step between scales of isotropic volumes, by far the most frequent
 HALF: Zyx = (2, 2, 2)
 # eight voxels of uint8 are added at once in a machine word; every second one fits into 16 bits
 LANES, LANE_BITS = np.uint64(0x00FF00FF00FF00FF), np.uint64(8)
