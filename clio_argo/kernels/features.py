@@ -15,13 +15,13 @@ REDUCED_PX = 1250
 FEATURE_PX = 420
 # chosen: hundreds of inliers per pair are enough, and matching takes the square of the number
 FEATURES = 1000
-# noise keeps 81 pixels of tissue from being equal
+# chosen: noise keeps 81 pixels of tissue from being equal
 FLAT_PATCH = 9
 # fills of 1 to 5 px, too thin for the patch: static stacks err by 0.10 px with them, by 0.002 px without
 BORDER = 8
 # saturated on either side, the value of FIJI's SIFT alignment
 STRETCH = 0.0035
-# the threshold of Lowe's paper (0.03) as OpenCV counts it, its default
+# OpenCV's default
 CONTRAST = 0.04
 
 Mask = NDArray[np.bool_]

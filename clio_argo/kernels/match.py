@@ -37,7 +37,8 @@ ENHANCE_CLIP, ENHANCE_TILES = 3.0, (4, 4)
 MAX_STRETCH = 1.25
 # sine of 30 degrees; chosen: no stage turns that far between sections
 MAX_TURN = 0.5
-# `auto` keeps linear parts that move a corner farther than 2.3 sigma (1 % by chance) of tissue, half a pixel at most
+# `auto` keeps a linear part that moves a corner farther than 2.3 sigma of a fit, or than half a pixel: static stacks
+# keep theirs, two of three undistorted pairs of tissue become translations
 MOST_UNSEEN_PX, UNSEEN_SIGMAS = 0.5, 2.3
 # chosen: a half of less than 128 px has too few pixels to converge on
 SMALLEST_HALVED = 256

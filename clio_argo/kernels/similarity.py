@@ -19,7 +19,7 @@ TILES, TILE_PX = 8, 256
 REDUCED_PX, COARSEST = 1250, 4
 # chosen: the median follows changes over a few dozen sections; the scatter needs several times as many values
 MEDIAN_PAIRS, SCATTER_PAIRS = 31, 201
-# six standard deviations of the stack, beyond its own scatter; 0.05 is about what a step of a pixel costs
+# chosen: six standard deviations of the stack's own scatter; 0.05 is about what a step of a pixel costs
 SIGMAS, LEAST_DROP = 6.0, 0.05
 
 
