@@ -3,7 +3,7 @@
 from typing import Any
 
 from clio_argo.errors import UserError
-from clio_argo.kernels.window import inverted
+from clio_argo.kernels.window import invert_window
 from clio_argo.model.alignment import Planes, Transforms
 from clio_argo.model.config import Crop, IngestConfig
 from clio_argo.model.grid import build_volume
@@ -39,7 +39,7 @@ def _viewer_window(request: IngestConfig, plan: Plan, transforms: Transforms) ->
     """The window in stored values: contrast has spread it already, inversion turned it."""
     if transforms.window is None or request.contrast.clip_limit:
         return None
-    return inverted(transforms.window, TOP[plan.dtype]) if request.contrast.invert else transforms.window
+    return invert_window(transforms.window, TOP[plan.dtype]) if request.contrast.invert else transforms.window
 
 
 def planes(spec: VolumeSpec, transforms: Transforms, unit: int) -> Planes:

@@ -252,7 +252,7 @@ def not_placed(solution: Solution, fits: Sequence[PairFit]) -> dict[int, Remark]
     for f in fits:
         for z in (f.z0, f.z1):
             links.setdefault(z, []).append(f)
-    return {z: Remark(z=z, verdict="bad", reason=_unlinked(links.get(z, []))) for z in solution.lonely}
+    return {z: Remark(z=z, verdict="bad", reason=_unlinked(links.get(z, []))) for z in solution.isolated}
 
 
 def _unlinked(tried: Sequence[PairFit]) -> str:

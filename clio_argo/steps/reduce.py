@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clio_argo.kernels.features import Reduced, histogram, reduce_slice
-from clio_argo.kernels.quality import exposure, focus, middle_lines, saturated, stripes
+from clio_argo.kernels.quality import exposure, focus, middle_lines, saturation, stripes
 from clio_argo.model.alignment import SliceFacts
 from clio_argo.model.base import canonical_json
 from clio_argo.model.layout import facts_name, reduced_name
@@ -69,7 +69,7 @@ def see(run: Run, slice_file: SliceFile) -> "tuple[SliceFacts, Reduced | None, n
         pixels, largest_px(run), alignment.downsample, detect=not (alignment.skip or run.config.transforms)
     )
     counts = histogram(pixels)
-    mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturated(counts)))
+    mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(counts)))
     fact = SliceFacts(
         z=slice_file.z,
         digest=crc32c(pixels.tobytes()),

@@ -7,9 +7,9 @@ import numpy as np
 from clio_argo.errors import ClioError
 from clio_argo.kernels import Image
 from clio_argo.kernels.blend import blend
-from clio_argo.kernels.contrast import adjust, leveled
-from clio_argo.kernels.likeness import look
+from clio_argo.kernels.contrast import adjust, apply_gain
 from clio_argo.kernels.render import jpeg, place, thumbnail
+from clio_argo.kernels.similarity import sample
 from clio_argo.kernels.window import to_viewer
 from clio_argo.model.alignment import PlacedSlice, Planes, compose
 from clio_argo.model.layout import thumbnail_name
@@ -57,7 +57,9 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
         shown = [_in(box, s) for s in given]
         images = {s.z: images[s.z] if s.z in images else _contrasted(run, s, planes.window) for s in shown}
         _fill(plane, z, shown, images, volume.background)
-        looks += [(s.z, look(plane, s.matrix, images[z].shape[::-1])) for s in shown if s.z == z and s.matrix]
+        looks += [
+            (s.z, sample(plane, s.matrix, images[z].shape[::-1])) for s in shown if s.z == z and s.matrix
+        ]
         picture = jpeg(to_viewer(thumbnail(plane), volume.window))
         objects.append(run.store.write(thumbnail_name(z), picture))
     objects.append(write_likeness(run.store, unit, looks))
@@ -100,7 +102,7 @@ def _fill(
 def _contrasted(run: Run, placed: PlacedSlice, window: tuple[float, float] | None) -> Image:
     contrast, pixels = run.config.contrast, decode(run, placed)
     if placed.grey is not None:
-        pixels = leveled(pixels, *placed.grey)
+        pixels = apply_gain(pixels, *placed.grey)
     return adjust(pixels, contrast.clip_limit, contrast.invert, window)
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from clio_argo.kernels.likeness import Look, likeness, usual
+from clio_argo.kernels.similarity import Tiles, median_and_outliers, similarity
 from clio_argo.model.layout import likeness_name
 from clio_argo.model.quality import PairLikeness, Quality
 from clio_argo.model.run import ObjectRecord
@@ -14,7 +14,7 @@ from clio_argo.store.reduced import read_all_arrays, write_arrays
 from clio_argo.workspace.run import Run
 
 DIGITS = 5
-Seen = tuple[int, Look]
+Seen = tuple[int, Tiles]
 Pair = tuple[int, int, float]
 
 
@@ -32,7 +32,7 @@ def write_likeness(store: Store, unit: int, looks: Sequence[Seen]) -> ObjectReco
 
 
 def _pair(a: Seen, b: Seen) -> Pair:
-    found = likeness(a[1], b[1])
+    found = similarity(a[1], b[1])
     return a[0], b[0], np.nan if found is None else round(found, DIGITS)
 
 
@@ -43,7 +43,9 @@ def read_quality(run: Run) -> Quality:
     for arrays in read_all_arrays(run.store, [likeness_name(u) for u in range(run.volume.render.units)]):
         if not len(arrays["z"]):
             continue
-        first, end = ((int(arrays["z"][i]), Look(arrays[f"tiles{i}"], arrays[f"covered{i}"])) for i in (0, 1))
+        first, end = (
+            (int(arrays["z"][i]), Tiles(arrays[f"tiles{i}"], arrays[f"covered{i}"])) for i in (0, 1)
+        )
         pairs += [_pair(last, first)] if last else []
         pairs += [(int(a), int(b), float(c)) for a, b, c in arrays["pairs"]]
         last = end
@@ -57,7 +59,7 @@ def judged(pairs: Sequence[Pair]) -> Quality:
     """
     known = [p for p in pairs if not np.isnan(p[2])]
     gaps, found = np.array([b - a for a, b, _ in known]), np.array([c for *_, c in known])
-    medians, low = usual(np.sign(found) * np.abs(found) ** (1 / gaps))
+    medians, low = median_and_outliers(np.sign(found) * np.abs(found) ** (1 / gaps))
     told = {
         p[:2]: PairLikeness(
             z0=p[0], z1=p[1], correlation=p[2], usual=round(float(m), DIGITS), low=bool(is_low)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clio_argo.kernels.contrast import leveled
+from clio_argo.kernels.contrast import apply_gain
 from clio_argo.kernels.flicker import course
 from clio_argo.model.alignment import Floats, PlacedSlice, SliceFacts, Transforms
 from clio_argo.placement.flicker import even_out
@@ -66,5 +66,5 @@ def test_a_bad_slice_drags_no_other_and_one_that_is_not_there_has_no_gain() -> N
 def test_grey_values_are_moved_and_saturate(dtype: type) -> None:
     top = np.iinfo(dtype).max
     pixels = np.array([[0, 10, top // 2, top]], dtype)
-    assert leveled(pixels, 1.2, -6).tolist() == [[0, 6, round(1.2 * (top // 2) - 6), top]]
-    assert np.array_equal(leveled(pixels, 1, 0), pixels)
+    assert apply_gain(pixels, 1.2, -6).tolist() == [[0, 6, round(1.2 * (top // 2) - 6), top]]
+    assert np.array_equal(apply_gain(pixels, 1, 0), pixels)

@@ -93,6 +93,18 @@ def test_every_voxel_of_every_scale_is_owned_by_exactly_one_unit(spec: VolumeSpe
 
 
 @given(volumes())
+def test_units_share_their_source_evenly(spec: VolumeSpec) -> None:
+    for tier, fan in ((spec.write_tier, spec.write), (spec.coarsen_tier, spec.coarsen)):
+        source = spec.scales[tier.source]
+        owned = [spec.unit_box(tier, unit, tier.source) for unit in range(fan.units)]
+        shapes = [box.shape for box in owned if not box.empty]
+        assert all(side <= most for shape in shapes for side, most in zip(shape, tier.unit, strict=True))
+        # an axis that starts between two coarse voxels may need a last unit that owns nothing of the source
+        units = math.prod(-(-s // u) for s, u in zip(source.size, tier.unit, strict=True))
+        assert len(shapes) == (units if fan.units else 0)
+
+
+@given(volumes())
 def test_slabs_of_render_cover_every_plane_once(spec: VolumeSpec) -> None:
     slabs = [spec.slab_box(unit) for unit in range(spec.render.units)]
     assert (owners(slabs, spec.scales[0].box) == 1).all()
@@ -124,9 +136,10 @@ def test_a_slab_of_render_is_whole_shards_of_the_finest_scale(spec: VolumeSpec) 
 def test_shards_consist_of_whole_inner_chunks_and_are_no_larger_than_a_unit(spec: VolumeSpec) -> None:
     for k, scale in enumerate(spec.scales):
         tier = spec.write_tier if k <= spec.write_tier.last else spec.coarsen_tier
+        ratio = over(scale.factor, spec.scales[tier.source].factor)
         for axis, (side, inner) in enumerate(zip(scale.shard, scale.inner, strict=True)):
             assert side % inner == 0
-            assert tier.grid[axis] == 1 or side <= spec.step(tier, k)[axis]
+            assert tier.grid[axis] == 1 or side <= tier.unit[axis] // ratio[axis]
         assert math.prod(scale.shard) <= 2**27
         assert math.prod(spec.ng_shard(k)) <= 2**27
 
@@ -219,7 +232,7 @@ def test_a_unit_reads_all_that_its_scales_need(spec: VolumeSpec) -> None:
 def test_a_unit_reads_no_more_than_one_coarse_voxel_beyond_its_block(spec: VolumeSpec) -> None:
     for tier, unit, _ in units(spec):
         read, coarsest = spec.source_box(tier, unit).shape, spec.ratio(tier.source, tier.last)
-        limit = plus(spec.step(tier, tier.source), coarsest)
+        limit = plus(tier.unit, coarsest)
         assert all(r <= s for r, s in zip(read, limit, strict=True))
 
 
@@ -299,16 +312,15 @@ def test_a_slab_never_exceeds_two_fifths_of_the_memory(memory: float, slices: in
 
 @given(volumes())
 def test_the_memory_asked_for_holds_what_a_unit_reads_and_makes_of_it(spec: VolumeSpec) -> None:
+    itemsize = np.dtype(spec.dtype).itemsize
+    assert spec.itemsize == itemsize
     for tier, step, fan in (
         (spec.write_tier, "write", spec.write),
         (spec.coarsen_tier, "coarsen", spec.coarsen),
     ):
         read = [math.prod(spec.source_box(tier, unit).shape) for unit in range(fan.units)]
-        assert spec.memory_gib(step) * GIB >= 2 * max(read, default=0) * spec.itemsize
-    assert (
-        spec.memory_gib("render") * GIB
-        >= (spec.slab + 3) * math.prod(spec.scales[0].size[1:]) * spec.itemsize
-    )
+        assert spec.memory_gib(step) * GIB >= 2 * max(read, default=0) * itemsize
+    assert spec.memory_gib("render") * GIB >= (spec.slab + 3) * math.prod(spec.scales[0].size[1:]) * itemsize
 
 
 def test_a_canvas_too_large_for_the_memory_is_refused_with_the_memory_needed() -> None:

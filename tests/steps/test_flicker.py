@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clio_argo.kernels.contrast import leveled
+from clio_argo.kernels.contrast import apply_gain
 from clio_argo.pipeline import PIPELINE
 from clio_argo.placement.flicker import even_out
 from clio_argo.store.documents import Store
@@ -36,12 +36,12 @@ def test_a_flickering_slice_is_rendered_like_its_neighbours(factor: int, tmp_pat
     dtype = np.uint8 if factor == 1 else np.uint16
     slices = {z: (image // 2 + 40).astype(dtype) * dtype(factor) for z, image in demo_slices(9, 64).items()}
     odd = min(slices) + 4
-    slices[odd] = leveled(slices[odd], 1.3, -20.0 * factor)
+    slices[odd] = apply_gain(slices[odd], 1.3, -20.0 * factor)
     source = write_stack(tmp_path / "source", slices)
     volume = lossless(run_here(plain(source, contrast__flicker=4), tmp_path / "out"))
     placed = transforms(tmp_path / "out").slices
     assert all(s.grey for s in placed)
-    expected = [leveled(slices[s.z], *(s.grey or (1, 0))) for s in placed]
+    expected = [apply_gain(slices[s.z], *(s.grey or (1, 0))) for s in placed]
     assert np.array_equal(volume, np.stack(expected))
     means, spreads = volume.mean((1, 2)), volume.std((1, 2))
     assert np.ptp(means) < 3 * factor

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clio_argo.kernels.likeness import likeness, look
+from clio_argo.kernels.similarity import sample, similarity
 from clio_argo.model.quality import PairLikeness, Quality
 from clio_argo.store.documents import Store
 from clio_argo.workspace.similarity import judged
@@ -30,14 +30,14 @@ def quality(out: Path) -> Quality:
 def test_pairs_are_measured_in_the_volume_whatever_its_units(demo: Path) -> None:
     placed = {s.z: s for s in transforms(demo).slices if s.shown == (s.z,)}
     looks = {
-        z: look(plane, placed[z].matrix, (320, 320))
+        z: sample(plane, placed[z].matrix, (320, 320))
         for z, plane in enumerate(lossless(demo), FIRST)
         if z in placed and placed[z].matrix
     }
     pairs = list(zip(sorted(looks), sorted(looks)[1:], strict=False))
     assert (NOISE - 1, NOISE + 1) in pairs
     found = {(p.z0, p.z1): p.correlation for p in quality(demo).pairs}
-    assert found == {(a, b): pytest.approx(likeness(looks[a], looks[b]), abs=1e-5) for a, b in pairs}
+    assert found == {(a, b): pytest.approx(similarity(looks[a], looks[b]), abs=1e-5) for a, b in pairs}
 
 
 def test_the_demo_has_no_pair_that_is_out_of_place(demo: Path) -> None:
@@ -68,15 +68,15 @@ def test_background_does_not_count() -> None:
     canvas[100:356, 90:346] = image
     matrix = ((1.0, 0.0, 90.0), (0.0, 1.0, 100.0))
     mine, other = (
-        look(canvas, matrix, (256, 256)),
-        look(canvas, ((1.0, 0.0, 190.0), (0.0, 1.0, 100.0)), (210, 256)),
+        sample(canvas, matrix, (256, 256)),
+        sample(canvas, ((1.0, 0.0, 190.0), (0.0, 1.0, 100.0)), (210, 256)),
     )
     assert 0 < mine.covered.sum() < 64
-    assert likeness(mine, mine) == pytest.approx(1)
+    assert similarity(mine, mine) == pytest.approx(1)
     assert other.covered.sum() < mine.covered.sum()
-    nowhere = look(canvas, ((1.0, 0.0, 4000.0), (0.0, 1.0, 0.0)), (256, 256))
-    assert likeness(mine, nowhere) is None
-    assert likeness(mine, look(255 - canvas, matrix, (256, 256))) == pytest.approx(-1)
+    nowhere = sample(canvas, ((1.0, 0.0, 4000.0), (0.0, 1.0, 0.0)), (256, 256))
+    assert similarity(mine, nowhere) is None
+    assert similarity(mine, sample(255 - canvas, matrix, (256, 256))) == pytest.approx(-1)
 
 
 def test_pairs_across_a_gap_are_compared_as_what_they_are() -> None:
