@@ -18,7 +18,8 @@ from clio_argo.argo.summary import Summary
 from clio_argo.cli.app import app
 from clio_argo.cli.cluster import VERBS, Filter, duration
 from clio_argo.cli.options import Cluster
-from clio_argo.cli.progress import Bars, extent
+from clio_argo.cli.progress import Bars
+from clio_argo.model.step import Counts, Part, StepResult
 from tests.stacks import DEMO, cli
 from tests.stores import Bucket
 
@@ -183,20 +184,11 @@ def test_ages_have_units() -> None:
 # --- bars ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_stage_counts_what_its_parts_are_about() -> None:
-    assert extent([{"part": "0", "slices": "0-63"}, {"part": "1", "slices": "64"}], 2) == ("slices", 65)
-    assert extent([{"part": "0", "blocks": "0-3"}], 1) == ("blocks", 4)
-    assert (extent([], 1), extent([], 3)) == (("part", 1), ("parts", 3))
-
-
 def test_bars_count_slices_and_megabytes() -> None:
     console = Console(file=io.StringIO(), width=160, force_terminal=True)
+    parts = [Part(part=0, kind="slices", first=0, last=63), Part(part=1, kind="slices", first=64, last=99)]
     with Bars(console) as bars:
-        bars.stage("plan", 1)
-        bars.part(
-            "plan", {"reduce_parts": [{"part": "0", "slices": "0-63"}, {"part": "1", "slices": "64-99"}]}
-        )
-        bars.stage("reduce", 2)
-        bars.part("reduce", {"bytes": 7_000_000})
-        bars.stage("match", 0)
-    assert "50/100 slices, 7 MB" in console.file.getvalue()  # type: ignore[attr-defined]
+        bars.stage("reduce", "find features", parts)
+        bars.part("reduce", parts[0], StepResult(counts=Counts(bytes=7_000_000)))
+        bars.stage("match", "fit neighbours", [])
+    assert "64/100 slices, 7 MB" in console.file.getvalue()  # type: ignore[attr-defined]
