@@ -25,9 +25,9 @@ from clio_argo.argo.settings import Cleanup, ClusterSettings, Image
 from clio_argo.argo.submit import workflow
 from clio_argo.argo.templates import current_template
 from clio_argo.container import save_outputs
-from clio_argo.model.config import MAX_PARTS, IngestConfig
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit, slices_per_unit
+from clio_argo.model.request import MAX_PARTS, Request
 from clio_argo.workspace.outputs import plan_outputs, solve_outputs
 from clio_argo.workspace.run import Outputs
 
@@ -76,7 +76,7 @@ def measure(work: Path, quick: bool) -> list[Figure]:
 
 def outputs_of_steps(most: int) -> dict[str, Outputs]:
     """What the steps say that others fan out over, by their own functions."""
-    config = IngestConfig(id="fanout", source="gs://slices/fly", resolution=(8, 8, 8), max_parts=most)
+    config = Request(id="fanout", source="gs://slices/fly", resolution=(8, 8, 8), max_parts=most)
     size = slices_per_unit(SLICES)
     numbers = [range(z, min(z + size, SLICES)) for z in range(0, SLICES, size)]
     units = [SliceUnit(unit=i, slices=tuple(map(slice_file, own))) for i, own in enumerate(numbers)]

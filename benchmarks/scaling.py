@@ -107,9 +107,9 @@ def headers(work: Path, quick: bool) -> list[Figure]:
 
 PLAN = """
 import json, sys, time
-from clio_argo import IngestConfig, plan
+from clio_argo import Request, plan
 begin = time.perf_counter()
-found = plan(IngestConfig(id="benchmark", source=sys.argv[1], image=sys.argv[2]))
+found = plan(Request(id="benchmark", source=sys.argv[1], image=sys.argv[2]))
 print(json.dumps([found.usable, time.perf_counter() - begin]))
 """
 

@@ -16,11 +16,18 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 
-from clio_argo.errors import BrokenInvariant, ClioError, OutOfMemory, TryAgain, UserError, short_of_memory
+from clio_argo.errors import (
+    BrokenInvariant,
+    ClioError,
+    OutOfMemory,
+    TransientError,
+    UserError,
+    short_of_memory,
+)
 from clio_argo.kernels import limit_threads
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS, attempt_name, trace_name
+from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import Attempt, Completion
 from clio_argo.model.step import Part, Pipeline, Step, StepResult, load, parts_of
 from clio_argo.pipeline import PIPELINE
@@ -123,7 +130,7 @@ def _explained(step: Step, store: Store, part: int) -> Iterator[None]:
     except Exception as error:
         if short_of_memory(error):
             raise OutOfMemory(f"{step.name}, part {part}: {NO_MEMORY}\n  ({error})") from error
-        if store.find_document(IngestConfig, CONFIG) is None:
+        if store.find_document(Request, CONFIG) is None:
             raise
         name = trace_name(step.name, part, time.time_ns() // 1_000_000)
         store.write(name, traceback.format_exc().encode())
@@ -147,7 +154,7 @@ def allow_files() -> None:
 
 
 def run(
-    config: IngestConfig,
+    config: Request,
     out: str | os.PathLike[str],
     workers: int | None = None,
     progress: Progress | None = None,
@@ -166,13 +173,13 @@ def run(
         store = _run_here(config, out, workers, progress, pipeline)
         if done := store.find_document(Completion, COMPLETE):
             return done
-    raise TryAgain(
+    raise TransientError(
         f"{os.fspath(out)}: other runners of the same request began again and again; wait for them"
     )
 
 
 def align(
-    config: IngestConfig,
+    config: Request,
     out: str | os.PathLike[str],
     workers: int | None = None,
     progress: Progress | None = None,
@@ -189,7 +196,7 @@ def align(
 
 
 def _run_here(
-    config: IngestConfig,
+    config: Request,
     out: str | os.PathLike[str],
     workers: int | None,
     progress: Progress | None,
@@ -203,7 +210,7 @@ def _run_here(
     return store
 
 
-def _make_buckets(config: IngestConfig, url: str, progress: Progress) -> None:
+def _make_buckets(config: Request, url: str, progress: Progress) -> None:
     if config.make_buckets.location is not None:
         # loads OpenCV, which this process needs for nothing else
         from clio_argo.store.roles import prepare
@@ -256,7 +263,7 @@ def _result(future: "Future[R]", all_futures: "list[Future[R]]") -> R:
                 other.cancel()
 
 
-def _workers(config: IngestConfig) -> int:
+def _workers(config: Request) -> int:
     return config.workers or int(os.environ.get("CLIO_WORKERS", "0")) or cores()
 
 

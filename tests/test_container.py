@@ -12,7 +12,7 @@ import pytest
 
 from clio_argo.container import MESSAGE_CHARACTERS, save_outputs
 from clio_argo.errors import BrokenInvariant, UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.request import Request
 from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 from clio_argo.runner import run
@@ -50,7 +50,7 @@ def test_outputs_are_files_that_a_fan_out_reads(stack: Path, tmp_path: Path) -> 
     parts = json.loads((tmp_path / "outputs" / "reduce_parts").read_text())
     assert parts == [{"part": str(i), "slices": f"{3490 + i}"} for i in range(4)]
     assert int((tmp_path / "outputs" / "reduce_mib").read_text()) > 0
-    assert Store(str(tmp_path / "run")).document(IngestConfig, "config.json").resolution == (8, 8, 30)
+    assert Store(str(tmp_path / "run")).document(Request, "config.json").resolution == (8, 8, 30)
 
 
 def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class Client(Protocol):
     """Workflows and their templates of one namespace.
 
     Every method raises `ClioError` that names the cluster, the thing and what to do: `NotFound`, `Refused` (no
-    permission), `Conflict`, `TryAgain` (no answer, or the cluster is overloaded).
+    permission), `Conflict`, `TransientError` (no answer, or the cluster is overloaded).
     """
 
     namespace: str

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from clio_argo.argo.settings import Approval
-from clio_argo.model.config import OVERRIDE, REQUEST, IngestConfig
-from clio_argo.model.request import LEGACY
+from clio_argo.model.parse_request import LEGACY
+from clio_argo.model.request import OVERRIDE, REQUEST, Request
 
 # the settings that most requests have, by the names that a request knows them by
 FIELDS = (
@@ -75,7 +75,7 @@ def _field(name: str) -> Parameter:
 
 
 def _info(path: str) -> FieldInfo:
-    model: Any = IngestConfig
+    model: Any = Request
     *sections, field = path.split(".")
     for section in sections:
         model = model.model_fields[section].annotation

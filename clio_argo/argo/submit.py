@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from clio_argo.argo.client import APP
 from clio_argo.argo.nodes import Json
 from clio_argo.errors import UserError
-from clio_argo.model.config import FILES, IngestConfig
-from clio_argo.model.request import template_problems
+from clio_argo.model.parse_request import template_problems
+from clio_argo.model.request import FILES, Request
 from clio_argo.store.backends import find_backend
 
 RUN, CONFIG = "run", "config"
@@ -23,7 +23,7 @@ LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 LONGEST_PREFIX = 40
 
 
-def request_arguments(config: IngestConfig, run: str, template: Json) -> dict[str, str]:
+def request_arguments(config: Request, run: str, template: Json) -> dict[str, str]:
     """The arguments that carry a request.
 
     Raises:

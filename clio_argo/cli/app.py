@@ -11,10 +11,10 @@ from typer import Argument, Option
 from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, maintenance
 from clio_argo.cli.commands import ADMINISTER, LOOK, MAKE, PANELS, Group, RunCommand, command, panel_of
 from clio_argo.cli.console import UNWRAPPED, exit_unless, show
-from clio_argo.cli.options import Cluster, Form, Local, Out, Request, Root
+from clio_argo.cli.options import Cluster, Form, Local, Out, RequestOptions, Root
 from clio_argo.errors import ClioError, UserError
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.layout import COMPLETE, VIEWER
+from clio_argo.model.request import Request
 from clio_argo.viewer.url import VIEW_PORT
 
 
@@ -79,7 +79,7 @@ def program(
 
 
 @command(app, MAKE)
-def plan(request: Request, output: Form = None) -> None:
+def plan(request: RequestOptions, output: Form = None) -> None:
     """Read all headers and show what a run would find and need. Nothing is written."""
     from clio_argo.cli.views import plan_view
     from clio_argo.workspace.preflight import preflight
@@ -93,7 +93,7 @@ def plan(request: Request, output: Form = None) -> None:
 
 
 @command(app, MAKE)
-def align(out: Out, request: Request, local: Local) -> None:
+def align(out: Out, request: RequestOptions, local: Local) -> None:
     """Place all slices and write the report, but no volume. `run` continues from there."""
     from clio_argo.cli.views import aligned_view
     from clio_argo.runner import align as align_here
@@ -109,7 +109,7 @@ def align(out: Out, request: Request, local: Local) -> None:
 @command(app, MAKE)
 def run(
     out: Out,
-    request: Request,
+    request: RequestOptions,
     local: Local,
     strict: Annotated[bool, Option("--strict", help="Exit with 1 unless the status is complete.")] = False,
 ) -> None:
@@ -176,4 +176,4 @@ app.add_typer(cluster_admin.commands)
 @command(app, ADMINISTER)
 def schema() -> None:
     """Print the JSON schema of a request."""
-    print(json.dumps(IngestConfig.model_json_schema(), indent=2))
+    print(json.dumps(Request.model_json_schema(), indent=2))

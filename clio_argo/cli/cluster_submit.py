@@ -12,10 +12,10 @@ from clio_argo.cli.cluster import Watch, hint
 from clio_argo.cli.cluster_admin import cluster_settings
 from clio_argo.cli.commands import CLUSTER, command
 from clio_argo.cli.console import document
-from clio_argo.cli.options import Cluster, ObjectForm, Out, Request, Settings
-from clio_argo.errors import StoreFault, TryAgain, UserError
-from clio_argo.model.config import FILES, IngestConfig
-from clio_argo.model.request import LEGACY, build_config, field_paths, parse_setting
+from clio_argo.cli.options import Cluster, ObjectForm, Out, RequestOptions, Settings
+from clio_argo.errors import StoreError, TransientError, UserError
+from clio_argo.model.parse_request import LEGACY, build_config, field_paths, parse_setting
+from clio_argo.model.request import FILES, Request
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
@@ -25,7 +25,7 @@ commands = typer.Typer()
 
 @command(commands, CLUSTER)
 def submit(
-    out: Out, request: Request, cluster: Cluster,
+    out: Out, request: RequestOptions, cluster: Cluster,
     waiting: Annotated[bool, Option("--wait", "-w", help="Wait for the end. Exit with 0 only on success.")] = False,
     watching: Annotated[bool, Option("--watch", help="Show a live table of stages until the end.")] = False,
     logging: Annotated[bool, Option("--log", help="Print the logs of the pods until the end.")] = False,
@@ -107,7 +107,7 @@ def warn_of_distance(client: "Client", run: str) -> None:
         print(finding.line(), file=sys.stderr)
 
 
-def make_buckets(config: IngestConfig, run: str) -> None:
+def make_buckets(config: Request, run: str) -> None:
     """Make the buckets that the request asks for, and report each."""
     if config.make_buckets.location is not None:
         from clio_argo.store.roles import prepare
@@ -116,7 +116,7 @@ def make_buckets(config: IngestConfig, run: str) -> None:
             print(done, file=sys.stderr)
 
 
-def check_source(config: IngestConfig) -> None:
+def check_source(config: Request) -> None:
     """Refuse what `plan` would refuse, if the source can be read from here.
 
     Raises:
@@ -127,19 +127,19 @@ def check_source(config: IngestConfig) -> None:
     try:
         _refuse_unseen(config)
         preflight(config).refuse()
-    except (StoreFault, TryAgain) as error:
+    except (StoreError, TransientError) as error:
         print(f"the source is not checked from here: {error}", file=sys.stderr)
 
 
-def _refuse_unseen(config: IngestConfig) -> None:
-    """What pods mount need not be on this machine. Raises `StoreFault`."""
+def _refuse_unseen(config: Request) -> None:
+    """What pods mount need not be on this machine. Raises `StoreError`."""
     for place in (config.source, *(name for key in FILES if (name := getattr(config, key)))):
         parts = urlsplit(place)
         if parts.scheme in ("", "file") and not Path(parts.path).exists():
-            raise StoreFault(f"{place} is not on this machine")
+            raise StoreError(f"{place} is not on this machine")
 
 
-def overridden(config: IngestConfig, given: dict[str, str]) -> IngestConfig:
+def overridden(config: Request, given: dict[str, str]) -> Request:
     """The request with the arguments that override one of its settings; empty ones change nothing."""
     settings = {k: v for k, v in given.items() if v and (k in LEGACY or k in field_paths())}
     return build_config(config.model_dump(), *(parse_setting(f"{k}={v}") for k, v in settings.items()))

@@ -10,7 +10,7 @@ from uuid import uuid4
 import requests
 
 from clio_argo.cli.findings import Finding, Inconclusive, look
-from clio_argo.errors import BrokenVolume, MissingInput, TryAgain, UserError
+from clio_argo.errors import BrokenVolume, MissingInput, TransientError, UserError
 from clio_argo.store.documents import Store
 from clio_argo.viewer.url import PUBLIC_HOST
 
@@ -134,4 +134,4 @@ def _asked(url: str, **headers: str) -> requests.Response:
     try:
         return requests.get(url, headers=headers, timeout=TIMEOUT_S)
     except requests.RequestException as error:
-        raise TryAgain(f"{url}: does not answer") from error
+        raise TransientError(f"{url}: does not answer") from error

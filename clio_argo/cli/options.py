@@ -12,8 +12,8 @@ from typer import Argument, Option
 
 from clio_argo.cli.console import show
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig
-from clio_argo.model.request import build_config, parse_setting, parse_text
+from clio_argo.model.parse_request import build_config, parse_setting, parse_text
+from clio_argo.model.request import Request
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
@@ -33,7 +33,7 @@ Log = Annotated[
 
 
 @dataclass(frozen=True)
-class Request:
+class RequestOptions:
     """A request file, and options that replace its settings."""
 
     file: Annotated[
@@ -53,7 +53,7 @@ class Request:
     settings: Annotated[
         list[str] | None, Option("--set", help="Any setting, e.g. contrast.clip_limit=0. Can be repeated.")] = None
 
-    def read(self) -> IngestConfig:
+    def read(self) -> Request:
         """The request: settings of the file, replaced by options, replaced by --set."""
         if self.file is None and self.source is None:
             raise UserError("give a request file or --source FOLDER")

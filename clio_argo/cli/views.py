@@ -135,12 +135,12 @@ def _quality(done: Completion) -> list[Row]:
         return []
     median, lowest = done.quality.median, done.quality.lowest
     summary = f"correlation of neighbours in the volume {median:.2f} median, lowest {lowest}"
-    return [("quality", summary), *_first([("low", str(pair)) for pair in done.quality.low])]
+    return [("quality", summary), *_first([("low", str(pair)) for pair in done.quality.outliers])]
 
 
 def _flagged(transforms: Transforms) -> list[Row]:
     odd = (*transforms.flagged, *transforms.suspect)
-    lines = [(f"z {s.z}", f"{s.verdict}: {s.reason}; shown: {s.shown_as}") for s in odd]
+    lines = [(f"z {s.z}", f"{s.verdict}: {s.reason}; shown: {s.content}") for s in odd]
     manual = [("manual", f"{transforms.overrides} corrections")] if transforms.overrides else []
     breaks = [("break", f"no pair connects z {b.below} and z {b.above}") for b in transforms.breaks]
     return [*_first(lines), *manual, *breaks]

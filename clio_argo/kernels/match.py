@@ -68,7 +68,7 @@ def fit_pair(
     for method in METHODS[:-1] if check else METHODS:
         try:
             fit = _fit(method, *method.prepare(fixed, moving), model)
-            shown = invert(moving) if fit.way == "inverted" else moving
+            shown = invert(moving) if fit.method == "inverted" else moving
             return fit.model_copy(update={"z0": z0, "z1": z1, **_comparison(fit, fixed, shown)})
         except NotFound as error:
             reasons.append(str(error))
@@ -89,11 +89,11 @@ def _fit(method: "Method", fixed: Reduced, moving: Reduced, model: Model) -> Pai
         z1=1,
         matrix=to_matrix(matrix),
         model=used,
-        way=method.name,
+        method=method.name,
         inliers=start.inliers,
         correlation=round(correlation, 4),
         residual_px=round(float(np.median(residual)), 4),
-        spread=round(coverage(start.fixed, fixed), 4),
+        coverage=round(coverage(start.fixed, fixed), 4),
     )
 
 
@@ -104,7 +104,7 @@ def _comparison(fit: PairFit, fixed: Reduced, moving: Reduced) -> dict[str, Any]
     return {
         "noise_px": round(noise_px(fit.correlation), 4),
         "agreement": round(worst, 4),
-        "hidden": tuple(round(fraction, 4) for fraction in occluded),
+        "occluded": tuple(round(fraction, 4) for fraction in occluded),
     }
 
 

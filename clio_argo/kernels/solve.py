@@ -172,7 +172,7 @@ def _index_links(kept: Sequence[int], used: Sequence[PairFit], noise: Floats) ->
         np.array([index[f.z1] for f in used], np.intp),
         np.stack([homogeneous(f.matrix or IDENTITY) for f in used]),
         noise,
-        np.array([f.way == "person" for f in used], np.bool_),
+        np.array([f.method == "manual" for f in used], np.bool_),
     )
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig, Viewer
 from clio_argo.model.layout import lossless_folder
 from clio_argo.model.plan import FanOut
+from clio_argo.model.request import Request, Viewer
 from clio_argo.model.volume import (
     GIB,
     ScaleSpec,
@@ -33,7 +33,7 @@ Grid = Sequence[tuple[Zyx, Zyx, Zyx]]
 
 
 def build_volume(
-    config: IngestConfig,
+    config: Request,
     begin: Zyx,
     size: Zyx,
     dtype: Literal["uint8", "uint16"],
@@ -125,7 +125,7 @@ def memory_for_slab(plane_bytes: int) -> float:
     return math.ceil(10 * MIN_SLAB * plane_bytes / 0.4 / GIB) / 10
 
 
-def block_shape(config: IngestConfig, itemsize: int, slab: int) -> Zyx:
+def block_shape(config: Request, itemsize: int, slab: int) -> Zyx:
     """Shape of a block of `write`: 512 planes of 1024 x 1024, thinner where memory is small."""
     depth, thinnest = BLOCK[0], max(slab, config.viewer.chunk)
     while depth > thinnest and depth * BLOCK[1] * BLOCK[2] * itemsize * 2.5 > 0.75 * config.memory_gib * GIB:

@@ -12,7 +12,13 @@ CONFIG, PLAN, TRANSFORMS, VOLUME, QUALITY, VERIFICATION, COMPLETE = (
     f"{name}.json" for name in ("config", "plan", "transforms", "volume", "quality", "verify", "complete")
 )
 TRANSFORMS_TABLE, REPORT = "transforms.csv", "report.html"
-USER_INPUTS, IMPORTED_TRANSFORMS, SUSPECTS = "given.json", "given/transforms.json", "suspects.json"
+USER_INPUTS, IMPORTED_TRANSFORMS, SUSPECTS = (
+    "user_inputs.json",
+    "user_inputs/transforms.json",
+    "suspects.json",
+)
+# names that version 0.1 gave
+FORMER_SUSPECTS, FORMER_STEPS = "inspection.json", {"suspects": "inspect", "rematch": "relink"}
 VIEWER, LOSSLESS, TEMPORARY, PROCESS = "ng", "aligned", "tmp", "process"
 MANIFEST, THUMBNAILS, PICTURES = "manifest", "thumbnails", "views"
 LOGS, TRACES = f"{PROCESS}/logs", f"{PROCESS}/traces"
@@ -61,7 +67,7 @@ def reduced_name(unit: int) -> str:
     return f"{TEMPORARY}/reduced/{unit:06d}.npz"
 
 
-def facts_name(unit: int) -> str:
+def statistics_name(unit: int) -> str:
     """Statistics of the slices of one unit, with their middle lines and histogram."""
     return f"{TEMPORARY}/facts/{unit:06d}.npz"
 
@@ -81,7 +87,7 @@ def planes_name(unit: int) -> str:
     return f"planes/{unit:06d}.json"
 
 
-def likeness_name(unit: int) -> str:
+def similarity_name(unit: int) -> str:
     """Similarity of neighbouring planes in one unit of `render`."""
     return f"{TEMPORARY}/likeness/{unit:06d}.npz"
 

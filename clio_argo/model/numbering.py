@@ -5,14 +5,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.request import Request
 
 Numbering = Callable[[str], int | None]
 CONVERSION = re.compile(r"%(?P<zero>0?)(?P<width>\d*)[di]")
 MAX_DIGITS = 9
 
 
-def numbering(config: IngestConfig, names: Sequence[str]) -> Numbering:
+def numbering(config: Request, names: Sequence[str]) -> Numbering:
     """What gives the slice number of a file name, or None for a file that is no slice.
 
     Raises:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from clio_argo.kernels.features import percentiles
 from clio_argo.kernels.render import on_canvas
 from clio_argo.kernels.solve import identities, solve_stack
-from clio_argo.model.alignment import Matrix, PairFit, PlacedSlice, SliceFacts, Transforms
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.alignment import Matrix, PairFit, PlacedSlice, SliceStatistics, Transforms
 from clio_argo.model.plan import Plan, Remark, SliceFile
-from clio_argo.model.user_inputs import Given
+from clio_argo.model.request import Request
+from clio_argo.model.user_inputs import UserInputs
 from clio_argo.placement.flicker import even_out
 from clio_argo.placement.imported import place_imported
 from clio_argo.placement.overrides import correct_fits, overrule
@@ -27,7 +27,7 @@ WINDOW = (0.005, 0.995)
 class Statistics:
     """What `reduce` measured: facts of each slice, ordered by z, and the histogram [grey values] of the stack."""
 
-    facts: Sequence[SliceFacts]
+    facts: Sequence[SliceStatistics]
     histogram: NDArray[np.int64]
 
 
@@ -35,7 +35,7 @@ class Statistics:
 class Inputs:
     """What a person gave beside the slices; `imported` are transforms that replace alignment."""
 
-    given: Given
+    given: UserInputs
     imported: Transforms | None = None
 
 
@@ -45,7 +45,7 @@ def decide(
     statistics: Statistics,
     fits: Sequence[PairFit] | None,
     inputs: Inputs,
-    request: IngestConfig,
+    request: Request,
 ) -> Transforms:
     """A place, a verdict and what is shown, for every z of the plan.
 
@@ -68,9 +68,9 @@ def decide(
 def _place_all(
     plan: Plan,
     files: Mapping[int, SliceFile],
-    facts: Sequence[SliceFacts],
+    facts: Sequence[SliceStatistics],
     fits: Sequence[PairFit] | None,
-    given: Given,
+    given: UserInputs,
     anchor: bool,
 ) -> Transforms:
     remarks = judge(facts, fits)
@@ -78,7 +78,7 @@ def _place_all(
         solution = identities([f.z for f in facts if f.error is None], given.recorded)
     else:
         fits = correct_fits(given.overrides, fits)
-        usable = alignable(facts, remarks, given.overrides.shown)
+        usable = alignable(facts, remarks, given.overrides.usable)
         solution = solve_stack(usable, fits, plan.width, plan.height, given.recorded, anchor)
     matrices, (width, height) = on_canvas(solution.placed, {z: f.size for z, f in files.items()})
     remarks = {**remarks, **not_placed(solution, fits or []), **plan.remarks}
@@ -106,13 +106,13 @@ def _placed_slice(
         verdict=remark.verdict if remark else "good",
         reason=remark.reason if remark else "",
         matrix=matrix,
-        shown=(z,),
+        source_slices=(z,),
         digest=pixels,
     )
 
 
 def _window(
-    request: IngestConfig, plan: Plan, placed: Transforms, histogram: NDArray[np.int64]
+    request: Request, plan: Plan, placed: Transforms, histogram: NDArray[np.int64]
 ) -> tuple[float, float] | None:
     """Grey values of the files shown as black and white, fixed once for the stack; `histogram` is [grey values]."""
     if request.viewer.window is not None or plan.dtype == "uint8":

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from clio_argo.kernels.solve import Solution
-from clio_argo.model.alignment import Floats, PairFit, SliceFacts
+from clio_argo.model.alignment import Floats, PairFit, SliceStatistics
 from clio_argo.model.plan import Remark
 
 # slices over which a measure is "usual": the median ignores runs of up to seven faults, and follows a step that stays
@@ -68,7 +68,7 @@ class Stack:
     hides, distortion.
     """
 
-    facts: Sequence[SliceFacts]
+    facts: Sequence[SliceStatistics]
     against: Floats
 
     def column(self, name: str) -> Floats:
@@ -110,7 +110,7 @@ MEASURES = (
 )
 
 
-def judge(facts: Sequence[SliceFacts], fits: Sequence[PairFit] | None) -> dict[int, Remark]:
+def judge(facts: Sequence[SliceStatistics], fits: Sequence[PairFit] | None) -> dict[int, Remark]:
     """Bad and suspect slices by z. Bad ones show nothing of their own; suspect ones show tissue, with a fault.
 
     Without alignment (fits None) nothing is replaced for what it shows, so nothing that decodes is bad.
@@ -134,12 +134,12 @@ def inverted(fits: Sequence[PairFit]) -> dict[int, str]:
     """Slices that show black and white the other way round than most of the stack, by z."""
     swapped: dict[int, bool] = {}
     for f in sorted((f for f in fits if f.found), key=lambda f: (f.z1, f.z0)):
-        swapped[f.z1] = swapped.setdefault(f.z0, False) != (f.way == "inverted")
+        swapped[f.z1] = swapped.setdefault(f.z0, False) != (f.method == "inverted")
     rare = 2 * sum(swapped.values()) <= len(swapped)
     return {z: "inverted: black and white are swapped" for z, is_so in swapped.items() if is_so == rare}
 
 
-def without_content(facts: Sequence[SliceFacts]) -> dict[int, Remark]:
+def without_content(facts: Sequence[SliceStatistics]) -> dict[int, Remark]:
     """Slices that do not decode, show nothing, or repeat the slice before them pixel by pixel."""
     found = {f.z: why for f in facts if (why := _empty(f))}
     shown = [f for f in facts if f.z not in found]
@@ -147,14 +147,14 @@ def without_content(facts: Sequence[SliceFacts]) -> dict[int, Remark]:
     return {z: Remark(z=z, verdict="bad", reason=why) for z, why in found.items()}
 
 
-def _empty(fact: SliceFacts) -> str:
+def _empty(fact: SliceStatistics) -> str:
     if fact.error is not None:
         return fact.error
     return "" if fact.usable else f"shows nothing: {1 - fact.valid:.0%} of it is of one grey value"
 
 
 def faults(
-    facts: Sequence[SliceFacts], fits: Sequence[PairFit], witnesses: Collection[int]
+    facts: Sequence[SliceStatistics], fits: Sequence[PairFit], witnesses: Collection[int]
 ) -> dict[int, str]:
     """What is wrong with slices, by z, judged by the `witnesses` among their neighbours."""
     if len(facts) < LEAST_STACK:
@@ -202,7 +202,7 @@ def against_neighbours(numbers: Sequence[int], fits: Sequence[PairFit], witnesse
     for f in found:
         lag = f.z1 - f.z0
         relative = usual[1] + differences(f) - usual[lag]
-        for z, other, hidden in ((f.z0, f.z1, f.hidden[0]), (f.z1, f.z0, f.hidden[1])):
+        for z, other, hidden in ((f.z0, f.z1, f.occluded[0]), (f.z1, f.z0, f.occluded[1])):
             if z in seen and other in witnesses:
                 seen[z].append((lag, np.append(relative, (hidden, distortion(f)))))
     nothing = np.append(usual[1], (0.0, 0.0))
@@ -217,7 +217,9 @@ def _of_nearest(seen: Sequence[tuple[int, Floats]], nothing: Floats) -> Floats:
 
 def differences(fit: PairFit) -> Floats:
     """Natural logarithms of 1 - correlation, [2]: of the whole pair, and of its worst tiles."""
-    return np.asarray(np.log(np.maximum([1 - fit.correlation, 1 - fit.agreement], LEAST_DIFFERENCE)))
+    return np.asarray(
+        np.log(np.maximum([1 - fit.correlation, 1 - fit.worst_tile_correlation], LEAST_DIFFERENCE))
+    )
 
 
 def distortion(fit: PairFit) -> float:
@@ -239,7 +241,7 @@ def usual_differences(fits: Sequence[PairFit]) -> Mapping[int, Floats]:
 
 
 def alignable(
-    facts: Sequence[SliceFacts], remarks: Mapping[int, Remark], wanted: Collection[int] = ()
+    facts: Sequence[SliceStatistics], remarks: Mapping[int, Remark], wanted: Collection[int] = ()
 ) -> list[int]:
     """Slices that links may lead to: all that decode but bad ones; `wanted`: what a person says is none."""
     bad = {z for z, r in remarks.items() if r.verdict == "bad"} - set(wanted)
@@ -263,7 +265,7 @@ def _unlinked(tried: Sequence[PairFit]) -> str:
 
 
 def doubtful_links(
-    facts: Sequence[SliceFacts], fits: Sequence[PairFit], remarks: Mapping[int, Remark]
+    facts: Sequence[SliceStatistics], fits: Sequence[PairFit], remarks: Mapping[int, Remark]
 ) -> list[tuple[int, int]]:
     """Links (z0, z1) still to be tried: up to the third neighbour, over and to every slice that is in doubt.
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from clio_argo.model.alignment import IDENTITY, Floats, Matrix, PairFit, SliceFacts, apply
+from clio_argo.model.alignment import IDENTITY, Floats, Matrix, PairFit, SliceStatistics, apply
 from clio_argo.report.data import ReportData
 from clio_argo.report.plots import Curve, Sample, Series, Style
 
@@ -110,7 +110,7 @@ def _evened(mean: float, grey: tuple[float, float]) -> float:
     return grey[0] * mean + grey[1]
 
 
-def _of_slices(data: ReportData, value: Callable[[SliceFacts], float]) -> Sequence[Sample]:
+def _of_slices(data: ReportData, value: Callable[[SliceStatistics], float]) -> Sequence[Sample]:
     return _along(data, {f.z: value(f) for f in data.facts if f.error is None})
 
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from clio_argo.errors import MissingInput, StoreFault, UserError
+from clio_argo.errors import MissingInput, StoreError, UserError
 from clio_argo.model.base import Value
 from clio_argo.model.plan import SliceFile
 from clio_argo.store import images
@@ -71,7 +71,7 @@ class Source:
                 return images.read_headers(file, entry.size_bytes)
         except MissingInput as error:
             raise Unreadable(str(error)) from error
-        except StoreFault as error:
+        except StoreError as error:
             # a bucket that refuses one object refuses them all
             if self._store.local is None:
                 raise

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from clio_argo.errors import UserError
-from clio_argo.model.alignment import Inspection
+from clio_argo.model.alignment import Suspects
 from clio_argo.model.plan import FanOut, Plan, SliceUnit
 from clio_argo.model.step import Part
 from clio_argo.model.volume import VolumeSpec
@@ -31,11 +31,11 @@ def parts_of_slices(plan: Plan, units: Sequence[SliceUnit]) -> Parts:
     }
 
 
-def rematch_parts(inspection: Inspection) -> Parts:
+def rematch_parts(inspection: Suspects) -> Parts:
     """Parts of rematch, by the slices that their pairs reach."""
 
     def span(part: range) -> tuple[int, int]:
-        pairs = [pair for i in part for pair in inspection.relinks[i].pairs]
+        pairs = [pair for i in part for pair in inspection.rematch_units[i].pairs]
         return pairs[0][0], max(z1 for _, z1 in pairs)
 
     return {"rematch_parts": _parts(inspection.rematch, "slices", span)}

@@ -7,7 +7,7 @@ import pytest
 from clio_argo.argo.submit import again, override, prefix, request_arguments, workflow
 from clio_argo.argo.workflow import workflow_template
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.request import Request
 
 RUN = "gs://bucket/fly"
 
@@ -17,8 +17,8 @@ def template() -> dict[str, Any]:
     return dict(workflow_template().to_dict())
 
 
-def config(**settings: Any) -> IngestConfig:
-    return IngestConfig(**{"id": "fly", "source": "gs://slices/fly", **settings})
+def config(**settings: Any) -> Request:
+    return Request(**{"id": "fly", "source": "gs://slices/fly", **settings})
 
 
 def mounting(template: dict[str, Any], path: str) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def mounting(template: dict[str, Any], path: str) -> dict[str, Any]:
 
 def test_a_request_travels_as_json_beside_the_runs_root(template: dict[str, Any]) -> None:
     arguments = request_arguments(config(minz=3), RUN, template)
-    assert IngestConfig.model_validate_json(arguments["config"]) == config(minz=3)
+    assert Request.model_validate_json(arguments["config"]) == config(minz=3)
     assert arguments["run"] == RUN
     assert set(arguments) <= {p["name"] for p in template["spec"]["arguments"]["parameters"]}
 

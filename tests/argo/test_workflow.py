@@ -7,7 +7,7 @@ from typing import Any
 from clio_argo.argo import ClusterSettings, workflow_template
 from clio_argo.argo.parameters import FIELDS
 from clio_argo.model.base import canonical_json
-from clio_argo.model.request import LEGACY, field_paths
+from clio_argo.model.parse_request import LEGACY, field_paths
 from clio_argo.pipeline import PIPELINE, Step
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clio_argo.model.config import REQUEST
+from clio_argo.model.request import REQUEST
 from clio_argo.model.step import StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step

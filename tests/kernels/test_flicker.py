@@ -5,7 +5,7 @@ import pytest
 
 from clio_argo.kernels.contrast import apply_gain
 from clio_argo.kernels.flicker import course
-from clio_argo.model.alignment import Floats, PlacedSlice, SliceFacts, Transforms
+from clio_argo.model.alignment import Floats, PlacedSlice, SliceStatistics, Transforms
 from clio_argo.placement.flicker import even_out
 
 SLICES, WINDOW = 400, 50
@@ -50,14 +50,16 @@ def test_short_stacks_have_a_course_too(slices: int) -> None:
 
 
 def _placed(z: int, verdict: str) -> PlacedSlice:
-    values = {"z": z, "file": None, "verdict": verdict, "matrix": None, "shown": (z,)}
+    values = {"z": z, "file": None, "verdict": verdict, "matrix": None, "source_slices": (z,)}
     return PlacedSlice.model_validate(values)
 
 
 def test_a_bad_slice_drags_no_other_and_one_that_is_not_there_has_no_gain() -> None:
     verdicts = ["good", "bad", "good", "missing"]
     stack = Transforms(width=1, height=1, slices=tuple(_placed(z, v) for z, v in enumerate(verdicts)))
-    facts = [SliceFacts(z=z, digest="", mean=m, std=s) for z, m, s in ((0, 100, 30), (1, 9, 1), (2, 100, 30))]
+    facts = [
+        SliceStatistics(z=z, digest="", mean=m, std=s) for z, m, s in ((0, 100, 30), (1, 9, 1), (2, 100, 30))
+    ]
     assert [s.grey for s in even_out(stack, facts, WINDOW).slices] == [(1, 0), (3, 73), (1, 0), None]
     assert even_out(stack, facts, 0) is stack
 

@@ -100,7 +100,7 @@ def test_an_inverted_slice_is_found_in_the_right_place(z: int, first: bool) -> N
     expected = matrix(*slices)
     slices[not first] = reduced(255 - demo_slice(z + (not first), SIDE))
     found = fit(*slices)
-    assert found.way == "inverted"
+    assert found.method == "inverted"
     assert apart(homogeneous(found.matrix or ()), expected) < 0.1
 
 
@@ -108,7 +108,7 @@ def test_an_inverted_slice_is_found_in_the_right_place(z: int, first: bool) -> N
 @given(LOW)
 def test_two_inverted_slices_fit_as_they_did(z: int) -> None:
     both = fit(*(reduced(255 - demo_slice(z + i, SIDE)) for i in range(2)))
-    assert both.way == "features"
+    assert both.method == "features"
     assert apart(homogeneous(both.matrix or ()), matrix(neighbour(z), neighbour(z + 1))) < 0.01
 
 
@@ -186,7 +186,7 @@ def noisy_pair(seed: int, noise: float) -> tuple[Reduced, Reduced]:
 @pytest.mark.parametrize("seed", range(4))
 def test_slices_without_features_are_fitted_by_their_correlation(seed: int) -> None:
     found = fit(*noisy_pair(seed, 100))
-    assert found.way == "phase"
+    assert found.method == "phase"
     # such noise moves a fit by up to 3 px
     assert apart(homogeneous(found.matrix or ()), shifted(9, -5), 1) < 3.5
 

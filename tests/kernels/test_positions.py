@@ -49,6 +49,6 @@ def test_a_link_of_a_person_is_followed_against_all_others() -> None:
     fits = [
         PairFit(z0=a, z1=b, matrix=((1, 0, x), (0, 1, 0)), correlation=0.97) for (a, b), x in shift.items()
     ]
-    mine = PairFit(z0=1, z1=2, matrix=((1, 0, 8), (0, 1, 0)), correlation=1, way="person")
+    mine = PairFit(z0=1, z1=2, matrix=((1, 0, 8), (0, 1, 0)), correlation=1, method="person")
     placed = solve_stack(range(4), [mine if (f.z0, f.z1) == (1, 2) else f for f in fits], SIDE, SIDE).placed
     assert abs(placed[2][0, 2] - placed[1][0, 2] - 8) < 0.05

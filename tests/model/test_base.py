@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from clio_argo.errors import UserError
 from clio_argo.model.alignment import Fits, Transforms
 from clio_argo.model.base import Document, canonical_json, digest
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.plan import Plan, SliceUnit
+from clio_argo.model.request import Request
 from clio_argo.model.run import Completion, ObjectRecord, UnitRecord, Verification
 from clio_argo.model.volume import VolumeSpec
 
-KINDS = [IngestConfig, Plan, SliceUnit, Fits, Transforms, VolumeSpec, UnitRecord, Verification, Completion]
+KINDS = [Request, Plan, SliceUnit, Fits, Transforms, VolumeSpec, UnitRecord, Verification, Completion]
 RECORD = UnitRecord(
     step="write",
     unit=3,

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from igneous.shards import image_shard_shape_from_spec
 
 from clio_argo.errors import UserError
-from clio_argo.model.config import MAX_PARTS, IngestConfig, Viewer
 from clio_argo.model.formats import info, zarr_array
 from clio_argo.model.grid import build_volume, slab_depth
 from clio_argo.model.layout import lossless_shard_name, viewer_shard_name
 from clio_argo.model.plan import FanOut
+from clio_argo.model.request import MAX_PARTS, Request, Viewer
 from clio_argo.model.volume import GIB, Box, ScaleSpec, Tier, VolumeSpec, Zyx, minimum, over, plus, times, zyx
 from clio_argo.workspace.expected import shard_names as expected_shards
 
@@ -48,7 +48,7 @@ def volume(
     memory_gib: float = 4.0,
     dtype: str = "uint8",
 ) -> VolumeSpec:
-    config = IngestConfig(
+    config = Request(
         id="stack", source="s", resolution=resolution, viewer=Viewer(chunk=chunk), memory_gib=memory_gib
     )
     return build_volume(config, (z, 0, 0), size, dtype, None)

@@ -4,11 +4,11 @@ import math
 import random
 from itertools import pairwise
 
-from clio_argo.model.alignment import Break, PairFit, PlacedSlice, SliceFacts, Transforms
-from clio_argo.model.config import Contrast, IngestConfig
+from clio_argo.model.alignment import Break, PairFit, PlacedSlice, SliceStatistics, Transforms
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, Problem
-from clio_argo.model.quality import PairLikeness, Quality
+from clio_argo.model.quality import PairSimilarity, Quality
+from clio_argo.model.request import Contrast, Request
 from clio_argo.model.run import Gate, StageTime
 from clio_argo.model.sizes import SizeRun
 from clio_argo.report.data import Picture, ReportData
@@ -55,9 +55,9 @@ def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = 
     )
 
 
-def _config() -> IngestConfig:
+def _config() -> Request:
     contrast = Contrast(clip_limit=0.01)
-    return IngestConfig(
+    return Request(
         id="fly medulla", source="gs://bucket/medulla", image="iso.%05d.png", contrast=contrast, max_bad=0.05
     )
 
@@ -95,7 +95,7 @@ def _placed(z: int, verdict: str) -> PlacedSlice:
             "verdict": verdict,
             "reason": reason.get(verdict, ""),
             "matrix": None if flagged else ((1, 0, 3.5), (0, 1, 2)),
-            "shown": (z - 1 if flagged else z,),
+            "source_slices": (z - 1 if flagged else z,),
         }
     )
 
@@ -123,9 +123,9 @@ def _fit(z0: int, z1: int, noise: random.Random) -> PairFit:
     )
 
 
-def _facts(z: int, noise: random.Random) -> SliceFacts:
+def _facts(z: int, noise: random.Random) -> SliceStatistics:
     mean = 128 + 6 * math.sin(z / 40) + noise.gauss(0, 1.2)
-    return SliceFacts(
+    return SliceStatistics(
         z=z, digest="00000000", mean=mean, std=30, focus=0.31 + noise.gauss(0, 0.01), features=900
     )
 
@@ -134,10 +134,10 @@ def _quality(numbers: list[int], noise: random.Random) -> Quality:
     return Quality(pairs=tuple(_likeness(*pair, noise) for pair in pairwise(numbers)))
 
 
-def _likeness(z0: int, z1: int, noise: random.Random) -> PairLikeness:
+def _likeness(z0: int, z1: int, noise: random.Random) -> PairSimilarity:
     low = z1 % 400 == 30
     correlation = 0.3 if low else 0.78 + noise.gauss(0, 0.02)
-    return PairLikeness(z0=z0, z1=z1, correlation=correlation, usual=0.78, low=low)
+    return PairSimilarity(z0=z0, z1=z1, correlation=correlation, local_median=0.78, outlier=low)
 
 
 def _stages(slices: int) -> tuple[StageTime, ...]:

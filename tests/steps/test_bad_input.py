@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clio_argo.errors import ClioError, GateStopped, StoreFault, UserError
-from clio_argo.model.request import build_config
+from clio_argo.errors import ClioError, GateStopped, StoreError, UserError
+from clio_argo.model.parse_request import build_config
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.steps.plan import plan
@@ -377,7 +377,7 @@ def test_full_disk_is_an_error_at_any_stage_and_the_run_goes_on_later(
     stages = set()
     for percent in (10, 30, 50, 70, 95):
         resize(small_disk, f"{pages * 4096 * percent // 100}")
-        with pytest.raises(StoreFault, match="no space is left"):
+        with pytest.raises(StoreError, match="no space is left"):
             run_here(request(stack), small_disk)
         stages.add(len(list(small_disk.glob("manifest/*"))))
         assert not (small_disk / "complete.json").exists()

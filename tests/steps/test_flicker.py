@@ -10,7 +10,7 @@ from clio_argo.kernels.contrast import apply_gain
 from clio_argo.pipeline import PIPELINE
 from clio_argo.placement.flicker import even_out
 from clio_argo.store.documents import Store
-from clio_argo.workspace.reduced import read_all_facts
+from clio_argo.workspace.reduced import read_all_statistics
 from clio_argo.workspace.run import Run
 from tests.stacks import DEMO, demo_slices, lossless, plain, run_here, transforms, write_stack
 
@@ -18,7 +18,7 @@ from tests.stacks import DEMO, demo_slices, lossless, plain, run_here, transform
 @pytest.mark.parametrize("statistic", ["mean", "std"])
 def test_the_demo_comes_closer_to_its_undistorted_brightness_and_contrast(demo: Path, statistic: str) -> None:
     truth = {s["index"]: s for s in json.loads((DEMO / "truth.json").read_text())["slices"]}
-    facts, _ = read_all_facts(Run(Store(str(demo)), PIPELINE["solve"], PIPELINE))
+    facts, _ = read_all_statistics(Run(Store(str(demo)), PIPELINE["solve"], PIPELINE))
     placed = [s for s in even_out(transforms(demo), facts, 50).slices if s.verdict == "good"]
     by_z = {f.z: f for f in facts}
     file = np.array([(by_z[s.z].mean, by_z[s.z].std) for s in placed])

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.alignment import Matrix, apply
-from clio_argo.model.config import Viewer
+from clio_argo.model.request import Viewer
 from clio_argo.placement.residuals import disagreement_px
 from tests.stacks import (
     Image,
@@ -74,12 +74,12 @@ pairs:
     assert not [n for n in again if "/reduce/" in n or "/match/" in n]
     assert step_px(out, FIRST, FIRST + 1) == pytest.approx([5, -7], abs=0.05)
     by_z = {s.z: s for s in transforms(out).slices}
-    assert (by_z[NOISE].verdict, by_z[NOISE].shown, by_z[NOISE].placed_by) == (
+    assert (by_z[NOISE].verdict, by_z[NOISE].source_slices, by_z[NOISE].placed_by) == (
         "suspect",
         (NOISE,),
         "neighbours",
     )
-    assert (by_z[FIRST + 6].verdict, by_z[FIRST + 6].shown) == ("bad", (FIRST + 5,))
+    assert (by_z[FIRST + 6].verdict, by_z[FIRST + 6].source_slices) == ("bad", (FIRST + 5,))
     assert completion(out).flagged == (FIRST + 6,)
     report = (out / "report.html").read_text()
     assert all(f"by hand: {why}" in report for why in ("I can see it", "charging", "measured in Fiji"))
@@ -101,7 +101,7 @@ def test_an_excluded_pair_is_a_break_and_an_excluded_slice_is_never_shown(
         run_here(config, tmp_path / "out")
     out = run_here(config.model_copy(update={"max_breaks": 1}), tmp_path / "out")
     excluded = transforms(out).slices[NOISE - FIRST]
-    assert (excluded.verdict, excluded.shown) == ("missing", (NOISE - 1,))
+    assert (excluded.verdict, excluded.source_slices) == ("missing", (NOISE - 1,))
 
 
 def test_a_slice_that_does_not_decode_cannot_be_called_good(tmp_path: Path) -> None:

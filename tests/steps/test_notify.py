@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clio_argo.errors import TryAgain, UserError
+from clio_argo.errors import TransientError, UserError
 from clio_argo.notify import failures
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
@@ -82,7 +82,9 @@ def test_nothing_set_up_tells_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert notify(tmp_path, monkeypatch, CLIO_STATUS="Failed") == ""
 
 
-@pytest.mark.parametrize(("status", "error"), [(404, UserError), (429, TryAgain), (503, TryAgain)])
+@pytest.mark.parametrize(
+    ("status", "error"), [(404, UserError), (429, TransientError), (503, TransientError)]
+)
 def test_a_webhook_that_refuses(
     status: int, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +92,9 @@ def test_a_webhook_that_refuses(
         notify(tmp_path, monkeypatch, CLIO_WEBHOOK_URL=hook)
 
 
-@pytest.mark.parametrize(("answer", "error"), [("550 no such box", UserError), ("451 greylisted", TryAgain)])
+@pytest.mark.parametrize(
+    ("answer", "error"), [("550 no such box", UserError), ("451 greylisted", TransientError)]
+)
 def test_a_mail_server_that_refuses(
     answer: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +104,7 @@ def test_a_mail_server_that_refuses(
 
 
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TryAgain, match="the webhook does not answer"):
+    with pytest.raises(TransientError, match="the webhook does not answer"):
         notify(tmp_path, monkeypatch, CLIO_WEBHOOK_URL="http://127.0.0.1:9/")
     with pytest.raises(UserError, match="CLIO_WEBHOOK_URL: expected http"):
         notify(tmp_path, monkeypatch, CLIO_WEBHOOK_URL="file:///etc/passwd")

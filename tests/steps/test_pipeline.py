@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from clio_argo.model.request import build_config
+from clio_argo.model.parse_request import build_config
 from tests.stacks import (
     DEMO,
     FIRST,

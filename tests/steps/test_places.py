@@ -8,8 +8,8 @@ import pytest
 from clio_argo.errors import UserError
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.layout import COMPLETE
+from clio_argo.model.request import Request
 from clio_argo.model.run import Completion
 from clio_argo.model.storage import Buckets
 from clio_argo.store.documents import Store
@@ -32,7 +32,7 @@ def together(folder: Path) -> dict[str, str]:
     return contents(run_here(request(folder), folder.parent / f"{folder.name}-run"))
 
 
-def apart(folder: Path, base: Path | str) -> IngestConfig:
+def apart(folder: Path, base: Path | str) -> Request:
     """The request with everything in a folder of its own beside the run's."""
     return request(folder, **{f"buckets__{role}": f"{base}/the {role}" for role in FOLDERS})
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from clio_argo.model.config import FILES
-from clio_argo.model.request import field_paths
+from clio_argo.model.parse_request import field_paths
+from clio_argo.model.request import FILES
 from tests.stacks import (
     FIRST,
     GROUPS,

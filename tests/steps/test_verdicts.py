@@ -50,7 +50,7 @@ def test_reason_names_the_fault(found: Transforms, z: int, fault: str) -> None:
 def test_tissue_is_placed_and_shown_and_the_rest_is_replaced(found: Transforms) -> None:
     verdicts = {z: "suspect" if name in DEFECTS else "bad" for z, name in FAULTS.items()}
     assert {s.z: s.verdict for s in found.slices if s.verdict != "good"} == verdicts
-    assert all((s.shown == (s.z,)) == (s.verdict != "bad") for s in found.slices)
+    assert all((s.source_slices == (s.z,)) == (s.verdict != "bad") for s in found.slices)
     assert all(s.matrix for s in found.slices if s.verdict != "bad")
 
 

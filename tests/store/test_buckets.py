@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clio_argo.cli.app import app
-from clio_argo.errors import MissingBucket, StoreFault, UserError
+from clio_argo.errors import MissingBucket, StoreError, UserError
 from clio_argo.store.backends import BACKENDS
 from clio_argo.store.backends import gcs as google
 from clio_argo.store.buckets import Bucket
@@ -26,7 +26,7 @@ def test_a_bucket_is_made_private_uniform_and_ours(made: Bucket, gcs: stores.Buc
     kept = Bucket(f"{gcs.name}-kept")
     kept.make("us")
     assert kept.facts().soft_delete_days == 7
-    with pytest.raises(StoreFault, match="name is taken"):
+    with pytest.raises(StoreError, match="name is taken"):
         made.make("us")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clio_argo.errors import BrokenVolume, ClioError, MissingInput, StoreFault, UserError
+from clio_argo.errors import BrokenVolume, ClioError, MissingInput, StoreError, UserError
 from clio_argo.model.run import ObjectRecord, UnitRecord, Verification
 from clio_argo.store.backends import web
 from clio_argo.store.documents import Store, absolute_url, crc32c, split_url
@@ -230,7 +230,7 @@ def test_a_full_disk_is_named_and_leaves_no_partial_object(small_disk: Path) -> 
     store = Store(str(small_disk))
     store.write("small", bytes(KIB))
     for write in (store.write, store.create):
-        with pytest.raises(StoreFault, match=r"large: no space is left"):
+        with pytest.raises(StoreError, match=r"large: no space is left"):
             write("large", os.urandom(256 * KIB))
     assert store.read("large") is None
     assert store.names() == ["small"]
@@ -239,7 +239,7 @@ def test_a_full_disk_is_named_and_leaves_no_partial_object(small_disk: Path) -> 
 def test_a_full_disk_leaves_the_old_object_and_takes_what_fits(small_disk: Path) -> None:
     store = Store(str(small_disk))
     store.write("a", b"old")
-    with pytest.raises(StoreFault):
+    with pytest.raises(StoreError):
         store.write("a", os.urandom(256 * KIB))
     assert store.read("a") == b"old"
     store.write("b", bytes(KIB))
@@ -251,7 +251,7 @@ def test_a_read_only_folder_is_named_and_can_be_read(small_disk: Path) -> None:
     store.write("a", b"1")
     read_only(small_disk)
     for write in (store.write, store.create):
-        with pytest.raises(StoreFault, match=r"b: no permission"):
+        with pytest.raises(StoreError, match=r"b: no permission"):
             write("b", b"2")
     assert store.read("a") == b"1"
 
@@ -259,9 +259,9 @@ def test_a_read_only_folder_is_named_and_can_be_read(small_disk: Path) -> None:
 def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     store = Store(str(tmp_path / "file" / "run"))
-    with pytest.raises(StoreFault, match="Not a directory"):
+    with pytest.raises(StoreError, match="Not a directory"):
         store.write("a", b"1")
-    with pytest.raises(StoreFault, match="Not a directory"):
+    with pytest.raises(StoreError, match="Not a directory"):
         store.names()
 
 

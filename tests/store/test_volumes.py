@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image
 
 from clio_argo.errors import BrokenInvariant, ClioError
-from clio_argo.model.config import IngestConfig, Viewer
 from clio_argo.model.grid import build_volume
+from clio_argo.model.request import Request, Viewer
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.volume import Box, VolumeSpec, Zyx, over, plus
 from clio_argo.store.documents import Store
@@ -34,7 +34,7 @@ def volumes(folder: Path, size: Zyx, z: int = 0, **options: Any) -> Volumes:
     options = {"chunk": 16, "resolution": (8, 8, 8), "dtype": "uint8", "memory_gib": 0.25, **options}
     viewer = Viewer(chunk=options.pop("chunk"), jpeg_quality=95)
     dtype = options.pop("dtype")
-    config = IngestConfig(id="stack", source="s", viewer=viewer, **options)
+    config = Request(id="stack", source="s", viewer=viewer, **options)
     return Volumes(Store(str(folder)), build_volume(config, (z, 0, 0), size, dtype, None))
 
 

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig
-from clio_argo.model.request import build_config, differing_keys, field_paths, parse_setting, parse_text
+from clio_argo.model.parse_request import build_config, differing_keys, field_paths, parse_setting, parse_text
+from clio_argo.model.request import Request
 
 NEEDED = {"id": "stack", "source": "slices"}
 PREDECESSOR = {
@@ -37,7 +37,7 @@ SPELLINGS = {
 }
 
 
-def built(**settings: Any) -> IngestConfig:
+def built(**settings: Any) -> Request:
     return build_config(NEEDED, settings)
 
 
@@ -55,7 +55,7 @@ def test_the_predecessors_documents_work_in_every_spelling(names: tuple[str, ...
     spelled = dict(zip(SPELLINGS, names, strict=True))
     document = json.dumps({spelled.get(k, k): v for k, v in PREDECESSOR.items()})
     config = build_config(parse_text(document, "request.json"))
-    assert config == IngestConfig.model_validate(
+    assert config == Request.model_validate(
         {
             "id": "slice2",
             "source": "my_bucket",
@@ -357,7 +357,7 @@ def test_any_document_is_a_request_or_refused(document: dict[Any, Any]) -> None:
         config = build_config(NEEDED, document)
     except UserError:
         return
-    assert IngestConfig.from_bytes(config.to_bytes(), "config.json") == config
+    assert Request.from_bytes(config.to_bytes(), "config.json") == config
 
 
 @given(
