@@ -25,17 +25,17 @@ WINDOW = (0.005, 0.995)
 
 @dataclass(frozen=True)
 class Statistics:
-    """What `reduce` measured: facts of each slice, ordered by z, and the histogram [grey values] of the stack."""
+    """What `reduce` measured: statistics of each slice, ordered by z, and the histogram [grey values] of the stack."""
 
-    facts: Sequence[SliceStatistics]
+    slices: Sequence[SliceStatistics]
     histogram: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a person gave beside the slices; `imported` are transforms that replace alignment."""
+    """What the user gives beside the slices; `imported` are transforms that replace alignment."""
 
-    given: UserInputs
+    files: UserInputs
     imported: Transforms | None = None
 
 
@@ -56,33 +56,33 @@ def decide(
         UserError: an override calls a slice good whose pixels cannot be had.
     """
     if inputs.imported:
-        placed = place_imported(inputs.imported, plan, files, statistics.facts)
+        placed = place_imported(inputs.imported, plan, files, statistics.slices)
     else:
-        placed = _place_all(plan, files, statistics.facts, fits, inputs.given, request.alignment.anchor)
+        placed = _place_all(plan, files, statistics.slices, fits, inputs.files, request.alignment.anchor)
     window = _window(request, plan, placed, statistics.histogram)
-    placed = placed.model_copy(update={"window": window, "sources": inputs.given.files})
-    shown = replace_slices(overrule(inputs.given.overrides, placed), request.bad_slices)
-    return even_out(shown, statistics.facts, request.contrast.flicker)
+    placed = placed.model_copy(update={"window": window, "sources": inputs.files.files})
+    shown = replace_slices(overrule(inputs.files.overrides, placed), request.bad_slices)
+    return even_out(shown, statistics.slices, request.contrast.flicker)
 
 
 def _place_all(
     plan: Plan,
     files: Mapping[int, SliceFile],
-    facts: Sequence[SliceStatistics],
+    statistics: Sequence[SliceStatistics],
     fits: Sequence[PairFit] | None,
-    given: UserInputs,
+    user_inputs: UserInputs,
     anchor: bool,
 ) -> Transforms:
-    remarks = judge(facts, fits)
+    remarks = judge(statistics, fits)
     if fits is None:
-        solution = identities([f.z for f in facts if f.error is None], given.recorded)
+        solution = identities([f.z for f in statistics if f.error is None], user_inputs.recorded)
     else:
-        fits = correct_fits(given.overrides, fits)
-        usable = alignable(facts, remarks, given.overrides.usable)
-        solution = solve_stack(usable, fits, plan.width, plan.height, given.recorded, anchor)
+        fits = correct_fits(user_inputs.overrides, fits)
+        usable = alignable(statistics, remarks, user_inputs.overrides.usable)
+        solution = solve_stack(usable, fits, plan.width, plan.height, user_inputs.recorded, anchor)
     matrices, (width, height) = on_canvas(solution.placed, {z: f.size for z, f in files.items()})
     remarks = {**remarks, **not_placed(solution, fits or []), **plan.remarks}
-    digests = {f.z: f.digest for f in facts}
+    digests = {f.z: f.digest for f in statistics}
     return Transforms(
         width=width,
         height=height,

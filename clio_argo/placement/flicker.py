@@ -11,14 +11,14 @@ from clio_argo.model.alignment import SliceStatistics, Transforms
 MOST_GAIN = 3.0
 
 
-def even_out(transforms: Transforms, facts: Sequence[SliceStatistics], window: int) -> Transforms:
+def even_out(transforms: Transforms, statistics: Sequence[SliceStatistics], window: int) -> Transforms:
     """The same places with gain and offset of each slice, which bring its mean and standard deviation to their course.
 
     window: slices on either side over which the course is taken; 0 changes nothing.
     """
     if not window:
         return transforms
-    by_z = {f.z: f for f in facts if f.std > 0}
+    by_z = {f.z: f for f in statistics if f.std > 0}
     unknown = SliceStatistics(z=0, digest="", mean=np.nan, std=np.nan)
     seen = [by_z.get(s.z, unknown) for s in transforms.slices]
     counts = np.array([s.verdict == "good" for s in transforms.slices])

@@ -10,10 +10,10 @@ from clio_argo.model.plan import Plan, SliceFile
 
 
 def place_imported(
-    imported: Transforms, plan: Plan, files: Mapping[int, SliceFile], facts: Sequence[SliceStatistics]
+    imported: Transforms, plan: Plan, files: Mapping[int, SliceFile], statistics: Sequence[SliceStatistics]
 ) -> Transforms:
     """Imported places for every z of the plan; slices that cannot be used now are flagged, whatever they were then."""
-    then, now = {s.z: s for s in imported.slices}, {f.z: f for f in facts}
+    then, now = {s.z: s for s in imported.slices}, {f.z: f for f in statistics}
     numbers = range(plan.minz, plan.maxz + 1)
     slices = tuple(_place(z, then.get(z), plan, files.get(z), now.get(z)) for z in numbers)
     return imported.model_copy(update={"slices": slices})

@@ -68,12 +68,12 @@ class Stack:
     hides, distortion.
     """
 
-    facts: Sequence[SliceStatistics]
+    statistics: Sequence[SliceStatistics]
     against: Floats
 
     def column(self, name: str) -> Floats:
         """A property of all slices, [slices]."""
-        return np.array([getattr(f, name) for f in self.facts], np.float64)
+        return np.array([getattr(f, name) for f in self.statistics], np.float64)
 
     def logarithm(self, name: str) -> Floats:
         """Natural logarithm of a property of all slices, [slices]: ratios become differences."""
@@ -110,19 +110,19 @@ MEASURES = (
 )
 
 
-def judge(facts: Sequence[SliceStatistics], fits: Sequence[PairFit] | None) -> dict[int, Remark]:
+def judge(statistics: Sequence[SliceStatistics], fits: Sequence[PairFit] | None) -> dict[int, Remark]:
     """Bad and suspect slices by z. Bad ones show nothing of their own; suspect ones show tissue, with a fault.
 
     Without alignment (fits None) nothing is replaced for what it shows, so nothing that decodes is bad.
     """
     if fits is None:
-        remarks = judge(facts, ())
-        decoded = {f.z for f in facts if f.error is None}
+        remarks = judge(statistics, ())
+        decoded = {f.z for f in statistics if f.error is None}
         return {
             z: r.model_copy(update={"verdict": "suspect"}) if z in decoded else r for z, r in remarks.items()
         }
-    bad = without_content(facts)
-    good = [f for f in facts if f.z not in bad]
+    bad = without_content(statistics)
+    good = [f for f in statistics if f.z not in bad]
     first = faults(good, fits, {f.z for f in good})
     suspect = faults(good, fits, {f.z for f in good} - first.keys()) if first else {}
     swapped = {z: why for z, why in inverted(fits).items() if z not in bad}
@@ -139,10 +139,10 @@ def inverted(fits: Sequence[PairFit]) -> dict[int, str]:
     return {z: "inverted: black and white are swapped" for z, is_so in swapped.items() if is_so == rare}
 
 
-def without_content(facts: Sequence[SliceStatistics]) -> dict[int, Remark]:
+def without_content(statistics: Sequence[SliceStatistics]) -> dict[int, Remark]:
     """Slices that do not decode, show nothing, or repeat the slice before them pixel by pixel."""
-    found = {f.z: why for f in facts if (why := _empty(f))}
-    shown = [f for f in facts if f.z not in found]
+    found = {f.z: why for f in statistics if (why := _empty(f))}
+    shown = [f for f in statistics if f.z not in found]
     found.update((b.z, f"the same pixels as z {a.z}") for a, b in pairwise(shown) if a.digest == b.digest)
     return {z: Remark(z=z, verdict="bad", reason=why) for z, why in found.items()}
 
@@ -154,12 +154,12 @@ def _empty(fact: SliceStatistics) -> str:
 
 
 def faults(
-    facts: Sequence[SliceStatistics], fits: Sequence[PairFit], witnesses: Collection[int]
+    statistics: Sequence[SliceStatistics], fits: Sequence[PairFit], witnesses: Collection[int]
 ) -> dict[int, str]:
     """What is wrong with slices, by z, judged by the `witnesses` among their neighbours."""
-    if len(facts) < LEAST_STACK:
+    if len(statistics) < LEAST_STACK:
         return {}
-    stack = Stack(facts, against_neighbours([f.z for f in facts], fits, witnesses))
+    stack = Stack(statistics, against_neighbours([f.z for f in statistics], fits, witnesses))
     why: dict[int, list[str]] = {}
     for measure in MEASURES:
         for z, text in _departures(measure, stack):
@@ -177,7 +177,7 @@ def _departures(measure: Measure, stack: Stack) -> list[tuple[int, str]]:
     names = {True: measure.high, False: measure.low}
     return [
         (
-            stack.facts[i].z,
+            stack.statistics[i].z,
             f"{name}: {measure.name} {measure.shown(values[i])}, usually {measure.shown(usual[i])}",
         )
         for i in np.flatnonzero(np.abs(departure) > limit).tolist()
@@ -241,11 +241,11 @@ def usual_differences(fits: Sequence[PairFit]) -> Mapping[int, Floats]:
 
 
 def alignable(
-    facts: Sequence[SliceStatistics], remarks: Mapping[int, Remark], wanted: Collection[int] = ()
+    statistics: Sequence[SliceStatistics], remarks: Mapping[int, Remark], wanted: Collection[int] = ()
 ) -> list[int]:
     """Slices that links may lead to: all that decode but bad ones; `wanted`: what a person says is none."""
     bad = {z for z, r in remarks.items() if r.verdict == "bad"} - set(wanted)
-    return [f.z for f in facts if f.error is None and f.z not in bad]
+    return [f.z for f in statistics if f.error is None and f.z not in bad]
 
 
 def not_placed(solution: Solution, fits: Sequence[PairFit]) -> dict[int, Remark]:
@@ -265,13 +265,13 @@ def _unlinked(tried: Sequence[PairFit]) -> str:
 
 
 def doubtful_links(
-    facts: Sequence[SliceStatistics], fits: Sequence[PairFit], remarks: Mapping[int, Remark]
+    statistics: Sequence[SliceStatistics], fits: Sequence[PairFit], remarks: Mapping[int, Remark]
 ) -> list[tuple[int, int]]:
     """Links (z0, z1) still to be tried: up to the third neighbour, over and to every slice that is in doubt.
 
     In doubt are suspect slices and both slices of neighbours without a fit. Bad slices are no neighbours.
     """
-    numbers = alignable(facts, remarks)
+    numbers = alignable(statistics, remarks)
     tried, found = {(f.z0, f.z1) for f in fits}, {(f.z0, f.z1) for f in fits if f.found}
     unlinked = {z for pair in pairwise(numbers) if pair not in found for z in pair}
     doubtful = np.array([z in unlinked or z in remarks for z in numbers], np.bool_)

@@ -111,7 +111,7 @@ def _evened(mean: float, grey: tuple[float, float]) -> float:
 
 
 def _of_slices(data: ReportData, value: Callable[[SliceStatistics], float]) -> Sequence[Sample]:
-    return _along(data, {f.z: value(f) for f in data.facts if f.error is None})
+    return _along(data, {f.z: value(f) for f in data.statistics if f.error is None})
 
 
 def median_of(values: Iterable[float]) -> float | None:

@@ -26,7 +26,7 @@ class ReportData(Value):
     config: Request
     plan: Plan
     transforms: Transforms
-    facts: tuple[SliceStatistics, ...] = Field(description="One per decoded slice, ordered by z.")
+    statistics: tuple[SliceStatistics, ...] = Field(description="One per decoded slice, ordered by z.")
     volume: VolumeSpec | None = None
     status: str = Field(description="complete, complete_with_flags, aligned, or why the run stopped.")
     gates: tuple[Gate, ...] = ()

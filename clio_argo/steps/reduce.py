@@ -1,4 +1,4 @@
-"""Decodes every slice once for alignment, and keeps what is small: reduced image, features, facts."""
+"""Decodes every slice once for alignment, and keeps what is small: reduced image, features, statistics."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,7 @@ def largest_px(run: Run) -> int:
 
 def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
     counts = np.zeros(256 if slices[0].dtype == "uint8" else 65536, np.int64)
-    small, facts = dict[str, np.ndarray](), dict[str, np.ndarray]()
+    small, statistics = dict[str, np.ndarray](), dict[str, np.ndarray]()
     seen = []
     for slice_file in slices:
         fact, reduced, tally = see(run, slice_file)
@@ -47,12 +47,12 @@ def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
             counts += tally
             small.update(_packed(slice_file.z, reduced))
             row, column = middle_lines(reduced.image)
-            facts.update({f"row{slice_file.z}": row, f"column{slice_file.z}": column})
-    facts["histogram"] = counts
-    facts["facts"] = np.frombuffer(canonical_json([f.model_dump() for f in seen]), np.uint8)
+            statistics.update({f"row{slice_file.z}": row, f"column{slice_file.z}": column})
+    statistics["histogram"] = counts
+    statistics["facts"] = np.frombuffer(canonical_json([f.model_dump() for f in seen]), np.uint8)
     objects = [
         write_arrays(run.store, reduced_name(unit), small),
-        write_arrays(run.store, statistics_name(unit), facts),
+        write_arrays(run.store, statistics_name(unit), statistics),
     ]
     return Done(objects, [f"{f.z}: {f.error}" for f in seen if f.error])
 

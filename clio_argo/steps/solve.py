@@ -59,10 +59,10 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 
 
 def read_inputs(run: Run) -> Inputs:
-    """What a person gave, as `plan` kept it."""
-    given = run.store.document(UserInputs, USER_INPUTS)
+    """What the user gave, as `plan` kept it."""
+    user_inputs = run.store.document(UserInputs, USER_INPUTS)
     return Inputs(
-        given, run.store.document(Transforms, IMPORTED_TRANSFORMS) if run.request.transforms else None
+        user_inputs, run.store.document(Transforms, IMPORTED_TRANSFORMS) if run.request.transforms else None
     )
 
 

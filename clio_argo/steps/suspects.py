@@ -1,4 +1,4 @@
-"""Looks at all facts and first fits, and asks for further links around every slice that is in doubt."""
+"""Looks at all statistics and first fits, and asks for further links around every slice that is in doubt."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -19,10 +19,10 @@ from clio_argo.workspace.units import record_whole
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
     """Write suspects.json; the parts of `rematch` follow from it and may be none."""
-    (facts, _), fits = read_all_statistics(run), read_first_fits(run)
-    remarks = judge(facts, fits)
-    pairs = further_links(run.plan, facts, fits, remarks) if fits is not None else []
-    relinks = tuple(_by_unit(run, facts, pairs))
+    (statistics, _), fits = read_all_statistics(run), read_first_fits(run)
+    remarks = judge(statistics, fits)
+    pairs = further_links(run.plan, statistics, fits, remarks) if fits is not None else []
+    relinks = tuple(_by_unit(run, statistics, pairs))
     parts = FanOut.of(len(relinks), run.plan.match.parts)
     inspection = Suspects(remarks=tuple(remarks.values()), rematch_units=relinks, rematch=parts)
     record_whole(run, [run.store.write(SUSPECTS, inspection.to_bytes())])
@@ -31,19 +31,19 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 
 
 def further_links(
-    plan: Plan, facts: Sequence[SliceStatistics], fits: Sequence[PairFit], remarks: Mapping[int, Remark]
+    plan: Plan, statistics: Sequence[SliceStatistics], fits: Sequence[PairFit], remarks: Mapping[int, Remark]
 ) -> list[tuple[int, int]]:
     """Links (z0, z1) around slices in doubt and around jumps of the stage, in order."""
-    numbers = alignable(facts, remarks)
+    numbers = alignable(statistics, remarks)
     jumps = solve_stack(numbers, fits, plan.width, plan.height).jumps
-    return sorted({*doubtful_links(facts, fits, remarks), *links_at_jumps(numbers, fits, jumps)})
+    return sorted({*doubtful_links(statistics, fits, remarks), *links_at_jumps(numbers, fits, jumps)})
 
 
 def _by_unit(
-    run: Run, facts: Sequence[SliceStatistics], pairs: Sequence[tuple[int, int]]
+    run: Run, statistics: Sequence[SliceStatistics], pairs: Sequence[tuple[int, int]]
 ) -> Iterator[RematchUnit]:
     """The pairs of each unit that holds lower slices, and the last unit that holds upper ones."""
-    unit_of = {f.z: i // run.plan.unit_slices for i, f in enumerate(facts)}
+    unit_of = {f.z: i // run.plan.unit_slices for i, f in enumerate(statistics)}
     for unit, group in groupby(pairs, lambda pair: unit_of[pair[0]]):
         own = tuple(group)
         yield RematchUnit(unit=unit, last=max(unit_of[z1] for _, z1 in own), pairs=own)

@@ -18,20 +18,20 @@ KEPT = 4
 
 def read_all_statistics(run: Run) -> "tuple[list[SliceStatistics], np.ndarray]":
     """Statistics of all slices, ordered by z, and the histogram [grey values] of the whole stack."""
-    facts: list[SliceStatistics] = []
+    statistics: list[SliceStatistics] = []
     counts: Any = 0
     for arrays in read_all_arrays(run.store, [statistics_name(u) for u in range(run.plan.reduce.units)]):
-        facts += _facts(arrays["facts"])
+        statistics += _statistics(arrays["facts"])
         counts = counts + arrays["histogram"]
-    return facts, counts
+    return statistics, counts
 
 
 def read_statistics(run: Run, unit: int) -> list[SliceStatistics]:
     """Statistics of the slices of a unit."""
-    return _facts(read_arrays(run.store, statistics_name(unit))["facts"])
+    return _statistics(read_arrays(run.store, statistics_name(unit))["facts"])
 
 
-def _facts(raw: "np.ndarray") -> list[SliceStatistics]:
+def _statistics(raw: "np.ndarray") -> list[SliceStatistics]:
     return [SliceStatistics.model_validate(f) for f in json.loads(raw.tobytes())]
 
 

@@ -33,13 +33,13 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
 
     Returns the names of the pictures.
     """
-    facts, _ = read_all_statistics(run)
+    statistics, _ = read_all_statistics(run)
     volume = rendered.volume if rendered else None
     data = ReportData(
         config=run.request,
         plan=run.plan,
         transforms=run.transforms,
-        facts=tuple(facts),
+        statistics=tuple(statistics),
         volume=volume,
         status=status,
         gates=gates(run.transforms, run.plan, run.request),

@@ -37,7 +37,7 @@ def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = 
             fits=tuple(f for z in numbers[1:] for f in _fits(z, set(flagged), first, noise)),
             slices=placed,
         ),
-        facts=tuple(_facts(z, noise) for z in numbers if flagged.get(z) != "missing"),
+        statistics=tuple(_facts(z, noise) for z in numbers if flagged.get(z) != "missing"),
         volume=build_volume(config, (first, 0, 0), (slices, HEIGHT + 62, WIDTH + 40), "uint8", None),
         status="complete_with_flags" if flagged else "complete",
         gates=(

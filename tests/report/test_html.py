@@ -253,7 +253,9 @@ def test_a_picture_that_could_not_be_made_is_named() -> None:
 def test_nothing_found(slices: int) -> None:
     data = example(slices)
     lost = tuple(PairFit(z0=z, z1=z + 1, reason="no features") for z in range(3493, 3492 + slices))
-    page = _Page(report_html(_changed(data, fits=lost).model_copy(update={"facts": (), "quality": None})))
+    page = _Page(
+        report_html(_changed(data, fits=lost).model_copy(update={"statistics": (), "quality": None}))
+    )
     assert page.text.count("Nothing was measured.") == 5
     assert sum(row[-1] == "no features" for row in page.rows) == slices - 1
 
