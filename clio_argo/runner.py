@@ -191,7 +191,7 @@ def align(
     """
     if pipeline.approval is None:
         raise UserError("the pipeline names no step (approval) that fixes where the slices lie")
-    store = _run_here(config, out, workers, progress, pipeline.until(pipeline.approval))
+    store = _run_here(config, out, workers, progress, pipeline, last=pipeline.approval)
     return store.document(Transforms, TRANSFORMS)
 
 
@@ -201,12 +201,13 @@ def _run_here(
     workers: int | None,
     progress: Progress | None,
     pipeline: Pipeline,
+    last: str | None = None,
 ) -> Store:
     refuse_containers(pipeline)
     store, reports = Store(os.fspath(out)), progress or Quiet()
     _make_buckets(config, store.url, reports)
     with _environment({REQUEST: config.model_dump_json()}), worker_pool(workers or _workers(config)) as pool:
-        walk(pipeline, store.url, pool, reports)
+        walk(pipeline, store.url, pool, reports, last)
     return store
 
 
@@ -228,10 +229,12 @@ def refuse_containers(pipeline: Pipeline) -> None:
         )
 
 
-def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress) -> None:
-    """Run all steps in order; what is done already is found done."""
+def walk(
+    pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress, last: str | None = None
+) -> None:
+    """Run all steps in order, as far as step `last`; what is done already is found done."""
     results: dict[str, StepResult] = {}
-    for step in pipeline.steps:
+    for step in pipeline.until(last) if last else pipeline.steps:
         parts = parts_of(step, results)
         progress.stage(step.name, step.title, parts)
         calls = [partial(_run_part, step, url, part, pipeline) for part in parts]

@@ -60,7 +60,7 @@ def _damages(run: Run, step: Step, unit: int, record: UnitRecord | None) -> Iter
 def check_documents(run: Run) -> list[Fault]:
     """Compare all documents with the manifest, up to the first that the others cannot be judged without."""
     faults: list[Fault] = []
-    for step in run.pipeline.steps[: run.pipeline.steps.index(run.pipeline["solve"]) + 1]:
+    for step in run.pipeline.until("solve"):
         faults += check_bytes(run, step, _units_on_record(run, step, faults)).faults
         if any(f.name in NEEDED for f in faults):
             break

@@ -137,8 +137,7 @@ class _Repairer:
         return Run(self.store, self.pipeline["solve"], self.pipeline)
 
     def _alignment_is_damaged(self, faults: Iterable[Fault]) -> bool:
-        order = [s.name for s in self.pipeline.steps]
-        before = set(order[: order.index("solve")])
+        before = {s.name for s in self.pipeline.until("solve")[:-1]}
         return any(f.step in before or f.name in PLACES for f in faults)
 
     def _lay_out(self) -> None:

@@ -97,10 +97,9 @@ class Pipeline:
         place = min((i for i, s in enumerate(waiting) if s.name in before), default=len(waiting))
         return replace(self, steps=(*waiting[:place], step, *waiting[place:]))
 
-    def until(self, name: str) -> "Pipeline":
-        """The same graph as far as step `name`."""
-        names = [s.name for s in self.steps]
-        return replace(self, steps=self.steps[: names.index(name) + 1])
+    def until(self, name: str) -> tuple[Step, ...]:
+        """Steps in order, as far as step `name`."""
+        return self.steps[: self.steps.index(self[name]) + 1]
 
     def outputs_of(self, name: str) -> tuple[str, ...]:
         """Outputs of a step that another step or the workflow refers to, sorted."""
