@@ -90,9 +90,7 @@ def names_in(node: ast.AST | None) -> set[str]:
         return set()
     names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     names |= {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
-    text = " ".join(
-        n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)
-    )
+    text = " ".join(n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str))
     return names | set(re.findall(r"\w+", text))
 
 
@@ -118,9 +116,7 @@ def arrays(sources: list[Source]) -> Iterator[str]:
     for source in sources:
         for function in source.functions:
             a = function.args
-            annotations = [
-                p.annotation for p in (*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg) if p
-            ]
+            annotations = [p.annotation for p in (*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg) if p]
             if not set.union(names_in(function.returns), *map(names_in, annotations)) & types:
                 continue
             if not SHAPE.search(ast.get_docstring(function) or ""):
@@ -179,11 +175,7 @@ def comments(sources: list[Source]) -> Iterator[str]:
         chosen = [s for s in sources if package in ("all", s.package)]
         told = sum(len(s.comments) for s in chosen)
         share = told / max(sum(len(s.code | s.comments) for s in chosen), 1)
-        warning = (
-            ""
-            if COMMENTS[0] <= share <= COMMENTS[1]
-            else f"  (should be {COMMENTS[0]:.0%} to {COMMENTS[1]:.0%})"
-        )
+        warning = "" if COMMENTS[0] <= share <= COMMENTS[1] else f"  (should be {COMMENTS[0]:.0%} to {COMMENTS[1]:.0%})"
         print(f"comments: {share:.1%} of lines in {package}{warning}")
     yield from ()
 
@@ -200,9 +192,7 @@ def lengths(sources: list[Source]) -> Iterator[str]:
     for (source, function), n in sizes.items():
         if n > LONGEST:
             yield f"{source.at(function)}: {function.name} has {n} lines of code (at most {LONGEST})"
-    yield from (
-        f"{s.path.name}: {n} lines (at most {LONGEST_FILE})" for s, n in files.items() if n > LONGEST_FILE
-    )
+    yield from (f"{s.path.name}: {n} lines (at most {LONGEST_FILE})" for s, n in files.items() if n > LONGEST_FILE)
 
 
 def code_lines(source: Source, function: Function) -> int:
@@ -225,11 +215,7 @@ def texts(node: ast.AST) -> Iterator[ast.Constant]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.keyword) and child.arg in PROSE:
             continue
-        if (
-            isinstance(child, ast.Constant)
-            and isinstance(child.value, str)
-            and not isinstance(node, ast.Expr)
-        ):
+        if isinstance(child, ast.Constant) and isinstance(child.value, str) and not isinstance(node, ast.Expr):
             yield child
         yield from texts(child)
 

@@ -75,9 +75,7 @@ def relinked(stack: Stack, seed: int) -> Stack:
     """The same stack with what `inspect` asks for, once it has seen these links."""
     numbers = range(len(stack.places))
     further = links_at_jumps(numbers, stack.fits, solved(stack).jumps)
-    return replace(
-        stack, fits=stack.fits + links(np.random.default_rng(~seed % 2**32), stack.places, further)
-    )
+    return replace(stack, fits=stack.fits + links(np.random.default_rng(~seed % 2**32), stack.places, further))
 
 
 def first_links(seed: int, slices: int) -> Stack:
@@ -102,9 +100,7 @@ def on_tissue(stack: Stack, random: np.random.Generator) -> Stack:
     seen = stack.places + np.cumsum(random.normal(0, LINK_PX, stack.places.shape), 0)
     alike = 1 / (1 + (LINK_PX / PX_PER_DIFFERENCE) ** 2)
     fits = links(random, seen, as_matched(len(seen)), EXACT_PX)
-    return replace(
-        stack, fits=tuple(f.model_copy(update={"correlation": alike ** (f.z1 - f.z0)}) for f in fits)
-    )
+    return replace(stack, fits=tuple(f.model_copy(update={"correlation": alike ** (f.z1 - f.z0)}) for f in fits))
 
 
 KINDS: dict[str, Callable[[int, int], Stack]] = {
@@ -207,7 +203,4 @@ def _costs(counts: list[int]) -> list[Figure]:
             Figure(f"solving {n:,} slices: peak memory", gib, "GiB", limits[1], note="links and libraries included"),
         ]  # fmt: skip
     each = [seconds / n for n, (seconds, _) in found.items()]
-    return [
-        *figures,
-        Figure("solving: a slice of the long stack over one of the short", each[-1] / each[0], "", 1.2),
-    ]
+    return [*figures, Figure("solving: a slice of the long stack over one of the short", each[-1] / each[0], "", 1.2)]

@@ -84,11 +84,7 @@ def outputs_of_steps(most: int) -> dict[str, Outputs]:
     plan = Plan(source=config.source, minz=0, maxz=SLICES - 1, width=SIDE_PX, height=SIDE_PX, sizes=(), dtype="uint8",
                 usable=SLICES, source_bytes=0, digest="", unit_slices=size, reduce=work, match=work)  # fmt: skip
     volume = build_volume(config, (0, 0, 0), (SLICES, SIDE_PX, SIDE_PX), "uint8", None)
-    told = {
-        "plan": plan_outputs(plan, units),
-        "inspect": {"relink_parts": []},
-        "solve": solve_outputs(volume),
-    }
+    told = {"plan": plan_outputs(plan, units), "inspect": {"relink_parts": []}, "solve": solve_outputs(volume)}
     return {
         **{step: {k: POD_MIB if k.endswith("_mib") else v for k, v in o.items()} for step, o in told.items()},
         "publish": {"link": "https://viewer", "volume": "gs://runs/fly/ng", "flagged": 0},
@@ -96,9 +92,7 @@ def outputs_of_steps(most: int) -> dict[str, Outputs]:
 
 
 def slice_file(z: int) -> SliceFile:
-    return SliceFile(
-        z=z, name=f"{z}.png", width=SIDE_PX, height=SIDE_PX, dtype="uint8", size_bytes=0, stamp=""
-    )
+    return SliceFile(z=z, name=f"{z}.png", width=SIDE_PX, height=SIDE_PX, dtype="uint8", size_bytes=0, stamp="")
 
 
 def build(folder: Path, outputs: dict[str, Outputs]) -> None:
@@ -164,9 +158,7 @@ def compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def figures(
-    most: int, outputs: dict[str, Outputs], ended: Json, seen: list[Seen], taken_s: float
-) -> list[Figure]:
+def figures(most: int, outputs: dict[str, Outputs], ended: Json, seen: list[Seen], taken_s: float) -> list[Figure]:
     """Of the whole, of one pod, and what the nodes of the default's most parts would come to."""
     parts = {k.removesuffix("_parts"): len(v) for k, v in lists_of(outputs)}
     pods = sum(n["type"] == "Pod" for n in raw_nodes(ended).values())

@@ -28,10 +28,7 @@ def measure(work: Path, quick: bool) -> list[Figure]:
     repeats = 1 if quick else REPEATS
     clio_argo(work, 2)  # a warm-up: programs and slices are in the page cache
     one, two = ([clio_argo(work, n) for _ in range(repeats)] for n in (1, 2))
-    return [
-        *_figures(median(one), median(two), side * side * slices),
-        _versus(median(one), median(two), quick),
-    ]
+    return [*_figures(median(one), median(two), side * side * slices), _versus(median(one), median(two), quick)]
 
 
 def _figures(one: Spent, two: Spent, pixels: int) -> list[Figure]:

@@ -16,14 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 
-from clio_argo.errors import (
-    BrokenInvariant,
-    ClioError,
-    OutOfMemory,
-    TransientError,
-    UserError,
-    short_of_memory,
-)
+from clio_argo.errors import BrokenInvariant, ClioError, OutOfMemory, TransientError, UserError, short_of_memory
 from clio_argo.kernels import limit_threads
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS, attempt_name, trace_name
@@ -92,9 +85,7 @@ def run_units(step: Step, url: str, units: Sequence[int], pipeline: Pipeline = P
     return _attempt(step, url, units[0], pipeline, lambda _: units)
 
 
-def _attempt(
-    step: Step, url: str, part: int, pipeline: Pipeline, units: Callable[[Run], Sequence[int]]
-) -> StepResult:
+def _attempt(step: Step, url: str, part: int, pipeline: Pipeline, units: Callable[[Run], Sequence[int]]) -> StepResult:
     limit_threads()
     allow_files()
     gc.set_threshold(*FEW_COLLECTIONS)
@@ -173,9 +164,7 @@ def run(
         store = _run_here(config, out, workers, progress, pipeline)
         if done := store.find_document(Completion, COMPLETE):
             return done
-    raise TransientError(
-        f"{os.fspath(out)}: other runners of the same request began again and again; wait for them"
-    )
+    raise TransientError(f"{os.fspath(out)}: other runners of the same request began again and again; wait for them")
 
 
 def align(
@@ -229,9 +218,7 @@ def refuse_containers(pipeline: Pipeline) -> None:
         )
 
 
-def walk(
-    pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress, last: str | None = None
-) -> None:
+def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress, last: str | None = None) -> None:
     """Run all steps in order, as far as step `last`; what is done already is found done."""
     results: dict[str, StepResult] = {}
     for step in pipeline.until(last) if last else pipeline.steps:
@@ -290,9 +277,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     try:
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
     except OSError as error:
-        raise ClioError(
-            f"workers need shared memory: /dev/shm must be there and writable ({error})"
-        ) from error
+        raise ClioError(f"workers need shared memory: /dev/shm must be there and writable ({error})") from error
     try:
         yield pool
     except KeyboardInterrupt:

@@ -111,9 +111,7 @@ def test_progress_and_the_report(stack: Path, tmp_path: Path) -> None:
 
 
 def test_sigterm_ends_a_busy_step_and_the_next_try_goes_on(tmp_path: Path) -> None:
-    source = write_stack(
-        tmp_path / "stack", {z: s.repeat(12, 0).repeat(12, 1) for z, s in demo_slices(20).items()}
-    )
+    source = write_stack(tmp_path / "stack", {z: s.repeat(12, 0).repeat(12, 1) for z, s in demo_slices(20).items()})
     url = run_here(request(source, max_parts=1), tmp_path / "run", stop_before="reduce")
     step = subprocess.Popen([*COMMAND, "reduce", "--run", str(url)], stderr=subprocess.PIPE, text=True)
     while not list(url.glob("manifest/reduce/*.json")):

@@ -77,9 +77,7 @@ def reject(client: Client, name: str) -> str:
 def _decide(client: Client, name: str, decision: str) -> str:
     found = _running(client, name)
     if not found.waiting:
-        raise UserError(
-            f"workflow {name} waits for no decision: {found.decision or 'there is none to be made now'}"
-        )
+        raise UserError(f"workflow {name} waits for no decision: {found.decision or 'there is none to be made now'}")
     client.decide(name, found.waiting.id, decision, f"{decision} by {getpass.getuser()}")
     return name
 

@@ -59,9 +59,7 @@ class Client(Protocol):
         """What the steps of all pods that exist wrote; `follow` goes on until the workflow has ended."""
 
 
-def connect(
-    namespace: str | None = None, context: str | None = None, kubeconfig: str | None = None
-) -> Client:
+def connect(namespace: str | None = None, context: str | None = None, kubeconfig: str | None = None) -> Client:
     """Argo Server if ARGO_SERVER names one, else the cluster of the kubeconfig (or the one this runs in).
 
     A context or a kubeconfig that is named wins over ARGO_SERVER.

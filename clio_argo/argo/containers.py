@@ -33,9 +33,7 @@ PROGRESS_EVERY = "10s"
 # How the workflow ended, for the step that tells people.
 ENDED = {"CLIO_STATUS": "{{workflow.status}}", "CLIO_FAILURES": "{{workflow.failures}}"}
 LEAST = m.SecurityContext(
-    allow_privilege_escalation=False,
-    read_only_root_filesystem=True,
-    capabilities=m.Capabilities(drop=["ALL"]),
+    allow_privilege_escalation=False, read_only_root_filesystem=True, capabilities=m.Capabilities(drop=["ALL"])
 )
 
 
@@ -47,9 +45,7 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> Conta
         image=cluster.image(step.image),
         image_pull_policy=cluster.image_pull_policy,
         command=list(step.command or ("clio-argo-step",)),
-        args=list(
-            step.args if step.command else (step.name, "--run", "$(CLIO_RUN)", "--part", "$(CLIO_PART)")
-        ),
+        args=list(step.args if step.command else (step.name, "--run", "$(CLIO_RUN)", "--part", "$(CLIO_PART)")),
         env=_environment(step, cluster, ENDED if last else {}),
         env_from=_secret(cluster.notification_secret) if last else None,
         service_account_name=cluster.accounts.notifier.name if last else None,
@@ -92,8 +88,7 @@ def _outputs(pipeline: Pipeline, step: Step, artifacts: Artifacts | None) -> lis
     # of many parts' errors the last one would win, and that is mostly none
     error = ["error"] if step in pipeline.steps and not step.fan_out else []
     values: list[Parameter | Artifact] = [
-        _output(name, seen=name in (*step.outputs, *error))
-        for name in [*pipeline.outputs_of(step.name), *error]
+        _output(name, seen=name in (*step.outputs, *error)) for name in [*pipeline.outputs_of(step.name), *error]
     ]
     return [*values, _report(artifacts)] if step.report and artifacts else values
 
@@ -138,10 +133,7 @@ def _retries(retries: Retries) -> RetryStrategy:
 
 
 def _mounts(cluster: ClusterSettings) -> list[m.VolumeMount]:
-    own = [
-        m.VolumeMount(name=v.name, mount_path=v.mount_path, read_only=v.read_only or None)
-        for v in cluster.volumes
-    ]
+    own = [m.VolumeMount(name=v.name, mount_path=v.mount_path, read_only=v.read_only or None) for v in cluster.volumes]
     return [m.VolumeMount(name="tmp", mount_path=TMP), *own]
 
 

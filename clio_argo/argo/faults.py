@@ -97,9 +97,7 @@ def _present(message: str, place: str) -> ClioError:
     found = PRESENT.search(message)
     if not found:
         return Conflict(f"{place}: changed meanwhile: {message[:LONGEST]}")
-    return Conflict(
-        f"{place}: there is a {_kind(found['kind'])} {found['name']} already; choose another name"
-    )
+    return Conflict(f"{place}: there is a {_kind(found['kind'])} {found['name']} already; choose another name")
 
 
 def _kind(resource: str) -> str:
@@ -107,9 +105,4 @@ def _kind(resource: str) -> str:
     return KINDS.get(plural, plural)
 
 
-SPEAK: dict[int, Callable[[str, str], ClioError]] = {
-    401: _unknown_person,
-    403: _denied,
-    404: _absent,
-    409: _present,
-}
+SPEAK: dict[int, Callable[[str, str], ClioError]] = {401: _unknown_person, 403: _denied, 404: _absent, 409: _present}

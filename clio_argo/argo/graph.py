@@ -43,10 +43,7 @@ def _ask_task(after: str) -> Task:
         depends=after,
         arguments=[
             Parameter(name="wait", value=f"{{{{={asked} ? workflow.parameters.approval_wait : '0'}}}}"),
-            Parameter(
-                name="otherwise",
-                value=f"{{{{={asked} ? workflow.parameters.approval_otherwise : 'approve'}}}}",
-            ),
+            Parameter(name="otherwise", value=f"{{{{={asked} ? workflow.parameters.approval_otherwise : 'approve'}}}}"),
         ],
     )
 

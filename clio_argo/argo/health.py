@@ -26,9 +26,7 @@ def unpulled(pods: Iterable[Json]) -> list[str]:
 
 def pulled(nodes: Iterable[Json], pods: Iterable[Json]) -> set[str]:
     """Images that nodes say they hold, or that containers have run from."""
-    held = {
-        name for n in nodes for i in n.get("status", {}).get("images", []) for name in i.get("names") or []
-    }
+    held = {name for n in nodes for i in n.get("status", {}).get("images", []) for name in i.get("names") or []}
     states = (s for p in pods for s in p.get("status", {}).get("containerStatuses", []))
     return {short(name) for name in held | {s["image"] for s in states if s.get("imageID")}}
 

@@ -39,9 +39,7 @@ class KubeClient:
         self._core: Any = client.CoreV1Api(api)
 
     @classmethod
-    def from_config(
-        cls, namespace: str | None, context: str | None = None, kubeconfig: str | None = None
-    ) -> Self:
+    def from_config(cls, namespace: str | None, context: str | None = None, kubeconfig: str | None = None) -> Self:
         """As kubectl does: `kubeconfig`, KUBECONFIG, ~/.kube/config, or the pod's own account.
 
         Raises:
@@ -79,13 +77,7 @@ class KubeClient:
     def may(self, verb: str, group: str, resource: str) -> bool:
         """Whether this person is allowed to do something in the namespace; `resource` may be like pods/log."""
         name, _, part = resource.partition("/")
-        wanted = {
-            "namespace": self.namespace,
-            "verb": verb,
-            "group": group,
-            "resource": name,
-            "subresource": part,
-        }
+        wanted = {"namespace": self.namespace, "verb": verb, "group": group, "resource": name, "subresource": part}
         body = {"spec": {"resourceAttributes": wanted}}
         with self.asked():
             reviews: Any = client.AuthorizationV1Api(self.api)
@@ -106,11 +98,7 @@ class KubeClient:
             with self.asked():
                 return list(
                     self._objects.list_cluster_custom_object(
-                        GROUP,
-                        VERSION,
-                        WORKFLOWS,
-                        label_selector=selector,
-                        _request_timeout=(CONNECT_S, READ_S),
+                        GROUP, VERSION, WORKFLOWS, label_selector=selector, _request_timeout=(CONNECT_S, READ_S)
                     )["items"]
                 )
         found: list[Json] = self._ask("list", WORKFLOWS, label_selector=selector)["items"]
@@ -158,9 +146,7 @@ class KubeClient:
         """Pods of a workflow whose step has begun, oldest first."""
         found = self.core("list_namespaced_pod", self.namespace, label_selector=f"{OF_WORKFLOW}={workflow}")
         begun = [p for p in found["items"] if p.get("status", {}).get("phase") != "Pending"]
-        return [
-            p["metadata"]["name"] for p in sorted(begun, key=lambda p: p["metadata"]["creationTimestamp"])
-        ]
+        return [p["metadata"]["name"] for p in sorted(begun, key=lambda p: p["metadata"]["creationTimestamp"])]
 
     def log(self, pod: str, follow: bool) -> Iterator[str]:
         """Lines of the step's container."""
@@ -191,9 +177,7 @@ class KubeClient:
     def _ask(self, verb: str, plural: str, *name: str, **options: Any) -> Any:
         call = getattr(self._objects, f"{verb}_namespaced_custom_object")
         with self.asked():
-            return call(
-                GROUP, VERSION, self.namespace, plural, *name, _request_timeout=(CONNECT_S, READ_S), **options
-            )
+            return call(GROUP, VERSION, self.namespace, plural, *name, _request_timeout=(CONNECT_S, READ_S), **options)
 
     @contextmanager
     def asked(self) -> Iterator[None]:

@@ -19,9 +19,7 @@ METADATA_SERVER = ("169.254.169.252/32", "169.254.169.254/32")
 PORTS = (443, 6443, 465, 587)
 
 
-def manifests(
-    pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None
-) -> dict[str, list[Object]]:
+def manifests(pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None) -> dict[str, list[Object]]:
     """Objects by the name of the file that holds them."""
     cluster = cluster or ClusterSettings()
     accounts = cluster.accounts
@@ -29,11 +27,7 @@ def manifests(
     return {
         "serviceaccounts.yaml": [_account(cluster, a) for a in known] + [_token(cluster, accounts.executor)],
         "roles.yaml": [
-            *_role(
-                cluster,
-                accounts.executor,
-                executor_rules(),
-            ),
+            *_role(cluster, accounts.executor, executor_rules()),
             *_role(cluster, accounts.submitter, submitter_rules()),
             *_role(cluster, accounts.approver, approver_rules()),
         ],

@@ -83,8 +83,7 @@ def raw_nodes(workflow: Mapping[str, Any]) -> dict[str, Json]:
     name = workflow.get("metadata", {}).get("name", "")
     if status.get("offloadNodeStatusVersion"):
         raise UserError(
-            f"workflow {name}: its node status lies in Argo's database; set ARGO_SERVER, so that "
-            "Argo Server reads it"
+            f"workflow {name}: its node status lies in Argo's database; set ARGO_SERVER, so that Argo Server reads it"
         )
     packed = status.get("compressedNodes")
     return (unpack(packed, name) if packed else status.get("nodes")) or {}

@@ -13,27 +13,14 @@ from clio_argo.model.parse_request import LEGACY
 from clio_argo.model.request import OVERRIDE, REQUEST, Request
 
 # the settings that most requests have, by the names that a request knows them by
-FIELDS = (
-    "id",
-    "source",
-    "image",
-    "minz",
-    "maxz",
-    "resolution",
-    "skip_align",
-    "clip_limit",
-    "max_bad",
-    "email",
-)
+FIELDS = ("id", "source", "image", "minz", "maxz", "resolution", "skip_align", "clip_limit", "max_bad", "email")
 DECISIONS = ("approve", "reject")
 
 
 def workflow_parameters(approval: Approval) -> list[Parameter]:
     """The arguments of the workflow. An empty field overrides nothing."""
     return [
-        Parameter(
-            name="run", description="Folder of the bucket for everything the run makes, e.g. gs://bucket/fly."
-        ),
+        Parameter(name="run", description="Folder of the bucket for everything the run makes, e.g. gs://bucket/fly."),
         Parameter(name="config", value="{}", description="The request as JSON, at most 64 kB."),
         *(_field(name) for name in FIELDS),
         Parameter(
@@ -42,9 +29,7 @@ def workflow_parameters(approval: Approval) -> list[Parameter]:
             enum=["automatic", "ask"],
             description="ask: wait for a person after the slices are placed, before the volume is made.",
         ),
-        Parameter(
-            name="approval_wait", value=approval.wait, description="How long to wait for a person, e.g. 72h."
-        ),
+        Parameter(name="approval_wait", value=approval.wait, description="How long to wait for a person, e.g. 72h."),
         Parameter(
             name="approval_otherwise",
             value=approval.otherwise,

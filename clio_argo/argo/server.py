@@ -88,10 +88,7 @@ class ArgoServer:
         return self._json("GET", self._templates(name))
 
     def templates(self, selector: str = "") -> Sequence[Json]:
-        return (
-            self._json("GET", self._templates(), params={"listOptions.labelSelector": selector}).get("items")
-            or []
-        )
+        return self._json("GET", self._templates(), params={"listOptions.labelSelector": selector}).get("items") or []
 
     def delete_template(self, name: str) -> None:
         self._json("DELETE", self._templates(name))
@@ -138,9 +135,7 @@ class ArgoServer:
                 "ARGO_INSECURE_SKIP_VERIFY=true trusts any certificate"
             ) from error
         except requests.exceptions.JSONDecodeError as error:
-            raise UserError(
-                f"{self.place}: does not answer as Argo Server does; look at ARGO_SERVER"
-            ) from error
+            raise UserError(f"{self.place}: does not answer as Argo Server does; look at ARGO_SERVER") from error
         except requests.exceptions.RequestException as error:
             raise unreachable(error, self.place) from error
 

@@ -56,8 +56,7 @@ class Account(Setting):
 
     name: Name
     annotations: dict[str, str] = Field(
-        {},
-        description="For Workload Identity: iam.gke.io/gcp-service-account: NAME@PROJECT.iam.gserviceaccount.com",
+        {}, description="For Workload Identity: iam.gke.io/gcp-service-account: NAME@PROJECT.iam.gserviceaccount.com"
     )
 
 
@@ -70,9 +69,7 @@ class Accounts(Setting):
         Account(name="clio-argo-executor"),
         description="Argo's own container beside each step; its token is in no step's container.",
     )
-    submitter: Account = Field(
-        Account(name="clio-argo-submitter"), description="Submits and watches, no more."
-    )
+    submitter: Account = Field(Account(name="clio-argo-submitter"), description="Submits and watches, no more.")
     approver: Account = Field(
         Account(name="clio-argo-approver"), description="Submits, watches, decides, stops and deletes."
     )
@@ -109,10 +106,7 @@ class Retries(Setting):
     """What is tried again: preemption, eviction, lost nodes, out of memory, exit 75; never a user's error."""
 
     limit: int = Field(
-        5,
-        ge=0,
-        le=20,
-        description="Tries after the first. A spot node that is gone five times is a bad pool.",
+        5, ge=0, le=20, description="Tries after the first. A spot node that is gone five times is a bad pool."
     )
     wait: Duration = Field("10s", description="Before the first retry; doubled each time.")
     longest: Duration = Field("30m", description="No retry starts later than this after the first try.")
@@ -130,18 +124,14 @@ class Artifacts(Setting):
     """Where Argo keeps reports and logs."""
 
     kind: Literal["gcs", "s3"] = "gcs"
-    bucket: str | None = Field(
-        None, description="Default: the bucket of the controller's own artifact repository."
-    )
+    bucket: str | None = Field(None, description="Default: the bucket of the controller's own artifact repository.")
     prefix: str = Field("clio-argo/{{workflow.name}}", description="Key of a workflow's artifacts.")
 
 
 class Approval(Setting):
     """Whether a person looks before the expensive part."""
 
-    default: Literal["automatic", "ask"] = Field(
-        "automatic", description="What a submission gets that asks for none."
-    )
+    default: Literal["automatic", "ask"] = Field("automatic", description="What a submission gets that asks for none.")
     wait: Duration = Field("72h", description="How long a person has to decide: a weekend.")
     otherwise: Literal["approve", "reject"] = Field("reject", description="What happens when nobody decided.")
 
@@ -166,9 +156,7 @@ class ClusterSettings(Setting):
     parallelism: int = Field(
         100, ge=1, description="Pods at once in one workflow: what a pool of 25 nodes with 4 cores holds."
     )
-    cpu: Quantity | None = Field(
-        None, description="Request of every step instead of its own; for small clusters."
-    )
+    cpu: Quantity | None = Field(None, description="Request of every step instead of its own; for small clusters.")
     memory_max_mib: int = Field(
         12288, ge=256, description="What a worker node can give one pod: of a node with 16 GiB, 12 are left."
     )
@@ -178,16 +166,12 @@ class ClusterSettings(Setting):
     labels: dict[str, str] = Field({}, description="More labels on everything.")
     retries: Retries = Retries()
     step_timeout: Duration = Field(
-        "12h",
-        description="Of one try, waiting for a node included: a pod that fits nowhere waits for ever otherwise.",
+        "12h", description="Of one try, waiting for a node included: a pod that fits nowhere waits for ever otherwise."
     )
-    deadline_hours: int = Field(
-        168, ge=1, description="Of a whole workflow, waiting for a person included: a week."
-    )
+    deadline_hours: int = Field(168, ge=1, description="Of a whole workflow, waiting for a person included: a week.")
     cleanup: Cleanup = Cleanup()
     artifacts: Artifacts | None = Field(
-        Artifacts(),
-        description="null: no reports and logs in Argo, for clusters without an artifact repository.",
+        Artifacts(), description="null: no reports and logs in Argo, for clusters without an artifact repository."
     )
     notification_secret: Name = Field(
         "clio-argo-notification",

@@ -67,9 +67,7 @@ def _unreachable(name: str, place: str, mounted: Sequence[str]) -> list[str]:
 def _mounted(template: Json) -> list[str]:
     """Folders that all steps of a template see, /tmp aside."""
     mounts = [
-        m
-        for t in template["spec"].get("templates", [])
-        for m in (t.get("container") or {}).get("volumeMounts", [])
+        m for t in template["spec"].get("templates", []) for m in (t.get("container") or {}).get("volumeMounts", [])
     ]
     return sorted({m["mountPath"] for m in mounts} - {"/tmp"})
 
@@ -108,9 +106,7 @@ def _no_argument(name: str, known: Mapping[str, Any]) -> str:
     return f"-p {name}: the template has no such argument; it has {', '.join(near)}"
 
 
-def workflow(
-    template: str, arguments: Mapping[str, str], name: Mapping[str, str], labels: Mapping[str, str]
-) -> Json:
+def workflow(template: str, arguments: Mapping[str, str], name: Mapping[str, str], labels: Mapping[str, str]) -> Json:
     """A Workflow; `name` is its metadata.name or generateName."""
     parameters = [{"name": key, "value": value} for key, value in arguments.items()]
     return {

@@ -127,11 +127,7 @@ def summarise(workflow: Mapping[str, Any]) -> Summary:
 def pods_of(workflow: Mapping[str, Any]) -> set[str]:
     """Numbers at the end of the names of all pods that have begun."""
     nodes = nodes_of(workflow).values()
-    return {
-        n.id.rpartition("-")[2]
-        for n in nodes
-        if n.type == "Pod" and n.phase not in ("", "Pending", "Omitted")
-    }
+    return {n.id.rpartition("-")[2] for n in nodes if n.type == "Pod" and n.phase not in ("", "Pending", "Omitted")}
 
 
 def _time(text: str | None) -> datetime | None:

@@ -31,9 +31,7 @@ def choose(found: Sequence[Json], namespace: str) -> Json:
         )
     if len(found) > 1:
         names = ", ".join(sorted(t["metadata"]["name"] for t in found))
-        raise UserError(
-            f"namespace {namespace} has several current templates; choose by --template from {names}"
-        )
+        raise UserError(f"namespace {namespace} has several current templates; choose by --template from {names}")
     installed, own = _labels(found[0]).get(VERSION, "unknown"), version("clio-argo")
     if installed != own:
         raise UserError(

@@ -19,9 +19,7 @@ CURRENT = "clio-argo/current"
 DAY_S = 86400
 
 
-def workflow_template(
-    pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None
-) -> WorkflowTemplate:
+def workflow_template(pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None) -> WorkflowTemplate:
     """The pipeline as Argo runs it on a cluster; the same for 10 slices and for 100,000.
 
     Its name holds the version and a digest of the specification: a changed one is another template, and
@@ -76,8 +74,7 @@ def _finish(step: Step) -> DAG:
     arguments = {"part": "0", "mib": step.memory}
     forgiving = m.ContinueOn(failed=True, error=True)
     return DAG(
-        name="finish",
-        tasks=[Task(name=step.name, template=step.name, arguments=arguments, continue_on=forgiving)],
+        name="finish", tasks=[Task(name=step.name, template=step.name, arguments=arguments, continue_on=forgiving)]
     )
 
 
@@ -100,9 +97,7 @@ def _volume(volume: Volume) -> m.Volume:
     """The volume of a pod; hera drops what it does not know without a word."""
     made = m.Volume.model_validate({"name": volume.name, **volume.source})
     if made.model_dump(by_alias=True, exclude_none=True, exclude={"name"}, mode="json") != volume.source:
-        raise UserError(
-            f"volumes.{volume.name}.source: {volume.source} is not what a pod's volume looks like"
-        )
+        raise UserError(f"volumes.{volume.name}.source: {volume.source} is not what a pod's volume looks like")
     return made
 
 
@@ -133,7 +128,6 @@ def _forgotten(cleanup: Cleanup) -> dict[str, Any]:
     return {
         "pod_gc": m.PodGC(strategy="OnPodSuccess", delete_delay_duration=cleanup.pod_delay),
         "ttl_strategy": m.TTLStrategy(
-            seconds_after_success=cleanup.success_days * DAY_S,
-            seconds_after_failure=cleanup.failure_days * DAY_S,
+            seconds_after_success=cleanup.success_days * DAY_S, seconds_after_failure=cleanup.failure_days * DAY_S
         ),
     }

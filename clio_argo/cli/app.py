@@ -28,9 +28,7 @@ class Program(Group):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of their panels."""
-        return sorted(
-            super().list_commands(ctx), key=lambda name: PANELS.index(panel_of(self.commands[name]))
-        )
+        return sorted(super().list_commands(ctx), key=lambda name: PANELS.index(panel_of(self.commands[name])))
 
 
 app = typer.Typer(
@@ -125,9 +123,7 @@ def run(
 
 
 @command(app, LOOK, cls=RunCommand)
-def view(
-    run: Root, port: Annotated[int, Option(help="Port on this machine; 0: any free one.")] = VIEW_PORT
-) -> None:
+def view(run: Root, port: Annotated[int, Option(help="Port on this machine; 0: any free one.")] = VIEW_PORT) -> None:
     """Serve a local run to the browser with its own neuroglancer, and print the link."""
     from clio_argo.store.documents import Store
     from clio_argo.viewer.server import serve
@@ -158,9 +154,7 @@ def doctor(
     from clio_argo.cli.doctor import examine
 
     findings = []
-    for finding in examine(
-        source or source_option, run or run_option, cluster if cluster != Cluster() else None
-    ):
+    for finding in examine(source or source_option, run or run_option, cluster if cluster != Cluster() else None):
         findings.append(finding)
         if not output:
             print(finding.line(), flush=True)

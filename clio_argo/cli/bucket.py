@@ -40,9 +40,7 @@ def make(
     name: Name,
     location: Annotated[str, Option(help="Region, best that of the cluster: reading across regions costs.")],
     project: Project = None,
-    temporary: Annotated[
-        bool, Option("--temporary", help="No soft delete, which is billed for another week.")
-    ] = False,
+    temporary: Annotated[bool, Option("--temporary", help="No soft delete, which is billed for another week.")] = False,
 ) -> None:
     """Make a private bucket with uniform access."""
     bucket = _bucket(name)
@@ -135,9 +133,7 @@ def archive(
 @command(commands)
 def delete(
     name: Name,
-    typed: Annotated[
-        str | None, Option("--name-again", help="The name again; else the command asks.")
-    ] = None,
+    typed: Annotated[str | None, Option("--name-again", help="The name again; else the command asks.")] = None,
 ) -> None:
     """Delete a bucket that `bucket make` made, with everything in it."""
     bucket = _bucket(name)

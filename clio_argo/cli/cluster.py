@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
     Listed = tuple[Summary, Json]
 
-workflow = typer.Typer(
-    cls=Group, no_args_is_help=True, help="List, watch, stop, continue and approve workflows."
-)
+workflow = typer.Typer(cls=Group, no_args_is_help=True, help="List, watch, stop, continue and approve workflows.")
 commands = typer.Typer()
 commands.add_typer(workflow, name="workflow", rich_help_panel=CLUSTER)
 # as shells say it of a process that SIGINT ended

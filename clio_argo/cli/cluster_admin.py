@@ -54,8 +54,7 @@ def emit(context: typer.Context, settings: Settings = None) -> None:
 
 @command(template)
 def prune(
-    cluster: Cluster,
-    dry_run: Annotated[bool, Option("--dry-run", help="Print names; delete nothing.")] = False,
+    cluster: Cluster, dry_run: Annotated[bool, Option("--dry-run", help="Print names; delete nothing.")] = False
 ) -> None:
     """Delete templates that are not current and that no running workflow uses."""
     from clio_argo.argo.templates import prune as remove
@@ -79,9 +78,7 @@ def cluster_settings(path: Path | None) -> "ClusterSettings":
     try:
         return ClusterSettings.model_validate(read_settings(path))
     except ValidationError as error:
-        places = [
-            (".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()
-        ]
+        places = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
         problems = [f"{place}: {message}" for place, message in places]
         raise UserError.all(f"{path}: these cluster settings cannot be used:", problems) from error
 

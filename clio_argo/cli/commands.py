@@ -53,11 +53,7 @@ def panel_of(command: Any) -> str:
 
 
 def command(
-    app: typer.Typer,
-    panel: str | None = None,
-    name: str | None = None,
-    cls: type[Command] = Command,
-    **more: Any,
+    app: typer.Typer, panel: str | None = None, name: str | None = None, cls: type[Command] = Command, **more: Any
 ) -> Callable[[Function], Function]:
     """Add a function to the commands of an app, with the options of its dataclasses.
 
@@ -77,9 +73,7 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
     Typer reads options off a signature, and knows no dataclasses.
     """
     parameters = inspect.signature(function, eval_str=True).parameters
-    makers: dict[str, Any] = {
-        name: p.annotation for name, p in parameters.items() if is_dataclass(p.annotation)
-    }
+    makers: dict[str, Any] = {name: p.annotation for name, p in parameters.items() if is_dataclass(p.annotation)}
     options = {name: inspect.signature(maker, eval_str=True).parameters for name, maker in makers.items()}
 
     @wraps(function)

@@ -50,9 +50,7 @@ def document(value: Any, form: str) -> str:
     text = json.dumps(value, indent=2)
     # YAML takes plain dictionaries only, which libraries' own kinds become by way of JSON
     return (
-        text
-        if form == "json"
-        else yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True).rstrip("\n")
+        text if form == "json" else yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True).rstrip("\n")
     )
 
 

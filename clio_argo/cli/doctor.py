@@ -56,9 +56,7 @@ def _threads() -> str:
     before = _own_threads()
     area_mean((np.ones((512, 512)) @ np.ones((512, 512))).astype(np.uint8), 4)
     if _own_threads() > before:
-        raise Inconclusive(
-            f"libraries use {1 + _own_threads() - before} threads: set OMP_NUM_THREADS=1 in pods"
-        )
+        raise Inconclusive(f"libraries use {1 + _own_threads() - before} threads: set OMP_NUM_THREADS=1 in pods")
     return f"1 per worker, {cores()} cores"
 
 

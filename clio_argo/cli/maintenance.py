@@ -26,9 +26,7 @@ METHODS = {
 
 
 @command(commands, LOOK, "show", RunCommand)
-def show_run(
-    run: Root, output: Form = None, as_json: Annotated[bool, Option("--json", hidden=True)] = False
-) -> None:
+def show_run(run: Root, output: Form = None, as_json: Annotated[bool, Option("--json", hidden=True)] = False) -> None:
     """Show how a run ended and where its volume comes from: versions, settings, inputs, digests."""
     from clio_argo.cli.views import provenance
     from clio_argo.model.layout import COMPLETE
@@ -46,9 +44,7 @@ def show_run(
 def verify(
     run: Root,
     local: Local,
-    quick: Annotated[
-        bool, Option("--quick", help="Compare names and sizes, and checksums if listed.")
-    ] = False,
+    quick: Annotated[bool, Option("--quick", help="Compare names and sizes, and checksums if listed.")] = False,
     deep: Deep = False,
 ) -> None:
     """Compare a run with its manifest and name what is damaged, missing or unexpected. Exit with 1 if anything is."""
@@ -71,8 +67,7 @@ def repair(
     local: Local,
     deep: Deep = False,
     remove_unexpected: Annotated[
-        bool,
-        Option("--remove-unexpected", "--remove-foreign", help="Delete objects that are not of the run."),
+        bool, Option("--remove-unexpected", "--remove-foreign", help="Delete objects that are not of the run.")
     ] = False,
 ) -> None:
     """Rerun what is damaged or missing, and nothing else. Exit with 1 if something is left."""

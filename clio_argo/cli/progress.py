@@ -92,9 +92,7 @@ class Lines(Reporter):
 
     def part(self, step: str, part: Part, result: StepResult) -> None:
         super().part(step, part, result)
-        event(
-            "part", time=_now(), step=step, part=part.part, **result.counts.model_dump(), **result.published
-        )
+        event("part", time=_now(), step=step, part=part.part, **result.counts.model_dump(), **result.published)
 
     def note(self, text: str) -> None:
         event("note", time=_now(), text=text)

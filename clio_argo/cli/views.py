@@ -69,9 +69,7 @@ def _problems(problems: Sequence[Problem]) -> Table:
     return rows
 
 
-def run_view(
-    done: Completion, store: Store, again: Mapping[tuple[str, str], int]
-) -> Iterator[RenderableType]:
+def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int]) -> Iterator[RenderableType]:
     """What a run found and made, where to look, and as the last line how it ended.
 
     again: units that were rerun, by step and reason.

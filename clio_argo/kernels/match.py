@@ -56,9 +56,7 @@ class Start:
     moving: Floats
 
 
-def fit_pair(
-    fixed: Reduced, moving: Reduced, z0: int, z1: int, model: Model = "auto", check: bool = False
-) -> PairFit:
+def fit_pair(fixed: Reduced, moving: Reduced, z0: int, z1: int, model: Model = "auto", check: bool = False) -> PairFit:
     """Fit `moving` (slice z1) onto `fixed` (slice z0); a fit without proof has no matrix and a reason.
 
     Methods are tried in the order of `METHODS` until one succeeds.
@@ -137,9 +135,7 @@ def match_features(fixed: Reduced, moving: Reduced) -> Start:
     return Start(np.asarray(matrix, np.float64), inliers, target[keep], source[keep])
 
 
-def nearest_pairs(
-    fixed: NDArray[np.uint8], moving: NDArray[np.uint8]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def nearest_pairs(fixed: NDArray[np.uint8], moving: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices [matches] into both descriptors [n, 128] that are nearest by a clear margin (Lowe's ratio test, 2004)."""
     if len(fixed) < 2 or not len(moving):
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
@@ -269,9 +265,7 @@ class Method:
 METHODS = (
     Method("features", lambda fixed, moving: (fixed, moving), match_features, 0.1),
     Method("enhanced", lambda fixed, moving: (enhance(fixed), enhance(moving)), match_features, 0.2),
-    Method(
-        "coarse", lambda fixed, moving: (enhance_coarse(fixed), enhance_coarse(moving)), match_features, 0.2
-    ),
+    Method("coarse", lambda fixed, moving: (enhance_coarse(fixed), enhance_coarse(moving)), match_features, 0.2),
     Method("inverted", lambda fixed, moving: (fixed, invert(moving)), match_features, 0.2),
     Method("phase", lambda fixed, moving: (enhance(fixed), enhance(moving)), phase_shift, 0.3),
 )

@@ -160,9 +160,7 @@ def _solve_model(normal: Floats, free: Floats) -> Floats:
 
 def to_reduced(matrix: Floats, fixed: Reduced, moving: Reduced) -> Floats:
     """The transform `matrix` [2, 3] between full-size pixels as one between pixels of the reduced slices, [2, 3]."""
-    return np.asarray(
-        (np.linalg.inv(scaling(fixed.factor)) @ homogeneous(matrix) @ scaling(moving.factor))[:2]
-    )
+    return np.asarray((np.linalg.inv(scaling(fixed.factor)) @ homogeneous(matrix) @ scaling(moving.factor))[:2])
 
 
 def nearest_of_model(matrix: Floats, model: str, moving: Reduced) -> Floats:

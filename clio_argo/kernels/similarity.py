@@ -41,10 +41,7 @@ def sample(plane: Image, matrix: Matrix, size: tuple[int, int]) -> Tiles:
     factor = min(COARSEST, max(1, round(max(plane.shape) / REDUCED_PX)), height, width)
     corners = np.array([(x, y) for y in tops for x in lefts])
     small = (width // factor, height // factor)
-    tiles = [
-        cv2.resize(plane[y : y + height, x : x + width], small, interpolation=cv2.INTER_AREA)
-        for x, y in corners
-    ]
+    tiles = [cv2.resize(plane[y : y + height, x : x + width], small, interpolation=cv2.INTER_AREA) for x, y in corners]
     ends = (np.array([x, y]) for x in (0, width - 1) for y in (0, height - 1))
     covered = [_inside(apply(invert(matrix), corners + end), size) for end in ends]
     return Tiles(as_image(np.stack(tiles)), np.logical_and.reduce(covered))

@@ -197,27 +197,18 @@ def _solve(
 
     for _ in range(LINEAR_ROUNDS):
         modes_px = ((np.eye(2) + g[links.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4) @ MODES.T
-        parts = [
-            solve_anchored(links, slices, modes_px[:, m], noise.linear_px, steady)[0] for m in TURN_STRETCH
-        ]
+        parts = [solve_anchored(links, slices, modes_px[:, m], noise.linear_px, steady)[0] for m in TURN_STRETCH]
         g = (np.hstack(parts) @ MODES).reshape(-1, 2, 2) / radius
     moved = linear @ centre + links.matrix[:, :2, 2] - centre
     shifts = np.einsum("nrk,nk->nr", np.eye(2) + g[links.z], moved)
     # displacements against the recorded positions, which the anchor pulls to 0
     shifts -= links.across(recorded)
-    u, held, jumps, weights = solve_anchored(
-        links, slices, shifts, noise.shift_px, anchor_of, noise.tissue_px
-    )
+    u, held, jumps, weights = solve_anchored(links, slices, shifts, noise.shift_px, anchor_of, noise.tissue_px)
     return u + recorded, g, held, jumps, weights
 
 
 def solve_anchored(
-    links: Links,
-    slices: int,
-    differences: Floats,
-    link_px: float,
-    anchor_of: AnchorOf,
-    tissue_px: float = 0.0,
+    links: Links, slices: int, differences: Floats, link_px: float, anchor_of: AnchorOf, tissue_px: float = 0.0
 ) -> tuple[Floats, Anchor, NDArray[np.bool_], Floats]:
     """Solve without an anchor, learn from the result how the recorded positions behave, and solve with an anchor.
 

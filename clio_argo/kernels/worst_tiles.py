@@ -58,9 +58,7 @@ def _tile_means(values: Picture) -> Floats:
     """Means [6, 6] of the tiles of an image [y, x]; rows and columns that fill no tile are cut off."""
     # whole numbers of pixels a tile: means of fractions take five times as long
     height, width = (max(1, s // TILES) * TILES for s in values.shape)
-    return np.asarray(
-        cv2.resize(values[:height, :width], (TILES, TILES), interpolation=cv2.INTER_AREA), np.float64
-    )
+    return np.asarray(cv2.resize(values[:height, :width], (TILES, TILES), interpolation=cv2.INTER_AREA), np.float64)
 
 
 def _frame(reduced: Reduced) -> Mask:

@@ -100,9 +100,7 @@ def _viewed(run: Run, scale: int, box: Box) -> Voxels:
 def _means(run: Run, scale: int, box: Box) -> Voxels:
     """Voxels of a scale, made again from the finer one."""
     ratio = run.volume.ratio(scale - 1, scale)
-    fine = Box(begin=times(box.begin, ratio), end=times(box.end, ratio)).clip(
-        run.volume.scales[scale - 1].box
-    )
+    fine = Box(begin=times(box.begin, ratio), end=times(box.end, ratio)).clip(run.volume.scales[scale - 1].box)
     return coarser(run.volumes.read(scale - 1, fine), fine.begin, ratio)[0]
 
 

@@ -175,7 +175,5 @@ def _restore_request(store: Store) -> None:
     done = store.intact(Completion, COMPLETE)
     request = Request.model_validate(done.settings).to_bytes() if done else b""
     if done is None or crc32c(request) != done.config_digest:
-        raise UserError(
-            f"{store.url}{CONFIG} is damaged, and {COMPLETE} does not have it: run the same request again"
-        )
+        raise UserError(f"{store.url}{CONFIG} is damaged, and {COMPLETE} does not have it: run the same request again")
     store.write(CONFIG, request)

@@ -85,8 +85,7 @@ class PairFit(Value):
     matrix: Matrix | None = Field(None, description="None when no fit was found; never a default.")
     model: Literal["translation", "rigid", "affine", "none"] = "none"
     method: Literal["features", "enhanced", "coarse", "inverted", "phase", "manual", "none"] = Field(
-        "none",
-        description="How the fit was found; each method is tried when the one before it fails.",
+        "none", description="How the fit was found; each method is tried when the one before it fails."
     )
     inliers: int = 0
     correlation: float = Field(0.0, description="Masked correlation of the two reduced slices in register.")
@@ -99,8 +98,7 @@ class PairFit(Value):
         0.0, description="Correlation in register that nine of ten tiles of the slice exceed."
     )
     occluded: tuple[float, float] = Field(
-        (0.0, 0.0),
-        description="Fraction of the common field that z0, and that z1, does not show but the other does.",
+        (0.0, 0.0), description="Fraction of the common field that z0, and that z1, does not show but the other does."
     )
     reason: str = ""
 
@@ -144,9 +142,7 @@ class Suspects(Document):
 class PlacedSlice(Value):
     """One plane of the volume."""
 
-    _former = former_names(
-        {"by_hand": "manual", "shown": "source_slices"}, {"links": "pairs", "given": "imported"}
-    )
+    _former = former_names({"by_hand": "manual", "shown": "source_slices"}, {"links": "pairs", "given": "imported"})
     z: int
     file: str | None
     page: int = 0
@@ -165,8 +161,7 @@ class PlacedSlice(Value):
     )
     digest: str = Field("", description="CRC32C of the decoded pixels of the file.")
     grey: tuple[float, float] | None = Field(
-        None,
-        description="(gain, offset) against flicker: gain x grey value of the file + offset. None: off.",
+        None, description="(gain, offset) against flicker: gain x grey value of the file + offset. None: off."
     )
 
     @property

@@ -33,11 +33,7 @@ Grid = Sequence[tuple[Zyx, Zyx, Zyx]]
 
 
 def build_volume(
-    config: Request,
-    begin: Zyx,
-    size: Zyx,
-    dtype: Literal["uint8", "uint16"],
-    window: tuple[float, float] | None,
+    config: Request, begin: Zyx, size: Zyx, dtype: Literal["uint8", "uint16"], window: tuple[float, float] | None
 ) -> VolumeSpec:
     """Fix all shapes for a canvas of `size` voxels at `begin` (z, y, x; z in slice numbers).
 
@@ -67,8 +63,7 @@ def build_volume(
         aligned=lossless_folder(config.lossless),
         slab=slab,
         scales=tuple(
-            _scale(grid, k, (rz, ry, rx), write if k <= write.last else coarsen, slab, chunk)
-            for k in range(len(grid))
+            _scale(grid, k, (rz, ry, rx), write if k <= write.last else coarsen, slab, chunk) for k in range(len(grid))
         ),
         shown=shown_scales(config.viewer, len(grid)),
         write_tier=write,
@@ -161,9 +156,7 @@ def _coarsen_tier(grid: Grid, source: int, chunk: int) -> Tier:
     return _tier(grid, source, min(source + 1, last), last, maximum(BLOCK, whole))
 
 
-def _scale(
-    grid: Grid, k: int, resolution: tuple[float, float, float], tier: Tier, slab: int, chunk: int
-) -> ScaleSpec:
+def _scale(grid: Grid, k: int, resolution: tuple[float, float, float], tier: Tier, slab: int, chunk: int) -> ScaleSpec:
     factor, begin, size = grid[k]
     step = over(tier.unit, over(factor, grid[tier.source][0]))
     chunks = zyx(-(-s // chunk) for s in size)

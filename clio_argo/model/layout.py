@@ -15,11 +15,7 @@ CONFIG, PLAN, TRANSFORMS, VOLUME, QUALITY, VERIFICATION, COMPLETE = (
     f"{name}.json" for name in ("config", "plan", "transforms", "volume", "quality", "verify", "complete")
 )
 TRANSFORMS_TABLE, REPORT = "transforms.csv", "report.html"
-USER_INPUTS, IMPORTED_TRANSFORMS, SUSPECTS = (
-    "user_inputs.json",
-    "user_inputs/transforms.json",
-    "suspects.json",
-)
+USER_INPUTS, IMPORTED_TRANSFORMS, SUSPECTS = ("user_inputs.json", "user_inputs/transforms.json", "suspects.json")
 # names that version 0.1 gave
 FORMER_SUSPECTS, FORMER_STEPS = "inspection.json", {"suspects": "inspect", "rematch": "relink"}
 VIEWER, LOSSLESS, TEMPORARY, PROCESS = "ng", "aligned", "tmp", "process"

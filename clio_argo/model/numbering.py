@@ -53,9 +53,7 @@ def regex_numbering(expression: str) -> Numbering:
     except re.error as error:
         raise UserError(f"image_regex {expression!r}: {error}") from error
     if not whole.groups:
-        raise UserError(
-            f"image_regex {expression!r}: needs a group for the number, for example (?P<z>[0-9]+)"
-        )
+        raise UserError(f"image_regex {expression!r}: needs a group for the number, for example (?P<z>[0-9]+)")
     group: str | int = "z" if "z" in whole.groupindex else 1
 
     def number(name: str) -> int | None:

@@ -15,9 +15,7 @@ class PairSimilarity(Value):
     z1: int
     correlation: float | None = Field(description="None: no part of the canvas is covered by both slices.")
     local_median: float | None = Field(None, description="Median correlation of the pairs around it.")
-    outlier: bool = Field(
-        False, description="Far below the local median, compared with the scatter of the stack."
-    )
+    outlier: bool = Field(False, description="Far below the local median, compared with the scatter of the stack.")
 
     def __str__(self) -> str:
         return f"z {self.z0}/{self.z1}: correlation {self.correlation or 0:.2f}, around it {self.local_median or 0:.2f}"
@@ -42,9 +40,7 @@ class QualitySummary(Value):
     pairs: int
     median: float | None
     lowest: PairSimilarity | None
-    outliers: tuple[PairSimilarity, ...] = Field(
-        (), description="Pairs far less similar than those around them."
-    )
+    outliers: tuple[PairSimilarity, ...] = Field((), description="Pairs far less similar than those around them.")
 
     @classmethod
     def of(cls, quality: Quality) -> Self:

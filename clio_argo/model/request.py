@@ -100,9 +100,7 @@ class Contrast(Section):
         description="CLAHE clip limit as a fraction of a tile's pixels (tiles of 1024 px); 0 turns contrast "
         "off. 0.02 is what FIB-SEM volumes of this kind have been published with.",
     )
-    invert: bool = Field(
-        False, description="Swap black and white (backscattered-electron images are often inverted)."
-    )
+    invert: bool = Field(False, description="Swap black and white (backscattered-electron images are often inverted).")
     flicker: int = Field(
         0,
         ge=0,
@@ -177,9 +175,7 @@ class Request(Document):
     model_config = ConfigDict(allow_inf_nan=False)
 
     id: str = Field(
-        min_length=1,
-        max_length=200,
-        description="Name of the data set; it appears in reports and as the layer's name.",
+        min_length=1, max_length=200, description="Name of the data set; it appears in reports and as the layer's name."
     )
     source: str = Field(
         min_length=1,
@@ -232,9 +228,7 @@ class Request(Document):
         description="Keep the lossless volume (aligned/) and its pyramid after the run; otherwise it lies "
         "under tmp/ and may be deleted.",
     )
-    buckets: Buckets = Field(
-        Buckets(), description="Where parts of the run lie that are not under its folder."
-    )
+    buckets: Buckets = Field(Buckets(), description="Where parts of the run lie that are not under its folder.")
     make_buckets: Annotated[MakeBuckets, NO_VOXEL] = Field(
         MakeBuckets(), description="Which buckets are made for a run, and how they are set."
     )

@@ -91,9 +91,7 @@ class Pipeline:
 
     def with_step(self, step: Step, before: tuple[str, ...] = ()) -> "Pipeline":
         """The same graph with one step more, for which the steps named in `before` wait."""
-        waiting = tuple(
-            replace(s, after=(*s.after, step.name)) if s.name in before else s for s in self.steps
-        )
+        waiting = tuple(replace(s, after=(*s.after, step.name)) if s.name in before else s for s in self.steps)
         place = min((i for i, s in enumerate(waiting) if s.name in before), default=len(waiting))
         return replace(self, steps=(*waiting[:place], step, *waiting[place:]))
 
@@ -104,9 +102,7 @@ class Pipeline:
     def outputs_of(self, name: str) -> tuple[str, ...]:
         """Outputs of a step that another step or the workflow refers to, sorted."""
         references = [r.partition(".") for s in self.steps for r in (s.fan_out or "", s.memory)]
-        return tuple(
-            sorted({*self[name].outputs, *(o for source, _, o in references if source == name and o)})
-        )
+        return tuple(sorted({*self[name].outputs, *(o for source, _, o in references if source == name and o)}))
 
     def after(self, name: str) -> set[str]:
         """Names of all steps that come after a step."""

@@ -31,9 +31,7 @@ def check_gates(found: Iterable[Gate]) -> None:
 
 def _empty(transforms: Transforms, plan: Plan) -> Gate:
     why = ("no slice is good: there is nothing to show",)
-    return Gate(
-        name="unusable", value=len(transforms.flagged), limit=plan.depth - 1, unit="slices", problems=why
-    )
+    return Gate(name="unusable", value=len(transforms.flagged), limit=plan.depth - 1, unit="slices", problems=why)
 
 
 def _bad(transforms: Transforms, plan: Plan, config: Request) -> Gate:
@@ -47,11 +45,7 @@ def _bad(transforms: Transforms, plan: Plan, config: Request) -> Gate:
 def _gap(transforms: Transforms, config: Request) -> Gate:
     gap = longest_gap(s.z for s in transforms.flagged)
     return Gate(
-        name="max_gap",
-        value=len(gap),
-        limit=config.max_gap,
-        unit="slices",
-        problems=(gap_problem(gap, config),),
+        name="max_gap", value=len(gap), limit=config.max_gap, unit="slices", problems=(gap_problem(gap, config),)
     )
 
 
@@ -69,11 +63,7 @@ def _residual(transforms: Transforms, plan: Plan, config: Request) -> Gate:
                 f"look at them, and to go on: --set max_residual_px={math.ceil(worst)}",
                 *(f"z {a} to {b}: {e:.1f} px" for a, b, e in over))  # fmt: skip
     return Gate(
-        name="max_residual_px",
-        value=round(worst, 3),
-        limit=config.max_residual_px,
-        unit="px",
-        problems=problems,
+        name="max_residual_px", value=round(worst, 3), limit=config.max_residual_px, unit="px", problems=problems
     )
 
 
@@ -82,9 +72,7 @@ def _breaks(transforms: Transforms, config: Request) -> Gate:
     problems = (f"the stack is broken in {len(breaks)} places, at most {config.max_breaks} may be; to place the parts "
                 f"where they were recorded: --set max_breaks={len(breaks)}",
                 *(f"no link crosses from z {b.below} to z {b.above}" for b in breaks))  # fmt: skip
-    return Gate(
-        name="max_breaks", value=len(breaks), limit=config.max_breaks, unit="breaks", problems=problems
-    )
+    return Gate(name="max_breaks", value=len(breaks), limit=config.max_breaks, unit="breaks", problems=problems)
 
 
 def _canvas(transforms: Transforms, plan: Plan) -> Gate:

@@ -102,9 +102,7 @@ MEASURES = (
     Measure("focus", lambda s: s.logarithm("focus"), 0.3, "blurred", None, _power),
     Measure("stripes", lambda s: s.logarithm("stripes"), 0.6, None, "curtained", _power),
     Measure("correlation", lambda s: s.against[:, 0], 0.6, None, "unlike its neighbours", _correlation),
-    Measure(
-        "correlation", lambda s: s.against[:, 1], 0.9, None, "unlike its neighbours in places", _correlation
-    ),
+    Measure("correlation", lambda s: s.against[:, 1], 0.9, None, "unlike its neighbours in places", _correlation),
     Measure("turn and stretch", lambda s: s.against[:, 3], 0.015, None, "out of shape", "{:.1%}".format),
     Measure("hidden part", lambda s: s.against[:, 2], 0.03, None, "partly covered", "{:.0%}".format),
 )
@@ -118,9 +116,7 @@ def judge(statistics: Sequence[SliceStatistics], fits: Sequence[PairFit] | None)
     if fits is None:
         remarks = judge(statistics, ())
         decoded = {f.z for f in statistics if f.error is None}
-        return {
-            z: r.model_copy(update={"verdict": "suspect"}) if z in decoded else r for z, r in remarks.items()
-        }
+        return {z: r.model_copy(update={"verdict": "suspect"}) if z in decoded else r for z, r in remarks.items()}
     bad = without_content(statistics)
     good = [f for f in statistics if f.z not in bad]
     first = faults(good, fits, {f.z for f in good})
@@ -171,15 +167,10 @@ def _departures(measure: Measure, stack: Stack) -> list[tuple[int, str]]:
     values = measure.values(stack)
     usual = running_median(values)
     departure = values - usual
-    limit = np.maximum(
-        measure.least, SIGMAS * MAD_TO_SIGMA * running_median(np.abs(departure), SPREAD_WINDOW)
-    )
+    limit = np.maximum(measure.least, SIGMAS * MAD_TO_SIGMA * running_median(np.abs(departure), SPREAD_WINDOW))
     names = {True: measure.high, False: measure.low}
     return [
-        (
-            stack.statistics[i].z,
-            f"{name}: {measure.name} {measure.shown(values[i])}, usually {measure.shown(usual[i])}",
-        )
+        (stack.statistics[i].z, f"{name}: {measure.name} {measure.shown(values[i])}, usually {measure.shown(usual[i])}")
         for i in np.flatnonzero(np.abs(departure) > limit).tolist()
         if (name := names[bool(departure[i] > 0)])
     ]
@@ -217,9 +208,7 @@ def _of_nearest(seen: Sequence[tuple[int, Floats]], nothing: Floats) -> Floats:
 
 def differences(fit: PairFit) -> Floats:
     """Natural logarithms of 1 - correlation, [2]: of the whole pair, and of its worst tiles."""
-    return np.asarray(
-        np.log(np.maximum([1 - fit.correlation, 1 - fit.worst_tile_correlation], LEAST_DIFFERENCE))
-    )
+    return np.asarray(np.log(np.maximum([1 - fit.correlation, 1 - fit.worst_tile_correlation], LEAST_DIFFERENCE)))
 
 
 def distortion(fit: PairFit) -> float:
@@ -284,9 +273,7 @@ def doubtful_links(
     return [p for p in pairs if p not in tried]
 
 
-def links_at_jumps(
-    numbers: Sequence[int], fits: Sequence[PairFit], jumps: Sequence[int]
-) -> list[tuple[int, int]]:
+def links_at_jumps(numbers: Sequence[int], fits: Sequence[PairFit], jumps: Sequence[int]) -> list[tuple[int, int]]:
     """Links (z0, z1) to second and third neighbours, still to be tried, from 64 slices below each jump to 64 above.
 
     Only the links on both sides tell how far the stage jumped: recorded positions do not say it.

@@ -38,9 +38,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
         run.store.write(PLAN, plan.to_bytes()),
     ])  # fmt: skip
     remove_outgrown_units(run, "plan")
-    return StepResult(
-        parts=parts_of_slices(plan, checked.units), memory_mib=memory_of_alignment(plan), note=note
-    )
+    return StepResult(parts=parts_of_slices(plan, checked.units), memory_mib=memory_of_alignment(plan), note=note)
 
 
 def plan(config: Request) -> Plan:

@@ -57,9 +57,7 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
         sources = [_in(box, s) for s in placed]
         images = {s.z: images[s.z] if s.z in images else _contrasted(run, s, planes.window) for s in sources}
         _fill(plane, z, sources, images, volume.background)
-        tiles += [
-            (s.z, sample(plane, s.matrix, images[z].shape[::-1])) for s in sources if s.z == z and s.matrix
-        ]
+        tiles += [(s.z, sample(plane, s.matrix, images[z].shape[::-1])) for s in sources if s.z == z and s.matrix]
         picture = jpeg(to_viewer(thumbnail(plane), volume.window))
         objects.append(run.store.write(thumbnail_name(z), picture))
     objects.append(write_similarity(run.store, unit, tiles))
@@ -83,9 +81,7 @@ def _in(box: Box, placed: PlacedSlice) -> PlacedSlice:
     return placed.model_copy(update={"matrix": matrix})
 
 
-def _fill(
-    plane: Image, z: int, sources: Sequence[PlacedSlice], images: Mapping[int, Image], background: int
-) -> None:
+def _fill(plane: Image, z: int, sources: Sequence[PlacedSlice], images: Mapping[int, Image], background: int) -> None:
     """Put the slices that fill plane z into `plane` [y, x], which is background."""
     placed = [(images[s.z], s.matrix) for s in sources if s.matrix is not None]
     if len(placed) < 2:

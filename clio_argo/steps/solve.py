@@ -6,14 +6,7 @@ from collections.abc import Sequence
 
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.layout import (
-    IMPORTED_TRANSFORMS,
-    TRANSFORMS,
-    TRANSFORMS_TABLE,
-    USER_INPUTS,
-    VOLUME,
-    planes_name,
-)
+from clio_argo.model.layout import IMPORTED_TRANSFORMS, TRANSFORMS, TRANSFORMS_TABLE, USER_INPUTS, VOLUME, planes_name
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.step import StepResult
 from clio_argo.model.user_inputs import UserInputs
@@ -52,18 +45,14 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     write_report(run, ALIGNED)
     lay_out(run, spec, transforms, written)
     return StepResult(
-        parts=parts_of_volumes(spec),
-        memory_mib=memory_of_volumes(spec),
-        published={"flagged": len(transforms.flagged)},
+        parts=parts_of_volumes(spec), memory_mib=memory_of_volumes(spec), published={"flagged": len(transforms.flagged)}
     )
 
 
 def read_inputs(run: Run) -> Inputs:
     """What the user gave, as `plan` kept it."""
     user_inputs = run.store.document(UserInputs, USER_INPUTS)
-    return Inputs(
-        user_inputs, run.store.document(Transforms, IMPORTED_TRANSFORMS) if run.request.transforms else None
-    )
+    return Inputs(user_inputs, run.store.document(Transforms, IMPORTED_TRANSFORMS) if run.request.transforms else None)
 
 
 def write_transforms(run: Run, transforms: Transforms) -> list[ObjectRecord]:

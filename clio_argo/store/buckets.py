@@ -16,12 +16,7 @@ FOREIGN = "has no label made-by=clio-argo, so somebody else made it"
 READERS, EVERYBODY = "roles/storage.objectViewer", "allUsers"
 # what neuroglancer's pages send and read, from wherever they are served
 CORS = [
-    {
-        "origin": ["*"],
-        "method": ["GET", "HEAD"],
-        "responseHeader": ["Content-Type", "Range"],
-        "maxAgeSeconds": 3600,
-    }
+    {"origin": ["*"], "method": ["GET", "HEAD"], "responseHeader": ["Content-Type", "Range"], "maxAgeSeconds": 3600}
 ]
 # requests that are under way at once while a bucket is emptied: each is answered after tens of milliseconds
 DELETIONS = 16

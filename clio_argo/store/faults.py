@@ -36,11 +36,7 @@ REMEDIES: tuple[tuple[tuple[str, ...], type[ClioError], str], ...] = (
         TransientError,
         "the store does not answer; try again",
     ),
-    (
-        ("Too many open files",),
-        TransientError,
-        "too many open files: raise the limit (ulimit -n) or use fewer workers",
-    ),
+    (("Too many open files",), TransientError, "too many open files: raise the limit (ulimit -n) or use fewer workers"),
 )
 # how tensorstore tells it
 STATUS = re.compile(r"http_response_code='(\d+)'")
@@ -58,10 +54,7 @@ def store_errors(url: str, name: str, verb: Verb = "read") -> Iterator[None]:
     except Exception as error:
         package = type(error).__module__.partition(".")[0]
         # tensorstore and the system raise Python's own errors
-        if (
-            not isinstance(error, ValueError | OSError | RuntimeError)
-            and package not in backend_of(url).clients
-        ):
+        if not isinstance(error, ValueError | OSError | RuntimeError) and package not in backend_of(url).clients:
             raise
         raise explained(url, name, error, verb) from error
 

@@ -222,9 +222,7 @@ def _check_header(file: BinaryIO, planned: SliceFile) -> None:
     except Unreadable as error:
         raise Undecodable(str(error)) from error
     if (header.width, header.height) != (planned.width, planned.height):
-        raise Undecodable(
-            f"is {header.width} x {header.height} now, {planned.width} x {planned.height} was planned"
-        )
+        raise Undecodable(f"is {header.width} x {header.height} now, {planned.width} x {planned.height} was planned")
     if header.truncated:
         raise Undecodable(f"ends after {size} bytes, before its last pixels")
 

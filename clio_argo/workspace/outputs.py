@@ -25,10 +25,7 @@ def parts_of_slices(plan: Plan, units: Sequence[SliceUnit]) -> Parts:
     def span(part: range) -> tuple[int, int]:
         return units[part[0]].slices[0].z, units[part[-1]].slices[-1].z
 
-    return {
-        "reduce_parts": _parts(plan.reduce, "slices", span),
-        "match_parts": _parts(plan.match, "slices", span),
-    }
+    return {"reduce_parts": _parts(plan.reduce, "slices", span), "match_parts": _parts(plan.match, "slices", span)}
 
 
 def rematch_parts(inspection: Suspects) -> Parts:
@@ -66,11 +63,7 @@ def memory_of_alignment(plan: Plan) -> dict[str, int]:
     """MiB of the pods of reduce, match, and of those that read all slices' facts."""
     plane = plan.width * plan.height * (1 if plan.dtype == "uint8" else 2) / MIB
     whole = math.ceil(BASE_MIB + MIB_PER_SLICE * plan.depth)
-    return {
-        "reduce_mib": math.ceil(BASE_MIB + PLANES_OF_REDUCE * plane),
-        "match_mib": 2 * BASE_MIB,
-        "solve_mib": whole,
-    }
+    return {"reduce_mib": math.ceil(BASE_MIB + PLANES_OF_REDUCE * plane), "match_mib": 2 * BASE_MIB, "solve_mib": whole}
 
 
 def memory_of_volumes(spec: VolumeSpec) -> dict[str, int]:

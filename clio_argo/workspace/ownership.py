@@ -73,9 +73,7 @@ def _refuse_foreign(store: Store, places: Mapping[str, str]) -> None:
     if names:
         problems.append(f"{store.url} is not empty ({', '.join(names[:3])} ...) and holds no run")
     if problems:
-        raise UserError.all(
-            "a run needs folders of its own; choose another --out or other buckets:", problems
-        )
+        raise UserError.all("a run needs folders of its own; choose another --out or other buckets:", problems)
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -51,9 +51,7 @@ def make_slice_pictures(run: Run, slices: Iterable[PlacedSlice]) -> dict[int, st
         if s.digest and run.plan.reduce.units:
             image = reduced.image(s.z)[0]
             names[s.z] = slice_picture_name(s.z)
-            run.store.write(
-                names[s.z], png(np.asarray(area_mean(image, -(-max(image.shape) // SLICE_PX)), np.uint8))
-            )
+            run.store.write(names[s.z], png(np.asarray(area_mean(image, -(-max(image.shape) // SLICE_PX)), np.uint8)))
     return names
 
 
@@ -146,9 +144,7 @@ def _line(image: Image | None) -> Image | None:
 
 def _of_volume(run: Run, spec: VolumeSpec) -> dict[str, Image]:
     """The middle planes of the lossless volume, at the finest scale that a picture can hold."""
-    scale = next(
-        k for k, s in enumerate(spec.scales) if max(s.size) <= 2 * VIEW_PX or k == len(spec.scales) - 1
-    )
+    scale = next(k for k, s in enumerate(spec.scales) if max(s.size) <= 2 * VIEW_PX or k == len(spec.scales) - 1)
     box = spec.scales[scale].box
     middle = [(b + e) // 2 for b, e in zip(box.begin, box.end, strict=True)]
     cuts = {}

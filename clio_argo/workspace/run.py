@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from clio_argo.errors import BrokenInvariant, SupersededError
 from clio_argo.model.alignment import Planes, Suspects, Transforms
 from clio_argo.model.base import digest
-from clio_argo.model.layout import (
-    CONFIG,
-    FORMER_SUSPECTS,
-    PLAN,
-    SUSPECTS,
-    TRANSFORMS,
-    VOLUME,
-    planes_name,
-    slices_name,
-)
+from clio_argo.model.layout import CONFIG, FORMER_SUSPECTS, PLAN, SUSPECTS, TRANSFORMS, VOLUME, planes_name, slices_name
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit
 from clio_argo.model.request import Request
 from clio_argo.model.run import ObjectRecord, UnitRecord

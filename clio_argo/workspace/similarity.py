@@ -44,9 +44,7 @@ def read_quality(run: Run) -> Quality:
     for arrays in read_all_arrays(run.store, [similarity_name(u) for u in range(run.volume.render.units)]):
         if not len(arrays["z"]):
             continue
-        first, end = (
-            (int(arrays["z"][i]), Tiles(arrays[f"tiles{i}"], arrays[f"covered{i}"])) for i in (0, 1)
-        )
+        first, end = ((int(arrays["z"][i]), Tiles(arrays[f"tiles{i}"], arrays[f"covered{i}"])) for i in (0, 1))
         pairs += [_pair(last, first)] if last else []
         pairs += [(int(a), int(b), float(c)) for a, b, c in arrays["pairs"]]
         last = end
@@ -62,9 +60,7 @@ def judge_pairs(pairs: Sequence[Pair]) -> Quality:
     gaps, correlations = np.array([b - a for a, b, _ in known]), np.array([c for *_, c in known])
     medians, outliers = median_and_outliers(np.sign(correlations) * np.abs(correlations) ** (1 / gaps))
     judged = {
-        (a, b): PairSimilarity(
-            z0=a, z1=b, correlation=c, local_median=round(float(m), DIGITS), outlier=bool(far)
-        )
+        (a, b): PairSimilarity(z0=a, z1=b, correlation=c, local_median=round(float(m), DIGITS), outlier=bool(far))
         for (a, b, c), m, far in zip(known, medians**gaps, outliers, strict=True)
     }
     unknown = (PairSimilarity(z0=a, z1=b, correlation=None) for a, b, _ in pairs)

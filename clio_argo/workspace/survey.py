@@ -11,16 +11,7 @@ from typing import Literal
 from clio_argo.errors import UserError
 from clio_argo.model.base import digest
 from clio_argo.model.numbering import numbering
-from clio_argo.model.plan import (
-    FanOut,
-    Plan,
-    Problem,
-    ProblemKind,
-    SliceFile,
-    SliceUnit,
-    natural_key,
-    slices_per_unit,
-)
+from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
 from clio_argo.model.sizes import belonging, size_runs, usual_size
@@ -200,24 +191,14 @@ def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
 def _fault(header: Header, entry: Entry, common: Header, alike: bool, config: Request) -> Problem | None:
     """The first thing that makes a slice unusable, compared with what most slices have."""
     w, h, pixels = header.width, header.height, header.width * header.height
-    bomb = pixels > config.max_pixels or (
-        pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike
-    )
+    bomb = pixels > config.max_pixels or (pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike)
     faults: tuple[tuple[bool, ProblemKind, str], ...] = (
-        (
-            bomb,
-            "decompression bomb",
-            f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {config.max_pixels})",
-        ),
+        (bomb, "decompression bomb", f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {config.max_pixels})"),
         (header.truncated, "truncated", f"ends after {entry.size_bytes} bytes, before its last pixels"),
         (not alike, "other size", f"{w} x {h}, most are {common.width} x {common.height}"),
         (header.bits not in BITS, "unsupported", "only 8- and 16-bit unsigned grey values can be aligned"),
         (header.bits != common.bits, "other depth", f"{header.bits} bit, most have {common.bits}"),
-        (
-            header.channels != common.channels,
-            "other channels",
-            f"{header.channels}, most have {common.channels}",
-        ),
+        (header.channels != common.channels, "other channels", f"{header.channels}, most have {common.channels}"),
     )
     return next((Problem(kind=kind, detail=text) for wrong, kind, text in faults if wrong), None)
 
@@ -228,9 +209,7 @@ def _duplicates(candidates: Sequence[tuple[int | None, Entry]]) -> list[Problem]
         if z is not None:
             names.setdefault(z, []).append(entry.name)
     return [
-        Problem(
-            kind="duplicate", z=z, file=files[0], detail=f"also {', '.join(files[1:])}; remove all but one"
-        )
+        Problem(kind="duplicate", z=z, file=files[0], detail=f"also {', '.join(files[1:])}; remove all but one")
         for z, files in names.items()
         if len(files) > 1
     ]
@@ -242,11 +221,7 @@ def _missing(wanted: range, seen: set[int], problems: Sequence[Problem]) -> list
 
 
 def _assemble(
-    source: Source,
-    usable: Sequence[SliceFile],
-    problems: Sequence[Problem],
-    wanted: range,
-    config: Request,
+    source: Source, usable: Sequence[SliceFile], problems: Sequence[Problem], wanted: range, config: Request
 ) -> tuple[Plan, tuple[SliceUnit, ...]]:
     size = slices_per_unit(len(usable))
     cuts = [usable[i : i + size] for i in range(0, len(usable), size)]

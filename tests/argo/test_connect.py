@@ -39,16 +39,11 @@ def kubeconfig(folder: Path, server: str) -> Path:
     return file
 
 
-def test_a_cluster_that_does_not_answer_is_named(
-    nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cluster_that_does_not_answer_is_named(nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, nobody)))
     with pytest.raises(TransientError) as told:
         connect().get("wa")
-    assert (
-        str(told.value)
-        == f"namespace stacks of https://{nobody}: does not answer: [Errno 111] Connection refused"
-    )
+    assert str(told.value) == f"namespace stacks of https://{nobody}: does not answer: [Errno 111] Connection refused"
 
 
 def test_an_argo_server_that_does_not_answer_is_named(nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:

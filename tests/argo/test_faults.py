@@ -6,9 +6,7 @@ from clio_argo.argo.faults import Conflict, NotFound, Refused, fault
 from clio_argo.errors import ClioError, TransientError, UserError
 
 PLACE = "namespace em of https://cluster"
-STATUS = (
-    '{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "%s", "reason": "X", "code": %d}'
-)
+STATUS = '{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "%s", "reason": "X", "code": %d}'
 DENIED = (
     r"workflows.argoproj.io is forbidden: User \"system:serviceaccount:em:nobody\" cannot create resource "
     r"\"workflows\" in API group \"argoproj.io\" in the namespace \"em\""

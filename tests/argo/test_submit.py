@@ -43,18 +43,10 @@ def test_a_request_travels_as_json_beside_the_runs_root(template: dict[str, Any]
         ({"source": "gs:///fly"}, RUN, "names no bucket"),
         ({}, "gs://My-Bucket/fly", "the bucket's name may hold lower-case letters"),
         ({}, "out", "--run out: pods see no folder"),
-        (
-            {"buckets": {"viewer": "/d"}},
-            RUN,
-            "buckets.viewer /d: pods see no folder of this machine; upload it",
-        ),
+        ({"buckets": {"viewer": "/d"}}, RUN, "buckets.viewer /d: pods see no folder of this machine; upload it"),
         ({"positions": "stage.csv"}, RUN, "positions stage.csv: pods see no file of this machine; upload it"),
         ({"overrides": "/home/ann/fly.yaml"}, RUN, "overrides /home/ann/fly.yaml: pods see no file"),
-        (
-            {"transforms": "file:///old/transforms.json"},
-            RUN,
-            "transforms file:///old/transforms.json: pods see",
-        ),
+        ({"transforms": "file:///old/transforms.json"}, RUN, "transforms file:///old/transforms.json: pods see"),
         ({"image": "{{workflow.name}}.%d.png"}, RUN, "image: holds '{{'"),
         ({"labels": {"{{x": "y"}}, RUN, "labels.{{x: holds '{{'"),
         ({}, RUN + "$(HOME)", "--run: holds '$('"),
@@ -123,8 +115,7 @@ def test_a_workflow_is_repeated_with_its_arguments_and_own_labels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "begin"),
-    [("Fly 3.2", "fly-3-2-"), ("größe", "gr-e-"), ("___", "clio-"), ("x" * 200, "x" * 40 + "-")],
+    ("name", "begin"), [("Fly 3.2", "fly-3-2-"), ("größe", "gr-e-"), ("___", "clio-"), ("x" * 200, "x" * 40 + "-")]
 )
 def test_names_follow_the_rules_of_kubernetes(name: str, begin: str) -> None:
     assert prefix(name) == begin

@@ -21,19 +21,7 @@ from tests.stacks import CLI, FIRST, cli, completion, demo_slices, flip_a_bit, w
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "reference" / "request.schema.json"
-STAGES = [
-    "plan",
-    "reduce",
-    "match",
-    "suspects",
-    "rematch",
-    "solve",
-    "render",
-    "write",
-    "coarsen",
-    "verify",
-    "publish",
-]
+STAGES = ["plan", "reduce", "match", "suspects", "rematch", "solve", "render", "write", "coarsen", "verify", "publish"]
 FAST = ("--workers", 1, "--set", "alignment.skip=true")
 
 
@@ -74,27 +62,21 @@ def test_run_ends_with_0_and_says_where_everything_is(
     assert completion(out).id == "my-fly"
 
 
-def test_run_is_quiet_where_nobody_looks(
-    finished: "tuple[subprocess.CompletedProcess[str], Path]",
-) -> None:
+def test_run_is_quiet_where_nobody_looks(finished: "tuple[subprocess.CompletedProcess[str], Path]") -> None:
     told, _ = finished
     assert told.stderr == ""
     assert "\x1b" not in told.stdout
     assert "reduce" not in told.stdout
 
 
-def test_same_command_again_ends_the_same_and_strict_does_not_mind_a_sound_stack(
-    source: Path, tmp_path: Path
-) -> None:
+def test_same_command_again_ends_the_same_and_strict_does_not_mind_a_sound_stack(source: Path, tmp_path: Path) -> None:
     command = ("run", "--source", source, "--out", tmp_path / "out", *FAST)
     first, second = cli(*command), cli(*command, "--strict")
     assert (first.returncode, second.returncode) == (0, 0)
     assert first.stdout == second.stdout
 
 
-def test_align_writes_the_report_and_no_volume_and_run_goes_on_from_there(
-    source: Path, tmp_path: Path
-) -> None:
+def test_align_writes_the_report_and_no_volume_and_run_goes_on_from_there(source: Path, tmp_path: Path) -> None:
     command = ("--source", source, "--out", tmp_path / "out", *FAST)
     told = cli("align", *command)
     assert told.returncode == 0, told.stderr
@@ -128,9 +110,7 @@ def test_log_json_tells_of_a_failure(damaged: Path, tmp_path: Path) -> None:
     [((), 1), (("--allow-bad-slices", 1), 0), (("--allow-bad-slices", 1, "--strict"), 1)],
     ids=["default", "allowed", "allowed but strict"],
 )
-def test_bad_slice_and_the_exit_code(
-    damaged: Path, tmp_path: Path, flags: tuple[Any, ...], code: int
-) -> None:
+def test_bad_slice_and_the_exit_code(damaged: Path, tmp_path: Path, flags: tuple[Any, ...], code: int) -> None:
     told = cli("run", "--source", damaged, "--out", tmp_path / "out", *FAST, *flags)
     assert told.returncode == code
     assert "Traceback" not in told.stderr

@@ -44,9 +44,7 @@ def test_commands_load_neither_images_nor_what_emits_templates(command: str) -> 
     assert json.loads(told.stdout) == []
 
 
-def test_a_source_that_cannot_be_seen_from_here_is_left_to_the_cluster(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_source_that_cannot_be_seen_from_here_is_left_to_the_cluster(capsys: pytest.CaptureFixture[str]) -> None:
     check_source(Request(id="fly", source="/mounted/in/pods/only"))
     assert "not checked from here: /mounted/in/pods/only is not on this machine" in capsys.readouterr().err
 
@@ -61,9 +59,7 @@ def test_what_is_given_beside_the_slices_is_checked_as_well(tmp_path: Path) -> N
     write_stack(tmp_path / "stack", demo_slices(3, 64))
     (tmp_path / "wrong.yaml").write_text("slices: [{z: 7, verdict: bad, reason: torn}]")
     with pytest.raises(UserError, match="7"):
-        check_source(
-            Request(id="fly", source=str(tmp_path / "stack"), overrides=str(tmp_path / "wrong.yaml"))
-        )
+        check_source(Request(id="fly", source=str(tmp_path / "stack"), overrides=str(tmp_path / "wrong.yaml")))
 
 
 def test_arguments_override_the_request_by_old_and_new_names_and_empty_ones_do_not() -> None:

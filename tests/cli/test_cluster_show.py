@@ -53,9 +53,7 @@ def test_failures_are_shown_in_the_steps_own_words() -> None:
 
 def test_a_pod_that_does_not_start_is_shown_with_the_reason() -> None:
     workflow = recorded("running")
-    pod = next(
-        n for n in workflow["status"]["nodes"].values() if n["type"] == "Pod" and n["phase"] == "Running"
-    )
+    pod = next(n for n in workflow["status"]["nodes"].values() if n["type"] == "Pod" and n["phase"] == "Running")
     pod.update(phase="Pending", message="Unschedulable: 0/3 nodes are available")
     assert "does not start: Unschedulable: 0/3 nodes are available" in seen(details(summarise(workflow), NOW))
 

@@ -54,9 +54,7 @@ def test_a_bucket_is_tried_with_every_verb(bucket: Bucket) -> None:
         ("^DELETE", "delete", "storage.objects.delete"),
     ],
 )
-def test_a_verb_that_is_refused_is_named_with_the_permission(
-    match: str, verb: str, words: str, gcs: Bucket
-) -> None:
+def test_a_verb_that_is_refused_is_named_with_the_permission(match: str, verb: str, words: str, gcs: Bucket) -> None:
     gcs.fault(match, 403, 1)
     (name, told), *others = wrong(examine(None, gcs.url, None)).items()
     assert (name, others) == (f"{gcs.url}: {verb}", [])
@@ -67,9 +65,7 @@ def test_a_verb_that_is_refused_is_named_with_the_permission(
 def plain_server(tmp_path: Path) -> Iterator[str]:
     """A server of files that says nothing about other sites' pages."""
     (tmp_path / "info").write_bytes(b"{}")
-    with ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)
-    ) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/info"
         server.shutdown()

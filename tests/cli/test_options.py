@@ -55,10 +55,7 @@ def test_help_in_a_pipe_is_grouped_plain_and_not_wrapped() -> None:
     titles = [line.rstrip(":") for line in told.stdout.splitlines() if line.endswith(":")]
     assert titles == ["Options", "Make a volume", "Look at results", "Cluster", "Administration"]
     assert not BOXES & set(told.stdout)
-    assert (
-        "  verify  Compare a run with its manifest and name what is damaged, missing or unexpected.\n"
-        in told.stdout
-    )
+    assert "  verify  Compare a run with its manifest and name what is damaged, missing or unexpected.\n" in told.stdout
 
 
 @pytest.mark.parametrize("command", ["run", "workflow", "workflow list", "bucket make", "template", "doctor"])
@@ -130,9 +127,7 @@ def test_buckets_are_printed_as_json_and_yaml(gcs: Bucket) -> None:
 # --- clusters ---------------------------------------------------------------------------------------------------
 
 
-def test_a_context_is_chosen_even_where_argo_server_is_named(
-    kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_context_is_chosen_even_where_argo_server_is_named(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARGO_SERVER", "127.0.0.1:9")
     one, two = (Cluster(None, context, str(kubeconfig)).connect() for context in (None, "two"))
     assert isinstance(two, KubeClient)
@@ -147,11 +142,7 @@ def test_dry_run_needs_no_cluster_and_names_its_template(tmp_path: Path) -> None
     told = cli("submit", *source, KUBECONFIG="/none", ARGO_SERVER="")
     assert (told.returncode, "mount it by the template" in told.stderr) == (2, True)
     settings = tmp_path / "settings.yaml"
-    volume = {
-        "name": "slices",
-        "mountPath": "/mounted",
-        "source": {"persistentVolumeClaim": {"claimName": "slices"}},
-    }
+    volume = {"name": "slices", "mountPath": "/mounted", "source": {"persistentVolumeClaim": {"claimName": "slices"}}}
     settings.write_text(yaml.safe_dump({"volumes": [volume]}))
     told = cli("submit", *source, "--settings", settings, KUBECONFIG="/none", ARGO_SERVER="")
     assert told.returncode == 0, told.stderr

@@ -60,9 +60,7 @@ def as_submitter(cluster: Cluster, tmp_path: Path) -> dict[str, str]:
     return with_token(cluster, "clio-argo-submitter", tmp_path)
 
 
-def test_the_doctor_tells_what_a_person_may(
-    cluster: Cluster, as_submitter: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_doctor_tells_what_a_person_may(cluster: Cluster, as_submitter: dict[str, str], tmp_path: Path) -> None:
     said = cluster.clio("doctor")
     for found in ("Kubernetes v", "clock: within", "submit", "decide", "template", "images", "nodes"):
         assert re.search(rf"^ok    cluster: {found}", said, re.MULTILINE), said

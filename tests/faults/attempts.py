@@ -21,9 +21,7 @@ from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [*(s.entry.partition(":")[0] for s in PIPELINE.all_steps), "clio_argo.container"]
-)
+FORKS.set_forkserver_preload([*(s.entry.partition(":")[0] for s in PIPELINE.all_steps), "clio_argo.container"])
 LIMIT_S = 60
 
 
@@ -75,11 +73,7 @@ class Ended:
 
 
 def attempt(
-    step: str,
-    out: Path,
-    part: int = 0,
-    under: Conditions = NORMAL,
-    kill: Callable[[int], object] | None = None,
+    step: str, out: Path, part: int = 0, under: Conditions = NORMAL, kill: Callable[[int], object] | None = None
 ) -> Ended:
     """Run one part of a step as a container does; `kill` gets the process when it is about to start the step."""
     said = out.parent / f"said-{os.getpid()}"

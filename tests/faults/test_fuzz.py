@@ -103,9 +103,7 @@ def twin(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_document_is_spoiled(tiny: Path) -> None:
     written = {n.replace("000001", "000000").replace("000002", "000000") for n in Store(str(tiny)).names()}
-    documents = {
-        n for n in written if n.endswith((".json", ".npz")) and not n.startswith(("process/", "aligned/"))
-    }
+    documents = {n for n in written if n.endswith((".json", ".npz")) and not n.startswith(("process/", "aligned/"))}
     units = {f"manifest/{s.name}/000000.json" for s in PIPELINE.steps}
     assert documents - units - READ_BY.keys() == {"verify.json", "quality.json"}
 

@@ -22,9 +22,7 @@ INJECTIONS = (
     "{{workflow.name}}", "{{=1+1}}", "$$", "a: b", "\n- a: b", "? [", "&x", "*x", "!!python/object:os.system x",
     "'", '"', "|\n  x", "%n%s", "~", "<script>", "\u202e", "x" * 300, "\r\n", "#", "\\", "null", "true", "1e3",
 )  # fmt: skip
-texts = st.sampled_from(INJECTIONS) | st.text(
-    st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60
-)
+texts = st.sampled_from(INJECTIONS) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 # a name of 63 characters is what Kubernetes takes; it puts five of its own behind a generated one
 GENERATED = re.compile(r"[a-z0-9]([a-z0-9-]{0,56}[a-z0-9])?-")
 
@@ -86,9 +84,7 @@ def test_no_object_leaves_the_root(tmp_path_factory: pytest.TempPathFactory, nam
 
 @given(begin=texts)
 @settings(max_examples=settings().max_examples // 4)
-def test_any_name_of_a_file_is_handled_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, begin: str
-) -> None:
+def test_any_name_of_a_file_is_handled_or_refused(tmp_path_factory: pytest.TempPathFactory, begin: str) -> None:
     source = tmp_path_factory.mktemp("names")
     file = begin.replace("/", "").replace("\0", "") + "_7.png"
     try:

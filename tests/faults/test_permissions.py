@@ -16,12 +16,7 @@ from tests.stores import Bucket
 
 DOCS = Path(__file__).parents[2] / "docs" / "reliability.md"
 ROW = re.compile(r"^\| `(\w+)` \| ([a-z, -]+) \| ([a-z, -]+) \|$", re.MULTILINE)
-VERBS = (
-    ("list", r"GET \S*/o(\?|$)"),
-    ("get", r"GET \S*/o/"),
-    ("create", r"(POST|PUT) "),
-    ("delete", r"DELETE "),
-)
+VERBS = (("list", r"GET \S*/o(\?|$)"), ("get", r"GET \S*/o/"), ("create", r"(POST|PUT) "), ("delete", r"DELETE "))
 
 
 def documented() -> dict[str, tuple[set[str], set[str]]]:

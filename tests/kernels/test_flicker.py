@@ -31,9 +31,7 @@ def test_the_course_is_what_the_stack_really_does(real: Floats) -> None:
     assert np.abs(found - real).max() < 8
 
 
-@pytest.mark.parametrize(
-    "real", [np.linspace(90, 150, SLICES), np.where(np.arange(SLICES) < 170, 100.0, 140.0)]
-)
+@pytest.mark.parametrize("real", [np.linspace(90, 150, SLICES), np.where(np.arange(SLICES) < 170, 100.0, 140.0)])
 def test_without_flicker_nothing_changes(real: Floats) -> None:
     assert np.abs(course(real, WINDOW) - real).max() < 0.7
 
@@ -57,9 +55,7 @@ def _placed(z: int, verdict: str) -> PlacedSlice:
 def test_a_bad_slice_drags_no_other_and_one_that_is_not_there_has_no_gain() -> None:
     verdicts = ["good", "bad", "good", "missing"]
     stack = Transforms(width=1, height=1, slices=tuple(_placed(z, v) for z, v in enumerate(verdicts)))
-    facts = [
-        SliceStatistics(z=z, digest="", mean=m, std=s) for z, m, s in ((0, 100, 30), (1, 9, 1), (2, 100, 30))
-    ]
+    facts = [SliceStatistics(z=z, digest="", mean=m, std=s) for z, m, s in ((0, 100, 30), (1, 9, 1), (2, 100, 30))]
     assert [s.grey for s in even_out(stack, facts, WINDOW).slices] == [(1, 0), (3, 73), (1, 0), None]
     assert even_out(stack, facts, 0) is stack
 

@@ -84,9 +84,7 @@ def test_two_steps_are_the_fit_over_both(z: int, how: tuple[Model, float]) -> No
 
 @FEW
 @given(LOW, st.floats(-3, 3), st.floats(0.98, 1.02), st.floats(-8, 8), st.floats(-8, 8))
-def test_moving_both_slices_alike_moves_the_fit(
-    z: int, degrees: float, stretch: float, x: float, y: float
-) -> None:
+def test_moving_both_slices_alike_moves_the_fit(z: int, degrees: float, stretch: float, x: float, y: float) -> None:
     moved = turned(degrees, stretch, x, y)
     a, b = (reduced(resampled(demo_slice(z + i, SIDE), moved)) for i in range(2))
     expected = moved @ matrix(neighbour(z), neighbour(z + 1), "affine") @ np.linalg.inv(moved)
@@ -159,12 +157,7 @@ def test_a_small_slice_fits_onto_a_large_one_by_every_model() -> None:
 
 def test_slices_without_anything_in_common_have_no_fit() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), np.uint8)
-    for other in (
-        noise,
-        np.zeros_like(noise),
-        np.full_like(noise, 130),
-        demo_slice(FIRST + 30, SIDE).T.copy(),
-    ):
+    for other in (noise, np.zeros_like(noise), np.full_like(noise, 130), demo_slice(FIRST + 30, SIDE).T.copy()):
         assert fit_pair(neighbour(FIRST), reduced(other), 0, 1).matrix is None
 
 
@@ -211,12 +204,9 @@ def test_a_shift_stands_out_of_neighbours_and_not_of_noise() -> None:
 
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize(
-    ("degrees", "stretch", "reason"),
-    [(31, 1.0, "turns"), (0, 1.26, "stretches"), (29, 1 / 1.26, "stretches")],
+    ("degrees", "stretch", "reason"), [(31, 1.0, "turns"), (0, 1.26, "stretches"), (29, 1 / 1.26, "stretches")]
 )
-def test_a_fit_that_no_section_could_need_is_refused(
-    sign: int, degrees: float, stretch: float, reason: str
-) -> None:
+def test_a_fit_that_no_section_could_need_is_refused(sign: int, degrees: float, stretch: float, reason: str) -> None:
     for largest in (1.24, 1 / 1.24):
         check_sane(turned(sign * 29, largest, 3, -4)[:2])
     with pytest.raises(NotFound, match=reason):

@@ -55,9 +55,7 @@ def test_what_a_turned_slice_does_not_reach_is_background(image: Image) -> None:
 
 
 def test_a_canvas_begins_where_the_first_slice_does() -> None:
-    moved, size = on_canvas(
-        {3: np.array(shift(-5, 2)), 4: np.array(shift(10, -1))}, {3: (20, 10), 4: (20, 10)}
-    )
+    moved, size = on_canvas({3: np.array(shift(-5, 2)), 4: np.array(shift(10, -1))}, {3: (20, 10), 4: (20, 10)})
     assert moved == {3: shift(0, 3), 4: shift(15, 0)}
     assert size == (35, 13)
 

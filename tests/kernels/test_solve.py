@@ -46,8 +46,7 @@ def poses(random: np.random.Generator, slices: int, shift_px: float, turn: float
 
 def fits_of(placed: Floats, pairs: Iterable[tuple[int, int]]) -> list[PairFit]:
     return [
-        PairFit(z0=a, z1=b, matrix=to_matrix(np.linalg.inv(placed[a]) @ placed[b]), correlation=0.98)
-        for a, b in pairs
+        PairFit(z0=a, z1=b, matrix=to_matrix(np.linalg.inv(placed[a]) @ placed[b]), correlation=0.98) for a, b in pairs
     ]
 
 
@@ -189,15 +188,11 @@ def test_links_that_are_a_little_wrong_are_the_outliers_and_no_others(seed: int)
     places = random.normal(0, 3, (400, 2))
     fits = list(links(random, places, pairs))
     wrong = random.choice(len(fits), len(fits) // 10, replace=False).tolist()
-    for i, angle, off_px in zip(
-        wrong, random.uniform(0, 6.28, 400), random.uniform(6, 12, 400), strict=False
-    ):
+    for i, angle, off_px in zip(wrong, random.uniform(0, 6.28, 400), random.uniform(6, 12, 400), strict=False):
         (_, _, x), (_, _, y) = np.array(fits[i].matrix)
         matrix = ((1, 0, x + off_px * np.cos(angle)), (0, 1, y + off_px * np.sin(angle)))
         fits[i] = fits[i].model_copy(update={"matrix": matrix})
-    assert set(solve_stack(range(400), fits, SIDE, SIDE).outliers) == {
-        (fits[i].z0, fits[i].z1) for i in wrong
-    }
+    assert set(solve_stack(range(400), fits, SIDE, SIDE).outliers) == {(fits[i].z0, fits[i].z1) for i in wrong}
 
 
 def test_shapes_that_all_links_agree_on_are_held_as_far_as_tissue_misleads_links() -> None:

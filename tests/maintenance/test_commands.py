@@ -10,17 +10,7 @@ import pytest
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
 from clio_argo.store.documents import Store
-from tests.stacks import (
-    cli,
-    completion,
-    contents,
-    demo_slices,
-    flip_a_bit,
-    plain,
-    records,
-    run_here,
-    write_stack,
-)
+from tests.stacks import cli, completion, contents, demo_slices, flip_a_bit, plain, records, run_here, write_stack
 from tests.stores import Bucket
 
 SHARD = "ng/10_10_10/0.shard"
@@ -66,17 +56,7 @@ def test_show_tells_where_a_volume_comes_from(whole: Path) -> None:
 def test_image_of_the_container_is_recorded(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "source", demo_slices(2, 64))
     image = "registry.example/align@sha256:12"
-    command = (
-        "run",
-        "--source",
-        source,
-        "--out",
-        tmp_path / "out",
-        "--workers",
-        1,
-        "--set",
-        "alignment.skip=true",
-    )
+    command = ("run", "--source", source, "--out", tmp_path / "out", "--workers", 1, "--set", "alignment.skip=true")
     assert cli(*command, CLIO_IMAGE=image).returncode == 0
     assert {s.partition(" in ")[2] for s in completion(tmp_path / "out").software} == {image}
 
@@ -84,14 +64,7 @@ def test_image_of_the_container_is_recorded(tmp_path: Path) -> None:
 def test_a_unit_done_by_two_processes_at_once_gives_one_result(whole: Path, out: Path) -> None:
     for record in (out / "manifest" / "write").iterdir():
         record.unlink()
-    command = [
-        sys.executable,
-        "-c",
-        "from clio_argo.container import main; main()",
-        "write",
-        "--run",
-        str(out),
-    ]
+    command = [sys.executable, "-c", "from clio_argo.container import main; main()", "write", "--run", str(out)]
     parts = [subprocess.Popen([*command, "--part", str(p % 3)]) for p in range(6)]
     assert [p.wait() for p in parts] == [0] * 6
     assert verify(out, workers=1).faults == ()

@@ -42,11 +42,7 @@ def test_its_documents_are_read_by_their_former_names(older: Path, name: str) ->
 
 def test_its_places_say_the_same_in_other_words(older: Path) -> None:
     by_z: dict[int, PlacedSlice] = {s.z: s for s in transforms(older).slices}
-    assert (by_z[NOISE].verdict, by_z[NOISE].source_slices, by_z[NOISE].placed_by) == (
-        "bad",
-        (NOISE - 1,),
-        "pairs",
-    )
+    assert (by_z[NOISE].verdict, by_z[NOISE].source_slices, by_z[NOISE].placed_by) == ("bad", (NOISE - 1,), "pairs")
     assert {f.method for f in transforms(older).fits} <= {"features", "enhanced", "coarse", "phase", "none"}
 
 

@@ -117,9 +117,7 @@ def test_transforms_survive_being_written(a: Matrix, b: Matrix) -> None:
         PlacedSlice(z=3, file="c", verdict="bad", matrix=b, source_slices=(2,)),
         PlacedSlice(z=4, file=None, verdict="missing", matrix=None, source_slices=(2,)),
     ]
-    whole = Transforms(
-        width=10, height=20, fits=fits, breaks=(Break(below=2, above=3),), slices=tuple(placed)
-    )
+    whole = Transforms(width=10, height=20, fits=fits, breaks=(Break(below=2, above=3),), slices=tuple(placed))
     again = Transforms.from_bytes(whole.to_bytes(), "transforms.json")
     assert again == whole
     assert [s.z for s in again.flagged] == [3, 4]

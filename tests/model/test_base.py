@@ -19,10 +19,7 @@ from clio_argo.model.volume import VolumeSpec
 
 KINDS = [Request, Plan, SliceUnit, Fits, Transforms, VolumeSpec, UnitRecord, Verification, Completion]
 RECORD = UnitRecord(
-    step="write",
-    unit=3,
-    inputs="ab",
-    objects=(ObjectRecord(name="ng/8_8_8/0.shard", size=7, crc32c="0badcafe"),),
+    step="write", unit=3, inputs="ab", objects=(ObjectRecord(name="ng/8_8_8/0.shard", size=7, crc32c="0badcafe"),)
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -34,9 +31,7 @@ json_values = st.recursive(
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_newer_layout_is_refused_with_what_to_do(kind: type[Document]) -> None:
     data = json.dumps({"schema_version": 2, "field of the future": 1}).encode()
-    with pytest.raises(
-        UserError, match=r"^run/x\.json: written by a newer version.*install the newer version"
-    ):
+    with pytest.raises(UserError, match=r"^run/x\.json: written by a newer version.*install the newer version"):
         kind.from_bytes(data, "run/x.json")
 
 
@@ -100,6 +95,4 @@ def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict[str, Any]) ->
 
 
 def test_digests_of_different_values_differ() -> None:
-    assert (
-        len({digest(v) for v in ({}, [], None, 0, "0", {"a": 1}, {"a": "1"}, {"b": 1}, [1, 2], [2, 1])}) == 10
-    )
+    assert len({digest(v) for v in ({}, [], None, 0, "0", {"a": 1}, {"a": "1"}, {"b": 1}, [1, 2], [2, 1])}) == 10

@@ -32,9 +32,7 @@ sides = st.one_of(
 )
 begins = st.one_of(st.sampled_from([0, 1, 3, 3493]), st.integers(0, 20_000))
 resolutions = st.one_of(
-    st.sampled_from(
-        [(8.0, 8.0, 8.0), (4.0, 4.0, 40.0), (8.0, 8.0, 30.0), (16.0, 16.0, 8.0), (5.0, 7.0, 12.0)]
-    ),
+    st.sampled_from([(8.0, 8.0, 8.0), (4.0, 4.0, 40.0), (8.0, 8.0, 30.0), (16.0, 16.0, 8.0), (5.0, 7.0, 12.0)]),
     st.tuples(*[st.floats(1, 100)] * 3),
 )
 memories = st.one_of(st.sampled_from([0.25, 0.5, 1.0, 4.0, 64.0]), st.floats(0.25, 16))
@@ -48,9 +46,7 @@ def volume(
     memory_gib: float = 4.0,
     dtype: str = "uint8",
 ) -> VolumeSpec:
-    config = Request(
-        id="stack", source="s", resolution=resolution, viewer=Viewer(chunk=chunk), memory_gib=memory_gib
-    )
+    config = Request(id="stack", source="s", resolution=resolution, viewer=Viewer(chunk=chunk), memory_gib=memory_gib)
     return build_volume(config, (z, 0, 0), size, dtype, None)
 
 
@@ -59,9 +55,7 @@ def volumes(draw: st.DrawFn) -> VolumeSpec:
     size = draw(st.tuples(depths, sides, sides))
     memory, dtype = draw(memories), draw(st.sampled_from(["uint8", "uint16"]))
     assume(slab_depth(memory, size[0], size[1] * size[2] * (1 if dtype == "uint8" else 2)))
-    return volume(
-        size, draw(begins), draw(resolutions), draw(st.sampled_from([16, 32, 64, 128])), memory, dtype
-    )
+    return volume(size, draw(begins), draw(resolutions), draw(st.sampled_from([16, 32, 64, 128])), memory, dtype)
 
 
 def units(spec: VolumeSpec) -> Iterator[Unit]:
@@ -314,10 +308,7 @@ def test_a_slab_never_exceeds_two_fifths_of_the_memory(memory: float, slices: in
 def test_the_memory_asked_for_holds_what_a_unit_reads_and_makes_of_it(spec: VolumeSpec) -> None:
     itemsize = np.dtype(spec.dtype).itemsize
     assert spec.itemsize == itemsize
-    for tier, step, fan in (
-        (spec.write_tier, "write", spec.write),
-        (spec.coarsen_tier, "coarsen", spec.coarsen),
-    ):
+    for tier, step, fan in ((spec.write_tier, "write", spec.write), (spec.coarsen_tier, "coarsen", spec.coarsen)):
         read = [math.prod(spec.source_box(tier, unit).shape) for unit in range(fan.units)]
         assert spec.memory_gib(step) * GIB >= 2 * max(read, default=0) * itemsize
     assert spec.memory_gib("render") * GIB >= (spec.slab + 3) * math.prod(spec.scales[0].size[1:]) * itemsize

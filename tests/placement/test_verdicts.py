@@ -16,9 +16,7 @@ def facts(seed: int = 0, spread: float = 0.02) -> list[SliceStatistics]:
     random = np.random.default_rng(seed)
     noise = np.exp(random.normal(0, spread, (SLICES, 4)))
     return [
-        SliceStatistics(
-            z=z, digest=str(z), mean=(100 + z) * m, std=40 * s, focus=0.16 * f, stripes=0.06 * t, valid=0.9
-        )
+        SliceStatistics(z=z, digest=str(z), mean=(100 + z) * m, std=40 * s, focus=0.16 * f, stripes=0.06 * t, valid=0.9)
         for z, (m, s, f, t) in enumerate(noise.tolist())
     ]
 
@@ -49,9 +47,7 @@ def test_no_alarm_where_all_slices_are_alike_or_vary_alike(spread: float) -> Non
 
 
 def test_no_alarm_at_a_step_that_stays() -> None:
-    stepped = [
-        f.model_copy(update={"mean": f.mean + 80, "std": f.std * 2} if f.z >= ODD else {}) for f in facts()
-    ]
+    stepped = [f.model_copy(update={"mean": f.mean + 80, "std": f.std * 2} if f.z >= ODD else {}) for f in facts()]
     assert judge(stepped, fits()) == {}
 
 
@@ -97,9 +93,7 @@ def test_neighbours_of_a_slice_that_agrees_with_none_are_not_blamed(odd: tuple[i
 
 
 def test_a_part_that_only_one_slice_hides_is_its_fault() -> None:
-    hidden = [
-        f.model_copy(update={"hidden": (0.1 * (f.z0 == ODD), 0.1 * (f.z1 == ODD))}) for f in fits(reach=3)
-    ]
+    hidden = [f.model_copy(update={"hidden": (0.1 * (f.z0 == ODD), 0.1 * (f.z1 == ODD))}) for f in fits(reach=3)]
     assert {z: r.reason for z, r in judge(facts(), hidden).items()} == {
         ODD: "partly covered: hidden part 10%, usually 0%"
     }

@@ -22,9 +22,7 @@ def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = 
     noise = random.Random(slices)
     numbers = range(first, first + slices)
     flagged = {z: ("bad", "missing")[i % 2] for i, z in enumerate(numbers[bad_every // 2 :: bad_every])}
-    placed = tuple(
-        _placed(z, flagged.get(z, "suspect" if noise.random() < 0.02 else "good")) for z in numbers
-    )
+    placed = tuple(_placed(z, flagged.get(z, "suspect" if noise.random() < 0.02 else "good")) for z in numbers)
     config = _config()
     return ReportData(
         config=config,
@@ -82,11 +80,7 @@ def _plan(numbers: range, missing: list[int]) -> Plan:
 
 
 def _placed(z: int, verdict: str) -> PlacedSlice:
-    reason = {
-        "bad": f"no link to a neighbour (correlation {z % 7 / 100})",
-        "missing": "no file",
-        "suspect": "focus",
-    }
+    reason = {"bad": f"no link to a neighbour (correlation {z % 7 / 100})", "missing": "no file", "suspect": "focus"}
     flagged = verdict in ("bad", "missing")
     return PlacedSlice.model_validate(
         {
@@ -125,9 +119,7 @@ def _fit(z0: int, z1: int, noise: random.Random) -> PairFit:
 
 def _facts(z: int, noise: random.Random) -> SliceStatistics:
     mean = 128 + 6 * math.sin(z / 40) + noise.gauss(0, 1.2)
-    return SliceStatistics(
-        z=z, digest="00000000", mean=mean, std=30, focus=0.31 + noise.gauss(0, 0.01), features=900
-    )
+    return SliceStatistics(z=z, digest="00000000", mean=mean, std=30, focus=0.31 + noise.gauss(0, 0.01), features=900)
 
 
 def _quality(numbers: list[int], noise: random.Random) -> Quality:
@@ -149,14 +141,8 @@ def _stages(slices: int) -> tuple[StageTime, ...]:
 
 
 def _pictures() -> tuple[Picture, ...]:
-    captions = {
-        "XY": "The middle slice.",
-        "XZ": "A cut through the middle row, z downwards.",
-        "YZ": "Middle column.",
-    }
+    captions = {"XY": "The middle slice.", "XZ": "A cut through the middle row, z downwards.", "YZ": "Middle column."}
     return tuple(
-        Picture(
-            title=t, caption=c, before=f"views/{t.lower()}_before.png", after=f"views/{t.lower()}_after.png"
-        )
+        Picture(title=t, caption=c, before=f"views/{t.lower()}_before.png", after=f"views/{t.lower()}_after.png")
         for t, c in captions.items()
     )

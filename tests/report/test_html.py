@@ -213,9 +213,7 @@ def test_a_local_run_says_how_its_volume_is_opened_and_long_reasons_are_cut() ->
 def test_many_problems_of_files_without_a_number_are_cut() -> None:
     data = example(9)
     problems = tuple(Problem(kind="unsupported", file=f"{i}.txt") for i in range(150))
-    page = _Page(
-        report_html(data.model_copy(update={"plan": data.plan.model_copy(update={"problems": problems})}))
-    )
+    page = _Page(report_html(data.model_copy(update={"plan": data.plan.model_copy(update={"problems": problems})})))
     assert "And 50 more, from z – to –: see plan.json." in page.text
     assert "150 problems: 150 unsupported." in page.text
 
@@ -253,9 +251,7 @@ def test_a_picture_that_could_not_be_made_is_named() -> None:
 def test_nothing_found(slices: int) -> None:
     data = example(slices)
     lost = tuple(PairFit(z0=z, z1=z + 1, reason="no features") for z in range(3493, 3492 + slices))
-    page = _Page(
-        report_html(_changed(data, fits=lost).model_copy(update={"statistics": (), "quality": None}))
-    )
+    page = _Page(report_html(_changed(data, fits=lost).model_copy(update={"statistics": (), "quality": None})))
     assert page.text.count("Nothing was measured.") == 5
     assert sum(row[-1] == "no features" for row in page.rows) == slices - 1
 

@@ -170,9 +170,7 @@ def test_a_gap_is_one_line(source: Path, tmp_path: Path) -> None:
 
 def test_slices_at_the_root_and_in_raw_are_refused(source: Path) -> None:
     write_stack(source / "raw", demo_slices(2, 64))
-    with pytest.raises(
-        UserError, match=r"both at its root \(iso\.\d+\.png\) and in raw/ \(raw/iso\.\d+\.png\)"
-    ):
+    with pytest.raises(UserError, match=r"both at its root \(iso\.\d+\.png\) and in raw/ \(raw/iso\.\d+\.png\)"):
         plan(request(source))
 
 
@@ -184,9 +182,7 @@ def test_slices_in_raw_are_found(source: Path, tmp_path: Path) -> None:
 
 def test_several_patterns_are_refused_with_their_names(source: Path) -> None:
     write_stack(source, demo_slices(3, 64), "other.%05d.png")
-    with pytest.raises(
-        UserError, match=r"several patterns: iso\.#\.png \(8 files\), other\.#\.png \(3 files\)"
-    ):
+    with pytest.raises(UserError, match=r"several patterns: iso\.#\.png \(8 files\), other\.#\.png \(3 files\)"):
         plan(request(source))
     assert plan(request(source, image="other.%05d.png")).usable == 3
 
@@ -347,9 +343,7 @@ def test_read_only_output_is_an_error_that_names_it(source: Path, tmp_path: Path
 def test_slice_that_may_not_be_read_is_a_problem(source: Path) -> None:
     file_of(source, BAD).chmod(0)
     command = [*unprivileged(), CLI, "plan", "--source", str(source)]
-    told = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"}
-    )
+    told = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
     assert told.returncode == 1
     assert "unreadable" in next(line for line in told.stdout.splitlines() if line.startswith(f"{BAD} "))
 

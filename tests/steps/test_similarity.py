@@ -9,16 +9,7 @@ from clio_argo.kernels.similarity import sample, similarity
 from clio_argo.model.quality import PairSimilarity, Quality
 from clio_argo.store.documents import Store
 from clio_argo.workspace.similarity import judge_pairs
-from tests.stacks import (
-    FIRST,
-    completion,
-    demo_slices,
-    lossless,
-    plain,
-    run_here,
-    transforms,
-    write_stack,
-)
+from tests.stacks import FIRST, completion, demo_slices, lossless, plain, run_here, transforms, write_stack
 
 NOISE = 3513
 

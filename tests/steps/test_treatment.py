@@ -51,9 +51,7 @@ def test_black_is_background(runs: dict[str, Path]) -> None:
         assert (plane(runs["black"], z) == 7).all()
 
 
-def test_kept_noise_is_shown_where_its_neighbours_are_and_a_missing_slice_is_not(
-    runs: dict[str, Path],
-) -> None:
+def test_kept_noise_is_shown_where_its_neighbours_are_and_a_missing_slice_is_not(runs: dict[str, Path]) -> None:
     out = runs["keep"]
     kept = transforms(out).slices[NOISE - FIRST]
     assert (kept.verdict, kept.source_slices, kept.placed_by) == ("bad", (NOISE,), "neighbours")
@@ -81,7 +79,4 @@ def test_it_is_said_everywhere(runs: dict[str, Path], treatment: Treatment) -> N
     assert {str(z): list(s) for z, s in done.replaced.items()} == replaced
     report = (out / "report.html").read_text()
     assert all(s.content in report for s in transforms(out).flagged)
-    assert all(
-        " ".join(map(str, s)) in (out / "transforms.csv").read_text()
-        for s in transforms(out).replaced.values()
-    )
+    assert all(" ".join(map(str, s)) in (out / "transforms.csv").read_text() for s in transforms(out).replaced.values())

@@ -23,22 +23,8 @@ def slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_runs_at_once_give_one_result(slices: Path, tmp_path: Path) -> None:
-    command = [
-        CLI,
-        "run",
-        "--source",
-        slices,
-        "--resolution",
-        "10",
-        "--set",
-        "id=test",
-        "--workers",
-        "1",
-        "--out",
-    ]
-    both = [
-        subprocess.Popen([*command, tmp_path / "out"], stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    command = [CLI, "run", "--source", slices, "--resolution", "10", "--set", "id=test", "--workers", "1", "--out"]
+    both = [subprocess.Popen([*command, tmp_path / "out"], stderr=subprocess.PIPE, text=True) for _ in range(2)]
     told = [p.communicate(timeout=100)[1] for p in both]
     assert [p.returncode for p in both] == [0, 0], told
     assert sum("joined" in t for t in told) == 1, told
@@ -71,9 +57,7 @@ def test_a_request_that_changes_meanwhile_is_asked_for_again(slices: Path, gcs: 
     gcs.fault("POST .*config[.]json", 412, 1)
     with pytest.raises(TransientError, match=r"config\.json: another process changed it .*; try again"):
         claim(store, request(slices, background=1, update=True))
-    assert "done again is what depends on background" in claim(
-        store, request(slices, background=1, update=True)
-    )
+    assert "done again is what depends on background" in claim(store, request(slices, background=1, update=True))
 
 
 def test_an_update_does_again_what_depends_on_it(slices: Path, tmp_path: Path) -> None:

@@ -99,9 +99,7 @@ def test_errors_of_a_store_have_words_without_its_own(toy: Path) -> None:
 
 
 def test_a_store_that_nobody_installed_is_refused_with_those_that_are_there() -> None:
-    with pytest.raises(
-        UserError, match="unknown kind of store 'none'; use a path or one of file://, gs://, s3://"
-    ):
+    with pytest.raises(UserError, match="unknown kind of store 'none'; use a path or one of file://, gs://, s3://"):
         Store("none://bucket")
 
 

@@ -32,9 +32,7 @@ def test_a_bucket_is_made_private_uniform_and_ours(made: Bucket, gcs: stores.Buc
 
 def test_everybody_reads_only_while_it_is_published(made: Bucket) -> None:
     policy = google.client().bucket(made.name).get_iam_policy(requested_policy_version=3)
-    policy.bindings.append(
-        {"role": "roles/storage.objectViewer", "members": {"user:a@example.com", "allUsers"}}
-    )
+    policy.bindings.append({"role": "roles/storage.objectViewer", "members": {"user:a@example.com", "allUsers"}})
     google.client().bucket(made.name).set_iam_policy(policy)
     assert made.facts().public
     made.unpublish()

@@ -117,11 +117,7 @@ def test_a_foreign_file_with_an_unreadable_name_is_listed(store: Store, tmp_path
 def test_no_name_leaves_the_root(store: Store, tmp_path: Path, name: str) -> None:
     store.write("a", b"1")
     (tmp_path / "x").write_bytes(b"secret")
-    for attempt in (
-        lambda: store.read(name),
-        lambda: store.write(name, b"2"),
-        lambda: store.create(name, b"3"),
-    ):
+    for attempt in (lambda: store.read(name), lambda: store.write(name, b"2"), lambda: store.create(name, b"3")):
         with pytest.raises(ClioError):
             attempt()
     assert (tmp_path / "x").read_bytes() == b"secret"
@@ -152,9 +148,7 @@ def test_a_damaged_document_is_named_with_its_url(store: Store) -> None:
 # --- roots
 
 
-@pytest.mark.parametrize(
-    "root", ["with space", "ü图", "100%", "a%20b", "a#b", "a?b", "x/../y", "./z", "-rf", "a:b"]
-)
+@pytest.mark.parametrize("root", ["with space", "ü图", "100%", "a%20b", "a#b", "a?b", "x/../y", "./z", "-rf", "a:b"])
 def test_a_root_may_be_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str) -> None:
     monkeypatch.chdir(tmp_path)
     for store in (Store(root), Store(str(tmp_path / root)), Store(Store(root).url)):

@@ -108,9 +108,7 @@ def test_settings_without_a_location_are_refused(setting: dict[str, Any]) -> Non
 
 def test_without_a_location_no_bucket_is_looked_at(gcs: stores.Bucket) -> None:
     before = gcs.log()
-    assert not list(
-        prepared(gcs, asked(gcs, location=None, public=None, expire_days=None, archive_days=None))
-    )
+    assert not list(prepared(gcs, asked(gcs, location=None, public=None, expire_days=None, archive_days=None)))
     assert gcs.log() == before
 
 

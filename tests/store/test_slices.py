@@ -15,17 +15,7 @@ from clio_argo.store.documents import Store
 from clio_argo.store.images import read_headers
 from clio_argo.store.images.base import Undecodable, Unreadable
 from clio_argo.store.slices import Entry, RangeFile, Source, find_source
-from tests.store.images.samples import (
-    GREY8,
-    GREY16,
-    HEIGHT,
-    SAMPLES,
-    encoded,
-    one,
-    planned,
-    texture,
-    tiff,
-)
+from tests.store.images.samples import GREY8, GREY16, HEIGHT, SAMPLES, encoded, one, planned, texture, tiff
 
 ODD_NAMES = [
     "with space 1.png",
@@ -55,9 +45,7 @@ ODD_NAMES = [
         (tiff(np.stack([GREY8] * 2)), None),
     ],
 )
-def test_a_file_that_is_not_what_was_planned_is_refused(
-    tmp_path: Path, data: bytes, reason: str | None
-) -> None:
+def test_a_file_that_is_not_what_was_planned_is_refused(tmp_path: Path, data: bytes, reason: str | None) -> None:
     source, entry = one(tmp_path, "slice.png", data)
     with pytest.raises(Undecodable, match=reason):
         source.decode(planned(entry, page=0 if reason else 2))
@@ -172,9 +160,7 @@ def test_a_source_without_a_scheme_is_a_path_if_it_exists_and_a_bucket_if_not(
 # --- ranged reads
 
 
-@given(
-    st.binary(max_size=200), st.lists(st.tuples(st.sampled_from("rst"), st.integers(-250, 250)), max_size=8)
-)
+@given(st.binary(max_size=200), st.lists(st.tuples(st.sampled_from("rst"), st.integers(-250, 250)), max_size=8))
 def test_a_ranged_file_reads_like_the_whole_one(content: bytes, steps: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "x").write_bytes(content)

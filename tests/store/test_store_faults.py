@@ -58,9 +58,7 @@ def test_a_condition_that_did_not_hold_is_named(verb: str, gcs: Bucket) -> None:
     store = Store(gcs.url)
     store.write("a", DATA)
     gcs.fault("(POST|GET) .*/o[?]", 412, 1)
-    with pytest.raises(
-        StoreError, match=r"^gs://.*: another process changed it .*\(412\): run the same command"
-    ):
+    with pytest.raises(StoreError, match=r"^gs://.*: another process changed it .*\(412\): run the same command"):
         VERBS[verb](store)
     assert store.read("a") == DATA
 
@@ -114,9 +112,7 @@ def test_a_store_that_stops_for_a_while_is_waited_for(gcs: Bucket) -> None:
     assert future.result().value == DATA
 
 
-def elsewhere(
-    code: str, bucket: Bucket, endpoint: str, **variables: str
-) -> "subprocess.CompletedProcess[str]":
+def elsewhere(code: str, bucket: Bucket, endpoint: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     found = replace(bucket.server, endpoint=endpoint).variables
     # what this process has set for tensorstore when it opened a bucket
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("TENSORSTORE_CURL_")}

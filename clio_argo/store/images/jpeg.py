@@ -19,6 +19,4 @@ def headers(file: BinaryIO, size_bytes: int, _page: int | None) -> list[Header]:
         return [Header(width=width, height=height, bits=bits, channels=channels, truncated=not complete)]
 
 
-JPEG = Format(
-    name="JPEG", suffixes=(".jpg", ".jpeg"), magic=(b"\xff\xd8",), headers=headers, pixels=opencv_pixels
-)
+JPEG = Format(name="JPEG", suffixes=(".jpg", ".jpeg"), magic=(b"\xff\xd8",), headers=headers, pixels=opencv_pixels)

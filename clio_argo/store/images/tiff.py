@@ -31,9 +31,7 @@ def headers(file: BinaryIO, size_bytes: int, page: int | None) -> list[Header]:
         images = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
         # ImageJ writes stacks above 4 GB behind a single directory
         if images > len(tiff.pages):
-            raise ValueError(
-                f"ImageJ file of {images} images behind {len(tiff.pages)} header; save it as plain TIFF"
-            )
+            raise ValueError(f"ImageJ file of {images} images behind {len(tiff.pages)} header; save it as plain TIFF")
         return [_header(p.aspage(), size_bytes) for p in tiff.pages]
 
 

@@ -65,9 +65,7 @@ def tiff(pixels: np.ndarray, **options: Any) -> bytes:
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
 
-def png(
-    pixels: np.ndarray, bits: int = 8, interlaced: bool = False, size: tuple[int, int] | None = None
-) -> bytes:
+def png(pixels: np.ndarray, bits: int = 8, interlaced: bool = False, size: tuple[int, int] | None = None) -> bytes:
     """A grey PNG of any depth, by hand; `size` (width, height) is what its header claims."""
     passes = [pixels[y::dy, x::dx] for y, x, dy, dx in (ADAM7 if interlaced else ((0, 0, 1, 1),))]
     rows = b"".join(b"\0" + packed(row, bits) for part in passes if part.size for row in part)
@@ -98,9 +96,7 @@ def palette_png() -> Sample:
 
 def colour_jpeg() -> Sample:
     grey = texture()
-    return Sample(
-        ".jpg", encoded(".jpg", np.dstack([grey] * 3), cv2.IMWRITE_JPEG_QUALITY, 95), grey, 3, tolerance=12
-    )
+    return Sample(".jpg", encoded(".jpg", np.dstack([grey] * 3), cv2.IMWRITE_JPEG_QUALITY, 95), grey, 3, tolerance=12)
 
 
 def rotated_jpeg() -> Sample:
@@ -166,9 +162,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "transparent PNG": (".png", lambda: encoded(".png", with_alpha(GREY8, 128))),
     "five-channel TIFF": (
         ".tif",
-        lambda: tiff(
-            np.dstack([GREY8 * 0] * 3 + [GREY8] * 2), photometric="minisblack", planarconfig="contig"
-        ),
+        lambda: tiff(np.dstack([GREY8 * 0] * 3 + [GREY8] * 2), photometric="minisblack", planarconfig="contig"),
     ),
     "float TIFF": (".tif", lambda: tiff(GREY8.astype(np.float32))),
     "signed TIFF": (".tif", lambda: tiff(GREY16.astype(np.int16))),
@@ -207,18 +201,9 @@ def headers(data: bytes) -> list[Header]:
     return read_headers(io.BytesIO(data), len(data))
 
 
-def planned(
-    entry: Entry, page: int = 0, dtype: str = "uint8", height: int = HEIGHT, width: int = WIDTH
-) -> SliceFile:
+def planned(entry: Entry, page: int = 0, dtype: str = "uint8", height: int = HEIGHT, width: int = WIDTH) -> SliceFile:
     return SliceFile(
-        z=0,
-        name=entry.name,
-        page=page,
-        width=width,
-        height=height,
-        dtype=dtype,
-        size_bytes=entry.size_bytes,
-        stamp="",
+        z=0, name=entry.name, page=page, width=width, height=height, dtype=dtype, size_bytes=entry.size_bytes, stamp=""
     )
 
 

@@ -79,9 +79,7 @@ def test_a_run_reads_a_format_of_another_package(tmp_path: Path, install: Instal
     assert volumes["ng"] == expected["ng"] != []
 
 
-def test_damaged_files_of_another_package_are_problems_of_their_slices(
-    tmp_path: Path, install: Install
-) -> None:
+def test_damaged_files_of_another_package_are_problems_of_their_slices(tmp_path: Path, install: Install) -> None:
     install("tests.store.images.toy:PGM")
     whole = encode(next(iter(demo_slices(1, 96).values())))
     for name, data in {"1": whole, "2": whole[:-1], "3": b"P5 x", "4": whole}.items():

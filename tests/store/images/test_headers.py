@@ -39,16 +39,7 @@ def test_a_truncated_header_is_unreadable(kind: str, length: int) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [
-        b"",
-        b"hello",
-        b"GIF89a" + bytes(100),
-        b"BM" + bytes(100),
-        bytes(1000),
-        b"II",
-        b"MM\0*",
-        b"\xff\xd8\xff\xd9",
-    ],
+    [b"", b"hello", b"GIF89a" + bytes(100), b"BM" + bytes(100), bytes(1000), b"II", b"MM\0*", b"\xff\xd8\xff\xd9"],
 )
 def test_what_is_no_image_is_unreadable(data: bytes) -> None:
     with pytest.raises(Unreadable):
@@ -68,9 +59,7 @@ def test_a_damaged_file_has_headers_or_is_unreadable(kind: str, data: st.DataObj
     for _ in range(data.draw(st.integers(1, 4))):
         # most of what a header says lies near the begin of a file
         near = data.draw(st.booleans())
-        whole[data.draw(st.integers(0, min(300 if near else 10**9, len(whole)) - 1))] = data.draw(
-            st.integers(0, 255)
-        )
+        whole[data.draw(st.integers(0, min(300 if near else 10**9, len(whole)) - 1))] = data.draw(st.integers(0, 255))
     with suppress(Unreadable):
         headers(bytes(whole))
 

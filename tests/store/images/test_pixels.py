@@ -8,16 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clio_argo.store.images.base import Undecodable
-from tests.store.images.samples import (
-    HUGE,
-    HUGE_FILES,
-    REFUSED,
-    SAMPLES,
-    decode_or_none,
-    decoded,
-    one,
-    planned,
-)
+from tests.store.images.samples import HUGE, HUGE_FILES, REFUSED, SAMPLES, decode_or_none, decoded, one, planned
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
@@ -41,12 +32,7 @@ def test_what_is_not_grey_is_refused_with_a_reason(tmp_path: Path, kind: str) ->
 def test_a_file_truncated_since_it_was_planned_does_not_decode(tmp_path: Path, kind: str) -> None:
     sample = SAMPLES[kind]()
     with pytest.raises(Undecodable):
-        decoded(
-            tmp_path,
-            f"slice{sample.suffix}",
-            sample.data[: len(sample.data) * 2 // 3],
-            str(sample.pixels.dtype),
-        )
+        decoded(tmp_path, f"slice{sample.suffix}", sample.data[: len(sample.data) * 2 // 3], str(sample.pixels.dtype))
 
 
 @given(st.sampled_from(sorted(SAMPLES)), st.data())

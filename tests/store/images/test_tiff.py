@@ -52,9 +52,7 @@ def test_only_the_last_page_of_a_truncated_stack_is_truncated() -> None:
 
 def test_the_header_of_one_page_is_that_of_all() -> None:
     data = pages(GREY8, GREY8[:10], GREY8[:, :20])
-    assert [read_headers(io.BytesIO(data), len(data), page) for page in range(3)] == [
-        [h] for h in headers(data)
-    ]
+    assert [read_headers(io.BytesIO(data), len(data), page) for page in range(3)] == [[h] for h in headers(data)]
     with pytest.raises(Unreadable):
         read_headers(io.BytesIO(data), len(data), 3)
 
