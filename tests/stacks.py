@@ -23,7 +23,7 @@ from clio_argo.model.step import Pipeline, StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.store.documents import Store
-from clio_argo.workspace.run import opened
+from clio_argo.workspace.run import open_run
 
 DEMO = Path(__file__).parent / "data" / "demo"
 FIRST, LAST, NOISE = 3490, 3549, 3513
@@ -155,7 +155,7 @@ GROUPS = {
 
 def contents(out: Path | str) -> dict[str, str]:
     """Digest of every object of the volumes and transforms, by name."""
-    store = opened(str(out))
+    store = open_run(str(out))
     return {n: sha256(store.need(n)) for n in store.names() if any(own(n) for own in GROUPS.values())}
 
 

@@ -29,7 +29,7 @@ def label(run: Run, units: Sequence[int]) -> StepResult:
 
 def _label(run: Run, unit: int) -> Outcome:
     box = run.volume.slab_box(unit)
-    text = f"{run.config.background}: {box.begin[0]} to {box.end[0]}".encode()
+    text = f"{run.settings.background}: {box.begin[0]} to {box.end[0]}".encode()
     return once(run, unit, box.model_dump(), lambda: Done([run.store.write(label_name(unit), text)]))
 
 

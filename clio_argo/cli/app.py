@@ -127,10 +127,10 @@ def view(run: Root, port: Annotated[int, Option(help="Port on this machine; 0: a
     """Serve a local run to the browser with its own neuroglancer, and print the link."""
     from clio_argo.store.documents import Store
     from clio_argo.viewer.server import serve
-    from clio_argo.workspace.run import opened
+    from clio_argo.workspace.run import open_run
 
     root = Store(run).local
-    volume, folder = opened(run).at(VIEWER) if root else (Store(run), "")
+    volume, folder = open_run(run).at(VIEWER) if root else (Store(run), "")
     if root is None or volume.local is None:
         raise UserError(f"{run}: only local runs are served; open the link in {COMPLETE} instead")
     serve(root, port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True), volume.local / folder)

@@ -22,6 +22,7 @@ class Step:
     units: where the units of its work stand, as `DOCUMENT.FIELD` of the run; "" is one unit per part.
     objects: `module:function`, called with (run, unit): names of the objects that a unit must have written and that
         stay. "" leaves that to the unit's record.
+    shards: the same for shards of the volumes, as `Shard` values, under tmp/ or not.
     needs: `module:function`, called with (run, unit): the units of the step before it that a unit reads. "": none.
     settings: fields of the request that the step may read, whole sections or `SECTION.FIELD`; its units are done again
         when one of them changes.
@@ -44,6 +45,7 @@ class Step:
     title: str = ""
     units: str = ""
     objects: str = ""
+    shards: str = ""
     needs: str = ""
     settings: tuple[str, ...] = ()
     version: int = 1

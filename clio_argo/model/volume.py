@@ -160,7 +160,7 @@ class VolumeSpec(Document):
     @property
     def work(self) -> dict[str, FanOut]:
         """The units of the steps that write voxels, in the steps' order."""
-        return {"render": self.render, "write": self.write, "coarsen": self.coarsen}
+        return {name: value for name, value in self if isinstance(value, FanOut)}
 
     @property
     def itemsize(self) -> int:

@@ -40,7 +40,7 @@ def write_wrongly(out: Path, step: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("step", "name", "what"),
     [
-        ("render", "aligned/0/c/0/0/0", f"plane {FIRST} shows something else than rendering it again does"),
+        ("render", "aligned/0/c/0/0/0", f"plane {FIRST} differs from the same plane rendered again"),
         ("write", "aligned/1/c/0/0/0", "is not the mean of the finer scale"),
         ("coarsen", "aligned/3/c/0/0/0", "is not the mean of the finer scale"),
         ("write", "ng/10_10_10/0.shard", "is not that of the lossless volume"),
