@@ -11,7 +11,7 @@ from rich.table import Table
 from clio_argo.cli.console import facts, literal, table
 from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.layout import TRANSFORMS
-from clio_argo.model.plan import Plan, Problem
+from clio_argo.model.plan import FanOut, Plan, Problem
 from clio_argo.model.problems import with_ranges
 from clio_argo.model.run import Completion
 from clio_argo.model.sizes import described
@@ -51,13 +51,12 @@ def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
     voxels = plan.depth * plan.width * plan.height * PYRAMID
     lossless, viewer = voxels * volume.itemsize * ZSTD_RATIO, voxels * JPEG_BYTES_PER_VOXEL
     memory = max(volume.memory_gib("render"), volume.memory_gib("write"))
-    stages = {"reduce": plan.reduce, "match": plan.match, **volume.work}
-    parts = [f"{name} {stages[name].parts}" for name in ("reduce", "match", "render", "write", "coarsen")]
+    stages = {name: value for document in (plan, volume) for name, value in document if isinstance(value, FanOut)}
     return [
         ("scales", ", ".join(scales)),
         ("memory per worker", f"about {memory:.1f} GiB"),
         ("output", f"about {human_size(lossless)} lossless and {human_size(viewer)} for the viewer"),
-        ("parts", ", ".join(parts)),
+        ("parts", ", ".join(f"{name} {work.parts}" for name, work in stages.items())),
     ]
 
 

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clio_argo.errors import TransientError
+from clio_argo.maintenance import check_voxels
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
 from clio_argo.model.run import UnitRecord
 from clio_argo.model.volume import Box, VolumeSpec, plus
 from clio_argo.store.documents import Store
 from clio_argo.store.manifest import read_record, write_record
-from clio_argo.store.volumes import Volumes
+from clio_argo.store.volumes import Volumes, Voxels
 from tests.maintenance.conftest import SETTINGS
 from tests.stacks import FIRST, contents, plain, run_here
 
@@ -56,6 +58,33 @@ def test_wrong_voxels_are_named_by_deep_alone_and_mended(
     assert repair(out, deep=True).left.faults == ()
     assert verify(out, "deep").faults == ()
     assert contents(out) == contents(whole)
+
+
+def test_every_chosen_plane_is_compared(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(out))
+    volumes, record = Volumes(store, store.document(VolumeSpec, "volume.json")), read_record(store, "render", 0)
+    assert record is not None
+    box = volumes.spec.slab_box(0)
+    slab = volumes.read(0, box)
+    slab[1] ^= 1
+    objects = {o.name: o for o in (*record.objects, *volumes.write_aligned(0, box, slab))}
+    write_record(store, record.model_copy(update={"objects": tuple(objects.values())}))
+    monkeypatch.setattr(check_voxels, "EVERY_PLANE", 1)
+    expected = f"plane {FIRST + 1} differs from the same plane rendered again"
+    assert expected in {f.what for f in verify(out, "deep").faults}
+
+
+def test_a_store_that_fails_while_sampling_is_no_clean_run(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Volumes.read
+
+    def read_shards_only(volumes: Volumes, scale: int, box: Box) -> Voxels:
+        if box.shape[0] == 1:  # a plane
+            raise TransientError("the store does not answer")
+        return read(volumes, scale, box)
+
+    monkeypatch.setattr(Volumes, "read", read_shards_only)
+    with pytest.raises(TransientError, match="does not answer"):
+        verify(out, "deep")
 
 
 def test_a_shard_that_does_not_decode_is_named(out: Path) -> None:
