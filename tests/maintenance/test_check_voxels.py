@@ -78,7 +78,7 @@ def test_a_store_that_fails_while_sampling_is_no_clean_run(out: Path, monkeypatc
     read = Volumes.read
 
     def read_shards_only(volumes: Volumes, scale: int, box: Box) -> Voxels:
-        if box.shape[0] == 1:  # a plane
+        if scale == 0 and box.shape[0] == 1:  # a plane, which is a sample
             raise TransientError("the store does not answer")
         return read(volumes, scale, box)
 
