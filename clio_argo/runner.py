@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
@@ -78,17 +78,13 @@ class NoProgress:
         """Discard it."""
 
 
-def run_step(step: Step, url: str, part: int, pipeline: Pipeline = PIPELINE) -> StepResult:
-    """Run one part of a step on the run at `url`, and log the attempt under process/logs."""
-    return _attempt(step, url, part, pipeline, lambda run: run.units_of(step, part))
+def run_step(
+    step: Step, url: str, part: int, pipeline: Pipeline = PIPELINE, units: Sequence[int] | None = None
+) -> StepResult:
+    """Run one part of a step on the run at `url`, and log the attempt under process/logs.
 
-
-def run_units(step: Step, url: str, units: Sequence[int], pipeline: Pipeline = PIPELINE) -> StepResult:
-    """Run some units of a step, as `run_step` does those of a part; the log has the number of the first."""
-    return _attempt(step, url, units[0], pipeline, lambda _: units)
-
-
-def _attempt(step: Step, url: str, part: int, pipeline: Pipeline, units: Callable[[Run], Sequence[int]]) -> StepResult:
+    units: run these instead of the units of the part.
+    """
     limit_threads()
     allow_files()
     gc.set_threshold(*FEW_COLLECTIONS)
@@ -96,17 +92,13 @@ def _attempt(step: Step, url: str, part: int, pipeline: Pipeline, units: Callabl
     started, clock, cpu = time.time(), time.monotonic(), time.process_time()
     with _explain_errors(step, store, part):
         run = Run(store, step, pipeline)
-        result: StepResult = load(step.entry)(run, units(run)) or StepResult()
+        result: StepResult = load(step.entry)(run, run.units_of(step, part) if units is None else units) or StepResult()
     attempt = Attempt(
-        step=step.name,
-        part=part,
-        host=socket.gethostname(),
-        started=started,
-        wall_s=round(time.monotonic() - clock, 3),
-        cpu_s=round(time.process_time() - cpu, 3),
+        step=step.name, part=part, host=socket.gethostname(), started=started,
+        wall_s=round(time.monotonic() - clock, 3), cpu_s=round(time.process_time() - cpu, 3),
         peak_mib=round(peak_mib(), 1),
         **result.counts.model_dump(include={"done", "skipped", "again"}),
-    )
+    )  # fmt: skip
     # opened again: `plan` wrote the request, which says where folders lie
     open_run(url).write(attempt_name(step.name, part, int(started * 1000)), attempt.to_bytes())
     return result
@@ -196,19 +188,15 @@ def _run_here(
 ) -> Store:
     refuse_containers(pipeline)
     store, reports = Store(os.fspath(out)), progress or NoProgress()
-    _make_buckets(request, store.url, reports)
-    with _environment({REQUEST: request.model_dump_json()}), worker_pool(workers or _workers(request)) as pool:
-        walk(pipeline, store.url, pool, reports, last)
-    return store
-
-
-def _make_buckets(request: Request, url: str, progress: Progress) -> None:
     if request.make_buckets.location is not None:
         # imported here: it loads OpenCV, which this process needs for nothing else
         from clio_argo.store.roles import prepare
 
-        for note in prepare(request, url):
-            progress.note(note)
+        for note in prepare(request, store.url):
+            reports.note(note)
+    with _environment({REQUEST: request.model_dump_json()}), worker_pool(workers or _workers(request)) as pool:
+        walk(pipeline, store.url, pool, reports, last)
+    return store
 
 
 def refuse_containers(pipeline: Pipeline) -> None:
@@ -227,14 +215,17 @@ def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Prog
     for step in pipeline.until(last) if last else pipeline.steps:
         parts = parts_of(step, results)
         progress.stage(step.name, step.title, parts)
-        calls = [partial(_run_part, step, url, part, pipeline) for part in parts]
+        calls = [partial(run_part, step, url, pipeline, part) for part in parts]
         for part, result in spread(pool, calls):
             results[step.name] = result
             progress.part(step.name, part, result)
 
 
-def _run_part(step: Step, url: str, part: Part, pipeline: Pipeline) -> tuple[Part, StepResult]:
-    return part, run_step(step, url, part.part, pipeline)
+def run_part(
+    step: Step, url: str, pipeline: Pipeline, part: Part, units: Sequence[int] | None = None
+) -> tuple[Part, StepResult]:
+    """Run one part, as `run_step` does, and return it with its result."""
+    return part, run_step(step, url, part.part, pipeline, units)
 
 
 def spread(pool: ProcessPoolExecutor, calls: Iterable[Callable[[], R]]) -> Iterator[R]:
@@ -242,19 +233,14 @@ def spread(pool: ProcessPoolExecutor, calls: Iterable[Callable[[], R]]) -> Itera
     # workers start when they get their first call
     with _block_interrupts():
         futures = [pool.submit(call) for call in calls]
-    for future in as_completed(futures):
-        yield _result(future, futures)
-
-
-def _result(future: "Future[R]", all_futures: "list[Future[R]]") -> R:
     try:
-        return future.result()
+        for future in as_completed(futures):
+            yield future.result()
     except BrokenProcessPool as error:
-        raise OutOfMemory(f"a worker process was killed, most likely because {NO_MEMORY}") from error
+        raise OutOfMemory(f"a worker process was killed, most likely because there was {NO_MEMORY}") from error
     finally:
-        if future.exception() is not None:
-            for other in all_futures:
-                other.cancel()
+        for future in futures:
+            future.cancel()
 
 
 def _workers(request: Request) -> int:
@@ -268,15 +254,8 @@ def cores() -> int:
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes with the environment of workers; they start with their first call."""
+    """A pool of processes with the environment of workers; calls that wait when one fails never begin."""
     allow_files()
-    with _environment(WORKER_ENVIRONMENT), _pool(workers) as pool:
-        yield pool
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """One pool of processes for the whole run; calls that wait when it fails never begin."""
     # Spawned, since OpenCV and tensorstore hold threads, which a fork would not copy. One pool: each start costs a
     # worker a second of imports.
     before = set(multiprocessing.active_children())
@@ -285,7 +264,8 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     except OSError as error:
         raise ClioError(f"workers need shared memory: /dev/shm must be there and writable ({error})") from error
     try:
-        yield pool
+        with _environment(WORKER_ENVIRONMENT):
+            yield pool
     except KeyboardInterrupt:
         # a unit that was under way is rerun: its record is written last
         for worker in set(multiprocessing.active_children()) - before:

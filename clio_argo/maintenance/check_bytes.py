@@ -1,11 +1,9 @@
 """Reads every byte of what stays of a run, and compares it with the manifest."""
 
 from collections.abc import Iterable, Iterator, Sequence
-
-from pydantic import Field
+from dataclasses import dataclass
 
 from clio_argo.errors import ClioError
-from clio_argo.model.base import Value
 from clio_argo.model.layout import COMPLETE, CONFIG, PLAN, TRANSFORMS, VOLUME, is_kept, record_name
 from clio_argo.model.run import Completion, Fault, UnitRecord, Verification
 from clio_argo.model.step import Step
@@ -18,11 +16,11 @@ from clio_argo.workspace.run import Run
 NEEDED = {CONFIG, PLAN, TRANSFORMS, VOLUME, record_name("plan", 0), record_name("solve", 0)}
 
 
-class Checked(Value):
-    """How much was read, faults, and what could not be compared."""
+@dataclass(frozen=True)
+class Checked:
+    """How many bytes were read, faults, and notes on what could not be compared."""
 
     bytes: int = 0
-    decoded: int = Field(0, description="Bytes of voxels, both volumes.")
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -30,12 +28,8 @@ class Checked(Value):
     def of(cls, parts: Iterable["Checked"]) -> "Checked":
         """The sum of some parts."""
         known = list(parts)
-        return cls(
-            bytes=sum(p.bytes for p in known),
-            decoded=sum(p.decoded for p in known),
-            faults=tuple(f for p in known for f in p.faults),
-            notes=tuple(n for p in known for n in p.notes),
-        )
+        faults, notes = (f for p in known for f in p.faults), (n for p in known for n in p.notes)
+        return cls(sum(p.bytes for p in known), tuple(faults), tuple(notes))
 
 
 def check_bytes(run: Run, step: Step, units: Sequence[int]) -> Checked:

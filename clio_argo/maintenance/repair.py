@@ -19,7 +19,7 @@ from clio_argo.model.request import Request
 from clio_argo.model.run import Completion, Fault, Mode, Verification
 from clio_argo.model.step import Part, Pipeline, Step, StepResult, load
 from clio_argo.pipeline import PIPELINE
-from clio_argo.runner import NoProgress, Progress, cores, run_step, run_units, spread, walk, worker_pool
+from clio_argo.runner import NoProgress, Progress, cores, run_part, run_step, spread, walk, worker_pool
 from clio_argo.store.documents import Store, crc32c
 from clio_argo.workspace.run import Run, open_run
 
@@ -150,8 +150,9 @@ class _Repairer:
         self.progress.done["solve"] += 1
 
     def _rerun(self, step: Step, units: Sequence[int]) -> None:
-        self.progress.stage(step.name, step.title, [Part(part=unit) for unit in units])
-        calls = [partial(_run_unit, step, self.store.url, unit, self.pipeline) for unit in units]
+        parts = [Part(part=unit) for unit in units]
+        self.progress.stage(step.name, step.title, parts)
+        calls = [partial(run_part, step, self.store.url, self.pipeline, part, [part.part]) for part in parts]
         for part, result in spread(self.pool, calls):
             self.progress.part(step.name, part, result)
 
@@ -168,10 +169,6 @@ class _Repairer:
     def _needs(self, step: Step, unit: int) -> Iterable[int]:
         units: Iterable[int] = load(step.needs)(self._run, unit) if step.needs else ()
         return units
-
-
-def _run_unit(step: Step, url: str, unit: int, pipeline: Pipeline) -> tuple[Part, StepResult]:
-    return Part(part=unit), run_units(step, url, [unit], pipeline)
 
 
 def _restore_request(store: Store) -> None:

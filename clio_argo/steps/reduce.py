@@ -78,17 +78,10 @@ def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Red
     # rounded: the digits behind mean nothing, and would make the document longer
     mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(counts)))
     statistics = SliceStatistics(
-        z=slice_file.z,
-        digest=crc32c(pixels.tobytes()),
-        mean=mean,
-        std=std,
-        low=low,
-        high=high,
-        focus=round(focus(reduced), 4),
-        stripes=round(stripes(reduced), 4),
-        valid=round(float(reduced.mask.mean()), 4),
-        features=len(reduced.points),
-    )
+        z=slice_file.z, digest=crc32c(pixels.tobytes()), mean=mean, std=std, low=low, high=high,
+        focus=round(focus(reduced), 4), stripes=round(stripes(reduced), 4),
+        valid=round(float(reduced.mask.mean()), 4), features=len(reduced.points),
+    )  # fmt: skip
     return statistics, reduced, counts
 
 

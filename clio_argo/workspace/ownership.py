@@ -21,19 +21,17 @@ def take_ownership(store: Store, request: Request) -> str:
     """
     if store.local is not None and store.local.is_file():
         raise UserError(f"{store.local} is a file; choose another --out")
-    # `update` says how to begin, not what to make
-    request, update = request.model_copy(update={"update": False}), request.update
-    generation = store.generation(CONFIG)
+    # without `update`, which says how to begin and not what to make
+    owner, generation = request.model_copy(update={"update": False}), store.generation(CONFIG)
     before = store.find_document(Request, CONFIG)
     if before is None:
         _refuse_other_content(store, request.buckets.elsewhere())
         # There is no lock. Of two processes that create config.json one succeeds, and the other looks again.
-        created = store.create(CONFIG, request.to_bytes())
-        return "" if created else take_ownership(store, request.model_copy(update={"update": update}))
+        return "" if store.create(CONFIG, owner.to_bytes()) else take_ownership(store, request)
     if before.buckets != request.buckets:
         raise UserError(f"{store.url}: the buckets of a run cannot change; choose another --out")
-    differences = differing_keys(request, before)
-    if differences and not update:
+    differences = differing_keys(owner, before)
+    if differences and not request.update:
         raise UserError.all(
             f"{store.url} holds another run; choose another --out, request the same, or replace it with --update. "
             "What differs:",
@@ -41,7 +39,7 @@ def take_ownership(store: Store, request: Request) -> str:
         )
     # Written on condition of the generation read above, so that no third request is overwritten unseen. Settings that
     # change no voxel (gates, workers, labels) are no difference, but are kept.
-    if before != request and not store.replace(CONFIG, request.to_bytes(), generation):
+    if before != owner and not store.replace(CONFIG, owner.to_bytes(), generation):
         raise TransientError(f"{store.url}{CONFIG}: another process changed it at the same time; try again")
     if differences:
         return f"{store.url} held another request; rerunning what depends on {'; '.join(differences)}"

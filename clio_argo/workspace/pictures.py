@@ -32,7 +32,7 @@ CAPTIONS = {
 
 
 def make_views(run: Run, volume: VolumeSpec | None) -> tuple[Picture, ...]:
-    """Write pictures of cuts through the stack before and after alignment; in XZ and YZ z runs downwards.
+    """Write pictures of cuts through the stack before and after alignment: XY [y, x], XZ [z, x] and YZ [z, y].
 
     volume: of the run; None before it is rendered. Then reduced slices are warped to where `solve` put them, those in
         the middle of a long stack.
@@ -90,8 +90,8 @@ def _cut_files(run: Run, numbers: range) -> dict[str, Image]:
 
 
 def _stack(lines: Iterable[Image | None]) -> Image:
-    """Lines, each [n], as the rows of one picture [z, n]; None is black."""
-    rows = [np.zeros(0, np.uint8) if line is None else line for line in lines]
+    """Lines, each of n pixels, as the rows of one picture [z, n]; None is black."""
+    rows = [np.zeros(0, np.uint8) if line is None else line.ravel() for line in lines]
     image = np.zeros((len(rows), max(map(len, rows))), np.uint8)
     for row, line in zip(image, rows, strict=True):
         row[: len(line)] = line
@@ -138,16 +138,14 @@ def _cut_reduced(run: Run, numbers: range) -> dict[str, Image]:
         """The part `box` [y, x] of plane z."""
         return reduced.cut(z, transforms.sources_of(z), factor, box)
 
-    rows, columns = list[Image | None](), list[Image | None]()
-    for z in numbers:
-        row = part(z, (0, height // 2, width, height // 2 + 1))
-        column = part(z, (width // 2, 0, width // 2 + 1, height))
-        rows.append(row if row is None else row.ravel())
-        columns.append(column if column is None else column.ravel())
+    row, column = (0, height // 2, width, height // 2 + 1), (width // 2, 0, width // 2 + 1, height)
+    # both lines of a slice while it is in memory
+    lines = [(part(z, row), part(z, column)) for z in numbers]
     middle = part(numbers[len(numbers) // 2], (0, 0, width, height))
-    if not any(row is not None for row in rows):
+    if all(line is None for line, _ in lines):
         return {}
-    return {"XZ": _stack(rows), "YZ": _stack(columns), **({} if middle is None else {"XY": middle})}
+    cuts = {"XZ": _stack(line for line, _ in lines), "YZ": _stack(line for _, line in lines)}
+    return cuts if middle is None else {**cuts, "XY": middle}
 
 
 def _cut_volume(run: Run, spec: VolumeSpec) -> dict[str, Image]:

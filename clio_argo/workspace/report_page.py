@@ -72,9 +72,6 @@ def _stage(step: str, attempts: list[Attempt]) -> StageTime:
     # attempts overlap, and so their sum is not the time that a person waited
     begin, end = min(a.started for a in attempts), max(a.started + a.wall_s for a in attempts)
     return StageTime(
-        step=step,
-        units=sum(a.done for a in attempts),
-        wall_s=round(end - begin, 2),
-        cpu_s=round(sum(a.cpu_s for a in attempts), 2),
-        peak_mib=round(max(a.peak_mib for a in attempts)),
-    )
+        step=step, units=sum(a.done for a in attempts), wall_s=round(end - begin, 2),
+        cpu_s=round(sum(a.cpu_s for a in attempts), 2), peak_mib=round(max(a.peak_mib for a in attempts)),
+    )  # fmt: skip

@@ -175,14 +175,9 @@ class Run:
     def new_record(self, unit: int, inputs: object = None, objects: Iterable[ObjectRecord] = ()) -> UnitRecord:
         """A record of a unit of this step: what it depends on, and what it wrote."""
         return UnitRecord(
-            step=self.step.name,
-            unit=unit,
-            inputs=digest(inputs),
-            settings=self.settings_digest,
-            algorithm=self.step.version,
-            software=software(),
-            objects=tuple(objects),
-        )
+            step=self.step.name, unit=unit, inputs=digest(inputs), settings=self.settings_digest,
+            algorithm=self.step.version, software=software(), objects=tuple(objects),
+        )  # fmt: skip
 
     def write_record(self, record: UnitRecord) -> None:
         """Write the record of a finished unit. Raises `SupersededError`."""

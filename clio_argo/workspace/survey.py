@@ -1,11 +1,11 @@
 """Finds the slices of a source, reads every header and names all problems. Writes nothing."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from statistics import median
+from statistics import median, mode
 from typing import Literal
 
 from clio_argo.errors import UserError
@@ -169,23 +169,15 @@ def _judge(slices: Sequence[FoundSlice], request: Request) -> tuple[list[SliceFi
 def _most_common(headers: Sequence[Header]) -> Header:
     """What most slices have, each property by itself: no single slice needs to have all of them."""
     width, height = usual_size([(h.width, h.height) for h in headers])
-    bits, channels = (
-        Counter(v).most_common(1)[0][0] for v in zip(*((h.bits, h.channels) for h in headers), strict=True)
-    )
+    bits, channels = (mode(values) for values in ([h.bits for h in headers], [h.channels for h in headers]))
     return Header(width=width, height=height, bits=bits, channels=channels)
 
 
 def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
     return SliceFile(
-        z=z,
-        name=entry.name,
-        page=page,
-        width=header.width,
-        height=header.height,
-        dtype=BITS[header.bits],
-        size_bytes=entry.size_bytes,
-        stamp=entry.stamp,
-    )
+        z=z, name=entry.name, page=page, width=header.width, height=header.height, dtype=BITS[header.bits],
+        size_bytes=entry.size_bytes, stamp=entry.stamp,
+    )  # fmt: skip
 
 
 def _fault(header: Header, entry: Entry, common: Header, alike: bool, request: Request) -> Problem | None:
@@ -205,10 +197,9 @@ def _fault(header: Header, entry: Entry, common: Header, alike: bool, request: R
 
 
 def _duplicates(candidates: Sequence[tuple[int | None, Entry]]) -> list[Problem]:
-    names: dict[int, list[str]] = {}
+    names = defaultdict[int | None, list[str]](list)
     for z, entry in candidates:
-        if z is not None:
-            names.setdefault(z, []).append(entry.name)
+        names[z].append(entry.name)
     return [
         Problem(kind="duplicate", z=z, file=files[0], detail=f"also {', '.join(files[1:])}; remove all but one")
         for z, files in names.items()

@@ -10,7 +10,7 @@ from clio_argo.model.plan import Plan, SliceUnit
 from clio_argo.model.request import FILES, Request
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.storage import Buckets
-from clio_argo.model.user_inputs import Overrides, Position, UserInputs, parse_overrides, parse_positions
+from clio_argo.model.user_inputs import Overrides, UserInputs, parse_overrides, parse_positions
 from clio_argo.placement.imported import fit_canvas
 from clio_argo.store.documents import Store, absolute_url, crc32c
 
@@ -21,21 +21,13 @@ def read_user_inputs(request: Request, plan: Plan) -> tuple[UserInputs, Transfor
     Raises:
         UserError: names all problems of all files.
     """
-    texts = {key: _text(key, name) for key in FILES if (name := getattr(request, key))}
-    problems: list[str] = []
-    positions, overrides, transforms = tuple[Position, ...](), Overrides(), None
-    if "positions" in texts:
-        positions, faults = parse_positions(texts["positions"], request.positions or "", plan)
-        problems += faults
-    if "overrides" in texts:
-        overrides, faults = parse_overrides(texts["overrides"], request.overrides or "", plan)
-        problems += faults
-    if "transforms" in texts:
-        transforms, faults = parse_transforms(texts["transforms"], request.transforms or "", plan)
-        problems += faults
-    if problems:
+    files = {key: (_text(key, name), name) for key in FILES if (name := getattr(request, key))}
+    positions, bad_positions = parse_positions(*files["positions"], plan) if "positions" in files else ((), [])
+    overrides, bad_overrides = parse_overrides(*files["overrides"], plan) if "overrides" in files else (Overrides(), [])
+    transforms, bad_transforms = parse_transforms(*files["transforms"], plan) if "transforms" in files else (None, [])
+    if problems := [*bad_positions, *bad_overrides, *bad_transforms]:
         raise UserError.all("these files of the request cannot be used:", problems)
-    checksums = {getattr(request, key): crc32c(text.encode()) for key, text in texts.items()}
+    checksums = {name: crc32c(text.encode()) for text, name in files.values()}
     return UserInputs(positions=positions, overrides=overrides, files=checksums), transforms
 
 

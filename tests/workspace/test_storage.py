@@ -101,5 +101,5 @@ def test_two_roles_need_two_folders() -> None:
 
 
 def test_parts_do_not_move(run: Path, folder: Path) -> None:
-    with pytest.raises(UserError, match="stay where its first request put them"):
+    with pytest.raises(UserError, match="the buckets of a run cannot change"):
         run_here(request(folder, update=True), run)

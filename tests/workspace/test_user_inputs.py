@@ -124,7 +124,7 @@ def test_a_slice_that_is_called_good_is_placed_by_its_links_again(tmp_path: Path
     file = written(tmp_path / "o.yaml", f"slices: [{{z: {FIRST + 2}, verdict: good, reason: twice indeed}}]")
     run_here(request(source, max_bad=1, overrides=file), out, stop_before="render")
     twice = transforms(out).slices[2]
-    assert (twice.verdict, twice.placed_by) == ("good", "links")
+    assert (twice.verdict, twice.placed_by) == ("good", "pairs")
     assert step_px(out, FIRST + 1, FIRST + 2) == pytest.approx([0, 0], abs=0.05)
     assert step_px(out, FIRST + 2, FIRST + 3) == pytest.approx(over, abs=0.05)
 
@@ -257,7 +257,7 @@ def test_a_plain_csv_of_affines_may_begin_anywhere(tmp_path: Path) -> None:
     out = run_here(config, tmp_path / "out", stop_before="render")
     expected: list[Matrix] = [((1, 0, 0), (0, 1, 0)), ((1, 0, 4.5), (0, 1, 0))]
     assert [s.matrix for s in transforms(out).slices] == expected
-    assert {s.placed_by for s in transforms(out).slices} == {"given"}
+    assert {s.placed_by for s in transforms(out).slices} == {"imported"}
 
 
 # --- all that can be wrong -------------------------------------------------------------------------------
