@@ -2,21 +2,13 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from clio_argo.argo.logs import LogLine
 from clio_argo.argo.nodes import Json
 
 CURRENT = "clio-argo/current"
 APP = {"app.kubernetes.io/name": "clio-argo"}
-
-
-@dataclass(frozen=True)
-class LogLine:
-    """One line that a pod's step wrote."""
-
-    pod: str
-    text: str
 
 
 class Client(Protocol):

@@ -13,9 +13,8 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from clio_argo.argo.approval import decision_patch
-from clio_argo.argo.client import LogLine
 from clio_argo.argo.faults import Conflict, fault, unreachable
-from clio_argo.argo.logs import follow_pods, own_lines
+from clio_argo.argo.logs import LogLine, follow_pods, own_lines
 from clio_argo.argo.nodes import Json
 from clio_argo.errors import ClioError, UserError
 

@@ -4,16 +4,24 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Protocol
 
-from clio_argo.argo.client import LogLine
 from clio_argo.argo.nodes import ENDED, Json
 from clio_argo.errors import ClioError
 
 # Argo's executor writes into the step's log
 EXECUTOR = re.compile(r"^time=.* argo=true")
 EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line that a step's container wrote."""
+
+    pod: str
+    text: str
 
 
 class Pods(Protocol):

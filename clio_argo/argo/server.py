@@ -8,9 +8,8 @@ from typing import Any, Literal, Self
 import requests
 
 from clio_argo.argo.approval import DECISION
-from clio_argo.argo.client import LogLine
 from clio_argo.argo.faults import fault, origin, unreachable
-from clio_argo.argo.logs import EXECUTOR
+from clio_argo.argo.logs import EXECUTOR, LogLine
 from clio_argo.argo.nodes import Json
 from clio_argo.errors import UserError
 
