@@ -7,9 +7,9 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from clio_argo.errors import UserError
@@ -29,11 +29,16 @@ class Stored(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
 
 
+def _text(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
 class Parameter(Stored):
     """An argument or output of a node or workflow."""
 
     name: str
-    value: str | None = None
+    # Argo reads numbers and booleans as text, too
+    value: Annotated[str | None, BeforeValidator(_text)] = None
 
 
 class Outputs(Stored):

@@ -110,24 +110,18 @@ def summarise(workflow: Mapping[str, Any]) -> Summary:
     nodes = tuple(nodes_of(workflow).values())
     stages = _stages(meta.get("name", ""), nodes, _tasks(spec, status))
     return Summary(
-        name=meta.get("name", ""),
-        namespace=meta.get("namespace", ""),
-        phase=status.get("phase", ""),
-        template=(spec.get("workflowTemplateRef") or {}).get("name", ""),
-        message=status.get("message", ""),
-        progress=status.get("progress", ""),
+        name=meta.get("name", ""), namespace=meta.get("namespace", ""),
+        template=(spec.get("workflowTemplateRef") or {}).get("name", ""), suspended=bool(spec.get("suspend")),
+        phase=status.get("phase", ""), message=status.get("message", ""), progress=status.get("progress", ""),
         created=_time(meta.get("creationTimestamp")),
-        started=_time(status.get("startedAt")),
-        finished=_time(status.get("finishedAt")),
-        suspended=bool(spec.get("suspend")),
-        stages=stages,
-        failures=tuple(_failures(nodes)),
+        started=_time(status.get("startedAt")), finished=_time(status.get("finishedAt")),
+        stages=stages, failures=tuple(_failures(nodes)),
         pending=tuple(Reason(n.display_name, n.message) for n in nodes if n.phase == "Pending" and n.message),
         waiting=next((n for n in nodes if n.type == "Suspend" and n.phase == "Running"), None),
         decision=next((d for d in map(decision_of, nodes) if d), None),
         arguments=Outputs.model_validate(spec.get("arguments") or {}).named(),
         outputs=Outputs.model_validate(status.get("outputs") or {}).named(),
-    )
+    )  # fmt: skip
 
 
 def pods_of(workflow: Mapping[str, Any]) -> set[str]:
@@ -181,16 +175,14 @@ def _stage(name: str, nodes: Sequence[Node], length: int | None) -> Stage:
     top = next((n for n in nodes if n.name == name), None)
     parts = _parts(nodes)
     return Stage(
-        name=name.partition(".")[2],
-        phase=top.phase if top else "",
+        name=name.partition(".")[2], phase=top.phase if top else "", total=length,
         done=sum(p.phase == "Succeeded" for p, _ in parts),
-        total=length,
         running=sum(p.phase == "Running" for p, _ in parts),
         failed=sum(p.phase in BROKEN for p, _ in parts),
         retries=sum(max(0, len(tries) - 1) for _, tries in parts),
+        # the Retry node knows only whether the part is done, its tries report shares
         work=sum(max((n.fraction for n in (part, *tries)), default=0.0) for part, tries in parts),
-        started=top.started_at if top else None,
-        finished=top.finished_at if top else None,
+        started=top.started_at if top else None, finished=top.finished_at if top else None,
     )  # fmt: skip
 
 
