@@ -34,11 +34,12 @@ test: $(VENV)/dev ## unit and integration tests (PYTEST_ARGS="-k solve -x")
 e2e: $(VENV)/dev ## tests on a Kubernetes cluster with Argo Workflows
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
-check: $(VENV)/dev ## style, types, layers, generated files, lock files
+check: $(VENV)/dev ## style, types, layers, docstrings, generated files, lock files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python .ci/docs.py
 	@if [ "`uname`" = Linux ]; then $(BIN)/hadolint images/Dockerfile && $(BIN)/shellcheck .ci/run manifests/gke/*.sh; fi
 	@$(WRITE_SCHEMA) | diff -u $(SCHEMA) - && $(WRITE_CLI) | diff -u $(CLI) - \
 	   || { echo "docs/reference is out of date: run 'make docs' and commit it" >&2; exit 1; }

@@ -71,19 +71,12 @@ def main() -> int:
 def _arguments() -> Any:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        help=f"of {', '.join(BENCHMARKS)}; default: all that need no cluster",
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all that need no cluster"
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="small sizes, to see that all of it works; keeps nothing"
-    )
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that all of it works; keeps nothing")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - BENCHMARKS.keys():
-        parser.error(
-            f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
-        )
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     return chosen
 
 

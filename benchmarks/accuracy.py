@@ -21,17 +21,7 @@ from benchmarks.figures import Figure
 from benchmarks.measure import python
 from benchmarks.sources import DEMO, MISALIGN, PLAIN_SIFT, SHARED, real_slices
 from benchmarks.stacks import write_stack
-from benchmarks.truth import (
-    FOLLOWED_PX,
-    LEAST_JUMP_PX,
-    Score,
-    errors,
-    estimated,
-    flags,
-    jumps,
-    over_seeds,
-    pair_error,
-)
+from benchmarks.truth import FOLLOWED_PX, LEAST_JUMP_PX, Score, errors, estimated, flags, jumps, over_seeds, pair_error
 from benchmarks.whole import COMMAND
 from clio_argo.model.alignment import Floats, Transforms, homogeneous
 from clio_argo.store.documents import Store
@@ -76,8 +66,7 @@ def defects(work: Path, few: Sequence[str], seeds: Sequence[int], dtype: str) ->
     still = [[*STILL, "--defect-rate", "0.06", "--seed", str(s), *few] for s in seeds]
     scores = [_misaligned(work / "hard", options) for options in hard]
     repeats = [
-        _misaligned(work / "repeats", [*options, *_copies(s, few)])
-        for s, options in zip(seeds, hard, strict=True)
+        _misaligned(work / "repeats", [*options, *_copies(s, few)]) for s, options in zip(seeds, hard, strict=True)
     ]
     unmoved = over_seeds([_misaligned(work / "still", options, **NO_ANCHOR) for options in still])
     what, note = f"{len(scores)} stacks with defects, {dtype}", f"seeds {seeds[0]} to {seeds[-1]}"
@@ -95,10 +84,7 @@ def defects(work: Path, few: Sequence[str], seeds: Sequence[int], dtype: str) ->
 
 def _flags(what: str, scores: Sequence[Score]) -> list[Figure]:
     """Over all stacks, those with repeated slices included."""
-    count = {
-        key: sum(s[key] for s in scores)
-        for key in ("right", "missed", "wrong", "hidden", "jumps", "followed")
-    }
+    count = {key: sum(s[key] for s in scores) for key in ("right", "missed", "wrong", "hidden", "jumps", "followed")}
     f1 = 2 * count["right"] / max(2 * count["right"] + count["missed"] + count["wrong"], 1)
     return [
         Figure(f"{what}: F1 of flags", f1, "", F1_LIMIT, at_least=True,
@@ -167,9 +153,7 @@ def anchor(work: Path, few: Sequence[str], seeds: Sequence[int]) -> list[Figure]
 def _held_and_free(work: Path, options: list[str], seeds: Sequence[int]) -> list[Score]:
     """Over the seeds, with and without an anchor."""
     each = [[*options, "--seed", str(s)] for s in seeds]
-    return [
-        over_seeds([_misaligned(work / "held", o, **settings) for o in each]) for settings in ({}, NO_ANCHOR)
-    ]
+    return [over_seeds([_misaligned(work / "held", o, **settings) for o in each]) for settings in ({}, NO_ANCHOR)]
 
 
 def real(work: Path, quick: bool) -> list[Figure]:
@@ -202,10 +186,7 @@ def _as_stack(source: Path, target: Path, factor: int) -> None:
 
 def _placed(what: str, found: Transforms) -> list[Figure]:
     slices = len(found.slices)
-    placed, flagged = (
-        sum(s.matrix is not None for s in found.slices),
-        sum(s.verdict != "good" for s in found.slices),
-    )
+    placed, flagged = (sum(s.matrix is not None for s in found.slices), sum(s.verdict != "good" for s in found.slices))
     return [
         Figure(f"{what}: slices placed", placed, "", slices, at_least=True, note=f"of {slices}"),
         Figure(f"{what}: slices flagged", flagged, "", note=f"{len(found.breaks)} breaks"),
@@ -218,9 +199,7 @@ def _same_place(full: Transforms, small: Transforms, factor: int) -> list[Figure
     a = good(full)
     b = {z: scale @ matrix @ np.linalg.inv(scale) for z, matrix in good(small).items()}
     every = len(full.slices) - 1
-    errors = [
-        pair_error(a, b, p, full.height, full.width) for p in itertools.pairwise(sorted(a.keys() & b.keys()))
-    ]
+    errors = [pair_error(a, b, p, full.height, full.width) for p in itertools.pairwise(sorted(a.keys() & b.keys()))]
     how = f"or flagged; median {np.median(errors):.2f}, max {max(errors):.2f} px of the full size"
     alike = {px: sum(e <= SAME_PLACE_PX * px for e in errors) + every - len(errors) for px in (1, factor)}
     what = f"ssTEM: neighbours that both sizes place within {SAME_PLACE_PX:g} px of the"
@@ -235,9 +214,7 @@ def good(found: Transforms) -> dict[int, Floats]:
     return {s.z: homogeneous(s.matrix) for s in found.slices if s.matrix and s.verdict == "good"}
 
 
-def _pairs(
-    what: str, score: Score, limits: Mapping[str, float] | None = None, note: str = ""
-) -> list[Figure]:
+def _pairs(what: str, score: Score, limits: Mapping[str, float] | None = None, note: str = "") -> list[Figure]:
     """Median, 95th percentile and maximum of the pair error."""
     return [
         Figure(f"{what}: pair error, {key}", score[key], "px", (limits or {}).get(key), note=note)

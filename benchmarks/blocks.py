@@ -11,8 +11,8 @@ from benchmarks.measure import REPEATS, peak_gib, repeated
 from benchmarks.sources import real_volume
 from benchmarks.stacks import mosaic_slice
 from clio_argo.kernels.contrast import clahe
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.grid import build_volume
+from clio_argo.model.request import Request
 from clio_argo.model.volume import Box, VolumeSpec, Zyx
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
@@ -45,7 +45,7 @@ def measure(work: Path, quick: bool) -> list[Figure]:
 def prepared(url: Path, size: Zyx, block: NDArray[np.uint8]) -> VolumeSpec:
     """A run of a volume of `size` voxels that has rendered `block`, its first one."""
     store = Store(str(url))
-    config = IngestConfig(id="benchmark", source="none")
+    config = Request(id="benchmark", source="none")
     spec = build_volume(config, (0, 0, 0), size, "uint8", None)
     store.write(CONFIG, config.to_bytes())
     laid_out(store, spec)

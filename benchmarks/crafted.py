@@ -10,8 +10,8 @@ import numpy as np
 
 from clio_argo.kernels.render import on_canvas
 from clio_argo.model.alignment import Floats, PlacedSlice, Transforms
-from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.plan import Plan
+from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import UnitRecord
 from clio_argo.model.volume import Box, VolumeSpec
 from clio_argo.pipeline import PIPELINE
@@ -27,7 +27,7 @@ METADATA = (".json", "info")
 
 def planned(source: Path, url: Path, **settings: Any) -> Plan:
     """The real plan step on `source`."""
-    config = IngestConfig(id="benchmark", source=str(source), image="iso.%05d.png", **settings)
+    config = Request(id="benchmark", source=str(source), image="iso.%05d.png", **settings)
     os.environ[REQUEST] = config.model_dump_json()
     run_step(PIPELINE["plan"], str(url), 0)
     return Store(str(url)).document(Plan, PLAN)
@@ -36,14 +36,14 @@ def planned(source: Path, url: Path, **settings: Any) -> Plan:
 def solved(url: Path, matrix: Callable[[int], Floats]) -> VolumeSpec:
     """What `solve` leaves behind, with transforms as given: slice z goes where `matrix(z)` (3x3) says."""
     store = Store(str(url))
-    config, plan = store.document(IngestConfig, CONFIG), store.document(Plan, PLAN)
+    config, plan = store.document(Request, CONFIG), store.document(Plan, PLAN)
     numbers = range(plan.minz, plan.maxz + 1)
     matrices, (width, height) = on_canvas(
         {z: matrix(z) for z in numbers}, dict.fromkeys(numbers, (plan.width, plan.height))
     )
     digests = _digests(Path(plan.source.removeprefix("file://")))
     slices = tuple(
-        PlacedSlice(z=z, file=(name := f"iso.{z:05d}.png"), verdict="good", matrix=matrices[z], shown=(z,),
+        PlacedSlice(z=z, file=(name := f"iso.{z:05d}.png"), verdict="good", matrix=matrices[z], source_slices=(z,),
                     digest=digests[name]) for z in numbers)  # fmt: skip
     transforms = Transforms(width=width, height=height, slices=slices)
     store.write(TRANSFORMS, transforms.to_bytes())

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.figures import Figure
 from benchmarks.measure import peak_gib, python
 from clio_argo.kernels.anchor import PX_PER_DIFFERENCE, Anchor
-from clio_argo.kernels.solve import Links, Solution, solve_stack, tied
+from clio_argo.kernels.solve import Links, Solution, least_squares, solve_stack
 from clio_argo.model.alignment import Floats, PairFit
 from clio_argo.placement.verdicts import links_at_jumps
 from clio_argo.steps.match import LOOP_EVERY
@@ -75,9 +75,7 @@ def relinked(stack: Stack, seed: int) -> Stack:
     """The same stack with what `inspect` asks for, once it has seen these links."""
     numbers = range(len(stack.places))
     further = links_at_jumps(numbers, stack.fits, solved(stack).jumps)
-    return replace(
-        stack, fits=stack.fits + links(np.random.default_rng(~seed % 2**32), stack.places, further)
-    )
+    return replace(stack, fits=stack.fits + links(np.random.default_rng(~seed % 2**32), stack.places, further))
 
 
 def first_links(seed: int, slices: int) -> Stack:
@@ -102,9 +100,7 @@ def on_tissue(stack: Stack, random: np.random.Generator) -> Stack:
     seen = stack.places + np.cumsum(random.normal(0, LINK_PX, stack.places.shape), 0)
     alike = 1 / (1 + (LINK_PX / PX_PER_DIFFERENCE) ** 2)
     fits = links(random, seen, as_matched(len(seen)), EXACT_PX)
-    return replace(
-        stack, fits=tuple(f.model_copy(update={"correlation": alike ** (f.z1 - f.z0)}) for f in fits)
-    )
+    return replace(stack, fits=tuple(f.model_copy(update={"correlation": alike ** (f.z1 - f.z0)}) for f in fits))
 
 
 KINDS: dict[str, Callable[[int, int], Stack]] = {
@@ -135,7 +131,7 @@ def held(stack: Stack, anchor: Anchor) -> Floats:
     steps = 1.0 - np.isin(np.arange(1, len(stack.places)), stack.jumps)
     links = Links(*ends.T, matrices, np.ones(len(ends)))
     ties = np.ones(len(stack.places))
-    return tied(links, matrices[:, :, 2], np.full(len(ends), 1 / LINK_PX), anchor, ties, steps)[0]
+    return least_squares(links, matrices[:, :, 2], np.full(len(ends), 1 / LINK_PX), anchor, ties, steps)[0]
 
 
 def rms_px(found: Floats, stack: Stack) -> float:
@@ -207,7 +203,4 @@ def _costs(counts: list[int]) -> list[Figure]:
             Figure(f"solving {n:,} slices: peak memory", gib, "GiB", limits[1], note="links and libraries included"),
         ]  # fmt: skip
     each = [seconds / n for n, (seconds, _) in found.items()]
-    return [
-        *figures,
-        Figure("solving: a slice of the long stack over one of the short", each[-1] / each[0], "", 1.2),
-    ]
+    return [*figures, Figure("solving: a slice of the long stack over one of the short", each[-1] / each[0], "", 1.2)]

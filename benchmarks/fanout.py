@@ -25,9 +25,9 @@ from clio_argo.argo.settings import Cleanup, ClusterSettings, Image
 from clio_argo.argo.submit import workflow
 from clio_argo.argo.templates import current_template
 from clio_argo.container import save_outputs
-from clio_argo.model.config import MAX_PARTS, IngestConfig
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit, slices_per_unit
+from clio_argo.model.request import MAX_PARTS, Request
 from clio_argo.workspace.outputs import plan_outputs, solve_outputs
 from clio_argo.workspace.run import Outputs
 
@@ -76,7 +76,7 @@ def measure(work: Path, quick: bool) -> list[Figure]:
 
 def outputs_of_steps(most: int) -> dict[str, Outputs]:
     """What the steps say that others fan out over, by their own functions."""
-    config = IngestConfig(id="fanout", source="gs://slices/fly", resolution=(8, 8, 8), max_parts=most)
+    config = Request(id="fanout", source="gs://slices/fly", resolution=(8, 8, 8), max_parts=most)
     size = slices_per_unit(SLICES)
     numbers = [range(z, min(z + size, SLICES)) for z in range(0, SLICES, size)]
     units = [SliceUnit(unit=i, slices=tuple(map(slice_file, own))) for i, own in enumerate(numbers)]
@@ -84,11 +84,7 @@ def outputs_of_steps(most: int) -> dict[str, Outputs]:
     plan = Plan(source=config.source, minz=0, maxz=SLICES - 1, width=SIDE_PX, height=SIDE_PX, sizes=(), dtype="uint8",
                 usable=SLICES, source_bytes=0, digest="", unit_slices=size, reduce=work, match=work)  # fmt: skip
     volume = build_volume(config, (0, 0, 0), (SLICES, SIDE_PX, SIDE_PX), "uint8", None)
-    told = {
-        "plan": plan_outputs(plan, units),
-        "inspect": {"relink_parts": []},
-        "solve": solve_outputs(volume),
-    }
+    told = {"plan": plan_outputs(plan, units), "inspect": {"relink_parts": []}, "solve": solve_outputs(volume)}
     return {
         **{step: {k: POD_MIB if k.endswith("_mib") else v for k, v in o.items()} for step, o in told.items()},
         "publish": {"link": "https://viewer", "volume": "gs://runs/fly/ng", "flagged": 0},
@@ -96,9 +92,7 @@ def outputs_of_steps(most: int) -> dict[str, Outputs]:
 
 
 def slice_file(z: int) -> SliceFile:
-    return SliceFile(
-        z=z, name=f"{z}.png", width=SIDE_PX, height=SIDE_PX, dtype="uint8", size_bytes=0, stamp=""
-    )
+    return SliceFile(z=z, name=f"{z}.png", width=SIDE_PX, height=SIDE_PX, dtype="uint8", size_bytes=0, stamp="")
 
 
 def build(folder: Path, outputs: dict[str, Outputs]) -> None:
@@ -164,9 +158,7 @@ def compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def figures(
-    most: int, outputs: dict[str, Outputs], ended: Json, seen: list[Seen], taken_s: float
-) -> list[Figure]:
+def figures(most: int, outputs: dict[str, Outputs], ended: Json, seen: list[Seen], taken_s: float) -> list[Figure]:
     """Of the whole, of one pod, and what the nodes of the default's most parts would come to."""
     parts = {k.removesuffix("_parts"): len(v) for k, v in lists_of(outputs)}
     pods = sum(n["type"] == "Pod" for n in raw_nodes(ended).values())

@@ -23,9 +23,7 @@ def prepare(folder: str, compress: str, chunk: tuple[int, ...]) -> None:
     from cloudvolume import CloudVolume
 
     voxels = np.load(f"{folder}/voxels.npy").T
-    info = CloudVolume.create_new_info(
-        1, "image", "uint8", "raw", (8, 8, 8), (0, 0, 0), voxels.shape, chunk_size=chunk
-    )
+    info = CloudVolume.create_new_info(1, "image", "uint8", "raw", (8, 8, 8), (0, 0, 0), voxels.shape, chunk_size=chunk)
     packed = False if compress == "none" else compress
     volume = CloudVolume(f"file://{folder}/in", info=info, compress=packed, progress=False)
     volume.commit_info()
@@ -57,7 +55,5 @@ if __name__ == "__main__":
     else:
         folder, coarser, times = sys.argv[2:]
         tell_times(
-            lambda: write(folder, int(coarser)),
-            lambda: shutil.rmtree(f"{folder}/out", ignore_errors=True),
-            int(times),
+            lambda: write(folder, int(coarser)), lambda: shutil.rmtree(f"{folder}/out", ignore_errors=True), int(times)
         )

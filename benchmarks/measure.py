@@ -53,10 +53,7 @@ def median(of: Sequence[Spent]) -> Spent:
 
 
 def repeated(
-    action: Callable[[], object],
-    before: Callable[[], object] = lambda: None,
-    repeats: int = REPEATS,
-    warm: bool = True,
+    action: Callable[[], object], before: Callable[[], object] = lambda: None, repeats: int = REPEATS, warm: bool = True
 ) -> Spent:
     """Median of repeated measurements of `action`, after a warm-up; `before` prepares each and is not measured."""
     found = []

@@ -69,19 +69,7 @@ def _figures(name: str, runs: tuple[Path, Path, Path], side: int) -> list[Figure
 
 def run_on(processor: Mapping[str, str], source: Path, out: Path, *more: str | Path) -> Path:
     """A whole run as on that processor."""
-    command = [
-        sys.executable,
-        "-c",
-        COMMAND,
-        "run",
-        "--source",
-        source,
-        "--out",
-        out,
-        "--log",
-        "quiet",
-        *more,
-    ]
+    command = [sys.executable, "-c", COMMAND, "run", "--source", source, "--out", out, "--log", "quiet", *more]
     subprocess.run(command, env={**worker_environment(), **processor}, check=True)
     return out
 

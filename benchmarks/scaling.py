@@ -74,9 +74,7 @@ def stage_times(out: Path) -> Times:
 
 
 def _stage(step: str, counts: Sequence[int], runs: Sequence[Times], peak_gib: float) -> list[Figure]:
-    low, high = (
-        (runs[i + 1][step] - runs[i][step]) / (counts[i + 1] - counts[i]) for i in range(len(counts) - 1)
-    )
+    low, high = ((runs[i + 1][step] - runs[i][step]) / (counts[i + 1] - counts[i]) for i in range(len(counts) - 1))
     told = max(low, high) > LEAST_S
     change = high / low - 1 if low > 0 else 0.0
     note = f"{counts[0]:,} → {counts[1]:,}: {low * 1000:.2f} ms; {counts[1]:,} → {counts[2]:,}: {high * 1000:.2f} ms"
@@ -107,9 +105,9 @@ def headers(work: Path, quick: bool) -> list[Figure]:
 
 PLAN = """
 import json, sys, time
-from clio_argo import IngestConfig, plan
+from clio_argo import Request, plan
 begin = time.perf_counter()
-found = plan(IngestConfig(id="benchmark", source=sys.argv[1], image=sys.argv[2]))
+found = plan(Request(id="benchmark", source=sys.argv[1], image=sys.argv[2]))
 print(json.dumps([found.usable, time.perf_counter() - begin]))
 """
 

@@ -56,7 +56,5 @@ def work_folder(need_gib: float, in_memory: bool = False) -> Iterator[Path]:
     with TemporaryDirectory(prefix="clio-argo-bench-", dir=disk) as name:
         free = disk_usage(name).free / GIB
         if free < need_gib:
-            raise SystemExit(
-                f"{name}: {free:.1f} GiB free, {need_gib:g} GiB needed; set TMPDIR to another disk"
-            )
+            raise SystemExit(f"{name}: {free:.1f} GiB free, {need_gib:g} GiB needed; set TMPDIR to another disk")
         yield Path(name)

@@ -33,9 +33,7 @@ def alone(pairs: Set[Pair]) -> dict[Pair, float]:
 
 def _fitted(volume: NDArray[np.uint8], pairs: Set[Pair], model: Model) -> dict[Pair, Floats]:
     seen = {k: reduce_slice(volume[k], max(volume.shape[1:])) for k in sorted({k for p in pairs for k in p})}
-    return {
-        (a, b): homogeneous(fit_pair(seen[a], seen[b], a, b, model).matrix or ()) for a, b in sorted(pairs)
-    }
+    return {(a, b): homogeneous(fit_pair(seen[a], seen[b], a, b, model).matrix or ()) for a, b in sorted(pairs)}
 
 
 def least_detrended(jitter_px: float, drift_px: float) -> tuple[float, float]:
@@ -48,11 +46,7 @@ def least_detrended(jitter_px: float, drift_px: float) -> tuple[float, float]:
     tissue, lags = np.cumsum(steps, 0), np.arange(len(steps))
     flow = _added_up(_autocovariance(steps))
     stage = _added_up(drift_px**2 * SMOOTH**lags) + jitter_px**2 * np.eye(len(steps))
-    gain, root, random = (
-        flow @ np.linalg.inv(flow + stage),
-        np.linalg.cholesky(stage),
-        np.random.default_rng(0),
-    )
+    gain, root, random = (flow @ np.linalg.inv(flow + stage), np.linalg.cholesky(stage), np.random.default_rng(0))
     chained = [root @ random.normal(size=tissue.shape) + tissue for _ in range(DRAWS)]
     return _detrended(tissue), float(np.median([_detrended(tissue - gain @ c) for c in chained]))
 

@@ -17,8 +17,8 @@ from benchmarks.sources import real_slices
 from benchmarks.stacks import write_stack
 from benchmarks.whole import walk_here
 from clio_argo.maintenance.repair import verify
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.grid import build_volume
+from clio_argo.model.request import Request
 from clio_argo.model.run import Mode, ObjectRecord, UnitRecord
 from clio_argo.model.volume import VolumeSpec, Zyx
 from clio_argo.runner import run_step
@@ -115,7 +115,7 @@ def decoded_bytes(url: Path) -> int:
 
 def many_objects(url: Path, size: Zyx) -> list[Figure]:
     """Quick verify of a run with real records of objects that only the listing has, in a process of its own."""
-    config = IngestConfig(id="benchmark", source="none", memory_gib=8)
+    config = Request(id="benchmark", source="none", memory_gib=8)
     spec = build_volume(config, (0, 0, 0), size, "uint8", None)
     run = Run(Store(str(url)), "verify", ())
     run.store.write(VOLUME, spec.to_bytes())

@@ -10,7 +10,7 @@ from benchmarks.figures import Figure
 from benchmarks.measure import REPEATS, Spent, median, python, spent
 from benchmarks.sources import real_slices
 from benchmarks.stacks import write_stack
-from clio_argo.model.config import REQUEST, IngestConfig
+from clio_argo.model.request import REQUEST, Request
 from clio_argo.pipeline import PIPELINE, Step
 from clio_argo.runner import parts_of, run_step
 from clio_argo.workspace.run import Outputs
@@ -28,10 +28,7 @@ def measure(work: Path, quick: bool) -> list[Figure]:
     repeats = 1 if quick else REPEATS
     clio_argo(work, 2)  # a warm-up: programs and slices are in the page cache
     one, two = ([clio_argo(work, n) for _ in range(repeats)] for n in (1, 2))
-    return [
-        *_figures(median(one), median(two), side * side * slices),
-        _versus(median(one), median(two), quick),
-    ]
+    return [*_figures(median(one), median(two), side * side * slices), _versus(median(one), median(two), quick)]
 
 
 def _figures(one: Spent, two: Spent, pixels: int) -> list[Figure]:
@@ -63,7 +60,7 @@ def clio_argo(work: Path, workers: int, *more: str) -> Spent:
 
 def walk_here(source: Path, out: Path, do: Callable[[Step, str, int], Outputs] = run_step) -> None:
     """A run on the slices in `source` in this process, which `do` does part by part."""
-    config = IngestConfig(id="benchmark", source=str(source), image="iso.%05d.png")
+    config = Request(id="benchmark", source=str(source), image="iso.%05d.png")
     os.environ[REQUEST] = config.model_dump_json()
     outputs: dict[str, Outputs] = {}
     for step in PIPELINE.steps:

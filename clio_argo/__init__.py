@@ -1,8 +1,8 @@
 """From numbered electron-microscopy slices to a verified, aligned volume.
 
-from clio_argo import IngestConfig, plan, run
+from clio_argo import Request, plan, run
 
-config = IngestConfig(id="fly", source="slices/", image="iso.%05d.png", resolution=8)
+config = Request(id="fly", source="slices/", image="iso.%05d.png", resolution=8)
 print(plan(config).problems)
 print(run(config, "fly-volume").link)
 """
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from clio_argo.errors import ClioError, GateStopped, UserError
     from clio_argo.maintenance.repair import repair
     from clio_argo.maintenance.verify import verify
-    from clio_argo.model.config import IngestConfig
     from clio_argo.model.plan import Plan
+    from clio_argo.model.request import Request
     from clio_argo.model.run import Completion
     from clio_argo.runner import align, run
     from clio_argo.steps.plan import plan
@@ -23,7 +23,7 @@ _HOMES = {
     "ClioError": "errors",
     "Completion": "model.run",
     "GateStopped": "errors",
-    "IngestConfig": "model.config",
+    "Request": "model.request",
     "Plan": "model.plan",
     "UserError": "errors",
     "align": "runner",
@@ -36,8 +36,8 @@ __all__ = [
     "ClioError",
     "Completion",
     "GateStopped",
-    "IngestConfig",
     "Plan",
+    "Request",
     "UserError",
     "align",
     "plan",

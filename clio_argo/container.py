@@ -81,16 +81,12 @@ def save_outputs(result: StepResult, folder: Path) -> None:
     """
     tasks = sum(map(len, result.parts.values()))
     if tasks > TASKS:
-        raise UserError(
-            f"the next stages would have {tasks} parts, at most {TASKS} are safe: set a smaller max_parts"
-        )
+        raise UserError(f"the next stages would have {tasks} parts, at most {TASKS} are safe: set a smaller max_parts")
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in result.outputs.items():
         text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
         if len(text.encode()) > PARAMETER_BYTES:
-            raise BrokenInvariant(
-                f"output {name} has {len(text.encode())} bytes, a workflow reads {PARAMETER_BYTES}"
-            )
+            raise BrokenInvariant(f"output {name} has {len(text.encode())} bytes, a workflow reads {PARAMETER_BYTES}")
         (folder / name).write_text(text)
 
 
@@ -147,11 +143,7 @@ def guarded(action: Callable[[], object]) -> int:
 def leave_message(text: str) -> None:
     """Tell people why this ends: in the log, as the node's message in Argo, and as an output."""
     print(text, file=sys.stderr, flush=True)
-    short = (
-        text
-        if len(text) <= MESSAGE_CHARACTERS
-        else text[: MESSAGE_CHARACTERS - 24] + " ... (more in the log)"
-    )
+    short = text if len(text) <= MESSAGE_CHARACTERS else text[: MESSAGE_CHARACTERS - 24] + " ... (more in the log)"
     log = Path(os.environ.get("CLIO_TERMINATION_LOG", "/dev/termination-log"))
     with suppress(OSError):
         if log.exists():

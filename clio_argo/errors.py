@@ -35,11 +35,11 @@ class MissingBucket(ClioError):
     """There is no such bucket: neither a source nor a run that is not there yet."""
 
 
-class StoreFault(ClioError):
+class StoreError(ClioError):
     """A store refuses: disk full, read-only, no permission."""
 
 
-class Superseded(ClioError):
+class SupersededError(ClioError):
     """Another request took the run's folder over."""
 
 
@@ -55,7 +55,7 @@ class BrokenInvariant(ClioError):
     """The software contradicts itself: never the user's fault."""
 
 
-class TryAgain(ClioError):
+class TransientError(ClioError):
     """A passing fault of a store or node."""
 
     exit_code = 75

@@ -13,12 +13,12 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from clio_argo.errors import ClioError, TryAgain, UserError
+from clio_argo.errors import ClioError, TransientError, UserError
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.base import Value
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS
-from clio_argo.model.request import from_environment
+from clio_argo.model.parse_request import from_environment
+from clio_argo.model.request import Request
 from clio_argo.model.run import Completion
 from clio_argo.model.step import StepResult
 from clio_argo.workspace.run import Run
@@ -57,10 +57,10 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     """Send what is set up in the environment: CLIO_SMTP_URL, CLIO_MAIL_FROM, CLIO_WEBHOOK_URL.
 
     Raises:
-        TryAgain: a mail server or webhook does not answer; what was sent already is sent again.
+        TransientError: a mail server or webhook does not answer; what was sent already is sent again.
         UserError: one of the URLs cannot be used, or was refused for good.
     """
-    request = run.store.find_document(IngestConfig, CONFIG) or from_environment(os.environ)
+    request = run.store.find_document(Request, CONFIG) or from_environment(os.environ)
     told = outcome(run, request, os.environ)
     sent = []
     server, to = os.environ.get("CLIO_SMTP_URL"), request.notify.email if request else ()
@@ -73,7 +73,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     return StepResult(note=f"sent: {', '.join(sent)}" if sent else "")
 
 
-def outcome(run: Run, request: IngestConfig | None, environment: Mapping[str, str]) -> Outcome:
+def outcome(run: Run, request: Request | None, environment: Mapping[str, str]) -> Outcome:
     """What is known, whichever step ended the run."""
     done = run.store.find_document(Completion, COMPLETE)
     placed = run.store.find_document(Transforms, TRANSFORMS)
@@ -127,7 +127,7 @@ def send_mail(server: str, sender: str, to: Sequence[str], told: Outcome) -> Non
     except UnicodeError as error:
         raise UserError("CLIO_SMTP_URL: the mail server takes ASCII names and passwords only") from error
     except (OSError, smtplib.SMTPException) as error:
-        raise TryAgain(f"the mail server {url.hostname} does not answer: {error}") from error
+        raise TransientError(f"the mail server {url.hostname} does not answer: {error}") from error
 
 
 def _usable(server: str) -> tuple[SplitResult, int | None]:
@@ -164,7 +164,7 @@ def post(url: str, body: Mapping[str, Any]) -> None:
         final = 400 <= error.code < 500 and error.code != 429
         raise _refused("the webhook", final, f"{error.code} {error.reason}") from error
     except OSError as error:
-        raise TryAgain(f"the webhook does not answer: {error}") from error
+        raise TransientError(f"the webhook does not answer: {error}") from error
     # what they say shows the URL, which may hold a token
     except (ValueError, HTTPException) as error:
         raise UserError(f"CLIO_WEBHOOK_URL: cannot be used ({type(error).__name__})") from None
@@ -172,4 +172,4 @@ def post(url: str, body: Mapping[str, Any]) -> None:
 
 def _refused(who: str, final: bool, why: object) -> ClioError:
     text = why.decode(errors="replace") if isinstance(why, bytes) else why
-    return UserError(f"{who} refuses: {text}") if final else TryAgain(f"{who} asks to wait: {text}")
+    return UserError(f"{who} refuses: {text}") if final else TransientError(f"{who} asks to wait: {text}")

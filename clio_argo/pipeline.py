@@ -1,6 +1,6 @@
 """The graph of a run. Local runs, containers, workflows and repairs all walk this one value."""
 
-from clio_argo.model.config import VOXEL_SETTINGS
+from clio_argo.model.request import VOXEL_SETTINGS
 from clio_argo.model.step import Pipeline, Step
 
 __all__ = ["PIPELINE", "Pipeline", "Step"]

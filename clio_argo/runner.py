@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 
-from clio_argo.errors import BrokenInvariant, ClioError, OutOfMemory, TryAgain, UserError, short_of_memory
+from clio_argo.errors import BrokenInvariant, ClioError, OutOfMemory, TransientError, UserError, short_of_memory
 from clio_argo.kernels import limit_threads
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.config import REQUEST, IngestConfig
 from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS, attempt_name, trace_name
+from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import Attempt, Completion
 from clio_argo.model.step import Part, Pipeline, Step, StepResult, load, parts_of
 from clio_argo.pipeline import PIPELINE
@@ -85,9 +85,7 @@ def run_units(step: Step, url: str, units: Sequence[int], pipeline: Pipeline = P
     return _attempt(step, url, units[0], pipeline, lambda _: units)
 
 
-def _attempt(
-    step: Step, url: str, part: int, pipeline: Pipeline, units: Callable[[Run], Sequence[int]]
-) -> StepResult:
+def _attempt(step: Step, url: str, part: int, pipeline: Pipeline, units: Callable[[Run], Sequence[int]]) -> StepResult:
     limit_threads()
     allow_files()
     gc.set_threshold(*FEW_COLLECTIONS)
@@ -123,7 +121,7 @@ def _explained(step: Step, store: Store, part: int) -> Iterator[None]:
     except Exception as error:
         if short_of_memory(error):
             raise OutOfMemory(f"{step.name}, part {part}: {NO_MEMORY}\n  ({error})") from error
-        if store.find_document(IngestConfig, CONFIG) is None:
+        if store.find_document(Request, CONFIG) is None:
             raise
         name = trace_name(step.name, part, time.time_ns() // 1_000_000)
         store.write(name, traceback.format_exc().encode())
@@ -147,7 +145,7 @@ def allow_files() -> None:
 
 
 def run(
-    config: IngestConfig,
+    config: Request,
     out: str | os.PathLike[str],
     workers: int | None = None,
     progress: Progress | None = None,
@@ -166,13 +164,11 @@ def run(
         store = _run_here(config, out, workers, progress, pipeline)
         if done := store.find_document(Completion, COMPLETE):
             return done
-    raise TryAgain(
-        f"{os.fspath(out)}: other runners of the same request began again and again; wait for them"
-    )
+    raise TransientError(f"{os.fspath(out)}: other runners of the same request began again and again; wait for them")
 
 
 def align(
-    config: IngestConfig,
+    config: Request,
     out: str | os.PathLike[str],
     workers: int | None = None,
     progress: Progress | None = None,
@@ -184,26 +180,27 @@ def align(
     """
     if pipeline.approval is None:
         raise UserError("the pipeline names no step (approval) that fixes where the slices lie")
-    store = _run_here(config, out, workers, progress, pipeline.until(pipeline.approval))
+    store = _run_here(config, out, workers, progress, pipeline, last=pipeline.approval)
     return store.document(Transforms, TRANSFORMS)
 
 
 def _run_here(
-    config: IngestConfig,
+    config: Request,
     out: str | os.PathLike[str],
     workers: int | None,
     progress: Progress | None,
     pipeline: Pipeline,
+    last: str | None = None,
 ) -> Store:
     refuse_containers(pipeline)
     store, reports = Store(os.fspath(out)), progress or Quiet()
     _make_buckets(config, store.url, reports)
     with _environment({REQUEST: config.model_dump_json()}), worker_pool(workers or _workers(config)) as pool:
-        walk(pipeline, store.url, pool, reports)
+        walk(pipeline, store.url, pool, reports, last)
     return store
 
 
-def _make_buckets(config: IngestConfig, url: str, progress: Progress) -> None:
+def _make_buckets(config: Request, url: str, progress: Progress) -> None:
     if config.make_buckets.location is not None:
         # loads OpenCV, which this process needs for nothing else
         from clio_argo.store.roles import prepare
@@ -221,10 +218,10 @@ def refuse_containers(pipeline: Pipeline) -> None:
         )
 
 
-def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress) -> None:
-    """Run all steps in order; what is done already is found done."""
+def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress, last: str | None = None) -> None:
+    """Run all steps in order, as far as step `last`; what is done already is found done."""
     results: dict[str, StepResult] = {}
-    for step in pipeline.steps:
+    for step in pipeline.until(last) if last else pipeline.steps:
         parts = parts_of(step, results)
         progress.stage(step.name, step.title, parts)
         calls = [partial(_run_part, step, url, part, pipeline) for part in parts]
@@ -256,7 +253,7 @@ def _result(future: "Future[R]", all_futures: "list[Future[R]]") -> R:
                 other.cancel()
 
 
-def _workers(config: IngestConfig) -> int:
+def _workers(config: Request) -> int:
     return config.workers or int(os.environ.get("CLIO_WORKERS", "0")) or cores()
 
 
@@ -280,9 +277,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     try:
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
     except OSError as error:
-        raise ClioError(
-            f"workers need shared memory: /dev/shm must be there and writable ({error})"
-        ) from error
+        raise ClioError(f"workers need shared memory: /dev/shm must be there and writable ({error})") from error
     try:
         yield pool
     except KeyboardInterrupt:

@@ -88,13 +88,7 @@ class Browser:
         session = self._pipe.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self._pipe, session)
         width, height = size_px
-        page.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
+        page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         for domain in ("Page", "Runtime", "Network"):
             page.call(f"{domain}.enable")
         page.call("Page.navigate", url=url)
@@ -133,9 +127,7 @@ class Page:
         end = time.monotonic() + timeout
         while not self.evaluate(f"Boolean({ready_js})"):
             if time.monotonic() > end:
-                raise TimeoutError(
-                    f"never true: {ready_js}\nfailed: {self.failures}\nconsole: {self.console}"
-                )
+                raise TimeoutError(f"never true: {ready_js}\nfailed: {self.failures}\nconsole: {self.console}")
             time.sleep(0.1)
 
     def screenshot(self, out_png: Path) -> None:
@@ -151,9 +143,7 @@ class Page:
             case "Network.loadingFailed" if not event.get("canceled"):
                 self.failures.append(f"{event['requestId']} {event['errorText']}")
             case "Runtime.consoleAPICalled":
-                self.console.append(
-                    " ".join(str(a.get("value", a.get("description"))) for a in event["args"])
-                )
+                self.console.append(" ".join(str(a.get("value", a.get("description"))) for a in event["args"]))
             case "Runtime.exceptionThrown":
                 self.console.append(str(event["exceptionDetails"]))
 
@@ -167,14 +157,10 @@ class _Pipe:
         self._last = 0
         self._events: list[dict[str, Any]] = []
 
-    def call(
-        self, method: str, session: str | None = None, timeout: float = 30.0, **parameters: Any
-    ) -> dict[str, Any]:
+    def call(self, method: str, session: str | None = None, timeout: float = 30.0, **parameters: Any) -> dict[str, Any]:
         self._last += 1
         message = {"id": self._last, "method": method, "params": parameters}
-        _write_all(
-            self._write_fd, json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0"
-        )
+        _write_all(self._write_fd, json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0")
         end = time.monotonic() + timeout
         while (answer := self._message(end)).get("id") != self._last:
             self._events.append(answer)

@@ -43,9 +43,7 @@ def displaced(image: Image) -> Image:
 def covered(image: Image) -> Image:
     """Dirt over a tenth of the field."""
     height, width = image.shape
-    return np.asarray(
-        cv2.ellipse(image.copy(), ((width / 2, height / 2), (width * 0.5, height * 0.28), 0), 8, -1)
-    )
+    return np.asarray(cv2.ellipse(image.copy(), ((width / 2, height / 2), (width * 0.5, height * 0.28), 0), 8, -1))
 
 
 def noise(image: Image) -> Image:

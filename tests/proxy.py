@@ -70,9 +70,7 @@ def serve_client(client: socket.socket, upstream: socket.socket, faults: Faults)
                 pass
             return
         if fault.isdecimal():
-            client.sendall(
-                f"HTTP/1.1 {fault} Told\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
-            )
+            client.sendall(f"HTTP/1.1 {fault} Told\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
             return
         upstream.sendall(data)
 

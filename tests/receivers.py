@@ -28,9 +28,7 @@ class Sink:
         self.mails.append(message_from_bytes(envelope.content or b"", policy=policy.default))  # type: ignore[arg-type]
         return "250 taken"
 
-    def log_in(
-        self, server: object, session: object, envelope: object, mechanism: str, data: object
-    ) -> AuthResult:
+    def log_in(self, server: object, session: object, envelope: object, mechanism: str, data: object) -> AuthResult:
         if isinstance(data, LoginPassword):
             self.users.append(f"{data.login.decode()}:{data.password.decode()}")
         return AuthResult(success=True)

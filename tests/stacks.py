@@ -16,8 +16,8 @@ import tensorstore as ts
 from numpy.typing import NDArray
 
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.config import REQUEST, IngestConfig
-from clio_argo.model.request import build_config
+from clio_argo.model.parse_request import build_config
+from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import Completion, UnitRecord
 from clio_argo.model.step import Pipeline, StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
@@ -63,19 +63,19 @@ def flip_a_bit(file: Path) -> None:
     file.write_bytes(data)
 
 
-def request(source: Path | str, **settings: Any) -> IngestConfig:
+def request(source: Path | str, **settings: Any) -> Request:
     """A request; sections by double underscore (`contrast__clip_limit=0`)."""
     dotted = {name.replace("__", "."): value for name, value in settings.items()}
     return build_config({"id": "test", "source": str(source), "resolution": 10}, dotted)
 
 
-def plain(source: Path | str, **settings: Any) -> IngestConfig:
+def plain(source: Path | str, **settings: Any) -> Request:
     """A request that changes no pixel: no alignment, no contrast."""
     return request(source, **{"alignment__skip": True, "contrast__clip_limit": 0, **settings})
 
 
 def run_here(
-    config: IngestConfig,
+    config: Request,
     out: Root,
     stop_before: str | None = None,
     results: dict[str, StepResult] | None = None,

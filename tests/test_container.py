@@ -12,7 +12,7 @@ import pytest
 
 from clio_argo.container import MESSAGE_CHARACTERS, save_outputs
 from clio_argo.errors import BrokenInvariant, UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.request import Request
 from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 from clio_argo.runner import run
@@ -50,7 +50,7 @@ def test_outputs_are_files_that_a_fan_out_reads(stack: Path, tmp_path: Path) -> 
     parts = json.loads((tmp_path / "outputs" / "reduce_parts").read_text())
     assert parts == [{"part": str(i), "slices": f"{3490 + i}"} for i in range(4)]
     assert int((tmp_path / "outputs" / "reduce_mib").read_text()) > 0
-    assert Store(str(tmp_path / "run")).document(IngestConfig, "config.json").resolution == (8, 8, 30)
+    assert Store(str(tmp_path / "run")).document(Request, "config.json").resolution == (8, 8, 30)
 
 
 def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -> None:
@@ -111,9 +111,7 @@ def test_progress_and_the_report(stack: Path, tmp_path: Path) -> None:
 
 
 def test_sigterm_ends_a_busy_step_and_the_next_try_goes_on(tmp_path: Path) -> None:
-    source = write_stack(
-        tmp_path / "stack", {z: s.repeat(12, 0).repeat(12, 1) for z, s in demo_slices(20).items()}
-    )
+    source = write_stack(tmp_path / "stack", {z: s.repeat(12, 0).repeat(12, 1) for z, s in demo_slices(20).items()})
     url = run_here(request(source, max_parts=1), tmp_path / "run", stop_before="reduce")
     step = subprocess.Popen([*COMMAND, "reduce", "--run", str(url)], stderr=subprocess.PIPE, text=True)
     while not list(url.glob("manifest/reduce/*.json")):

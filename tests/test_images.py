@@ -26,10 +26,7 @@ def test_an_image_holds_what_its_steps_import(image: str) -> None:
     command = [sys.executable, "-c", IMPORTED, "clio_argo.runner", *entries]
     modules = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     owners = packages_distributions()
-    needed = {owners[m][0].lower().replace("_", "-") for m in modules if m in owners} - {
-        "setuptools",
-        "clio-argo",
-    }
+    needed = {owners[m][0].lower().replace("_", "-") for m in modules if m in owners} - {"setuptools", "clio-argo"}
     assert needed
     assert needed <= _locked(image)
 

@@ -22,9 +22,7 @@ def retry(client: Client, name: str) -> str:
     workflow = client.get(name)
     summary = summarise(workflow)
     if not summary.ended:
-        raise UserError(
-            f"workflow {name} has not ended ({summary.phase or 'not picked up yet'}): nothing to retry"
-        )
+        raise UserError(f"workflow {name} has not ended ({summary.phase or 'not picked up yet'}): nothing to retry")
     if summary.succeeded:
         raise UserError(f"workflow {name} succeeded: nothing to retry; clio-argo resubmit runs it again")
     # Argo would create a workflow whose template is missing, and end it as Error
@@ -89,9 +87,7 @@ def reject(client: Client, name: str) -> str:
 def _decide(client: Client, name: str, decision: str) -> str:
     summary = _running(client, name)
     if not summary.waiting:
-        raise UserError(
-            f"workflow {name} does not wait for a decision: {summary.decision or 'none is due now'}"
-        )
+        raise UserError(f"workflow {name} does not wait for a decision: {summary.decision or 'none is due now'}")
     client.decide(name, summary.waiting.id, decision, f"{decision} by {getpass.getuser()}")
     return name
 

@@ -34,9 +34,7 @@ def decision_patch(workflow: Mapping[str, Any], node: str, decision: str, messag
     if packed := workflow["status"].get("compressedNodes"):
         return _exchange("/status/compressedNodes", packed, pack({**nodes, node: {**waiting, **changes}}))
     path = f"/status/nodes/{node}"
-    rest = [
-        {"op": "add", "path": f"{path}/{key}", "value": changes[key]} for key in changes if key != "phase"
-    ]
+    rest = [{"op": "add", "path": f"{path}/{key}", "value": changes[key]} for key in changes if key != "phase"]
     return [*_exchange(f"{path}/phase", "Running", "Succeeded"), *rest]
 
 

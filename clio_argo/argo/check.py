@@ -114,9 +114,7 @@ def _container(template: Document, declared: set[str]) -> Iterator[str]:
         for r in references(template)
         if r not in here and not KNOWN.fullmatch(r)
     )
-    if "container" in template and not (
-        template["container"].get("image") and template["container"].get("command")
-    ):
+    if "container" in template and not (template["container"].get("image") and template["container"].get("command")):
         yield f"{name}: needs an image and a command"
 
 

@@ -15,7 +15,7 @@ class Client(Protocol):
     """Workflows and their templates in one namespace.
 
     Every method raises a `ClioError` that names the cluster, the object and what to do: `NotFound`, `Refused` (no
-    permission), `Conflict`, `TryAgain` (no answer, or the cluster is overloaded).
+    permission), `Conflict`, `TransientError` (no answer, or the cluster is overloaded).
     """
 
     namespace: str
@@ -30,11 +30,7 @@ class Client(Protocol):
         """The workflow with this name."""
 
     def find(
-        self,
-        selector: str = "",
-        everywhere: bool = False,
-        phases: Sequence[str] = (),
-        limit: int | None = None,
+        self, selector: str = "", everywhere: bool = False, phases: Sequence[str] = (), limit: int | None = None
     ) -> Sequence[Json]:
         """The newest `limit` workflows, newest first; through Argo Server without their nodes.
 
@@ -70,9 +66,7 @@ class Client(Protocol):
         """Log lines of the steps of all pods that exist; `follow` continues until the workflow has ended."""
 
 
-def connect(
-    namespace: str | None = None, context: str | None = None, kubeconfig: str | None = None
-) -> Client:
+def connect(namespace: str | None = None, context: str | None = None, kubeconfig: str | None = None) -> Client:
     """A client of Argo Server if ARGO_SERVER is set, else of the kubeconfig's cluster or the one this runs in.
 
     A given context or kubeconfig takes precedence over ARGO_SERVER, and `namespace` over ARGO_NAMESPACE.

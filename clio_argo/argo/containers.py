@@ -28,9 +28,7 @@ PROGRESS_EVERY = "10s"
 ENDED = {"CLIO_STATUS": "{{workflow.status}}", "CLIO_FAILURES": "{{workflow.failures}}"}
 # no step needs a capability of the kernel or writes outside of /tmp
 SECURITY = m.SecurityContext(
-    allow_privilege_escalation=False,
-    read_only_root_filesystem=True,
-    capabilities=m.Capabilities(drop=["ALL"]),
+    allow_privilege_escalation=False, read_only_root_filesystem=True, capabilities=m.Capabilities(drop=["ALL"])
 )
 
 
@@ -110,9 +108,7 @@ def _patch(cluster: ClusterSettings) -> str:
 def _retries(retries: Retries) -> w.RetryStrategy:
     backoff = m.Backoff(duration=retries.wait, factor=m.IntOrString(root=2), max_duration=retries.longest)
     # Always: OnError misses a reclaimed spot node, whose pod is Failed with 137 or 143
-    return w.RetryStrategy(
-        limit=str(retries.limit), retry_policy="Always", expression=RETRIED, backoff=backoff
-    )
+    return w.RetryStrategy(limit=str(retries.limit), retry_policy="Always", expression=RETRIED, backoff=backoff)
 
 
 def _mounts(cluster: ClusterSettings) -> list[m.VolumeMount]:

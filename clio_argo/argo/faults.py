@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable
 
-from clio_argo.errors import ClioError, TryAgain, UserError
+from clio_argo.errors import ClioError, TransientError, UserError
 
 DENIED = re.compile(r'User "(?P<who>[^"]*)" cannot (?P<verb>\S+) resource "(?P<what>[^"]+)"')
 NAMESPACE = re.compile(r'in the namespace "(?P<where>[^"]*)"')
@@ -41,7 +41,7 @@ def fault(status: int, body: str | bytes, place: str) -> ClioError:
     if speak := SPEAK.get(status):
         return speak(message, place)
     if status == 429 or status >= 500:
-        return TryAgain(f"{place}: answered {status}: {message[:LONGEST]}")
+        return TransientError(f"{place}: answered {status}: {message[:LONGEST]}")
     return UserError(f"{place}: refused ({status}): {message[:LONGEST]}")
 
 
@@ -55,9 +55,9 @@ def _sentence(body: str) -> str:
         return body.strip()
 
 
-def unreachable(error: BaseException, place: str) -> TryAgain:
+def unreachable(error: BaseException, place: str) -> TransientError:
     """The error for a server that does not answer."""
-    return TryAgain(f"{place}: does not answer: {origin(error)}")
+    return TransientError(f"{place}: does not answer: {origin(error)}")
 
 
 def origin(error: BaseException) -> str:
@@ -95,9 +95,7 @@ def _absent(message: str, place: str) -> ClioError:
 
 def _present(message: str, place: str) -> ClioError:
     if present := PRESENT.search(message):
-        return Conflict(
-            f"{place}: {_kind(present['kind'])} {present['name']} already exists; choose another name"
-        )
+        return Conflict(f"{place}: {_kind(present['kind'])} {present['name']} already exists; choose another name")
     return Conflict(f"{place}: was changed in the meantime: {message[:LONGEST]}")
 
 

@@ -7,7 +7,7 @@ from clio_argo.argo.client import Client
 from clio_argo.argo.faults import NotFound
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.argo.templates import selector
-from clio_argo.errors import ClioError, TryAgain
+from clio_argo.errors import ClioError, TransientError
 
 # parts take minutes; a table that is two seconds old is current, and 30 requests a minute are no load
 EVERY_S = 2.0
@@ -27,14 +27,14 @@ def follow(client: Client, name: str) -> Iterator[Summary]:
 
     Raises:
         NoController: it has no status after 30 s.
-        TryAgain: the cluster has not answered for ten minutes.
+        TransientError: the cluster has not answered for ten minutes.
     """
     began = answered = time.monotonic()
     while True:
         try:
             summary = summarise(client.get(name))
             answered = time.monotonic()
-        except TryAgain:
+        except TransientError:
             if time.monotonic() - answered > PATIENCE_S:
                 raise
             time.sleep(EVERY_S)

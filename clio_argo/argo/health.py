@@ -74,9 +74,7 @@ def fits(node: Json, workers: Json) -> bool:
     selector = workers.get("nodeSelector", {}).items()
     taints = (t for t in spec.get("taints", []) if t["effect"] != "PreferNoSchedule")
     tolerations = workers.get("tolerations", [])
-    return selector <= labels.items() and all(
-        any(_tolerates(t, taint) for t in tolerations) for taint in taints
-    )
+    return selector <= labels.items() and all(any(_tolerates(t, taint) for t in tolerations) for taint in taints)
 
 
 def _tolerates(toleration: Json, taint: Json) -> bool:

@@ -42,9 +42,7 @@ class KubeClient:
         self._core: Any = client.CoreV1Api(api)
 
     @classmethod
-    def from_config(
-        cls, namespace: str | None, context: str | None = None, kubeconfig: str | None = None
-    ) -> Self:
+    def from_config(cls, namespace: str | None, context: str | None = None, kubeconfig: str | None = None) -> Self:
         """Connect as kubectl does: with `kubeconfig`, KUBECONFIG, ~/.kube/config, or the account of the pod.
 
         Raises:
@@ -102,11 +100,7 @@ class KubeClient:
         return self._ask("get", WORKFLOWS, name)
 
     def find(
-        self,
-        selector: str = "",
-        everywhere: bool = False,
-        phases: Sequence[str] = (),
-        limit: int | None = None,
+        self, selector: str = "", everywhere: bool = False, phases: Sequence[str] = (), limit: int | None = None
     ) -> Sequence[Json]:
         """As in `Client`."""
         labels = with_phases(selector, phases)
@@ -160,9 +154,7 @@ class KubeClient:
 
     def pods(self, workflow: str) -> list[str]:
         """Pods of a workflow whose step has started, oldest first."""
-        answer = self.core(
-            "list_namespaced_pod", self.namespace, label_selector=f"{WORKFLOW_LABEL}={workflow}"
-        )
+        answer = self.core("list_namespaced_pod", self.namespace, label_selector=f"{WORKFLOW_LABEL}={workflow}")
         # the API server refuses to read the log of a pending pod
         started = [p for p in answer["items"] if p.get("status", {}).get("phase") != "Pending"]
         by_age = sorted(started, key=lambda p: str(p["metadata"]["creationTimestamp"]))
@@ -197,9 +189,7 @@ class KubeClient:
         scope, namespace = ("cluster", ()) if everywhere else ("namespaced", (self.namespace,))
         call = getattr(self._objects, f"{verb}_{scope}_custom_object")
         with self.asked():
-            answer: Json = call(
-                GROUP, VERSION, *namespace, plural, *name, _request_timeout=TIMEOUT, **options
-            )
+            answer: Json = call(GROUP, VERSION, *namespace, plural, *name, _request_timeout=TIMEOUT, **options)
         return answer
 
     @contextmanager

@@ -20,29 +20,18 @@ METADATA_SERVER = ("169.254.169.252/32", "169.254.169.254/32")
 PORTS = (443, 6443, 465, 587)
 
 
-def manifests(
-    pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None
-) -> dict[str, list[Object]]:
+def manifests(pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None) -> dict[str, list[Object]]:
     """All objects, by the name of the file that holds them."""
     cluster = cluster or ClusterSettings()
     accounts = cluster.accounts
-    all_accounts = [
-        accounts.worker,
-        accounts.notifier,
-        accounts.executor,
-        accounts.submitter,
-        accounts.approver,
-    ]
+    all_accounts = [accounts.worker, accounts.notifier, accounts.executor, accounts.submitter, accounts.approver]
     roles = (
         (accounts.executor, executor_rules()),
         (accounts.submitter, submitter_rules()),
         (accounts.approver, approver_rules()),
     )
     return {
-        "serviceaccounts.yaml": [
-            *(_account(cluster, a) for a in all_accounts),
-            _token(cluster, accounts.executor),
-        ],
+        "serviceaccounts.yaml": [*(_account(cluster, a) for a in all_accounts), _token(cluster, accounts.executor)],
         "roles.yaml": [role for account, rules in roles for role in _role(cluster, account, rules)],
         "networkpolicy.yaml": [network_policy(cluster)],
         "workflowtemplate.yaml": [dict(workflow_template(pipeline, cluster).to_dict())],

@@ -10,23 +10,12 @@ from pydantic.fields import FieldInfo
 
 from clio_argo.argo.approval import APPROVE, REJECT
 from clio_argo.argo.settings import Approval
-from clio_argo.model.config import OVERRIDE, REQUEST, IngestConfig
-from clio_argo.model.request import LEGACY
+from clio_argo.model.parse_request import LEGACY
+from clio_argo.model.request import OVERRIDE, REQUEST, Request
 
 # The settings that most requests have, by the names that a request knows them by. A form with all settings would hide
 # these; any other setting goes into `config`.
-FIELDS = (
-    "id",
-    "source",
-    "image",
-    "minz",
-    "maxz",
-    "resolution",
-    "skip_align",
-    "clip_limit",
-    "max_bad",
-    "email",
-)
+FIELDS = ("id", "source", "image", "minz", "maxz", "resolution", "skip_align", "clip_limit", "max_bad", "email")
 DECISIONS = (APPROVE, REJECT)
 
 
@@ -67,7 +56,7 @@ def _field(name: str) -> Parameter:
 
 
 def _info(path: str) -> FieldInfo:
-    model: Any = IngestConfig
+    model: Any = Request
     *sections, field = path.split(".")
     for section in sections:
         model = model.model_fields[section].annotation

@@ -66,11 +66,7 @@ class ArgoServer:
         return self._json("GET", self._workflows(name))
 
     def find(
-        self,
-        selector: str = "",
-        everywhere: bool = False,
-        phases: Sequence[str] = (),
-        limit: int | None = None,
+        self, selector: str = "", everywhere: bool = False, phases: Sequence[str] = (), limit: int | None = None
     ) -> Sequence[Json]:
         """As in `Client`."""
         # all namespaces are addressed by an empty name
@@ -131,10 +127,7 @@ class ArgoServer:
 
     def _list(self, path: str, selector: str, **params: str) -> list[Json]:
         # the server writes null for an empty list
-        return (
-            self._json("GET", path, params={"listOptions.labelSelector": selector, **params}).get("items")
-            or []
-        )
+        return self._json("GET", path, params={"listOptions.labelSelector": selector, **params}).get("items") or []
 
     def _json(self, method: str, path: str, body: Json | None = None, params: Json | None = None) -> Json:
         with self._asked():

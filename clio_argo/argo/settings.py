@@ -55,8 +55,7 @@ class Account(Setting):
 
     name: Name
     annotations: dict[str, str] = Field(
-        {},
-        description="For Workload Identity: iam.gke.io/gcp-service-account: NAME@PROJECT.iam.gserviceaccount.com",
+        {}, description="For Workload Identity: iam.gke.io/gcp-service-account: NAME@PROJECT.iam.gserviceaccount.com"
     )
 
 
@@ -115,9 +114,7 @@ class Retries(Setting):
 class Cleanup(Setting):
     """When pods and workflows are deleted. The documents of the run stay in its store."""
 
-    pod_delay: Duration = Field(
-        "60s", description="Age at which a succeeded pod is deleted; logs are archived."
-    )
+    pod_delay: Duration = Field("60s", description="Age at which a succeeded pod is deleted; logs are archived.")
     success_days: int = Field(7, ge=0, description="Days after which a succeeded workflow is deleted.")
     failure_days: int = Field(30, ge=0, description="Days after which a failed workflow is deleted.")
 
@@ -126,25 +123,17 @@ class Artifacts(Setting):
     """Where Argo keeps reports and logs."""
 
     kind: Literal["gcs", "s3"] = "gcs"
-    bucket: str | None = Field(
-        None, description="Default: the bucket of the controller's artifact repository."
-    )
-    prefix: str = Field(
-        "clio-argo/{{workflow.name}}", description="Prefix of the keys of a workflow's artifacts."
-    )
+    bucket: str | None = Field(None, description="Default: the bucket of the controller's artifact repository.")
+    prefix: str = Field("clio-argo/{{workflow.name}}", description="Prefix of the keys of a workflow's artifacts.")
 
 
 class Approval(Setting):
     """Whether a workflow waits for approval before the expensive part."""
 
-    default: Literal["automatic", "ask"] = Field(
-        "automatic", description="For submissions that do not choose."
-    )
+    default: Literal["automatic", "ask"] = Field("automatic", description="For submissions that do not choose.")
     # a request that is ready on Friday evening waits until Monday
     wait: Duration = Field("72h", description="Time for the decision.")
-    otherwise: Literal["approve", "reject"] = Field(
-        "reject", description="Decision if nobody decides in time."
-    )
+    otherwise: Literal["approve", "reject"] = Field("reject", description="Decision if nobody decides in time.")
 
 
 class ClusterSettings(Setting):
@@ -159,9 +148,7 @@ class ClusterSettings(Setting):
     image_pull_secrets: tuple[Name, ...] = ()
     require_digests: bool = Field(False, description="Refuse images without a digest.")
     accounts: Accounts = Field(Accounts(), description="Service accounts.")
-    uid: int = Field(
-        65532, ge=1, description="User and group of all steps; the images are built for the default."
-    )
+    uid: int = Field(65532, ge=1, description="User and group of all steps; the images are built for the default.")
     workers: Placement = Field(Placement(), description="Placement of the parts of the large stages.")
     others: Placement = Field(Placement(), description="Placement of all other pods.")
     worker_annotations: dict[str, str] = Field({}, description="Annotations of the worker pods.")
@@ -170,12 +157,8 @@ class ClusterSettings(Setting):
     parallelism: int = Field(100, ge=1, description="Largest number of pods of a workflow at a time.")
     cpu: Quantity | None = Field(None, description="CPU request of every step; for small clusters.")
     # of a node with 16 GiB, system and daemons leave 12
-    memory_max_mib: int = Field(
-        12288, ge=256, description="Most memory in MiB that a worker node can give a pod."
-    )
-    tmp_size: Quantity = Field(
-        "2Gi", description="Size limit of /tmp, the only folder that a step can write to."
-    )
+    memory_max_mib: int = Field(12288, ge=256, description="Most memory in MiB that a worker node can give a pod.")
+    tmp_size: Quantity = Field("2Gi", description="Size limit of /tmp, the only folder that a step can write to.")
     env: dict[str, str] = Field({}, description="Environment variables of all steps.")
     volumes: tuple[Volume, ...] = ()
     labels: dict[str, str] = Field({}, description="Additional labels of all objects.")
@@ -183,13 +166,10 @@ class ClusterSettings(Setting):
     # a pod that fits on no node would wait for ever
     step_timeout: Duration = Field("12h", description="Limit of one try, including the wait for a node.")
     # a week
-    deadline_hours: int = Field(
-        168, ge=1, description="Limit of a workflow, including the wait for approval."
-    )
+    deadline_hours: int = Field(168, ge=1, description="Limit of a workflow, including the wait for approval.")
     cleanup: Cleanup = Cleanup()
     artifacts: Artifacts | None = Field(
-        Artifacts(),
-        description="null: Argo keeps no reports and logs; for clusters without an artifact repository.",
+        Artifacts(), description="null: Argo keeps no reports and logs; for clusters without an artifact repository."
     )
     notification_secret: Name = Field(
         "clio-argo-notification",

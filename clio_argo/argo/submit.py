@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from clio_argo.argo.client import APP
 from clio_argo.argo.nodes import Json, Outputs
 from clio_argo.errors import UserError
-from clio_argo.model.config import FILES, IngestConfig
-from clio_argo.model.request import template_problems
+from clio_argo.model.parse_request import template_problems
+from clio_argo.model.request import FILES, Request
 from clio_argo.store.backends import find_backend
 
 RUN, CONFIG = "run", "config"
@@ -25,7 +25,7 @@ LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 LONGEST_PREFIX = 40
 
 
-def request_arguments(config: IngestConfig, run: str, template: Json) -> dict[str, str]:
+def request_arguments(config: Request, run: str, template: Json) -> dict[str, str]:
     """The arguments of a workflow that carry a request.
 
     Raises:
@@ -108,9 +108,7 @@ def _no_argument(name: str, known: Mapping[str, Any]) -> str:
     return f"-p {name}: the template has no such argument; it has {', '.join(near)}"
 
 
-def workflow(
-    template: str, arguments: Mapping[str, str], name: Mapping[str, str], labels: Mapping[str, str]
-) -> Json:
+def workflow(template: str, arguments: Mapping[str, str], name: Mapping[str, str], labels: Mapping[str, str]) -> Json:
     """A Workflow object; `name` is its metadata.name or metadata.generateName."""
     # a reference and arguments only: Argo's Strict mode refuses anything inline
     parameters = [{"name": key, "value": value} for key, value in arguments.items()]

@@ -32,9 +32,7 @@ def choose(current: Sequence[Json], namespace: str) -> Json:
         )
     if len(current) > 1:
         names = ", ".join(sorted(t["metadata"]["name"] for t in current))
-        raise UserError(
-            f"namespace {namespace} has several current templates; choose one with --template: {names}"
-        )
+        raise UserError(f"namespace {namespace} has several current templates; choose one with --template: {names}")
     installed, own = _labels(current[0]).get(VERSION, "unknown"), version("clio-argo")
     if installed != own:
         raise UserError(

@@ -19,9 +19,7 @@ from clio_argo.pipeline import PIPELINE, Pipeline, Step
 DAY_S, HOUR_S = 86400, 3600
 
 
-def workflow_template(
-    pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None
-) -> WorkflowTemplate:
+def workflow_template(pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None) -> WorkflowTemplate:
     """The pipeline as Argo runs it on a cluster; the same for 10 slices and for 100,000.
 
     Raises:
@@ -113,7 +111,6 @@ def _cleanup(cluster: ClusterSettings) -> dict[str, Any]:
     return {
         "pod_gc": m.PodGC(strategy="OnPodSuccess", delete_delay_duration=cleanup.pod_delay),
         "ttl_strategy": m.TTLStrategy(
-            seconds_after_success=cleanup.success_days * DAY_S,
-            seconds_after_failure=cleanup.failure_days * DAY_S,
+            seconds_after_success=cleanup.success_days * DAY_S, seconds_after_failure=cleanup.failure_days * DAY_S
         ),
     }

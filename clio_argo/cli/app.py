@@ -2,41 +2,54 @@
 
 import json
 import sys
-from typing import Annotated
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from typer import Argument, Option
 
-from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, upkeep
-from clio_argo.cli.options import takes_request
+from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, maintenance
+from clio_argo.cli.commands import ADMINISTER, LOOK, MAKE, PANELS, Group, RunCommand, command, panel_of
+from clio_argo.cli.console import UNWRAPPED, exit_unless, show
+from clio_argo.cli.options import Cluster, Form, Local, Out, RequestOptions, Root
 from clio_argo.errors import ClioError, UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.layout import COMPLETE, VIEWER
+from clio_argo.model.request import Request
 from clio_argo.viewer.url import VIEW_PORT
 
+
+class Program(Group):
+    """All commands. Those of `workflow` are also known without that word."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name."""
+        workflow: Any = self.commands["workflow"]
+        return self.commands.get(cmd_name) or workflow.get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of their panels."""
+        return sorted(super().list_commands(ctx), key=lambda name: PANELS.index(panel_of(self.commands[name])))
+
+
 app = typer.Typer(
-    name="clio-argo",
-    help="From numbered electron-microscopy slices to a verified, aligned volume.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-Out = Annotated[str, typer.Option("--out", help="Folder or bucket for everything the run makes.")]
-Log = Annotated[str, typer.Option("--log", help="auto: bars on a terminal; json: a line per event; quiet.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.")]
+    name="clio-argo", cls=Program, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
 
 
 def main() -> None:
-    """Run a command; an error that a person can mend is one message without a stack trace."""
+    """Run a command; an error that a person can fix is one message without a stack trace."""
+    terminal = sys.stdout.isatty() and sys.stderr.isatty()
+    app.rich_markup_mode = "rich" if terminal else None  # boxes are for people only
     try:
-        app()
+        app(terminal_width=None if terminal else UNWRAPPED)
     except ClioError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BaseException as error:
         if not _interrupted(error):
             raise
-        print("\nstopped; the same command goes on where it stopped", file=sys.stderr)
+        print("\nstopped; the same command continues where it stopped", file=sys.stderr)
         sys.exit(cluster.INTERRUPTED)
 
 
@@ -50,110 +63,111 @@ def _interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
-@app.command()
-@takes_request
-def run(
-    wanted: IngestConfig,
-    out: Out,
-    workers: Workers = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 unless the status is complete.")
-    ] = False,
-    log: Log = "auto",
-) -> None:
-    """Align a stack on this machine; run it again to go on where it stopped."""
-    from clio_argo.cli.progress import reporter
-    from clio_argo.cli.show import show_again, show_end
-    from clio_argo.model.alignment import Transforms
-    from clio_argo.model.layout import TRANSFORMS
-    from clio_argo.runner import run as run_pipeline
-    from clio_argo.store.documents import Store
-
-    with reporter(log) as progress:
-        done = run_pipeline(wanted, out, workers, progress)
-    if log == "json":
-        print(json.dumps({"event": "end", **done.model_dump(mode="json")}))
-    else:
-        store = Store(out)
-        show_again(Console(highlight=False), progress.again)
-        show_end(Console(highlight=False), done, store.document(Transforms, TRANSFORMS), store)
-    if strict and done.status != "complete":
-        raise typer.Exit(1)
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"clio-argo {version('clio-argo')}")
+        raise typer.Exit
 
 
-@app.command()
-@takes_request
-def align(wanted: IngestConfig, out: Out, workers: Workers = None, log: Log = "auto") -> None:
-    """Place all slices and write the report, but no volume: to look first. `run` goes on from there."""
-    from clio_argo.cli.progress import reporter
-    from clio_argo.cli.show import show_aligned
-    from clio_argo.runner import align as align_only
-    from clio_argo.store.documents import Store
-
-    with reporter(log) as progress:
-        transforms = align_only(wanted, out, workers, progress)
-    if log == "json":
-        found = {"flagged": [s.z for s in transforms.flagged], "suspect": [s.z for s in transforms.suspect]}
-        breaks = [b.model_dump() for b in transforms.breaks]
-        print(json.dumps({"event": "end", "status": "aligned", **found, "breaks": breaks}))
-    else:
-        show_aligned(Console(highlight=False), transforms, Store(out))
+@app.callback()
+def program(
+    _: Annotated[bool, Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:  # fmt: skip
+    """Align numbered electron-microscopy slices into a verified volume."""
 
 
-@app.command()
-@takes_request
-def plan(wanted: IngestConfig) -> None:
-    """Read all headers and show what a run would find and need; writes nothing."""
-    from clio_argo.cli.show import show_plan
+@command(app, MAKE)
+def plan(request: RequestOptions, output: Form = None) -> None:
+    """Read all headers and show what a run would find and need. Nothing is written."""
+    from clio_argo.cli.views import plan_view
     from clio_argo.workspace.preflight import preflight
 
-    checked = preflight(wanted)
-    allowed = wanted.allowed_bad(checked.plan.depth)
-    show_plan(Console(highlight=False), checked.plan, checked.volume, allowed)
+    config = request.read()
+    checked = preflight(config)
+    plan, volume, allowed = checked.plan, checked.volume, config.allowed_bad(checked.plan.depth)
+    documents = {"plan": plan.model_dump(mode="json"), "volume": volume and volume.model_dump(mode="json")}
+    show({**documents, "max_bad": allowed}, output, lambda: plan_view(plan, volume, allowed))
     checked.refuse()
 
 
-@app.command()
-def view(
-    run: Annotated[str, typer.Argument(help="Folder of a local run.")],
-    port: Annotated[int, typer.Option("--port", help="Port on this machine; 0: a free one.")] = VIEW_PORT,
+@command(app, MAKE)
+def align(out: Out, request: RequestOptions, local: Local) -> None:
+    """Place all slices and write the report, but no volume. `run` continues from there."""
+    from clio_argo.cli.views import aligned_view
+    from clio_argo.runner import align as align_here
+    from clio_argo.store.documents import Store
+
+    with local.reporter() as progress:
+        transforms = align_here(request.read(), out, local.workers, progress)
+    flagged = {"flagged": [s.z for s in transforms.flagged], "suspect": [s.z for s in transforms.suspect]}
+    result = {"status": "aligned", **flagged, "breaks": [b.model_dump() for b in transforms.breaks]}
+    local.end(result, lambda: aligned_view(transforms, Store(out)))
+
+
+@command(app, MAKE)
+def run(
+    out: Out,
+    request: RequestOptions,
+    local: Local,
+    strict: Annotated[bool, Option("--strict", help="Exit with 1 unless the status is complete.")] = False,
 ) -> None:
-    """Serve a local run on this machine with a neuroglancer of its own, and print the link."""
+    """Make a volume on this machine. The same command again continues where it stopped."""
+    from clio_argo.cli.views import run_view
+    from clio_argo.runner import run as run_here
+    from clio_argo.store.documents import Store
+
+    with local.reporter() as progress:
+        done = run_here(request.read(), out, local.workers, progress)
+    local.end(done.model_dump(mode="json"), lambda: run_view(done, Store(out), progress.again))
+    exit_unless(done.status == "complete" or not strict)
+
+
+@command(app, LOOK, cls=RunCommand)
+def view(run: Root, port: Annotated[int, Option(help="Port on this machine; 0: any free one.")] = VIEW_PORT) -> None:
+    """Serve a local run to the browser with its own neuroglancer, and print the link."""
     from clio_argo.store.documents import Store
     from clio_argo.viewer.server import serve
     from clio_argo.workspace.run import opened
 
     root = Store(run).local
-    volume, below = opened(run).at("ng") if root else (Store(run), "")
+    volume, folder = opened(run).at(VIEWER) if root else (Store(run), "")
     if root is None or volume.local is None:
-        raise UserError(f"{run}: only local runs are served; open the link in complete.json instead")
-    serve(root, port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True), volume.local / below)
+        raise UserError(f"{run}: only local runs are served; open the link in {COMPLETE} instead")
+    serve(root, port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True), volume.local / folder)
 
 
-@app.command()
-def doctor(
-    source: Annotated[str | None, typer.Argument(help="Folder or bucket with slices.")] = None,
-    run: Annotated[str | None, typer.Argument(help="Folder or bucket that a run would write to.")] = None,
-    namespace: cluster.Namespace = None,
-) -> None:
-    """Check machine, source, store and, with a namespace, cluster; writes a probe object to RUN and deletes it."""
-    from clio_argo.cli.doctor import examine
-
-    wrong = False
-    for finding in examine(source, run, namespace):
-        wrong = wrong or finding.verdict == "WRONG"
-        print(finding.line(), flush=True)
-    raise typer.Exit(int(wrong))
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON schema of a request."""
-    print(json.dumps(IngestConfig.model_json_schema(), indent=2))
-
-
-app.add_typer(bucket.commands, name="bucket")
-app.add_typer(upkeep.commands)
+app.add_typer(maintenance.commands)
 app.add_typer(cluster_submit.commands)
 app.add_typer(cluster.commands)
+
+
+@command(app, ADMINISTER)
+def doctor(
+    cluster: Cluster,
+    source: Annotated[str | None, Argument(help="Folder or bucket with slices.")] = None,
+    run: Annotated[str | None, Argument(help="Folder or bucket that a run would write to.")] = None,
+    source_option: Annotated[str | None, Option("--source", help="The same as SOURCE.")] = None,
+    run_option: Annotated[str | None, Option("--out", "--run", help="The same as RUN.")] = None,
+    output: Form = None,
+) -> None:
+    """Check machine, source, store and, with -n, cluster. A probe object is written to RUN and deleted."""
+    from clio_argo.cli.doctor import examine
+
+    findings = []
+    for finding in examine(source or source_option, run or run_option, cluster if cluster != Cluster() else None):
+        findings.append(finding)
+        if not output:
+            print(finding.line(), flush=True)
+    if output:
+        show([vars(finding) for finding in findings], output, tuple)
+    exit_unless(all(finding.verdict != "WRONG" for finding in findings))
+
+
+app.add_typer(bucket.commands, name="bucket", rich_help_panel=ADMINISTER)
 app.add_typer(cluster_admin.commands)
+
+
+@command(app, ADMINISTER)
+def schema() -> None:
+    """Print the JSON schema of a request."""
+    print(json.dumps(Request.model_json_schema(), indent=2))

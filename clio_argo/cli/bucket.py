@@ -3,22 +3,29 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
+from clio_argo.cli.commands import Group, command
+from clio_argo.cli.console import facts, show
+from clio_argo.cli.options import Form
 from clio_argo.errors import UserError
 from clio_argo.model.buckets import PRICES, price_of
 
 if TYPE_CHECKING:
-    from clio_argo.store.buckets import Bucket
+    from clio_argo.store.buckets import Bucket, Facts
 
 commands = typer.Typer(
-    help="Make, show, publish, expire, archive and delete buckets of Google Cloud Storage."
+    cls=Group,
+    no_args_is_help=True,
+    help="Make, show, publish, expire, archive and delete buckets of Google Cloud Storage.",
 )
-Name = Annotated[str, typer.Argument(help="Name of the bucket, with or without gs://.")]
-Folder = Annotated[str, typer.Option("--folder", help="Only what lies below this folder of the bucket.")]
-Days = Annotated[int, typer.Option("--days", min=0, help="Age of the objects in days.")]
+Name = Annotated[str, Argument(help="Name of the bucket, with or without gs://.")]
+Project = Annotated[str | None, Option(help="Cloud project that owns it.")]
+Folder = Annotated[str, Option(help="Only objects below this folder of the bucket.")]
+Days = Annotated[int, Option(min=0, help="Age of the objects in days.")]
 PUBLIC = (
     "gs://{name} would be public: everybody on the internet can read and copy all its objects, and you pay for "
-    "what they read. Give --public if that is meant; single people need roles/storage.objectViewer only"
+    "what they read. Give --public if you mean that; single people need only roles/storage.objectViewer"
 )
 
 
@@ -28,17 +35,12 @@ def _bucket(name: str) -> "Bucket":
     return Bucket(name)
 
 
-@commands.command()
+@command(commands)
 def make(
     name: Name,
-    location: Annotated[
-        str, typer.Option("--location", help="Region, best that of the cluster; reading from others costs.")
-    ],
-    project: Annotated[str | None, typer.Option("--project", help="Cloud project that owns it.")] = None,
-    temporary: Annotated[
-        bool,
-        typer.Option("--temporary", help="No soft delete: what is deleted is not billed for a week more."),
-    ] = False,
+    location: Annotated[str, Option(help="Region, best that of the cluster: reading across regions costs.")],
+    project: Project = None,
+    temporary: Annotated[bool, Option("--temporary", help="No soft delete, which is billed for another week.")] = False,
 ) -> None:
     """Make a private bucket with uniform access."""
     bucket = _bucket(name)
@@ -46,51 +48,62 @@ def make(
     print(f"gs://{bucket.name} was made in {location}; only those who have rights in the project can read it")
 
 
-@commands.command()
-def show(name: Name) -> None:
-    """Print where a bucket is, who may read it, and what is deleted when."""
-    facts = _bucket(name).facts()
-    readers = "everybody" if facts.public else "those who were named"
-    rows = {
-        "location": facts.location,
-        "class": facts.storage_class,
-        "readers": f"{readers} (public access prevention: {facts.prevention})",
-        "access": "uniform" if facts.uniform else "by object",
-        "pages": f"from {', '.join(o for c in facts.cors for o in c['origin'])}"
-        if facts.cors
-        else "none (no CORS)",
-        "rules": "; ".join(f"{r['action']} if {r['condition']}" for r in facts.rules) or "none",
-        "soft delete": f"{facts.soft_delete_days:g} days",
-        "made by": "clio-argo" if facts.ours else "somebody else",
+@command(commands, name="list")
+def list_(project: Project = None, output: Form = None) -> None:
+    """List the buckets that `bucket make` or a request made."""
+    from clio_argo.store.buckets import own_buckets
+
+    ours = own_buckets(project)
+    values = [{"name": name, "location": location} for name, location in ours.items()]
+    show(values, output, lambda: [facts((f"gs://{name}", location) for name, location in ours.items())])
+
+
+@command(commands, name="show")
+def show_(name: Name, output: Form = None) -> None:
+    """Show where a bucket is, who may read it, and what is deleted when."""
+    found = _bucket(name).facts()
+    show(vars(found), output, lambda: [facts(_rows(found).items())])
+
+
+def _rows(found: "Facts") -> dict[str, str]:
+    readers = "everybody" if found.public else "only named accounts"
+    origins = ", ".join(origin for rule in found.cors for origin in rule["origin"])
+    return {
+        "location": found.location,
+        "class": found.storage_class,
+        "readers": f"{readers} (public access prevention: {found.prevention})",
+        "access": "uniform" if found.uniform else "by object",
+        "pages": f"from {origins}" if found.cors else "none (no CORS)",
+        "rules": "; ".join(f"{r['action']} if {r['condition']}" for r in found.rules) or "none",
+        "soft delete": f"{found.soft_delete_days:g} days",
+        "made by": "clio-argo" if found.ours else "somebody else",
     }
-    print("\n".join(f"{key:<12} {value}" for key, value in rows.items()))
 
 
-@commands.command()
+@command(commands)
 def publish(
-    name: Name,
-    public: Annotated[bool, typer.Option("--public", help="Yes, for everybody on the internet.")] = False,
+    name: Name, public: Annotated[bool, Option("--public", help="For everybody on the internet.")] = False
 ) -> None:
-    """Let everybody read a bucket, and neuroglancer's pages show it."""
+    """Let everybody read a bucket, and let neuroglancer's pages show it."""
     bucket = _bucket(name)
     if not public:
         raise UserError(PUBLIC.format(name=bucket.name))
     print(bucket.publish())
 
 
-@commands.command()
+@command(commands)
 def unpublish(name: Name) -> None:
-    """Let only those read a bucket who were named."""
+    """Let only named accounts read a bucket."""
     _bucket(name).unpublish()
 
 
-@commands.command()
+@command(commands)
 def cors(name: Name) -> None:
     """Let neuroglancer's pages read what their users may read."""
     _bucket(name).allow_pages()
 
 
-@commands.command()
+@command(commands)
 def expire(name: Name, folder: Folder = "tmp/", days: Days = 7) -> None:
     """Delete temporary objects of a certain age, every day from now on."""
     bucket = _bucket(name)
@@ -99,15 +112,15 @@ def expire(name: Name, folder: Folder = "tmp/", days: Days = 7) -> None:
     print(bucket.expire(folder.strip("/") + "/", days))
 
 
-@commands.command()
+@command(commands)
 def archive(
     name: Name,
-    to: Annotated[str, typer.Option("--class", help=f"One of {', '.join(PRICES)}.")] = "COLDLINE",
+    to: Annotated[str, Option("--class", help=f"One of {', '.join(PRICES)}.")] = "COLDLINE",
     folder: Folder = "",
     days: Days = 30,
-    yes: Annotated[bool, typer.Option("--yes", help="The price is known.")] = False,
+    yes: Annotated[bool, Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Move objects of a certain age to a colder class; says what that costs first."""
+    """Move objects of a certain age to a colder class. Shows first what that costs, and asks."""
     bucket, prefix = _bucket(name), f"{folder.strip('/')}/" if folder.strip("/") else ""
     if to.upper() not in PRICES:
         raise UserError(f"--class {to}: use one of {', '.join(PRICES)}")
@@ -117,16 +130,13 @@ def archive(
     bucket.archive(to.upper(), prefix, days)
 
 
-@commands.command()
+@command(commands)
 def delete(
     name: Name,
-    typed: Annotated[
-        str | None, typer.Option("--name-again", help="The name once more; asked for otherwise.")
-    ] = None,
+    typed: Annotated[str | None, Option("--name-again", help="The name again; else the command asks.")] = None,
 ) -> None:
     """Delete a bucket that `bucket make` made, with everything in it."""
     bucket = _bucket(name)
-    again = (
-        typed if typed is not None else typer.prompt(f"Type {bucket.name} to delete it with all its objects")
-    )
+    question = f"Type {bucket.name} to delete it with all its objects"
+    again = typed if typed is not None else typer.prompt(question)
     print(f"gs://{bucket.name} and its {bucket.delete(again)} objects are deleted")

@@ -1,219 +1,237 @@
-"""Commands for workflows on a cluster, in the words of the `argo` command line."""
+"""`clio-argo workflow`: commands for workflows on a cluster, in the words of the `argo` command line."""
 
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
+
+from clio_argo.cli.commands import CLUSTER, Group, command
+from clio_argo.cli.console import console, exit_unless, show
+from clio_argo.cli.options import Cluster, ObjectForm
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
+    from clio_argo.argo.nodes import Json
     from clio_argo.argo.summary import Summary
 
+    Listed = tuple[Summary, Json]
+
+workflow = typer.Typer(cls=Group, no_args_is_help=True, help="List, watch, stop, continue and approve workflows.")
 commands = typer.Typer()
+commands.add_typer(workflow, name="workflow", rich_help_panel=CLUSTER)
+# as shells say it of a process that SIGINT ended
 INTERRUPTED = 130
-Name = Annotated[str, typer.Argument(help="Workflow; @latest is the newest one.")]
-Namespace = Annotated[
-    str | None,
-    typer.Option("-n", "--namespace", help="Default: ARGO_NAMESPACE, or the one of the kubeconfig."),
-]
-Labels = Annotated[
-    str, typer.Option("-l", "--selector", help="Only workflows with these labels: key=value,...")
-]
-Form = Annotated[str | None, typer.Option("-o", "--output", help="name, json or yaml.")]
+Name = Annotated[str, Argument(help="Workflow; @latest is the newest one.")]
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def connected(namespace: str | None) -> "Client":
-    from clio_argo.argo.client import connect
+def duration(text: str) -> timedelta:
+    """The span that 30m, 12h or 7d means. Raises `BadParameter` for anything else."""
+    parts = re.fullmatch(rf"(\d+)([{''.join(UNITS)}])", text)
+    if not parts:
+        raise typer.BadParameter(f"{text!r}: give a number with s, m, h, d or w, e.g. 12h")
+    return timedelta(**{UNITS[parts[2]]: int(parts[1])})
 
-    return connect(namespace)
+
+@dataclass(frozen=True)
+class Filter:
+    """Which workflows `list` shows."""
+
+    status: Annotated[str, Option(help="Only these phases, e.g. Running,Failed.")] = ""
+    since: Annotated[
+        timedelta | None, Option(parser=duration, metavar="AGE", help="Only those created in the last 30m, 12h, 7d.")
+    ] = None  # fmt: skip
+    completed: Annotated[bool, Option("--completed", help="Only workflows that have ended.")] = False
+    running: Annotated[bool, Option("--running", help="Only workflows that have not ended.")] = False
+    limit: Annotated[int | None, Option(min=1, help="Only the newest N.")] = None
+
+    def newest(self, workflows: "Iterable[Listed]", now: datetime) -> "list[Listed]":
+        """Those that are asked for, newest first."""
+        newest = sorted(workflows, key=lambda w: w[0].created or now, reverse=True)
+        return [w for w in newest if self._shows(w[0], now)][: self.limit]
+
+    def _shows(self, workflow: "Summary", now: datetime) -> bool:
+        phases = self.status.lower().replace(" ", "").split(",")
+        return (
+            (not self.status or workflow.phase.lower() in phases)
+            and (not self.since or (workflow.created or now) >= now - self.since)
+            and (not self.completed or workflow.ended)
+            and (not self.running or not workflow.ended)
+        )
 
 
-@commands.command("list")
-def list_(namespace: Namespace = None, labels: Labels = "", output: Form = None) -> None:
-    """List the workflows of this program, newest first."""
+@command(workflow, name="list")
+def list_(
+    cluster: Cluster,
+    chosen: Filter,
+    everywhere: Annotated[bool, Option("-A", "--all-namespaces", help="Those of all namespaces.")] = False,
+    labels: Annotated[str, Option("-l", "--selector", help="Only with these labels: key=value,...")] = "",
+    output: ObjectForm = None,
+) -> None:
+    """List the workflows of clio-argo, newest first."""
     from clio_argo.argo.summary import summarise
     from clio_argo.argo.templates import selector
-    from clio_argo.cli import cluster_show as show
+    from clio_argo.cli import cluster_show
 
-    client = connected(namespace)
-    found = client.find(selector(labels))
-    if output:
-        print(show.document(found, output))
-    elif found:
-        _print(show.workflows([summarise(w) for w in found], datetime.now(UTC)))
-    else:
-        print(f"no workflows in namespace {client.namespace}")
+    client, now = cluster.connect(), datetime.now(UTC)
+    found = ((summarise(w), w) for w in client.find(selector(labels), everywhere))
+    rows = chosen.newest(found, now)
+    nothing = f"no workflows in {'any namespace' if everywhere else f'namespace {client.namespace}'}"
+    view = cluster_show.workflows([s for s, _ in rows], now, everywhere) if rows else nothing
+    show([w for _, w in rows], output, lambda: [view])
 
 
-@commands.command()
-def get(name: Name, namespace: Namespace = None, output: Form = None) -> None:
+@command(workflow)
+def get(name: Name, cluster: Cluster, output: ObjectForm = None) -> None:
     """Show a workflow: stages, failures with their messages, outputs."""
-    from clio_argo.argo.follow import named
     from clio_argo.argo.summary import summarise
-    from clio_argo.cli import cluster_show as show
+    from clio_argo.cli.cluster_show import details
 
-    client = connected(namespace)
-    found = client.get(named(client, name))
-    if output:
-        print(show.document(found, output))
-    else:
-        _print(show.details(summarise(found), datetime.now(UTC)))
+    client, full_name = cluster.workflow(name)
+    found = client.get(full_name)
+    show(found, output, lambda: [details(summarise(found), datetime.now(UTC))])
 
 
-@commands.command()
-def watch(name: Name, namespace: Namespace = None) -> None:
-    """Show a live table of stages until the workflow has ended; exit 1 unless it succeeded."""
-    from clio_argo.argo.follow import named
-
-    client = connected(namespace)
-    end(watched(client, named(client, name)))
+@command(workflow)
+def watch(name: Name, cluster: Cluster) -> None:
+    """Show a live table of stages until the workflow has ended. Exit with 1 unless it succeeded."""
+    Watch.of(cluster, name).live()
 
 
-@commands.command()
-def wait(name: Name, namespace: Namespace = None) -> None:
-    """Wait until a workflow has ended; exit 1 unless it succeeded."""
-    from clio_argo.argo.follow import named
-
-    client = connected(namespace)
-    end(waited(client, named(client, name)))
+@command(workflow)
+def wait(name: Name, cluster: Cluster) -> None:
+    """Wait until a workflow has ended. Exit with 1 unless it succeeded."""
+    Watch.of(cluster, name).wait()
 
 
-@commands.command()
+@command(workflow)
 def logs(
     name: Name,
-    namespace: Namespace = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until it has ended.")] = False,
-    step: Annotated[str, typer.Option("--step", help="Only of this step.")] = "",
+    cluster: Cluster,
+    follow: Annotated[bool, Option("-f", "--follow", help="Follow until the workflow has ended.")] = False,
+    step: Annotated[str, Option(help="Only those of this step.")] = "",
 ) -> None:
-    """Print what the steps of a workflow's pods wrote, each line with its pod."""
-    from clio_argo.argo.follow import named
-
-    client = connected(namespace)
-    logged(client, named(client, name), follow, step)
+    """Print the logs of a workflow's pods, each line with its pod."""
+    Watch.of(cluster, name).logs(follow, step)
 
 
-# what each does to one workflow, and what is said then
+# what each command does to a workflow, and what it prints then
+CONTINUES, CREATED = "{name} continues; watch it with: {watch}", "{name} was created; watch it with: {watch}"
 VERBS = {
-    "retry": (
-        "Go on with a workflow that failed: the same arguments and template; only what is missing is done.",
-        "{0} goes on; watch it with: clio-argo watch {0} -n {1}",
-    ),
-    "resubmit": (
-        "Submit a workflow's arguments again, to the template of now.",
-        "{0} was created; watch it with: clio-argo watch {0} -n {1}",
-    ),
-    "stop": (
-        "End a workflow in order: its pods are told to stop, and who is to be notified is notified.",
-        "{0} stops; go on later with: clio-argo retry {0} -n {1}",
-    ),
-    "terminate": (
-        "End a workflow at once, without its last step; nothing that was written is lost.",
-        "{0} ends; go on later with: clio-argo retry {0} -n {1}",
-    ),
-    "suspend": (
-        "Start no more pods of a workflow; those that run go on.",
-        "{0} is suspended; go on with: clio-argo resume {0} -n {1}",
-    ),
-    "resume": ("Let a suspended workflow go on.", "{0} goes on; watch it with: clio-argo watch {0} -n {1}"),
-    "delete": (
-        "Remove a workflow and its pods from the cluster; what it wrote stays.",
-        "{0} was deleted; what it wrote stays, and the same request goes on with it",
-    ),
-    "approve": (
-        "Let a workflow that waits for a decision make the volume.",
-        "{0} was approved; watch it with: clio-argo watch {0} -n {1}",
-    ),
-    "reject": (
-        "End a workflow that waits for a decision; no volume is made, and all that was found stays.",
-        "{0} was rejected; no volume is made, all that was found stays",
-    ),
-}
+    "retry": ("Continue a failed workflow with the same arguments and template. Does only what is missing.", CONTINUES),
+    "resubmit": ("Submit a workflow's arguments again, with the current template.", CREATED),
+    "stop": ("Stop gracefully: pods are asked to stop, and notifications are sent.",
+             "{name} stops; continue later with: {retry}"),
+    "terminate": ("End a workflow at once, without its exit handler. Nothing that was written is lost.",
+                  "{name} ends; continue later with: {retry}"),
+    "suspend": ("Start no more pods of a workflow. Running pods continue.",
+                "{name} is suspended; continue with: {resume}"),
+    "resume": ("Continue a suspended workflow.", CONTINUES),
+    "delete": ("Remove a workflow and its pods from the cluster. What it wrote stays.",
+               "{name} was deleted; what it wrote stays, and the same request continues from there"),
+    "approve": ("Let a workflow that waits for a decision make the volume.",
+                "{name} was approved; watch it with: {watch}"),
+    "reject": ("End a workflow that waits for a decision. No volume is made, and all results so far stay.",
+               "{name} was rejected; no volume is made, and all results so far stay"),
+}  # fmt: skip
 
 
-def _command(verb: str, said: str) -> Callable[..., None]:
-    def act(name: Name, namespace: Namespace = None) -> None:
+def _action(verb: str, message: str) -> Callable[..., None]:
+    def act(name: Name, cluster: Cluster) -> None:
         from clio_argo.argo import actions
-        from clio_argo.argo.follow import named
 
-        client = connected(namespace)
-        concerned = getattr(actions, verb)(client, named(client, name))
-        print(said.format(concerned, client.namespace))
+        client, full_name = cluster.workflow(name)
+        concerned = getattr(actions, verb)(client, full_name)
+        hints = {v: hint(v, concerned, cluster.flags(client.namespace)) for v in ("watch", "retry", "resume")}
+        print(message.format(name=concerned, **hints))
 
     return act
 
 
-for _verb, (_help, _said) in VERBS.items():
-    commands.command(_verb, help=_help)(_command(_verb, _said))
+for _verb, (_help, _message) in VERBS.items():
+    command(workflow, name=_verb, help=_help)(_action(_verb, _message))
 
 
-def watched(client: "Client", name: str) -> "Summary":
-    from rich.console import Console
-
-    from clio_argo.argo.follow import follow
-    from clio_argo.cli.cluster_show import live
-
-    with _goes_on(client, name):
-        return live(follow(client, name), Console(highlight=False))
+def hint(verb: str, name: str, flags: str) -> str:
+    """A command line that a person may copy."""
+    return f"clio-argo workflow {verb} {name} {flags}"
 
 
-def waited(client: "Client", name: str) -> "Summary":
-    """The workflow when it has ended; says meanwhile only that it waits for a person."""
-    from clio_argo.argo.follow import follow
-    from clio_argo.cli.cluster_show import command
+@dataclass(frozen=True)
+class Watch:
+    """A workflow that this process watches. Ctrl-C ends the watching, not the workflow.
 
-    asked = False
-    with _goes_on(client, name):
-        for found in follow(client, name):
-            if found.waiting and not asked:
-                asked = True
-                print(f"waits for a decision: {command('approve', found)} (or reject)", file=sys.stderr)
-        return found
+    flags: options that reach the workflow's namespace.
+    """
 
+    client: "Client"
+    name: str
+    flags: str
 
-@contextmanager
-def _goes_on(client: "Client", name: str) -> Iterator[None]:
-    """Ctrl-C ends the watching, not what is watched."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(
-            f"\n{name} goes on; watch it with: clio-argo watch {name} -n {client.namespace}", file=sys.stderr
-        )
-        raise typer.Exit(INTERRUPTED) from None
+    @classmethod
+    def of(cls, cluster: Cluster, name: str) -> "Watch":
+        """The workflow of this name, or the newest one if it is @latest."""
+        client, full_name = cluster.workflow(name)
+        return cls(client, full_name, cluster.flags(client.namespace))
 
+    def live(self) -> None:
+        """Show a table until the end. Exit with 1 unless the volume is there."""
+        from clio_argo.argo.follow import follow
+        from clio_argo.cli.cluster_show import live
 
-def logged(client: "Client", name: str, follow: bool, step: str = "") -> None:
-    """Print log lines; a pod is named WORKFLOW-STEP-NUMBER, and its node ends with the same number."""
-    from clio_argo.argo.summary import pods_of
+        with self._interruptible():
+            last = live(follow(self.client, self.name), console(), self.flags)
+        self._end(last)
 
-    begin, heard = f"{name}-{step}-" if step else "", set[str]()
-    before = pods_of(client.get(name))
-    with _goes_on(client, name):
-        for line in client.logs(name, follow):
-            heard.add(line.pod.rpartition("-")[2])
-            if line.pod.startswith(begin):
-                print(f"{line.pod.removeprefix(f'{name}-')}: {line.text}", flush=True)
-    if silent := before - heard:
-        print(
-            f"{len(silent)} of {len(before)} pods wrote nothing, or are gone: Argo keeps logs of pods that are gone "
-            "as the artifact main-logs, where it is set up to",
-            file=sys.stderr,
-        )
+    def wait(self) -> None:
+        """Report only that the workflow waits for a decision. Exit with 1 unless the volume is there."""
+        from clio_argo.argo.follow import follow
 
+        asked = False
+        with self._interruptible():
+            for last in follow(self.client, self.name):
+                if last.waiting and not asked:
+                    asked = True
+                    question = hint("approve", self.name, self.flags)
+                    print(f"waits for a decision: {question} (or reject)", file=sys.stderr)
+        self._end(last)
 
-def end(found: "Summary") -> None:
-    """The conclusion as the last line; exit 1 unless the volume is there."""
-    from clio_argo.cli.cluster_show import conclusion
+    def logs(self, follow: bool, step: str = "") -> None:
+        """Print log lines. A pod is named WORKFLOW-STEP-NUMBER, and its node ends with the same number."""
+        from clio_argo.argo.summary import pods_of
 
-    print(conclusion(found), file=sys.stdout if found.succeeded else sys.stderr)
-    if not found.succeeded:
-        raise typer.Exit(1)
+        begin, heard = f"{self.name}-{step}-" if step else "", set[str]()
+        before = pods_of(self.client.get(self.name))
+        with self._interruptible():
+            for line in self.client.logs(self.name, follow):
+                heard.add(line.pod.rpartition("-")[2])
+                if line.pod.startswith(begin):
+                    print(f"{line.pod.removeprefix(f'{self.name}-')}: {line.text}", flush=True)
+        if silent := before - heard:
+            print(
+                f"{len(silent)} of {len(before)} pods wrote nothing or are gone; where Argo is set up to archive logs, "
+                "the logs of gone pods are in the artifact main-logs",
+                file=sys.stderr,
+            )
 
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            watch = hint("watch", self.name, self.flags)
+            print(f"\n{self.name} keeps running; watch it with: {watch}", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
 
-def _print(what: object) -> None:
-    from rich.console import Console
+    def _end(self, last: "Summary") -> None:
+        """The conclusion as the last line."""
+        from clio_argo.cli.cluster_show import conclusion
 
-    Console(highlight=False).print(what)
+        print(conclusion(last, self.flags), file=sys.stdout if last.succeeded else sys.stderr)
+        exit_unless(last.succeeded)

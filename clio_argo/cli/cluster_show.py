@@ -1,157 +1,129 @@
 """Workflows as people see them: tables, the live view, and what to do next."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-import yaml
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from clio_argo.argo.nodes import Json
 from clio_argo.argo.summary import Reason, Stage, Summary
-from clio_argo.cli.text import literal
+from clio_argo.cli.cluster import hint
+from clio_argo.cli.console import facts, literal, table
 from clio_argo.errors import UserError
 
+# failures and pending pods that a terminal holds below the table of stages
 LONGEST, FEW = 20, 3
 COLOURS = {"Succeeded": "green", "Running": "cyan", "Failed": "red", "Error": "red"}
+UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
-def workflows(found: Sequence[Summary], now: datetime) -> Table:
-    """One line for each, newest first."""
-    table = _table("name", "status", "progress", "age", "duration", "run", "message")
-    for one in sorted(found, key=lambda s: s.created or now, reverse=True):
-        age, ran = _since(one.created, now), _since(one.started, one.finished or now)
-        table.add_row(one.name, status(one), one.progress, age, ran, literal(one.run), literal(one.message))
-    return table
+def workflows(summaries: Sequence[Summary], now: datetime, namespaces: bool = False) -> Table:
+    """One line for each workflow, with its namespace if asked for."""
+    columns = ("namespace", "name", "status", "progress", "age", "duration", "run", "message")
+    rows = table(*columns[not namespaces :])
+    for one in summaries:
+        first = (one.namespace, one.name)[not namespaces :]
+        age, duration = _since(one.created, now), _since(one.started, one.finished or now)
+        rows.add_row(*first, status(one), one.progress, age, duration, literal(one.run), literal(one.message))
+    return rows
 
 
-def status(found: Summary) -> str:
-    """The phase, and what Argo's phase does not tell."""
-    if found.rejected:
+def status(summary: Summary) -> str:
+    """The phase, and what Argo's phase does not show."""
+    if summary.rejected:
         return "[yellow]Rejected[/]"
-    if found.waiting and not found.ended:
+    if summary.waiting and not summary.ended:
         return "[yellow]waits for a decision[/]"
-    if found.suspended and not found.ended:
+    if summary.suspended and not summary.ended:
         return "[yellow]Suspended[/]"
-    return _coloured(found.phase or "not taken up")
+    return _coloured(summary.phase or "not picked up")
 
 
-def details(found: Summary, now: datetime) -> RenderableType:
+def details(summary: Summary, now: datetime) -> RenderableType:
     """Stages, failures with their messages, outputs."""
-    facts = Table(show_header=False, box=None, pad_edge=False)
-    facts.add_column(style="bold", no_wrap=True)
-    facts.add_column(overflow="fold")
-    facts.add_row("workflow", f"{found.name} in namespace {found.namespace}, template {found.template}")
-    facts.add_row(
-        "status", f"{status(found)} {literal(found.message)}, {_since(found.started, found.finished or now)}"
-    )
-    facts.add_row("run", literal(found.run))
-    for name, value in found.outputs.items():
-        facts.add_row(literal(name), literal(value))
-    pending = (f"{literal(p.node)} does not start: {literal(p.reason)}" for p in found.pending[:FEW])
-    return Group(facts, stages(found.stages, now), *pending, *_failures(found.failures))
+    duration = _since(summary.started, summary.finished or now)
+    state = Text.from_markup(f"{status(summary)} {literal(summary.message)}, {duration}")
+    rows = facts([
+        ("workflow", f"{summary.name} in namespace {summary.namespace}, template {summary.template}"),
+        ("status", state),
+        ("run", summary.run),
+        *summary.outputs.items(),
+    ])  # fmt: skip
+    pending = (f"{literal(p.node)} does not start: {literal(p.reason)}" for p in summary.pending[:FEW])
+    return Group(rows, stages(summary.stages, now), *pending, *_failures(summary.failures))
 
 
-def stages(found: Sequence[Stage], now: datetime) -> Table:
-    table = _table("stage", "status", "done", "running", "retries", "failed", "rate", "time", "to go")
-    for stage in found:
+def stages(shown: Sequence[Stage], now: datetime) -> Table:
+    """One line for each stage."""
+    rows = table("stage", "status", "done", "running", "retries", "failed", "rate", "time", "left")
+    for stage in shown:
         left = stage.left(now)
-        table.add_row(
-            literal(stage.name),
-            _coloured(stage.phase),
-            f"{stage.done}/{'?' if stage.total is None else stage.total}",
-            str(stage.running or ""),
-            str(stage.retries or ""),
-            f"[red]{stage.failed}[/]" if stage.failed else "",
+        rows.add_row(
+            literal(stage.name), _coloured(stage.phase), _progress(stage),
+            str(stage.running or ""), str(stage.retries or ""), f"[red]{stage.failed}[/]" if stage.failed else "",
             f"{stage.rate(now) * 60:.1f}/min" if stage.work else "",
-            _since(stage.started, stage.finished or now),
-            "" if left is None else _duration(left),
-        )
-    return table
+            _since(stage.started, stage.finished or now), "" if left is None else _duration(left),
+        )  # fmt: skip
+    return rows
 
 
-def _failures(found: Sequence[Reason]) -> Iterator[RenderableType]:
-    for failure in found[:LONGEST]:
+def _progress(stage: Stage) -> str:
+    return f"{stage.done}/{'?' if stage.total is None else stage.total}"
+
+
+def _failures(failures: Sequence[Reason]) -> Iterator[RenderableType]:
+    for failure in failures[:LONGEST]:
         yield f"[red]{literal(failure.node)}[/]: {literal(failure.reason)}"
-    if len(found) > LONGEST:
-        yield f"... and {len(found) - LONGEST} more"
+    if len(failures) > LONGEST:
+        yield f"... and {len(failures) - LONGEST} more"
 
 
-def live(snapshots: Iterable[Summary], console: Console) -> Summary:
-    """Show each as a table that renews itself, or on no terminal each change of a stage as a line; the last one."""
-    if not console.is_terminal:
-        return _lines(snapshots, console)
+def live(snapshots: Iterable[Summary], console: Console, flags: str = "") -> Summary:
+    """Show each snapshot as a table in place of the last; on no terminal, each change of a stage as a line.
+
+    flags: options that reach the workflow's namespace, for hints.
+    """
     last = None
-    with Live(console=console, auto_refresh=False) as view:
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False) as view:
+            for last in snapshots:
+                view.update(details(last, datetime.now(UTC)), refresh=True)
+    else:
+        printed = set[str]()
         for last in snapshots:
-            view.update(details(last, datetime.now(UTC)), refresh=True)
-    return _ended(last)
-
-
-def _lines(snapshots: Iterable[Summary], console: Console) -> Summary:
-    said, last = set[str](), None
-    for last in snapshots:
-        for line in _changes(last):
-            if line not in said:
+            for line in (line for line in _changes(last, flags) if line not in printed):
                 console.print(f"{datetime.now(UTC):%H:%M:%S}Z {line}", soft_wrap=True)
-                said.add(line)
-    return _ended(last)
-
-
-def _changes(found: Summary) -> Iterator[str]:
-    for stage in found.stages:
-        if stage.phase:
-            total = "?" if stage.total is None else stage.total
-            again = f", {stage.retries} tried again" if stage.retries else ""
-            yield f"{literal(stage.name)} {stage.phase} {stage.done}/{total}{again}"
-    yield from (f"failed: {literal(f.node)}: {literal(f.reason)}" for f in found.failures)
-    if found.waiting and not found.ended:
-        yield f"waits for a decision: {command('approve', found)} (or reject)"
-
-
-def _ended(last: Summary | None) -> Summary:
+                printed.add(line)
     if last is None:
         raise UserError("nothing to watch")
     return last
 
 
-def conclusion(found: Summary) -> str:
-    """What came out of it, and what to do next, as the last line."""
-    if found.rejected:
-        return f"rejected ({found.decision}): no volume was made; what was found stays in {found.run}"
-    if found.succeeded:
-        flagged = (
-            f", {found.outputs['flagged']} slices flagged" if found.outputs.get("flagged", "0") != "0" else ""
-        )
-        where = found.outputs.get("link") or found.outputs.get("volume") or found.run
+def _changes(summary: Summary, flags: str) -> Iterator[str]:
+    for stage in summary.stages:
+        if stage.phase:
+            retries = f", {stage.retries} tried again" if stage.retries else ""
+            yield f"{literal(stage.name)} {stage.phase} {_progress(stage)}{retries}"
+    yield from (f"failed: {literal(f.node)}: {literal(f.reason)}" for f in summary.failures)
+    if summary.waiting and not summary.ended:
+        yield f"waits for a decision: {hint('approve', summary.name, flags)} (or reject)"
+
+
+def conclusion(summary: Summary, flags: str = "") -> str:
+    """What came out of a workflow, and what to do next, as the last line."""
+    if summary.rejected:
+        return f"rejected ({summary.decision}): no volume was made; all results so far stay in {summary.run}"
+    if summary.succeeded:
+        count = summary.outputs.get("flagged", "0")
+        flagged = f", {count} slices flagged" if count != "0" else ""
+        where = summary.outputs.get("link") or summary.outputs.get("volume") or summary.run
         return f"done{flagged}; look at it: {where}"
-    reasons = "".join(f"\n  {f.node}: {f.reason}" for f in found.failures[:LONGEST])
-    told = reasons or (f"\n  {found.message}" if found.message else "")
-    return f"{found.phase.lower()}:{told}\nmend what is named, then go on where it stopped: {command('retry', found)}"
-
-
-def command(verb: str, found: Summary) -> str:
-    return f"clio-argo {verb} {found.name} -n {found.namespace}"
-
-
-def document(value: Json | Sequence[Json], form: str) -> str:
-    """An object or several as people asked for them with -o."""
-    if form == "name":
-        return "\n".join(w["metadata"]["name"] for w in (value if isinstance(value, Sequence) else [value]))
-    if form == "json":
-        return json.dumps(value, indent=2)
-    if form == "yaml":
-        return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
-    raise UserError(f"-o {form}: use name, json or yaml")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name, overflow="fold", no_wrap=name == "name")
-    return table
+    reasons = [f"{f.node}: {f.reason}" for f in summary.failures[:LONGEST]] or [summary.message]
+    lines = "".join(f"\n  {reason}" for reason in reasons if reason)
+    retry = hint("retry", summary.name, flags)
+    return f"{summary.phase.lower()}:{lines}\nfix this, then continue where it stopped: {retry}"
 
 
 def _coloured(phase: str) -> str:
@@ -165,12 +137,9 @@ def _since(begin: datetime | None, end: datetime) -> str:
 
 def _duration(span: timedelta) -> str:
     """Two units are enough: 3d4h, 2h5m, 4m10s, 9s."""
-    seconds = max(0, round(span.total_seconds()))
-    units = [
-        (seconds // 86400, "d"),
-        (seconds // 3600 % 24, "h"),
-        (seconds // 60 % 60, "m"),
-        (seconds % 60, "s"),
-    ]
-    first = next((i for i, (n, _) in enumerate(units) if n), 3)
-    return "".join(f"{n}{unit}" for n, unit in units[first : first + 2])
+    seconds, counts = max(0, round(span.total_seconds())), list[str]()
+    for unit, size in UNITS.items():
+        count, seconds = divmod(seconds, size)
+        if count or counts or unit == "s":
+            counts.append(f"{count}{unit}")
+    return "".join(counts[:2])

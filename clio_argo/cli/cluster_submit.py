@@ -2,16 +2,20 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
+from typer import Option
 
-from clio_argo.cli.cluster import Form, Namespace, connected, end, logged, waited, watched
-from clio_argo.cli.options import takes_request
-from clio_argo.errors import StoreFault, TryAgain, UserError
-from clio_argo.model.config import FILES, IngestConfig
-from clio_argo.model.request import LEGACY, build_config, field_paths, parse_setting
+from clio_argo.cli.cluster import Watch, hint
+from clio_argo.cli.cluster_admin import cluster_settings
+from clio_argo.cli.commands import CLUSTER, command
+from clio_argo.cli.console import document
+from clio_argo.cli.options import Cluster, ObjectForm, Out, RequestOptions, Settings
+from clio_argo.errors import StoreError, TransientError, UserError
+from clio_argo.model.parse_request import LEGACY, build_config, field_paths, parse_setting
+from clio_argo.model.request import FILES, Request
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
@@ -19,91 +23,92 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 
-@commands.command()
-@takes_request
+@command(commands, CLUSTER)
 def submit(
-    wanted: IngestConfig,
-    run: Annotated[str, typer.Option("--run", help="Folder of a bucket for everything the run makes.")],
-    namespace: Namespace = None,
-    waiting: Annotated[
-        bool, typer.Option("--wait", "-w", help="Wait for its end; exit 0 only on success.")
-    ] = False,
-    watching: Annotated[
-        bool, typer.Option("--watch", help="Show a live table of stages until its end.")
-    ] = False,
-    logging: Annotated[bool, typer.Option("--log", help="Print what its pods write until its end.")] = False,
-    output: Form = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the workflow; create nothing.")] = False,
-    server_dry_run: Annotated[
-        bool, typer.Option("--server-dry-run", help="Let the cluster check it, too; create nothing.")
-    ] = False,
+    out: Out, request: RequestOptions, cluster: Cluster,
+    waiting: Annotated[bool, Option("--wait", "-w", help="Wait for the end. Exit with 0 only on success.")] = False,
+    watching: Annotated[bool, Option("--watch", help="Show a live table of stages until the end.")] = False,
+    logging: Annotated[bool, Option("--log", help="Print the logs of the pods until the end.")] = False,
+    output: ObjectForm = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print the workflow; create nothing. Needs no cluster.")] = False,
+    server_dry_run: Annotated[bool, Option("--server-dry-run", help="The cluster checks it; create nothing.")] = False,
     parameters: Annotated[
-        list[str] | None, typer.Option("-p", "--parameter", help="An argument of the template: NAME=VALUE.")
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the workflow.")] = None,
-    generate_name: Annotated[
-        str | None, typer.Option("--generate-name", help="Beginning of its name; default: the request's id.")
-    ] = None,
-    labels: Annotated[
-        list[str] | None, typer.Option("-l", "--label", help="Label of the workflow: KEY=VALUE.")
-    ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option("--template", help="Default: the current one, which must be of this version."),
-    ] = None,
-) -> None:
-    """Check a request, and run it on a cluster from the template that is installed there."""
+        list[str] | None, Option("-p", "--parameter", help="Argument of the template: NAME=VALUE.")] = None,
+    name: Annotated[str | None, Option(help="Name of the workflow.")] = None,
+    generate_name: Annotated[str | None, Option(help="Beginning of its name. Default: the request's id.")] = None,
+    labels: Annotated[list[str] | None, Option("-l", "--label", help="Label of the workflow: KEY=VALUE.")] = None,
+    template: Annotated[str | None, Option(help="Default: the current one, which must be of this version.")] = None,
+    generated_with: Settings = None,
+) -> None:  # fmt: skip
+    """Check a request, and run it on a cluster with the template that is installed there.
+
+    --settings is read by --dry-run only, which generates the template of this version instead of asking a cluster.
+    """
     from clio_argo.argo import submit as submission
     from clio_argo.argo.templates import current_template, reference
-    from clio_argo.cli.cluster_show import document
 
-    own, pairs = _pairs("-l", labels), _pairs("-p", parameters)
-    client = connected(namespace)
-    installed = client.template(template) if template else current_template(client)
-    given = submission.override(installed, pairs)
-    asked = overridden(wanted, given)
-    arguments = {**submission.request_arguments(asked, run, installed), **given}
-    check_source(asked)
-    warn_of_distance(client, run)
-    named = {"name": name} if name else {"generateName": generate_name or submission.prefix(asked.id)}
-    workflow = submission.workflow(reference(installed), arguments, named, {**asked.labels, **own})
-    if dry_run or server_dry_run:
-        print(document(workflow if dry_run else client.create(workflow, dry_run=True), output or "yaml"))
+    more, given = _pairs("-l", labels), _pairs("-p", parameters)
+    client = None if dry_run else cluster.connect()
+    if client is None:
+        installed = _generated(generated_with, template)
+    else:
+        installed = client.template(template) if template else current_template(client)
+    given = submission.override(installed, given)
+    requested = overridden(request.read(), given)
+    arguments = {**submission.request_arguments(requested, out, installed), **given}
+    check_source(requested)
+    metadata = {"name": name} if name else {"generateName": generate_name or submission.prefix(requested.id)}
+    workflow = submission.workflow(reference(installed), arguments, metadata, {**requested.labels, **more})
+    if client is None:
+        print(f"checked against template {reference(installed)}; no cluster was asked", file=sys.stderr)
+        print(document(workflow, output or "yaml"))
         return
-    make_buckets(asked, run)
+    warn_of_distance(client, out)
+    if server_dry_run:
+        print(document(client.create(workflow, dry_run=True), output or "yaml"))
+        return
+    make_buckets(requested, out)
     created = client.create(workflow)
     if output:
         print(document(created, output))
-    _go_on(client, created["metadata"]["name"], output is None, (waiting, watching, logging))
+    watch = Watch(client, created["metadata"]["name"], cluster.flags(client.namespace))
+    _follow(watch, output is None, waiting, watching, logging)
 
 
-def _go_on(client: "Client", name: str, talk: bool, how: tuple[bool, bool, bool]) -> None:
-    """See that somebody takes the workflow up; then wait, watch or print logs as asked for."""
+def _generated(settings: Path | None, name: str | None) -> dict[str, Any]:
+    """The template of this version as `clio-argo template` prints it."""
+    from clio_argo.argo import workflow_template
+
+    template = dict(workflow_template(cluster=cluster_settings(settings)).to_dict())
+    return {**template, "metadata": {"name": name}} if name else template
+
+
+def _follow(watch: Watch, talk: bool, waiting: bool, watching: bool, logging: bool) -> None:
+    """Wait until the controller picks the workflow up; then wait, watch or print logs as asked for."""
     from clio_argo.argo.follow import follow
 
-    waiting, watching, logging = how
-    found = next(s for s in follow(client, name) if s.phase)
+    first = next(s for s in follow(watch.client, watch.name) if s.phase)
     if logging:
-        logged(client, name, follow=True)
+        watch.logs(follow=True)
     if watching:
-        end(watched(client, name))
-    elif waiting or logging or found.phase == "Error":
-        end(waited(client, name))
+        watch.live()
+    elif waiting or logging or first.phase == "Error":
+        watch.wait()
     elif talk:
-        print(f"{name} was created; watch it with: clio-argo watch {name} -n {client.namespace}")
+        print(f"{watch.name} was created; watch it with: {hint('watch', watch.name, watch.flags)}")
 
 
 def warn_of_distance(client: "Client", run: str) -> None:
-    """Say so where the bucket lies in another region than the nodes, as far as this person may see both."""
+    """Warn if the bucket is in another region than the nodes, as far as this account may see both."""
     from clio_argo.cli.doctor_cluster import look_at_region
 
-    found = look_at_region(client, run)
-    if found.verdict == "WRONG":
-        print(found.line(), file=sys.stderr)
+    finding = look_at_region(client, run)
+    if finding.verdict == "WRONG":
+        print(finding.line(), file=sys.stderr)
 
 
-def make_buckets(config: IngestConfig, run: str) -> None:
-    """Make the buckets that the request asks for, and say so."""
+def make_buckets(config: Request, run: str) -> None:
+    """Make the buckets that the request asks for, and report each."""
     if config.make_buckets.location is not None:
         from clio_argo.store.roles import prepare
 
@@ -111,8 +116,8 @@ def make_buckets(config: IngestConfig, run: str) -> None:
             print(done, file=sys.stderr)
 
 
-def check_source(config: IngestConfig) -> None:
-    """What `plan` would refuse is refused here, if the source can be read from here.
+def check_source(config: Request) -> None:
+    """Refuse what `plan` would refuse, if the source can be read from here.
 
     Raises:
         UserError, GateStopped, MissingInput: as `Preflight.refuse`.
@@ -122,19 +127,19 @@ def check_source(config: IngestConfig) -> None:
     try:
         _refuse_unseen(config)
         preflight(config).refuse()
-    except (StoreFault, TryAgain) as error:
+    except (StoreError, TransientError) as error:
         print(f"the source is not checked from here: {error}", file=sys.stderr)
 
 
-def _refuse_unseen(config: IngestConfig) -> None:
-    """What pods mount need not be on this machine. Raises `StoreFault`."""
+def _refuse_unseen(config: Request) -> None:
+    """What pods mount need not be on this machine. Raises `StoreError`."""
     for place in (config.source, *(name for key in FILES if (name := getattr(config, key)))):
         parts = urlsplit(place)
         if parts.scheme in ("", "file") and not Path(parts.path).exists():
-            raise StoreFault(f"{place} is not on this machine")
+            raise StoreError(f"{place} is not on this machine")
 
 
-def overridden(config: IngestConfig, given: dict[str, str]) -> IngestConfig:
+def overridden(config: Request, given: dict[str, str]) -> Request:
     """The request with the arguments that override one of its settings; empty ones change nothing."""
     settings = {k: v for k, v in given.items() if v and (k in LEGACY or k in field_paths())}
     return build_config(config.model_dump(), *(parse_setting(f"{k}={v}") for k, v in settings.items()))

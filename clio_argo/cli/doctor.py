@@ -1,6 +1,6 @@
-"""What a run needs of a machine, a store and a cluster: each thing is looked at, and told with a remedy if it is wrong.
+"""Checks of all that a run needs of a machine, a store and a cluster; what is wrong is reported with its remedy.
 
-Nothing here waits for ever, and nothing that is found wrong keeps the rest from being looked at.
+No check waits for ever, and none that fails keeps the others from running.
 """
 
 import platform
@@ -9,33 +9,34 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from clio_argo.cli.findings import Finding, Untold, look
+from clio_argo.cli.findings import Finding, Inconclusive, look
+from clio_argo.cli.options import Cluster
 
 TASKS = Path("/proc/self/task")
 LIBRARIES = ("clio-argo", "numpy", "opencv-python-headless", "tensorstore")
 
 
-def examine(source: str | None, run: str | None, namespace: str | None) -> Iterator[Finding]:
-    """Look at this machine; at source and run if they are named; at the cluster if a namespace is.
+def examine(source: str | None, run: str | None, cluster: Cluster | None) -> Iterator[Finding]:
+    """Check this machine, and source, run and cluster if they are given.
 
     A probe object is written to `run`, read and deleted; nothing else is changed anywhere.
     """
     from clio_argo.cli.doctor_cluster import look_at_cluster
     from clio_argo.cli.doctor_store import look_at_run, look_at_source
 
-    yield from look_at_machine()
+    yield from _look_at_machine()
     if source:
         yield from look_at_source(source)
     if run:
         yield from look_at_run(run)
-    if namespace:
-        yield from look_at_cluster(namespace, run)
+    if cluster:
+        yield from look_at_cluster(cluster, run)
 
 
-def look_at_machine() -> Iterator[Finding]:
+def _look_at_machine() -> Iterator[Finding]:
     yield look("versions", _versions, "install the package again: make demo, or use one of its images")
     yield look("threads", _threads)
-    yield look("temporary files", _temporary, "free space, or let TMPDIR name a folder that can be written")
+    yield look("temporary files", _temporary, "free space, or set TMPDIR to a folder that can be written")
 
 
 def _versions() -> str:
@@ -55,7 +56,7 @@ def _threads() -> str:
     before = _own_threads()
     area_mean((np.ones((512, 512)) @ np.ones((512, 512))).astype(np.uint8), 4)
     if _own_threads() > before:
-        raise Untold(f"libraries use {1 + _own_threads() - before} threads: set OMP_NUM_THREADS=1 in pods")
+        raise Inconclusive(f"libraries use {1 + _own_threads() - before} threads: set OMP_NUM_THREADS=1 in pods")
     return f"1 per worker, {cores()} cores"
 
 

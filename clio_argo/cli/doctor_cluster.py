@@ -1,18 +1,19 @@
-"""Whether a cluster takes up workflows, and what this person may do there."""
+"""Checks of a cluster: whether it runs workflows, and what this account may do there."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from clio_argo.argo import health
-from clio_argo.argo.client import Client, connect
+from clio_argo.argo.client import Client
 from clio_argo.argo.faults import Refused
 from clio_argo.argo.follow import UNTAKEN_S, NoController, untaken
 from clio_argo.argo.nodes import Json
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.argo.templates import current_template, selector
 from clio_argo.cli.doctor_store import SET_CLOCK, clock, location
-from clio_argo.cli.findings import Finding, Untold, look
+from clio_argo.cli.findings import Finding, Inconclusive, look
+from clio_argo.cli.options import Cluster
 from clio_argo.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ MOVE = "make the bucket where the nodes are: reading across regions costs money 
 REGISTRY = "look at images and imagePullSecrets of the installation, and whether nodes reach the registry"
 
 
-def look_at_cluster(namespace: str, run: str | None) -> Iterator[Finding]:
-    """From the network to the pool of nodes. Through Argo Server less can be seen than with a kubeconfig."""
+def look_at_cluster(cluster: Cluster, run: str | None) -> Iterator[Finding]:
+    """Check everything from the network to the nodes. Argo Server shows less than a kubeconfig."""
     reached: list[Client] = []
-    yield look("cluster", lambda: _reach(namespace, reached), REACH)
+    yield look("cluster", lambda: _reach(cluster, reached), REACH)
     if not reached:
         return
     client, kube = reached[0], _kubernetes(reached[0])
@@ -36,7 +37,7 @@ def look_at_cluster(namespace: str, run: str | None) -> Iterator[Finding]:
         yield from _look_at_kubernetes(kube)
     template: list[Json] = []
     yield look("cluster: template", lambda: _template(client, template))
-    yield look("cluster: controller", lambda: _taken_up(client))
+    yield look("cluster: controller", lambda: _picked_up(client))
     if kube and template:
         yield look("cluster: images", lambda: _images(kube, template[0]), REGISTRY)
         yield look("cluster: nodes", lambda: _workers(kube, template[0]))
@@ -45,15 +46,15 @@ def look_at_cluster(namespace: str, run: str | None) -> Iterator[Finding]:
 
 
 def look_at_region(client: Client, run: str) -> Finding:
-    """Whether the bucket lies where the nodes are."""
+    """Check that the bucket is in the region of the nodes."""
     return look("cluster: region", lambda: _near(_kubernetes(client), run), MOVE)
 
 
-def _reach(namespace: str, reached: list[Client]) -> str:
-    client = connect(namespace)
-    said = client.about()
+def _reach(cluster: Cluster, reached: list[Client]) -> str:
+    client = cluster.connect()
+    server = client.about()
     reached.append(client)
-    return f"{said}, namespace {namespace}"
+    return f"{server}, namespace {client.namespace}"
 
 
 def _kubernetes(client: Client) -> "KubeClient | None":
@@ -72,17 +73,14 @@ def _look_at_kubernetes(client: "KubeClient") -> Iterator[Finding]:
 
 
 def _argo(client: "KubeClient") -> str:
-    missing = KINDS - client.kinds()
-    if missing:
-        raise UserError(
-            f"{client.place}: lacks {', '.join(sorted(missing))}: install all of Argo Workflows 3.7 or 4"
-        )
+    if missing := ", ".join(sorted(KINDS - client.kinds())):
+        raise UserError(f"{client.place}: lacks {missing}: install all of Argo Workflows 3.7 or 4")
     return "its custom resources are there"
 
 
 def _missing(client: "KubeClient", rules: Sequence[Json]) -> str:
-    wanted = ((v, r["apiGroups"][0], name) for r in rules for name in r["resources"] for v in r["verbs"])
-    return ", ".join(f"{verb} {name}" for verb, group, name in wanted if not client.may(verb, group, name))
+    rights = ((v, r["apiGroups"][0], name) for r in rules for name in r["resources"] for v in r["verbs"])
+    return ", ".join(f"{verb} {name}" for verb, group, name in rights if not client.may(verb, group, name))
 
 
 def _may_submit(client: "KubeClient", rules: Sequence[Json]) -> str:
@@ -93,22 +91,22 @@ def _may_submit(client: "KubeClient", rules: Sequence[Json]) -> str:
 
 def _may_decide(client: "KubeClient", rules: Sequence[Json]) -> str:
     if missing := _missing(client, rules):
-        raise Untold(f"approving, stopping and deleting are for others (not allowed: {missing})")
+        raise Inconclusive(f"approving, stopping and deleting are for others (not allowed: {missing})")
     return "approving, stopping and deleting are allowed"
 
 
-def _template(client: Client, found: list[Json]) -> str:
-    found.append(current_template(client))
-    return str(found[0]["metadata"]["name"])
+def _template(client: Client, template: list[Json]) -> str:
+    template.append(current_template(client))
+    return str(template[0]["metadata"]["name"])
 
 
-def _taken_up(client: Client) -> str:
-    known = [summarise(w) for w in client.find(selector())]
-    if left := [s for s in known if not s.phase and _age_s(s) > UNTAKEN_S]:
+def _picked_up(client: Client) -> str:
+    workflows = [summarise(w) for w in client.find(selector())]
+    if left := [w for w in workflows if not w.phase and _age_s(w) > UNTAKEN_S]:
         raise NoController(untaken(client.namespace, left[0].name))
-    if not known:
-        raise Untold("there are no workflows yet by which it could be told")
-    return f"{len(known)} workflows were taken up"
+    if not workflows:
+        raise Inconclusive("there is no workflow yet that could show it")
+    return f"{len(workflows)} workflows were picked up"
 
 
 def _age_s(summary: Summary) -> float:
@@ -119,40 +117,37 @@ def _nodes(client: "KubeClient") -> list[Json]:
     try:
         return list(client.core("list_node")["items"])
     except Refused as error:
-        raise Untold("nodes may not be listed by this person") from error
+        raise Inconclusive("nodes may not be listed by this account") from error
 
 
 def _images(client: "KubeClient", template: Json) -> str:
     pods = client.core("list_namespaced_pod", client.namespace)["items"]
     if refused := health.unpulled(pods):
         raise UserError("; ".join(refused))
-    wanted = {health.short(image) for image in health.images_of(template)}
-    if unseen := wanted - health.pulled(_nodes(client), pods):
-        raise Untold(f"no node holds {', '.join(sorted(unseen))} yet; the first pod pulls it")
-    return ", ".join(sorted(wanted))
+    images = {health.short(image) for image in health.images_of(template)}
+    if missing := images - health.pulled(_nodes(client), pods):
+        raise Inconclusive(f"no node holds {', '.join(sorted(missing))} yet; the first pod pulls it")
+    return ", ".join(sorted(images))
 
 
 def _workers(client: "KubeClient", template: Json) -> str:
     workers = health.workers_of(template)
     fitting = [n for n in _nodes(client) if health.fits(n, workers)]
-    largest, wanted = health.largest_mib(fitting), health.memory_max_mib(workers)
+    largest, limit = health.largest_mib(fitting), health.memory_max_mib(workers)
     if not fitting:
-        raise Untold(
-            f"no node takes worker pods now ({workers.get('nodeSelector')}); a pool that grows makes some"
-        )
-    if largest < wanted:
-        raise UserError(
-            f"worker nodes have {largest} MiB for pods: set memoryMaxMib to less (it is {wanted})"
-        )
+        labels = workers.get("nodeSelector")
+        raise Inconclusive(f"no node takes worker pods now ({labels}); autoscaling may add some")
+    if largest < limit:
+        raise UserError(f"worker nodes have {largest} MiB for pods: set memoryMaxMib to less (it is {limit})")
     return f"{len(fitting)} take worker pods, the largest has {largest} MiB for them"
 
 
 def _near(client: "KubeClient | None", run: str) -> str:
     if not client:
-        raise Untold("nodes are not seen through Argo Server")
+        raise Inconclusive("Argo Server does not show nodes")
     regions, place = health.regions_of(_nodes(client)), location(run)
     if not regions:
-        raise Untold(f"the nodes do not say in which region they are; the bucket is in {place}")
+        raise Inconclusive(f"the nodes have no label of a region; the bucket is in {place}")
     if health.apart(regions, place):
         raise UserError(f"{run} is in {place}, the nodes are in {', '.join(sorted(regions))}")
     return f"{run} is in {place}, where nodes are"

@@ -1,4 +1,4 @@
-"""Whether a source can be read, and whether a run may do all that it does to its store."""
+"""Checks of a source and of a run's store: every operation that a run performs, on a probe object."""
 
 import os
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import requests
 
-from clio_argo.cli.findings import Finding, Untold, look
-from clio_argo.errors import BrokenVolume, MissingInput, TryAgain, UserError
+from clio_argo.cli.findings import Finding, Inconclusive, look
+from clio_argo.errors import BrokenVolume, MissingInput, TransientError, UserError
 from clio_argo.store.documents import Store
 from clio_argo.viewer.url import PUBLIC_HOST
 
@@ -19,40 +19,39 @@ if TYPE_CHECKING:
 
 # tokens and signatures of clouds are refused after minutes
 SKEW_S = 60
-TIMEOUT_S = (5, 10)
+TIMEOUT_S = (5, 10)  # to connect, to answer: less than LIMIT_S, so that the error names what does not answer
 # of a listing of a million objects, which comes in pages of a thousand
 LISTING_S = 120.0
-PROBE = bytes(range(256))
+PROBE = bytes(range(256))  # every value, so that a store or proxy that recodes text shows
 REACH = "look at the name, at the credentials of this account, and at the network"
-SET_CLOCK = "set the clock, by NTP for example"
+SET_CLOCK = "set the clock, for example by NTP"
 CORS = "let the bucket answer browsers: allow GET with the header Range for any origin (CORS of the bucket)"
 
 
 def look_at_source(url: str) -> Iterator[Finding]:
-    """Whether slices can be listed and read."""
+    """Check that slices can be listed and read."""
     os.environ.setdefault("CLIO_STORE_TRIES", "2")
-    found: list[tuple[Source, Entry]] = []
-    yield look(f"source {url}: list", lambda: _list_images(url, found), REACH, LISTING_S)
-    if found:
-        yield look(f"source {url}: read", lambda: _headers(*found[0]), REACH)
+    first: list[tuple[Source, Entry]] = []
+    yield look(f"source {url}: list", lambda: _list_images(url, first), REACH, LISTING_S)
+    if first:
+        yield look(f"source {url}: read", lambda: _headers(*first[0]), REACH)
 
 
 def _list_images(url: str, first: "list[tuple[Source, Entry]]") -> str:
-    """How many there are; the first of them goes into `first`."""
-    from clio_argo.store.slices import Source, find_source, is_image
+    """The number of images; the first of them goes into `first`."""
+    from clio_argo.store.images import is_image
+    from clio_argo.store.slices import Source, find_source
 
     source = Source(find_source(url))
     images = [e for e in source.entries() if is_image(e.name)]
     if not images:
-        raise MissingInput(
-            f"{source.url}: holds no images; look at the name, slices may lie in a folder of it"
-        )
+        raise MissingInput(f"{source.url}: holds no images; check the name, slices may be in a folder of it")
     first.append((source, images[0]))
     return f"{len(images)} images"
 
 
 def _headers(source: "Source", entry: "Entry") -> str:
-    from clio_argo.store.headers import Unreadable
+    from clio_argo.store.images.base import Unreadable
 
     try:
         header = source.headers(entry)[0]
@@ -62,7 +61,7 @@ def _headers(source: "Source", entry: "Entry") -> str:
 
 
 def look_at_run(url: str) -> Iterator[Finding]:
-    """Every verb on a probe object, what browsers need, and the store's clock."""
+    """Check every operation on a probe object, what browsers need, and the store's clock."""
     os.environ.setdefault("CLIO_STORE_TRIES", "2")
     store, probe = Store(url), f"tmp/doctor-{uuid4().hex}"
     written = look(f"{url}: write", lambda: _written(store, probe), REACH)
@@ -86,8 +85,8 @@ def _written(store: Store, probe: str) -> str:
     return "a probe object was written"
 
 
-def _same(store: Store, probe: str, data: bytes, wanted: bytes) -> str:
-    if data != wanted:
+def _same(store: Store, probe: str, data: bytes, expected: bytes) -> str:
+    if data != expected:
         raise BrokenVolume(f"{store.url}{probe}: {len(data)} bytes were read that are not those written")
     return "as it was written"
 
@@ -103,30 +102,27 @@ def location(url: str) -> str:
     """Where a bucket lies, as its store says itself."""
     if place := Store(url).location():
         return place
-    raise Untold(f"{url}: the store does not tell this account where it is")
+    raise Inconclusive(f"{url}: the store does not tell this account where it is")
 
 
 def readable_by_pages(url: str) -> str:
-    """A part of an object, asked for as neuroglancer's page does."""
+    """Read a part of an object as neuroglancer's page does."""
     answer = _asked(url, Origin=PUBLIC_HOST, Range="bytes=0-0")
     if answer.status_code in (401, 403):
-        raise Untold("anonymous readers are refused: links open only for people who may read the bucket")
+        raise Inconclusive("anonymous readers are refused: links open only for those who may read the bucket")
     if answer.headers.get("Access-Control-Allow-Origin") not in ("*", PUBLIC_HOST):
-        raise UserError(
-            f"the store does not let pages of {PUBLIC_HOST} read it (answer {answer.status_code})"
-        )
+        raise UserError(f"the store does not let pages of {PUBLIC_HOST} read it ({answer.status_code})")
     return "neuroglancer's page may read it"
 
 
-def clock(told: str | None) -> str:
-    """How far this clock is from that of a server, which tells it with every answer."""
-    if not told:
-        raise Untold("the server tells no time")
-    ahead_s = (datetime.now(UTC) - parsedate_to_datetime(told)).total_seconds()
+def clock(date: str | None) -> str:
+    """How far this clock is from a server's, which sends its time in the header Date of every answer."""
+    if not date:
+        raise Inconclusive("the server sends no time")
+    ahead_s = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
     if abs(ahead_s) > SKEW_S:
-        raise UserError(
-            f"this clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the server's"
-        )
+        side = "ahead of" if ahead_s > 0 else "behind"
+        raise UserError(f"this clock is {abs(ahead_s):.0f} s {side} the server's")
     return f"within {max(1, abs(round(ahead_s)))} s of the server's"
 
 
@@ -138,4 +134,4 @@ def _asked(url: str, **headers: str) -> requests.Response:
     try:
         return requests.get(url, headers=headers, timeout=TIMEOUT_S)
     except requests.RequestException as error:
-        raise TryAgain(f"{url}: does not answer") from error
+        raise TransientError(f"{url}: does not answer") from error

@@ -1,4 +1,4 @@
-"""One look at one thing: what was found, within a limited time, and what to do if it is wrong."""
+"""One check of one thing: its result within a limited time, and what to do if it is wrong."""
 
 import threading
 from collections.abc import Callable
@@ -8,16 +8,17 @@ from typing import Literal
 
 from clio_argo.errors import ClioError
 
+# a store that does not answer within half a minute needs a person
 LIMIT_S = 30.0
 
 
-class Untold(ClioError):
-    """It cannot be told from here, or matters only to some."""
+class Inconclusive(ClioError):
+    """It cannot be decided from here, or matters only to some."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the table."""
+    """The result of a check."""
 
     name: str
     found: str
@@ -25,27 +26,27 @@ class Finding:
     remedy: str = ""
 
     def line(self) -> str:
-        """One line of the table, and a second one with the remedy."""
-        found = f"{self.verdict:<5} {self.name}: {self.found}"
-        return f"{found}\n      do: {self.remedy}" if self.verdict == "WRONG" and self.remedy else found
+        """One line, and a second one with the remedy if something is wrong."""
+        first = f"{self.verdict:<5} {self.name}: {self.found}"
+        return f"{first}\n      do: {self.remedy}" if self.verdict == "WRONG" and self.remedy else first
 
 
 def look(name: str, at: Callable[[], str], remedy: str = "", limit_s: float = LIMIT_S) -> Finding:
-    """What one look finds within its time. Errors of this program name their remedy themselves."""
-    told: Queue[Finding] = Queue()
-    threading.Thread(target=lambda: told.put(_seen(name, at, remedy)), daemon=True).start()
+    """The result of a check within its time. Errors of this program name their remedy themselves."""
+    results: Queue[Finding] = Queue()
+    threading.Thread(target=lambda: results.put(_result(name, at, remedy)), daemon=True).start()
     try:
-        return told.get(timeout=limit_s)
+        return results.get(timeout=limit_s)
     except Empty:
         return Finding(name, f"no answer within {limit_s:.0f} s", "WRONG", remedy)
 
 
-def _seen(name: str, at: Callable[[], str], remedy: str) -> Finding:
+def _result(name: str, at: Callable[[], str], remedy: str) -> Finding:
     try:
         return Finding(name, at())
-    except Untold as error:
+    except Inconclusive as error:
         return Finding(name, str(error), "?")
     except ClioError as error:
         return Finding(name, str(error), "WRONG", remedy)
-    except Exception as error:  # noqa: BLE001, whatever a library raises, the rest is looked at
+    except Exception as error:  # noqa: BLE001, whatever a library raises, the other checks follow
         return Finding(name, f"{type(error).__name__}: {error}", "WRONG", remedy)

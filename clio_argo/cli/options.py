@@ -1,99 +1,130 @@
-"""Options that several commands share, and how they become a request."""
+"""Options that several commands share, each declared once, and what commands get of them."""
 
-import inspect
+import os
 import re
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
+from rich.console import RenderableType
+from typer import Argument, Option
 
+from clio_argo.cli.console import show
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig
-from clio_argo.model.request import build_config, parse_setting, parse_text
+from clio_argo.model.parse_request import build_config, parse_setting, parse_text
+from clio_argo.model.request import Request
+
+if TYPE_CHECKING:
+    from clio_argo.argo.client import Client
+    from clio_argo.argo.kube import KubeClient
+    from clio_argo.cli.progress import Reporter
+
+# fmt: off
+Form = Annotated[Literal["json", "yaml"] | None, Option("-o", "--output", help="Print JSON or YAML.")]
+ObjectForm = Annotated[
+    Literal["name", "json", "yaml"] | None, Option("-o", "--output", help="Print names, or whole objects.")]
+Out = Annotated[str, Option("--out", "--run", help="Folder or bucket for everything the run writes.")]
+Root = Annotated[str, Argument(help="Folder or bucket of a run; also --run RUN.", metavar="RUN")]
+Settings = Annotated[
+    Path | None, Option("--settings", help="Cluster settings as YAML or JSON; the chart's values.yaml works too.")]
+Log = Annotated[
+    Literal["auto", "json", "quiet"], Option(help="auto: bars on a terminal; json: one line per event; quiet.")]
 
 
-def request(
-    config: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Request as YAML or JSON (see docs/reference/request.schema.json).", show_default=False
-        ),
-    ] = None,
-    source: Annotated[
-        str | None, typer.Option("--source", help="Folder, multi-page TIFF or bucket with the slices.")
-    ] = None,
-    image: Annotated[
-        str | None, typer.Option("--image", help="File name pattern, e.g. 'iso.%05d.png'.")
-    ] = None,
-    minz: Annotated[int | None, typer.Option("--minz", help="First slice, inclusive.")] = None,
-    maxz: Annotated[int | None, typer.Option("--maxz", help="Last slice, inclusive.")] = None,
-    resolution: Annotated[
-        str | None, typer.Option("--resolution", help="Voxel size in nm: one number, or x,y,z.")
-    ] = None,
-    allow_bad_slices: Annotated[
-        int | None,
-        typer.Option(
-            "--allow-bad-slices", help="Go on with up to N bad or missing slices, replaced by neighbours."
-        ),
-    ] = None,
-    overrides: Annotated[
-        str | None, typer.Option("--overrides", help="YAML file with a person's verdicts and links.")
-    ] = None,
+@dataclass(frozen=True)
+class RequestOptions:
+    """A request file, and options that replace its settings."""
+
+    file: Annotated[
+        Path | None, Argument(metavar="REQUEST", help="YAML or JSON; see docs/reference/request.schema.json.")] = None
+    source: Annotated[str | None, Option(help="Folder, multi-page TIFF or bucket with the slices.")] = None
+    image: Annotated[str | None, Option(help="File name pattern, e.g. 'iso.%05d.png'.")] = None
+    minz: Annotated[int | None, Option(help="First slice, inclusive.")] = None
+    maxz: Annotated[int | None, Option(help="Last slice, inclusive.")] = None
+    resolution: Annotated[str | None, Option(help="Voxel size in nm: one number, or x,y,z.")] = None
+    max_bad: Annotated[
+        int | None, Option("--allow-bad-slices", help="Replace up to N bad or missing slices by neighbours.")] = None
+    overrides: Annotated[str | None, Option(help="YAML file with manual verdicts and pairs.")] = None
     transforms: Annotated[
-        str | None,
-        typer.Option(
-            "--transforms", help="transforms.json or .csv of another run or tool, instead of aligning."
-        ),
-    ] = None,
+        str | None, Option(help="Use transforms.json or .csv of another run or tool instead of aligning.")] = None
     update: Annotated[
-        bool,
-        typer.Option("--update", help="Take over a run of another request; only what differs is done again."),
-    ] = False,
+        bool | None, Option("--update", help="Take over another request's run; only what differs is rerun.")] = None
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any setting, e.g. contrast.clip_limit=0. Can be repeated."),
-    ] = None,
-) -> IngestConfig:
-    """The request of a file, overridden by flags, overridden by --set."""
-    if config is None and source is None:
-        raise UserError("give a request file or --source FOLDER")
-    flags = {
-        "source": source,
-        "image": image,
-        "minz": minz,
-        "maxz": maxz,
-        "resolution": resolution,
-        "max_bad": allow_bad_slices,
-        "overrides": overrides,
-        "transforms": transforms,
-        "update": update or None,
-    }
-    layers: list[dict[str, Any]] = [{"id": default_id(config, source)}]
-    layers += [read_request(config)] if config else []
-    layers.append({k: v for k, v in flags.items() if v is not None})
-    return build_config(*layers, *(parse_setting(s) for s in settings or []))
+        list[str] | None, Option("--set", help="Any setting, e.g. contrast.clip_limit=0. Can be repeated.")] = None
+
+    def read(self) -> Request:
+        """The request: settings of the file, replaced by options, replaced by --set."""
+        if self.file is None and self.source is None:
+            raise UserError("give a request file or --source FOLDER")
+        layers: list[dict[str, Any]] = [{"id": default_id(self.file, self.source)}]
+        layers += [read_settings(self.file)] if self.file else []
+        layers += [{k: v for k, v in vars(self).items() if v is not None and k not in ("file", "settings")}]
+        return build_config(*layers, *(parse_setting(s) for s in self.settings or []))
 
 
-def takes_request(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that gets the request as `wanted`, and the options of `request` instead of it.
+@dataclass(frozen=True)
+class Local:
+    """How a command works on this machine, and what it prints."""
 
-    Typer reads options off a signature, so that the new one has both: those of the request, then the command's own.
-    """
-    theirs = inspect.signature(request).parameters
-    own = [p for name, p in inspect.signature(command).parameters.items() if name != "wanted"]
+    workers: Annotated[int | None, Option(min=1, help="Number of worker processes.")] = None
+    log: Log = "auto"
+    output: Form = None
 
-    @wraps(command)
-    def with_options(**given: Any) -> None:
-        command(wanted=request(**{name: given.pop(name) for name in theirs}), **given)
+    def reporter(self) -> "Reporter":
+        """What shows the progress."""
+        from clio_argo.cli.progress import reporter
 
-    parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *theirs.values())]
-    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return with_options
+        return reporter(self.log)
+
+    def end(self, value: dict[str, Any], view: Callable[[], Iterable[RenderableType]]) -> None:
+        """Print the result: as the last event if progress is logged as JSON, else as `show`."""
+        if self.log == "json":
+            from clio_argo.cli.progress import event
+
+            event("end", **value)
+        else:
+            show(value, self.output, view)
 
 
-def read_request(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Cluster:
+    """Where workflows are."""
+
+    namespace: Annotated[
+        str | None, Option("-n", "--namespace", help="Default: ARGO_NAMESPACE, or that of the kubeconfig.")] = None
+    context: Annotated[str | None, Option(help="Context of the kubeconfig, even if ARGO_SERVER is set.")] = None
+    kubeconfig: Annotated[str | None, Option(help="Kubeconfig file, even if ARGO_SERVER is set.")] = None
+    # fmt: on
+
+    def connect(self) -> "Client":
+        """Argo Server or Kubernetes. Raises `UserError` if no cluster is configured."""
+        from clio_argo.argo.client import connect
+
+        return connect(self.namespace, self.context, self.kubeconfig)
+
+    def workflow(self, name: str) -> "tuple[Client, str]":
+        """A client, and the name of a workflow there, which may be given as @latest."""
+        from clio_argo.argo.follow import named
+
+        client = self.connect()
+        return client, named(client, name)
+
+    def administer(self) -> "KubeClient":
+        """Kubernetes itself: Argo Server has no accounts and roles."""
+        from clio_argo.argo.kube import KubeClient
+
+        namespace = self.namespace or os.environ.get("ARGO_NAMESPACE")
+        return KubeClient.from_config(namespace, self.context, self.kubeconfig)
+
+    def flags(self, namespace: str) -> str:
+        """The options that reach the same namespace again."""
+        named = {"--context": self.context, "--kubeconfig": self.kubeconfig}
+        return " ".join([f"-n {namespace}", *(f"{name} {value}" for name, value in named.items() if value)])
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of a YAML or JSON file. Raises `UserError` if it cannot be read or holds something else."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

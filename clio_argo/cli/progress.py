@@ -1,4 +1,4 @@
-"""How a run goes on: bars for people, lines of JSON for machines, nothing where nobody looks."""
+"""Progress of a run: bars on a terminal, lines of JSON for programs, only notes in a log."""
 
 import json
 import sys
@@ -8,51 +8,52 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from clio_argo.errors import UserError
 from clio_argo.model.step import Part, StepResult
 
+MB = 1e6
 
-class _Told:
-    """What every reporter keeps: the units that were done again, by step and reason."""
 
-    def __init__(self) -> None:
+class Reporter:
+    """Keeps which units were rerun, by step and reason; prints only notes, for a log."""
+
+    def __init__(self, notes: bool = True) -> None:
         self.again = Counter[tuple[str, str]]()
+        self._notes = notes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None: ...
+
+    def stage(self, step: str, title: str, parts: Sequence[Part]) -> None:
+        """A stage begins."""
 
     def part(self, step: str, part: Part, result: StepResult) -> None:
+        """A part of a stage has ended."""
         self.again.update({(step, why): units for why, units in result.counts.again.items()})
         if result.note:
             self.note(result.note)
 
     def note(self, text: str) -> None:
-        """Tell what happened to the run's folder and buckets."""
+        """Report what happened to the run's folder and buckets."""
+        if self._notes:
+            print(text, file=sys.stderr)
 
 
-class Bars(_Told):
-    """One bar a stage, with rate and time to go."""
+class Bars(Reporter):
+    """One bar for each stage, in slices or blocks, with size, rate and time left."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
+        count = TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[kind]}{task.fields[size]}")
         self._bars = Progress(
-            TextColumn("{task.description:<26}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:>9}"),
-            TimeElapsedColumn(),
-            TextColumn("to go"),
-            TimeRemainingColumn(),
-            console=console,
-        )
+            TextColumn("{task.description:<32}"), BarColumn(bar_width=30), count, TextColumn("{task.fields[rate]:>9}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
+        )  # fmt: skip
         self._tasks: dict[str, TaskID] = {}
+        self._bytes = Counter[str]()
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -66,62 +67,48 @@ class Bars(_Told):
 
     def stage(self, step: str, title: str, parts: Sequence[Part]) -> None:
         if parts:
-            self._tasks[step] = self._bars.add_task(f"{step:<9} {title}", total=len(parts), rate="")
+            total = sum(part.amount for part in parts)
+            text = f"{step:<9} {title}"
+            self._tasks[step] = self._bars.add_task(text, total=total, kind=parts[0].kind, rate="", size="")
 
     def part(self, step: str, part: Part, result: StepResult) -> None:
         super().part(step, part, result)
+        self._bytes[step] += result.counts.bytes
+        size = f", {self._bytes[step] / MB:.0f} MB" if self._bytes[step] else ""
         task = self._bars.tasks[self._bars.task_ids.index(self._tasks[step])]
-        done = task.completed + 1
-        rate = f"{done / task.elapsed:.1f}/s" if task.elapsed else ""
-        self._bars.update(task.id, advance=1, rate=rate)
+        rate = f"{(task.completed + part.amount) / task.elapsed:.1f}/s" if task.elapsed else ""
+        self._bars.update(task.id, advance=part.amount, rate=rate, size=size)
 
 
-class Lines(_Told):
+class Lines(Reporter):
     """One JSON object a line on standard output."""
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *raised: object) -> None:
         if raised[1] is not None:
-            self._say("failed", error=str(raised[1]))
+            event("failed", time=_now(), error=str(raised[1]))
 
     def stage(self, step: str, title: str, parts: Sequence[Part]) -> None:
-        self._say("stage", step=step, parts=len(parts))
+        event("stage", time=_now(), step=step, title=title, parts=len(parts))
 
     def part(self, step: str, part: Part, result: StepResult) -> None:
         super().part(step, part, result)
-        self._say("part", step=step, **result.counts.model_dump(), **result.published)
+        event("part", time=_now(), step=step, part=part.part, **result.counts.model_dump(), **result.published)
 
     def note(self, text: str) -> None:
-        self._say("note", text=text)
-
-    def _say(self, event: str, **facts: Any) -> None:
-        print(json.dumps({"time": round(time.time(), 3), "event": event, **facts}), flush=True)
+        event("note", time=_now(), text=text)
 
 
-class Silent(_Told):
-    """Nothing while it runs but what happened to the folder, for a log."""
-
-    def __init__(self, notes: bool = True) -> None:
-        super().__init__()
-        self._notes = notes
-
-    def note(self, text: str) -> None:
-        if self._notes:
-            print(text, file=sys.stderr)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None: ...
-
-    def stage(self, step: str, title: str, parts: Sequence[Part]) -> None: ...
+def event(name: str, **facts: Any) -> None:
+    """Print an event as a line of JSON."""
+    print(json.dumps({"event": name, **facts}), flush=True)
 
 
-def reporter(log: str) -> Bars | Lines | Silent:
-    if log not in ("auto", "json", "quiet"):
-        raise UserError(f"--log {log}: use auto, json or quiet")
+def _now() -> float:
+    return round(time.time(), 3)
+
+
+def reporter(log: str) -> Reporter:
+    """What shows progress as `--log` says."""
     if log == "json":
         return Lines()
-    return Bars(Console(stderr=True)) if log == "auto" and sys.stderr.isatty() else Silent(log == "auto")
+    return Bars(Console(stderr=True)) if log == "auto" and sys.stderr.isatty() else Reporter(log == "auto")

@@ -1,4 +1,8 @@
-"""Arrays in, arrays out. No files, no configuration."""
+"""Arrays in, arrays out: no files, no settings, no verdicts.
+
+Images are arrays [y, x] of uint8 or uint16, volumes [z, y, x]; points and matrices are (x, y) in pixels, with pixel
+centres on integers.
+"""
 
 from importlib.util import find_spec
 from typing import cast
@@ -10,12 +14,12 @@ Image = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 def as_image(array: object) -> Image:
-    """What OpenCV returns, which its type hints leave open."""
+    """The same array, of any shape, with the type `Image`: the type hints of OpenCV leave it open."""
     return cast(Image, np.asarray(array))
 
 
 def limit_threads() -> None:
-    """One thread per process for OpenCV, whose threads cannot be limited from the environment."""
+    """Limit OpenCV to one thread per process; no environment variable does so."""
     # the image that only writes volumes has no OpenCV
     if find_spec("cv2"):
         import cv2

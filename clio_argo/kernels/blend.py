@@ -1,4 +1,4 @@
-"""Means of planes, in whole numbers: the same on every machine."""
+"""Means of planes in integers, so that every machine gives the same bytes."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from clio_argo.kernels import Image
 
+# rows at once: 64-bit sums of whole planes would take eight times the memory of each plane
 BAND = 256
 
 
 def blend(planes: Sequence[Image], reached: Sequence[NDArray[np.bool_]], weights: Sequence[int]) -> Image:
-    """Weighted mean of planes [y, x], rounded half up. Only planes that reach a pixel count there.
+    """Weighted mean [y, x] of planes [y, x], rounded half up. A plane counts only at the pixels that it reaches.
 
-    A pixel that none reaches keeps the value of the first, its background.
+    reached: bool [y, x] of each plane. Pixels that no plane reaches keep the value of the first plane, its background.
     """
     mean = planes[0].copy()
     for top in range(0, len(mean), BAND):

@@ -1,17 +1,19 @@
-"""Grey values of a slice: inversion and CLAHE."""
+"""Contrast of a slice: gain and offset, inversion, CLAHE."""
 
 import cv2
 import numpy as np
 
 from clio_argo.kernels import Image, as_image
-from clio_argo.kernels.window import inverted, spread
+from clio_argo.kernels.window import invert_window, spread
 
+# an eighth of 8192 px, as scikit-image's default; slices shift by few pixels of that, so tiles keep their tissue
 TILE_PX = 1024
-EIGHT_BIT = 256
+# scikit-image's clip limit is a fraction of all pixels of a tile, OpenCV's a multiple of the mean of 256 bins
+BINS = 256
 
 
-def leveled(pixels: Image, gain: float, offset: float) -> Image:
-    """Gain x grey value + offset, in the data type of the slice; values outside saturate."""
+def apply_gain(pixels: Image, gain: float, offset: float) -> Image:
+    """Gain x grey value + offset of a slice [y, x] in its own data type; values outside saturate."""
     top = np.iinfo(pixels.dtype).max
     values = np.rint(np.clip(gain * np.arange(top + 1.0) + offset, 0, top))
     if pixels.dtype == np.uint8:
@@ -22,9 +24,9 @@ def leveled(pixels: Image, gain: float, offset: float) -> Image:
 def adjust(pixels: Image, clip_limit: float, invert: bool, window: tuple[float, float] | None) -> Image:
     """Contrast of one slice [y, x] in its own data type, before it is moved.
 
-    With CLAHE the values are first spread from `window` over the whole range, so that the clip limit means
-    the same for both data types. Off means off: without `invert` and with clip limit 0 the
-    input itself comes back.
+    clip_limit: of CLAHE, 0 to 1 as in scikit-image; 0 turns CLAHE off. window: grey values (black, white).
+    Before CLAHE the values are spread from `window` over the whole range, so that the clip limit means the same for
+    both data types. Without `invert` and with clip limit 0 the input itself is returned.
     """
     if invert:
         pixels = np.iinfo(pixels.dtype).max - pixels
@@ -32,20 +34,21 @@ def adjust(pixels: Image, clip_limit: float, invert: bool, window: tuple[float, 
         return pixels
     if window:
         top = int(np.iinfo(pixels.dtype).max)
-        window = inverted(window, top) if invert else window
+        window = invert_window(window, top) if invert else window
         pixels = spread(pixels, window, np.uint8 if top == 255 else np.uint16)
     return clahe(pixels, clip_limit)
 
 
 def clahe(pixels: Image, clip_limit: float) -> Image:
-    """Contrast-limited adaptive histogram equalisation in tiles of 1024 px (the slice, where it is smaller).
+    """Contrast-limited adaptive histogram equalisation of a slice [y, x] in tiles of 1024 px, or of the whole slice.
 
-    The slice is padded by reflection to whole tiles. Agrees with scikit-image's `equalize_adapthist` within
-    half a grey level for clip limits of 0.01 and up, at fifty times its speed.
+    Zuiderveld, Graphics Gems IV, 1994; OpenCV. The slice is padded by reflection to whole tiles. Agrees with
+    scikit-image's `equalize_adapthist` within half a grey level for clip limits of 0.01 and up, at fifty times its
+    speed.
     """
     height, width = pixels.shape
     tile_y, tile_x = min(TILE_PX, height), min(TILE_PX, width)
     padded = cv2.copyMakeBorder(pixels, 0, -height % tile_y, 0, -width % tile_x, cv2.BORDER_REFLECT_101)
     tiles = (padded.shape[1] // tile_x, padded.shape[0] // tile_y)
-    result = cv2.createCLAHE(clip_limit * EIGHT_BIT, tiles).apply(padded)
+    result = cv2.createCLAHE(clip_limit * BINS, tiles).apply(padded)
     return as_image(result)[:height, :width]

@@ -18,22 +18,27 @@ STEP = 1.3
 
 
 def course(values: Floats, window: int) -> Floats:
-    """Long course of `values` [n], one per slice, over up to `window` slices on either side; NaN is not known."""
+    """Long-term course [slices] of `values` [slices], any unit, over up to `window` slices on either side.
+
+    Robust lines (see the module): NaN in `values` is unknown and has no weight.
+    """
     z = np.arange(len(values))
     level, spread = _lines(values, z - window, 2 * window + 1)
     sides = [_lines(values, first, window + 1) for first in (z - window, z)]
+    # a window that had to be moved inwards at an end lies on both sides, and proves no step
     fit = [np.where(first == np.clip(first, 0, len(z) - window - 1), s, np.inf)
            for first, (_, s) in zip((z - window, z), sides, strict=True)]  # fmt: skip
-    # next to a step the slice itself helps to tell on which side of it it lies
+    # next to a step both sides fit; the slice's own value decides, at half weight since it flickers
     cost = [s + np.abs(np.nan_to_num(values - v)) / 2 for s, (v, _) in zip(fit, sides, strict=True)]
     side = (cost[1] < cost[0]).astype(int)
     return np.where(np.choose(side, fit) * STEP < spread, np.choose(side, [v for v, _ in sides]), level)
 
 
 def _lines(values: Floats, first: NDArray[np.int64], size: int) -> tuple[Floats, Floats]:
-    """Robust lines through `size` values from `first` on: their value at each place of `values`, and the spread.
+    """Robust lines through `size` of `values` [n] from index `first` [n] on: value at each slice, and spread, [n] each.
 
-    Windows that reach beyond an end are moved inwards.
+    The slope joins the medians of both halves, the level is the median of the residuals, the spread their median
+    absolute deviation. Windows that reach beyond an end are moved inwards.
     """
     size, z = min(size, len(values)), np.arange(len(values))
     first, half = np.clip(first, 0, len(values) - size), max(1, size // 2)

@@ -1,4 +1,4 @@
-"""What can be said of one slice by itself."""
+"""Statistics of one slice by itself: exposure, focus, stripes."""
 
 import cv2
 import numpy as np
@@ -8,30 +8,36 @@ from clio_argo.kernels import Image
 from clio_argo.kernels.features import Mask, Reduced
 from clio_argo.model.alignment import Floats
 
-FINE_PX, COARSE_PX, STRIPE_PX = 1.0, 2.0, 6.0
-LEAST_COLUMN = 0.3
+# Gaussian sigmas: between them good slices vary by 4 %, in the Laplacian (which sees noise) by 14 %
+FINE_PX, COARSE_PX = 1.0, 2.0
+# Gaussian sigma. Curtained slices reach 5.4 times the value of plain ones, 3.8 times at 16 px; 2 px (6.3 times) would
+# leave out wide curtains
+STRIPE_PX = 6.0
+# chosen: the mean of a line over less of its length shows structures instead of stripes
+LEAST_LINE = 0.3
 
 
-def saturated(counts: NDArray[np.int64]) -> tuple[float, float]:
-    """Fractions of pixels at the lowest and at the highest value of a histogram."""
+def saturation(counts: NDArray[np.int64]) -> tuple[float, float]:
+    """Fractions (0 to 1) of pixels at the lowest and at the highest grey value of a histogram [values]."""
     total = float(counts.sum())
     return float(counts[0]) / total, float(counts[-1]) / total
 
 
 def exposure(reduced: Reduced) -> tuple[float, float]:
-    """(mean, standard deviation) where the slice shows something, in grey values of the file; (0, 0) if nowhere."""
+    """(mean, standard deviation) in grey values of the file where the mask is True; (0, 0) if nowhere."""
     if not reduced.mask.any():
         return 0.0, 0.0
     low, high = reduced.window
     scale = (high - low) / 255
-    mean, spread = _statistics(reduced.image, reduced.mask)
-    return low + scale * mean, scale * spread
+    mean, std = _statistics(reduced.image, reduced.mask)
+    return low + scale * mean, scale * std
 
 
 def focus(reduced: Reduced) -> float:
-    """Contrast of detail between 1 and 2 px of the reduced slice over its whole contrast; falls with blur.
+    """Standard deviation of detail between 1 and 2 px of the reduced slice over that of the slice; falls with blur.
 
-    A band and not the finest detail, which is mostly noise: noise of 12 % of the contrast changes it by 3 %.
+    The detail is a difference of Gaussians. A finer band would be mostly noise; noise of 12 % of the contrast changes
+    this one by 3 %.
     """
     image = reduced.image.astype(np.float32)
     band = cv2.GaussianBlur(image, (0, 0), FINE_PX) - cv2.GaussianBlur(image, (0, 0), COARSE_PX)
@@ -39,19 +45,24 @@ def focus(reduced: Reduced) -> float:
 
 
 def stripes(reduced: Reduced) -> float:
-    """Contrast of straight stripes along either axis (curtains of the beam) over the whole contrast."""
-    shown, mask = np.where(reduced.mask, reduced.image, 0), reduced.mask.astype(np.uint8)
-    lines = ((_sums(shown, axis), _sums(mask, axis), length) for axis, length in enumerate(mask.shape))
+    """Standard deviation of straight stripes along x or y (curtains of the beam) over that of the slice."""
+    image, mask = np.where(reduced.mask, reduced.image, 0), reduced.mask.astype(np.uint8)
+    lines = ((_sums(image, axis), _sums(mask, axis), length) for axis, length in enumerate(mask.shape))
     return _share(max(_waves(*line) for line in lines), reduced)
 
 
 def _sums(image: Image, axis: int) -> Floats:
+    """Sums of an image [y, x] over `axis`: [x] for 0, [y] for 1."""
     return np.asarray(cv2.reduce(image, axis, cv2.REDUCE_SUM, dtype=cv2.CV_64F), np.float64).ravel()
 
 
 def _waves(total: Floats, count: Floats, length: int) -> float:
-    """Contrast of the means of all lines that show something on a third of their length, less what changes slowly."""
-    kept = count > LEAST_COLUMN * length
+    """Standard deviation (grey values) of the means of lines, without what changes slowly from line to line.
+
+    total, count: sums of grey values and numbers of valid pixels [lines]. length: pixels of a line.
+    Lines that are valid on less than 30 % of their length are left out.
+    """
+    kept = count > LEAST_LINE * length
     if not kept.any():
         return 0.0
     means = (total[kept] / count[kept]).astype(np.float32)
@@ -59,16 +70,17 @@ def _waves(total: Floats, count: Floats, length: int) -> float:
 
 
 def _share(contrast: float, reduced: Reduced) -> float:
+    """`contrast` over the standard deviation of the whole slice, a scalar; 0 if the slice is flat."""
     _, whole = _statistics(reduced.image, reduced.mask)
     return contrast / whole if whole else 0.0
 
 
 def _statistics(image: "Image | NDArray[np.float32]", mask: Mask) -> tuple[float, float]:
-    """(mean, standard deviation) of an image where the mask is True; (0, 0) if nowhere."""
-    mean, spread = cv2.meanStdDev(image, mask=mask.astype(np.uint8))
-    return float(mean[0, 0]), float(spread[0, 0])
+    """(mean, standard deviation) of an image [y, x] where the mask [y, x] is True; (0, 0) if nowhere."""
+    mean, std = cv2.meanStdDev(image, mask=mask.astype(np.uint8))
+    return float(mean[0, 0]), float(std[0, 0])
 
 
 def middle_lines(image: Image) -> tuple[Image, Image]:
-    """The middle row and the middle column of a slice [y, x]."""
+    """The middle row [x] and the middle column [y] of a slice [y, x]."""
     return image[image.shape[0] // 2], image[:, image.shape[1] // 2]

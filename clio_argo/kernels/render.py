@@ -1,4 +1,4 @@
-"""Puts slices where they belong on the canvas."""
+"""Resamples slices onto the canvas, and encodes pictures of planes."""
 
 from collections.abc import Mapping
 
@@ -7,17 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels import Image, as_image
-from clio_argo.kernels.features import area_mean
+from clio_argo.kernels.features import area_mean, scaling
 from clio_argo.model.alignment import IDENTITY, Floats, Matrix, apply, corners, homogeneous, to_matrix
 from clio_argo.model.sizes import Size
 
+# chosen: a row of planes side by side fits on a screen
 THUMBNAIL_PX = 256
+# chosen: the eye sees no difference in a thumbnail, which takes some kilobytes
+JPEG_QUALITY = 85
 Bounds = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels, right and bottom exclusive."""
 
 
 def footprint(matrix: Matrix, width: int, height: int) -> Bounds:
-    """Where a slice lies on the canvas, in whole pixels."""
+    """Bounding box of a slice of width x height pixels that `matrix` (2x3) places on the canvas."""
+    # places are rounded to 1e-4 px; smaller excesses are arithmetic and take no pixel
     points = apply(matrix, corners(width, height))
     left, top = np.floor(points.min(0) + 1e-6)
     right, bottom = np.ceil(points.max(0) - 1e-6) + 1
@@ -27,7 +31,8 @@ def footprint(matrix: Matrix, width: int, height: int) -> Bounds:
 def on_canvas(placed: Mapping[int, Floats], sizes: Mapping[int, Size]) -> tuple[dict[int, Matrix], Size]:
     """Move all slices by whole pixels so that the canvas begins at (0, 0).
 
-    sizes: of each slice that is placed, as (width, height) in pixels. Returns the canvas's size; without slices, 1 x 1.
+    placed: matrices [2, 3] or [3, 3] by z. sizes: (width, height) of each placed slice in pixels.
+    Returns the matrices on the canvas and its size (width, height), 1 x 1 without slices.
     """
     if not placed:
         return {}, (1, 1)
@@ -40,9 +45,10 @@ def on_canvas(placed: Mapping[int, Floats], sizes: Mapping[int, Size]) -> tuple[
 
 
 def place(pixels: Image, matrix: Matrix, canvas: Image, background: int) -> None:
-    """Resample a slice [y, x] into `canvas` [y, x] (cubic; positions exact to 1/32 px).
+    """Resample a slice [y, x] into `canvas` [y, x], in place (OpenCV's cubic warp: positions exact to 1/32 px).
 
-    Pixels of the canvas that the slice does not reach keep `background`.
+    matrix: 2x3, from pixels of the slice to the canvas. Within the slice's bounding box, pixels that it does not reach
+    become `background`.
     """
     height, width = pixels.shape
     left, top, right, bottom = footprint(matrix, width, height)
@@ -53,46 +59,35 @@ def place(pixels: Image, matrix: Matrix, canvas: Image, background: int) -> None
 
 
 def cut(pixels: Image, factors: tuple[int, int], matrix: Matrix, box: Bounds) -> Image:
-    """The part `box` of a reduced canvas, of a reduced slice [y, x] whose full-size pixels `matrix` places.
+    """The part `box` [y, x] of a reduced canvas on which a reduced slice [y, x] is placed; 0 elsewhere.
 
-    factors: full-size pixels per pixel of the slice, and per pixel of the canvas.
+    factors: full-size pixels per pixel of the slice, and per pixel of the canvas. matrix: 2x3, of full-size pixels.
+    box: in pixels of the reduced canvas.
     """
     slice_factor, canvas_factor = factors
-    to_canvas = np.linalg.inv(_enlarging(canvas_factor)) @ homogeneous(matrix) @ _enlarging(slice_factor)
+    to_canvas = np.linalg.inv(scaling(canvas_factor)) @ homogeneous(matrix) @ scaling(slice_factor)
     return _warp(pixels, to_canvas[:2], box, 0)
 
 
-def _enlarging(factor: int) -> Floats:
-    """From the pixel centres of a reduced image to those of the full-size one, 3x3."""
-    half = (factor - 1) / 2
-    return np.array([[factor, 0, half], [0, factor, half], [0, 0, 1.0]])
-
-
 def _warp(pixels: Image, matrix: Matrix | Floats, box: Bounds, background: int) -> Image:
+    """The part `box` of the canvas [y, x] with an image [y, x] that `matrix` [2, 3] places, cubic; else background."""
     left, top, right, bottom = box
     local: Floats = np.array(matrix) - [[0, 0, left], [0, 0, top]]
+    # slices that are not aligned, or were aligned before, stay as they are
     if np.array_equal(local, np.array(IDENTITY)) and pixels.shape == (bottom - top, right - left):
         return pixels
-    moved = cv2.warpAffine(
-        pixels,
-        local,
-        (right - left, bottom - top),
-        flags=cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=float(background),
-    )
-    return as_image(moved)
+    size = (right - left, bottom - top)
+    return as_image(cv2.warpAffine(pixels, local, size, flags=cv2.INTER_CUBIC, borderValue=float(background)))
 
 
-def thumbnail(plane: Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Area means, at most 256 px on the longer side."""
+def thumbnail(plane: Image) -> Image:
+    """Area means of a plane [y, x], at most 256 px on the longer side."""
     return area_mean(plane, -(-max(plane.shape) // THUMBNAIL_PX))
 
 
-def jpeg(image: NDArray[np.uint8], quality: int = 85) -> bytes:
-    """A grey or RGB image [y, x(, 3)] as JPEG bytes."""
-    pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
+def jpeg(image: NDArray[np.uint8]) -> bytes:
+    """A grey image [y, x] as JPEG bytes."""
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
 
 
 def png(image: NDArray[np.uint8]) -> bytes:

@@ -1,4 +1,4 @@
-"""Windows of grey values, and the eight bits of the viewer volume."""
+"""Windows of grey values, and the 8-bit values of the viewer volume."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from clio_argo.kernels import Image, as_image
 
 
 def spread(pixels: Image, window: tuple[float, float], dtype: type[np.uint8] | type[np.uint16]) -> Image:
-    """Map `window` linearly onto the whole range of `dtype`; values outside saturate."""
+    """Map `window` (grey values) linearly onto the whole range of `dtype` in an image of any shape; others saturate."""
     low, high = window
     top = np.iinfo(dtype).max
     values = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float64)
@@ -15,12 +15,13 @@ def spread(pixels: Image, window: tuple[float, float], dtype: type[np.uint8] | t
     return as_image(table[pixels])
 
 
-def inverted(window: tuple[float, float], top: int) -> tuple[float, float]:
+def invert_window(window: tuple[float, float], top: int) -> tuple[float, float]:
+    """The window of the inverted image, whose grey values are `top` less those of the image."""
     return top - window[1], top - window[0]
 
 
 def to_viewer(pixels: Image, window: tuple[float, float] | None) -> NDArray[np.uint8]:
-    """Eight-bit values of the viewer volume."""
+    """8-bit values of the viewer volume from an array of any shape; without a window, the whole range of its dtype."""
     if window is None:
         window = (0, np.iinfo(pixels.dtype).max)
     if window == (0, 255) and pixels.dtype == np.uint8:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import Field
 
+from clio_argo.errors import ClioError
 from clio_argo.model.base import Value
 from clio_argo.model.layout import COMPLETE, CONFIG, PLAN, TRANSFORMS, VOLUME, is_kept, record_name
 from clio_argo.model.run import Completion, Fault, UnitRecord, Verification
@@ -59,7 +60,7 @@ def _damages(run: Run, step: Step, unit: int, record: UnitRecord | None) -> Iter
 def check_documents(run: Run) -> list[Fault]:
     """Compare all documents with the manifest, up to the first that the others cannot be judged without."""
     faults: list[Fault] = []
-    for step in run.pipeline.steps[: run.pipeline.steps.index(run.pipeline["solve"]) + 1]:
+    for step in run.pipeline.until("solve"):
         faults += check_bytes(run, step, _units_on_record(run, step, faults)).faults
         if any(f.name in NEEDED for f in faults):
             break
@@ -67,9 +68,14 @@ def check_documents(run: Run) -> list[Fault]:
 
 
 def _units_on_record(run: Run, step: Step, faults: Sequence[Fault]) -> Sequence[int]:
-    """The units of a step; none if the document that tells them is damaged, which has been reported then."""
-    document = f"{step.units.partition('.')[0]}.json"
-    return [] if document in {f.name for f in faults} else run.numbered_units(step)
+    """The units of a step; none if the document that tells them is damaged."""
+    try:
+        return run.numbered_units(step)
+    except ClioError:
+        # the step that wrote the document has been checked before this one
+        if not faults:
+            raise
+        return []
 
 
 def check_completion(run: Run, verification: Verification) -> list[Fault]:

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from clio_argo.errors import ClioError, MissingInput, StoreFault, TryAgain
+from clio_argo.errors import ClioError, MissingInput, StoreError, TransientError
 from clio_argo.kernels.downsample import coarser
 from clio_argo.kernels.window import to_viewer
 from clio_argo.maintenance.check_bytes import Checked, check_bytes
@@ -34,7 +34,7 @@ def check_voxels(run: Run, step: Step, unit: int) -> Checked:
     for shard in shards:
         try:
             decoded += run.volumes.read_shard(shard).nbytes
-        except (MissingInput, StoreFault) as error:
+        except (MissingInput, StoreError) as error:
             wrong.append((shard.name, f"does not decode: {_first_line(error)}"))
     notes = [] if wrong else _samples(run, step.name, unit, shards, wrong)
     faults = tuple(Fault(name=n, what=what, step=step.name, unit=unit) for n, what in wrong)
@@ -47,7 +47,7 @@ def _samples(run: Run, step: str, unit: int, shards: list[Shard], wrong: list[tu
         return ["the lossless volume was not kept: the viewer volume was decoded, not compared with it"]
     try:
         wrong += _planes(run, unit, shards) if step == "render" else _chunks(run, unit, shards)
-    except TryAgain:
+    except TransientError:
         raise
     except ClioError as error:
         return [f"a sample of unit {unit} of {step} was not compared: {_first_line(error)}"]
@@ -100,9 +100,7 @@ def _viewed(run: Run, scale: int, box: Box) -> Voxels:
 def _means(run: Run, scale: int, box: Box) -> Voxels:
     """Voxels of a scale, made again from the finer one."""
     ratio = run.volume.ratio(scale - 1, scale)
-    fine = Box(begin=times(box.begin, ratio), end=times(box.end, ratio)).clip(
-        run.volume.scales[scale - 1].box
-    )
+    fine = Box(begin=times(box.begin, ratio), end=times(box.end, ratio)).clip(run.volume.scales[scale - 1].box)
     return coarser(run.volumes.read(scale - 1, fine), fine.begin, ratio)[0]
 
 

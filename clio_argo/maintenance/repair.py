@@ -14,8 +14,8 @@ from clio_argo.errors import UserError
 from clio_argo.maintenance.check_bytes import NEEDED
 from clio_argo.maintenance.verify import existing_run, verify_store
 from clio_argo.model.base import Value
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS, is_kept, record_name
+from clio_argo.model.request import Request
 from clio_argo.model.run import Completion, Fault, Mode, Verification
 from clio_argo.model.step import Part, Pipeline, Step, StepResult, load
 from clio_argo.pipeline import PIPELINE
@@ -137,8 +137,7 @@ class _Repairer:
         return Run(self.store, self.pipeline["solve"], self.pipeline)
 
     def _alignment_is_damaged(self, faults: Iterable[Fault]) -> bool:
-        order = [s.name for s in self.pipeline.steps]
-        before = set(order[: order.index("solve")])
+        before = {s.name for s in self.pipeline.until("solve")[:-1]}
         return any(f.step in before or f.name in PLACES for f in faults)
 
     def _lay_out(self) -> None:
@@ -174,9 +173,7 @@ def _redo_unit(step: Step, url: str, unit: int, pipeline: Pipeline) -> tuple[Par
 def _restore_request(store: Store) -> None:
     """Write config.json as complete.json has it."""
     done = store.intact(Completion, COMPLETE)
-    request = IngestConfig.model_validate(done.settings).to_bytes() if done else b""
+    request = Request.model_validate(done.settings).to_bytes() if done else b""
     if done is None or crc32c(request) != done.config_digest:
-        raise UserError(
-            f"{store.url}{CONFIG} is damaged, and {COMPLETE} does not have it: run the same request again"
-        )
+        raise UserError(f"{store.url}{CONFIG} is damaged, and {COMPLETE} does not have it: run the same request again")
     store.write(CONFIG, request)

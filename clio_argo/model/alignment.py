@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from clio_argo.model.base import Document, Value
+from clio_argo.model.base import Document, Value, former_names
 from clio_argo.model.plan import FanOut, Remark, Verdict
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -52,7 +52,7 @@ def corners(width: int, height: int) -> Floats:
     return np.array([(x, y) for y in (0.0, height - 1.0) for x in (0.0, width - 1.0)])
 
 
-class SliceFacts(Value):
+class SliceStatistics(Value):
     """What `reduce` saw of one slice. Grey values are those of the file."""
 
     z: int
@@ -76,44 +76,48 @@ class SliceFacts(Value):
 class PairFit(Value):
     """The fit of slice `z1` onto slice `z0` (z0 < z1)."""
 
+    _former = former_names(
+        {"way": "method", "spread": "coverage", "agreement": "worst_tile_correlation", "hidden": "occluded"},
+        {"person": "manual"},
+    )
     z0: int
     z1: int
     matrix: Matrix | None = Field(None, description="None when no fit was found; never a default.")
     model: Literal["translation", "rigid", "affine", "none"] = "none"
-    way: Literal["features", "enhanced", "coarse", "inverted", "phase", "person", "none"] = Field(
-        "none",
-        description="Which of the ways to find a fit found it; each is tried when the one before fails.",
+    method: Literal["features", "enhanced", "coarse", "inverted", "phase", "manual", "none"] = Field(
+        "none", description="How the fit was found; each method is tried when the one before it fails."
     )
     inliers: int = 0
     correlation: float = Field(0.0, description="Masked correlation of the two reduced slices in register.")
     residual_px: float = Field(0.0, description="Median distance of the matched features, full-size pixels.")
-    spread: float = Field(0.0, description="Fraction of the fixed slice that the matched features span.")
+    coverage: float = Field(0.0, description="Fraction of the fixed slice that the matched features span.")
     noise_px: float = Field(
         0.0, description="Expected standard deviation of the fit, from the correlation; 0: unknown."
     )
-    agreement: float = Field(
+    worst_tile_correlation: float = Field(
         0.0, description="Correlation in register that nine of ten tiles of the slice exceed."
     )
-    hidden: tuple[float, float] = Field(
-        (0.0, 0.0),
-        description="Fraction of the common field that z0, and that z1, does not show but the other does.",
+    occluded: tuple[float, float] = Field(
+        (0.0, 0.0), description="Fraction of the common field that z0, and that z1, does not show but the other does."
     )
     reason: str = ""
 
     @property
     def found(self) -> bool:
+        """Whether there is a fit."""
         return self.matrix is not None
 
 
 class Fits(Document):
     """Fits whose fixed slice lies in unit `unit`."""
 
+    SCHEMA_VERSION = 2
     unit: int
     fits: tuple[PairFit, ...]
 
 
-class Relinks(Value):
-    """Links (z0, z1) to be tried whose lower slices lie in unit `unit`, and upper ones in up to unit `last`."""
+class RematchUnit(Value):
+    """Pairs (z0, z1) still to be matched: lower slices lie in unit `unit`, upper ones in units up to `last`."""
 
     unit: int
     last: int
@@ -121,57 +125,61 @@ class Relinks(Value):
 
     @property
     def units(self) -> range:
+        """The units that hold their slices."""
         return range(self.unit, self.last + 1)
 
 
-class Inspection(Document):
-    """What the first fits showed: slices in doubt, and the links that will tell."""
+class Suspects(Document):
+    """Slices that the first fits leave in doubt, and the pairs that will settle it."""
 
+    SCHEMA_VERSION = 2
+    _former = former_names({"relinks": "rematch_units", "relink": "rematch"})
     remarks: tuple[Remark, ...]
-    relinks: tuple[Relinks, ...]
+    rematch_units: tuple[RematchUnit, ...]
     rematch: FanOut
 
 
 class PlacedSlice(Value):
     """One plane of the volume."""
 
+    _former = former_names({"by_hand": "manual", "shown": "source_slices"}, {"links": "pairs", "given": "imported"})
     z: int
     file: str | None
     page: int = 0
     verdict: Verdict
     reason: str = ""
-    by_hand: bool = Field(False, description="Whether the verdict is a person's.")
+    manual: bool = Field(False, description="Whether the verdict is a person's.")
     matrix: Matrix | None = Field(description="From pixels of the file to the canvas; None if not placed.")
-    placed_by: Literal["links", "neighbours", "given"] = Field(
-        "links",
-        description="neighbours: no link places the slice, so it lies between its neighbours' places. given: as in the "
-        "transforms that were given.",
+    placed_by: Literal["pairs", "neighbours", "imported"] = Field(
+        "pairs",
+        description="pairs: by the fits of pairs. neighbours: no fit places the slice, so it lies between its "
+        "neighbours. imported: as in the imported transforms.",
     )
-    shown: tuple[int, ...] = Field(
-        description="The slices whose pixels stand in this plane: z itself, a neighbour, or the two between "
-        "which the plane is interpolated. None: the plane is background."
+    source_slices: tuple[int, ...] = Field(
+        description="Slices whose pixels fill this plane: z itself, a neighbour, or the two between which the plane "
+        "is interpolated. Empty: the plane is background."
     )
     digest: str = Field("", description="CRC32C of the decoded pixels of the file.")
     grey: tuple[float, float] | None = Field(
-        None,
-        description="(gain, offset) that even out flicker: gain x grey value of the file + offset. None: off.",
+        None, description="(gain, offset) against flicker: gain x grey value of the file + offset. None: off."
     )
 
     @property
     def flagged(self) -> bool:
+        """Whether something else fills its plane."""
         return self.verdict in ("bad", "missing")
 
     @property
-    def shown_as(self) -> str:
-        """What stands in the plane, in words."""
-        if self.shown == (self.z,):
+    def content(self) -> str:
+        """What fills the plane, in words."""
+        if self.source_slices == (self.z,):
             return "itself" + (", placed between its neighbours" if self.placed_by == "neighbours" else "")
-        names = " and ".join(map(str, self.shown))
-        return {0: "background", 1: f"slice {names}"}.get(len(self.shown), f"mean of slices {names}")
+        names = " and ".join(map(str, self.source_slices))
+        return {0: "background", 1: f"slice {names}"}.get(len(self.source_slices), f"mean of slices {names}")
 
 
 class Break(Value):
-    """A place that no link crosses: the slices on its two sides."""
+    """A place that no fit crosses: the slices on its two sides."""
 
     below: int
     above: int
@@ -180,6 +188,7 @@ class Break(Value):
 class Transforms(Document):
     """Where every slice lies on the canvas."""
 
+    SCHEMA_VERSION = 2
     width: int = Field(description="Canvas width in pixels.")
     height: int = Field(description="Canvas height in pixels.")
     window: tuple[float, float] | None = Field(
@@ -187,37 +196,40 @@ class Transforms(Document):
     )
     breaks: tuple[Break, ...] = ()
     jumps: tuple[int, ...] = Field((), description="Slices from which on the stage stands elsewhere.")
-    fits: tuple[PairFit, ...] = Field((), description="The links that were composed, and those not found.")
+    fits: tuple[PairFit, ...] = Field((), description="Fits of all pairs that were tried.")
     overrides: int = Field(
-        0, description="Corrections by hand, of slices and of pairs; given.json holds them."
+        0, description="Number of manual corrections, of slices and of pairs; user_inputs.json holds them."
     )
-    sources: dict[str, str] = Field({}, description="Files that were given, each with its CRC32C.")
+    sources: dict[str, str] = Field({}, description="CRC32C of each file that the user gave, by its name.")
     slices: tuple[PlacedSlice, ...]
 
     @property
     def flagged(self) -> tuple[PlacedSlice, ...]:
+        """Bad and missing slices."""
         return tuple(s for s in self.slices if s.flagged)
 
     @property
     def suspect(self) -> tuple[PlacedSlice, ...]:
-        """Slices that are shown, with a fault: a person should look at them."""
+        """Slices that fill their planes but have a fault: look at them."""
         return tuple(s for s in self.slices if s.verdict == "suspect")
 
     @property
     def replaced(self) -> dict[int, tuple[int, ...]]:
-        """The planes in which something else stands than the slice of their number, and what."""
-        return {s.z: s.shown for s in self.slices if s.shown != (s.z,)}
+        """Planes that other slices fill than that of their number, and which slices."""
+        return {s.z: s.source_slices for s in self.slices if s.source_slices != (s.z,)}
 
-    def shown(self, z: int) -> tuple[PlacedSlice, ...]:
-        """The slices whose pixels stand in plane z."""
+    def sources_of(self, z: int) -> tuple[PlacedSlice, ...]:
+        """The slices whose pixels fill plane z."""
         first = self.slices[0].z
-        return tuple(self.slices[n - first] for n in self.slices[z - first].shown)
+        return tuple(self.slices[n - first] for n in self.slices[z - first].source_slices)
 
 
 class Planes(Document):
     """What one unit of `render` needs of the transforms, so that no unit reads those of the whole stack."""
 
+    SCHEMA_VERSION = 2
+    _former = former_names({"shown": "sources"})
     window: tuple[float, float] | None
-    shown: tuple[tuple[PlacedSlice, ...], ...] = Field(
-        description="The slices shown in each plane of the unit, by z of the plane."
+    sources: tuple[tuple[PlacedSlice, ...], ...] = Field(
+        description="Slices that fill each plane of the unit, by z of the plane."
     )

@@ -102,8 +102,7 @@ def _dataset(spec: VolumeSpec, k: int) -> dict[str, Any]:
     """Voxel centres in nm: index 0 of a scale is voxel `begin` of the absolute grid."""
     scale, finest = spec.scales[k], spec.scales[0]
     translation = [
-        (b + 0.5) * r - 0.5 * r0
-        for b, r, r0 in zip(scale.begin, scale.resolution, finest.resolution, strict=True)
+        (b + 0.5) * r - 0.5 * r0 for b, r, r0 in zip(scale.begin, scale.resolution, finest.resolution, strict=True)
     ]
     return {
         "path": str(k),

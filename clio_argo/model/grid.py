@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig, Viewer
 from clio_argo.model.layout import lossless_folder
 from clio_argo.model.plan import FanOut
+from clio_argo.model.request import Request, Viewer
 from clio_argo.model.volume import (
     GIB,
     ScaleSpec,
@@ -33,11 +33,7 @@ Grid = Sequence[tuple[Zyx, Zyx, Zyx]]
 
 
 def build_volume(
-    config: IngestConfig,
-    begin: Zyx,
-    size: Zyx,
-    dtype: Literal["uint8", "uint16"],
-    window: tuple[float, float] | None,
+    config: Request, begin: Zyx, size: Zyx, dtype: Literal["uint8", "uint16"], window: tuple[float, float] | None
 ) -> VolumeSpec:
     """Fix all shapes for a canvas of `size` voxels at `begin` (z, y, x; z in slice numbers).
 
@@ -67,8 +63,7 @@ def build_volume(
         aligned=lossless_folder(config.lossless),
         slab=slab,
         scales=tuple(
-            _scale(grid, k, (rz, ry, rx), write if k <= write.last else coarsen, slab, chunk)
-            for k in range(len(grid))
+            _scale(grid, k, (rz, ry, rx), write if k <= write.last else coarsen, slab, chunk) for k in range(len(grid))
         ),
         shown=shown_scales(config.viewer, len(grid)),
         write_tier=write,
@@ -125,7 +120,7 @@ def memory_for_slab(plane_bytes: int) -> float:
     return math.ceil(10 * MIN_SLAB * plane_bytes / 0.4 / GIB) / 10
 
 
-def block_shape(config: IngestConfig, itemsize: int, slab: int) -> Zyx:
+def block_shape(config: Request, itemsize: int, slab: int) -> Zyx:
     """Shape of a block of `write`: 512 planes of 1024 x 1024, thinner where memory is small."""
     depth, thinnest = BLOCK[0], max(slab, config.viewer.chunk)
     while depth > thinnest and depth * BLOCK[1] * BLOCK[2] * itemsize * 2.5 > 0.75 * config.memory_gib * GIB:
@@ -161,9 +156,7 @@ def _coarsen_tier(grid: Grid, source: int, chunk: int) -> Tier:
     return _tier(grid, source, min(source + 1, last), last, maximum(BLOCK, whole))
 
 
-def _scale(
-    grid: Grid, k: int, resolution: tuple[float, float, float], tier: Tier, slab: int, chunk: int
-) -> ScaleSpec:
+def _scale(grid: Grid, k: int, resolution: tuple[float, float, float], tier: Tier, slab: int, chunk: int) -> ScaleSpec:
     factor, begin, size = grid[k]
     step = over(tier.unit, over(factor, grid[tier.source][0]))
     chunks = zyx(-(-s // chunk) for s in size)

@@ -78,7 +78,7 @@ def _joined(parts: Sequence[Transforms]) -> Transforms:
 
 def _placed(matrices: Mapping[int, Matrix | None], verdict: str = "good") -> Transforms:
     slices = [
-        PlacedSlice.model_validate({"z": z, "file": None, "verdict": verdict, "matrix": m, "shown": (z,),
+        PlacedSlice.model_validate({"z": z, "file": None, "verdict": verdict, "matrix": m, "source_slices": (z,),
                                     "reason": "" if m else "so in the given transforms"})
         for z, m in matrices.items()
     ]  # fmt: skip

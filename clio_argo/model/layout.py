@@ -5,14 +5,19 @@ elsewhere keep their names here; the store resolves them.
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from clio_argo.model.volume import VolumeSpec, Zyx
+if TYPE_CHECKING:
+    # the command line spells names without loading numpy
+    from clio_argo.model.volume import VolumeSpec, Zyx
 
 CONFIG, PLAN, TRANSFORMS, VOLUME, QUALITY, VERIFICATION, COMPLETE = (
     f"{name}.json" for name in ("config", "plan", "transforms", "volume", "quality", "verify", "complete")
 )
 TRANSFORMS_TABLE, REPORT = "transforms.csv", "report.html"
-USER_INPUTS, IMPORTED_TRANSFORMS, SUSPECTS = "given.json", "given/transforms.json", "suspects.json"
+USER_INPUTS, IMPORTED_TRANSFORMS, SUSPECTS = ("user_inputs.json", "user_inputs/transforms.json", "suspects.json")
+# names that version 0.1 gave
+FORMER_SUSPECTS, FORMER_STEPS = "inspection.json", {"suspects": "inspect", "rematch": "relink"}
 VIEWER, LOSSLESS, TEMPORARY, PROCESS = "ng", "aligned", "tmp", "process"
 MANIFEST, THUMBNAILS, PICTURES = "manifest", "thumbnails", "views"
 LOGS, TRACES = f"{PROCESS}/logs", f"{PROCESS}/traces"
@@ -61,7 +66,7 @@ def reduced_name(unit: int) -> str:
     return f"{TEMPORARY}/reduced/{unit:06d}.npz"
 
 
-def facts_name(unit: int) -> str:
+def statistics_name(unit: int) -> str:
     """Statistics of the slices of one unit, with their middle lines and histogram."""
     return f"{TEMPORARY}/facts/{unit:06d}.npz"
 
@@ -81,7 +86,7 @@ def planes_name(unit: int) -> str:
     return f"planes/{unit:06d}.json"
 
 
-def likeness_name(unit: int) -> str:
+def similarity_name(unit: int) -> str:
     """Similarity of neighbouring planes in one unit of `render`."""
     return f"{TEMPORARY}/likeness/{unit:06d}.npz"
 
@@ -101,30 +106,30 @@ def slice_picture_name(z: int) -> str:
     return f"{PICTURES}/slices/{z}.png"
 
 
-def thumbnails(spec: VolumeSpec) -> list[str]:
+def thumbnails(spec: "VolumeSpec") -> list[str]:
     """Small pictures of all planes of a volume."""
     planes = spec.scales[0].box
     return [thumbnail_name(z) for z in range(planes.begin[0], planes.end[0])]
 
 
-def viewer_folder(spec: VolumeSpec, scale: int) -> str:
+def viewer_folder(spec: "VolumeSpec", scale: int) -> str:
     """Folder of one scale of the viewer volume."""
     return f"{VIEWER}/{spec.scales[scale].key}"
 
 
-def viewer_shard_name(spec: VolumeSpec, scale: int, corner: Zyx) -> str:
+def viewer_shard_name(spec: "VolumeSpec", scale: int, corner: "Zyx") -> str:
     """Shard of the viewer volume that holds the chunk at `corner` (chunks from the scale's begin; z, y, x)."""
     bits = spec.scales[scale].shard_bits
     number = spec.morton(scale, corner) >> spec.scales[scale].preshift_bits
     return f"{viewer_folder(spec, scale)}/{number:0{max(1, -(-bits // 4))}x}.shard"
 
 
-def lossless_scale_folder(spec: VolumeSpec, scale: int) -> str:
+def lossless_scale_folder(spec: "VolumeSpec", scale: int) -> str:
     """Folder of one scale of the lossless volume."""
     return f"{spec.aligned}/{scale}"
 
 
-def lossless_shard_name(spec: VolumeSpec, scale: int, corner: Zyx) -> str:
+def lossless_shard_name(spec: "VolumeSpec", scale: int, corner: "Zyx") -> str:
     """Shard of the lossless volume at `corner` (shards; z, y, x)."""
     return f"{lossless_scale_folder(spec, scale)}/c/{'/'.join(map(str, corner))}"
 
@@ -134,7 +139,7 @@ def viewer_metadata() -> tuple[str, str]:
     return f"{VIEWER}/{INFO}", f"{VIEWER}/{PROVENANCE}"
 
 
-def lossless_metadata(spec: VolumeSpec) -> Iterator[str]:
+def lossless_metadata(spec: "VolumeSpec") -> Iterator[str]:
     """Metadata of the lossless volume: of the group, then of each scale."""
     yield f"{spec.aligned}/{ZARR}"
     yield from (f"{lossless_scale_folder(spec, k)}/{ZARR}" for k in range(len(spec.scales)))

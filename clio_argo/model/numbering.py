@@ -5,14 +5,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.request import Request
 
 Numbering = Callable[[str], int | None]
 CONVERSION = re.compile(r"%(?P<zero>0?)(?P<width>\d*)[di]")
 MAX_DIGITS = 9
 
 
-def numbering(config: IngestConfig, names: Sequence[str]) -> Numbering:
+def numbering(config: Request, names: Sequence[str]) -> Numbering:
     """What gives the slice number of a file name, or None for a file that is no slice.
 
     Raises:
@@ -53,9 +53,7 @@ def regex_numbering(expression: str) -> Numbering:
     except re.error as error:
         raise UserError(f"image_regex {expression!r}: {error}") from error
     if not whole.groups:
-        raise UserError(
-            f"image_regex {expression!r}: needs a group for the number, for example (?P<z>[0-9]+)"
-        )
+        raise UserError(f"image_regex {expression!r}: needs a group for the number, for example (?P<z>[0-9]+)")
     group: str | int = "z" if "z" in whole.groupindex else 1
 
     def number(name: str) -> int | None:

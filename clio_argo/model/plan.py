@@ -65,9 +65,7 @@ class SliceFile(Value):
     height: int
     dtype: Literal["uint8", "uint16"]
     size_bytes: int
-    stamp: str = Field(
-        description="Identity of the file's content: modification time and inode, or generation."
-    )
+    stamp: str = Field(description="Identity of the file's content: modification time and inode, or generation.")
 
     @property
     def size(self) -> Size:

@@ -1,51 +1,54 @@
-"""How alike neighbouring slices are in the rendered volume."""
+"""Similarity of neighbouring planes in the rendered volume."""
 
 from typing import Self
 
 from pydantic import Field
 
-from clio_argo.model.base import Document, Value
+from clio_argo.model.base import Document, Value, former_names
 
 
-class PairLikeness(Value):
-    """Two neighbouring planes that show their own slices, z0 < z1."""
+class PairSimilarity(Value):
+    """Two neighbouring planes that their own slices fill, z0 < z1."""
 
+    _former = former_names({"usual": "local_median", "low": "outlier"})
     z0: int
     z1: int
     correlation: float | None = Field(description="None: no part of the canvas is covered by both slices.")
-    usual: float | None = Field(None, description="Median over the pairs around it.")
-    low: bool = Field(False, description="Far below what is usual there, as the stack scatters.")
+    local_median: float | None = Field(None, description="Median correlation of the pairs around it.")
+    outlier: bool = Field(False, description="Far below the local median, compared with the scatter of the stack.")
 
     def __str__(self) -> str:
-        return (
-            f"z {self.z0}/{self.z1}: correlation {self.correlation or 0:.2f}, around it {self.usual or 0:.2f}"
-        )
+        return f"z {self.z0}/{self.z1}: correlation {self.correlation or 0:.2f}, around it {self.local_median or 0:.2f}"
 
 
 class Quality(Document):
     """All pairs of the volume, by z."""
 
-    pairs: tuple[PairLikeness, ...]
+    SCHEMA_VERSION = 2
+    pairs: tuple[PairSimilarity, ...]
 
     @property
-    def low(self) -> tuple[PairLikeness, ...]:
-        return tuple(p for p in self.pairs if p.low)
+    def outliers(self) -> tuple[PairSimilarity, ...]:
+        """Pairs far less similar than those around them."""
+        return tuple(p for p in self.pairs if p.outlier)
 
 
 class QualitySummary(Value):
-    """What complete.json says of the rendered volume; `quality.json` has every pair."""
+    """Summary for complete.json; quality.json has every pair."""
 
+    _former = former_names({"low": "outliers"})
     pairs: int
     median: float | None
-    lowest: PairLikeness | None
-    low: tuple[PairLikeness, ...] = Field((), description="Pairs far below what is usual around them.")
+    lowest: PairSimilarity | None
+    outliers: tuple[PairSimilarity, ...] = Field((), description="Pairs far less similar than those around them.")
 
     @classmethod
     def of(cls, quality: Quality) -> Self:
+        """The summary of all pairs."""
         known = sorted((p.correlation, p.z0, p) for p in quality.pairs if p.correlation is not None)
         return cls(
             pairs=len(quality.pairs),
             median=known[len(known) // 2][0] if known else None,
             lowest=known[0][-1] if known else None,
-            low=quality.low,
+            outliers=quality.outliers,
         )

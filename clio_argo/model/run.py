@@ -47,9 +47,7 @@ class Verification(Document):
     """What `verify` looked at, and what it found."""
 
     mode: Mode
-    objects: int = Field(
-        description="Objects in the manifest that stay: volumes, metadata, small pictures, places."
-    )
+    objects: int = Field(description="Objects in the manifest that stay: volumes, metadata, small pictures, places.")
     bytes: int
     manifest: str = Field("", description="Digest over the records of all units.")
     software: dict[str, int] = Field({}, description="Which program made how many units of the volumes.")
@@ -69,9 +67,7 @@ class Attempt(Document):
     peak_mib: float
     done: int = 0
     skipped: int = 0
-    again: dict[str, int] = Field(
-        {}, description="Units that had been done before, by why they were done again."
-    )
+    again: dict[str, int] = Field({}, description="Units that had been done before, by why they were done again.")
     outcome: str = "done"
 
 
@@ -112,9 +108,7 @@ class Completion(Document):
     replaced: dict[int, tuple[int, ...]] = Field(
         {}, description="Planes in which other slices stand, and which; none: the plane is background."
     )
-    breaks: tuple[Break, ...] = Field(
-        (), description="Places that no link crosses: the slices on both sides."
-    )
+    breaks: tuple[Break, ...] = Field((), description="Places that no link crosses: the slices on both sides.")
     quality: QualitySummary | None = Field(None, description="Likeness of neighbouring slices in the volume.")
     slices: int
     ng: str

@@ -91,23 +91,18 @@ class Pipeline:
 
     def with_step(self, step: Step, before: tuple[str, ...] = ()) -> "Pipeline":
         """The same graph with one step more, for which the steps named in `before` wait."""
-        waiting = tuple(
-            replace(s, after=(*s.after, step.name)) if s.name in before else s for s in self.steps
-        )
+        waiting = tuple(replace(s, after=(*s.after, step.name)) if s.name in before else s for s in self.steps)
         place = min((i for i, s in enumerate(waiting) if s.name in before), default=len(waiting))
         return replace(self, steps=(*waiting[:place], step, *waiting[place:]))
 
-    def until(self, name: str) -> "Pipeline":
-        """The same graph as far as step `name`."""
-        names = [s.name for s in self.steps]
-        return replace(self, steps=self.steps[: names.index(name) + 1])
+    def until(self, name: str) -> tuple[Step, ...]:
+        """Steps in order, as far as step `name`."""
+        return self.steps[: self.steps.index(self[name]) + 1]
 
     def outputs_of(self, name: str) -> tuple[str, ...]:
         """Outputs of a step that another step or the workflow refers to, sorted."""
         references = [r.partition(".") for s in self.steps for r in (s.fan_out or "", s.memory)]
-        return tuple(
-            sorted({*self[name].outputs, *(o for source, _, o in references if source == name and o)})
-        )
+        return tuple(sorted({*self[name].outputs, *(o for source, _, o in references if source == name and o)}))
 
     def after(self, name: str) -> set[str]:
         """Names of all steps that come after a step."""

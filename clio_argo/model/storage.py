@@ -11,8 +11,7 @@ class Buckets(Section):
     """Places of a run's own, in other buckets or on other disks, for what would lie under its folder."""
 
     viewer: str | None = Field(
-        None,
-        description="Folder of the viewer volume instead of ng/ under the run: public for all, for example.",
+        None, description="Folder of the viewer volume instead of ng/ under the run: public for all, for example."
     )
     lossless: str | None = Field(None, description="Folder of the lossless volume instead of aligned/.")
     temporary: str | None = Field(
@@ -20,9 +19,7 @@ class Buckets(Section):
         description="Folder of what may be deleted after the run, instead of tmp/: a bucket without soft delete, or a "
         "faster disk.",
     )
-    process: str | None = Field(
-        None, description="Folder of what its attempts say of themselves, instead of process/."
-    )
+    process: str | None = Field(None, description="Folder of what its attempts say of themselves, instead of process/.")
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -33,12 +30,7 @@ class Buckets(Section):
 
     def elsewhere(self) -> dict[str, str]:
         """Folders of a run that lie elsewhere, and where."""
-        places = {
-            "ng": self.viewer,
-            "aligned": self.lossless,
-            "tmp": self.temporary,
-            "process": self.process,
-        }
+        places = {"ng": self.viewer, "aligned": self.lossless, "tmp": self.temporary, "process": self.process}
         return {folder: place for folder, place in places.items() if place}
 
 

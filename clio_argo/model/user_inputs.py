@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 from clio_argo.errors import UserError
 from clio_argo.model.alignment import Matrix, PairFit
 from clio_argo.model.base import Document, Value
+from clio_argo.model.parse_request import parse_text
 from clio_argo.model.plan import Plan
-from clio_argo.model.request import parse_text
 
 LONGEST_LIST = 20
 LEAST_SCALE, MOST_SCALE = 0.5, 2.0
@@ -63,7 +63,7 @@ class PairOverride(Value):
     @property
     def fit(self) -> PairFit:
         """The link as the fits hold it."""
-        how = {"model": "none"} if self.exclude else {"model": "affine", "way": "person", "correlation": 1.0}
+        how = {"model": "none"} if self.exclude else {"model": "affine", "method": "manual", "correlation": 1.0}
         reason = f"{'excluded' if self.exclude else 'set'} by hand: {self.reason}"
         return PairFit.model_validate(
             {"z0": self.z[0], "z1": self.z[1], "matrix": self.matrix, "reason": reason, **how}
@@ -77,12 +77,12 @@ class Overrides(Value):
     pairs: tuple[PairOverride, ...] = ()
 
     @property
-    def shown(self) -> set[int]:
+    def usable(self) -> set[int]:
         """Slices that a person calls good or suspect, whatever was found."""
         return {s.z for s in self.slices if s.verdict in ("good", "suspect")}
 
 
-class Given(Document):
+class UserInputs(Document):
     """All of it, as `plan` read it, with the checksum of each file."""
 
     positions: tuple[Position, ...] = ()
@@ -123,9 +123,7 @@ def parse_positions(text: str, name: str, plan: Plan) -> tuple[tuple[Position, .
         except ValidationError as error:
             problems += [f"{name} line {reader.line_num}: {line}" for line in messages(error)]
     problems += among(name, [p.z for p in found], plan)
-    problems += listed(
-        f"{name}: no position of slices", sorted(set(plan.usable_numbers) - {p.z for p in found})
-    )
+    problems += listed(f"{name}: no position of slices", sorted(set(plan.usable_numbers) - {p.z for p in found}))
     return tuple(found), problems
 
 
@@ -141,9 +139,7 @@ def parse_overrides(text: str, name: str, plan: Plan) -> tuple[Overrides, list[s
     problems = among(name, own, plan)
     problems += among(name, [z for p in overrides.pairs for z in set(p.z)], plan, repeated=False)
     problems += [
-        f"{name}: the pair {z} is given twice"
-        for z, n in Counter(p.z for p in overrides.pairs).items()
-        if n > 1
+        f"{name}: the pair {z} is given twice" for z, n in Counter(p.z for p in overrides.pairs).items() if n > 1
     ]
     good = [s.z for s in overrides.slices if s.verdict in ("good", "suspect") and s.z in plan.unusable]
     return overrides, [*problems, *listed(f"{name}: called good or suspect, but not usable: slices", good)]

@@ -183,9 +183,7 @@ class VolumeSpec(Document):
         """Shape of a unit of `tier` in voxels of `scale`."""
         ratio = self.ratio(tier.source, scale)
         size = self.scales[scale].size
-        return zyx(
-            s if g == 1 else u // r for s, g, u, r in zip(size, tier.grid, tier.unit, ratio, strict=True)
-        )
+        return zyx(s if g == 1 else u // r for s, g, u, r in zip(size, tier.grid, tier.unit, ratio, strict=True))
 
     def ratio(self, fine: int, coarse: int) -> Zyx:
         """Voxels of scale `fine` per voxel of scale `coarse`."""

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from clio_argo.kernels.features import percentiles
 from clio_argo.kernels.render import on_canvas
 from clio_argo.kernels.solve import identities, solve_stack
-from clio_argo.model.alignment import Matrix, PairFit, PlacedSlice, SliceFacts, Transforms
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.alignment import Matrix, PairFit, PlacedSlice, SliceStatistics, Transforms
 from clio_argo.model.plan import Plan, Remark, SliceFile
-from clio_argo.model.user_inputs import Given
+from clio_argo.model.request import Request
+from clio_argo.model.user_inputs import UserInputs
 from clio_argo.placement.flicker import even_out
 from clio_argo.placement.imported import place_imported
 from clio_argo.placement.overrides import correct_fits, overrule
@@ -25,17 +25,17 @@ WINDOW = (0.005, 0.995)
 
 @dataclass(frozen=True)
 class Statistics:
-    """What `reduce` measured: facts of each slice, ordered by z, and the histogram [grey values] of the stack."""
+    """What `reduce` measured: statistics of each slice, ordered by z, and the histogram [grey values] of the stack."""
 
-    facts: Sequence[SliceFacts]
+    slices: Sequence[SliceStatistics]
     histogram: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a person gave beside the slices; `imported` are transforms that replace alignment."""
+    """What the user gives beside the slices; `imported` are transforms that replace alignment."""
 
-    given: Given
+    files: UserInputs
     imported: Transforms | None = None
 
 
@@ -45,7 +45,7 @@ def decide(
     statistics: Statistics,
     fits: Sequence[PairFit] | None,
     inputs: Inputs,
-    request: IngestConfig,
+    request: Request,
 ) -> Transforms:
     """A place, a verdict and what is shown, for every z of the plan.
 
@@ -56,33 +56,33 @@ def decide(
         UserError: an override calls a slice good whose pixels cannot be had.
     """
     if inputs.imported:
-        placed = place_imported(inputs.imported, plan, files, statistics.facts)
+        placed = place_imported(inputs.imported, plan, files, statistics.slices)
     else:
-        placed = _place_all(plan, files, statistics.facts, fits, inputs.given, request.alignment.anchor)
+        placed = _place_all(plan, files, statistics.slices, fits, inputs.files, request.alignment.anchor)
     window = _window(request, plan, placed, statistics.histogram)
-    placed = placed.model_copy(update={"window": window, "sources": inputs.given.files})
-    shown = replace_slices(overrule(inputs.given.overrides, placed), request.bad_slices)
-    return even_out(shown, statistics.facts, request.contrast.flicker)
+    placed = placed.model_copy(update={"window": window, "sources": inputs.files.files})
+    shown = replace_slices(overrule(inputs.files.overrides, placed), request.bad_slices)
+    return even_out(shown, statistics.slices, request.contrast.flicker)
 
 
 def _place_all(
     plan: Plan,
     files: Mapping[int, SliceFile],
-    facts: Sequence[SliceFacts],
+    statistics: Sequence[SliceStatistics],
     fits: Sequence[PairFit] | None,
-    given: Given,
+    user_inputs: UserInputs,
     anchor: bool,
 ) -> Transforms:
-    remarks = judge(facts, fits)
+    remarks = judge(statistics, fits)
     if fits is None:
-        solution = identities([f.z for f in facts if f.error is None], given.recorded)
+        solution = identities([f.z for f in statistics if f.error is None], user_inputs.recorded)
     else:
-        fits = correct_fits(given.overrides, fits)
-        usable = alignable(facts, remarks, given.overrides.shown)
-        solution = solve_stack(usable, fits, plan.width, plan.height, given.recorded, anchor)
+        fits = correct_fits(user_inputs.overrides, fits)
+        usable = alignable(statistics, remarks, user_inputs.overrides.usable)
+        solution = solve_stack(usable, fits, plan.width, plan.height, user_inputs.recorded, anchor)
     matrices, (width, height) = on_canvas(solution.placed, {z: f.size for z, f in files.items()})
     remarks = {**remarks, **not_placed(solution, fits or []), **plan.remarks}
-    digests = {f.z: f.digest for f in facts}
+    digests = {f.z: f.digest for f in statistics}
     return Transforms(
         width=width,
         height=height,
@@ -106,13 +106,13 @@ def _placed_slice(
         verdict=remark.verdict if remark else "good",
         reason=remark.reason if remark else "",
         matrix=matrix,
-        shown=(z,),
+        source_slices=(z,),
         digest=pixels,
     )
 
 
 def _window(
-    request: IngestConfig, plan: Plan, placed: Transforms, histogram: NDArray[np.int64]
+    request: Request, plan: Plan, placed: Transforms, histogram: NDArray[np.int64]
 ) -> tuple[float, float] | None:
     """Grey values of the files shown as black and white, fixed once for the stack; `histogram` is [grey values]."""
     if request.viewer.window is not None or plan.dtype == "uint8":

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from clio_argo.errors import GateStopped
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.plan import Plan
+from clio_argo.model.request import Request
 from clio_argo.model.run import Gate
 from clio_argo.placement.replacement import longest_gap
 from clio_argo.placement.residuals import disagreement_px
@@ -15,7 +15,7 @@ from clio_argo.placement.residuals import disagreement_px
 CANVAS_LIMIT = 2
 
 
-def gates(transforms: Transforms, plan: Plan, config: IngestConfig) -> tuple[Gate, ...]:
+def gates(transforms: Transforms, plan: Plan, config: Request) -> tuple[Gate, ...]:
     """All gates with their values; the problems of one that stops say how to let it pass, if that is possible."""
     every = (_empty(transforms, plan), _bad(transforms, plan, config), _gap(transforms, config),
              _breaks(transforms, config), _residual(transforms, plan, config), _canvas(transforms, plan))  # fmt: skip
@@ -31,12 +31,10 @@ def check_gates(found: Iterable[Gate]) -> None:
 
 def _empty(transforms: Transforms, plan: Plan) -> Gate:
     why = ("no slice is good: there is nothing to show",)
-    return Gate(
-        name="unusable", value=len(transforms.flagged), limit=plan.depth - 1, unit="slices", problems=why
-    )
+    return Gate(name="unusable", value=len(transforms.flagged), limit=plan.depth - 1, unit="slices", problems=why)
 
 
-def _bad(transforms: Transforms, plan: Plan, config: IngestConfig) -> Gate:
+def _bad(transforms: Transforms, plan: Plan, config: Request) -> Gate:
     flagged, allowed = transforms.flagged, config.allowed_bad(plan.depth)
     problems = (f"{len(flagged)} of {plan.depth} slices are bad or missing, at most {allowed} may be; "
                 f"to put neighbours in their place: --allow-bad-slices {len(flagged)}",
@@ -44,24 +42,20 @@ def _bad(transforms: Transforms, plan: Plan, config: IngestConfig) -> Gate:
     return Gate(name="max_bad", value=len(flagged), limit=allowed, unit="slices", problems=problems)
 
 
-def _gap(transforms: Transforms, config: IngestConfig) -> Gate:
+def _gap(transforms: Transforms, config: Request) -> Gate:
     gap = longest_gap(s.z for s in transforms.flagged)
     return Gate(
-        name="max_gap",
-        value=len(gap),
-        limit=config.max_gap,
-        unit="slices",
-        problems=(gap_problem(gap, config),),
+        name="max_gap", value=len(gap), limit=config.max_gap, unit="slices", problems=(gap_problem(gap, config),)
     )
 
 
-def gap_problem(gap: range, config: IngestConfig) -> str:
+def gap_problem(gap: range, config: Request) -> str:
     """What is said of a run of slices that are bad or missing, and how to let it pass."""
     return (f"{len(gap)} slices in a row are bad or missing (z {gap.start} to {gap.stop - 1}), at most "
             f"{config.max_gap} may be; to go on: --set max_gap={len(gap)}")  # fmt: skip
 
 
-def _residual(transforms: Transforms, plan: Plan, config: IngestConfig) -> Gate:
+def _residual(transforms: Transforms, plan: Plan, config: Request) -> Gate:
     found = disagreement_px(transforms, plan.width, plan.height)
     worst = max((error for *_, error in found), default=0.0)
     over = [(a, b, e) for a, b, e in found if e > config.max_residual_px]
@@ -69,22 +63,16 @@ def _residual(transforms: Transforms, plan: Plan, config: IngestConfig) -> Gate:
                 f"look at them, and to go on: --set max_residual_px={math.ceil(worst)}",
                 *(f"z {a} to {b}: {e:.1f} px" for a, b, e in over))  # fmt: skip
     return Gate(
-        name="max_residual_px",
-        value=round(worst, 3),
-        limit=config.max_residual_px,
-        unit="px",
-        problems=problems,
+        name="max_residual_px", value=round(worst, 3), limit=config.max_residual_px, unit="px", problems=problems
     )
 
 
-def _breaks(transforms: Transforms, config: IngestConfig) -> Gate:
+def _breaks(transforms: Transforms, config: Request) -> Gate:
     breaks = transforms.breaks
     problems = (f"the stack is broken in {len(breaks)} places, at most {config.max_breaks} may be; to place the parts "
                 f"where they were recorded: --set max_breaks={len(breaks)}",
                 *(f"no link crosses from z {b.below} to z {b.above}" for b in breaks))  # fmt: skip
-    return Gate(
-        name="max_breaks", value=len(breaks), limit=config.max_breaks, unit="breaks", problems=problems
-    )
+    return Gate(name="max_breaks", value=len(breaks), limit=config.max_breaks, unit="breaks", problems=problems)
 
 
 def _canvas(transforms: Transforms, plan: Plan) -> Gate:

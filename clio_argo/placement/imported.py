@@ -5,35 +5,35 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from clio_argo.kernels.render import on_canvas
-from clio_argo.model.alignment import PlacedSlice, SliceFacts, Transforms
+from clio_argo.model.alignment import PlacedSlice, SliceStatistics, Transforms
 from clio_argo.model.plan import Plan, SliceFile
 
 
 def place_imported(
-    given: Transforms, plan: Plan, files: Mapping[int, SliceFile], facts: Sequence[SliceFacts]
+    imported: Transforms, plan: Plan, files: Mapping[int, SliceFile], statistics: Sequence[SliceStatistics]
 ) -> Transforms:
-    """Given places for every z of the plan; slices that cannot be used now are flagged, whatever they were then."""
-    then, now = {s.z: s for s in given.slices}, {f.z: f for f in facts}
+    """Imported places for every z of the plan; slices that cannot be used now are flagged, whatever they were then."""
+    then, now = {s.z: s for s in imported.slices}, {f.z: f for f in statistics}
     numbers = range(plan.minz, plan.maxz + 1)
     slices = tuple(_place(z, then.get(z), plan, files.get(z), now.get(z)) for z in numbers)
-    return given.model_copy(update={"slices": slices})
+    return imported.model_copy(update={"slices": slices})
 
 
 def _place(
-    z: int, then: PlacedSlice | None, plan: Plan, file: SliceFile | None, fact: SliceFacts | None
+    z: int, then: PlacedSlice | None, plan: Plan, file: SliceFile | None, fact: SliceStatistics | None
 ) -> PlacedSlice:
     now = {
         "z": z,
         "file": file.name if file else None,
         "page": file.page if file else 0,
-        "shown": (z,),
+        "source_slices": (z,),
         "grey": None,
     }
     if then is None or file is None:
         remark = plan.remarks[z].model_dump()
         return PlacedSlice.model_validate({**now, **remark, "matrix": None})
     digest = fact.digest if fact else then.digest
-    placed = then.model_copy(update={**now, "digest": digest, "placed_by": "given"})
+    placed = then.model_copy(update={**now, "digest": digest, "placed_by": "imported"})
     if fact is not None and fact.error is not None:
         return placed.model_copy(update={"verdict": "bad", "reason": fact.error, "matrix": None})
     return placed

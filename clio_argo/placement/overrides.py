@@ -47,7 +47,7 @@ def _hopeless(placed: PlacedSlice, override: SliceOverride) -> bool:
 def _overrule(placed: PlacedSlice, override: SliceOverride, good: Mapping[int, Matrix]) -> PlacedSlice:
     reason = f"by hand: {override.reason}"
     verdict = override.verdict or "missing"
-    changed = placed.model_copy(update={"verdict": verdict, "reason": reason, "by_hand": True})
+    changed = placed.model_copy(update={"verdict": verdict, "reason": reason, "manual": True})
     if override.exclude:
         return changed.model_copy(update={"matrix": None, "digest": ""})
     unplaced = override.verdict != "bad" and not placed.matrix

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from clio_argo.model.alignment import Matrix, PlacedSlice, Transforms, to_matrix
-from clio_argo.model.config import Treatment
+from clio_argo.model.request import Treatment
 
 
 def replace_slices(transforms: Transforms, treatment: Treatment) -> Transforms:
@@ -22,11 +22,11 @@ def _replace(
 ) -> PlacedSlice:
     near = neighbours(flagged.z, numbers)
     if treatment == "black" or not near:
-        return flagged.model_copy(update={"shown": ()})
+        return flagged.model_copy(update={"source_slices": ()})
     if treatment == "keep" and flagged.digest:
         return flagged if flagged.matrix else place_between(flagged, good)
     nearest = (min(near, key=lambda n: (abs(n - flagged.z), n)),)
-    return flagged.model_copy(update={"shown": near if treatment == "interpolate" else nearest})
+    return flagged.model_copy(update={"source_slices": near if treatment == "interpolate" else nearest})
 
 
 def longest_gap(flagged: Iterable[int]) -> range:

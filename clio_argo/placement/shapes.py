@@ -3,18 +3,18 @@
 from typing import Any
 
 from clio_argo.errors import UserError
-from clio_argo.kernels.window import inverted
+from clio_argo.kernels.window import invert_window
 from clio_argo.model.alignment import Planes, Transforms
-from clio_argo.model.config import Crop, IngestConfig
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import Plan
+from clio_argo.model.request import Crop, Request
 from clio_argo.model.volume import VolumeSpec, Zyx, zyx
 
 # largest grey value of each data type, which inversion turns into 0
 TOP = {"uint8": 255, "uint16": 65535}
 
 
-def fix_shapes(request: IngestConfig, plan: Plan, transforms: Transforms) -> VolumeSpec:
+def fix_shapes(request: Request, plan: Plan, transforms: Transforms) -> VolumeSpec:
     """All shapes of both volumes. Raises `UserError` if the crop is not on the canvas or memory does not suffice."""
     begin, size = crop_canvas(request.crop, plan, transforms)
     return build_volume(request, begin, size, plan.dtype, _viewer_window(request, plan, transforms))
@@ -35,21 +35,21 @@ def crop_canvas(crop: Crop, plan: Plan, transforms: Transforms) -> tuple[Zyx, Zy
     return zyx(low for low, _ in spans), zyx(high - low + 1 for low, high in spans)
 
 
-def _viewer_window(request: IngestConfig, plan: Plan, transforms: Transforms) -> tuple[float, float] | None:
+def _viewer_window(request: Request, plan: Plan, transforms: Transforms) -> tuple[float, float] | None:
     """The window in stored values: contrast has spread it already, inversion turned it."""
     if transforms.window is None or request.contrast.clip_limit:
         return None
-    return inverted(transforms.window, TOP[plan.dtype]) if request.contrast.invert else transforms.window
+    return invert_window(transforms.window, TOP[plan.dtype]) if request.contrast.invert else transforms.window
 
 
 def planes(spec: VolumeSpec, transforms: Transforms, unit: int) -> Planes:
     """What one unit of `render` shows, and where."""
     box = spec.slab_box(unit)
-    shown = tuple(transforms.shown(z) for z in range(box.begin[0], box.end[0]))
-    return Planes(window=transforms.window, shown=shown)
+    sources = tuple(transforms.sources_of(z) for z in range(box.begin[0], box.end[0]))
+    return Planes(window=transforms.window, sources=sources)
 
 
-def attributes(request: IngestConfig, transforms: Transforms) -> dict[str, Any]:
+def attributes(request: Request, transforms: Transforms) -> dict[str, Any]:
     """What both volumes say of themselves: contrast, window and flagged slices."""
     return {
         "contrast": request.contrast.model_dump(),

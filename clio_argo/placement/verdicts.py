@@ -19,7 +19,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from clio_argo.kernels.solve import Solution
-from clio_argo.model.alignment import Floats, PairFit, SliceFacts
+from clio_argo.model.alignment import Floats, PairFit, SliceStatistics
 from clio_argo.model.plan import Remark
 
 # slices over which a measure is "usual": the median ignores runs of up to seven faults, and follows a step that stays
@@ -68,12 +68,12 @@ class Stack:
     hides, distortion.
     """
 
-    facts: Sequence[SliceFacts]
+    statistics: Sequence[SliceStatistics]
     against: Floats
 
     def column(self, name: str) -> Floats:
         """A property of all slices, [slices]."""
-        return np.array([getattr(f, name) for f in self.facts], np.float64)
+        return np.array([getattr(f, name) for f in self.statistics], np.float64)
 
     def logarithm(self, name: str) -> Floats:
         """Natural logarithm of a property of all slices, [slices]: ratios become differences."""
@@ -102,27 +102,23 @@ MEASURES = (
     Measure("focus", lambda s: s.logarithm("focus"), 0.3, "blurred", None, _power),
     Measure("stripes", lambda s: s.logarithm("stripes"), 0.6, None, "curtained", _power),
     Measure("correlation", lambda s: s.against[:, 0], 0.6, None, "unlike its neighbours", _correlation),
-    Measure(
-        "correlation", lambda s: s.against[:, 1], 0.9, None, "unlike its neighbours in places", _correlation
-    ),
+    Measure("correlation", lambda s: s.against[:, 1], 0.9, None, "unlike its neighbours in places", _correlation),
     Measure("turn and stretch", lambda s: s.against[:, 3], 0.015, None, "out of shape", "{:.1%}".format),
     Measure("hidden part", lambda s: s.against[:, 2], 0.03, None, "partly covered", "{:.0%}".format),
 )
 
 
-def judge(facts: Sequence[SliceFacts], fits: Sequence[PairFit] | None) -> dict[int, Remark]:
+def judge(statistics: Sequence[SliceStatistics], fits: Sequence[PairFit] | None) -> dict[int, Remark]:
     """Bad and suspect slices by z. Bad ones show nothing of their own; suspect ones show tissue, with a fault.
 
     Without alignment (fits None) nothing is replaced for what it shows, so nothing that decodes is bad.
     """
     if fits is None:
-        remarks = judge(facts, ())
-        decoded = {f.z for f in facts if f.error is None}
-        return {
-            z: r.model_copy(update={"verdict": "suspect"}) if z in decoded else r for z, r in remarks.items()
-        }
-    bad = without_content(facts)
-    good = [f for f in facts if f.z not in bad]
+        remarks = judge(statistics, ())
+        decoded = {f.z for f in statistics if f.error is None}
+        return {z: r.model_copy(update={"verdict": "suspect"}) if z in decoded else r for z, r in remarks.items()}
+    bad = without_content(statistics)
+    good = [f for f in statistics if f.z not in bad]
     first = faults(good, fits, {f.z for f in good})
     suspect = faults(good, fits, {f.z for f in good} - first.keys()) if first else {}
     swapped = {z: why for z, why in inverted(fits).items() if z not in bad}
@@ -134,32 +130,32 @@ def inverted(fits: Sequence[PairFit]) -> dict[int, str]:
     """Slices that show black and white the other way round than most of the stack, by z."""
     swapped: dict[int, bool] = {}
     for f in sorted((f for f in fits if f.found), key=lambda f: (f.z1, f.z0)):
-        swapped[f.z1] = swapped.setdefault(f.z0, False) != (f.way == "inverted")
+        swapped[f.z1] = swapped.setdefault(f.z0, False) != (f.method == "inverted")
     rare = 2 * sum(swapped.values()) <= len(swapped)
     return {z: "inverted: black and white are swapped" for z, is_so in swapped.items() if is_so == rare}
 
 
-def without_content(facts: Sequence[SliceFacts]) -> dict[int, Remark]:
+def without_content(statistics: Sequence[SliceStatistics]) -> dict[int, Remark]:
     """Slices that do not decode, show nothing, or repeat the slice before them pixel by pixel."""
-    found = {f.z: why for f in facts if (why := _empty(f))}
-    shown = [f for f in facts if f.z not in found]
+    found = {f.z: why for f in statistics if (why := _empty(f))}
+    shown = [f for f in statistics if f.z not in found]
     found.update((b.z, f"the same pixels as z {a.z}") for a, b in pairwise(shown) if a.digest == b.digest)
     return {z: Remark(z=z, verdict="bad", reason=why) for z, why in found.items()}
 
 
-def _empty(fact: SliceFacts) -> str:
+def _empty(fact: SliceStatistics) -> str:
     if fact.error is not None:
         return fact.error
     return "" if fact.usable else f"shows nothing: {1 - fact.valid:.0%} of it is of one grey value"
 
 
 def faults(
-    facts: Sequence[SliceFacts], fits: Sequence[PairFit], witnesses: Collection[int]
+    statistics: Sequence[SliceStatistics], fits: Sequence[PairFit], witnesses: Collection[int]
 ) -> dict[int, str]:
     """What is wrong with slices, by z, judged by the `witnesses` among their neighbours."""
-    if len(facts) < LEAST_STACK:
+    if len(statistics) < LEAST_STACK:
         return {}
-    stack = Stack(facts, against_neighbours([f.z for f in facts], fits, witnesses))
+    stack = Stack(statistics, against_neighbours([f.z for f in statistics], fits, witnesses))
     why: dict[int, list[str]] = {}
     for measure in MEASURES:
         for z, text in _departures(measure, stack):
@@ -171,15 +167,10 @@ def _departures(measure: Measure, stack: Stack) -> list[tuple[int, str]]:
     values = measure.values(stack)
     usual = running_median(values)
     departure = values - usual
-    limit = np.maximum(
-        measure.least, SIGMAS * MAD_TO_SIGMA * running_median(np.abs(departure), SPREAD_WINDOW)
-    )
+    limit = np.maximum(measure.least, SIGMAS * MAD_TO_SIGMA * running_median(np.abs(departure), SPREAD_WINDOW))
     names = {True: measure.high, False: measure.low}
     return [
-        (
-            stack.facts[i].z,
-            f"{name}: {measure.name} {measure.shown(values[i])}, usually {measure.shown(usual[i])}",
-        )
+        (stack.statistics[i].z, f"{name}: {measure.name} {measure.shown(values[i])}, usually {measure.shown(usual[i])}")
         for i in np.flatnonzero(np.abs(departure) > limit).tolist()
         if (name := names[bool(departure[i] > 0)])
     ]
@@ -202,7 +193,7 @@ def against_neighbours(numbers: Sequence[int], fits: Sequence[PairFit], witnesse
     for f in found:
         lag = f.z1 - f.z0
         relative = usual[1] + differences(f) - usual[lag]
-        for z, other, hidden in ((f.z0, f.z1, f.hidden[0]), (f.z1, f.z0, f.hidden[1])):
+        for z, other, hidden in ((f.z0, f.z1, f.occluded[0]), (f.z1, f.z0, f.occluded[1])):
             if z in seen and other in witnesses:
                 seen[z].append((lag, np.append(relative, (hidden, distortion(f)))))
     nothing = np.append(usual[1], (0.0, 0.0))
@@ -217,7 +208,7 @@ def _of_nearest(seen: Sequence[tuple[int, Floats]], nothing: Floats) -> Floats:
 
 def differences(fit: PairFit) -> Floats:
     """Natural logarithms of 1 - correlation, [2]: of the whole pair, and of its worst tiles."""
-    return np.asarray(np.log(np.maximum([1 - fit.correlation, 1 - fit.agreement], LEAST_DIFFERENCE)))
+    return np.asarray(np.log(np.maximum([1 - fit.correlation, 1 - fit.worst_tile_correlation], LEAST_DIFFERENCE)))
 
 
 def distortion(fit: PairFit) -> float:
@@ -239,11 +230,11 @@ def usual_differences(fits: Sequence[PairFit]) -> Mapping[int, Floats]:
 
 
 def alignable(
-    facts: Sequence[SliceFacts], remarks: Mapping[int, Remark], wanted: Collection[int] = ()
+    statistics: Sequence[SliceStatistics], remarks: Mapping[int, Remark], wanted: Collection[int] = ()
 ) -> list[int]:
     """Slices that links may lead to: all that decode but bad ones; `wanted`: what a person says is none."""
     bad = {z for z, r in remarks.items() if r.verdict == "bad"} - set(wanted)
-    return [f.z for f in facts if f.error is None and f.z not in bad]
+    return [f.z for f in statistics if f.error is None and f.z not in bad]
 
 
 def not_placed(solution: Solution, fits: Sequence[PairFit]) -> dict[int, Remark]:
@@ -252,7 +243,7 @@ def not_placed(solution: Solution, fits: Sequence[PairFit]) -> dict[int, Remark]
     for f in fits:
         for z in (f.z0, f.z1):
             links.setdefault(z, []).append(f)
-    return {z: Remark(z=z, verdict="bad", reason=_unlinked(links.get(z, []))) for z in solution.lonely}
+    return {z: Remark(z=z, verdict="bad", reason=_unlinked(links.get(z, []))) for z in solution.isolated}
 
 
 def _unlinked(tried: Sequence[PairFit]) -> str:
@@ -263,13 +254,13 @@ def _unlinked(tried: Sequence[PairFit]) -> str:
 
 
 def doubtful_links(
-    facts: Sequence[SliceFacts], fits: Sequence[PairFit], remarks: Mapping[int, Remark]
+    statistics: Sequence[SliceStatistics], fits: Sequence[PairFit], remarks: Mapping[int, Remark]
 ) -> list[tuple[int, int]]:
     """Links (z0, z1) still to be tried: up to the third neighbour, over and to every slice that is in doubt.
 
     In doubt are suspect slices and both slices of neighbours without a fit. Bad slices are no neighbours.
     """
-    numbers = alignable(facts, remarks)
+    numbers = alignable(statistics, remarks)
     tried, found = {(f.z0, f.z1) for f in fits}, {(f.z0, f.z1) for f in fits if f.found}
     unlinked = {z for pair in pairwise(numbers) if pair not in found for z in pair}
     doubtful = np.array([z in unlinked or z in remarks for z in numbers], np.bool_)
@@ -282,9 +273,7 @@ def doubtful_links(
     return [p for p in pairs if p not in tried]
 
 
-def links_at_jumps(
-    numbers: Sequence[int], fits: Sequence[PairFit], jumps: Sequence[int]
-) -> list[tuple[int, int]]:
+def links_at_jumps(numbers: Sequence[int], fits: Sequence[PairFit], jumps: Sequence[int]) -> list[tuple[int, int]]:
     """Links (z0, z1) to second and third neighbours, still to be tried, from 64 slices below each jump to 64 above.
 
     Only the links on both sides tell how far the stage jumped: recorded positions do not say it.

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from clio_argo.model.alignment import IDENTITY, Floats, Matrix, PairFit, SliceFacts, apply
+from clio_argo.model.alignment import IDENTITY, Floats, Matrix, PairFit, SliceStatistics, apply
 from clio_argo.report.data import ReportData
 from clio_argo.report.plots import Curve, Sample, Series, Style
 
@@ -17,9 +17,7 @@ POSITION = "Offset of the centre of each slice from that of the first slice, on 
 SHIFT = "How far the centre of each slice moves to match the slice below it."
 RESIDUAL = "Median distance between the matched features after the fit; lower is better."
 CORRELATION = "Similarity of the two aligned slices; 1 is identical."
-IN_VOLUME = (
-    "Similarity of the two aligned slices, as matched and as rendered (with its contrast); 1 is identical."
-)
+IN_VOLUME = "Similarity of the two aligned slices, as matched and as rendered (with its contrast); 1 is identical."
 BRIGHTNESS = "Mean grey value of each slice, as in its file."
 EVENED = "Mean grey value of each slice, as in its file and after flicker is evened out."
 FOCUS = "Strength of fine detail relative to contrast; a dip is a blurred slice."
@@ -83,9 +81,7 @@ def _rendered(data: ReportData) -> tuple[Series, ...]:
     return (Series("in the volume", _along(data, values), "b"),) if values else ()
 
 
-def _of_pairs(
-    data: ReportData, name: str, value: Callable[[PairFit], float], style: Style = "a"
-) -> tuple[Series, ...]:
+def _of_pairs(data: ReportData, name: str, value: Callable[[PairFit], float], style: Style = "a") -> tuple[Series, ...]:
     direct, longer = direct_pairs(data.transforms.fits), longer_pairs(data.transforms.fits)
     line = Series(name, _along(data, {z: value(f) for z, f in direct.items()}), style)
     dots = [(f.z1, _sane(value(f))) for f in longer]
@@ -110,8 +106,8 @@ def _evened(mean: float, grey: tuple[float, float]) -> float:
     return grey[0] * mean + grey[1]
 
 
-def _of_slices(data: ReportData, value: Callable[[SliceFacts], float]) -> Sequence[Sample]:
-    return _along(data, {f.z: value(f) for f in data.facts if f.error is None})
+def _of_slices(data: ReportData, value: Callable[[SliceStatistics], float]) -> Sequence[Sample]:
+    return _along(data, {f.z: value(f) for f in data.statistics if f.error is None})
 
 
 def median_of(values: Iterable[float]) -> float | None:

@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from clio_argo.model.alignment import SliceFacts, Transforms
+from clio_argo.model.alignment import SliceStatistics, Transforms
 from clio_argo.model.base import Value
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.plan import Plan
 from clio_argo.model.quality import Quality
+from clio_argo.model.request import Request
 from clio_argo.model.run import Gate, StageTime
 from clio_argo.model.volume import VolumeSpec
 
@@ -23,10 +23,10 @@ class Picture(Value):
 class ReportData(Value):
     """Everything that `report.html` says. A report made before the volume exists has no `volume`."""
 
-    config: IngestConfig
+    config: Request
     plan: Plan
     transforms: Transforms
-    facts: tuple[SliceFacts, ...] = Field(description="One per decoded slice, ordered by z.")
+    statistics: tuple[SliceStatistics, ...] = Field(description="One per decoded slice, ordered by z.")
     volume: VolumeSpec | None = None
     status: str = Field(description="complete, complete_with_flags, aligned, or why the run stopped.")
     gates: tuple[Gate, ...] = ()

@@ -7,11 +7,7 @@ from clio_argo.report.curves import direct_pairs, median_of, shift_px
 from clio_argo.report.data import Picture, ReportData
 
 Tone = Literal["green", "amber", "red"]
-ENDED = {
-    "complete": "Complete",
-    "complete_with_flags": "Complete, with flags",
-    "aligned": "Aligned, not rendered yet",
-}
+ENDED = {"complete": "Complete", "complete_with_flags": "Complete, with flags", "aligned": "Aligned, not rendered yet"}
 # the XZ view first: there a person sees whether the stack jumps
 VIEWS = ("XZ", "YZ", "XY")
 

@@ -18,7 +18,7 @@ def notable(transforms: Transforms) -> tuple[PlacedSlice, ...]:
 def find_marks(data: ReportData) -> list[Mark]:
     """Slices that are not good, pairs that are not matched or not similar, stage jumps, and breaks."""
     transforms, cards = data.transforms, {s.z for s in notable(data.transforms)}
-    outliers = data.quality.low if data.quality else ()
+    outliers = data.quality.outliers if data.quality else ()
     return [
         *(Mark(s.verdict, s.z, _of_slice(s), s.z in cards) for s in transforms.slices if s.verdict != "good"),
         *(Mark("unmatched", (f.z0 + f.z1) / 2, _of_pair(f)) for f in transforms.fits if not f.found),

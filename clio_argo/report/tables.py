@@ -9,8 +9,8 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from clio_argo.model.alignment import PairFit, Transforms
-from clio_argo.model.config import IngestConfig
-from clio_argo.model.request import field_paths
+from clio_argo.model.parse_request import field_paths
+from clio_argo.model.request import Request
 
 
 class Jump(NamedTuple):
@@ -55,7 +55,7 @@ def methods(fits: Iterable[PairFit]) -> list[tuple[str, str, int, float]]:
     groups: dict[tuple[str, str], list[float]] = {}
     for fit in fits:
         if fit.found:
-            groups.setdefault((fit.way, fit.model), []).append(fit.correlation)
+            groups.setdefault((fit.method, fit.model), []).append(fit.correlation)
     rows = [(*kind, len(values), statistics.median(values)) for kind, values in groups.items()]
     return sorted(rows, key=lambda row: -row[2])
 
@@ -70,12 +70,12 @@ def manual_pairs(fits: Iterable[PairFit]) -> list[PairFit]:
     return [f for f in fits if "by hand: " in f.reason]
 
 
-def settings(config: IngestConfig) -> list[Setting]:
+def settings(config: Request) -> list[Setting]:
     """All settings of a request."""
     return [_setting(config, path) for path in field_paths() if path != "schema_version"]
 
 
-def _setting(config: IngestConfig, path: str) -> Setting:
+def _setting(config: Request, path: str) -> Setting:
     section, _, name = path.rpartition(".")
     owner: Any = attrgetter(section)(config) if section else config
     info = type(owner).model_fields[name]

@@ -11,7 +11,7 @@ from clio_argo.model.alignment import Fits
 from clio_argo.model.layout import fits_name
 from clio_argo.model.step import StepResult
 from clio_argo.store.manifest import checksums
-from clio_argo.workspace.reduced import ReducedSlices, read_facts
+from clio_argo.workspace.reduced import ReducedSlices, read_statistics
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
@@ -34,13 +34,13 @@ def _units_within_reach(run: Run, unit: int) -> list[int]:
     near, found = [unit], 0
     while found < REACH and near[-1] + 1 < run.plan.reduce.units:
         near.append(near[-1] + 1)
-        found += sum(f.usable for f in read_facts(run, near[-1]))
+        found += sum(f.usable for f in read_statistics(run, near[-1]))
     return near
 
 
 def _match(run: Run, unit: int, near: Sequence[int]) -> Done:
     slices, model = ReducedSlices(run, near), run.config.alignment.model
-    own = sum(f.usable for f in read_facts(run, unit))
+    own = sum(f.usable for f in read_statistics(run, unit))
     pairs = _pairs(slices.numbers, own)
     fitted = ((fit_pair(slices[a], slices[b], a, b, model, check), check) for a, b, check in pairs)
     # what a check does not find counts as not tried: `relink` may find it in other ways

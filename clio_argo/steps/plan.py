@@ -3,10 +3,10 @@
 import os
 from collections.abc import Sequence
 
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.layout import COMPLETE, CONFIG, PLAN, slices_name
+from clio_argo.model.parse_request import from_environment
 from clio_argo.model.plan import Plan
-from clio_argo.model.request import from_environment
+from clio_argo.model.request import Request
 from clio_argo.model.step import StepResult
 from clio_argo.workspace.expected import remove_outgrown_units
 from clio_argo.workspace.outputs import memory_of_alignment, parts_of_slices
@@ -38,11 +38,9 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
         run.store.write(PLAN, plan.to_bytes()),
     ])  # fmt: skip
     remove_outgrown_units(run, "plan")
-    return StepResult(
-        parts=parts_of_slices(plan, checked.units), memory_mib=memory_of_alignment(plan), note=note
-    )
+    return StepResult(parts=parts_of_slices(plan, checked.units), memory_mib=memory_of_alignment(plan), note=note)
 
 
-def plan(config: IngestConfig) -> Plan:
+def plan(config: Request) -> Plan:
     """What a run of `config` would find; reads headers only and writes nothing. Raises `UserError`."""
     return survey(config)[0]

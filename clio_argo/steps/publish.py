@@ -35,7 +35,7 @@ def completion(run: Run, quality: Quality) -> Completion:
     """How the run ended."""
     checked = run.store.document(Verification, VERIFICATION)
     flagged, suspect = (tuple(s.z for s in of) for of in (run.transforms.flagged, run.transforms.suspect))
-    flags = bool(flagged or suspect or run.transforms.breaks or quality.low)
+    flags = bool(flagged or suspect or run.transforms.breaks or quality.outliers)
     return Completion(
         id=run.config.id,
         status="complete_with_flags" if flags else "complete",

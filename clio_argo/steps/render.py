@@ -7,9 +7,9 @@ import numpy as np
 from clio_argo.errors import ClioError
 from clio_argo.kernels import Image
 from clio_argo.kernels.blend import blend
-from clio_argo.kernels.contrast import adjust, leveled
-from clio_argo.kernels.likeness import look
+from clio_argo.kernels.contrast import adjust, apply_gain
 from clio_argo.kernels.render import jpeg, place, thumbnail
+from clio_argo.kernels.similarity import sample
 from clio_argo.kernels.window import to_viewer
 from clio_argo.model.alignment import PlacedSlice, Planes, compose
 from clio_argo.model.layout import thumbnail_name
@@ -18,9 +18,9 @@ from clio_argo.model.step import StepResult
 from clio_argo.model.volume import Box
 from clio_argo.placement.replacement import weights
 from clio_argo.store.documents import crc32c
-from clio_argo.store.slices import Undecodable
+from clio_argo.store.images.base import Undecodable
 from clio_argo.workspace.run import Run
-from clio_argo.workspace.similarity import Seen, write_likeness
+from clio_argo.workspace.similarity import PlaneTiles, write_similarity
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
 PIXELS = {"z", "file", "page", "matrix", "digest", "grey"}
@@ -42,7 +42,7 @@ def _unit(run: Run, unit: int) -> Outcome:
         run.volume.window,
         box.model_dump(),
         planes.window,
-        [[s.model_dump(include=PIXELS) for s in shown] for shown in planes.shown],
+        [[s.model_dump(include=PIXELS) for s in sources] for sources in planes.sources],
     ]
     return once(run, unit, inputs, lambda: _render(run, unit, box, planes))
 
@@ -52,15 +52,15 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
     slab = np.full(box.shape, volume.background, volume.dtype)
     objects: list[ObjectRecord] = []
     images: dict[int, Image] = {}
-    looks: list[Seen] = []
-    for z, plane, given in zip(range(box.begin[0], box.end[0]), slab, planes.shown, strict=True):
-        shown = [_in(box, s) for s in given]
-        images = {s.z: images[s.z] if s.z in images else _contrasted(run, s, planes.window) for s in shown}
-        _fill(plane, z, shown, images, volume.background)
-        looks += [(s.z, look(plane, s.matrix, images[z].shape[::-1])) for s in shown if s.z == z and s.matrix]
+    tiles: list[PlaneTiles] = []
+    for z, plane, placed in zip(range(box.begin[0], box.end[0]), slab, planes.sources, strict=True):
+        sources = [_in(box, s) for s in placed]
+        images = {s.z: images[s.z] if s.z in images else _contrasted(run, s, planes.window) for s in sources}
+        _fill(plane, z, sources, images, volume.background)
+        tiles += [(s.z, sample(plane, s.matrix, images[z].shape[::-1])) for s in sources if s.z == z and s.matrix]
         picture = jpeg(to_viewer(thumbnail(plane), volume.window))
         objects.append(run.store.write(thumbnail_name(z), picture))
-    objects.append(write_likeness(run.store, unit, looks))
+    objects.append(write_similarity(run.store, unit, tiles))
     return Done([*run.volumes.write_aligned(0, box, slab), *objects])
 
 
@@ -68,9 +68,9 @@ def plane_again(run: Run, unit: int, z: int) -> Image:
     """Plane z [y, x] of a unit, rendered anew."""
     volume, box, planes = run.volume, run.volume.slab_box(unit), run.planes(unit)
     plane = np.full(box.shape[1:], volume.background, volume.dtype)
-    shown = [_in(box, s) for s in planes.shown[z - box.begin[0]]]
-    images = {s.z: _contrasted(run, s, planes.window) for s in shown}
-    _fill(plane, z, shown, images, volume.background)
+    sources = [_in(box, s) for s in planes.sources[z - box.begin[0]]]
+    images = {s.z: _contrasted(run, s, planes.window) for s in sources}
+    _fill(plane, z, sources, images, volume.background)
     return plane
 
 
@@ -81,11 +81,9 @@ def _in(box: Box, placed: PlacedSlice) -> PlacedSlice:
     return placed.model_copy(update={"matrix": matrix})
 
 
-def _fill(
-    plane: Image, z: int, shown: Sequence[PlacedSlice], images: Mapping[int, Image], background: int
-) -> None:
-    """Put the slices shown in plane z into `plane` [y, x], which is background."""
-    placed = [(images[s.z], s.matrix) for s in shown if s.matrix is not None]
+def _fill(plane: Image, z: int, sources: Sequence[PlacedSlice], images: Mapping[int, Image], background: int) -> None:
+    """Put the slices that fill plane z into `plane` [y, x], which is background."""
+    placed = [(images[s.z], s.matrix) for s in sources if s.matrix is not None]
     if len(placed) < 2:
         for image, matrix in placed:
             place(image, matrix, plane, background)
@@ -94,13 +92,13 @@ def _fill(
     for (image, matrix), own, reach in zip(placed, planes, reached, strict=True):
         place(image, matrix, own, background)
         place(np.full(image.shape, WHOLE, np.uint8), matrix, reach, 0)
-    plane[:] = blend(planes, [r > WHOLE // 2 for r in reached], weights(z, [s.z for s in shown]))
+    plane[:] = blend(planes, [r > WHOLE // 2 for r in reached], weights(z, [s.z for s in sources]))
 
 
 def _contrasted(run: Run, placed: PlacedSlice, window: tuple[float, float] | None) -> Image:
     contrast, pixels = run.config.contrast, decode(run, placed)
     if placed.grey is not None:
-        pixels = leveled(pixels, *placed.grey)
+        pixels = apply_gain(pixels, *placed.grey)
     return adjust(pixels, contrast.clip_limit, contrast.invert, window)
 
 

@@ -6,17 +6,10 @@ from collections.abc import Sequence
 
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.layout import (
-    IMPORTED_TRANSFORMS,
-    TRANSFORMS,
-    TRANSFORMS_TABLE,
-    USER_INPUTS,
-    VOLUME,
-    planes_name,
-)
+from clio_argo.model.layout import IMPORTED_TRANSFORMS, TRANSFORMS, TRANSFORMS_TABLE, USER_INPUTS, VOLUME, planes_name
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.step import StepResult
-from clio_argo.model.user_inputs import Given
+from clio_argo.model.user_inputs import UserInputs
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.placement.decide import Inputs, Statistics, decide
 from clio_argo.placement.gates import check_gates, gates
@@ -25,7 +18,7 @@ from clio_argo.store.volumes import Volumes
 from clio_argo.workspace.expected import remove_outgrown_objects, remove_outgrown_units
 from clio_argo.workspace.fits import read_fits
 from clio_argo.workspace.outputs import memory_of_volumes, parts_of_volumes, refuse_too_large
-from clio_argo.workspace.reduced import read_all_facts
+from clio_argo.workspace.reduced import read_all_statistics
 from clio_argo.workspace.report_page import ALIGNED, write_report
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import record_whole
@@ -36,7 +29,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     transforms = decide(
         run.plan,
         {s.z: s for unit in run.all_slices for s in unit.slices},
-        Statistics(*read_all_facts(run)),
+        Statistics(*read_all_statistics(run)),
         None if run.request.transforms else read_fits(run),
         read_inputs(run),
         run.request,
@@ -52,18 +45,14 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     write_report(run, ALIGNED)
     lay_out(run, spec, transforms, written)
     return StepResult(
-        parts=parts_of_volumes(spec),
-        memory_mib=memory_of_volumes(spec),
-        published={"flagged": len(transforms.flagged)},
+        parts=parts_of_volumes(spec), memory_mib=memory_of_volumes(spec), published={"flagged": len(transforms.flagged)}
     )
 
 
 def read_inputs(run: Run) -> Inputs:
-    """What a person gave, as `plan` kept it."""
-    given = run.store.document(Given, USER_INPUTS)
-    return Inputs(
-        given, run.store.document(Transforms, IMPORTED_TRANSFORMS) if run.request.transforms else None
-    )
+    """What the user gave, as `plan` kept it."""
+    user_inputs = run.store.document(UserInputs, USER_INPUTS)
+    return Inputs(user_inputs, run.store.document(Transforms, IMPORTED_TRANSFORMS) if run.request.transforms else None)
 
 
 def write_transforms(run: Run, transforms: Transforms) -> list[ObjectRecord]:
@@ -98,11 +87,11 @@ def lay_out_again(run: Run) -> None:
 
 
 def as_csv(transforms: Transforms) -> str:
-    """z, file, verdict, what is shown and the six numbers of the matrix, one line a slice."""
+    """One line a slice: z, file, verdict, the slices that fill the plane, and the six numbers of the matrix."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["z", "file", "verdict", "shown", "a", "b", "tx", "c", "d", "ty"])
+    writer.writerow(["z", "file", "verdict", "source_slices", "a", "b", "tx", "c", "d", "ty"])
     for s in transforms.slices:
         numbers = [v for row in s.matrix for v in row] if s.matrix else [""] * 6
-        writer.writerow([s.z, s.file or "", s.verdict, " ".join(map(str, s.shown)), *numbers])
+        writer.writerow([s.z, s.file or "", s.verdict, " ".join(map(str, s.source_slices)), *numbers])
     return text.getvalue()

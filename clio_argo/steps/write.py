@@ -23,9 +23,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 def _unit(run: Run, tier: Tier, unit: int) -> Outcome:
     box = run.volume.source_box(tier, unit)
     inputs = [run.volume.shapes(), checksums(run.records("render", needed_by_write(run, unit)))]
-    return once(
-        run, unit, inputs, lambda: Done(pyramid(run, tier, unit, run.volumes.read(0, box), box.begin))
-    )
+    return once(run, unit, inputs, lambda: Done(pyramid(run, tier, unit, run.volumes.read(0, box), box.begin)))
 
 
 def pyramid(run: Run, tier: Tier, unit: int, voxels: Voxels, begin: Zyx) -> list[ObjectRecord]:

@@ -16,12 +16,7 @@ FOREIGN = "has no label made-by=clio-argo, so somebody else made it"
 READERS, EVERYBODY = "roles/storage.objectViewer", "allUsers"
 # what neuroglancer's pages send and read, from wherever they are served
 CORS = [
-    {
-        "origin": ["*"],
-        "method": ["GET", "HEAD"],
-        "responseHeader": ["Content-Type", "Range"],
-        "maxAgeSeconds": 3600,
-    }
+    {"origin": ["*"], "method": ["GET", "HEAD"], "responseHeader": ["Content-Type", "Range"], "maxAgeSeconds": 3600}
 ]
 # requests that are under way at once while a bucket is emptied: each is answered after tens of milliseconds
 DELETIONS = 16
@@ -195,3 +190,10 @@ def _without(rules: Iterable[Any], action: str, prefix: str) -> list[Any]:
     """Rules without the one that a new rule replaces."""
     same = (action, [prefix] if prefix else None)
     return [r for r in rules if (r["action"]["type"], r["condition"].get("matchesPrefix")) != same]
+
+
+def own_buckets(project: str | None) -> dict[str, str]:
+    """Buckets of a project that this program made, and where they are. Raises `ClioError` if they cannot be listed."""
+    with store_errors(f"{gcs.GCS.scheme}://", "", "administer"):
+        buckets = list(gcs.client().list_buckets(project=project, **gcs.patience()))
+    return {b.name: b.location for b in buckets if LABELS.items() <= dict(b.labels).items()}

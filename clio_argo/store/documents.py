@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import google_crc32c
 import tensorstore as ts
 
-from clio_argo.errors import BrokenVolume, MissingInput, NewerDocument, StoreFault, UserError
+from clio_argo.errors import BrokenVolume, MissingInput, NewerDocument, StoreError, UserError
 from clio_argo.model.base import Document
 from clio_argo.model.run import ObjectRecord
 from clio_argo.store.backends import backend_of
@@ -131,7 +131,7 @@ class Store:
         """Write an object, whether or not it exists; its size and checksum."""
         stamp = self._ask(name, "write", lambda kv, key: kv.write(key, data))
         if stamp.generation == REFUSED:
-            raise StoreFault(f"{self.url_of(name)}: {REFUSALS[412]}")
+            raise StoreError(f"{self.url_of(name)}: {REFUSALS[412]}")
         return record_of(name, data)
 
     def create(self, name: str, data: bytes) -> bool:

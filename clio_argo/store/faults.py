@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clio_argo.errors import ClioError, MissingBucket, MissingInput, StoreFault, TryAgain
+from clio_argo.errors import ClioError, MissingBucket, MissingInput, StoreError, TransientError
 from clio_argo.store.backends import backend_of
 from clio_argo.store.backends.base import Backend, Verb
 
@@ -22,25 +22,21 @@ PASSING = (408, 409, 429)
 REMEDIES: tuple[tuple[tuple[str, ...], type[ClioError], str], ...] = (
     (
         ("No space left", "RESOURCE_EXHAUSTED", "Disk quota"),
-        StoreFault,
+        StoreError,
         "no space is left: free some or choose another place, then " + GOES_ON,
     ),
     (
         ("Read-only file system", "PERMISSION_DENIED", "Permission denied", "UNAUTHENTICATED", "credentials"),
-        StoreFault,
+        StoreError,
         "no permission: check who owns it, or the credentials in use",
     ),
     (("NOT_FOUND", "No such file"), MissingInput, "it does not exist"),
     (
         ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "Timeout", "timeout", "connect", "Connection"),
-        TryAgain,
+        TransientError,
         "the store does not answer; try again",
     ),
-    (
-        ("Too many open files",),
-        TryAgain,
-        "too many open files: raise the limit (ulimit -n) or use fewer workers",
-    ),
+    (("Too many open files",), TransientError, "too many open files: raise the limit (ulimit -n) or use fewer workers"),
 )
 # how tensorstore tells it
 STATUS = re.compile(r"http_response_code='(\d+)'")
@@ -58,10 +54,7 @@ def store_errors(url: str, name: str, verb: Verb = "read") -> Iterator[None]:
     except Exception as error:
         package = type(error).__module__.partition(".")[0]
         # tensorstore and the system raise Python's own errors
-        if (
-            not isinstance(error, ValueError | OSError | RuntimeError)
-            and package not in backend_of(url).clients
-        ):
+        if not isinstance(error, ValueError | OSError | RuntimeError) and package not in backend_of(url).clients:
             raise
         raise explained(url, name, error, verb) from error
 
@@ -83,15 +76,15 @@ def _status(backend: Backend, error: Exception, text: str) -> int | None:
 
 def _by_status(url: str, status: int, verb: Verb) -> tuple[type[ClioError], str] | None:
     if status == 409 and verb == "administer":
-        return StoreFault, "the name is taken, perhaps by somebody else, or the bucket is not empty (409)"
+        return StoreError, "the name is taken, perhaps by somebody else, or the bucket is not empty (409)"
     if status in PASSING or status >= 500:
-        return TryAgain, f"the store answered {status} to every try; try again later"
+        return TransientError, f"the store answered {status} to every try; try again later"
     if status not in REFUSALS:
         return None
     backend, scheme_and_bucket = backend_of(url), "/".join(url.split("/")[:3])
     needed = backend.permissions.get(verb, f"the right to {verb}")
     words = {"needed": needed, "grant": backend.grant, "log_in": backend.log_in}
-    kind = MissingBucket if status == 404 else StoreFault
+    kind = MissingBucket if status == 404 else StoreError
     return kind, REFUSALS[status].format(verb=verb, bucket=scheme_and_bucket, **words)
 
 
@@ -99,4 +92,4 @@ def _by_text(text: str) -> tuple[type[ClioError], str]:
     for signs, kind, remedy in REMEDIES:
         if any(sign in text for sign in signs):
             return kind, remedy
-    return StoreFault, ""
+    return StoreError, ""

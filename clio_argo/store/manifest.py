@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import version
 
 from clio_argo.errors import UserError
-from clio_argo.model.layout import record_name
+from clio_argo.model.layout import FORMER_STEPS, record_name
 from clio_argo.model.run import ObjectRecord, UnitRecord
 from clio_argo.store.documents import Store, intact, record_of
 
@@ -22,9 +22,12 @@ def read_record(store: Store, step: str, unit: int) -> UnitRecord | None:
 
 def read_records(store: Store, step: str, units: Iterable[int]) -> Iterator[UnitRecord | None]:
     """Records of many units, in their order; None where there is none, or one that cannot be read."""
-    names = [record_name(step, u) for u in units]
-    for name, data in zip(names, store.read_all(names), strict=True):
-        yield intact(UnitRecord, data, store.url + name)
+    numbers = list(units)
+    names = [record_name(step, unit) for unit in numbers]
+    for unit, name, data in zip(numbers, names, store.read_all(names), strict=True):
+        former = FORMER_STEPS.get(step) if data is None else None
+        found = store.read(record_name(former, unit)) if former else data
+        yield intact(UnitRecord, found, store.url + name)
 
 
 def write_record(store: Store, record: UnitRecord) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from clio_argo.errors import MissingBucket, StoreFault, UserError
+from clio_argo.errors import MissingBucket, StoreError, UserError
 from clio_argo.model.buckets import price_of
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.request import Request
 from clio_argo.model.storage import MakeBuckets
 from clio_argo.store.backends.gcs import GCS
 from clio_argo.store.buckets import FOREIGN, Bucket, reserved
@@ -38,7 +38,7 @@ def _place(role: str, url: str) -> _Place:
     return _Place(role, url, *split_url(absolute_url(url)))
 
 
-def prepare(config: IngestConfig, run: str) -> Iterator[str]:
+def prepare(config: Request, run: str) -> Iterator[str]:
     """Make the missing buckets of a request and configure all by their roles; yields a line for each change.
 
     run: URL of the run's root.
@@ -87,7 +87,7 @@ def _refused(places: Sequence[_Place], ours: Mapping[str, bool | None]) -> Itera
             yield from (f"gs://{name}: {problem}" for problem in reserved(name))
 
 
-def _exposed(config: IngestConfig, places: Sequence[_Place]) -> Iterator[str]:
+def _exposed(config: Request, places: Sequence[_Place]) -> Iterator[str]:
     """What else everybody could read."""
     public = [p.bucket for p in places if p.role == "viewer" and config.make_buckets.public]
     for place in (*places, _place("source", find_source(config.source))):
@@ -98,7 +98,7 @@ def _exposed(config: IngestConfig, places: Sequence[_Place]) -> Iterator[str]:
 def _make(name: str, location: str, project: str | None, temporary: bool) -> None:
     try:
         Bucket(name).make(location, project, temporary)
-    except StoreFault:
+    except StoreError:
         # another runner of the same request was quicker
         if not _ours(name):
             raise

@@ -1,4 +1,4 @@
-"""The source of a stack: which objects there are, their headers, and the one place that decodes pixels."""
+"""The source of a stack: lists its objects, opens them, reads their headers and decodes their pixels."""
 
 import io
 import os
@@ -7,36 +7,39 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from clio_argo.errors import ClioError, MissingInput, StoreFault, UserError, short_of_memory
+from clio_argo.errors import MissingInput, StoreError, UserError
 from clio_argo.model.base import Value
 from clio_argo.model.plan import SliceFile
+from clio_argo.store import images
 from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
-from clio_argo.store.headers import SUFFIXES, TIFF, Header, Unreadable, read_headers
+from clio_argo.store.images.base import Header, Pixels, Undecodable, Unreadable
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+# folder of a source in which slices may lie
 RAW = "raw/"
-# planes that a decoder needs besides its result, at most
+# of a remote object, in one request: the header of a PNG, JPEG or stripped TIFF is shorter
+BUFFER_BYTES = 2**16
+# a file that is longer than two of its pages by this much, for its header, is taken for a stack
+HEADER_BYTES = 2**20
+# planes that a decoder may need besides its result: four channels of colour
 SLACK = 4
-# in names: what the store cannot address, and what stands for bytes that are not UTF-8
+# in names: a backslash, which the store cannot address, and what stands for bytes that are not UTF-8
 UNUSABLE = ("\\", "\N{REPLACEMENT CHARACTER}")
 
 
 class Entry(Value):
-    """One object of the source. `stamp` changes when its content does."""
+    """One object of the source.
+
+    stamp: changes when the content of the object changes.
+    outside: it is a link that leaves the folder of the source, or leads nowhere.
+    """
 
     name: str
     size_bytes: int
     stamp: str
     outside: bool = False
-
-
-class Undecodable(Exception):
-    """A slice whose pixels cannot be had; the message says why."""
 
 
 class Source:
@@ -50,8 +53,8 @@ class Source:
 
     def entries(self, folder: str = "") -> list[Entry]:
         """Objects directly in `folder`, ordered by name."""
-        found = [e for e in self._list(folder) if not self._file or e.name == self._file]
-        return sorted(found, key=lambda e: e.name)
+        listed = (e for e in self._list(folder) if not self._file or e.name == self._file)
+        return sorted(listed, key=lambda e: e.name)
 
     def _list(self, folder: str) -> Iterator[Entry]:
         if self._store.local is not None:
@@ -60,15 +63,15 @@ class Source:
         return (Entry(name=o.name, size_bytes=o.size, stamp=o.stamp) for o in objects)
 
     def headers(self, entry: Entry) -> list[Header]:
-        """Headers of all pages. Raises `Unreadable`."""
+        """Headers of all pages of a file. Raises `Unreadable`."""
         if any(c in entry.name for c in UNUSABLE):
             raise Unreadable("its name holds a backslash or is not UTF-8; rename it")
         try:
             with self._open(entry) as file:
-                return read_headers(file, entry.size_bytes)
+                return images.read_headers(file, entry.size_bytes)
         except MissingInput as error:
             raise Unreadable(str(error)) from error
-        except StoreFault as error:
+        except StoreError as error:
             # a bucket that refuses one object refuses them all
             if self._store.local is None:
                 raise
@@ -78,18 +81,18 @@ class Source:
         if self._store.local is not None:
             with store_errors(self.url, file.name):
                 return (self._store.local / file.name).open("rb")
-        return io.BufferedReader(RangeFile(self._store, file), 2**16)
+        return io.BufferedReader(RangeFile(self._store, file), BUFFER_BYTES)
 
     def decode(self, slice_file: SliceFile) -> Pixels:
-        """Grey pixels [y, x] of a slice, in its own data type.
+        """Grey pixels [y, x] of a slice, uint8 or uint16 as planned.
 
         Raises:
-            Undecodable: the file is gone, does not decode, or is not what its header promised.
+            Undecodable: the file is gone, does not decode, or differs from what was planned.
         """
         with self._content(slice_file) as file:
             _check_header(file, slice_file)
             with _room_for(slice_file):
-                pixels = grey(_pixels(file, slice_file.page))
+                pixels = images.decode(file, slice_file.page)
         expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
         if (pixels.shape, pixels.dtype) != expected:
             raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
@@ -111,10 +114,10 @@ class Source:
         return next((o.stamp for o in self._store.objects(name, flat=True) if o.name == name), None)
 
     def _content(self, slice_file: SliceFile) -> BinaryIO:
-        """The whole file at once; piece by piece if it is so large that it must hold many slices."""
+        """The whole file in one read, or a file that is read in pieces if it is large enough to hold many slices."""
         page_bytes = slice_file.width * slice_file.height * np.dtype(slice_file.dtype).itemsize
         try:
-            if slice_file.size_bytes > 2 * page_bytes + 2**20:
+            if slice_file.size_bytes > 2 * page_bytes + HEADER_BYTES:
                 return self._open(slice_file)
             return io.BytesIO(self._store.need(slice_file.name))
         except MissingInput as error:
@@ -122,7 +125,7 @@ class Source:
 
 
 class RangeFile(io.RawIOBase):
-    """A remote object as a file: every read is a ranged read."""
+    """A remote object as a seekable file: every read is a ranged read of the store."""
 
     def __init__(self, store: Store, entry: Entry | SliceFile) -> None:
         self._store, self._entry, self._at = store, entry, 0
@@ -154,11 +157,15 @@ class RangeFile(io.RawIOBase):
 def _is_file(store: Store, parent: Store, name: str) -> bool:
     if store.local is not None:
         return store.local.is_file()
-    return is_image(name) and any(o.name == name for o in parent.objects(name, flat=True))
+    return images.is_image(name) and any(o.name == name for o in parent.objects(name, flat=True))
 
 
 def find_source(source: str) -> str:
-    """URL of a source: itself if it has a scheme, a local path if it exists, else gs://SOURCE."""
+    """URL of a source: itself if it has a scheme, a local path if it exists, else gs://SOURCE.
+
+    Raises:
+        UserError: it looks like a path, and there is nothing.
+    """
     if "://" in source:
         return source
     if Path(source).expanduser().exists():
@@ -168,16 +175,12 @@ def find_source(source: str) -> str:
     return f"gs://{source}"
 
 
-def is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
-
-
 def _scan(root: Path, folder: str) -> Iterator[Entry]:
     base = os.path.realpath(root)
     outside = not _inside(root / folder, base)
     try:
-        with os.scandir(root / folder) as found:
-            yield from (_local_entry(e, folder, base, outside) for e in found if not _is_folder(e))
+        with os.scandir(root / folder) as items:
+            yield from (_local_entry(e, folder, base, outside) for e in items if not _is_folder(e))
     except FileNotFoundError:
         return
     except OSError as error:
@@ -212,63 +215,24 @@ def _stamp(stat: os.stat_result) -> str:
 
 
 def _check_header(file: BinaryIO, planned: SliceFile) -> None:
-    """Refuse a file whose header changed before its pixels are allocated."""
+    """Refuse a file whose header has changed, before its pixels are allocated."""
     size = file.seek(0, io.SEEK_END)
-    file.seek(0)
     try:
-        found = read_headers(file, size, planned.page)[0]
+        header = images.read_headers(file, size, planned.page)[0]
     except Unreadable as error:
         raise Undecodable(str(error)) from error
-    if (found.width, found.height) != (planned.width, planned.height):
-        raise Undecodable(
-            f"is {found.width} x {found.height} now, {planned.width} x {planned.height} was planned"
-        )
-    if found.truncated:
+    if (header.width, header.height) != (planned.width, planned.height):
+        raise Undecodable(f"is {header.width} x {header.height} now, {planned.width} x {planned.height} was planned")
+    if header.truncated:
         raise Undecodable(f"ends after {size} bytes, before its last pixels")
-
-
-def _pixels(file: BinaryIO, page: int) -> NDArray[Any]:
-    file.seek(0)
-    try:
-        if file.read(2) in TIFF:
-            from clio_argo.store import tiff
-
-            return tiff.pixels(file, page)
-        file.seek(0)
-        pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    except ClioError:
-        raise
-    # decoders of foreign bytes fail in many ways; all mean the same
-    except Exception as error:
-        if short_of_memory(error):
-            raise
-        raise Undecodable(f"does not decode: {type(error).__name__}: {str(error)[:200]}") from error
-    if pixels is None:
-        raise Undecodable("does not decode: its data are damaged")
-    return np.asarray(pixels)
 
 
 @contextmanager
 def _room_for(planned: SliceFile) -> Iterator[None]:
-    """Tell a slice that does not decode from one that there is no memory for: decoders say the same of both."""
+    """Raise `MemoryError` in place of `Undecodable` where memory is short: decoders report both alike."""
     try:
         yield
     except Undecodable:
-        # raises MemoryError
+        # fails with a MemoryError if there is no room
         np.empty((SLACK, planned.height, planned.width), planned.dtype)
         raise
-
-
-def grey(pixels: NDArray[Any]) -> Pixels:
-    """One grey channel: colour channels that are all equal, and alpha that is opaque, hold nothing more."""
-    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
-        pixels = np.moveaxis(pixels, 0, 2)
-    if pixels.ndim == 3 and pixels.shape[2] <= 4:
-        first, colours = pixels[..., 0], pixels[..., 1:3]
-        opaque = pixels.shape[2] != 4 or bool((pixels[..., 3] == np.iinfo(pixels.dtype).max).all())
-        if not opaque or not all(np.array_equal(first, colours[..., c]) for c in range(colours.shape[2])):
-            raise Undecodable("colour or transparency: only grey slices can be aligned; convert it to grey")
-        pixels = np.ascontiguousarray(first)
-    if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):
-        raise Undecodable(f"{pixels.dtype} {pixels.shape}: only 8- and 16-bit grey slices can be aligned")
-    return pixels

@@ -146,9 +146,7 @@ class Volumes:
         spec = {"driver": "neuroglancer_precomputed", "scale_index": scale - self.spec.ng_scales.start}
         return self._open(spec, VIEWER, kvstore, INFO)[ts.d["channel"][0]].transpose(["z", "y", "x"])
 
-    def _open(
-        self, spec: dict[str, Any], folder: str, kvstore: ts.KvStore | None, name: str
-    ) -> ts.TensorStore:
+    def _open(self, spec: dict[str, Any], folder: str, kvstore: ts.KvStore | None, name: str) -> ts.TensorStore:
         where = kvstore / f"{folder}/" if kvstore else ts.KvStore.Spec(self.store.spec(folder))
         with store_errors(self.store.url_of(f"{folder}/{name}"), ""):
             return ts.open({**spec, **STORE_ALL}, kvstore=where, open=True, context=self._context).result()

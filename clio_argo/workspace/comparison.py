@@ -67,9 +67,7 @@ class _Tally:
             wrong += [(o.name, what) for o in record.objects if (what := self._differs(o))]
         self.faults += [Fault(name=name, what=what, step=step.name, unit=unit) for name, what in wrong]
 
-    def _missing(
-        self, run: Run, step: Step, unit: int, record: UnitRecord | None
-    ) -> Iterator[tuple[str, str]]:
+    def _missing(self, run: Run, step: Step, unit: int, record: UnitRecord | None) -> Iterator[tuple[str, str]]:
         """What the manifest lacks of a unit."""
         if record is None:
             yield record_name(step.name, unit), NO_RECORD

@@ -19,7 +19,7 @@ def read_fits(run: Run) -> list[PairFit] | None:
     first = read_first_fits(run)
     if first is None:
         return None
-    return first + _fits(run, [refits_name(r.unit) for r in run.suspects.relinks])
+    return first + _fits(run, [refits_name(r.unit) for r in run.suspects.rematch_units])
 
 
 def _fits(run: Run, names: Sequence[str]) -> list[PairFit]:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from clio_argo.errors import UserError
-from clio_argo.model.alignment import Inspection
+from clio_argo.model.alignment import Suspects
 from clio_argo.model.plan import FanOut, Plan, SliceUnit
 from clio_argo.model.step import Part
 from clio_argo.model.volume import VolumeSpec
@@ -25,17 +25,14 @@ def parts_of_slices(plan: Plan, units: Sequence[SliceUnit]) -> Parts:
     def span(part: range) -> tuple[int, int]:
         return units[part[0]].slices[0].z, units[part[-1]].slices[-1].z
 
-    return {
-        "reduce_parts": _parts(plan.reduce, "slices", span),
-        "match_parts": _parts(plan.match, "slices", span),
-    }
+    return {"reduce_parts": _parts(plan.reduce, "slices", span), "match_parts": _parts(plan.match, "slices", span)}
 
 
-def rematch_parts(inspection: Inspection) -> Parts:
+def rematch_parts(inspection: Suspects) -> Parts:
     """Parts of rematch, by the slices that their pairs reach."""
 
     def span(part: range) -> tuple[int, int]:
-        pairs = [pair for i in part for pair in inspection.relinks[i].pairs]
+        pairs = [pair for i in part for pair in inspection.rematch_units[i].pairs]
         return pairs[0][0], max(z1 for _, z1 in pairs)
 
     return {"rematch_parts": _parts(inspection.rematch, "slices", span)}
@@ -66,11 +63,7 @@ def memory_of_alignment(plan: Plan) -> dict[str, int]:
     """MiB of the pods of reduce, match, and of those that read all slices' facts."""
     plane = plan.width * plan.height * (1 if plan.dtype == "uint8" else 2) / MIB
     whole = math.ceil(BASE_MIB + MIB_PER_SLICE * plan.depth)
-    return {
-        "reduce_mib": math.ceil(BASE_MIB + PLANES_OF_REDUCE * plane),
-        "match_mib": 2 * BASE_MIB,
-        "solve_mib": whole,
-    }
+    return {"reduce_mib": math.ceil(BASE_MIB + PLANES_OF_REDUCE * plane), "match_mib": 2 * BASE_MIB, "solve_mib": whole}
 
 
 def memory_of_volumes(spec: VolumeSpec) -> dict[str, int]:

@@ -2,25 +2,25 @@
 
 from collections.abc import Mapping
 
-from clio_argo.errors import TryAgain, UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.errors import TransientError, UserError
 from clio_argo.model.layout import CONFIG, PLAN
+from clio_argo.model.parse_request import differing_keys
 from clio_argo.model.plan import Plan
-from clio_argo.model.request import differing_keys
+from clio_argo.model.request import Request
 from clio_argo.store.documents import Store, absolute_url
 
 
-def claim(store: Store, config: IngestConfig) -> str:
+def claim(store: Store, config: Request) -> str:
     """Make the root this request's own, join the same request, or take another one's over; what was done, if any.
 
     Raises:
         UserError: the root holds something else, or another request that may not be updated.
-        TryAgain: somebody else changed the request at the same time.
+        TransientError: somebody else changed the request at the same time.
     """
     if store.local is not None and store.local.is_file():
         raise UserError(f"{store.local} is a file; choose another --out")
     wanted, before = config.model_copy(update={"update": False}), store.generation(CONFIG)
-    found = store.find_document(IngestConfig, CONFIG)
+    found = store.find_document(Request, CONFIG)
     if found is None:
         _refuse_foreign(store, wanted.buckets.elsewhere())
         if store.create(CONFIG, wanted.to_bytes()):
@@ -36,7 +36,7 @@ def claim(store: Store, config: IngestConfig) -> str:
             differing,
         )
     if found != wanted and not store.replace(CONFIG, wanted.to_bytes(), before):
-        raise TryAgain(f"{store.url}{CONFIG}: another process changed it at the same time; try again")
+        raise TransientError(f"{store.url}{CONFIG}: another process changed it at the same time; try again")
     if differing:
         return f"{store.url} held another request; done again is what depends on {'; '.join(differing)}"
     return f"{store.url} holds this request: joined, and what is done is not done again"
@@ -73,9 +73,7 @@ def _refuse_foreign(store: Store, places: Mapping[str, str]) -> None:
     if names:
         problems.append(f"{store.url} is not empty ({', '.join(names[:3])} ...) and holds no run")
     if problems:
-        raise UserError.all(
-            "a run needs folders of its own; choose another --out or other buckets:", problems
-        )
+        raise UserError.all("a run needs folders of its own; choose another --out or other buckets:", problems)
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -11,7 +11,7 @@ from clio_argo.kernels.features import area_mean, histogram, percentiles
 from clio_argo.kernels.render import Bounds, cut, png
 from clio_argo.kernels.window import spread, to_viewer
 from clio_argo.model.alignment import Matrix, PlacedSlice
-from clio_argo.model.layout import facts_name, reduced_name, slice_picture_name, view_name
+from clio_argo.model.layout import reduced_name, slice_picture_name, statistics_name, view_name
 from clio_argo.model.volume import Box, VolumeSpec, zyx
 from clio_argo.placement.replacement import weights
 from clio_argo.report.data import Picture
@@ -51,9 +51,7 @@ def make_slice_pictures(run: Run, slices: Iterable[PlacedSlice]) -> dict[int, st
         if s.digest and run.plan.reduce.units:
             image = reduced.image(s.z)[0]
             names[s.z] = slice_picture_name(s.z)
-            run.store.write(
-                names[s.z], png(np.asarray(area_mean(image, -(-max(image.shape) // SLICE_PX)), np.uint8))
-            )
+            run.store.write(names[s.z], png(np.asarray(area_mean(image, -(-max(image.shape) // SLICE_PX)), np.uint8)))
     return names
 
 
@@ -70,7 +68,7 @@ def _recorded(run: Run, numbers: range) -> dict[str, Image]:
     if not run.plan.reduce.units:  # transforms were given, and with them all that is known of the slices
         return {}
     for unit in sorted({run.place_of(z)[0] for z in numbers if z not in run.plan.unusable}):
-        arrays = read_arrays(run.store, facts_name(unit))
+        arrays = read_arrays(run.store, statistics_name(unit))
         for z in (int(name[3:]) for name in arrays if name.startswith("row")):
             rows[z], columns[z] = arrays[f"row{z}"], arrays[f"column{z}"]
     if not rows:
@@ -128,7 +126,7 @@ def _of_reduced(run: Run, numbers: range) -> dict[str, Image]:
     width, height = -(-transforms.width // factor), -(-transforms.height // factor)
 
     def part(z: int, box: Bounds) -> Image | None:
-        return reduced.cut(z, transforms.shown(z), factor, box)
+        return reduced.cut(z, transforms.sources_of(z), factor, box)
 
     rows, columns = list[Image | None](), list[Image | None]()
     for z in numbers:
@@ -146,9 +144,7 @@ def _line(image: Image | None) -> Image | None:
 
 def _of_volume(run: Run, spec: VolumeSpec) -> dict[str, Image]:
     """The middle planes of the lossless volume, at the finest scale that a picture can hold."""
-    scale = next(
-        k for k, s in enumerate(spec.scales) if max(s.size) <= 2 * VIEW_PX or k == len(spec.scales) - 1
-    )
+    scale = next(k for k, s in enumerate(spec.scales) if max(s.size) <= 2 * VIEW_PX or k == len(spec.scales) - 1)
     box = spec.scales[scale].box
     middle = [(b + e) // 2 for b, e in zip(box.begin, box.end, strict=True)]
     cuts = {}

@@ -6,11 +6,11 @@ from typing import TypeVar
 
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
 from clio_argo.model.plan import FanOut, Plan, SliceUnit
 from clio_argo.model.problems import problem_lines
-from clio_argo.model.user_inputs import Given
+from clio_argo.model.request import Request
+from clio_argo.model.user_inputs import UserInputs
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.placement.gates import gap_problem
 from clio_argo.placement.replacement import longest_gap
@@ -34,7 +34,7 @@ class Preflight:
 
     plan: Plan
     units: tuple[SliceUnit, ...]
-    given: Given
+    given: UserInputs
     imported: Transforms | None
     volume: VolumeSpec | None
     faults: tuple[str, ...]
@@ -54,7 +54,7 @@ class Preflight:
             raise GateStopped("\n".join([*self.stops, *details]))
 
 
-def preflight(request: IngestConfig) -> Preflight:
+def preflight(request: Request) -> Preflight:
     """Hold a request against its source: reads headers and the files given beside the slices, writes nothing.
 
     Raises:
@@ -64,7 +64,7 @@ def preflight(request: IngestConfig) -> Preflight:
     faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
     faults += [*_memory_problem(plan, request), *_crop_problem(plan, request)]
     inputs = _tried(lambda: read_given(request, plan), faults)
-    given, imported = inputs or (Given(), None)
+    given, imported = inputs or (UserInputs(), None)
     # without room for a slab there is no volume, which has been said then
     volume = None if faults else _tried(lambda: estimate(plan, request), faults)
     plan = without_alignment(plan, request, imported)
@@ -81,13 +81,13 @@ def _tried(look: Callable[[], T], faults: list[str]) -> T | None:
         return None
 
 
-def estimate(plan: Plan, request: IngestConfig) -> VolumeSpec:
+def estimate(plan: Plan, request: Request) -> VolumeSpec:
     """The volume as it will be if no slice has to move."""
     size = (plan.depth, plan.height, plan.width)
     return build_volume(request, (plan.minz, 0, 0), size, plan.dtype, None)
 
 
-def without_alignment(plan: Plan, request: IngestConfig, imported: Transforms | None) -> Plan:
+def without_alignment(plan: Plan, request: Request, imported: Transforms | None) -> Plan:
     """The plan without what imported transforms make needless: fits, and facts where they are all known."""
     if imported is None:
         return plan
@@ -98,7 +98,7 @@ def without_alignment(plan: Plan, request: IngestConfig, imported: Transforms | 
     return plan.model_copy(update={"match": none, **({} if facts or not window else {"reduce": none})})
 
 
-def _stops(plan: Plan, request: IngestConfig) -> list[str]:
+def _stops(plan: Plan, request: Request) -> list[str]:
     allowed, bad, gap = request.allowed_bad(plan.depth), len(plan.unusable), longest_gap(plan.unusable)
     stops = []
     if bad > allowed:
@@ -107,13 +107,13 @@ def _stops(plan: Plan, request: IngestConfig) -> list[str]:
     return stops + ([gap_problem(gap, request)] if len(gap) > request.max_gap else [])
 
 
-def _crop_problem(plan: Plan, request: IngestConfig) -> list[str]:
+def _crop_problem(plan: Plan, request: Request) -> list[str]:
     low, high = request.crop.z or (plan.minz, plan.maxz)
     inside = plan.minz <= low and high <= plan.maxz
     return [] if inside else [f"crop.z {low} to {high}: the stack has z {plan.minz} to {plan.maxz}"]
 
 
-def _memory_problem(plan: Plan, request: IngestConfig) -> list[str]:
+def _memory_problem(plan: Plan, request: Request) -> list[str]:
     plane = plan.width * plan.height * (1 if plan.dtype == "uint8" else 2)
     if slab_depth(request.memory_gib, plan.depth, plane):
         return []

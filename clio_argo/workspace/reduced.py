@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from clio_argo.kernels.features import Reduced
-from clio_argo.model.alignment import SliceFacts
-from clio_argo.model.layout import facts_name, reduced_name
+from clio_argo.model.alignment import SliceStatistics
+from clio_argo.model.layout import reduced_name, statistics_name
 from clio_argo.store.reduced import read_all_arrays, read_arrays
 from clio_argo.workspace.run import Run
 
@@ -16,30 +16,30 @@ from clio_argo.workspace.run import Run
 KEPT = 4
 
 
-def read_all_facts(run: Run) -> "tuple[list[SliceFacts], np.ndarray]":
+def read_all_statistics(run: Run) -> "tuple[list[SliceStatistics], np.ndarray]":
     """Statistics of all slices, ordered by z, and the histogram [grey values] of the whole stack."""
-    facts: list[SliceFacts] = []
+    statistics: list[SliceStatistics] = []
     counts: Any = 0
-    for arrays in read_all_arrays(run.store, [facts_name(u) for u in range(run.plan.reduce.units)]):
-        facts += _facts(arrays["facts"])
+    for arrays in read_all_arrays(run.store, [statistics_name(u) for u in range(run.plan.reduce.units)]):
+        statistics += _statistics(arrays["facts"])
         counts = counts + arrays["histogram"]
-    return facts, counts
+    return statistics, counts
 
 
-def read_facts(run: Run, unit: int) -> list[SliceFacts]:
+def read_statistics(run: Run, unit: int) -> list[SliceStatistics]:
     """Statistics of the slices of a unit."""
-    return _facts(read_arrays(run.store, facts_name(unit))["facts"])
+    return _statistics(read_arrays(run.store, statistics_name(unit))["facts"])
 
 
-def _facts(raw: "np.ndarray") -> list[SliceFacts]:
-    return [SliceFacts.model_validate(f) for f in json.loads(raw.tobytes())]
+def _statistics(raw: "np.ndarray") -> list[SliceStatistics]:
+    return [SliceStatistics.model_validate(f) for f in json.loads(raw.tobytes())]
 
 
 class ReducedSlices:
     """The reduced slices of some units that show something, unpacked one at a time; the last four are kept."""
 
     def __init__(self, run: Run, units: Sequence[int]) -> None:
-        self._unit_of = {f.z: unit for unit in units for f in read_facts(run, unit) if f.usable}
+        self._unit_of = {f.z: unit for unit in units for f in read_statistics(run, unit) if f.usable}
         self._arrays = {unit: read_arrays(run.store, reduced_name(unit)) for unit in units}
         self._last: dict[int, Reduced] = {}
         self.numbers = list(self._unit_of)

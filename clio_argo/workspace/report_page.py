@@ -13,7 +13,7 @@ from clio_argo.report.html import report_html
 from clio_argo.report.overview import notable
 from clio_argo.store.documents import Store
 from clio_argo.workspace.pictures import make_slice_pictures, make_views
-from clio_argo.workspace.reduced import read_all_facts
+from clio_argo.workspace.reduced import read_all_statistics
 from clio_argo.workspace.run import Run
 
 ALIGNED = "aligned"
@@ -33,13 +33,13 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
 
     Returns the names of the pictures.
     """
-    facts, _ = read_all_facts(run)
+    statistics, _ = read_all_statistics(run)
     volume = rendered.volume if rendered else None
     data = ReportData(
         config=run.request,
         plan=run.plan,
         transforms=run.transforms,
-        facts=tuple(facts),
+        statistics=tuple(statistics),
         volume=volume,
         status=status,
         gates=gates(run.transforms, run.plan, run.request),

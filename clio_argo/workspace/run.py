@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from clio_argo.errors import BrokenInvariant, Superseded
-from clio_argo.model.alignment import Inspection, Planes, Transforms
+from clio_argo.errors import BrokenInvariant, SupersededError
+from clio_argo.model.alignment import Planes, Suspects, Transforms
 from clio_argo.model.base import digest
-from clio_argo.model.config import IngestConfig
-from clio_argo.model.layout import CONFIG, PLAN, SUSPECTS, TRANSFORMS, VOLUME, planes_name, slices_name
+from clio_argo.model.layout import CONFIG, FORMER_SUSPECTS, PLAN, SUSPECTS, TRANSFORMS, VOLUME, planes_name, slices_name
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit
+from clio_argo.model.request import Request
 from clio_argo.model.run import ObjectRecord, UnitRecord
 from clio_argo.model.step import Pipeline, Step
 from clio_argo.model.volume import VolumeSpec
@@ -40,7 +40,7 @@ class Declared:
 
 def opened(url: str) -> Store:
     """The store of a run, as its request lays it out; a root that holds no request yet has all in one place."""
-    request = Store(url).intact(IngestConfig, CONFIG)
+    request = Store(url).intact(Request, CONFIG)
     return Store(url, request.buckets.elsewhere()) if request else Store(url)
 
 
@@ -53,14 +53,14 @@ class Run:
     pipeline: Pipeline
 
     @cached_property
-    def request(self) -> IngestConfig:
+    def request(self) -> Request:
         """The whole request."""
-        return self.store.document(IngestConfig, CONFIG)
+        return self.store.document(Request, CONFIG)
 
     @property
-    def config(self) -> IngestConfig:
+    def config(self) -> Request:
         """The request, restricted to the settings that the step declares."""
-        return cast(IngestConfig, Declared(self.request, self.step.settings))
+        return cast(Request, Declared(self.request, self.step.settings))
 
     @cached_property
     def settings_digest(self) -> str:
@@ -72,8 +72,9 @@ class Run:
         return self.store.document(Plan, PLAN)
 
     @cached_property
-    def suspects(self) -> Inspection:
-        return self.store.document(Inspection, SUSPECTS)
+    def suspects(self) -> Suspects:
+        former = self.store.read(SUSPECTS) is None and self.store.read(FORMER_SUSPECTS) is not None
+        return self.store.document(Suspects, FORMER_SUSPECTS if former else SUSPECTS)
 
     @cached_property
     def transforms(self) -> Transforms:
@@ -108,7 +109,7 @@ class Run:
         if not step.units:
             return [0]
         if step.units == "suspects.rematch":
-            return [r.unit for r in self.suspects.relinks]
+            return [r.unit for r in self.suspects.rematch_units]
         return range(self._fan_out(step).units)
 
     def _fan_out(self, step: Step) -> FanOut:
@@ -178,7 +179,7 @@ class Run:
 
     def refuse_superseded(self) -> None:
         """Stop if another request took the run over: what this one wrote would be neither's."""
-        if self.store.document(IngestConfig, CONFIG).identity() != self.request.identity():
-            raise Superseded(
+        if self.store.document(Request, CONFIG).identity() != self.request.identity():
+            raise SupersededError(
                 f"{self.store.url}{CONFIG}: another request took this run over (--update); this one stops"
             )

@@ -10,23 +10,15 @@ from typing import Literal
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import digest
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.numbering import numbering
-from clio_argo.model.plan import (
-    FanOut,
-    Plan,
-    Problem,
-    ProblemKind,
-    SliceFile,
-    SliceUnit,
-    natural_key,
-    slices_per_unit,
-)
+from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
 from clio_argo.model.problems import problem_lines
+from clio_argo.model.request import Request
 from clio_argo.model.sizes import belonging, size_runs, usual_size
-from clio_argo.store.headers import Header, Unreadable
+from clio_argo.store.images import format_names, is_image
+from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
-from clio_argo.store.slices import RAW, Entry, Source, Undecodable, find_source, is_image
+from clio_argo.store.slices import RAW, Entry, Source, find_source
 
 HEADER_THREADS, HEADER_BATCH, QUICK_S = 16, 16, 2e-3
 BOMB_RATIO = 200
@@ -36,7 +28,7 @@ BITS: dict[int, Literal["uint8", "uint16"]] = {8: "uint8", 16: "uint16"}
 Found = tuple[int, Entry, int, Header]
 
 
-def survey(config: IngestConfig) -> tuple[Plan, tuple[SliceUnit, ...]]:
+def survey(config: Request) -> tuple[Plan, tuple[SliceUnit, ...]]:
     """What the source holds.
 
     Raises:
@@ -60,7 +52,7 @@ def survey(config: IngestConfig) -> tuple[Plan, tuple[SliceUnit, ...]]:
     return _assemble(source, usable, [p for p in problems if p.z is None or p.z in wanted], wanted, config)
 
 
-def _entries(config: IngestConfig, source: Source) -> list[Entry]:
+def _entries(config: Request, source: Source) -> list[Entry]:
     """Image files at the source's root, or in raw/ if there are none."""
     root, raw = ([e for e in source.entries(f) if is_image(e.name)] for f in ("", RAW))
     number = [[e for e in found if _matches(config, e.name)] for found in (root, raw)]
@@ -70,7 +62,7 @@ def _entries(config: IngestConfig, source: Source) -> list[Entry]:
             f"({number[1][0].name}); give the folder that is meant"
         )
     if not any(number):
-        seen = ", ".join(e.name for e in (root + raw)[:5]) or "no PNG, TIFF or JPEG file"
+        seen = ", ".join(e.name for e in (root + raw)[:5]) or f"no {format_names()} file"
         asked = config.image or config.image_regex
         raise UserError(
             f"source {config.source}: found no slice{f' named {asked!r}' if asked else ''}; there is {seen}"
@@ -78,13 +70,13 @@ def _entries(config: IngestConfig, source: Source) -> list[Entry]:
     return number[0] or number[1]
 
 
-def _matches(config: IngestConfig, name: str) -> bool:
+def _matches(config: Request, name: str) -> bool:
     if config.image is None and config.image_regex is None:
         return True
     return numbering(config, [])(name.rpartition("/")[2]) is not None
 
 
-def _numbered(config: IngestConfig, entries: Sequence[Entry]) -> list[tuple[int | None, Entry]]:
+def _numbered(config: Request, entries: Sequence[Entry]) -> list[tuple[int | None, Entry]]:
     """Files with their slice numbers; None for the one multi-page file that needs none."""
     names = [e.name.rpartition("/")[2] for e in entries]
     if len(entries) == 1 and config.image is None and config.image_regex is None:
@@ -97,7 +89,7 @@ def _numbered(config: IngestConfig, entries: Sequence[Entry]) -> list[tuple[int 
 
 
 def _read_headers(
-    source: Source, candidates: Sequence[tuple[int | None, Entry]], config: IngestConfig
+    source: Source, candidates: Sequence[tuple[int | None, Entry]], config: Request
 ) -> tuple[list[Problem], list[Found]]:
     problems: list[Problem] = []
     found: list[Found] = []
@@ -133,7 +125,7 @@ def _all_headers(source: Source, entries: Sequence[Entry]) -> Iterator[list[Head
         yield from chain.from_iterable(threads.map(lambda b: [_headers(source, e) for e in b], batches))
 
 
-def _single(entry: Entry, pages: Sequence[Header], config: IngestConfig) -> int:
+def _single(entry: Entry, pages: Sequence[Header], config: Request) -> int:
     """Number of the first slice of a file that holds the whole stack."""
     if config.minz is not None:
         return config.minz
@@ -152,13 +144,13 @@ def _headers(source: Source, entry: Entry) -> list[Header] | Problem:
         return Problem(kind="unreadable", file=entry.name, detail=str(error))
 
 
-def _range(config: IngestConfig, seen: set[int | None]) -> range:
+def _range(config: Request, seen: set[int | None]) -> range:
     numbers = [z for z in seen if z is not None]
     low = config.minz if config.minz is not None else min(numbers, default=0)
     return range(low, (config.maxz if config.maxz is not None else max(numbers, default=low)) + 1)
 
 
-def _judge(found: Sequence[Found], config: IngestConfig) -> tuple[list[SliceFile], list[Problem]]:
+def _judge(found: Sequence[Found], config: Request) -> tuple[list[SliceFile], list[Problem]]:
     """Compare every header with what most slices have."""
     if not found:
         return [], []
@@ -196,27 +188,17 @@ def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
     )
 
 
-def _fault(header: Header, entry: Entry, common: Header, alike: bool, config: IngestConfig) -> Problem | None:
+def _fault(header: Header, entry: Entry, common: Header, alike: bool, config: Request) -> Problem | None:
     """The first thing that makes a slice unusable, compared with what most slices have."""
     w, h, pixels = header.width, header.height, header.width * header.height
-    bomb = pixels > config.max_pixels or (
-        pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike
-    )
+    bomb = pixels > config.max_pixels or (pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike)
     faults: tuple[tuple[bool, ProblemKind, str], ...] = (
-        (
-            bomb,
-            "decompression bomb",
-            f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {config.max_pixels})",
-        ),
+        (bomb, "decompression bomb", f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {config.max_pixels})"),
         (header.truncated, "truncated", f"ends after {entry.size_bytes} bytes, before its last pixels"),
         (not alike, "other size", f"{w} x {h}, most are {common.width} x {common.height}"),
         (header.bits not in BITS, "unsupported", "only 8- and 16-bit unsigned grey values can be aligned"),
         (header.bits != common.bits, "other depth", f"{header.bits} bit, most have {common.bits}"),
-        (
-            header.channels != common.channels,
-            "other channels",
-            f"{header.channels}, most have {common.channels}",
-        ),
+        (header.channels != common.channels, "other channels", f"{header.channels}, most have {common.channels}"),
     )
     return next((Problem(kind=kind, detail=text) for wrong, kind, text in faults if wrong), None)
 
@@ -227,9 +209,7 @@ def _duplicates(candidates: Sequence[tuple[int | None, Entry]]) -> list[Problem]
         if z is not None:
             names.setdefault(z, []).append(entry.name)
     return [
-        Problem(
-            kind="duplicate", z=z, file=files[0], detail=f"also {', '.join(files[1:])}; remove all but one"
-        )
+        Problem(kind="duplicate", z=z, file=files[0], detail=f"also {', '.join(files[1:])}; remove all but one")
         for z, files in names.items()
         if len(files) > 1
     ]
@@ -241,11 +221,7 @@ def _missing(wanted: range, seen: set[int], problems: Sequence[Problem]) -> list
 
 
 def _assemble(
-    source: Source,
-    usable: Sequence[SliceFile],
-    problems: Sequence[Problem],
-    wanted: range,
-    config: IngestConfig,
+    source: Source, usable: Sequence[SliceFile], problems: Sequence[Problem], wanted: range, config: Request
 ) -> tuple[Plan, tuple[SliceUnit, ...]]:
     size = slices_per_unit(len(usable))
     cuts = [usable[i : i + size] for i in range(0, len(usable), size)]

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from clio_argo.errors import UserError
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.config import FILES, IngestConfig
 from clio_argo.model.import_transforms import parse_transforms
 from clio_argo.model.layout import IMPORTED_TRANSFORMS, USER_INPUTS
 from clio_argo.model.plan import Plan, SliceUnit
+from clio_argo.model.request import FILES, Request
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.storage import Buckets
-from clio_argo.model.user_inputs import Given, Overrides, Position, parse_overrides, parse_positions
+from clio_argo.model.user_inputs import Overrides, Position, UserInputs, parse_overrides, parse_positions
 from clio_argo.placement.imported import fit_canvas
 from clio_argo.store.documents import Store, absolute_url, crc32c
 
 
-def read_given(config: IngestConfig, plan: Plan) -> tuple[Given, Transforms | None]:
+def read_given(config: Request, plan: Plan) -> tuple[UserInputs, Transforms | None]:
     """Everything that the request's files say.
 
     Raises:
@@ -36,7 +36,7 @@ def read_given(config: IngestConfig, plan: Plan) -> tuple[Given, Transforms | No
     if problems:
         raise UserError.all("the given files cannot be used:", problems)
     sums = {getattr(config, key): crc32c(text.encode()) for key, text in texts.items()}
-    return Given(positions=positions, overrides=overrides, files=sums), transforms
+    return UserInputs(positions=positions, overrides=overrides, files=sums), transforms
 
 
 def _text(key: str, name: str) -> str:
@@ -50,7 +50,7 @@ def _text(key: str, name: str) -> str:
         raise UserError(f"{key} {name}: not a text file") from error
 
 
-def located(config: IngestConfig) -> IngestConfig:
+def located(config: Request) -> Request:
     """The request with names of files that hold wherever it is read."""
     names = {key: absolute_url(name).rstrip("/") for key in FILES if (name := getattr(config, key))}
     places = {key: place and absolute_url(place) for key, place in config.buckets}
@@ -58,7 +58,7 @@ def located(config: IngestConfig) -> IngestConfig:
 
 
 def write_given(
-    store: Store, given: Given, transforms: Transforms | None, units: Sequence[SliceUnit]
+    store: Store, given: UserInputs, transforms: Transforms | None, units: Sequence[SliceUnit]
 ) -> list[ObjectRecord]:
     """Keep what was read under the run's root: later steps read nothing else, and a changed file is noticed."""
     written = [store.write(USER_INPUTS, given.to_bytes())]

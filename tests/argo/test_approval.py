@@ -22,11 +22,7 @@ def test_the_decision_is_written_only_where_the_node_still_waits() -> None:
 def test_compressed_nodes_are_exchanged_as_a_whole() -> None:
     workflow = compressed(recorded("waiting"))
     test, replace = decision_patch(workflow, NODE, "reject", "reject by bob")
-    assert test == {
-        "op": "test",
-        "path": "/status/compressedNodes",
-        "value": workflow["status"]["compressedNodes"],
-    }
+    assert test == {"op": "test", "path": "/status/compressedNodes", "value": workflow["status"]["compressedNodes"]}
     nodes = unpack(replace["value"], "wa")
     assert nodes.pop(NODE)["message"] == "reject by bob"
     others = {k: n for k, n in recorded("waiting")["status"]["nodes"].items() if k != NODE}

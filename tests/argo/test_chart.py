@@ -64,18 +64,12 @@ def settings(values: dict[str, Any]) -> ClusterSettings:
 
 
 def _over(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    both = {
-        k: _over(base[k], v)
-        for k, v in values.items()
-        if isinstance(v, dict) and isinstance(base.get(k), dict)
-    }
+    both = {k: _over(base[k], v) for k, v in values.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
     return {**base, **values, **both}
 
 
 @needs_helm
-@pytest.mark.parametrize(
-    "values", [{}, CHANGED, {"artifacts": None}], ids=["defaults", "all", "no artifacts"]
-)
+@pytest.mark.parametrize("values", [{}, CHANGED, {"artifacts": None}], ids=["defaults", "all", "no artifacts"])
 def test_chart_and_library_agree(values: dict[str, Any]) -> None:
     emitted = workflow_template(cluster=settings(values)).to_dict()["spec"]
     assert rendered(values)["WorkflowTemplate", "clio-argo"]["spec"] == emitted

@@ -49,18 +49,12 @@ WRONG: dict[str, tuple[Callable[[Document], None], str]] = {
         argument("{{tasks.publish.outputs.parameters.link}}"),
         "verify: refers to an output of publish, which may still run then",
     ),
-    "an item without a list": (
-        argument("{{item.part}}"),
-        "verify: refers to item.part, which does not exist",
-    ),
+    "an item without a list": (argument("{{item.part}}"), "verify: refers to item.part, which does not exist"),
     "a misspelt argument of the workflow": (
         argument("{{workflow.parameters.memroy}}"),
         "verify: refers to workflow.parameters.memroy, which does not exist",
     ),
-    "a missing argument": (
-        lambda d: task(d, "verify")["arguments"]["parameters"].pop(),
-        "verify: does not give mib",
-    ),
+    "a missing argument": (lambda d: task(d, "verify")["arguments"]["parameters"].pop(), "verify: does not give mib"),
     "an argument too many": (
         lambda d: task(d, "verify")["arguments"]["parameters"].append({"name": "color", "value": "red"}),
         "verify: gives color, which verify does not take",
@@ -73,19 +67,10 @@ WRONG: dict[str, tuple[Callable[[Document], None], str]] = {
         lambda d: d["spec"]["templates"].append(template(d, "plan")),
         "plan: the name is used 2 times",
     ),
-    "no such template": (
-        lambda d: task(d, "plan").update(template="plam"),
-        "plan: there is no template plam",
-    ),
-    "no such entrypoint": (
-        lambda d: d["spec"].update(entrypoint="mian"),
-        "there is no template mian to start with",
-    ),
+    "no such template": (lambda d: task(d, "plan").update(template="plam"), "plan: there is no template plam"),
+    "no such entrypoint": (lambda d: d["spec"].update(entrypoint="mian"), "there is no template mian to start with"),
     "after nothing": (lambda d: task(d, "match").update(depends="redcue"), "match: comes after redcue"),
-    "no image": (
-        lambda d: template(d, "plan")["container"].pop("image"),
-        "plan: needs an image and a command",
-    ),
+    "no image": (lambda d: template(d, "plan")["container"].pop("image"), "plan: needs an image and a command"),
     "too many bytes": (
         lambda d: template(d, "plan")["container"]["args"].append("x" * 200_000),
         "bytes, at most 200000",
@@ -123,8 +108,5 @@ def test_a_step_that_reads_what_a_fan_out_says_is_refused_when_it_is_emitted() -
 
 
 def test_references_in_text_and_expressions() -> None:
-    text = [
-        "{{a.b}} {{=asInt(inputs.parameters.mib) > 1 ? 'tasks.no' : workflow.parameters.x-y}}",
-        {"k": "{{ item }}"},
-    ]
+    text = ["{{a.b}} {{=asInt(inputs.parameters.mib) > 1 ? 'tasks.no' : workflow.parameters.x-y}}", {"k": "{{ item }}"}]
     assert references(text) == {"a.b", "inputs.parameters.mib", "workflow.parameters.x-y", "item"}

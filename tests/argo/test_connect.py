@@ -8,7 +8,7 @@ import yaml
 
 from clio_argo.argo.client import connect
 from clio_argo.argo.server import ArgoServer
-from clio_argo.errors import TryAgain, UserError
+from clio_argo.errors import TransientError, UserError
 
 
 @pytest.fixture
@@ -39,21 +39,16 @@ def kubeconfig(folder: Path, server: str) -> Path:
     return file
 
 
-def test_a_cluster_that_does_not_answer_is_named(
-    nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cluster_that_does_not_answer_is_named(nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, nobody)))
-    with pytest.raises(TryAgain) as told:
+    with pytest.raises(TransientError) as told:
         connect().get("wa")
-    assert (
-        str(told.value)
-        == f"namespace stacks of https://{nobody}: does not answer: [Errno 111] Connection refused"
-    )
+    assert str(told.value) == f"namespace stacks of https://{nobody}: does not answer: [Errno 111] Connection refused"
 
 
 def test_an_argo_server_that_does_not_answer_is_named(nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARGO_SERVER", nobody)
-    with pytest.raises(TryAgain) as told:
+    with pytest.raises(TransientError) as told:
         connect("stacks").get("wa")
     assert str(told.value) == (
         f"namespace stacks of Argo Server https://{nobody}: does not answer: [Errno 111] Connection refused"

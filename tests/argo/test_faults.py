@@ -3,12 +3,10 @@
 import pytest
 
 from clio_argo.argo.faults import Conflict, NotFound, Refused, fault
-from clio_argo.errors import ClioError, TryAgain, UserError
+from clio_argo.errors import ClioError, TransientError, UserError
 
 PLACE = "namespace em of https://cluster"
-STATUS = (
-    '{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "%s", "reason": "X", "code": %d}'
-)
+STATUS = '{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "%s", "reason": "X", "code": %d}'
 DENIED = (
     r"workflows.argoproj.io is forbidden: User \"system:serviceaccount:em:nobody\" cannot create resource "
     r"\"workflows\" in API group \"argoproj.io\" in the namespace \"em\""
@@ -34,8 +32,8 @@ SAID: dict[str, tuple[int, str, type[ClioError], str]] = {
     "decided by somebody else": (422, STATUS % (OVERTAKEN, 422), Conflict, "in the meantime"),
     "decided by somebody else, by Argo Server": (500, f'{{"code":13,"message":"{NO_NODE}"}}', Conflict, "changed"),
     "invalid": (422, STATUS % (r"Workflow \"Wa_\" is invalid: metadata.name", 422), UserError, "metadata.name"),
-    "overloaded": (429, "too many requests", TryAgain, "429"),
-    "broken proxy": (502, "<html>bad gateway</html>", TryAgain, "bad gateway"),
+    "overloaded": (429, "too many requests", TransientError, "429"),
+    "broken proxy": (502, "<html>bad gateway</html>", TransientError, "bad gateway"),
 }  # fmt: skip
 
 

@@ -13,9 +13,7 @@ LABELS = {"cloud.google.com/gke-spot": "true"}
 DIGEST = "sha256:" + "0" * 64
 
 
-def node(
-    memory: str = "16Gi", labels: dict[str, str] | None = None, *taints: dict[str, str]
-) -> dict[str, Any]:
+def node(memory: str = "16Gi", labels: dict[str, str] | None = None, *taints: dict[str, str]) -> dict[str, Any]:
     return {
         "metadata": {"labels": labels or {}},
         "spec": {"taints": list(taints)},
@@ -53,15 +51,9 @@ def test_memory_is_read_as_kubernetes_writes_it(quantity: str, mib: int) -> None
 def test_images_that_nodes_cannot_pull_are_named(template: dict[str, Any]) -> None:
     assert health.images_of(template) == {f"align@{DIGEST}", f"write@{DIGEST}"}
     waiting = {"reason": "ImagePullBackOff", "message": "no such tag"}
-    assert health.unpulled([pod("a:1", state={"waiting": waiting}), pod("b:1", state={})]) == [
-        "a:1: no such tag"
-    ]
+    assert health.unpulled([pod("a:1", state={"waiting": waiting}), pod("b:1", state={})]) == ["a:1: no such tag"]
     held = {"status": {"images": [{"names": ["docker.io/library/a:1", "a@sha256:1"]}]}}
-    assert health.pulled([held], [pod("b:1", imageID="x"), pod("c:1", imageID="")]) == {
-        "a:1",
-        "a@sha256:1",
-        "b:1",
-    }
+    assert health.pulled([held], [pod("b:1", imageID="x"), pod("c:1", imageID="")]) == {"a:1", "a@sha256:1", "b:1"}
 
 
 @pytest.mark.parametrize(

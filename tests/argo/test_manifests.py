@@ -51,10 +51,7 @@ def own_step() -> dict[str, list[Any]]:
         command=("segment",), args=("$(CLIO_RUN)aligned", "--out", "$(CLIO_RUN)segments"), env=(("MODEL", "unet"),),
     )  # fmt: skip
     volume = Volume(
-        name="slices",
-        mount_path="/slices",
-        read_only=True,
-        source={"persistentVolumeClaim": {"claimName": "slices"}},
+        name="slices", mount_path="/slices", read_only=True, source={"persistentVolumeClaim": {"claimName": "slices"}}
     )
     cluster = ClusterSettings(volumes=(volume,), artifacts=None)
     return manifests(PIPELINE.with_step(segment, before=("publish",)), cluster)
@@ -82,11 +79,7 @@ def strict(schema: Any) -> Any:
         return [strict(s) for s in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = (
-        {"additionalProperties": False}
-        if "properties" in schema and "additionalProperties" not in schema
-        else {}
-    )
+    closed = {"additionalProperties": False} if "properties" in schema and "additionalProperties" not in schema else {}
     return {**{k: strict(v) for k, v in schema.items()}, **closed}
 
 
@@ -96,9 +89,7 @@ def schema() -> jsonschema.Draft202012Validator:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_templates_hold_nothing_that_argo_does_not_know(
-    name: str, schema: jsonschema.Draft202012Validator
-) -> None:
+def test_templates_hold_nothing_that_argo_does_not_know(name: str, schema: jsonschema.Draft202012Validator) -> None:
     [document] = EXAMPLES[name][0]()["workflowtemplate.yaml"]
     assert [e.message for e in schema.iter_errors(document)] == []
     document["spec"]["templates"][0]["dag"]["tasks"][0]["dependz"] = "plan"
@@ -109,9 +100,7 @@ def test_templates_hold_nothing_that_argo_does_not_know(
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_argo_finds_no_fault(name: str) -> None:
     file = EXAMPLES[name][1] / "workflowtemplate.yaml"
-    done = subprocess.run(
-        ["argo", "lint", "--offline", str(file)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["argo", "lint", "--offline", str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -151,18 +140,14 @@ def test_only_the_executor_and_people_have_roles() -> None:
 
 def test_only_workers_go_to_spot_nodes() -> None:
     made = {t["name"]: t for t in containers(gke())}
-    assert {n for n, t in made.items() if "nodeSelector" in t} == {
-        s.name for s in PIPELINE.steps if s.fan_out
-    }
+    assert {n for n, t in made.items() if "nodeSelector" in t} == {s.name for s in PIPELINE.steps if s.fan_out}
     assert {t["container"]["image"] for t in made.values()} == {
         f"{REGISTRY}/clio-argo-{n}@{DIGEST}" for n in ("align", "write")
     }
 
 
 def test_gke_needs_digests() -> None:
-    with pytest.raises(
-        UserError, match=r"image align \(clio-argo-align:.*\) has no digest: set images.align.digest"
-    ):
+    with pytest.raises(UserError, match=r"image align \(clio-argo-align:.*\) has no digest: set images.align.digest"):
         workflow_template(cluster=ClusterSettings.gke())
 
 

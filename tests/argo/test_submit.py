@@ -7,7 +7,7 @@ import pytest
 from clio_argo.argo.submit import again, override, prefix, request_arguments, workflow
 from clio_argo.argo.workflow import workflow_template
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.request import Request
 
 RUN = "gs://bucket/fly"
 
@@ -17,8 +17,8 @@ def template() -> dict[str, Any]:
     return dict(workflow_template().to_dict())
 
 
-def config(**settings: Any) -> IngestConfig:
-    return IngestConfig(**{"id": "fly", "source": "gs://slices/fly", **settings})
+def config(**settings: Any) -> Request:
+    return Request(**{"id": "fly", "source": "gs://slices/fly", **settings})
 
 
 def mounting(template: dict[str, Any], path: str) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def mounting(template: dict[str, Any], path: str) -> dict[str, Any]:
 
 def test_a_request_travels_as_json_beside_the_runs_root(template: dict[str, Any]) -> None:
     arguments = request_arguments(config(minz=3), RUN, template)
-    assert IngestConfig.model_validate_json(arguments["config"]) == config(minz=3)
+    assert Request.model_validate_json(arguments["config"]) == config(minz=3)
     assert arguments["run"] == RUN
     assert set(arguments) <= {p["name"] for p in template["spec"]["arguments"]["parameters"]}
 
@@ -43,18 +43,10 @@ def test_a_request_travels_as_json_beside_the_runs_root(template: dict[str, Any]
         ({"source": "gs:///fly"}, RUN, "names no bucket"),
         ({}, "gs://My-Bucket/fly", "the bucket's name may hold lower-case letters"),
         ({}, "out", "--run out: pods see no folder"),
-        (
-            {"buckets": {"viewer": "/d"}},
-            RUN,
-            "buckets.viewer /d: pods see no folder of this machine; upload it",
-        ),
+        ({"buckets": {"viewer": "/d"}}, RUN, "buckets.viewer /d: pods see no folder of this machine; upload it"),
         ({"positions": "stage.csv"}, RUN, "positions stage.csv: pods see no file of this machine; upload it"),
         ({"overrides": "/home/ann/fly.yaml"}, RUN, "overrides /home/ann/fly.yaml: pods see no file"),
-        (
-            {"transforms": "file:///old/transforms.json"},
-            RUN,
-            "transforms file:///old/transforms.json: pods see",
-        ),
+        ({"transforms": "file:///old/transforms.json"}, RUN, "transforms file:///old/transforms.json: pods see"),
         ({"image": "{{workflow.name}}.%d.png"}, RUN, "image: holds '{{'"),
         ({"labels": {"{{x": "y"}}, RUN, "labels.{{x: holds '{{'"),
         ({}, RUN + "$(HOME)", "--run: holds '$('"),
@@ -123,8 +115,7 @@ def test_a_workflow_is_repeated_with_its_arguments_and_own_labels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "begin"),
-    [("Fly 3.2", "fly-3-2-"), ("größe", "gr-e-"), ("___", "clio-"), ("x" * 200, "x" * 40 + "-")],
+    ("name", "begin"), [("Fly 3.2", "fly-3-2-"), ("größe", "gr-e-"), ("___", "clio-"), ("x" * 200, "x" * 40 + "-")]
 )
 def test_names_follow_the_rules_of_kubernetes(name: str, begin: str) -> None:
     assert prefix(name) == begin

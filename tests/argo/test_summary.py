@@ -33,13 +33,7 @@ def stage(found: Summary, name: str) -> Stage:
 
 
 def test_stages_come_in_the_order_of_the_graph() -> None:
-    assert [s.name for s in summarise(recorded("running")).stages] == [
-        "plan",
-        "reduce",
-        "coarsen",
-        "ask",
-        "publish",
-    ]
+    assert [s.name for s in summarise(recorded("running")).stages] == ["plan", "reduce", "coarsen", "ask", "publish"]
 
 
 def test_a_fan_out_is_as_long_as_the_list_it_was_made_from() -> None:

@@ -27,9 +27,7 @@ def workflow(of: str, phase: str) -> dict[str, Any]:
         ([template("a", "0.0.1")], "a is of version 0.0.1"),
     ],
 )
-def test_the_template_must_be_there_alone_and_of_this_version(
-    found: list[dict[str, Any]], words: str
-) -> None:
+def test_the_template_must_be_there_alone_and_of_this_version(found: list[dict[str, Any]], words: str) -> None:
     with pytest.raises(UserError, match=words):
         choose(found, "em")
 

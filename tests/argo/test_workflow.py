@@ -7,7 +7,7 @@ from typing import Any
 from clio_argo.argo import ClusterSettings, workflow_template
 from clio_argo.argo.parameters import FIELDS
 from clio_argo.model.base import canonical_json
-from clio_argo.model.request import LEGACY, field_paths
+from clio_argo.model.parse_request import LEGACY, field_paths
 from clio_argo.pipeline import PIPELINE, Step
 
 
@@ -38,9 +38,7 @@ def test_another_specification_is_another_template() -> None:
 
 
 def test_a_step_of_ones_own_is_added_in_one_place() -> None:
-    own = Step(
-        "segment", after=("verify",), image="registry.example/segment:1.2", command=("segment", "$(CLIO_RUN)")
-    )
+    own = Step("segment", after=("verify",), image="registry.example/segment:1.2", command=("segment", "$(CLIO_RUN)"))
     made = templates(dict(workflow_template(PIPELINE.with_step(own)).to_dict()))
     assert made["segment"]["container"]["command"] == ["segment", "$(CLIO_RUN)"]
     assert made["segment"]["container"]["image"] == "registry.example/segment:1.2"
@@ -48,12 +46,8 @@ def test_a_step_of_ones_own_is_added_in_one_place() -> None:
 
 
 def test_emitting_loads_no_image_library() -> None:
-    code = (
-        "import sys; from clio_argo.argo import workflow_template; workflow_template(); print(*sys.modules)"
-    )
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    code = "import sys; from clio_argo.argo import workflow_template; workflow_template(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "hera" in loaded
     assert not {"cv2", "tensorstore", "numpy", "scipy", "kubernetes"} & set(loaded)
 
@@ -73,8 +67,6 @@ def test_the_document_does_not_grow_with_the_stack() -> None:
 
 def test_a_person_who_rejects_stops_all_that_comes_after() -> None:
     tasks = {t["name"]: t for t in templates(emitted())["main"]["dag"]["tasks"]}
-    asked = {
-        n for n, t in tasks.items() if t.get("when") == "{{tasks.ask.outputs.parameters.decision}} == approve"
-    }
+    asked = {n for n, t in tasks.items() if t.get("when") == "{{tasks.ask.outputs.parameters.decision}} == approve"}
     assert asked == PIPELINE.after("solve") == {"render", "write", "coarsen", "verify", "publish"}
     assert "when" not in tasks["ask"]

@@ -14,26 +14,14 @@ import psutil
 import pytest
 
 from clio_argo.cli import main
+from clio_argo.cli.console import literal
 from clio_argo.cli.options import default_id
-from clio_argo.cli.show import gigabytes
-from clio_argo.cli.text import literal
+from clio_argo.cli.views import human_size
 from tests.stacks import CLI, FIRST, cli, completion, demo_slices, flip_a_bit, write_stack, written_at
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "reference" / "request.schema.json"
-STAGES = [
-    "plan",
-    "reduce",
-    "match",
-    "suspects",
-    "rematch",
-    "solve",
-    "render",
-    "write",
-    "coarsen",
-    "verify",
-    "publish",
-]
+STAGES = ["plan", "reduce", "match", "suspects", "rematch", "solve", "render", "write", "coarsen", "verify", "publish"]
 FAST = ("--workers", 1, "--set", "alignment.skip=true")
 
 
@@ -74,27 +62,21 @@ def test_run_ends_with_0_and_says_where_everything_is(
     assert completion(out).id == "my-fly"
 
 
-def test_run_is_quiet_where_nobody_looks(
-    finished: "tuple[subprocess.CompletedProcess[str], Path]",
-) -> None:
+def test_run_is_quiet_where_nobody_looks(finished: "tuple[subprocess.CompletedProcess[str], Path]") -> None:
     told, _ = finished
     assert told.stderr == ""
     assert "\x1b" not in told.stdout
     assert "reduce" not in told.stdout
 
 
-def test_same_command_again_ends_the_same_and_strict_does_not_mind_a_sound_stack(
-    source: Path, tmp_path: Path
-) -> None:
+def test_same_command_again_ends_the_same_and_strict_does_not_mind_a_sound_stack(source: Path, tmp_path: Path) -> None:
     command = ("run", "--source", source, "--out", tmp_path / "out", *FAST)
     first, second = cli(*command), cli(*command, "--strict")
     assert (first.returncode, second.returncode) == (0, 0)
     assert first.stdout == second.stdout
 
 
-def test_align_writes_the_report_and_no_volume_and_run_goes_on_from_there(
-    source: Path, tmp_path: Path
-) -> None:
+def test_align_writes_the_report_and_no_volume_and_run_goes_on_from_there(source: Path, tmp_path: Path) -> None:
     command = ("--source", source, "--out", tmp_path / "out", *FAST)
     told = cli("align", *command)
     assert told.returncode == 0, told.stderr
@@ -128,9 +110,7 @@ def test_log_json_tells_of_a_failure(damaged: Path, tmp_path: Path) -> None:
     [((), 1), (("--allow-bad-slices", 1), 0), (("--allow-bad-slices", 1, "--strict"), 1)],
     ids=["default", "allowed", "allowed but strict"],
 )
-def test_bad_slice_and_the_exit_code(
-    damaged: Path, tmp_path: Path, flags: tuple[Any, ...], code: int
-) -> None:
+def test_bad_slice_and_the_exit_code(damaged: Path, tmp_path: Path, flags: tuple[Any, ...], code: int) -> None:
     told = cli("run", "--source", damaged, "--out", tmp_path / "out", *FAST, *flags)
     assert told.returncode == code
     assert "Traceback" not in told.stderr
@@ -176,7 +156,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "resolution": (["plan", "--source", "S", "--resolution", "fine"], 2, "expected one number or x,y,z"),
     "range": (["plan", "--source", "S", "--minz", "9", "--maxz", "8"], 2, "minz (9) is above maxz (8)"),
     "workers": (["run", "--source", "S", "--out", "O", "--workers", "0"], 2, "--workers"),
-    "log": (["run", "--source", "S", "--out", "O", "--log", "loud"], 2, "use auto, json or quiet"),
+    "log": (["run", "--source", "S", "--out", "O", "--log", "loud"], 2, "'loud' is not one of"),
     "store": (["run", "--source", "S", "--out", "ftp://host/x"], 2, "unknown kind of store 'ftp'"),
     "output is a file": (["run", "--source", "S", "--out", "prose.txt"], 2, "prose.txt is a file"),
     "output below a file": (["run", "--source", "S", "--out", "prose.txt/x"], 1, "prose.txt/x"),
@@ -238,7 +218,7 @@ def test_ctrl_c_is_one_message_without_a_trace(slow: Path, tmp_path: Path, when:
     os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.strip() == "stopped; the same command goes on where it stopped"
+    assert told.strip() == "stopped; the same command continues where it stopped"
 
 
 def never_sees_ctrl_c(process: int) -> bool:
@@ -323,7 +303,7 @@ def test_default_id_comes_from_the_file_or_folder() -> None:
 
 
 def test_sizes_are_told_in_units_people_use() -> None:
-    assert [gigabytes(v) for v in (999, 1000, 2.5e9, 4e15)] == ["999 bytes", "1.0 kB", "2.5 GB", "4000.0 TB"]
+    assert [human_size(v) for v in (999, 1000, 2.5e9, 4e15)] == ["999 bytes", "1.0 kB", "2.5 GB", "4000.0 TB"]
 
 
 def test_foreign_text_cannot_command_the_terminal() -> None:

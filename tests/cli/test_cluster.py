@@ -9,8 +9,8 @@ import pytest
 
 from clio_argo.cli.cluster_submit import check_source, overridden
 from clio_argo.errors import GateStopped, UserError
-from clio_argo.model.config import IngestConfig
-from clio_argo.model.request import build_config
+from clio_argo.model.parse_request import build_config
+from clio_argo.model.request import Request
 from tests.stacks import FIRST, cli, demo_slices, write_stack
 
 NOBODY = {"ARGO_SERVER": "127.0.0.1:1", "ARGO_TOKEN": ""}
@@ -44,30 +44,26 @@ def test_commands_load_neither_images_nor_what_emits_templates(command: str) -> 
     assert json.loads(told.stdout) == []
 
 
-def test_a_source_that_cannot_be_seen_from_here_is_left_to_the_cluster(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    check_source(IngestConfig(id="fly", source="/mounted/in/pods/only"))
+def test_a_source_that_cannot_be_seen_from_here_is_left_to_the_cluster(capsys: pytest.CaptureFixture[str]) -> None:
+    check_source(Request(id="fly", source="/mounted/in/pods/only"))
     assert "not checked from here: /mounted/in/pods/only is not on this machine" in capsys.readouterr().err
 
 
 def test_a_source_that_can_be_seen_is_checked_before_anything_is_created(tmp_path: Path) -> None:
     write_stack(tmp_path, {z: image for z, image in demo_slices(3, 64).items() if z != FIRST + 1})
     with pytest.raises(GateStopped, match=f"z {FIRST + 1}: missing"):
-        check_source(IngestConfig(id="fly", source=str(tmp_path)))
+        check_source(Request(id="fly", source=str(tmp_path)))
 
 
 def test_what_is_given_beside_the_slices_is_checked_as_well(tmp_path: Path) -> None:
     write_stack(tmp_path / "stack", demo_slices(3, 64))
     (tmp_path / "wrong.yaml").write_text("slices: [{z: 7, verdict: bad, reason: torn}]")
     with pytest.raises(UserError, match="7"):
-        check_source(
-            IngestConfig(id="fly", source=str(tmp_path / "stack"), overrides=str(tmp_path / "wrong.yaml"))
-        )
+        check_source(Request(id="fly", source=str(tmp_path / "stack"), overrides=str(tmp_path / "wrong.yaml")))
 
 
 def test_arguments_override_the_request_by_old_and_new_names_and_empty_ones_do_not() -> None:
-    asked = IngestConfig(id="fly", source="gs://bucket/s", minz=3)
+    asked = Request(id="fly", source="gs://bucket/s", minz=3)
     given = {"minz": "5", "maxz": "", "skip_align": "true", "approval": "ask"}
     assert overridden(asked, given) == build_config(asked.model_dump(), {"minz": 5, "alignment.skip": True})
     with pytest.raises(UserError, match="minz"):

@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 import yaml
 from rich.console import Console
 
 from clio_argo.argo.summary import Summary, summarise
-from clio_argo.cli.cluster_show import conclusion, details, document, live, workflows
-from clio_argo.errors import UserError
+from clio_argo.cli.cluster_show import conclusion, details, live, workflows
+from clio_argo.cli.console import document
 from tests.argo.test_summary import recorded
 
 NOW = datetime(2026, 11, 21, 12, 48, 9, tzinfo=UTC)
@@ -31,7 +30,7 @@ def rows(text: str) -> dict[str, list[str]]:
 
 def watched(snapshots: Iterable[Summary], terminal: bool) -> str:
     console = Console(file=io.StringIO(), width=160, force_terminal=terminal)
-    live(snapshots, console)
+    live(snapshots, console, "-n em")
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -54,9 +53,7 @@ def test_failures_are_shown_in_the_steps_own_words() -> None:
 
 def test_a_pod_that_does_not_start_is_shown_with_the_reason() -> None:
     workflow = recorded("running")
-    pod = next(
-        n for n in workflow["status"]["nodes"].values() if n["type"] == "Pod" and n["phase"] == "Running"
-    )
+    pod = next(n for n in workflow["status"]["nodes"].values() if n["type"] == "Pod" and n["phase"] == "Running")
     pod.update(phase="Pending", message="Unschedulable: 0/3 nodes are available")
     assert "does not start: Unschedulable: 0/3 nodes are available" in seen(details(summarise(workflow), NOW))
 
@@ -77,7 +74,7 @@ def test_without_a_terminal_each_change_is_one_line() -> None:
         "reduce Succeeded 3/3, 1 tried again",
         "coarsen Skipped 0/0",
         "ask Running 0/1",
-        "waits for a decision: clio-argo approve wa -n clio-client (or reject)",
+        "waits for a decision: clio-argo workflow approve wa -n em (or reject)",
     ]
 
 
@@ -88,9 +85,9 @@ def test_on_a_terminal_the_table_renews_itself() -> None:
 
 
 def test_the_last_line_says_what_to_do_next() -> None:
-    *_, reason, last = conclusion(summarise(recorded("failed"))).splitlines()
+    *_, reason, last = conclusion(summarise(recorded("failed")), "-n em").splitlines()
     assert reason == "  reduce(1:part:1,slices:1-2): CLIO: slice 17 cannot be read"
-    assert last == "mend what is named, then go on where it stopped: clio-argo retry wb -n clio-client"
+    assert last == "fix this, then continue where it stopped: clio-argo workflow retry wb -n em"
 
 
 def test_flagged_slices_are_in_the_last_line() -> None:
@@ -115,5 +112,3 @@ def test_objects_are_printed_as_asked_for() -> None:
     assert document(workflow, "name") == "wb"
     assert document([workflow, workflow], "name") == "wb\nwb"
     assert json.loads(document(workflow, "json")) == yaml.safe_load(document(workflow, "yaml")) == workflow
-    with pytest.raises(UserError, match="use name, json or yaml"):
-        document(workflow, "xml")

@@ -13,7 +13,8 @@ import pytest
 
 from clio_argo.cli.doctor import examine
 from clio_argo.cli.doctor_store import clock, location, readable_by_pages
-from clio_argo.cli.findings import Finding, Untold, look
+from clio_argo.cli.findings import Finding, Inconclusive, look
+from clio_argo.cli.options import Cluster
 from clio_argo.errors import UserError
 from clio_argo.store.documents import Store
 from tests.stacks import DEMO, cli
@@ -53,9 +54,7 @@ def test_a_bucket_is_tried_with_every_verb(bucket: Bucket) -> None:
         ("^DELETE", "delete", "storage.objects.delete"),
     ],
 )
-def test_a_verb_that_is_refused_is_named_with_the_permission(
-    match: str, verb: str, words: str, gcs: Bucket
-) -> None:
+def test_a_verb_that_is_refused_is_named_with_the_permission(match: str, verb: str, words: str, gcs: Bucket) -> None:
     gcs.fault(match, 403, 1)
     (name, told), *others = wrong(examine(None, gcs.url, None)).items()
     assert (name, others) == (f"{gcs.url}: {verb}", [])
@@ -66,9 +65,7 @@ def test_a_verb_that_is_refused_is_named_with_the_permission(
 def plain_server(tmp_path: Path) -> Iterator[str]:
     """A server of files that says nothing about other sites' pages."""
     (tmp_path / "info").write_bytes(b"{}")
-    with ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)
-    ) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/info"
         server.shutdown()
@@ -88,15 +85,15 @@ def test_a_source_without_images_ends_with_1(tmp_path: Path) -> None:
 
 def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ARGO_SERVER", "127.0.0.1:9")
-    assert list(wrong(examine(None, None, "lab"))) == ["cluster"]
+    assert list(wrong(examine(None, None, Cluster("lab")))) == ["cluster"]
     monkeypatch.delenv("ARGO_SERVER")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    assert list(wrong(examine(None, None, "lab"))) == ["cluster"]
+    assert list(wrong(examine(None, None, Cluster("lab")))) == ["cluster"]
 
 
 def test_a_bucket_tells_where_it_lies(gcs: Bucket, s3: Bucket) -> None:
     assert location(gcs.url) == "US"
-    with pytest.raises(Untold):
+    with pytest.raises(Inconclusive):
         location(s3.url)
 
 

@@ -69,9 +69,7 @@ class Cluster:
         file = ROOT / "build" / f"{self.namespace}-values.yaml"
         file.parent.mkdir(exist_ok=True)
         file.write_text(yaml.safe_dump({**self.values, **values}))
-        return run(
-            "helm", verb, "clio-argo", CHART, "--namespace", self.namespace, "--values", file, *arguments
-        )
+        return run("helm", verb, "clio-argo", CHART, "--namespace", self.namespace, "--values", file, *arguments)
 
     def clio(self, *arguments: object, check: bool = True, **variables: str) -> str:
         return run(CLI, *arguments, "--namespace", self.namespace, check=check, **variables)

@@ -16,11 +16,7 @@ from tests.stacks import DEMO, demo_slices, write_stack
 NAMESPACE = os.environ.get("CLIO_E2E_NAMESPACE", "clio-e2e")
 TAG = os.environ.get("CLIO_E2E_TAG", "test")
 STORE = os.environ.get("CLIO_GCS_ENDPOINT", "")
-EMULATOR = {
-    "TENSORSTORE_GCS_HTTP_URL": STORE,
-    "STORAGE_EMULATOR_HOST": STORE,
-    "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x",
-}
+EMULATOR = {"TENSORSTORE_GCS_HTTP_URL": STORE, "STORAGE_EMULATOR_HOST": STORE, "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x"}
 
 # the kernels of BLAS decide the last digits of a fit: pods use those of this process
 SAME_DIGITS = {n: v for n, v in os.environ.items() if n.startswith("OPENBLAS_")}

@@ -60,9 +60,7 @@ def as_submitter(cluster: Cluster, tmp_path: Path) -> dict[str, str]:
     return with_token(cluster, "clio-argo-submitter", tmp_path)
 
 
-def test_the_doctor_tells_what_a_person_may(
-    cluster: Cluster, as_submitter: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_doctor_tells_what_a_person_may(cluster: Cluster, as_submitter: dict[str, str], tmp_path: Path) -> None:
     said = cluster.clio("doctor")
     for found in ("Kubernetes v", "clock: within", "submit", "decide", "template", "images", "nodes"):
         assert re.search(rf"^ok    cluster: {found}", said, re.MULTILINE), said
@@ -87,7 +85,7 @@ def test_a_submitter_submits_and_watches_and_decides_nothing(
         assert f"clio-argo-submitter may not {verb} workflows in namespace {cluster.namespace}" in said
     assert cluster.phase("own") == "Running"
     cluster.clio("terminate", "own")
-    assert "clio-argo retry own" in cluster.clio("wait", "own", check=False, **as_submitter)
+    assert "clio-argo workflow retry own" in cluster.clio("wait", "own", check=False, **as_submitter)
 
 
 @contextmanager

@@ -34,10 +34,7 @@ from tests.stacks import CLI, NAME, cli, demo_slices, encoded
 NAMESPACE, BUCKET = str(SETTINGS.namespace), "clio-client"
 DOORS = ("kubeconfig", "argo-server")
 NOWHERE = "workflows.argoproj.io/controller-instanceid=nobody"
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="needs a cluster"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="needs a cluster")]
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +109,7 @@ def ended(found: Summary) -> bool:
     ("more", "source", "code", "words"),
     [
         (("--set", "nope=1"), "sound", 2, "unknown setting 'nope'"),
-        (
-            ("-p", "approvel=ask"),
-            "sound",
-            2,
-            "-p approvel: the template has no such argument; it has approval",
-        ),
+        (("-p", "approvel=ask"), "sound", 2, "-p approvel: the template has no such argument; it has approval"),
         (("-p", "approval=maybe"), "sound", 2, "use one of automatic, ask"),
         (("-p", "minz=9999999999"), "sound", 2, "minz"),
         ((), "none", 2, "found no slice"),
@@ -130,9 +122,7 @@ def test_what_cannot_run_is_refused_and_nothing_is_created(
 ) -> None:
     before = len(cluster.find())
     told = submit("kubeconfig", *more, source=source)
-    assert (told.returncode, words in told.stderr, "Traceback" in told.stderr) == (code, True, False), (
-        told.stderr
-    )
+    assert (told.returncode, words in told.stderr, "Traceback" in told.stderr) == (code, True, False), told.stderr
     assert len(cluster.find()) == before
 
 
@@ -164,10 +154,7 @@ def test_a_run_that_is_approved_succeeds(door: str, client: Client) -> None:
     assert str(found.decision) == f"{winner} by {winner}r"
     told = run(door, "wait", name)
     if winner == "approve":
-        assert (told.returncode, told.stdout.splitlines()[-1]) == (
-            0,
-            "done; look at it: https://viewer/#!fly",
-        )
+        assert (told.returncode, told.stdout.splitlines()[-1]) == (0, "done; look at it: https://viewer/#!fly")
     else:
         assert (told.returncode, f"rejected ({winner} by" in told.stderr) == (1, True)
     assert "part 0" in run(door, "logs", name).stdout
@@ -187,8 +174,7 @@ def decide_at_once(client: Client, name: str, found: Summary) -> list[ClioError 
             told[person] = error
 
     people = [
-        threading.Thread(target=decide, args=(i, d, found.waiting.id))
-        for i, d in enumerate(("approve", "reject"))
+        threading.Thread(target=decide, args=(i, d, found.waiting.id)) for i, d in enumerate(("approve", "reject"))
     ]
     for person in people:
         person.start()
@@ -231,7 +217,7 @@ def test_a_failure_is_told_and_retried(door: str, client: Client) -> None:
     *_, reason, last = told.stderr.splitlines()
     assert reason.endswith("match(2:part:7,slices:70-79): slice 74 cannot be read")
     name = last.split(" retry ")[1].split()[0]
-    assert last == f"mend what is named, then go on where it stopped: clio-argo retry {name} -n {NAMESPACE}"
+    assert last == f"fix this, then continue where it stopped: clio-argo workflow retry {name} -n {NAMESPACE}"
     again = run(door, "retry", name)
     assert again.returncode == 0, again.stderr
     repeated = again.stdout.split()[0]
@@ -278,7 +264,7 @@ def test_ctrl_c_ends_the_watching_only(cluster: KubeClient) -> None:
     watching.send_signal(signal.SIGINT)
     _, told = watching.communicate(timeout=20)
     assert watching.returncode == 130
-    assert told.strip() == f"watched goes on; watch it with: clio-argo watch watched -n {NAMESPACE}"
+    assert told.strip() == f"watched keeps running; watch it with: clio-argo workflow watch watched -n {NAMESPACE}"
     cluster.delete("watched")
 
 
@@ -287,18 +273,13 @@ def test_who_may_not_is_told_what(cluster: KubeClient) -> None:
         "nobody", NAMESPACE, {"spec": {"expirationSeconds": 600}}
     )
     settings = k8s.Configuration()
-    settings.host, settings.ssl_ca_cert = (
-        cluster.api.configuration.host,
-        cluster.api.configuration.ssl_ca_cert,
-    )
+    settings.host, settings.ssl_ca_cert = (cluster.api.configuration.host, cluster.api.configuration.ssl_ca_cert)
     settings.api_key = {"authorization": f"Bearer {token.status.token}"}
     nobody = KubeClient(k8s.ApiClient(settings), NAMESPACE)
     with pytest.raises(Refused, match=f"clio-client:nobody may not list workflows in namespace {NAMESPACE}"):
         nobody.find()
     with pytest.raises(Refused, match="may not create workflows"):
-        nobody.create(
-            {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "x"}, "spec": {}}
-        )
+        nobody.create({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "x"}, "spec": {}})
 
 
 def test_a_new_template_takes_over_and_the_old_one_is_pruned(cluster: KubeClient) -> None:

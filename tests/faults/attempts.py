@@ -15,15 +15,13 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from clio_argo.model.config import REQUEST, IngestConfig
+from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.step import StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [*(s.entry.partition(":")[0] for s in PIPELINE.all_steps), "clio_argo.container"]
-)
+FORKS.set_forkserver_preload([*(s.entry.partition(":")[0] for s in PIPELINE.all_steps), "clio_argo.container"])
 LIMIT_S = 60
 
 
@@ -75,11 +73,7 @@ class Ended:
 
 
 def attempt(
-    step: str,
-    out: Path,
-    part: int = 0,
-    under: Conditions = NORMAL,
-    kill: Callable[[int], object] | None = None,
+    step: str, out: Path, part: int = 0, under: Conditions = NORMAL, kill: Callable[[int], object] | None = None
 ) -> Ended:
     """Run one part of a step as a container does; `kill` gets the process when it is about to start the step."""
     said = out.parent / f"said-{os.getpid()}"
@@ -108,7 +102,7 @@ def _contained(step: str, url: str, part: int, under: Conditions, said: Path, re
     main()
 
 
-def run_apart(config: IngestConfig, out: Path, under: Conditions = NORMAL) -> Ended:
+def run_apart(config: Request, out: Path, under: Conditions = NORMAL) -> Ended:
     """All parts of all steps, each in a process of its own, up to the first that fails; the last attempt."""
     asked = replace(under, environment={**under.environment, **asking(config)})
     results: dict[str, StepResult] = {}
@@ -122,7 +116,7 @@ def run_apart(config: IngestConfig, out: Path, under: Conditions = NORMAL) -> En
     return ended
 
 
-def asking(config: IngestConfig) -> dict[str, str]:
+def asking(config: Request) -> dict[str, str]:
     """The environment of a pod that plans `config`."""
     return {REQUEST: config.model_dump_json()}
 

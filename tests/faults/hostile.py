@@ -27,24 +27,7 @@ NAMES = (
     "🪰",
     "",
 )
-NUMBERS = (
-    0,
-    -1,
-    1,
-    2,
-    3,
-    7,
-    255,
-    2**31,
-    2**63,
-    -(2**63),
-    10**30,
-    0.5,
-    1e-300,
-    1e308,
-    float("nan"),
-    float("inf"),
-)
+NUMBERS = (0, -1, 1, 2, 3, 7, 255, 2**31, 2**63, -(2**63), 10**30, 0.5, 1e-300, 1e308, float("nan"), float("inf"))
 OTHERS = (None, True, [], {}, [[]], {"": None}, [None] * 3)
 values = st.sampled_from([*NAMES, *NUMBERS, *OTHERS])
 
@@ -114,9 +97,7 @@ def spoiled_bytes(draw: st.DrawFn, original: bytes) -> bytes:
 
 
 def spoiled(original: bytes) -> st.SearchStrategy[bytes]:
-    return (
-        spoiled_json(original) | spoiled_bytes(original) if original[:1] == b"{" else spoiled_bytes(original)
-    )
+    return spoiled_json(original) | spoiled_bytes(original) if original[:1] == b"{" else spoiled_bytes(original)
 
 
 def one_of_each(originals: Mapping[str, bytes]) -> st.SearchStrategy[tuple[str, bytes]]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from clio_argo.errors import ClioError, UserError
 from clio_argo.model.import_transforms import parse_transforms
+from clio_argo.model.parse_request import build_config, parse_text
 from clio_argo.model.plan import Plan
-from clio_argo.model.request import build_config, parse_text
 from clio_argo.model.user_inputs import parse_overrides, parse_positions
 from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
@@ -78,7 +78,7 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "config.json": ("solve", "publish", "notify"),
     "plan.json": ("reduce", "match", "suspects", "solve", "render"),
     "plan/000000.json": ("reduce", "render"),
-    "given.json": ("solve",),
+    "user_inputs.json": ("solve",),
     "fits/000000.json": ("suspects", "solve"),
     "suspects.json": ("rematch", "solve"),
     "transforms.json": ("publish", "notify"),
@@ -103,9 +103,7 @@ def twin(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_document_is_spoiled(tiny: Path) -> None:
     written = {n.replace("000001", "000000").replace("000002", "000000") for n in Store(str(tiny)).names()}
-    documents = {
-        n for n in written if n.endswith((".json", ".npz")) and not n.startswith(("process/", "aligned/"))
-    }
+    documents = {n for n in written if n.endswith((".json", ".npz")) and not n.startswith(("process/", "aligned/"))}
     units = {f"manifest/{s.name}/000000.json" for s in PIPELINE.steps}
     assert documents - units - READ_BY.keys() == {"verify.json", "quality.json"}
 

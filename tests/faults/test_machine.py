@@ -58,9 +58,7 @@ def test_no_shared_memory_is_said(stack: Path, tmp_path: Path) -> None:
 
 
 @needs_root
-def test_no_temporary_folder_and_few_files_are_no_fault(
-    stack: Path, undisturbed: Path, tmp_path: Path
-) -> None:
+def test_no_temporary_folder_and_few_files_are_no_fault(stack: Path, undisturbed: Path, tmp_path: Path) -> None:
     tmp_path.joinpath("out").mkdir()
     mounts = [
         f"mount --bind {tmp_path} /mnt",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from clio_argo.argo.submit import LABEL_NAME, LABEL_VALUE, prefix, request_arguments, workflow
 from clio_argo.argo.workflow import workflow_template
 from clio_argo.errors import ClioError, UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.request import Request
 from clio_argo.store.documents import Store
 from clio_argo.workspace.preflight import preflight
 from tests.stacks import FIRST, demo_slice, encoded, request
@@ -22,9 +22,7 @@ INJECTIONS = (
     "{{workflow.name}}", "{{=1+1}}", "$$", "a: b", "\n- a: b", "? [", "&x", "*x", "!!python/object:os.system x",
     "'", '"', "|\n  x", "%n%s", "~", "<script>", "\u202e", "x" * 300, "\r\n", "#", "\\", "null", "true", "1e3",
 )  # fmt: skip
-texts = st.sampled_from(INJECTIONS) | st.text(
-    st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60
-)
+texts = st.sampled_from(INJECTIONS) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 # a name of 63 characters is what Kubernetes takes; it puts five of its own behind a generated one
 GENERATED = re.compile(r"[a-z0-9]([a-z0-9-]{0,56}[a-z0-9])?-")
 
@@ -46,17 +44,17 @@ def test_a_workflow_carries_any_text_as_it_is_or_the_request_is_refused(
     template: Template, name: str, folder: str, image: str, label: str, value: str
 ) -> None:
     with suppress(ValueError):
-        config = IngestConfig(id=name, source=f"gs://b/{folder}", image=image, labels={label: value})
+        config = Request(id=name, source=f"gs://b/{folder}", image=image, labels={label: value})
         with suppress(UserError):
             arguments = request_arguments(config, f"gs://run/{folder}", template)
             made = workflow("clio-argo-0", arguments, {"generateName": prefix(name)}, config.labels)
             assert_harmless(made, config, f"gs://run/{folder}")
 
 
-def assert_harmless(made: dict[str, Any], config: IngestConfig, run: str) -> None:
+def assert_harmless(made: dict[str, Any], config: Request, run: str) -> None:
     assert yaml.safe_load(yaml.safe_dump(made)) == made
     values = {p["name"]: p["value"] for p in made["spec"]["arguments"]["parameters"]}
-    assert IngestConfig.model_validate_json(values["config"]) == config
+    assert Request.model_validate_json(values["config"]) == config
     assert values["run"] == run
     assert not [m for m in ("{{", "$(", "$$") for v in (*values.values(), *config.labels) if m in v]
     assert GENERATED.fullmatch(made["metadata"]["generateName"])
@@ -86,9 +84,7 @@ def test_no_object_leaves_the_root(tmp_path_factory: pytest.TempPathFactory, nam
 
 @given(begin=texts)
 @settings(max_examples=settings().max_examples // 4)
-def test_any_name_of_a_file_is_handled_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, begin: str
-) -> None:
+def test_any_name_of_a_file_is_handled_or_refused(tmp_path_factory: pytest.TempPathFactory, begin: str) -> None:
     source = tmp_path_factory.mktemp("names")
     file = begin.replace("/", "").replace("\0", "") + "_7.png"
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clio_argo.model.config import REQUEST
+from clio_argo.model.request import REQUEST
 from clio_argo.model.step import StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
@@ -16,12 +16,7 @@ from tests.stores import Bucket
 
 DOCS = Path(__file__).parents[2] / "docs" / "reliability.md"
 ROW = re.compile(r"^\| `(\w+)` \| ([a-z, -]+) \| ([a-z, -]+) \|$", re.MULTILINE)
-VERBS = (
-    ("list", r"GET \S*/o(\?|$)"),
-    ("get", r"GET \S*/o/"),
-    ("create", r"(POST|PUT) "),
-    ("delete", r"DELETE "),
-)
+VERBS = (("list", r"GET \S*/o(\?|$)"), ("get", r"GET \S*/o/"), ("create", r"(POST|PUT) "), ("delete", r"DELETE "))
 
 
 def documented() -> dict[str, tuple[set[str], set[str]]]:

@@ -14,7 +14,7 @@ from clio_argo.argo.settings import ClusterSettings
 from clio_argo.argo.submit import request_arguments, workflow
 from clio_argo.argo.workflow import workflow_template
 from clio_argo.errors import ClioError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.request import Request
 from clio_argo.notify import Outcome, post, send_mail
 from tests.faults.attempts import Conditions, Ended, attempt, run_apart
 from tests.receivers import Sink, mail_server, webhook
@@ -91,7 +91,7 @@ def test_no_workflow_and_no_manifest_holds_a_secret(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     cluster = ClusterSettings(notification_secret="clio-argo-notify")
     template = dict(workflow_template(cluster=cluster).to_dict())
-    config = IngestConfig(id="fly", source="gs://slices/fly")
+    config = Request(id="fly", source="gs://slices/fly")
     made = workflow("clio-argo", request_arguments(config, "gs://bucket/fly", template), {"name": "a"}, {})
     assert SECRET not in yaml.safe_dump_all([template, made, *manifests(cluster=cluster).values()])
     assert SECRET not in cli("template").stdout

@@ -11,17 +11,7 @@ from clio_argo.errors import ClioError, GateStopped
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.store.documents import Store
-from tests.stacks import (
-    FIRST,
-    contents,
-    demo_slice,
-    demo_slices,
-    encoded,
-    lossless,
-    plain,
-    run_here,
-    write_stack,
-)
+from tests.stacks import FIRST, contents, demo_slice, demo_slices, encoded, lossless, plain, run_here, write_stack
 from tests.stores import Bucket
 
 Z = FIRST + 2
@@ -62,9 +52,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.parametrize("step", ["reduce", "render"])
-def test_a_slice_that_changes_before_a_step_is_named(
-    source: Path, tmp_path: Path, step: str, harm: str
-) -> None:
+def test_a_slice_that_changes_before_a_step_is_named(source: Path, tmp_path: Path, step: str, harm: str) -> None:
     out, file = tmp_path / "out", source / f"iso.{Z:05d}.png"
     run_here(plain(source, max_bad=0), out, stop_before=step)
     HARMS[harm](file)

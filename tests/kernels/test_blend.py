@@ -9,9 +9,7 @@ from numpy.typing import DTypeLike
 from clio_argo.kernels.blend import BAND, blend
 
 
-@given(
-    st.integers(0, 2**32 - 1), st.sampled_from([np.uint8, np.uint16]), st.integers(1, 9), st.integers(1, 9)
-)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([np.uint8, np.uint16]), st.integers(1, 9), st.integers(1, 9))
 def test_mean_of_two_planes_is_rounded(seed: int, dtype: DTypeLike, a: int, b: int) -> None:
     random = np.random.default_rng(seed)
     planes = random.integers(0, np.iinfo(dtype).max + 1, (2, BAND + 3, 5)).astype(dtype)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from clio_argo.kernels.contrast import leveled
+from clio_argo.kernels.contrast import apply_gain
 from clio_argo.kernels.flicker import course
-from clio_argo.model.alignment import Floats, PlacedSlice, SliceFacts, Transforms
+from clio_argo.model.alignment import Floats, PlacedSlice, SliceStatistics, Transforms
 from clio_argo.placement.flicker import even_out
 
 SLICES, WINDOW = 400, 50
@@ -31,9 +31,7 @@ def test_the_course_is_what_the_stack_really_does(real: Floats) -> None:
     assert np.abs(found - real).max() < 8
 
 
-@pytest.mark.parametrize(
-    "real", [np.linspace(90, 150, SLICES), np.where(np.arange(SLICES) < 170, 100.0, 140.0)]
-)
+@pytest.mark.parametrize("real", [np.linspace(90, 150, SLICES), np.where(np.arange(SLICES) < 170, 100.0, 140.0)])
 def test_without_flicker_nothing_changes(real: Floats) -> None:
     assert np.abs(course(real, WINDOW) - real).max() < 0.7
 
@@ -50,14 +48,14 @@ def test_short_stacks_have_a_course_too(slices: int) -> None:
 
 
 def _placed(z: int, verdict: str) -> PlacedSlice:
-    values = {"z": z, "file": None, "verdict": verdict, "matrix": None, "shown": (z,)}
+    values = {"z": z, "file": None, "verdict": verdict, "matrix": None, "source_slices": (z,)}
     return PlacedSlice.model_validate(values)
 
 
 def test_a_bad_slice_drags_no_other_and_one_that_is_not_there_has_no_gain() -> None:
     verdicts = ["good", "bad", "good", "missing"]
     stack = Transforms(width=1, height=1, slices=tuple(_placed(z, v) for z, v in enumerate(verdicts)))
-    facts = [SliceFacts(z=z, digest="", mean=m, std=s) for z, m, s in ((0, 100, 30), (1, 9, 1), (2, 100, 30))]
+    facts = [SliceStatistics(z=z, digest="", mean=m, std=s) for z, m, s in ((0, 100, 30), (1, 9, 1), (2, 100, 30))]
     assert [s.grey for s in even_out(stack, facts, WINDOW).slices] == [(1, 0), (3, 73), (1, 0), None]
     assert even_out(stack, facts, 0) is stack
 
@@ -66,5 +64,5 @@ def test_a_bad_slice_drags_no_other_and_one_that_is_not_there_has_no_gain() -> N
 def test_grey_values_are_moved_and_saturate(dtype: type) -> None:
     top = np.iinfo(dtype).max
     pixels = np.array([[0, 10, top // 2, top]], dtype)
-    assert leveled(pixels, 1.2, -6).tolist() == [[0, 6, round(1.2 * (top // 2) - 6), top]]
-    assert np.array_equal(leveled(pixels, 1, 0), pixels)
+    assert apply_gain(pixels, 1.2, -6).tolist() == [[0, 6, round(1.2 * (top // 2) - 6), top]]
+    assert np.array_equal(apply_gain(pixels, 1, 0), pixels)

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clio_argo.kernels.features import Reduced, reduce_slice
-from clio_argo.kernels.match import Model, fit_pair
+from clio_argo.kernels.match import Model, check_sane, enhance, fit_pair, phase_shift
+from clio_argo.kernels.register import NotFound
 from clio_argo.model.alignment import Floats, PairFit, homogeneous
 from tests.stacks import FIRST, NOISE, Image, demo_slice
 
@@ -83,9 +84,7 @@ def test_two_steps_are_the_fit_over_both(z: int, how: tuple[Model, float]) -> No
 
 @FEW
 @given(LOW, st.floats(-3, 3), st.floats(0.98, 1.02), st.floats(-8, 8), st.floats(-8, 8))
-def test_moving_both_slices_alike_moves_the_fit(
-    z: int, degrees: float, stretch: float, x: float, y: float
-) -> None:
+def test_moving_both_slices_alike_moves_the_fit(z: int, degrees: float, stretch: float, x: float, y: float) -> None:
     moved = turned(degrees, stretch, x, y)
     a, b = (reduced(resampled(demo_slice(z + i, SIDE), moved)) for i in range(2))
     expected = moved @ matrix(neighbour(z), neighbour(z + 1), "affine") @ np.linalg.inv(moved)
@@ -99,7 +98,7 @@ def test_an_inverted_slice_is_found_in_the_right_place(z: int, first: bool) -> N
     expected = matrix(*slices)
     slices[not first] = reduced(255 - demo_slice(z + (not first), SIDE))
     found = fit(*slices)
-    assert found.way == "inverted"
+    assert found.method == "inverted"
     assert apart(homogeneous(found.matrix or ()), expected) < 0.1
 
 
@@ -107,7 +106,7 @@ def test_an_inverted_slice_is_found_in_the_right_place(z: int, first: bool) -> N
 @given(LOW)
 def test_two_inverted_slices_fit_as_they_did(z: int) -> None:
     both = fit(*(reduced(255 - demo_slice(z + i, SIDE)) for i in range(2)))
-    assert both.way == "features"
+    assert both.method == "features"
     assert apart(homogeneous(both.matrix or ()), matrix(neighbour(z), neighbour(z + 1))) < 0.01
 
 
@@ -158,10 +157,57 @@ def test_a_small_slice_fits_onto_a_large_one_by_every_model() -> None:
 
 def test_slices_without_anything_in_common_have_no_fit() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), np.uint8)
-    for other in (
-        noise,
-        np.zeros_like(noise),
-        np.full_like(noise, 130),
-        demo_slice(FIRST + 30, SIDE).T.copy(),
-    ):
+    for other in (noise, np.zeros_like(noise), np.full_like(noise, 130), demo_slice(FIRST + 30, SIDE).T.copy()):
         assert fit_pair(neighbour(FIRST), reduced(other), 0, 1).matrix is None
+
+
+def smooth_field(seed: int, side: int = SIDE + 40) -> Floats:
+    """A random field without anything as small as a feature."""
+    field = cv2.GaussianBlur(np.random.default_rng(seed).normal(0, 1, (side, side)), (0, 0), 6)
+    return (field - field.min()) / np.ptp(field) * 120 + 60
+
+
+def noisy_pair(seed: int, noise: float) -> tuple[Reduced, Reduced]:
+    """A smooth field under noise (standard deviation in grey levels), and the same 9 px to the right and 5 px up."""
+    field, random = smooth_field(seed), np.random.default_rng(~seed % 2**32)
+    parts = [field[y : y + SIDE, x : x + SIDE] for x, y in ((20, 20), (29, 15))]
+    noisy = [np.clip(part + random.normal(0, noise, part.shape), 0, 255) for part in parts]
+    a, b = (reduced(image.astype(np.uint8)) for image in noisy)
+    return a, b
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_slices_without_features_are_fitted_by_their_correlation(seed: int) -> None:
+    found = fit(*noisy_pair(seed, 100))
+    assert found.method == "phase"
+    # such noise moves a fit by up to 3 px
+    assert apart(homogeneous(found.matrix or ()), shifted(9, -5), 1) < 3.5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_shift_that_the_slices_hardly_confirm_does_not_count(seed: int) -> None:
+    """The shift itself stands out, but the correlation in register is 0.2."""
+    fixed, moving = noisy_pair(seed, 160)
+    assert abs(phase_shift(enhance(fixed), enhance(moving)).matrix[0, 2] - 9) < 5
+    assert not fit_pair(fixed, moving, 0, 1).found
+
+
+def test_a_shift_stands_out_of_neighbours_and_not_of_noise() -> None:
+    for seed in range(6):
+        a, b = (reduced(smooth_field(2 * seed + i, SIDE).astype(np.uint8)) for i in range(2))
+        with pytest.raises(NotFound, match="no shift stands out"):
+            phase_shift(a, b)
+        moved = matrix(neighbour(FIRST + seed), neighbour(FIRST + seed + 1), "translation")
+        found = homogeneous(phase_shift(neighbour(FIRST + seed), neighbour(FIRST + seed + 1)).matrix)
+        assert apart(found, moved) < 1
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize(
+    ("degrees", "stretch", "reason"), [(31, 1.0, "turns"), (0, 1.26, "stretches"), (29, 1 / 1.26, "stretches")]
+)
+def test_a_fit_that_no_section_could_need_is_refused(sign: int, degrees: float, stretch: float, reason: str) -> None:
+    for largest in (1.24, 1 / 1.24):
+        check_sane(turned(sign * 29, largest, 3, -4)[:2])
+    with pytest.raises(NotFound, match=reason):
+        check_sane(turned(sign * degrees, stretch, 3, -4)[:2])

@@ -46,9 +46,7 @@ def test_positions_place_slices_that_are_not_aligned() -> None:
 
 def test_a_link_of_a_person_is_followed_against_all_others() -> None:
     shift = {(0, 1): 0, (1, 2): 0, (0, 2): 0, (1, 3): 0, (2, 3): 0}
-    fits = [
-        PairFit(z0=a, z1=b, matrix=((1, 0, x), (0, 1, 0)), correlation=0.97) for (a, b), x in shift.items()
-    ]
-    mine = PairFit(z0=1, z1=2, matrix=((1, 0, 8), (0, 1, 0)), correlation=1, way="person")
+    fits = [PairFit(z0=a, z1=b, matrix=((1, 0, x), (0, 1, 0)), correlation=0.97) for (a, b), x in shift.items()]
+    mine = PairFit(z0=1, z1=2, matrix=((1, 0, 8), (0, 1, 0)), correlation=1, method="person")
     placed = solve_stack(range(4), [mine if (f.z0, f.z1) == (1, 2) else f for f in fits], SIDE, SIDE).placed
     assert abs(placed[2][0, 2] - placed[1][0, 2] - 8) < 0.05

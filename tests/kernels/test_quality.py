@@ -62,11 +62,11 @@ def test_a_fit_says_what_a_slice_hides_and_where_it_disagrees(slices: tuple[Imag
     plain, dirty, shifted = (
         fit_pair(reduced(fixed), reduced(m), 0, 1) for m in (moving, covered(moving), displaced(moving))
     )
-    assert plain.hidden == (0.0, 0.0)
-    assert dirty.hidden == (0.0, pytest.approx(0.11, abs=0.04))
-    assert dirty.agreement > 0.8
-    assert plain.agreement > 0.9
-    assert shifted.agreement < 0.7
+    assert plain.occluded == (0.0, 0.0)
+    assert dirty.occluded == (0.0, pytest.approx(0.11, abs=0.04))
+    assert dirty.worst_tile_correlation > 0.8
+    assert plain.worst_tile_correlation > 0.9
+    assert shifted.worst_tile_correlation < 0.7
     assert plain.spread > 0.5
     assert 0.1 < plain.noise_px < shifted.noise_px
 
@@ -77,4 +77,4 @@ def test_what_both_slices_lack_after_a_jump_is_not_hidden(slices: tuple[Image, I
     fit = fit_pair(reduced(fixed), reduced(jumped), 0, 1)
     assert fit.matrix is not None
     assert fit.matrix[0][2] == pytest.approx(-60, abs=1)
-    assert max(fit.hidden) < 0.01
+    assert max(fit.occluded) < 0.01

@@ -75,9 +75,7 @@ def test_every_second_pixel_of_a_large_slice_tells_as_much() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "offset"),
-    [(np.full((SIDE, SIDE), 128), 0), (demo_slice(FIRST, SIDE), 10 * SIDE)],
-    ids=["flat", "apart"],
+    ("image", "offset"), [(np.full((SIDE, SIDE), 128), 0), (demo_slice(FIRST, SIDE), 10 * SIDE)], ids=["flat", "apart"]
 )
 def test_slices_that_share_nothing_are_not_found(image: Floats, offset: float) -> None:
     with pytest.raises(NotFound, match="too little in common"):

@@ -29,13 +29,9 @@ def pair_borders_px(turns: Floats, stretches: Floats) -> Floats:
 
     The place of the middle does not count.
     """
-    moves = [
-        cv2.getRotationMatrix2D(((SIDE - 1) / 2,) * 2, t, 1 + s)
-        for t, s in zip(turns, stretches, strict=True)
-    ]
+    moves = [cv2.getRotationMatrix2D(((SIDE - 1) / 2,) * 2, t, 1 + s) for t, s in zip(turns, stretches, strict=True)]
     images = [
-        cv2.warpAffine(still(z), m, (SIDE, SIDE), flags=cv2.INTER_CUBIC)
-        for z, m in zip(NUMBERS, moves, strict=True)
+        cv2.warpAffine(still(z), m, (SIDE, SIDE), flags=cv2.INTER_CUBIC) for z, m in zip(NUMBERS, moves, strict=True)
     ]
     seen = {z: reduce_slice(image, SIDE) for z, image in zip(NUMBERS, images, strict=True)}
     fits = [fit_pair(seen[a], seen[b], a, b) for a, b in pairwise(NUMBERS)]

@@ -10,17 +10,7 @@ import pytest
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
 from clio_argo.store.documents import Store
-from tests.stacks import (
-    cli,
-    completion,
-    contents,
-    demo_slices,
-    flip_a_bit,
-    plain,
-    records,
-    run_here,
-    write_stack,
-)
+from tests.stacks import cli, completion, contents, demo_slices, flip_a_bit, plain, records, run_here, write_stack
 from tests.stores import Bucket
 
 SHARD = "ng/10_10_10/0.shard"
@@ -37,8 +27,8 @@ def test_verify_and_repair_tell_by_exit_code_and_last_line(whole: Path, out: Pat
     assert f"{SHARD}: has other content than was written (CRC32C differs)" in broken.stdout
     summary, remedy = broken.stdout.splitlines()[-2:]
     assert summary.startswith("broken in 1 place: ")
-    assert remedy.startswith("mend it with: clio-argo repair ")
-    assert "units done again: 1 of write" in mended.stdout
+    assert remedy.startswith("repair it with: clio-argo repair ")
+    assert "units rerun: 1 of write" in mended.stdout
     assert after.stdout.splitlines()[-1].startswith("whole: ")
     assert after.stdout.splitlines()[-1].endswith("every byte read, every chunk decoded")
     assert contents(out) == contents(whole)
@@ -66,17 +56,7 @@ def test_show_tells_where_a_volume_comes_from(whole: Path) -> None:
 def test_image_of_the_container_is_recorded(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "source", demo_slices(2, 64))
     image = "registry.example/align@sha256:12"
-    command = (
-        "run",
-        "--source",
-        source,
-        "--out",
-        tmp_path / "out",
-        "--workers",
-        1,
-        "--set",
-        "alignment.skip=true",
-    )
+    command = ("run", "--source", source, "--out", tmp_path / "out", "--workers", 1, "--set", "alignment.skip=true")
     assert cli(*command, CLIO_IMAGE=image).returncode == 0
     assert {s.partition(" in ")[2] for s in completion(tmp_path / "out").software} == {image}
 
@@ -84,14 +64,7 @@ def test_image_of_the_container_is_recorded(tmp_path: Path) -> None:
 def test_a_unit_done_by_two_processes_at_once_gives_one_result(whole: Path, out: Path) -> None:
     for record in (out / "manifest" / "write").iterdir():
         record.unlink()
-    command = [
-        sys.executable,
-        "-c",
-        "from clio_argo.container import main; main()",
-        "write",
-        "--run",
-        str(out),
-    ]
+    command = [sys.executable, "-c", "from clio_argo.container import main; main()", "write", "--run", str(out)]
     parts = [subprocess.Popen([*command, "--part", str(p % 3)]) for p in range(6)]
     assert [p.wait() for p in parts] == [0] * 6
     assert verify(out, workers=1).faults == ()
@@ -121,6 +94,6 @@ def test_a_run_in_a_bucket_is_verified_and_mended(bucket: Bucket, tmp_path: Path
 def test_run_says_which_units_it_did_again_and_why(wide_source: Path, tmp_path: Path) -> None:
     command = ("run", "--source", wide_source, "--out", tmp_path, "--workers", 1, "--resolution", 10)
     settings = ("--set", "alignment.skip=true", "--set", "contrast.clip_limit=0")
-    assert "again" not in cli(*command, *settings).stdout
+    assert "rerun" not in cli(*command, *settings).stdout
     (tmp_path / SHARD).unlink()
-    assert "again: 1 units of write: damaged objects\n" in cli(*command, *settings).stdout
+    assert "rerun: 1 units of write: damaged objects\n" in cli(*command, *settings).stdout

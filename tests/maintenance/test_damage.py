@@ -49,11 +49,7 @@ def test_the_run_has_units_of_every_step(whole: Path) -> None:
 def test_a_whole_run_is_whole(whole: Path, mode: str) -> None:
     before = written_at(whole, "")
     found = verify(whole, mode)  # type: ignore[arg-type]
-    assert (found.faults, found.objects, found.bytes) == (
-        (),
-        completion(whole).objects,
-        completion(whole).bytes,
-    )
+    assert (found.faults, found.objects, found.bytes) == ((), completion(whole).objects, completion(whole).bytes)
     assert bool(found.notes) == (mode == "quick")
     assert written_at(whole, "") == before
 
@@ -70,9 +66,7 @@ def test_damaged_object_is_named_and_mended_alone(whole: Path, out: Path, name: 
     assert (done.left.faults, faults(out)) == ((), {})
     assert contents(out) == contents(whole)
     mended = {n for n, t in written_at(out, "").items() if untouched.get(n, t) != t}
-    assert len(mended) <= len(
-        next(r for r in records(out).values() if name in {o.name for o in r.objects}).objects
-    )
+    assert len(mended) <= len(next(r for r in records(out).values() if name in {o.name for o in r.objects}).objects)
 
 
 @pytest.mark.parametrize("harm", ["missing", "flipped"])
@@ -89,9 +83,7 @@ def test_damaged_metadata_are_named_and_written_anew(whole: Path, out: Path, nam
 
 @pytest.mark.parametrize("harm", ["missing", "flipped"])
 @pytest.mark.parametrize("name", ["transforms.json", "plan.json", "plan/000000.json", "suspects.json"])
-def test_damaged_documents_of_the_alignment_are_made_again(
-    whole: Path, out: Path, name: str, harm: str
-) -> None:
+def test_damaged_documents_of_the_alignment_are_made_again(whole: Path, out: Path, name: str, harm: str) -> None:
     HARMS[harm](out / name)
     assert name in faults(out, "quick")
     assert repair(out).left.faults == ()
@@ -121,17 +113,13 @@ def test_damaged_last_documents_are_written_anew(whole: Path, out: Path, name: s
 
 @pytest.mark.parametrize("harm", ["missing", "cut"])
 @pytest.mark.parametrize("step", ["solve", "render", "write", "coarsen"])
-def test_objects_without_an_entry_are_named_and_recorded_again(
-    whole: Path, out: Path, step: str, harm: str
-) -> None:
+def test_objects_without_an_entry_are_named_and_recorded_again(whole: Path, out: Path, step: str, harm: str) -> None:
     record = out / f"manifest/{step}/000000.json"
     HARMS[harm](record)
     named = faults(out)
     assert named[f"manifest/{step}/000000.json"] == "is missing or cannot be read"
     if step != "solve":
-        kept = [
-            o.name for o in records(whole)[f"manifest/{step}/000000.json"].objects if "tmp/" not in o.name
-        ]
+        kept = [o.name for o in records(whole)[f"manifest/{step}/000000.json"].objects if "tmp/" not in o.name]
         assert {n for n, what in named.items() if what == "is not in the manifest"} == set(kept)
     assert repair(out).left.faults == ()
     assert (faults(out), contents(out)) == ({}, contents(whole))
@@ -155,9 +143,7 @@ def test_many_damages_at_once(whole: Path, out: Path) -> None:
     assert (faults(out), contents(out)) == ({}, contents(whole))
 
 
-@pytest.mark.parametrize(
-    "name", ["ng/10_10_10/ff.shard", "aligned/0/c/9/0/0", "thumbnails/x.jpg", "ng/x/info"]
-)
+@pytest.mark.parametrize("name", ["ng/10_10_10/ff.shard", "aligned/0/c/9/0/0", "thumbnails/x.jpg", "ng/x/info"])
 def test_foreign_object_is_named_and_removed_on_request_only(whole: Path, out: Path, name: str) -> None:
     (out / name).parent.mkdir(exist_ok=True, parents=True)
     (out / name).write_bytes(b"mine")

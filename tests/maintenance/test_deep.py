@@ -99,9 +99,7 @@ def test_a_run_that_keeps_no_lossless_volume_is_whole_without_it(wide_source: Pa
     shutil.rmtree(out / "tmp")
     found = verify(out, "deep")
     assert found.faults == ()
-    assert found.notes == (
-        "the lossless volume was not kept: the viewer volume was decoded, not compared with it",
-    )
+    assert found.notes == ("the lossless volume was not kept: the viewer volume was decoded, not compared with it",)
     (out / "ng/10_10_10/0.shard").unlink()
     assert repair(out).left.faults == ()
     assert contents(out) == wanted

@@ -112,14 +112,12 @@ def test_transforms_survive_being_written(a: Matrix, b: Matrix) -> None:
     assume(a != b)
     fits = (PairFit(z0=1, z1=2, matrix=a, model="affine", inliers=9), PairFit(z0=2, z1=3, reason="no match"))
     placed = [
-        PlacedSlice(z=1, file="a", verdict="good", matrix=IDENTITY, shown=(1,)),
-        PlacedSlice(z=2, file="b", verdict="suspect", matrix=a, shown=(2,)),
-        PlacedSlice(z=3, file="c", verdict="bad", matrix=b, shown=(2,)),
-        PlacedSlice(z=4, file=None, verdict="missing", matrix=None, shown=(2,)),
+        PlacedSlice(z=1, file="a", verdict="good", matrix=IDENTITY, source_slices=(1,)),
+        PlacedSlice(z=2, file="b", verdict="suspect", matrix=a, source_slices=(2,)),
+        PlacedSlice(z=3, file="c", verdict="bad", matrix=b, source_slices=(2,)),
+        PlacedSlice(z=4, file=None, verdict="missing", matrix=None, source_slices=(2,)),
     ]
-    whole = Transforms(
-        width=10, height=20, fits=fits, breaks=(Break(below=2, above=3),), slices=tuple(placed)
-    )
+    whole = Transforms(width=10, height=20, fits=fits, breaks=(Break(below=2, above=3),), slices=tuple(placed))
     again = Transforms.from_bytes(whole.to_bytes(), "transforms.json")
     assert again == whole
     assert [s.z for s in again.flagged] == [3, 4]

@@ -12,17 +12,14 @@ from pydantic import ValidationError
 from clio_argo.errors import UserError
 from clio_argo.model.alignment import Fits, Transforms
 from clio_argo.model.base import Document, canonical_json, digest
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.plan import Plan, SliceUnit
+from clio_argo.model.request import Request
 from clio_argo.model.run import Completion, ObjectRecord, UnitRecord, Verification
 from clio_argo.model.volume import VolumeSpec
 
-KINDS = [IngestConfig, Plan, SliceUnit, Fits, Transforms, VolumeSpec, UnitRecord, Verification, Completion]
+KINDS = [Request, Plan, SliceUnit, Fits, Transforms, VolumeSpec, UnitRecord, Verification, Completion]
 RECORD = UnitRecord(
-    step="write",
-    unit=3,
-    inputs="ab",
-    objects=(ObjectRecord(name="ng/8_8_8/0.shard", size=7, crc32c="0badcafe"),),
+    step="write", unit=3, inputs="ab", objects=(ObjectRecord(name="ng/8_8_8/0.shard", size=7, crc32c="0badcafe"),)
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -34,9 +31,7 @@ json_values = st.recursive(
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_newer_layout_is_refused_with_what_to_do(kind: type[Document]) -> None:
     data = json.dumps({"schema_version": 2, "field of the future": 1}).encode()
-    with pytest.raises(
-        UserError, match=r"^run/x\.json: written by a newer version.*install the newer version"
-    ):
+    with pytest.raises(UserError, match=r"^run/x\.json: written by a newer version.*install the newer version"):
         kind.from_bytes(data, "run/x.json")
 
 
@@ -100,6 +95,4 @@ def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict[str, Any]) ->
 
 
 def test_digests_of_different_values_differ() -> None:
-    assert (
-        len({digest(v) for v in ({}, [], None, 0, "0", {"a": 1}, {"a": "1"}, {"b": 1}, [1, 2], [2, 1])}) == 10
-    )
+    assert len({digest(v) for v in ({}, [], None, 0, "0", {"a": 1}, {"a": "1"}, {"b": 1}, [1, 2], [2, 1])}) == 10

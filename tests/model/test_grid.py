@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from igneous.shards import image_shard_shape_from_spec
 
 from clio_argo.errors import UserError
-from clio_argo.model.config import MAX_PARTS, IngestConfig, Viewer
 from clio_argo.model.formats import info, zarr_array
 from clio_argo.model.grid import build_volume, slab_depth
 from clio_argo.model.layout import lossless_shard_name, viewer_shard_name
 from clio_argo.model.plan import FanOut
+from clio_argo.model.request import MAX_PARTS, Request, Viewer
 from clio_argo.model.volume import GIB, Box, ScaleSpec, Tier, VolumeSpec, Zyx, minimum, over, plus, times, zyx
 from clio_argo.workspace.expected import shard_names as expected_shards
 
@@ -32,9 +32,7 @@ sides = st.one_of(
 )
 begins = st.one_of(st.sampled_from([0, 1, 3, 3493]), st.integers(0, 20_000))
 resolutions = st.one_of(
-    st.sampled_from(
-        [(8.0, 8.0, 8.0), (4.0, 4.0, 40.0), (8.0, 8.0, 30.0), (16.0, 16.0, 8.0), (5.0, 7.0, 12.0)]
-    ),
+    st.sampled_from([(8.0, 8.0, 8.0), (4.0, 4.0, 40.0), (8.0, 8.0, 30.0), (16.0, 16.0, 8.0), (5.0, 7.0, 12.0)]),
     st.tuples(*[st.floats(1, 100)] * 3),
 )
 memories = st.one_of(st.sampled_from([0.25, 0.5, 1.0, 4.0, 64.0]), st.floats(0.25, 16))
@@ -48,9 +46,7 @@ def volume(
     memory_gib: float = 4.0,
     dtype: str = "uint8",
 ) -> VolumeSpec:
-    config = IngestConfig(
-        id="stack", source="s", resolution=resolution, viewer=Viewer(chunk=chunk), memory_gib=memory_gib
-    )
+    config = Request(id="stack", source="s", resolution=resolution, viewer=Viewer(chunk=chunk), memory_gib=memory_gib)
     return build_volume(config, (z, 0, 0), size, dtype, None)
 
 
@@ -59,9 +55,7 @@ def volumes(draw: st.DrawFn) -> VolumeSpec:
     size = draw(st.tuples(depths, sides, sides))
     memory, dtype = draw(memories), draw(st.sampled_from(["uint8", "uint16"]))
     assume(slab_depth(memory, size[0], size[1] * size[2] * (1 if dtype == "uint8" else 2)))
-    return volume(
-        size, draw(begins), draw(resolutions), draw(st.sampled_from([16, 32, 64, 128])), memory, dtype
-    )
+    return volume(size, draw(begins), draw(resolutions), draw(st.sampled_from([16, 32, 64, 128])), memory, dtype)
 
 
 def units(spec: VolumeSpec) -> Iterator[Unit]:
@@ -90,6 +84,18 @@ def test_every_voxel_of_every_scale_is_owned_by_exactly_one_unit(spec: VolumeSpe
     for k, scale in enumerate(spec.scales):
         kept = [b for b in boxes[k] if not b.empty]
         assert (owners(kept, scale.box) == 1).all(), f"scale {k}"
+
+
+@given(volumes())
+def test_units_share_their_source_evenly(spec: VolumeSpec) -> None:
+    for tier, fan in ((spec.write_tier, spec.write), (spec.coarsen_tier, spec.coarsen)):
+        source = spec.scales[tier.source]
+        owned = [spec.unit_box(tier, unit, tier.source) for unit in range(fan.units)]
+        shapes = [box.shape for box in owned if not box.empty]
+        assert all(side <= most for shape in shapes for side, most in zip(shape, tier.unit, strict=True))
+        # an axis that starts between two coarse voxels may need a last unit that owns nothing of the source
+        units = math.prod(-(-s // u) for s, u in zip(source.size, tier.unit, strict=True))
+        assert len(shapes) == (units if fan.units else 0)
 
 
 @given(volumes())
@@ -124,9 +130,10 @@ def test_a_slab_of_render_is_whole_shards_of_the_finest_scale(spec: VolumeSpec) 
 def test_shards_consist_of_whole_inner_chunks_and_are_no_larger_than_a_unit(spec: VolumeSpec) -> None:
     for k, scale in enumerate(spec.scales):
         tier = spec.write_tier if k <= spec.write_tier.last else spec.coarsen_tier
+        ratio = over(scale.factor, spec.scales[tier.source].factor)
         for axis, (side, inner) in enumerate(zip(scale.shard, scale.inner, strict=True)):
             assert side % inner == 0
-            assert tier.grid[axis] == 1 or side <= spec.step(tier, k)[axis]
+            assert tier.grid[axis] == 1 or side <= tier.unit[axis] // ratio[axis]
         assert math.prod(scale.shard) <= 2**27
         assert math.prod(spec.ng_shard(k)) <= 2**27
 
@@ -219,7 +226,7 @@ def test_a_unit_reads_all_that_its_scales_need(spec: VolumeSpec) -> None:
 def test_a_unit_reads_no_more_than_one_coarse_voxel_beyond_its_block(spec: VolumeSpec) -> None:
     for tier, unit, _ in units(spec):
         read, coarsest = spec.source_box(tier, unit).shape, spec.ratio(tier.source, tier.last)
-        limit = plus(spec.step(tier, tier.source), coarsest)
+        limit = plus(tier.unit, coarsest)
         assert all(r <= s for r, s in zip(read, limit, strict=True))
 
 
@@ -299,16 +306,12 @@ def test_a_slab_never_exceeds_two_fifths_of_the_memory(memory: float, slices: in
 
 @given(volumes())
 def test_the_memory_asked_for_holds_what_a_unit_reads_and_makes_of_it(spec: VolumeSpec) -> None:
-    for tier, step, fan in (
-        (spec.write_tier, "write", spec.write),
-        (spec.coarsen_tier, "coarsen", spec.coarsen),
-    ):
+    itemsize = np.dtype(spec.dtype).itemsize
+    assert spec.itemsize == itemsize
+    for tier, step, fan in ((spec.write_tier, "write", spec.write), (spec.coarsen_tier, "coarsen", spec.coarsen)):
         read = [math.prod(spec.source_box(tier, unit).shape) for unit in range(fan.units)]
-        assert spec.memory_gib(step) * GIB >= 2 * max(read, default=0) * spec.itemsize
-    assert (
-        spec.memory_gib("render") * GIB
-        >= (spec.slab + 3) * math.prod(spec.scales[0].size[1:]) * spec.itemsize
-    )
+        assert spec.memory_gib(step) * GIB >= 2 * max(read, default=0) * itemsize
+    assert spec.memory_gib("render") * GIB >= (spec.slab + 3) * math.prod(spec.scales[0].size[1:]) * itemsize
 
 
 def test_a_canvas_too_large_for_the_memory_is_refused_with_the_memory_needed() -> None:

@@ -17,7 +17,7 @@ FIRST = 3490
 
 
 def at(z: int, x: float) -> PlacedSlice:
-    return PlacedSlice(z=z, file="f", verdict="good", matrix=((1, 0, x), (0, 1, 0)), shown=(z,))
+    return PlacedSlice(z=z, file="f", verdict="good", matrix=((1, 0, x), (0, 1, 0)), source_slices=(z,))
 
 
 def link(z0: int, z1: int, x: float) -> PairFit:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clio_argo.model.alignment import Matrix, PlacedSlice, Transforms
-from clio_argo.model.config import Treatment
+from clio_argo.model.request import Treatment
 from clio_argo.placement.replacement import longest_gap, replace_slices, weights
 
 Z0 = 100
@@ -24,7 +24,7 @@ def stack(marks: str) -> Transforms:
             file=None if mark == "m" else "file",
             verdict={"g": "good", "b": "bad", "m": "missing"}[mark],  # type: ignore[arg-type]
             matrix=shift((z - Z0) ** 2) if mark == "g" else None,
-            shown=(z,),
+            source_slices=(z,),
             digest="" if mark == "m" else "0a",
         )
         for z, mark in enumerate(marks, Z0)
@@ -33,7 +33,7 @@ def stack(marks: str) -> Transforms:
 
 
 def shown(marks: str, treatment: Treatment) -> list[tuple[int, ...]]:
-    return [tuple(n - Z0 for n in s.shown) for s in replace_slices(stack(marks), treatment).slices]
+    return [tuple(n - Z0 for n in s.source_slices) for s in replace_slices(stack(marks), treatment).slices]
 
 
 MARKS = "mgbmmgb"
@@ -55,7 +55,7 @@ def test_a_kept_slice_without_a_place_lies_between_its_neighbours() -> None:
     assert slices[2].matrix == shift(1 + (25 - 1) / 4)
     assert slices[6].matrix == slices[5].matrix
     assert [s.z - Z0 for s in slices if s.placed_by == "neighbours"] == [2, 6]
-    assert slices[2].shown_as == "itself, placed between its neighbours"
+    assert slices[2].content == "itself, placed between its neighbours"
 
 
 @given(st.text("gbm", min_size=1, max_size=30), st.sampled_from(list(EXPECTED)))
@@ -64,11 +64,11 @@ def test_laws_of_all_treatments(marks: str, treatment: Treatment) -> None:
     good = {s.z for s in before.slices if not s.flagged}
     for s in after.slices:
         assert (s.verdict, s.reason) == (before.slices[s.z - Z0].verdict, before.slices[s.z - Z0].reason)
-        assert s.shown == (s.z,) if s.z in good else set(s.shown) <= good | {s.z}
-        assert all(after.slices[n - Z0].matrix for n in s.shown)
-        assert len(weights(s.z, s.shown)) == len(s.shown) if s.shown else s.flagged
+        assert s.source_slices == (s.z,) if s.z in good else set(s.source_slices) <= good | {s.z}
+        assert all(after.slices[n - Z0].matrix for n in s.source_slices)
+        assert len(weights(s.z, s.source_slices)) == len(s.source_slices) if s.source_slices else s.flagged
     if good and treatment in ("nearest", "interpolate"):
-        assert all(s.shown for s in after.slices)
+        assert all(s.source_slices for s in after.slices)
 
 
 def test_nothing_good_is_nothing_shown() -> None:

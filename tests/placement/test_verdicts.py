@@ -5,20 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from clio_argo.model.alignment import IDENTITY, PairFit, SliceFacts
+from clio_argo.model.alignment import IDENTITY, PairFit, SliceStatistics
 from clio_argo.placement.verdicts import LEAST_STACK, doubtful_links, judge
 
 SLICES, ODD = 40, 20
 
 
-def facts(seed: int = 0, spread: float = 0.02) -> list[SliceFacts]:
+def facts(seed: int = 0, spread: float = 0.02) -> list[SliceStatistics]:
     """Slices whose measures vary by a relative `spread`, around values that change slowly."""
     random = np.random.default_rng(seed)
     noise = np.exp(random.normal(0, spread, (SLICES, 4)))
     return [
-        SliceFacts(
-            z=z, digest=str(z), mean=(100 + z) * m, std=40 * s, focus=0.16 * f, stripes=0.06 * t, valid=0.9
-        )
+        SliceStatistics(z=z, digest=str(z), mean=(100 + z) * m, std=40 * s, focus=0.16 * f, stripes=0.06 * t, valid=0.9)
         for z, (m, s, f, t) in enumerate(noise.tolist())
     ]
 
@@ -28,13 +26,17 @@ def fits(odd: Sequence[int] = (), reach: int = 1, agreement: float = 0.6) -> lis
     pairs = [(a, a + r) for a in range(SLICES) for r in range(1, reach + 1) if a + r < SLICES]
     return [
         PairFit(
-            z0=a, z1=b, matrix=IDENTITY, agreement=agreement if {a, b} & set(odd) else 0.95, correlation=0.98
+            z0=a,
+            z1=b,
+            matrix=IDENTITY,
+            worst_tile_correlation=agreement if {a, b} & set(odd) else 0.95,
+            correlation=0.98,
         )
         for a, b in pairs
     ]
 
 
-def changed(of: list[SliceFacts], z: int, **update: float | str | None) -> list[SliceFacts]:
+def changed(of: list[SliceStatistics], z: int, **update: float | str | None) -> list[SliceStatistics]:
     return [f.model_copy(update=update) if f.z == z else f for f in of]
 
 
@@ -45,9 +47,7 @@ def test_no_alarm_where_all_slices_are_alike_or_vary_alike(spread: float) -> Non
 
 
 def test_no_alarm_at_a_step_that_stays() -> None:
-    stepped = [
-        f.model_copy(update={"mean": f.mean + 80, "std": f.std * 2} if f.z >= ODD else {}) for f in facts()
-    ]
+    stepped = [f.model_copy(update={"mean": f.mean + 80, "std": f.std * 2} if f.z >= ODD else {}) for f in facts()]
     assert judge(stepped, fits()) == {}
 
 
@@ -93,9 +93,7 @@ def test_neighbours_of_a_slice_that_agrees_with_none_are_not_blamed(odd: tuple[i
 
 
 def test_a_part_that_only_one_slice_hides_is_its_fault() -> None:
-    hidden = [
-        f.model_copy(update={"hidden": (0.1 * (f.z0 == ODD), 0.1 * (f.z1 == ODD))}) for f in fits(reach=3)
-    ]
+    hidden = [f.model_copy(update={"hidden": (0.1 * (f.z0 == ODD), 0.1 * (f.z1 == ODD))}) for f in fits(reach=3)]
     assert {z: r.reason for z, r in judge(facts(), hidden).items()} == {
         ODD: "partly covered: hidden part 10%, usually 0%"
     }

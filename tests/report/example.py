@@ -4,11 +4,11 @@ import math
 import random
 from itertools import pairwise
 
-from clio_argo.model.alignment import Break, PairFit, PlacedSlice, SliceFacts, Transforms
-from clio_argo.model.config import Contrast, IngestConfig
+from clio_argo.model.alignment import Break, PairFit, PlacedSlice, SliceStatistics, Transforms
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, Problem
-from clio_argo.model.quality import PairLikeness, Quality
+from clio_argo.model.quality import PairSimilarity, Quality
+from clio_argo.model.request import Contrast, Request
 from clio_argo.model.run import Gate, StageTime
 from clio_argo.model.sizes import SizeRun
 from clio_argo.report.data import Picture, ReportData
@@ -22,9 +22,7 @@ def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = 
     noise = random.Random(slices)
     numbers = range(first, first + slices)
     flagged = {z: ("bad", "missing")[i % 2] for i, z in enumerate(numbers[bad_every // 2 :: bad_every])}
-    placed = tuple(
-        _placed(z, flagged.get(z, "suspect" if noise.random() < 0.02 else "good")) for z in numbers
-    )
+    placed = tuple(_placed(z, flagged.get(z, "suspect" if noise.random() < 0.02 else "good")) for z in numbers)
     config = _config()
     return ReportData(
         config=config,
@@ -37,7 +35,7 @@ def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = 
             fits=tuple(f for z in numbers[1:] for f in _fits(z, set(flagged), first, noise)),
             slices=placed,
         ),
-        facts=tuple(_facts(z, noise) for z in numbers if flagged.get(z) != "missing"),
+        statistics=tuple(_facts(z, noise) for z in numbers if flagged.get(z) != "missing"),
         volume=build_volume(config, (first, 0, 0), (slices, HEIGHT + 62, WIDTH + 40), "uint8", None),
         status="complete_with_flags" if flagged else "complete",
         gates=(
@@ -55,9 +53,9 @@ def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = 
     )
 
 
-def _config() -> IngestConfig:
+def _config() -> Request:
     contrast = Contrast(clip_limit=0.01)
-    return IngestConfig(
+    return Request(
         id="fly medulla", source="gs://bucket/medulla", image="iso.%05d.png", contrast=contrast, max_bad=0.05
     )
 
@@ -82,11 +80,7 @@ def _plan(numbers: range, missing: list[int]) -> Plan:
 
 
 def _placed(z: int, verdict: str) -> PlacedSlice:
-    reason = {
-        "bad": f"no link to a neighbour (correlation {z % 7 / 100})",
-        "missing": "no file",
-        "suspect": "focus",
-    }
+    reason = {"bad": f"no link to a neighbour (correlation {z % 7 / 100})", "missing": "no file", "suspect": "focus"}
     flagged = verdict in ("bad", "missing")
     return PlacedSlice.model_validate(
         {
@@ -95,7 +89,7 @@ def _placed(z: int, verdict: str) -> PlacedSlice:
             "verdict": verdict,
             "reason": reason.get(verdict, ""),
             "matrix": None if flagged else ((1, 0, 3.5), (0, 1, 2)),
-            "shown": (z - 1 if flagged else z,),
+            "source_slices": (z - 1 if flagged else z,),
         }
     )
 
@@ -123,21 +117,19 @@ def _fit(z0: int, z1: int, noise: random.Random) -> PairFit:
     )
 
 
-def _facts(z: int, noise: random.Random) -> SliceFacts:
+def _facts(z: int, noise: random.Random) -> SliceStatistics:
     mean = 128 + 6 * math.sin(z / 40) + noise.gauss(0, 1.2)
-    return SliceFacts(
-        z=z, digest="00000000", mean=mean, std=30, focus=0.31 + noise.gauss(0, 0.01), features=900
-    )
+    return SliceStatistics(z=z, digest="00000000", mean=mean, std=30, focus=0.31 + noise.gauss(0, 0.01), features=900)
 
 
 def _quality(numbers: list[int], noise: random.Random) -> Quality:
     return Quality(pairs=tuple(_likeness(*pair, noise) for pair in pairwise(numbers)))
 
 
-def _likeness(z0: int, z1: int, noise: random.Random) -> PairLikeness:
+def _likeness(z0: int, z1: int, noise: random.Random) -> PairSimilarity:
     low = z1 % 400 == 30
     correlation = 0.3 if low else 0.78 + noise.gauss(0, 0.02)
-    return PairLikeness(z0=z0, z1=z1, correlation=correlation, usual=0.78, low=low)
+    return PairSimilarity(z0=z0, z1=z1, correlation=correlation, local_median=0.78, outlier=low)
 
 
 def _stages(slices: int) -> tuple[StageTime, ...]:
@@ -149,14 +141,8 @@ def _stages(slices: int) -> tuple[StageTime, ...]:
 
 
 def _pictures() -> tuple[Picture, ...]:
-    captions = {
-        "XY": "The middle slice.",
-        "XZ": "A cut through the middle row, z downwards.",
-        "YZ": "Middle column.",
-    }
+    captions = {"XY": "The middle slice.", "XZ": "A cut through the middle row, z downwards.", "YZ": "Middle column."}
     return tuple(
-        Picture(
-            title=t, caption=c, before=f"views/{t.lower()}_before.png", after=f"views/{t.lower()}_after.png"
-        )
+        Picture(title=t, caption=c, before=f"views/{t.lower()}_before.png", after=f"views/{t.lower()}_after.png")
         for t, c in captions.items()
     )

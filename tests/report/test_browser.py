@@ -16,9 +16,7 @@ from tests.browser import Browser, Page
 from tests.report.example import example
 
 # what Argo Workflows sends with every artifact
-ARTIFACT_POLICY = (
-    "sandbox; base-uri 'none'; default-src 'none'; img-src 'self'; style-src 'self' 'unsafe-inline'"
-)
+ARTIFACT_POLICY = "sandbox; base-uri 'none'; default-src 'none'; img-src 'self'; style-src 'self' 'unsafe-inline'"
 LOADED_PICTURES = "[...document.images].filter(i => i.complete && i.naturalWidth).length"
 CONTRASTS = """
 [...document.querySelectorAll('h1,h2,td,th,dt,dd,figcaption,summary,.status,.figures span,.note,text')].map(e => {
@@ -71,9 +69,7 @@ def test_opens_from_a_folder(tmp_path: Path, browser: Browser, slices: int) -> N
     page = browser.open(_write(tmp_path, slices).as_uri())
     _check(page)
     for width in (1280, 800, 390):
-        page.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=720, deviceScaleFactor=1, mobile=False
-        )
+        page.call("Emulation.setDeviceMetricsOverride", width=width, height=720, deviceScaleFactor=1, mobile=False)
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -77,9 +77,7 @@ def test_sizes(number: int, text: str) -> None:
     assert size(number) == text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0.00 s"), (64.24, "64.2 s"), (600, "10 min"), (7300, "2 h 02 min")]
-)
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0.00 s"), (64.24, "64.2 s"), (600, "10 min"), (7300, "2 h 02 min")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 

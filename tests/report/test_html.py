@@ -107,7 +107,7 @@ def test_flagged_slices_are_listed_with_their_reasons_and_long_lists_say_what_is
     rows = {tuple(row) for row in page.rows}
     assert len(data.transforms.flagged) == 1000
     for s in data.transforms.flagged[:100]:
-        assert (str(s.z), s.file or "–", s.verdict, s.reason, f"slice {s.shown[0]}") in rows
+        assert (str(s.z), s.file or "–", s.verdict, s.reason, f"slice {s.source_slices[0]}") in rows
     assert "1,000 of 3,000 slices flagged: 500 bad, 500 missing." in page.text
     left = [s.z for s in data.transforms.flagged[100:]]
     assert f"And 900 more, from z {left[0]} to {left[-1]}: see transforms.json." in page.text
@@ -188,7 +188,7 @@ def test_a_break_is_never_green() -> None:
 def test_corrections_of_a_person_are_listed_with_their_reasons() -> None:
     data = example(60)
     first, *slices = data.transforms.slices
-    placed = first.model_copy(update={"by_hand": True, "reason": "by hand: <charging>", "page": 3})
+    placed = first.model_copy(update={"manual": True, "reason": "by hand: <charging>", "page": 3})
     fits = (PairFit(z0=3493, z1=3494, reason="excluded by hand: folded"), *data.transforms.fits)
     changed = _changed(data, slices=(placed, *slices), fits=fits, sources={"overrides.yaml": "0badcafe"})
     page = _Page(report_html(changed))
@@ -213,9 +213,7 @@ def test_a_local_run_says_how_its_volume_is_opened_and_long_reasons_are_cut() ->
 def test_many_problems_of_files_without_a_number_are_cut() -> None:
     data = example(9)
     problems = tuple(Problem(kind="unsupported", file=f"{i}.txt") for i in range(150))
-    page = _Page(
-        report_html(data.model_copy(update={"plan": data.plan.model_copy(update={"problems": problems})}))
-    )
+    page = _Page(report_html(data.model_copy(update={"plan": data.plan.model_copy(update={"problems": problems})})))
     assert "And 50 more, from z – to –: see plan.json." in page.text
     assert "150 problems: 150 unsupported." in page.text
 
@@ -253,7 +251,7 @@ def test_a_picture_that_could_not_be_made_is_named() -> None:
 def test_nothing_found(slices: int) -> None:
     data = example(slices)
     lost = tuple(PairFit(z0=z, z1=z + 1, reason="no features") for z in range(3493, 3492 + slices))
-    page = _Page(report_html(_changed(data, fits=lost).model_copy(update={"facts": (), "quality": None})))
+    page = _Page(report_html(_changed(data, fits=lost).model_copy(update={"statistics": (), "quality": None})))
     assert page.text.count("Nothing was measured.") == 5
     assert sum(row[-1] == "no features" for row in page.rows) == slices - 1
 
@@ -302,7 +300,7 @@ def test_hostile_names_stay_text(name: str) -> None:
 def _hostile(name: str) -> ReportData:
     """A report in which `name` stands wherever a file, a bucket or a person can put a text."""
     data = example(5)
-    bad = PlacedSlice(z=3495, file=name, verdict="bad", reason=name, matrix=None, shown=(3494,))
+    bad = PlacedSlice(z=3495, file=name, verdict="bad", reason=name, matrix=None, source_slices=(3494,))
     slices = tuple(bad if s.z == 3495 else s for s in data.transforms.slices)
     lost = (PairFit(z0=3494, z1=3495, reason=name),)
     problem = Problem(kind="truncated", z=3495, file=name, detail=name)

@@ -65,9 +65,7 @@ def test_decimation_keeps_order_and_gaps_between_columns(points: list[Sample]) -
     drawn = decimate(points)
     assert [x for x, _ in drawn] == sorted(x for x, _ in drawn)
     known = [i for i, (_, y) in enumerate(points) if y is not None]
-    crossed = {
-        int(points[a][0]) for a, b in pairwise(known) if b > a + 1 and int(points[a][0]) != int(points[b][0])
-    }
+    crossed = {int(points[a][0]) for a, b in pairwise(known) if b > a + 1 and int(points[a][0]) != int(points[b][0])}
     gaps = [i for i, (_, y) in enumerate(drawn) if y is None and i > 0]
     assert {int(drawn[i - 1][0]) for i in gaps} == crossed
 
@@ -96,9 +94,7 @@ def test_ticks_are_few_and_inside(low: float, length: float, wanted: int) -> Non
     high = low + max(length, abs(low) * 1e-6)
     found = ticks(low, high, wanted)
     assert 1 <= len(found) <= wanted + 1
-    assert all(
-        low - length * 1e-6 - abs(low) * 1e-9 <= t <= high + length * 1e-6 + abs(high) * 1e-9 for t in found
-    )
+    assert all(low - length * 1e-6 - abs(low) * 1e-9 <= t <= high + length * 1e-6 + abs(high) * 1e-9 for t in found)
 
 
 def test_slice_numbers_are_whole() -> None:
@@ -121,11 +117,7 @@ def test_every_flagged_slice_is_drawn(flagged: set[int]) -> None:
 
 def test_a_plot_has_axes_units_and_texts_to_hover_over() -> None:
     series = Series("x shift", [(5, 1.25), (6, None), (7, -3.0)])
-    marks = [
-        Mark("unmatched", 5.5, "no match"),
-        Mark("break", 6.5, "break <here>"),
-        Mark("suspect", 6, "blurred"),
-    ]
+    marks = [Mark("unmatched", 5.5, "no match"), Mark("break", 6.5, "break <here>"), Mark("suspect", 6, "blurred")]
     svg = ET.fromstring(draw(Curve("Shift", "px", "", (series,)), (5, 7), marks))
     assert [t.text for t in svg.iter("text")][-2:] == ["px", "z (slice number)"]
     assert {"5", "6", "7"} <= {t.text for t in svg.iter("text")}

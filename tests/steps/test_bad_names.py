@@ -45,9 +45,7 @@ def test_hostile_names_of_files_and_folders(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["{{workflow.name}}", "$(touch x)"])
-def test_what_a_cluster_would_replace_is_handled_in_files_and_refused_in_requests(
-    tmp_path: Path, name: str
-) -> None:
+def test_what_a_cluster_would_replace_is_handled_in_files_and_refused_in_requests(tmp_path: Path, name: str) -> None:
     slices = demo_slices(2, 64)
     source = write_stack(tmp_path / "source", slices, f"{name}%05d.png")
     assert len(transforms(run_here(plain(source), tmp_path / f"{name}out")).slices) == 2

@@ -33,9 +33,7 @@ def noise(sigma_px: float) -> Slices:
     """Images that have nothing to do with each other, as smooth as wanted."""
     random = np.random.default_rng(0)
     rough = {z: random.normal(0, 1, (SIDE, SIDE)) for z in NUMBERS}
-    smooth = {
-        z: cv2.GaussianBlur(image, (0, 0), sigma_px) if sigma_px else image for z, image in rough.items()
-    }
+    smooth = {z: cv2.GaussianBlur(image, (0, 0), sigma_px) if sigma_px else image for z, image in rough.items()}
     return {z: np.uint8(cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)) for z, image in smooth.items()}
 
 
@@ -59,10 +57,7 @@ STOPPED: dict[str, tuple[Callable[[], Slices], str]] = {
     "noise": (lambda: noise(0), "no slice is good"),
     "smooth noise": (lambda: noise(4), "no slice is good"),
     "two unlike slices": (lambda: {z: two_samples()[z] for z in (FIRST, HALF)}, "missing"),
-    "every second slice": (
-        lambda: dict(list(demo_slices(COUNT).items())[::2]),
-        r"z 3491: missing(.|\n)*z 3493",
-    ),
+    "every second slice": (lambda: dict(list(demo_slices(COUNT).items())[::2]), r"z 3491: missing(.|\n)*z 3493"),
     "two samples": (two_samples, rf"no link crosses from z {HALF - 1} to z {HALF}"),
 }
 
@@ -116,9 +111,7 @@ def test_two_samples_stay_apart_where_that_is_accepted(tmp_path: Path) -> None:
     assert all((f.z0 < HALF) == (f.z1 < HALF) for f in transforms(out).fits if f.found)
 
 
-@pytest.mark.parametrize(
-    "swapped", [[FIRST + 5], list(range(HALF + 1, FIRST + COUNT))], ids=["one", "the rest"]
-)
+@pytest.mark.parametrize("swapped", [[FIRST + 5], list(range(HALF + 1, FIRST + COUNT))], ids=["one", "the rest"])
 def test_inverted_slices_are_placed_and_named(swapped: list[int], tmp_path: Path) -> None:
     slices = {z: 255 - s if z in swapped else s for z, s in demo_slices(COUNT, SIDE).items()}
     out = run_here(request(write_stack(tmp_path / "source", slices)), tmp_path / "out")

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clio_argo.kernels.contrast import leveled
+from clio_argo.kernels.contrast import apply_gain
 from clio_argo.pipeline import PIPELINE
 from clio_argo.placement.flicker import even_out
 from clio_argo.store.documents import Store
-from clio_argo.workspace.reduced import read_all_facts
+from clio_argo.workspace.reduced import read_all_statistics
 from clio_argo.workspace.run import Run
 from tests.stacks import DEMO, demo_slices, lossless, plain, run_here, transforms, write_stack
 
@@ -18,7 +18,7 @@ from tests.stacks import DEMO, demo_slices, lossless, plain, run_here, transform
 @pytest.mark.parametrize("statistic", ["mean", "std"])
 def test_the_demo_comes_closer_to_its_undistorted_brightness_and_contrast(demo: Path, statistic: str) -> None:
     truth = {s["index"]: s for s in json.loads((DEMO / "truth.json").read_text())["slices"]}
-    facts, _ = read_all_facts(Run(Store(str(demo)), PIPELINE["solve"], PIPELINE))
+    facts, _ = read_all_statistics(Run(Store(str(demo)), PIPELINE["solve"], PIPELINE))
     placed = [s for s in even_out(transforms(demo), facts, 50).slices if s.verdict == "good"]
     by_z = {f.z: f for f in facts}
     file = np.array([(by_z[s.z].mean, by_z[s.z].std) for s in placed])
@@ -36,12 +36,12 @@ def test_a_flickering_slice_is_rendered_like_its_neighbours(factor: int, tmp_pat
     dtype = np.uint8 if factor == 1 else np.uint16
     slices = {z: (image // 2 + 40).astype(dtype) * dtype(factor) for z, image in demo_slices(9, 64).items()}
     odd = min(slices) + 4
-    slices[odd] = leveled(slices[odd], 1.3, -20.0 * factor)
+    slices[odd] = apply_gain(slices[odd], 1.3, -20.0 * factor)
     source = write_stack(tmp_path / "source", slices)
     volume = lossless(run_here(plain(source, contrast__flicker=4), tmp_path / "out"))
     placed = transforms(tmp_path / "out").slices
     assert all(s.grey for s in placed)
-    expected = [leveled(slices[s.z], *(s.grey or (1, 0))) for s in placed]
+    expected = [apply_gain(slices[s.z], *(s.grey or (1, 0))) for s in placed]
     assert np.array_equal(volume, np.stack(expected))
     means, spreads = volume.mean((1, 2)), volume.std((1, 2))
     assert np.ptp(means) < 3 * factor

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.alignment import Matrix, apply
-from clio_argo.model.config import Viewer
+from clio_argo.model.request import Viewer
 from clio_argo.placement.residuals import disagreement_px
 from tests.stacks import (
     Image,
@@ -74,12 +74,12 @@ pairs:
     assert not [n for n in again if "/reduce/" in n or "/match/" in n]
     assert step_px(out, FIRST, FIRST + 1) == pytest.approx([5, -7], abs=0.05)
     by_z = {s.z: s for s in transforms(out).slices}
-    assert (by_z[NOISE].verdict, by_z[NOISE].shown, by_z[NOISE].placed_by) == (
+    assert (by_z[NOISE].verdict, by_z[NOISE].source_slices, by_z[NOISE].placed_by) == (
         "suspect",
         (NOISE,),
         "neighbours",
     )
-    assert (by_z[FIRST + 6].verdict, by_z[FIRST + 6].shown) == ("bad", (FIRST + 5,))
+    assert (by_z[FIRST + 6].verdict, by_z[FIRST + 6].source_slices) == ("bad", (FIRST + 5,))
     assert completion(out).flagged == (FIRST + 6,)
     report = (out / "report.html").read_text()
     assert all(f"by hand: {why}" in report for why in ("I can see it", "charging", "measured in Fiji"))
@@ -89,9 +89,7 @@ pairs:
     assert contents(out) == wanted
 
 
-def test_an_excluded_pair_is_a_break_and_an_excluded_slice_is_never_shown(
-    source: Path, tmp_path: Path
-) -> None:
+def test_an_excluded_pair_is_a_break_and_an_excluded_slice_is_never_shown(source: Path, tmp_path: Path) -> None:
     pairs = [(a, b) for a in range(FIRST, FIRST + 2) for b in range(FIRST + 2, FIRST + 6)]
     text = {"pairs": [{"z": p, "exclude": True, "reason": "no"} for p in pairs],
             "slices": [{"z": NOISE, "exclude": True, "reason": "nothing there"}]}  # fmt: skip
@@ -101,7 +99,7 @@ def test_an_excluded_pair_is_a_break_and_an_excluded_slice_is_never_shown(
         run_here(config, tmp_path / "out")
     out = run_here(config.model_copy(update={"max_breaks": 1}), tmp_path / "out")
     excluded = transforms(out).slices[NOISE - FIRST]
-    assert (excluded.verdict, excluded.shown) == ("missing", (NOISE - 1,))
+    assert (excluded.verdict, excluded.source_slices) == ("missing", (NOISE - 1,))
 
 
 def test_a_slice_that_does_not_decode_cannot_be_called_good(tmp_path: Path) -> None:
@@ -139,9 +137,7 @@ def positions_file(path: Path, place: Any) -> str:
     return written(path, f"z,x_px,y_px\n{rows}")
 
 
-def test_parts_that_no_link_joins_lie_where_the_stage_stood_and_a_changed_file_is_noticed(
-    tmp_path: Path,
-) -> None:
+def test_parts_that_no_link_joins_lie_where_the_stage_stood_and_a_changed_file_is_noticed(tmp_path: Path) -> None:
     slices = {z + 8: im if z < FIRST - 4 else im[::-1] for z, im in demo_slices(8, 192, FIRST - 8).items()}
     source = write_stack(tmp_path / "source", slices)
     file = tmp_path / "positions.csv"
@@ -151,9 +147,7 @@ def test_parts_that_no_link_joins_lie_where_the_stage_stood_and_a_changed_file_i
         positions_file(file, lambda z, far=far: (0, 0) if z < FIRST + 4 else (far, -10))
         out = run_here(config, tmp_path / "out", stop_before="render")
         assert [b.above for b in transforms(out).breaks] == [FIRST + 4]
-        steps.append(
-            np.mean([step_px(out, FIRST + i, FIRST + 4 + j) for i in range(4) for j in range(4)], axis=0)
-        )
+        steps.append(np.mean([step_px(out, FIRST + i, FIRST + 4 + j) for i in range(4) for j in range(4)], axis=0))
     assert steps[0] - steps[1] == pytest.approx([15, 0], abs=0.01)
     assert steps[0] == pytest.approx([40, -10], abs=6)
 
@@ -189,11 +183,7 @@ def test_transforms_of_another_run_make_the_same_volume_without_matching(
 
 
 def test_another_contrast_a_crop_and_fewer_slices(source: Path, whole: Path, tmp_path: Path) -> None:
-    given: dict[str, Any] = {
-        "max_bad": 1,
-        "transforms": str(whole / "transforms.json"),
-        "contrast__clip_limit": 0,
-    }
+    given: dict[str, Any] = {"max_bad": 1, "transforms": str(whole / "transforms.json"), "contrast__clip_limit": 0}
     everything = run_here(request(source, **given), tmp_path / "all")
     crop = {"crop__x": (20, 99), "crop__y": (10, 150), "crop__z": (FIRST + 1, FIRST + 4)}
     part = run_here(request(source, **given, **crop), tmp_path / "part")
@@ -207,9 +197,7 @@ def test_another_contrast_a_crop_and_fewer_slices(source: Path, whole: Path, tmp
 def test_coarser_scales_of_a_crop_lie_on_the_grid_of_the_canvas(tmp_path: Path) -> None:
     image = np.tile(demo_slice(FIRST, 320), (2, 3))
     source = write_stack(tmp_path / "source", {z: np.roll(image, z) for z in range(FIRST, FIRST + 3)})
-    out = run_here(
-        plain(source, crop__x=(7, 900), crop__y=(3, 600), crop__z=(FIRST + 1, FIRST + 2)), tmp_path / "out"
-    )
+    out = run_here(plain(source, crop__x=(7, 900), crop__y=(3, 600), crop__z=(FIRST + 1, FIRST + 2)), tmp_path / "out")
     fine = ts.array(lossless(out)).translate_to[FIRST + 1, 3, 7]
     coarse = ts.downsample(fine, [2, 2, 2], "mean")
     assert np.array_equal(lossless(out, 1), coarse.read().result())
@@ -276,9 +264,7 @@ def test_a_plain_csv_of_affines_may_begin_anywhere(tmp_path: Path) -> None:
 
 
 def test_all_problems_of_all_files_are_told_at_once(source: Path, tmp_path: Path) -> None:
-    positions = written(
-        tmp_path / "p.csv", f"z,x_px,y_px\n{FIRST},1,2\n{FIRST},1,2\n9,0,0\n{FIRST + 1},far,nan\n"
-    )
+    positions = written(tmp_path / "p.csv", f"z,x_px,y_px\n{FIRST},1,2\n{FIRST},1,2\n9,0,0\n{FIRST + 1},far,nan\n")
     overrides = written(tmp_path / "o.yaml", f"""
 slices: [{{z: 4, verdict: bad, reason: x}}, {{z: {FIRST}, verdict: fine, reason: x}}, {{z: {FIRST}, verdict: bad}}]
 pairs:
@@ -288,9 +274,7 @@ pairs:
     rows = f"{FIRST},1,0,0,0,1,0\n{FIRST},1,0,0,0,-1,0\n{FIRST + 2},9,0,0,0,9,0\n{FIRST + 3},,,,,,\n"
     given = written(tmp_path / "t.csv", f"z,a,b,tx,c,d,ty\n{rows}")
     with pytest.raises(UserError) as refused:
-        run_here(
-            request(source, positions=positions, overrides=overrides, transforms=given), tmp_path / "out"
-        )
+        run_here(request(source, positions=positions, overrides=overrides, transforms=given), tmp_path / "out")
     for said in (
         "p.csv line 5: x_px", "p.csv line 5: y_px", f"p.csv: given more than once: slices {FIRST}",
         "p.csv: unknown slices 9 (the stack has z 3510 to 3517)", "p.csv: no position of slices 3511, 3512",

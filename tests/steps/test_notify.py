@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clio_argo.errors import TryAgain, UserError
+from clio_argo.errors import TransientError, UserError
 from clio_argo.notify import failures
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
@@ -14,10 +14,7 @@ from tests.receivers import Sink, mail_server, webhook
 from tests.stacks import demo_slices, request, run_here, write_stack
 
 FAILURES = [
-    {
-        "displayName": "render(3:part:3)(0)",
-        "message": "main: Error (exit code 1): error: slice 7 has other pixels",
-    },
+    {"displayName": "render(3:part:3)(0)", "message": "main: Error (exit code 1): error: slice 7 has other pixels"},
     {"displayName": "render(3:part:3)", "message": "No more retries left"},
     {"displayName": "main", "message": ""},
 ]
@@ -69,9 +66,7 @@ def test_a_run_that_failed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_rejected_run_is_not_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = run_here(
-        request(write_stack(tmp_path / "stack", demo_slices(3))), tmp_path / "run", stop_before="render"
-    )
+    out = run_here(request(write_stack(tmp_path / "stack", demo_slices(3))), tmp_path / "run", stop_before="render")
     with webhook() as (hook, got):
         notify(out, monkeypatch, CLIO_STATUS="Succeeded", CLIO_WEBHOOK_URL=hook)
     assert got[0]["outcome"] == "ended before the volume was made"
@@ -82,7 +77,7 @@ def test_nothing_set_up_tells_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert notify(tmp_path, monkeypatch, CLIO_STATUS="Failed") == ""
 
 
-@pytest.mark.parametrize(("status", "error"), [(404, UserError), (429, TryAgain), (503, TryAgain)])
+@pytest.mark.parametrize(("status", "error"), [(404, UserError), (429, TransientError), (503, TransientError)])
 def test_a_webhook_that_refuses(
     status: int, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +85,7 @@ def test_a_webhook_that_refuses(
         notify(tmp_path, monkeypatch, CLIO_WEBHOOK_URL=hook)
 
 
-@pytest.mark.parametrize(("answer", "error"), [("550 no such box", UserError), ("451 greylisted", TryAgain)])
+@pytest.mark.parametrize(("answer", "error"), [("550 no such box", UserError), ("451 greylisted", TransientError)])
 def test_a_mail_server_that_refuses(
     answer: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +95,7 @@ def test_a_mail_server_that_refuses(
 
 
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TryAgain, match="the webhook does not answer"):
+    with pytest.raises(TransientError, match="the webhook does not answer"):
         notify(tmp_path, monkeypatch, CLIO_WEBHOOK_URL="http://127.0.0.1:9/")
     with pytest.raises(UserError, match="CLIO_WEBHOOK_URL: expected http"):
         notify(tmp_path, monkeypatch, CLIO_WEBHOOK_URL="file:///etc/passwd")

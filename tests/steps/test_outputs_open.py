@@ -32,9 +32,7 @@ def seen(browser: Browser, link: str, picture: Path) -> NDArray[np.float64]:
 
 
 @pytest.mark.browser
-def test_both_volumes_show_the_same_tissue_in_the_same_place(
-    browser: Browser, demo: Path, tmp_path: Path
-) -> None:
+def test_both_volumes_show_the_same_tissue_in_the_same_place(browser: Browser, demo: Path, tmp_path: Path) -> None:
     depth, height, width = lossless(demo).shape
     with serving(demo) as link:
         host = link.partition("/neuroglancer")[0]

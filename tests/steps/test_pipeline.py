@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from clio_argo.model.request import build_config
+from clio_argo.model.parse_request import build_config
 from tests.stacks import (
     DEMO,
     FIRST,
@@ -52,9 +52,9 @@ def test_identity_run_keeps_every_bit(tmp_path: Path, stack: Path) -> None:
 
 def test_voxel_offset_is_the_first_slice(aligned: Path) -> None:
     assert [s["voxel_offset"] for s in info(aligned)["scales"]] == [[0, 0, FIRST]]
-    translation = json.loads((aligned / "aligned" / "zarr.json").read_text())["attributes"]["ome"][
-        "multiscales"
-    ][0]["datasets"][0]["coordinateTransformations"][1]
+    translation = json.loads((aligned / "aligned" / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0][
+        "datasets"
+    ][0]["coordinateTransformations"][1]
     assert translation == {"type": "translation", "translation": [FIRST * 10, 0, 0]}
 
 

@@ -8,8 +8,8 @@ import pytest
 from clio_argo.errors import UserError
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
-from clio_argo.model.config import IngestConfig
 from clio_argo.model.layout import COMPLETE
+from clio_argo.model.request import Request
 from clio_argo.model.run import Completion
 from clio_argo.model.storage import Buckets
 from clio_argo.store.documents import Store
@@ -32,7 +32,7 @@ def together(folder: Path) -> dict[str, str]:
     return contents(run_here(request(folder), folder.parent / f"{folder.name}-run"))
 
 
-def apart(folder: Path, base: Path | str) -> IngestConfig:
+def apart(folder: Path, base: Path | str) -> Request:
     """The request with everything in a folder of its own beside the run's."""
     return request(folder, **{f"buckets__{role}": f"{base}/the {role}" for role in FOLDERS})
 
@@ -46,10 +46,7 @@ def test_volumes_lie_where_the_request_says(run: Path, together: dict[str, str],
     assert contents(run) == together
     assert not {n.partition("/")[0] for n in Store(str(run)).names()} & set(FOLDERS.values())
     done = opened(str(run)).document(Completion, COMPLETE)
-    assert (done.ng, done.aligned) == (
-        (tmp_path / "the viewer").as_uri(),
-        (tmp_path / "the lossless").as_uri(),
-    )
+    assert (done.ng, done.aligned) == ((tmp_path / "the viewer").as_uri(), (tmp_path / "the lossless").as_uri())
     assert any((tmp_path / "the temporary").iterdir())
     assert not verify(run).faults
 
@@ -63,9 +60,7 @@ def test_volumes_lie_in_other_buckets(folder: Path, together: dict[str, str], bu
     assert not verify(out, "deep").faults
 
 
-def test_a_run_is_mended_there_and_goes_on(
-    run: Path, folder: Path, together: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_run_is_mended_there_and_goes_on(run: Path, folder: Path, together: dict[str, str], tmp_path: Path) -> None:
     for role in ("viewer", "lossless"):
         files = (f for f in (tmp_path / f"the {role}").rglob("*") if f.is_file())
         max(files, key=lambda f: f.stat().st_size).write_bytes(b"")
@@ -90,11 +85,7 @@ def test_the_viewer_finds_it(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("role", "place", "said"),
-    [
-        ("viewer", "run/ng", "overlap"),
-        ("temporary", ".", "overlap"),
-        ("lossless", "used", "is not empty"),
-    ],
+    [("viewer", "run/ng", "overlap"), ("temporary", ".", "overlap"), ("lossless", "used", "is not empty")],
 )
 def test_places_are_this_run_s_alone(folder: Path, tmp_path: Path, role: str, place: str, said: str) -> None:
     (tmp_path / "used").mkdir()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from clio_argo.errors import GateStopped, UserError
-from clio_argo.model.request import build_config
+from clio_argo.model.parse_request import build_config
 from clio_argo.steps.plan import plan
 from tests.stacks import (
     DEMO,

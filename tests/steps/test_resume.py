@@ -46,9 +46,7 @@ def reference(long_stack: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_result_does_not_depend_on_workers(
-    long_stack: Path, reference: Path, tmp_path: Path, workers: int
-) -> None:
+def test_result_does_not_depend_on_workers(long_stack: Path, reference: Path, tmp_path: Path, workers: int) -> None:
     done = run(request(long_stack), tmp_path, workers)
     assert contents(tmp_path) == contents(reference)
     assert done.manifest == completion(reference).manifest
@@ -145,14 +143,10 @@ def done_again(long_stack: Path, folder: Path, **settings: Any) -> tuple[Path, d
     (source / f"iso.{last:05d}.png").write_bytes(encoded(touched(demo_slice(last, 160))))
     run_here(request(source, **settings), out)
     changed = {n for n, when in written_at(out).items() if before[n] != when}
-    return out, {
-        s: sorted(n for n in changed if f"/{s}/" in n) for s in ("reduce", "match", "render", "write")
-    }
+    return out, {s: sorted(n for n in changed if f"/{s}/" in n) for s in ("reduce", "match", "render", "write")}
 
 
-def test_changed_slice_is_noticed_and_only_its_neighbours_are_matched_again(
-    long_stack: Path, tmp_path: Path
-) -> None:
+def test_changed_slice_is_noticed_and_only_its_neighbours_are_matched_again(long_stack: Path, tmp_path: Path) -> None:
     _, by_step = done_again(long_stack, tmp_path)
     near = {f"manifest/match/{n:06d}.json" for n in (5, 6, 7)}
     assert by_step["reduce"] == ["manifest/reduce/000007.json"]

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from clio_argo.model.config import FILES
-from clio_argo.model.request import field_paths
+from clio_argo.model.parse_request import field_paths
+from clio_argo.model.request import FILES
 from tests.stacks import (
     FIRST,
     GROUPS,
@@ -42,10 +42,7 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "resolution": ((10, 10, 20), {"info"}),
     "positions": (f"z,x_px,y_px\n{''.join(f'{FIRST + i},5,5{chr(10)}' for i in range(4))}", {"transforms"}),
     "overrides": (f"slices: [{{z: {FIRST}, verdict: suspect, reason: dust}}]", {"transforms", "info"}),
-    "transforms": (
-        f"z,a,b,tx,c,d,ty\n{''.join(f'{FIRST + i},1,0,{i},0,1,0{chr(10)}' for i in range(4))}",
-        EVERYTHING,
-    ),
+    "transforms": (f"z,a,b,tx,c,d,ty\n{''.join(f'{FIRST + i},1,0,{i},0,1,0{chr(10)}' for i in range(4))}", EVERYTHING),
     "crop.x": ((3, 90), PIXELS | {"info"}),
     "crop.y": ((3, 90), PIXELS | {"info"}),
     "crop.z": ((FIRST + 1, FIRST + 2), PIXELS | {"info"}),
@@ -149,9 +146,7 @@ def distance_px(shape: tuple[int, ...], matrix: Image, side: int) -> Image:
     return np.asarray(np.maximum(-there, there - (side - 1)).max(-1))
 
 
-def test_lossless_volume_that_is_not_kept_lies_under_tmp(
-    two_stacks: Path, base_run: Path, tmp_path: Path
-) -> None:
+def test_lossless_volume_that_is_not_kept_lies_under_tmp(two_stacks: Path, base_run: Path, tmp_path: Path) -> None:
     out = run_here(request(two_stacks, **BASE, lossless=False), tmp_path)
     assert not (out / "aligned").exists()
     assert completion(out).aligned is None

@@ -55,9 +55,7 @@ def test_slices_before_and_after_a_restart_are_aligned_as_exactly_as_any(grown: 
 def test_the_canvas_holds_every_slice_at_its_own_size(grown: Path) -> None:
     found = transforms(grown)
     sides = [SMALL if s.z < RESTART else LARGE for s in found.slices]
-    boxes = np.array(
-        [footprint(s.matrix, n, n) for s, n in zip(found.slices, sides, strict=True) if s.matrix]
-    )
+    boxes = np.array([footprint(s.matrix, n, n) for s, n in zip(found.slices, sides, strict=True) if s.matrix])
     assert (boxes[:, :2] >= 0).all()
     assert boxes.max(0)[2:].tolist() == [found.width, found.height]
     assert boxes.min(0)[:2].tolist() == [0, 0]
@@ -112,9 +110,6 @@ def test_which_sizes_belong_to_a_stack(sizes: list[tuple[int, int]], expected: s
 
 def test_runs_of_sizes_in_words() -> None:
     runs = size_runs([(z, A if z < 5 else B) for z in (3, 4, 6, 7)])
-    assert runs == (
-        SizeRun(z=3, slices=2, width=100, height=80),
-        SizeRun(z=6, slices=2, width=120, height=80),
-    )
+    assert runs == (SizeRun(z=3, slices=2, width=100, height=80), SizeRun(z=6, slices=2, width=120, height=80))
     assert described(runs) == "100 x 80 pixels, from z 6 on 120 x 80 pixels"
     assert described(runs * 3).endswith(", and 2 changes more")

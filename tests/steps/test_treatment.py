@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cloudvolume import CloudVolume
 
-from clio_argo.model.config import Treatment
+from clio_argo.model.request import Treatment
 from tests.stacks import Image, completion, demo_slices, lossless, request, run_here, transforms, write_stack
 
 FIRST, NOISE, GONE = 3510, 3513, 3514
@@ -51,12 +51,10 @@ def test_black_is_background(runs: dict[str, Path]) -> None:
         assert (plane(runs["black"], z) == 7).all()
 
 
-def test_kept_noise_is_shown_where_its_neighbours_are_and_a_missing_slice_is_not(
-    runs: dict[str, Path],
-) -> None:
+def test_kept_noise_is_shown_where_its_neighbours_are_and_a_missing_slice_is_not(runs: dict[str, Path]) -> None:
     out = runs["keep"]
     kept = transforms(out).slices[NOISE - FIRST]
-    assert (kept.verdict, kept.shown, kept.placed_by) == ("bad", (NOISE,), "neighbours")
+    assert (kept.verdict, kept.source_slices, kept.placed_by) == ("bad", (NOISE,), "neighbours")
     noise, tissue = (np.abs(np.diff(plane(out, z)[16:-16, 16:-16])).mean() for z in (NOISE, NOISE - 1))
     assert noise > 2 * tissue
     assert np.array_equal(plane(out, GONE), plane(out, GONE + 1))
@@ -80,8 +78,5 @@ def test_it_is_said_everywhere(runs: dict[str, Path], treatment: Treatment) -> N
     assert (done.status, done.flagged, done.bad_slices) == ("complete_with_flags", (NOISE, GONE), treatment)
     assert {str(z): list(s) for z, s in done.replaced.items()} == replaced
     report = (out / "report.html").read_text()
-    assert all(s.shown_as in report for s in transforms(out).flagged)
-    assert all(
-        " ".join(map(str, s)) in (out / "transforms.csv").read_text()
-        for s in transforms(out).replaced.values()
-    )
+    assert all(s.content in report for s in transforms(out).flagged)
+    assert all(" ".join(map(str, s)) in (out / "transforms.csv").read_text() for s in transforms(out).replaced.values())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clio_argo.errors import Superseded, TryAgain, UserError
+from clio_argo.errors import SupersededError, TransientError, UserError
 from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import Quiet, run, run_step
@@ -23,22 +23,8 @@ def slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_runs_at_once_give_one_result(slices: Path, tmp_path: Path) -> None:
-    command = [
-        CLI,
-        "run",
-        "--source",
-        slices,
-        "--resolution",
-        "10",
-        "--set",
-        "id=test",
-        "--workers",
-        "1",
-        "--out",
-    ]
-    both = [
-        subprocess.Popen([*command, tmp_path / "out"], stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    command = [CLI, "run", "--source", slices, "--resolution", "10", "--set", "id=test", "--workers", "1", "--out"]
+    both = [subprocess.Popen([*command, tmp_path / "out"], stderr=subprocess.PIPE, text=True) for _ in range(2)]
     told = [p.communicate(timeout=100)[1] for p in both]
     assert [p.returncode for p in both] == [0, 0], told
     assert sum("joined" in t for t in told) == 1, told
@@ -60,7 +46,7 @@ class Another(Quiet):
 def test_another_runner_begins_as_one_ends(slices: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(request(slices), out, 1, Another(out, 1)).status == "complete"
-    with pytest.raises(TryAgain, match="began again and again"):
+    with pytest.raises(TransientError, match="began again and again"):
         run(request(slices), out, 1, Another(out, 9))
 
 
@@ -69,11 +55,9 @@ def test_a_request_that_changes_meanwhile_is_asked_for_again(slices: Path, gcs: 
     gcs.fault("POST .*config[.]json", 412, 1)
     assert claim(store, request(slices)) == "", "its own after a second look"
     gcs.fault("POST .*config[.]json", 412, 1)
-    with pytest.raises(TryAgain, match=r"config\.json: another process changed it .*; try again"):
+    with pytest.raises(TransientError, match=r"config\.json: another process changed it .*; try again"):
         claim(store, request(slices, background=1, update=True))
-    assert "done again is what depends on background" in claim(
-        store, request(slices, background=1, update=True)
-    )
+    assert "done again is what depends on background" in claim(store, request(slices, background=1, update=True))
 
 
 def test_an_update_does_again_what_depends_on_it(slices: Path, tmp_path: Path) -> None:
@@ -100,7 +84,7 @@ def test_units_of_the_older_request_stop(slices: Path, bucket: Bucket) -> None:
     older = Run(Store(out), step, PIPELINE)
     assert older.request.contrast.clip_limit == 0.02
     run_here(request(slices, contrast__clip_limit=0, update=True), out, stop_before="reduce")
-    with pytest.raises(Superseded, match="another request took this run over"):
+    with pytest.raises(SupersededError, match="another request took this run over"):
         render.run(older, [0])
     assert not [n for n in Store(out).names("manifest") if n.startswith("manifest/render")]
     fresh = run_here(request(slices, contrast__clip_limit=0), f"{bucket.url}/fresh")
@@ -112,6 +96,6 @@ def test_a_record_is_not_written_when_the_run_changed_hands_meanwhile(slices: Pa
     older = Run(Store(str(tmp_path)), PIPELINE["render"], PIPELINE)
     record = older.record(0)
     run_here(request(slices, contrast__clip_limit=0, update=True), tmp_path, stop_before="reduce")
-    with pytest.raises(Superseded):
+    with pytest.raises(SupersededError):
         older.keep(record)
     assert not [n for n in records(tmp_path) if n.startswith("manifest/render")]

@@ -14,9 +14,7 @@ from tests.defects import DEFECTS, UNALIGNABLE
 from tests.stacks import FIRST, NOISE, demo_slices, request, run_here, transforms, write_stack
 
 SIZE, SLICES, MAX_BAD = 320, 38, 4
-FAULTS = {FIRST + 4 * i + 2: name for i, name in enumerate((*DEFECTS, *UNALIGNABLE, "copy"))} | {
-    NOISE: "noise"
-}
+FAULTS = {FIRST + 4 * i + 2: name for i, name in enumerate((*DEFECTS, *UNALIGNABLE, "copy"))} | {NOISE: "noise"}
 WORDS = {
     "dark": "dark", "bright": "bright", "blurred": "blurred", "curtained": "curtained", "displaced": "unlike its",
     "covered": "partly covered", "noise": "matches none", "black": "shows nothing", "copy": "the same pixels as",
@@ -50,7 +48,7 @@ def test_reason_names_the_fault(found: Transforms, z: int, fault: str) -> None:
 def test_tissue_is_placed_and_shown_and_the_rest_is_replaced(found: Transforms) -> None:
     verdicts = {z: "suspect" if name in DEFECTS else "bad" for z, name in FAULTS.items()}
     assert {s.z: s.verdict for s in found.slices if s.verdict != "good"} == verdicts
-    assert all((s.shown == (s.z,)) == (s.verdict != "bad") for s in found.slices)
+    assert all((s.source_slices == (s.z,)) == (s.verdict != "bad") for s in found.slices)
     assert all(s.matrix for s in found.slices if s.verdict != "bad")
 
 
@@ -78,9 +76,7 @@ def test_a_wrong_link_is_no_fault_of_its_slices(found: Transforms) -> None:
     """Even a link that claims 30 px, twice as sure as all others, moves nothing."""
     usable = [s.z for s in found.slices if s.matrix]
     wrong = next(f for f in found.fits if f.found and (f.z0, f.z1) == (FIRST + 7, FIRST + 8))
-    moved = wrong.model_copy(
-        update={"matrix": ((1.0, 0.0, 30.0), (0.0, 1.0, 0.0)), "noise_px": wrong.noise_px / 2}
-    )
+    moved = wrong.model_copy(update={"matrix": ((1.0, 0.0, 30.0), (0.0, 1.0, 0.0)), "noise_px": wrong.noise_px / 2})
     fits = [moved if f is wrong else f for f in found.fits]
     before, after = (solve_stack(usable, f, SIZE, SIZE) for f in (found.fits, fits))
     assert (wrong.z0, wrong.z1) in after.outliers

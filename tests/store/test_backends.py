@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clio_argo.errors import StoreFault, UserError
+from clio_argo.errors import StoreError, UserError
 from clio_argo.maintenance.verify import verify
 from clio_argo.runner import run
 from clio_argo.store.backends import BACKENDS, find_backend
@@ -92,16 +92,14 @@ def test_a_run_lies_in_a_store_of_another_package(toy: Path, tmp_path: Path) -> 
 
 def test_errors_of_a_store_have_words_without_its_own(toy: Path) -> None:
     error = explained("toy://bucket/", "a", ValueError("http_response_code='403'"), "write")
-    assert isinstance(error, StoreFault)
+    assert isinstance(error, StoreError)
     assert "no permission to write (403): the right to write is missing; grant it" in str(error)
     store = Store("toy://bucket/folder")
     assert store.web_address("a") is store.location() is None
 
 
 def test_a_store_that_nobody_installed_is_refused_with_those_that_are_there() -> None:
-    with pytest.raises(
-        UserError, match="unknown kind of store 'none'; use a path or one of file://, gs://, s3://"
-    ):
+    with pytest.raises(UserError, match="unknown kind of store 'none'; use a path or one of file://, gs://, s3://"):
         Store("none://bucket")
 
 

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clio_argo.cli.app import app
-from clio_argo.errors import MissingBucket, StoreFault, UserError
+from clio_argo.errors import MissingBucket, StoreError, UserError
 from clio_argo.store.backends import BACKENDS
 from clio_argo.store.backends import gcs as google
 from clio_argo.store.buckets import Bucket
@@ -26,15 +26,13 @@ def test_a_bucket_is_made_private_uniform_and_ours(made: Bucket, gcs: stores.Buc
     kept = Bucket(f"{gcs.name}-kept")
     kept.make("us")
     assert kept.facts().soft_delete_days == 7
-    with pytest.raises(StoreFault, match="name is taken"):
+    with pytest.raises(StoreError, match="name is taken"):
         made.make("us")
 
 
 def test_everybody_reads_only_while_it_is_published(made: Bucket) -> None:
     policy = google.client().bucket(made.name).get_iam_policy(requested_policy_version=3)
-    policy.bindings.append(
-        {"role": "roles/storage.objectViewer", "members": {"user:a@example.com", "allUsers"}}
-    )
+    policy.bindings.append({"role": "roles/storage.objectViewer", "members": {"user:a@example.com", "allUsers"}})
     google.client().bucket(made.name).set_iam_policy(policy)
     assert made.facts().public
     made.unpublish()
@@ -124,7 +122,7 @@ def test_the_commands_say_what_they_do(gcs: stores.Bucket) -> None:
     assert "everybody on the internet can read" in said("publish", name)
     assert "every GB that is read costs $0.02" in said("archive", name, "--class", "coldline", "--yes")
     assert "name a folder" in said("expire", name, "--folder", "/")
-    assert "readers      those who were named" in said("show", name)
+    assert "readers      only named accounts" in said("show", name)
     assert "is not its name" in said("delete", name, "--name-again", "other")
     assert said("delete", name, "--name-again", name) == f"gs://{name} and its 0 objects are deleted\n"
     assert "there is no bucket" in said("show", name)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clio_argo.errors import BrokenVolume, ClioError, MissingInput, StoreFault, UserError
+from clio_argo.errors import BrokenVolume, ClioError, MissingInput, StoreError, UserError
 from clio_argo.model.run import ObjectRecord, UnitRecord, Verification
 from clio_argo.store.backends import web
 from clio_argo.store.documents import Store, absolute_url, crc32c, split_url
@@ -117,11 +117,7 @@ def test_a_foreign_file_with_an_unreadable_name_is_listed(store: Store, tmp_path
 def test_no_name_leaves_the_root(store: Store, tmp_path: Path, name: str) -> None:
     store.write("a", b"1")
     (tmp_path / "x").write_bytes(b"secret")
-    for attempt in (
-        lambda: store.read(name),
-        lambda: store.write(name, b"2"),
-        lambda: store.create(name, b"3"),
-    ):
+    for attempt in (lambda: store.read(name), lambda: store.write(name, b"2"), lambda: store.create(name, b"3")):
         with pytest.raises(ClioError):
             attempt()
     assert (tmp_path / "x").read_bytes() == b"secret"
@@ -152,9 +148,7 @@ def test_a_damaged_document_is_named_with_its_url(store: Store) -> None:
 # --- roots
 
 
-@pytest.mark.parametrize(
-    "root", ["with space", "ü图", "100%", "a%20b", "a#b", "a?b", "x/../y", "./z", "-rf", "a:b"]
-)
+@pytest.mark.parametrize("root", ["with space", "ü图", "100%", "a%20b", "a#b", "a?b", "x/../y", "./z", "-rf", "a:b"])
 def test_a_root_may_be_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str) -> None:
     monkeypatch.chdir(tmp_path)
     for store in (Store(root), Store(str(tmp_path / root)), Store(Store(root).url)):
@@ -230,7 +224,7 @@ def test_a_full_disk_is_named_and_leaves_no_partial_object(small_disk: Path) -> 
     store = Store(str(small_disk))
     store.write("small", bytes(KIB))
     for write in (store.write, store.create):
-        with pytest.raises(StoreFault, match=r"large: no space is left"):
+        with pytest.raises(StoreError, match=r"large: no space is left"):
             write("large", os.urandom(256 * KIB))
     assert store.read("large") is None
     assert store.names() == ["small"]
@@ -239,7 +233,7 @@ def test_a_full_disk_is_named_and_leaves_no_partial_object(small_disk: Path) -> 
 def test_a_full_disk_leaves_the_old_object_and_takes_what_fits(small_disk: Path) -> None:
     store = Store(str(small_disk))
     store.write("a", b"old")
-    with pytest.raises(StoreFault):
+    with pytest.raises(StoreError):
         store.write("a", os.urandom(256 * KIB))
     assert store.read("a") == b"old"
     store.write("b", bytes(KIB))
@@ -251,7 +245,7 @@ def test_a_read_only_folder_is_named_and_can_be_read(small_disk: Path) -> None:
     store.write("a", b"1")
     read_only(small_disk)
     for write in (store.write, store.create):
-        with pytest.raises(StoreFault, match=r"b: no permission"):
+        with pytest.raises(StoreError, match=r"b: no permission"):
             write("b", b"2")
     assert store.read("a") == b"1"
 
@@ -259,9 +253,9 @@ def test_a_read_only_folder_is_named_and_can_be_read(small_disk: Path) -> None:
 def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     store = Store(str(tmp_path / "file" / "run"))
-    with pytest.raises(StoreFault, match="Not a directory"):
+    with pytest.raises(StoreError, match="Not a directory"):
         store.write("a", b"1")
-    with pytest.raises(StoreFault, match="Not a directory"):
+    with pytest.raises(StoreError, match="Not a directory"):
         store.names()
 
 

@@ -11,14 +11,7 @@ from clio_argo.errors import UserError
 from clio_argo.model.base import digest
 from clio_argo.model.run import ObjectRecord, UnitRecord
 from clio_argo.store.documents import Store
-from clio_argo.store.manifest import (
-    checksums,
-    damages,
-    read_record,
-    record_name,
-    why_again,
-    write_record,
-)
+from clio_argo.store.manifest import checksums, damages, read_record, record_name, why_again, write_record
 
 CONTENT = bytes(range(256)) * 4
 
@@ -84,9 +77,7 @@ def test_a_unit_is_current_while_its_inputs_and_objects_are_the_same(store: Stor
 
 
 @pytest.mark.parametrize("content", [None, b"", CONTENT, CONTENT + b"\1"])
-def test_a_unit_with_any_damaged_object_is_not_current(
-    store: Store, tmp_path: Path, content: bytes | None
-) -> None:
+def test_a_unit_with_any_damaged_object_is_not_current(store: Store, tmp_path: Path, content: bytes | None) -> None:
     record = unit(store)
     last = tmp_path / record.objects[-1].name
     if content is None:
@@ -101,9 +92,7 @@ def test_a_unit_without_objects_is_current(store: Store) -> None:
 
 
 def test_records_are_read_as_written_and_do_not_mix(store: Store) -> None:
-    records = [
-        unit(store, n).model_copy(update={"step": s}) for s in ("write", "coarsen") for n in (0, 7, 123_456)
-    ]
+    records = [unit(store, n).model_copy(update={"step": s}) for s in ("write", "coarsen") for n in (0, 7, 123_456)]
     for record in records:
         write_record(store, record)
     assert [read_record(store, r.step, r.unit) for r in records] == records
@@ -126,9 +115,7 @@ def test_a_record_of_a_newer_layout_is_refused_by_name(store: Store) -> None:
 
 def test_what_a_newer_algorithm_made_is_not_done_again_by_an_older_one(store: Store) -> None:
     done = unit(store).model_copy(update={"algorithm": 3, "software": "clio-argo 9.0"})
-    with pytest.raises(
-        UserError, match=r"write/000000\.json: made by .*9\.0, algorithm 3.* use the newer one"
-    ):
+    with pytest.raises(UserError, match=r"write/000000\.json: made by .*9\.0, algorithm 3.* use the newer one"):
         is_current(store, done, "in")
 
 
@@ -153,8 +140,6 @@ def test_checksums_name_everything_that_units_wrote(store: Store) -> None:
 
 
 def test_the_digest_of_inputs_depends_on_each_and_on_their_order() -> None:
-    digests = [
-        digest([*parts]) for parts in ([], [1], [1, 2], [2, 1], [[1, 2]], ["1", 2], [{"a": 1}], [{"a": 2}])
-    ]
+    digests = [digest([*parts]) for parts in ([], [1], [1, 2], [2, 1], [[1, 2]], ["1", 2], [{"a": 1}], [{"a": 2}])]
     assert len(set(digests)) == len(digests)
     assert digest([{"a": 1, "b": 2}]) == digest([{"b": 2, "a": 1}])

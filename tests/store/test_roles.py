@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from clio_argo.errors import MissingBucket, UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.request import Request
 from clio_argo.model.storage import MakeBuckets
 from clio_argo.runner import run
 from clio_argo.store.buckets import Bucket, Facts
@@ -20,18 +20,18 @@ ROLES = ("viewer", "lossless", "temporary", "process")
 SETTINGS = {"location": "us-east4", "public": True, "expire_days": 7, "archive_days": 365}
 
 
-def asked(gcs: stores.Bucket, **settings: Any) -> IngestConfig:
+def asked(gcs: stores.Bucket, **settings: Any) -> Request:
     """A request with a bucket for each role."""
     places = {role: f"gs://{gcs.name}-{role}/fly" for role in ROLES}
     made = {k: v for k, v in {**SETTINGS, **settings}.items() if v is not None}
-    return IngestConfig(id="fly", source="slices", buckets=places, make_buckets=made)
+    return Request(id="fly", source="slices", buckets=places, make_buckets=made)
 
 
 def facts(gcs: stores.Bucket) -> dict[str, Facts]:
     return {role: Bucket(f"{gcs.name}-{role}").facts() for role in (*ROLES, "run")}
 
 
-def prepared(gcs: stores.Bucket, config: IngestConfig) -> Iterator[str]:
+def prepared(gcs: stores.Bucket, config: Request) -> Iterator[str]:
     return prepare(config, f"gs://{gcs.name}-run/fly/")
 
 
@@ -65,7 +65,7 @@ def test_nothing_is_done_to_buckets_that_others_made(gcs: stores.Bucket) -> None
     config = asked(gcs).model_dump()
     config["buckets"]["lossless"] = f"gs://{gcs.name}/fly"
     with pytest.raises(UserError, match=f"buckets.lossless gs://{gcs.name}: has no label made-by=clio-argo"):
-        list(prepared(gcs, IngestConfig.model_validate(config)))
+        list(prepared(gcs, Request.model_validate(config)))
     with pytest.raises(MissingBucket):
         facts(gcs)
 
@@ -95,7 +95,7 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     config = asked(gcs).model_dump()
     config["buckets"].update(places)
     with pytest.raises(UserError, match=said):
-        list(prepared(gcs, IngestConfig.model_validate(config)))
+        list(prepared(gcs, Request.model_validate(config)))
     with pytest.raises(MissingBucket):
         Bucket(f"{gcs.name}-run").facts()
 
@@ -108,9 +108,7 @@ def test_settings_without_a_location_are_refused(setting: dict[str, Any]) -> Non
 
 def test_without_a_location_no_bucket_is_looked_at(gcs: stores.Bucket) -> None:
     before = gcs.log()
-    assert not list(
-        prepared(gcs, asked(gcs, location=None, public=None, expire_days=None, archive_days=None))
-    )
+    assert not list(prepared(gcs, asked(gcs, location=None, public=None, expire_days=None, archive_days=None)))
     assert gcs.log() == before
 
 

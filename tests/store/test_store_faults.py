@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from clio_argo.errors import MissingBucket, StoreFault, TryAgain, UserError
+from clio_argo.errors import MissingBucket, StoreError, TransientError, UserError
 from clio_argo.store.documents import Store
 from tests.proxy import disturbed
 from tests.stores import Bucket
@@ -43,7 +43,7 @@ def test_a_refusal_names_object_permission_and_remedy(
     # google-cloud-storage looks at the bucket beside a listing
     with disturbed(bucket.server.endpoint, *[str(status)] * (2 if verb == "list" else 1)) as proxy:
         store = through(proxy.endpoint, bucket, monkeypatch)
-        with pytest.raises(StoreFault) as caught:
+        with pytest.raises(StoreError) as caught:
             VERBS[verb](store)
     text = str(caught.value)
     needed = f"storage.objects.{GOOGLE[verb]}" if store.url.startswith("gs") else f"s3:{AMAZON[verb]}"
@@ -58,9 +58,7 @@ def test_a_condition_that_did_not_hold_is_named(verb: str, gcs: Bucket) -> None:
     store = Store(gcs.url)
     store.write("a", DATA)
     gcs.fault("(POST|GET) .*/o[?]", 412, 1)
-    with pytest.raises(
-        StoreFault, match=r"^gs://.*: another process changed it .*\(412\): run the same command"
-    ):
+    with pytest.raises(StoreError, match=r"^gs://.*: another process changed it .*\(412\): run the same command"):
         VERBS[verb](store)
     assert store.read("a") == DATA
 
@@ -114,9 +112,7 @@ def test_a_store_that_stops_for_a_while_is_waited_for(gcs: Bucket) -> None:
     assert future.result().value == DATA
 
 
-def elsewhere(
-    code: str, bucket: Bucket, endpoint: str, **variables: str
-) -> "subprocess.CompletedProcess[str]":
+def elsewhere(code: str, bucket: Bucket, endpoint: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     found = replace(bucket.server, endpoint=endpoint).variables
     # what this process has set for tensorstore when it opened a bucket
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("TENSORSTORE_CURL_")}
@@ -137,7 +133,7 @@ def test_a_dead_store_is_given_up_with_its_name(bucket: Bucket, monkeypatch: pyt
     monkeypatch.setenv("CLIO_STORE_TRIES", "1")
     store = through("http://127.0.0.1:9", bucket, monkeypatch)
     for verb in VERBS.values():
-        with pytest.raises(TryAgain, match=rf"^{store.url}a?: the store does not answer"):
+        with pytest.raises(TransientError, match=rf"^{store.url}a?: the store does not answer"):
             verb(store)
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image
 
 from clio_argo.errors import BrokenInvariant, ClioError
-from clio_argo.model.config import IngestConfig, Viewer
 from clio_argo.model.grid import build_volume
+from clio_argo.model.request import Request, Viewer
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.volume import Box, VolumeSpec, Zyx, over, plus
 from clio_argo.store.documents import Store
@@ -34,7 +34,7 @@ def volumes(folder: Path, size: Zyx, z: int = 0, **options: Any) -> Volumes:
     options = {"chunk": 16, "resolution": (8, 8, 8), "dtype": "uint8", "memory_gib": 0.25, **options}
     viewer = Viewer(chunk=options.pop("chunk"), jpeg_quality=95)
     dtype = options.pop("dtype")
-    config = IngestConfig(id="stack", source="s", viewer=viewer, **options)
+    config = Request(id="stack", source="s", viewer=viewer, **options)
     return Volumes(Store(str(folder)), build_volume(config, (z, 0, 0), size, dtype, None))
 
 
@@ -168,11 +168,7 @@ def test_any_box_reads_as_it_was_written(tmp_path: Path) -> None:
     scales = random_scales(target.spec)
     write_all(target, scales)
     whole = target.spec.scales[0].box
-    for begin, end in [
-        ((3493, 0, 0), (3494, 1, 1)),
-        ((3500, 7, 9), (3529, 60, 83)),
-        (whole.begin, whole.end),
-    ]:
+    for begin, end in [((3493, 0, 0), (3494, 1, 1)), ((3500, 7, 9), (3529, 60, 83)), (whole.begin, whole.end)]:
         box = Box(begin=begin, end=end)
         assert np.array_equal(target.read(0, box), part(target.spec, scales[0], 0, box))
 
@@ -200,9 +196,7 @@ def test_the_lossless_volume_is_a_valid_ome_zarr_image(tmp_path: Path, case: str
     assert [a.name for a in multiscale.axes] == ["z", "y", "x"]
     assert {a.unit for a in multiscale.axes} == {"nanometer"}
     assert [d.path for d in multiscale.datasets] == [str(k) for k in range(len(target.spec.scales))]
-    assert json.loads(target.store.need("aligned/zarr.json"))["attributes"]["clio_argo"] == {
-        "contrast": "none"
-    }
+    assert json.loads(target.store.need("aligned/zarr.json"))["attributes"]["clio_argo"] == {"contrast": "none"}
 
 
 def ngff_positions(target: Volumes, scale: int) -> tuple[np.ndarray, np.ndarray]:
@@ -260,9 +254,7 @@ def test_each_voxel_lies_where_ngff_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b""])
-def test_a_lost_shard_is_an_error_and_never_reads_as_background(
-    tmp_path: Path, content: bytes | None
-) -> None:
+def test_a_lost_shard_is_an_error_and_never_reads_as_background(tmp_path: Path, content: bytes | None) -> None:
     target = volumes(tmp_path, (40, 30, 30))
     records = write_all(target, random_scales(target.spec))
     victim = tmp_path / next(r.name for r in records if r.name.startswith("aligned/0/"))
@@ -292,9 +284,7 @@ def test_volumes_without_metadata_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [b"", b"\xff" * 5000, None], ids=["empty", "garbage", "other voxels"])
 @pytest.mark.parametrize("width", [80, 128], ids=["with padding", "whole"])
-def test_a_shard_is_the_same_whatever_was_there_before(
-    tmp_path: Path, left: bytes | None, width: int
-) -> None:
+def test_a_shard_is_the_same_whatever_was_there_before(tmp_path: Path, left: bytes | None, width: int) -> None:
     """Shards are 128 voxels wide; of their padding nothing that was there may stay."""
     size, larger = (64, 64, width), (64, 64, 128)
     fresh, other = smooth(size, np.uint8, 1), smooth(larger, np.uint8, 2)

@@ -57,9 +57,7 @@ def link(root: Path) -> Iterator[str]:
 def ask(link: str, path: str, method: str = "GET", **headers: str) -> Answer:
     connection = http.client.HTTPConnection(urlsplit(link).netloc, timeout=10)
     try:
-        connection.request(
-            method, path, headers={key.replace("_", "-"): value for key, value in headers.items()}
-        )
+        connection.request(method, path, headers={key.replace("_", "-"): value for key, value in headers.items()})
         answer = connection.getresponse()
         return answer, answer.read()
     finally:
@@ -94,10 +92,7 @@ def test_range_is_the_slice_that_it_names(small: Callable[[str], Answer], first:
 
 @given(n=st.integers(0, 50) | st.integers(0, 1 << 80))
 def test_open_and_suffix_ranges(small: Callable[[str], Answer], n: int) -> None:
-    for header, expected in (
-        (f"bytes={n}-", range(40)[n:]),
-        (f"bytes=-{n}", range(40)[max(0, 40 - n) :]),
-    ):
+    for header, expected in ((f"bytes={n}-", range(40)[n:]), (f"bytes=-{n}", range(40)[max(0, 40 - n) :])):
         answer, body = small(header)
         assert (answer.status, body) == ((206, bytes(expected)) if expected else (416, b""))
 
@@ -159,12 +154,7 @@ def test_head_tells_the_size_without_the_bytes(link: str) -> None:
 
 def test_one_connection_serves_many_requests(link: str) -> None:
     connection = http.client.HTTPConnection(urlsplit(link).netloc, timeout=10)
-    for path, status in [
-        ("/run/ng/info", 200),
-        ("/run/none", 404),
-        ("/run/empty", 200),
-        ("/run/ng/s0/0.shard", 200),
-    ]:
+    for path, status in [("/run/ng/info", 200), ("/run/none", 404), ("/run/empty", 200), ("/run/ng/s0/0.shard", 200)]:
         connection.request("GET", path)
         answer = connection.getresponse()
         answer.read()
@@ -221,9 +211,7 @@ def test_nothing_can_be_written(link: str, method: str) -> None:
     assert ask(link, "/run/ng/info", method)[0].status == 405
 
 
-@pytest.mark.parametrize(
-    "origin", [PUBLIC_HOST, "http://localhost:8080", "http://127.0.0.1:1", "http://[::1]:9000"]
-)
+@pytest.mark.parametrize("origin", [PUBLIC_HOST, "http://localhost:8080", "http://127.0.0.1:1", "http://[::1]:9000"])
 def test_viewers_and_loopback_pages_may_read(link: str, origin: str) -> None:
     answer, _ = ask(link, "/run/ng/s0/0.shard", Range="bytes=0-9", Origin=origin)
     assert answer.headers["Access-Control-Allow-Origin"] == origin
@@ -231,9 +219,7 @@ def test_viewers_and_loopback_pages_may_read(link: str, origin: str) -> None:
     assert answer.headers["Vary"] == "Origin"
 
 
-@pytest.mark.parametrize(
-    "origin", ["https://example.org", "http://127.0.0.1.example.org", "null", "http://[", ""]
-)
+@pytest.mark.parametrize("origin", ["https://example.org", "http://127.0.0.1.example.org", "null", "http://[", ""])
 def test_other_sites_may_not_read(link: str, origin: str) -> None:
     assert "Access-Control-Allow-Origin" not in ask(link, "/run/ng/info", Origin=origin)[0].headers
 
@@ -244,9 +230,7 @@ def test_missing_objects_are_readable_as_missing(link: str) -> None:
 
 
 def test_preflight(link: str) -> None:
-    answer, _ = ask(
-        link, "/run/ng/info", "OPTIONS", Origin=PUBLIC_HOST, Access_Control_Request_Headers="range"
-    )
+    answer, _ = ask(link, "/run/ng/info", "OPTIONS", Origin=PUBLIC_HOST, Access_Control_Request_Headers="range")
     assert answer.status == 204
     assert "GET" in answer.headers["Access-Control-Allow-Methods"]
     assert answer.headers["Access-Control-Allow-Headers"] == "Range"
@@ -281,9 +265,7 @@ def test_short_addresses_lead_to_the_client(link: str) -> None:
 
 
 def test_all_scripts_of_the_client_are_there(link: str) -> None:
-    names = [
-        file.name for file in server.client_folder().iterdir() if file.suffix in {".js", ".wasm", ".css"}
-    ]
+    names = [file.name for file in server.client_folder().iterdir() if file.suffix in {".js", ".wasm", ".css"}]
     assert names
     for name in names:
         assert ask(link, f"/neuroglancer/v/run/{name}", "HEAD")[0].status == 200
@@ -377,10 +359,7 @@ def test_a_download_that_is_given_up_is_no_error(root: Path, caplog: pytest.LogC
 
 def test_requests_run_beside_each_other(link: str) -> None:
     statuses: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: statuses.append(ask(link, "/run/ng/info")[0].status))
-        for _ in range(16)
-    ]
+    threads = [threading.Thread(target=lambda: statuses.append(ask(link, "/run/ng/info")[0].status)) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:

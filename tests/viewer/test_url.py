@@ -15,15 +15,8 @@ SIZE, RESOLUTION_NM = (15000, 12000, 13696), (8.0, 8.0, 16.0)
 LAYOUTS = ("4panel", "4panel-alt", "xy", "xz", "yz", "xy-3d", "xz-3d", "yz-3d", "3d")
 
 
-def state(
-    size: tuple[int, int, int] = SIZE, resolution_nm: Point = RESOLUTION_NM, **changes: Any
-) -> dict[str, Any]:
-    plain = {
-        "name": "medulla",
-        "position_vox": (1.5, 2.5, 3493.5),
-        "size": size,
-        "resolution_nm": resolution_nm,
-    }
+def state(size: tuple[int, int, int] = SIZE, resolution_nm: Point = RESOLUTION_NM, **changes: Any) -> dict[str, Any]:
+    plain = {"name": "medulla", "position_vox": (1.5, 2.5, 3493.5), "size": size, "resolution_nm": resolution_nm}
     return neuroglancer_state("precomputed://gs://bucket/run/ng", **(plain | changes))
 
 
@@ -31,9 +24,7 @@ def test_state_names_source_position_and_metres() -> None:
     seen = state(layout="xy")
     assert seen["dimensions"] == {"x": [8e-9, "m"], "y": [8e-9, "m"], "z": [16e-9, "m"]}
     assert seen["position"] == [1.5, 2.5, 3493.5]
-    assert seen["layers"] == [
-        {"type": "image", "source": "precomputed://gs://bucket/run/ng", "name": "medulla"}
-    ]
+    assert seen["layers"] == [{"type": "image", "source": "precomputed://gs://bucket/run/ng", "name": "medulla"}]
     assert seen["layout"] == "xy"
 
 
@@ -69,16 +60,12 @@ def test_link_round_trips_and_holds_only_safe_characters(name: str, lo: float, h
     resolution_nm=st.tuples(*[st.floats(0.5, 100)] * 3),
     layout=st.sampled_from(LAYOUTS),
 )
-def test_every_side_that_a_layout_shows_fits(
-    size: tuple[int, int, int], resolution_nm: Point, layout: str
-) -> None:
+def test_every_side_that_a_layout_shows_fits(size: tuple[int, int, int], resolution_nm: Point, layout: str) -> None:
     across = [n * nm for n, nm in zip(size, resolution_nm, strict=True)]
     nm_per_px = state(size, resolution_nm, layout=layout)["crossSectionScale"] * min(resolution_nm)
     shown = ["xyz".index(axis) for axis in layout[:2]] if layout[0] in "xyz" else [0, 1, 2]
     # A browser window of 1280 x 720 leaves 1280 x 674 to the panels.
-    columns, rows = (
-        (1, 1) if len(layout) == 2 else (2, 1) if layout[2:] == "-3d" and layout[0] in "xyz" else (2, 2)
-    )
+    columns, rows = (1, 1) if len(layout) == 2 else (2, 1) if layout[2:] == "-3d" and layout[0] in "xyz" else (2, 2)
     assert max(across[axis] for axis in shown) <= nm_per_px * 1280 / columns
     assert min(across[axis] for axis in shown) <= nm_per_px * 674 / rows
 

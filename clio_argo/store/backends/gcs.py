@@ -51,9 +51,7 @@ def _client(variables: frozenset[tuple[str, str]]) -> Any:  # noqa: ARG001, what
     if os.environ.get(EMULATOR):
         return storage.Client()
     credentials = _credentials()
-    return (
-        storage.Client(credentials=credentials) if credentials else storage.Client.create_anonymous_client()
-    )
+    return storage.Client(credentials=credentials) if credentials else storage.Client.create_anonymous_client()
 
 
 def patience() -> dict[str, Any]:

@@ -5,20 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clio_argo.kernels.likeness import likeness, look
-from clio_argo.model.quality import PairLikeness, Quality
+from clio_argo.kernels.similarity import sample, similarity
+from clio_argo.model.quality import PairSimilarity, Quality
 from clio_argo.store.documents import Store
-from clio_argo.workspace.similarity import judged
-from tests.stacks import (
-    FIRST,
-    completion,
-    demo_slices,
-    lossless,
-    plain,
-    run_here,
-    transforms,
-    write_stack,
-)
+from clio_argo.workspace.similarity import judge_pairs
+from tests.stacks import FIRST, completion, demo_slices, lossless, plain, run_here, transforms, write_stack
 
 NOISE = 3513
 
@@ -28,20 +19,20 @@ def quality(out: Path) -> Quality:
 
 
 def test_pairs_are_measured_in_the_volume_whatever_its_units(demo: Path) -> None:
-    placed = {s.z: s for s in transforms(demo).slices if s.shown == (s.z,)}
+    placed = {s.z: s for s in transforms(demo).slices if s.source_slices == (s.z,)}
     looks = {
-        z: look(plane, placed[z].matrix, (320, 320))
+        z: sample(plane, placed[z].matrix, (320, 320))
         for z, plane in enumerate(lossless(demo), FIRST)
         if z in placed and placed[z].matrix
     }
     pairs = list(zip(sorted(looks), sorted(looks)[1:], strict=False))
     assert (NOISE - 1, NOISE + 1) in pairs
     found = {(p.z0, p.z1): p.correlation for p in quality(demo).pairs}
-    assert found == {(a, b): pytest.approx(likeness(looks[a], looks[b]), abs=1e-5) for a, b in pairs}
+    assert found == {(a, b): pytest.approx(similarity(looks[a], looks[b]), abs=1e-5) for a, b in pairs}
 
 
 def test_the_demo_has_no_pair_that_is_out_of_place(demo: Path) -> None:
-    assert quality(demo).low == ()
+    assert quality(demo).outliers == ()
     summary = completion(demo).quality
     assert summary is not None
     assert summary.pairs == 58
@@ -54,11 +45,11 @@ def test_a_slice_that_is_out_of_place_is_named_and_flags_the_run(demo: Path, tmp
     odd = FIRST + 9
     slices[odd] = lossless(demo)[9, 86:278, 80:272]
     out = run_here(plain(write_stack(tmp_path / "source", slices)), tmp_path / "out")
-    assert [(p.z0, p.z1) for p in quality(out).low] == [(odd - 1, odd), (odd, odd + 1)]
+    assert [(p.z0, p.z1) for p in quality(out).outliers] == [(odd - 1, odd), (odd, odd + 1)]
     done = completion(out)
     assert (done.status, done.flagged) == ("complete_with_flags", ())
     assert done.quality
-    assert done.quality.low == quality(out).low
+    assert done.quality.outliers == quality(out).outliers
     assert np.array_equal(lossless(out)[9], slices[odd])
 
 
@@ -68,29 +59,29 @@ def test_background_does_not_count() -> None:
     canvas[100:356, 90:346] = image
     matrix = ((1.0, 0.0, 90.0), (0.0, 1.0, 100.0))
     mine, other = (
-        look(canvas, matrix, (256, 256)),
-        look(canvas, ((1.0, 0.0, 190.0), (0.0, 1.0, 100.0)), (210, 256)),
+        sample(canvas, matrix, (256, 256)),
+        sample(canvas, ((1.0, 0.0, 190.0), (0.0, 1.0, 100.0)), (210, 256)),
     )
     assert 0 < mine.covered.sum() < 64
-    assert likeness(mine, mine) == pytest.approx(1)
+    assert similarity(mine, mine) == pytest.approx(1)
     assert other.covered.sum() < mine.covered.sum()
-    nowhere = look(canvas, ((1.0, 0.0, 4000.0), (0.0, 1.0, 0.0)), (256, 256))
-    assert likeness(mine, nowhere) is None
-    assert likeness(mine, look(255 - canvas, matrix, (256, 256))) == pytest.approx(-1)
+    nowhere = sample(canvas, ((1.0, 0.0, 4000.0), (0.0, 1.0, 0.0)), (256, 256))
+    assert similarity(mine, nowhere) is None
+    assert similarity(mine, sample(255 - canvas, matrix, (256, 256))) == pytest.approx(-1)
 
 
 def test_pairs_across_a_gap_are_compared_as_what_they_are() -> None:
     steady = [(z, z + 1, 0.9) for z in range(20)]
     across = [*steady, (20, 22, 0.81), *((z, z + 1, 0.9) for z in range(22, 40))]
-    assert judged(across).low == ()
-    assert [p.z0 for p in judged([*steady, (20, 21, 0.7), *across[21:]]).low] == [20]
+    assert judge_pairs(across).outliers == ()
+    assert [p.z0 for p in judge_pairs([*steady, (20, 21, 0.7), *across[21:]]).outliers] == [20]
 
 
 @pytest.mark.parametrize("pairs", [[], [(1, 2, np.nan)], [(1, 2, 0.4)]])
 def test_stacks_too_small_to_judge(pairs: list[tuple[int, int, float]]) -> None:
-    assert judged(pairs).low == ()
-    assert len(judged(pairs).pairs) == len(pairs)
+    assert judge_pairs(pairs).outliers == ()
+    assert len(judge_pairs(pairs).pairs) == len(pairs)
     assert (
-        str(PairLikeness(z0=1, z1=2, correlation=0.31, usual=0.78))
+        str(PairSimilarity(z0=1, z1=2, correlation=0.31, local_median=0.78))
         == "z 1/2: correlation 0.31, around it 0.78"
     )

@@ -1,16 +1,23 @@
-"""Image files of every kind that slices come in, each with the grey pixels that it means."""
+"""Image files of every kind that slices come in, each with the grey pixels that it means; how they are read."""
 
 import io
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import tifffile
 from PIL import Image
+
+from clio_argo.model.plan import SliceFile
+from clio_argo.store.images import read_headers
+from clio_argo.store.images.base import Header, Undecodable
+from clio_argo.store.slices import Entry, Source
 
 HEIGHT, WIDTH = 37, 52
 
@@ -58,9 +65,7 @@ def tiff(pixels: np.ndarray, **options: Any) -> bytes:
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
 
-def png(
-    pixels: np.ndarray, bits: int = 8, interlaced: bool = False, size: tuple[int, int] | None = None
-) -> bytes:
+def png(pixels: np.ndarray, bits: int = 8, interlaced: bool = False, size: tuple[int, int] | None = None) -> bytes:
     """A grey PNG of any depth, by hand; `size` (width, height) is what its header claims."""
     passes = [pixels[y::dy, x::dx] for y, x, dy, dx in (ADAM7 if interlaced else ((0, 0, 1, 1),))]
     rows = b"".join(b"\0" + packed(row, bits) for part in passes if part.size for row in part)
@@ -91,9 +96,7 @@ def palette_png() -> Sample:
 
 def colour_jpeg() -> Sample:
     grey = texture()
-    return Sample(
-        ".jpg", encoded(".jpg", np.dstack([grey] * 3), cv2.IMWRITE_JPEG_QUALITY, 95), grey, 3, tolerance=12
-    )
+    return Sample(".jpg", encoded(".jpg", np.dstack([grey] * 3), cv2.IMWRITE_JPEG_QUALITY, 95), grey, 3, tolerance=12)
 
 
 def rotated_jpeg() -> Sample:
@@ -159,9 +162,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "transparent PNG": (".png", lambda: encoded(".png", with_alpha(GREY8, 128))),
     "five-channel TIFF": (
         ".tif",
-        lambda: tiff(
-            np.dstack([GREY8 * 0] * 3 + [GREY8] * 2), photometric="minisblack", planarconfig="contig"
-        ),
+        lambda: tiff(np.dstack([GREY8 * 0] * 3 + [GREY8] * 2), photometric="minisblack", planarconfig="contig"),
     ),
     "float TIFF": (".tif", lambda: tiff(GREY8.astype(np.float32))),
     "signed TIFF": (".tif", lambda: tiff(GREY16.astype(np.int16))),
@@ -172,3 +173,55 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
         lambda: tiff(GREY8, photometric="palette", colormap=np.arange(768, dtype=np.uint16).reshape(3, 256)),
     ),
 }
+
+
+# pixels on a side of files whose header claims more than any decoder takes
+HUGE = 60_000
+
+
+def huge_jpeg() -> bytes:
+    data = encoded(".jpg", GREY8)
+    place = data.index(b"\xff\xc0") + 5
+    return data[:place] + struct.pack(">HH", HUGE, HUGE) + data[place + 4 :]
+
+
+def huge_tiff() -> bytes:
+    buffer = io.BytesIO(tiff(GREY8))
+    with tifffile.TiffFile(buffer, mode="r+b") as file:
+        for tag in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+            file.pages[0].tags[tag].overwrite(HUGE)
+        file.pages[0].tags["StripByteCounts"].overwrite(HUGE * HUGE)
+    return buffer.getvalue()
+
+
+HUGE_FILES = {"PNG": lambda: png(GREY8, size=(HUGE, HUGE)), "JPEG": huge_jpeg, "TIFF": huge_tiff}
+
+
+def headers(data: bytes) -> list[Header]:
+    return read_headers(io.BytesIO(data), len(data))
+
+
+def planned(entry: Entry, page: int = 0, dtype: str = "uint8", height: int = HEIGHT, width: int = WIDTH) -> SliceFile:
+    return SliceFile(
+        z=0, name=entry.name, page=page, width=width, height=height, dtype=dtype, size_bytes=entry.size_bytes, stamp=""
+    )
+
+
+def one(folder: Path, name: str, data: bytes) -> tuple[Source, Entry]:
+    (folder / name).write_bytes(data)
+    source = Source(str(folder))
+    return source, next(e for e in source.entries() if e.name == name)
+
+
+def decoded(folder: Path, name: str, data: bytes, dtype: str = "uint8") -> np.ndarray:
+    source, entry = one(folder, name, data)
+    return source.decode(planned(entry, dtype=dtype))
+
+
+def decode_or_none(data: bytes, suffix: str, dtype: str) -> np.ndarray | None:
+    """What a slice decodes to; None if it is refused. Any other exception is a fault of ours."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return decoded(Path(folder), f"slice{suffix}", data, dtype)
+        except Undecodable:
+            return None

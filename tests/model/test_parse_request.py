@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clio_argo.errors import UserError
-from clio_argo.model.config import IngestConfig
-from clio_argo.model.request import build_config, differing_keys, field_paths, parse_setting, parse_text
+from clio_argo.model.parse_request import build_config, differing_keys, field_paths, parse_setting, parse_text
+from clio_argo.model.request import Request
 
 NEEDED = {"id": "stack", "source": "slices"}
 PREDECESSOR = {
@@ -37,7 +37,7 @@ SPELLINGS = {
 }
 
 
-def built(**settings: Any) -> IngestConfig:
+def built(**settings: Any) -> Request:
     return build_config(NEEDED, settings)
 
 
@@ -55,7 +55,7 @@ def test_the_predecessors_documents_work_in_every_spelling(names: tuple[str, ...
     spelled = dict(zip(SPELLINGS, names, strict=True))
     document = json.dumps({spelled.get(k, k): v for k, v in PREDECESSOR.items()})
     config = build_config(parse_text(document, "request.json"))
-    assert config == IngestConfig.model_validate(
+    assert config == Request.model_validate(
         {
             "id": "slice2",
             "source": "my_bucket",
@@ -82,9 +82,7 @@ def test_the_predecessors_defaults_are_ours() -> None:
 
 def test_two_spellings_of_one_setting_may_agree_but_not_differ() -> None:
     assert built(email="a@b.org", mail="a@b.org").notify.email == ("a@b.org",)
-    assert "email and mail mean the same and differ" in refusal(
-        NEEDED, {"email": "a@b.org", "mail": "c@d.org"}
-    )
+    assert "email and mail mean the same and differ" in refusal(NEEDED, {"email": "a@b.org", "mail": "c@d.org"})
     text = refusal(NEEDED, {"clip-limit": 0.1, "contrast": {"clip_limit": 0.2}})
     assert "clip-limit and contrast.clip_limit mean the same and differ" in text
 
@@ -169,9 +167,7 @@ def test_a_section_left_empty_keeps_its_defaults(section: str) -> None:
     assert build_config(NEEDED, parse_text(f"{section}:\n", "r.yaml")) == built()
 
 
-@pytest.mark.parametrize(
-    "layers", [[{"labels": 3}, {"labels": {"a": "b"}}], [{"labels.a": "b", "labels": "c"}]]
-)
+@pytest.mark.parametrize("layers", [[{"labels": 3}, {"labels": {"a": "b"}}], [{"labels.a": "b", "labels": "c"}]])
 def test_labels_given_a_plain_value_are_refused(layers: list[dict[str, Any]]) -> None:
     assert "labels: expected a section" in refusal(NEEDED, *layers)
 
@@ -257,20 +253,13 @@ def test_contradictions_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("written", "read"),
-    [
-        ("", ()),
-        ("a@b.org", ("a@b.org",)),
-        (" a@b.org, c@d.org\n", ("a@b.org", "c@d.org")),
-        (["a@b.org"], ("a@b.org",)),
-    ],
+    [("", ()), ("a@b.org", ("a@b.org",)), (" a@b.org, c@d.org\n", ("a@b.org", "c@d.org")), (["a@b.org"], ("a@b.org",))],
 )
 def test_addresses_may_be_one_text_or_a_list(written: object, read: tuple[str, ...]) -> None:
     assert built(email=written).notify.email == read
 
 
-@pytest.mark.parametrize(
-    ("given_", "slices", "allowed"), [(0.01, 1000, 10), (0.01, 99, 0), (3, 10, 3), (0, 10, 0)]
-)
+@pytest.mark.parametrize(("given_", "slices", "allowed"), [(0.01, 1000, 10), (0.01, 99, 0), (3, 10, 3), (0, 10, 0)])
 def test_max_bad_is_a_count_or_a_fraction(given_: float, slices: int, allowed: int) -> None:
     assert built(max_bad=given_).allowed_bad(slices) == allowed
 
@@ -327,23 +316,12 @@ def test_odd_yaml_values_are_refused_without_a_stack_trace(text: str) -> None:
 
 
 json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=8)
-    | st.dates()
-    | st.binary(max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates() | st.binary(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
 sections = ["alignment", "contrast", "viewer", "notify", "labels", "labels.a", "labels."]
-keys = (
-    st.sampled_from([*field_paths(), *PREDECESSOR, *sections])
-    | st.text(max_size=6)
-    | st.integers()
-    | st.none()
-)
+keys = st.sampled_from([*field_paths(), *PREDECESSOR, *sections]) | st.text(max_size=6) | st.integers() | st.none()
 documents = st.dictionaries(keys, json_values, max_size=4)
 
 
@@ -357,14 +335,10 @@ def test_any_document_is_a_request_or_refused(document: dict[Any, Any]) -> None:
         config = build_config(NEEDED, document)
     except UserError:
         return
-    assert IngestConfig.from_bytes(config.to_bytes(), "config.json") == config
+    assert Request.from_bytes(config.to_bytes(), "config.json") == config
 
 
-@given(
-    st.text(max_size=40)
-    | st.recursive(json_values, st.lists, max_leaves=3).map(repr)
-    | documents.map(yaml.dump)
-)
+@given(st.text(max_size=40) | st.recursive(json_values, st.lists, max_leaves=3).map(repr) | documents.map(yaml.dump))
 def test_any_text_is_a_mapping_or_refused(text: str) -> None:
     try:
         value = parse_text(text, "request.yaml")

@@ -1,0 +1,102 @@
+"""Commands on finished runs: whether they are whole, their repair, and where they come from."""
+
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Option
+
+from clio_argo.cli.commands import LOOK, RunCommand, command
+from clio_argo.cli.console import exit_unless, literal, show
+from clio_argo.cli.options import Form, Local, Root
+from clio_argo.errors import UserError
+
+if TYPE_CHECKING:
+    from clio_argo.maintenance.repair import Repair
+    from clio_argo.model.run import Fault, Mode, Verification
+
+commands = typer.Typer()
+Deep = Annotated[bool, Option("--deep", help="Also decode both volumes and compare samples.")]
+# notes repeat themselves for each folder of a store; JSON has all
+SHOWN_NOTES = 5
+METHODS = {
+    "quick": "names and sizes compared", "default": "every byte read", "deep": "every byte read, every chunk decoded"
+}  # fmt: skip
+
+
+@command(commands, LOOK, "show", RunCommand)
+def show_run(run: Root, output: Form = None, as_json: Annotated[bool, Option("--json", hidden=True)] = False) -> None:
+    """Show how a run ended and where its volume comes from: versions, settings, inputs, digests."""
+    from clio_argo.cli.views import provenance
+    from clio_argo.model.layout import COMPLETE
+    from clio_argo.model.run import Completion
+    from clio_argo.store.documents import Store
+
+    store = Store(run)
+    done = store.find_document(Completion, COMPLETE)
+    if done is None:
+        raise UserError(f"{store.url}{COMPLETE} does not exist: there is no run, or it is not complete")
+    show(done.model_dump(mode="json"), "json" if as_json else output, lambda: provenance(done))
+
+
+@command(commands, LOOK, cls=RunCommand)
+def verify(
+    run: Root,
+    local: Local,
+    quick: Annotated[bool, Option("--quick", help="Compare names and sizes, and checksums if listed.")] = False,
+    deep: Deep = False,
+) -> None:
+    """Compare a run with its manifest and name what is damaged, missing or unexpected. Exit with 1 if anything is."""
+    from clio_argo.maintenance.verify import verify as verify_run
+
+    if quick and deep:
+        raise UserError("give --quick or --deep, not both")
+    mode: Mode = "quick" if quick else "deep" if deep else "default"
+    with local.reporter() as progress:
+        found = verify_run(run, mode, local.workers, progress)
+    remedy = f"repair it with: clio-argo repair {shlex.quote(run)}{' --deep' if deep else ''}"
+    advice = [literal(remedy)] if found.faults else []
+    local.end(found.model_dump(mode="json"), lambda: [*_verification(found), *advice])
+    exit_unless(not found.faults)
+
+
+@command(commands, LOOK, cls=RunCommand)
+def repair(
+    run: Root,
+    local: Local,
+    deep: Deep = False,
+    remove_unexpected: Annotated[
+        bool, Option("--remove-unexpected", "--remove-foreign", help="Delete objects that are not of the run.")
+    ] = False,
+) -> None:
+    """Rerun what is damaged or missing, and nothing else. Exit with 1 if something is left."""
+    from clio_argo.maintenance.repair import repair as repair_run
+
+    with local.reporter() as progress:
+        done = repair_run(run, local.workers, progress, deep, remove_unexpected)
+    local.end(done.model_dump(mode="json"), lambda: _repair(done))
+    exit_unless(not done.left.faults)
+
+
+def _repair(done: "Repair") -> Iterator[str]:
+    yield from _faults(done.found.faults)
+    yield from (literal(f"removed {name}") for name in done.removed)
+    yield f"units rerun: {', '.join(f'{units} of {step}' for step, units in done.again.items()) or 'none'}"
+    yield from _verification(done.left)
+
+
+def _verification(found: "Verification") -> Iterator[str]:
+    from clio_argo.cli.views import human_size
+
+    yield from _faults(found.faults)
+    yield from (literal(f"note: {note}") for note in found.notes[:SHOWN_NOTES])
+    if more := found.notes[SHOWN_NOTES:]:
+        yield f"note: and {len(more)} more such notes; -o json has all"
+    size = f"{found.objects} objects ({human_size(found.bytes)}), {METHODS[found.mode]}"
+    places = f"{len(found.faults)} place{'s' if len(found.faults) > 1 else ''}"
+    yield f"broken in {places}: {size}" if found.faults else f"whole: {size}"
+
+
+def _faults(faults: "Iterable[Fault]") -> Iterator[str]:
+    return (literal(f"{fault.name}: {fault.what}") for fault in faults)

@@ -1,0 +1,184 @@
+"""What commands on stacks and runs show to people."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import RenderableType
+from rich.table import Table
+
+from clio_argo.cli.console import facts, literal, table
+from clio_argo.model.alignment import Transforms, apply
+from clio_argo.model.layout import TRANSFORMS
+from clio_argo.model.plan import Plan, Problem
+from clio_argo.model.problems import with_ranges
+from clio_argo.model.run import Completion
+from clio_argo.model.sizes import described
+from clio_argo.model.volume import VolumeSpec
+from clio_argo.store.documents import Store, split_url
+
+# lines that a terminal holds beside the rest; the report has all
+LONG_LIST = 30
+# measured on the demo stack: JPEG of quality 80 per voxel, zstd per byte of a voxel
+JPEG_BYTES_PER_VOXEL, ZSTD_RATIO = 0.13, 0.88
+# of all scales together to the first one: each is an eighth of the one before
+PYRAMID = 8 / 7
+Row = tuple[str, str]
+
+
+def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int) -> Iterator[RenderableType]:
+    """The stack, what is wrong with it, and what a run will need.
+
+    allowed: slices that may be bad or missing.
+    """
+    bits = 8 if plan.dtype == "uint8" else 16
+    yield facts([
+        ("source", plan.source),
+        ("slices", f"{plan.usable} usable of {plan.depth}: z {plan.minz} to {plan.maxz}"),
+        ("size", f"{described(plan.sizes)}, {bits} bit, {human_size(plan.source_bytes)} in files"),
+    ])  # fmt: skip
+    if plan.problems:
+        yield _problems(plan.problems)
+    if volume is not None:
+        yield facts(_needs(plan, volume))
+    if bad := len(plan.unusable):
+        yield f"{bad} of {plan.depth} slices cannot be used; at most {allowed} may be (max_bad)."
+
+
+def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
+    scales = [f"{'x'.join(map(str, s.size[::-1]))} @ {s.key.replace('_', 'x')} nm" for s in volume.scales]
+    voxels = plan.depth * plan.width * plan.height * PYRAMID
+    lossless, viewer = voxels * volume.itemsize * ZSTD_RATIO, voxels * JPEG_BYTES_PER_VOXEL
+    memory = max(volume.memory_gib("render"), volume.memory_gib("write"))
+    stages = {"reduce": plan.reduce, "match": plan.match, **volume.work}
+    parts = [f"{name} {stages[name].parts}" for name in ("reduce", "match", "render", "write", "coarsen")]
+    return [
+        ("scales", ", ".join(scales)),
+        ("memory per worker", f"about {memory:.1f} GiB"),
+        ("output", f"about {human_size(lossless)} lossless and {human_size(viewer)} for the viewer"),
+        ("parts", ", ".join(parts)),
+    ]
+
+
+def _problems(problems: Sequence[Problem]) -> Table:
+    rows = table("z", "file", "problem", "detail")
+    rows.title, rows.title_justify = f"{len(problems)} problems", "left"
+    for z, p in with_ranges(problems):
+        rows.add_row(z, literal(p.file or ""), p.kind, literal(p.detail))
+    return rows
+
+
+def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int]) -> Iterator[RenderableType]:
+    """What a run found and made, where to look, and as the last line how it ended.
+
+    again: units that were rerun, by step and reason.
+    """
+    transforms = store.document(Transforms, TRANSFORMS)
+    for (step, why), units in again.items():
+        yield f"rerun: {units} units of {step}: {why}"
+    yield facts([("shifts", shifts(transforms)), *_quality(done), *_flagged(transforms)])
+    folder, kept = relative(store.url), relative(done.aligned) if done.aligned else "no lossless volume kept"
+    yield facts([
+        ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
+        ("report", f"{folder}report.html"),
+        ("viewer", f"clio-argo view {folder}" if Store(done.ng).local else done.link),
+    ])  # fmt: skip
+    yield f"{done.status}: {_counts(transforms)}, {done.objects} objects verified ({human_size(done.bytes)})"
+
+
+def aligned_view(transforms: Transforms, store: Store) -> Iterator[RenderableType]:
+    """What alignment found, where to look, and as the last line what to do next."""
+    yield facts([("shifts", shifts(transforms)), *_flagged(transforms)])
+    yield facts([("report", f"{relative(store.url)}report.html")])
+    yield f"aligned: {_counts(transforms)}; clio-argo run continues from here"
+
+
+def provenance(done: Completion) -> Iterator[RenderableType]:
+    """How a run ended and where its volume comes from."""
+    flagged = f", {len(done.flagged)} flagged" if done.flagged else ""
+    files = ", ".join(f"{name} (CRC32C {checksum})" for name, checksum in sorted(done.given.items()))
+    yield facts([
+        ("id", done.id),
+        ("status", f"{done.status}: {done.slices} slices{flagged}"),
+        ("volumes", ", ".join(v for v in (done.ng, done.aligned) if v)),
+        ("objects", f"{done.objects} ({human_size(done.bytes)})"),
+        ("made by", ", ".join(f"{name} ({units} units)" for name, units in sorted(done.software.items()))),
+        ("libraries", ", ".join(f"{name} {version}" for name, version in sorted(done.libraries.items()))),
+        ("source", done.source),
+        ("user files", files or "none"),
+        ("digests", f"source {done.source_digest}, request {done.config_digest}, manifest {done.manifest}"),
+        *((key, str(value)) for key, value in _flat(done.settings) if value is not None),
+    ])  # fmt: skip
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted name."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _counts(transforms: Transforms) -> str:
+    breaks = f", {len(transforms.breaks)} breaks" if transforms.breaks else ""
+    suspect = f", {len(transforms.suspect)} suspect" if transforms.suspect else ""
+    return f"{len(transforms.slices)} slices, {len(transforms.flagged)} flagged{suspect}{breaks}"
+
+
+def _quality(done: Completion) -> list[Row]:
+    """Similarity of neighbours in the volume, and the pairs that are far less similar than those around them."""
+    if done.quality is None or done.quality.median is None:
+        return []
+    median, lowest = done.quality.median, done.quality.lowest
+    summary = f"correlation of neighbours in the volume {median:.2f} median, lowest {lowest}"
+    return [("quality", summary), *_first([("low", str(pair)) for pair in done.quality.outliers])]
+
+
+def _flagged(transforms: Transforms) -> list[Row]:
+    odd = (*transforms.flagged, *transforms.suspect)
+    lines = [(f"z {s.z}", f"{s.verdict}: {s.reason}; shown: {s.content}") for s in odd]
+    manual = [("manual", f"{transforms.overrides} corrections")] if transforms.overrides else []
+    breaks = [("break", f"no pair connects z {b.below} and z {b.above}") for b in transforms.breaks]
+    return [*_first(lines), *manual, *breaks]
+
+
+def _first(rows: list[Row]) -> list[Row]:
+    """The first rows of a list, and how many more there are."""
+    more = len(rows) - LONG_LIST
+    return rows if more <= 0 else [*rows[:LONG_LIST], ("...", f"and {more} more, all in the report")]
+
+
+def shifts(transforms: Transforms) -> str:
+    """Steps between neighbouring slices at the middle of the field, in pixels."""
+    placed = [(s.z, s.matrix) for s in transforms.slices if s.matrix]
+    if len(placed) < 2:
+        return "one slice, nothing to align"
+    middle = np.array([[transforms.width / 2, transforms.height / 2]])
+    positions = np.array([apply(m, middle)[0] for _, m in placed])
+    steps = np.hypot(*np.diff(positions, axis=0).T)
+    worst = int(steps.argmax())
+    between = f"z {placed[worst][0]} to {placed[worst + 1][0]}"
+    return (
+        f"between neighbours {np.median(steps):.2f} px median, at most {steps[worst]:.1f} px ({between}); "
+        f"canvas {transforms.width} x {transforms.height}"
+    )
+
+
+def human_size(size: float) -> str:
+    """Bytes in the largest unit up to TB in which they are at least 1."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def relative(url: str) -> str:
+    """A local run's URL as a short path."""
+    if not url.startswith("file://"):
+        return url
+    path = split_url(url)[2]
+    short = os.path.relpath(path)
+    return (path if short.startswith("..") else short).rstrip("/") + "/"

@@ -1,0 +1,109 @@
+"""Image formats: one module each. A format is chosen by the first bytes of a file, whatever its name says."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clio_argo.errors import ClioError, UserError, short_of_memory
+from clio_argo.store.images.base import Format, Header, Pixels, Undecodable, Unreadable
+from clio_argo.store.images.jpeg import JPEG
+from clio_argo.store.images.png import PNG
+from clio_argo.store.images.tiff import TIFF
+
+FORMATS = (PNG, TIFF, JPEG)
+# an installed package adds a format by an entry point of this group; its value is a `Format`
+PLUGINS = "clio_argo.formats"
+# of a decoder's message, which may quote the file
+DETAIL_CHARACTERS = 200
+
+
+@cache
+def formats() -> tuple[Format, ...]:
+    """All formats: those of `FORMATS`, then those of installed packages. Raises `UserError` if one of these fails."""
+    return (*FORMATS, *map(_load, entry_points(group=PLUGINS)))
+
+
+def _load(entry: EntryPoint) -> Format:
+    try:
+        return Format.model_validate(entry.load())
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"image format {entry.name} ({entry.value}): {error}") from error
+
+
+def format_names() -> str:
+    """Names of all formats for messages: "PNG, TIFF or JPEG"."""
+    *names, last = (f.name for f in formats())
+    return f"{', '.join(names)} or {last}"
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name has the suffix of a format, in lower or upper case."""
+    return name.lower().endswith(tuple(s for f in formats() for s in f.suffixes))
+
+
+def read_headers(file: BinaryIO, size_bytes: int, page: int | None = None) -> list[Header]:
+    """Headers of all pages of a file, or of page `page` only.
+
+    Raises:
+        Unreadable: the file has none of the formats, or a broken header.
+    """
+    with _failures_as(Unreadable, "broken header"):
+        return _format_of(file).headers(file, size_bytes, page)
+
+
+def decode(file: BinaryIO, page: int) -> Pixels:
+    """Grey pixels [y, x] of one page, uint8 or uint16. Raises `Undecodable`."""
+    with _failures_as(Undecodable, "does not decode"):
+        pixels = _format_of(file).pixels(file, page)
+    return grey(pixels)
+
+
+def _format_of(file: BinaryIO) -> Format:
+    """The format of a file, which is left at its first byte."""
+    file.seek(0)
+    start = file.read(max(len(m) for f in formats() for m in f.magic))
+    file.seek(0)
+    for known in formats():
+        if start.startswith(known.magic):
+            return known
+    raise Unreadable(f"not a {format_names()} file")
+
+
+@contextmanager
+def _failures_as(kind: type[Unreadable | Undecodable], what: str) -> Iterator[None]:
+    try:
+        yield
+    except (kind, ClioError):
+        raise
+    # parsers of damaged bytes fail in many ways; all mean the same
+    except Exception as error:
+        if short_of_memory(error):
+            raise
+        raise kind(f"{what}: {type(error).__name__}: {str(error)[:DETAIL_CHARACTERS]}") from error
+
+
+def grey(pixels: NDArray[Any]) -> Pixels:
+    """Grey pixels [y, x], uint8 or uint16, of [y, x], [y, x, channel] or [channel, y, x].
+
+    Equal colour channels and an opaque alpha channel hold nothing more, and are dropped.
+
+    Raises:
+        Undecodable: colour, transparency, or another data type.
+    """
+    # TIFF with a plane per channel; an image 3 or 4 pixels wide is taken as [y, x, channel]
+    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
+        pixels = np.moveaxis(pixels, 0, 2)
+    if pixels.ndim == 3 and pixels.shape[2] <= 4:
+        first, colours = pixels[..., 0], pixels[..., 1:3]
+        opaque = pixels.shape[2] != 4 or bool((pixels[..., 3] == np.iinfo(pixels.dtype).max).all())
+        if not opaque or not all(np.array_equal(first, colours[..., c]) for c in range(colours.shape[2])):
+            raise Undecodable("colour or transparency: only grey slices can be aligned; convert it to grey")
+        pixels = np.ascontiguousarray(first)
+    if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):
+        raise Undecodable(f"{pixels.dtype} {pixels.shape}: only 8- and 16-bit grey slices can be aligned")
+    return pixels

@@ -1,0 +1,73 @@
+"""What an image format is, what a header holds, the errors of unusable files, and what formats share."""
+
+import io
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clio_argo.model.base import Value
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+# longer than the end marks (12 bytes in PNG, 2 in JPEG), so that a few bytes of padding may follow them
+TAIL_BYTES = 64
+
+
+class Unreadable(Exception):
+    """A file without a usable header; the message says why."""
+
+
+class Undecodable(Exception):
+    """A slice whose pixels cannot be decoded; the message says why."""
+
+
+class Header(Value):
+    """Header of one page: its size in pixels, its samples, and whether the file ends before its last pixels.
+
+    bits: bits per sample of the decoded pixels; 0 if they are not unsigned integers.
+    channels: samples per decoded pixel.
+    """
+
+    width: int
+    height: int
+    bits: int
+    channels: int
+    truncated: bool = False
+
+
+class Format(Value):
+    """An image format: how its files are recognized, and how their headers and pixels are read.
+
+    Both functions get a seekable file at its first byte. Any exception of theirs but `ClioError` and `MemoryError`
+    means that the file is unusable.
+
+    name: as in messages, for example "PNG".
+    suffixes: lower-case endings of file names, for example (".png",).
+    magic: byte strings; a file of this format begins with one of them.
+    headers: (file, size in bytes, page or None) -> headers of all pages, or of the one page. Reads no pixels.
+    pixels: (file, page) -> samples of one page, [y, x], [y, x, channel] or [channel, y, x], as stored; small is dark.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    magic: tuple[bytes, ...]
+    headers: Callable[[BinaryIO, int, int | None], list[Header]]
+    pixels: Callable[[BinaryIO, int], NDArray[Any]]
+
+
+def has_end_mark(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
+    """Whether a format's end mark is among the last 64 bytes of a file; the file's position changes."""
+    file.seek(max(0, size_bytes - TAIL_BYTES), io.SEEK_SET)
+    return mark in file.read(TAIL_BYTES)
+
+
+def opencv_pixels(file: BinaryIO, _page: int) -> NDArray[Any]:
+    """Samples of a single-page file, [y, x] or [y, x, channel], uint8 or uint16, decoded by OpenCV."""
+    # imported here: reading headers needs no OpenCV
+    import cv2
+
+    pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise Undecodable("does not decode: its data are damaged")
+    return np.asarray(pixels)

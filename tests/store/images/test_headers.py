@@ -1,0 +1,76 @@
+"""Headers of files of every kind, whole and damaged; those of one format are in the test of its module."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from clio_argo.store.images.base import Header, Unreadable
+from tests.store.images.samples import HEIGHT, HUGE, HUGE_FILES, SAMPLES, WIDTH, headers
+
+magics = st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"\xff\xd8\xff"])
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_a_header_tells_size_depth_and_channels(kind: str) -> None:
+    sample = SAMPLES[kind]()
+    expected = Header(width=WIDTH, height=HEIGHT, bits=sample.bits, channels=sample.channels)
+    assert headers(sample.data) == [expected]
+
+
+@pytest.mark.parametrize("lost", [20, 100, 0.5])
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_a_truncated_file_is_seen_without_its_pixels(kind: str, lost: float) -> None:
+    data = SAMPLES[kind]().data
+    cut = data[: -int(lost if lost > 1 else lost * len(data))]
+    try:
+        assert all(h.truncated for h in headers(cut))
+    except Unreadable:
+        assert kind == "TIFF with its directory at the end"
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 7, 8, 20, 25])
+@pytest.mark.parametrize("kind", ["grey PNG", "grey TIFF", "BigTIFF", "JPEG"])
+def test_a_truncated_header_is_unreadable(kind: str, length: int) -> None:
+    with pytest.raises(Unreadable):
+        headers(SAMPLES[kind]().data[:length])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"hello", b"GIF89a" + bytes(100), b"BM" + bytes(100), bytes(1000), b"II", b"MM\0*", b"\xff\xd8\xff\xd9"],
+)
+def test_what_is_no_image_is_unreadable(data: bytes) -> None:
+    with pytest.raises(Unreadable):
+        headers(data)
+
+
+@example(b"II*\0\x08\0\0\0\xff\xff")
+@given(st.builds(bytes.__add__, magics, st.binary(max_size=200)))
+def test_any_bytes_have_headers_or_are_unreadable(data: bytes) -> None:
+    with suppress(Unreadable):
+        assert all(h.width > 0 and h.height > 0 for h in headers(data))
+
+
+@given(st.sampled_from(sorted(SAMPLES)), st.data())
+def test_a_damaged_file_has_headers_or_is_unreadable(kind: str, data: st.DataObject) -> None:
+    whole = bytearray(SAMPLES[kind]().data)
+    for _ in range(data.draw(st.integers(1, 4))):
+        # most of what a header says lies near the begin of a file
+        near = data.draw(st.booleans())
+        whole[data.draw(st.integers(0, min(300 if near else 10**9, len(whole)) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(Unreadable):
+        headers(bytes(whole))
+
+
+@pytest.mark.parametrize("name", HUGE_FILES)
+def test_a_header_that_claims_60000_x_60000_is_believed_and_nothing_is_unpacked(name: str) -> None:
+    [header] = headers(HUGE_FILES[name]())
+    assert (header.width, header.height) == (HUGE, HUGE)
+
+
+@pytest.mark.parametrize("kind", ["grey PNG", "JPEG"])
+@pytest.mark.parametrize(("padding", "truncated"), [(50, False), (64, True)])
+def test_a_few_bytes_may_follow_the_end_mark(kind: str, padding: int, truncated: bool) -> None:
+    assert headers(SAMPLES[kind]().data + bytes(padding))[0].truncated == truncated
