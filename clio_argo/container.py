@@ -1,7 +1,6 @@
 """What a container runs: one part of one step, with everything that a workflow reads of it left in files."""
 
 import argparse
-import importlib
 import json
 import os
 import re
@@ -16,7 +15,8 @@ from pathlib import Path
 from clio_argo.errors import BrokenInvariant, ClioError, UserError, short_of_memory
 from clio_argo.model.layout import REPORT
 from clio_argo.model.step import StepResult
-from clio_argo.pipeline import PIPELINE, Pipeline, Step
+from clio_argo.pipeline import Pipeline, Step
+from clio_argo.plugins import VARIABLE, load_pipeline
 from clio_argo.runner import KILLED, NO_MEMORY, run_step
 from clio_argo.store.documents import Store
 
@@ -35,7 +35,7 @@ def main() -> None:
 
 def _run() -> None:
     end_when_told()
-    pipeline = known_pipeline()
+    pipeline = load_pipeline(os.environ.get(VARIABLE), VARIABLE)
     parser = argparse.ArgumentParser(prog="clio-argo-step", description=main.__doc__)
     parser.add_argument("name", choices=[s.name for s in pipeline.all_steps if s.entry])
     parser.add_argument("--run", required=True, help="URL of the run's root")
@@ -55,21 +55,6 @@ def run_and_tell(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
     print(result.model_dump_json())
     if folder:
         save_outputs(result, Path(folder))
-
-
-def known_pipeline() -> Pipeline:
-    """The pipeline whose steps this container runs: one's own if CLIO_PIPELINE names it as `module:name`."""
-    name = os.environ.get("CLIO_PIPELINE")
-    if not name:
-        return PIPELINE
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"CLIO_PIPELINE {name}: {error}") from error
-    if not isinstance(found, Pipeline):
-        raise UserError(f"CLIO_PIPELINE {name}: expected a Pipeline, found {type(found).__name__}")
-    return found
 
 
 def save_outputs(result: StepResult, folder: Path) -> None:

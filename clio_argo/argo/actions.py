@@ -24,7 +24,7 @@ def retry(client: Client, name: str) -> str:
     if not summary.ended:
         raise UserError(f"workflow {name} has not ended ({summary.phase or 'not picked up yet'}): nothing to retry")
     if summary.succeeded:
-        raise UserError(f"workflow {name} succeeded: nothing to retry; clio-argo resubmit runs it again")
+        raise UserError(f"workflow {name} succeeded: nothing to retry; clio-argo workflow resubmit runs it again")
     # Argo would create a workflow whose template is missing, and end it as Error
     client.template(summary.template)
     return _created(client, again(workflow, summary.template))
@@ -61,7 +61,7 @@ def resume(client: Client, name: str) -> str:
     summary = _running(client, name)
     # Argo Server's resume also ends a waiting approval, with its default
     if summary.waiting:
-        raise UserError(f"workflow {name} waits for a decision: use clio-argo approve {name}, or reject")
+        raise UserError(f"workflow {name} waits for a decision: use clio-argo workflow approve {name}, or reject")
     if not summary.suspended:
         raise UserError(f"workflow {name} is not suspended")
     client.suspend(name, False)

@@ -37,7 +37,7 @@ def fault(status: int, body: str | bytes, place: str) -> ClioError:
     """The error for an HTTP status and body; `place` names the cluster and namespace."""
     message = _sentence(body.decode(errors="replace") if isinstance(body, bytes) else body)
     if any(sign in message for sign in OVERTAKEN):
-        return Conflict(f"{place}: was changed in the meantime; look again with: clio-argo get")
+        return Conflict(f"{place}: was changed in the meantime; look again with: clio-argo workflow get")
     if speak := SPEAK.get(status):
         return speak(message, place)
     if status == 429 or status >= 500:

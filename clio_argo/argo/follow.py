@@ -52,7 +52,7 @@ def untaken(namespace: str, name: str) -> str:
     return (
         f"workflow {name} was created in namespace {namespace}, but no controller has picked it up for "
         f"{UNTAKEN_S:.0f} s: is Argo's workflow-controller running, and does it watch this namespace? The workflow "
-        f"starts as soon as one does; withdraw it with: clio-argo delete {name} -n {namespace}"
+        f"starts as soon as one does; withdraw it with: clio-argo workflow delete {name} -n {namespace}"
     )
 
 

@@ -47,7 +47,8 @@ def uninstall(client: KubeClient, documents: Sequence[Json]) -> Iterator[str]:
     running = [w["metadata"]["name"] for w in client.find(selector()) if not has_ended(w)]
     if running:
         raise UserError(
-            f"namespace {client.namespace} still runs {', '.join(running)}: wait for them, or clio-argo stop them"
+            f"namespace {client.namespace} still runs {', '.join(running)}: wait for them, or "
+            "stop them with clio-argo workflow stop"
         )
     for template in client.templates(selector()):
         client.delete_template(template["metadata"]["name"])

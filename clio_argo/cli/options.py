@@ -28,6 +28,8 @@ Out = Annotated[str, Option("--out", "--run", help="Folder or bucket for everyth
 Root = Annotated[str, Argument(help="Folder or bucket of a run; also --run RUN.", metavar="RUN")]
 Settings = Annotated[
     Path | None, Option("--settings", help="Cluster settings as YAML or JSON; the chart's values.yaml works too.")]
+OwnPipeline = Annotated[
+    str | None, Option("--pipeline", metavar="MODULE:NAME", help="A pipeline of your own, see docs/own-steps.md.")]
 Log = Annotated[
     Literal["auto", "json", "quiet"], Option(help="auto: bars on a terminal; json: one line per event; quiet.")]
 
