@@ -7,7 +7,7 @@ from clio_argo.argo.nodes import Json
 # reasons of a container that waits for its image and will not get it
 UNPULLED = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
 MEMORY_MAX = "CLIO_MEMORY_MAX_MIB"
-MIB = 2**20
+MIB = 2**20  # bytes, the unit of all settings of memory
 # suffixes of Kubernetes' quantities
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 

@@ -91,7 +91,7 @@ class KubeClient:
 
     def create(self, workflow: Json, dry_run: bool = False) -> Json:
         """As in `Client`."""
-        checks = {"dry_run": "All"} if dry_run else {}
+        checks: dict[str, Any] = {"dry_run": "All"} if dry_run else {}
         # Strict: without it the API server drops fields that it does not know
         return self._ask("create", WORKFLOWS, body=workflow, field_validation="Strict", **checks)
 

@@ -16,7 +16,7 @@ from clio_argo.errors import UserError
 from clio_argo.model.base import digest
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 
-DAY_S, HOUR_S = 86400, 3600
+DAY_S, HOUR_S = 86400, 3600  # Argo counts in seconds, the settings in hours and days
 
 
 def workflow_template(pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None) -> WorkflowTemplate:
@@ -99,11 +99,13 @@ def _workflow_metadata(cluster: ClusterSettings) -> m.WorkflowMetadata:
 
 def _metrics() -> list[Any]:
     status = [m.MetricLabel(key="status", value="{{workflow.status}}")]
-    seconds = {"labels": status, "realtime": False, "value": "{{workflow.duration}}"}
-    return [
-        Counter(name="clio_runs_total", help="Runs that ended", labels=status, value="1"),
-        Gauge(name="clio_run_seconds", help="Time of the last run", **seconds),
-    ]
+    runs = Counter(name="clio_runs_total", help="Runs that ended", labels=status, value="1")
+    # realtime: measured while the workflow runs, when it has no status yet
+    seconds = Gauge(
+        name="clio_run_seconds", help="Time of the last run", labels=status, realtime=False,
+        value="{{workflow.duration}}",
+    )  # fmt: skip
+    return [runs, seconds]
 
 
 def _cleanup(cluster: ClusterSettings) -> dict[str, Any]:

@@ -79,10 +79,7 @@ def test_stock_images_run_a_pipeline_that_adds_only_containers(modules: Path) ->
         ("own_steps", "expected MODULE:NAME"),
         ("own_steps:NONE", "has no attribute 'NONE'"),
         ("own_steps:COUNT", "expected a Pipeline, found Step"),
-        (
-            "no_such_module:MINE",
-            "install its package, or add its folder to PYTHONPATH",
-        ),
+        ("no_such_module:MINE", "install its package, or add its folder to PYTHONPATH"),
         ("needy_steps:MINE", "No module named 'not_installed_anywhere'"),
         ("broken_steps:MINE", "cannot be imported: ZeroDivisionError: division by zero"),
     ],
