@@ -32,13 +32,13 @@ def request_arguments(config: Request, run: str, template: Json) -> dict[str, st
         UserError: names every place that pods cannot reach, and every text that Argo would replace.
     """
     text, mounted = config.model_dump_json(), _mounted(template)
-    places = {"source": config.source, "--run": run, **{key: getattr(config, key) for key in FILES}}
+    places = {"source": config.source, "--out": run, **{key: getattr(config, key) for key in FILES}}
     places |= {f"buckets.{role}": place for role, place in config.buckets}
     problems = [p for name, place in places.items() if place for p in _unreachable(name, place, mounted)]
     problems += _bad_labels(config.labels)
     if len(text.encode()) > MAX_REQUEST_BYTES:
         problems.append(f"it has {len(text.encode())} bytes as JSON, a workflow carries {MAX_REQUEST_BYTES}")
-    problems += template_problems({**config.model_dump(mode="json"), "--run": run})
+    problems += template_problems({**config.model_dump(mode="json"), "--out": run})
     if problems:
         raise UserError.all("the request cannot be submitted:", problems)
     return {CONFIG: text, RUN: run}
@@ -103,7 +103,7 @@ def override(template: Json, given: Mapping[str, str]) -> dict[str, str]:
 
 def _no_argument(name: str, known: Mapping[str, Any]) -> str:
     if name in (RUN, CONFIG):
-        return f"-p {name}: comes from the request and --run"
+        return f"-p {name}: comes from the request and --out"
     near = difflib.get_close_matches(name, known, 1) or sorted(set(known) - {RUN, CONFIG})
     return f"-p {name}: the template has no such argument; it has {', '.join(near)}"
 
