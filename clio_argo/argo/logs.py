@@ -28,11 +28,14 @@ class LogLine:
 class Pods(Protocol):
     """A source of workflows, their pods and the pods' logs."""
 
-    def get(self, name: str) -> Json: ...
+    def get(self, name: str) -> Json:
+        """The workflow with this name."""
 
-    def pods(self, workflow: str) -> list[str]: ...
+    def pods(self, workflow: str) -> list[str]:
+        """Pods of a workflow whose step has started, oldest first."""
 
-    def log(self, pod: str, follow: bool) -> Iterator[str]: ...
+    def log(self, pod: str, follow: bool) -> Iterator[str]:
+        """Lines that the step's container wrote; `follow` waits for more until it ends."""
 
 
 def step_lines(chunks: Iterable[bytes]) -> Iterator[str]:
