@@ -21,7 +21,6 @@ from clio_argo.model.grid import build_volume
 from clio_argo.model.layout import VOLUME
 from clio_argo.model.request import Request
 from clio_argo.model.run import Mode, ObjectRecord, UnitRecord
-from clio_argo.model.step import load
 from clio_argo.model.volume import VolumeSpec, Zyx
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
@@ -31,6 +30,7 @@ from clio_argo.store.manifest import write_record
 from clio_argo.workspace import run as workspace_run
 from clio_argo.workspace import units as workspace_units
 from clio_argo.workspace.comparison import compare, volume_steps
+from clio_argo.workspace.expected import expected_names
 from clio_argo.workspace.run import Run
 
 SIDE_PX, SLICES = 4096, 128
@@ -152,7 +152,7 @@ def simulated(run: Run) -> Iterator[Listed]:
 def expected(run: Run) -> Iterator[tuple[str, int, Iterator[str]]]:
     """Every unit with the names of its objects."""
     for step in volume_steps(run):
-        yield from ((step.name, unit, load(step.objects)(run, unit)) for unit in run.numbered_units(step))
+        yield from ((step.name, unit, expected_names(run, step, unit)) for unit in run.unit_numbers(step))
 
 
 if __name__ == "__main__":
