@@ -72,10 +72,7 @@ def viewer_link(run: Run) -> str:
     scale = run.volume.scales[0]
     z, y, x = (b + s / 2 for b, s in zip(scale.begin, scale.size, strict=True))
     state = neuroglancer_state(
-        f"precomputed://{source}",
-        name=run.settings.id,
-        position_vox=(x, y, z),
-        resolution_nm=run.settings.resolution,
-        size=(scale.size[2], scale.size[1], scale.size[0]),
-    )
+        f"precomputed://{source}", name=run.settings.id, position_vox=(x, y, z),
+        resolution_nm=run.settings.resolution, size=(scale.size[2], scale.size[1], scale.size[0]),
+    )  # fmt: skip
     return viewer_url(state, LOCAL_HOST if local else PUBLIC_HOST)

@@ -71,9 +71,8 @@ def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Red
     except Undecodable as error:
         return SliceStatistics(z=slice_file.z, digest="", error=str(error)), None, np.zeros(0, np.int64)
     alignment = run.settings.alignment
-    reduced = reduce_slice(
-        pixels, largest_px(run), alignment.downsample, detect=not (alignment.skip or run.settings.transforms)
-    )
+    matched = not (alignment.skip or run.settings.transforms)
+    reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, detect=matched)
     counts = histogram(pixels)
     # rounded: the digits behind mean nothing, and would make the document longer
     mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(counts)))

@@ -55,10 +55,8 @@ def read_inputs(run: Run) -> Inputs:
 
 def write_transforms(run: Run, transforms: Transforms) -> list[ObjectRecord]:
     """Write transforms.json, and the same as a table for people."""
-    return [
-        run.store.write(TRANSFORMS, transforms.to_bytes()),
-        run.store.write(TRANSFORMS_TABLE, as_csv(transforms).encode()),
-    ]
+    table = as_csv(transforms).encode()
+    return [run.store.write(TRANSFORMS, transforms.to_bytes()), run.store.write(TRANSFORMS_TABLE, table)]
 
 
 def lay_out(run: Run, spec: VolumeSpec, transforms: Transforms, written: Sequence[ObjectRecord]) -> None:

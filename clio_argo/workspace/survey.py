@@ -73,9 +73,8 @@ def _entries(request: Request, source: Source) -> list[Entry]:
 
 
 def _matches(request: Request, name: str) -> bool:
-    if request.image is None and request.image_regex is None:
-        return True
-    return numbering(request, [])(name.rpartition("/")[2]) is not None
+    any_name = request.image is None and request.image_regex is None
+    return any_name or numbering(request, [])(name.rpartition("/")[2]) is not None
 
 
 def _number_files(request: Request, entries: Sequence[Entry]) -> list[tuple[int | None, Entry]]:
