@@ -98,7 +98,7 @@ def align(out: Out, request: RequestOptions, local: Local) -> None:
     from clio_argo.store.documents import Store
 
     with local.reporter() as progress:
-        transforms = align_here(request.read(), out, local.workers, progress)
+        transforms = align_here(request.read(), out, local.workers, progress, local.graph)
     flagged = {"flagged": [s.z for s in transforms.flagged], "suspect": [s.z for s in transforms.suspect]}
     result = {"status": "aligned", **flagged, "breaks": [b.model_dump() for b in transforms.breaks]}
     local.end(result, lambda: aligned_view(transforms, Store(out)))
@@ -117,7 +117,7 @@ def run(
     from clio_argo.store.documents import Store
 
     with local.reporter() as progress:
-        done = run_here(request.read(), out, local.workers, progress)
+        done = run_here(request.read(), out, local.workers, progress, local.graph)
     local.end(done.model_dump(mode="json"), lambda: run_view(done, Store(out), progress.again))
     exit_unless(done.status == "complete" or not strict)
 
