@@ -10,7 +10,7 @@ from rich.table import Table
 
 from clio_argo.cli.console import facts, literal, table
 from clio_argo.model.alignment import Transforms, apply
-from clio_argo.model.layout import TRANSFORMS
+from clio_argo.model.layout import REPORT, TRANSFORMS
 from clio_argo.model.plan import Plan, Problem
 from clio_argo.model.problems import with_ranges
 from clio_argo.model.run import Completion
@@ -81,7 +81,7 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
     folder, kept = relative(store.url), relative(done.aligned) if done.aligned else "no lossless volume kept"
     yield facts([
         ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
-        ("report", f"{folder}report.html"),
+        ("report", f"{folder}{REPORT}"),
         ("viewer", f"clio-argo view {folder}" if Store(done.ng).local else done.link),
     ])  # fmt: skip
     yield f"{done.status}: {_counts(transforms)}, {done.objects} objects verified ({human_size(done.bytes)})"
@@ -90,7 +90,7 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
 def aligned_view(transforms: Transforms, store: Store) -> Iterator[RenderableType]:
     """What alignment found, where to look, and as the last line what to do next."""
     yield facts([("shifts", shifts(transforms)), *_flagged(transforms)])
-    yield facts([("report", f"{relative(store.url)}report.html")])
+    yield facts([("report", f"{relative(store.url)}{REPORT}")])
     yield f"aligned: {_counts(transforms)}; clio-argo run continues from here"
 
 
