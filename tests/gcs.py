@@ -26,7 +26,9 @@ from gcp_storage_emulator.storage import Storage
 
 Handler = Callable[[emulator.Request, emulator.Response, Storage], None]
 # settings of a bucket that are given when it is made
-BUCKET = ("location", "storageClass", "cors", "lifecycle", "labels", "iamConfiguration", "versioning", "softDeletePolicy")
+BUCKET = (
+    "location", "storageClass", "cors", "lifecycle", "labels", "iamConfiguration", "versioning", "softDeletePolicy",
+)  # fmt: skip
 LONGEST_PAGE = 1000
 
 
@@ -112,10 +114,15 @@ def listing(request: emulator.Request, response: emulator.Response, storage: Sto
     if response.status != HTTPStatus.OK:
         return
     whole = json.loads(response._content)
-    entries = [*((i["name"], i) for i in whole.get("items", [])), *((p, None) for p in whole.get("prefixes", []))]
+    entries = [
+        *((i["name"], i) for i in whole.get("items", [])),
+        *((p, None) for p in whole.get("prefixes", [])),
+    ]
     entries.sort(key=lambda e: e[0].encode())
     begin, end, after = (asked(request, n) for n in ("startOffset", "endOffset", "pageToken"))
-    wanted = [e for e in entries if (begin or "") <= e[0] and not (end and e[0] >= end) and e[0] > (after or "")]
+    wanted = [
+        e for e in entries if (begin or "") <= e[0] and not (end and e[0] >= end) and e[0] > (after or "")
+    ]
     page = wanted[: int(asked(request, "maxResults") or LONGEST_PAGE)]
     whole["items"], whole["prefixes"] = [i for _, i in page if i], [n for n, i in page if not i]
     response.json({**whole, **({"nextPageToken": page[-1][0]} if len(page) < len(wanted) else {})})
@@ -153,7 +160,7 @@ class Emulator(emulator.RequestHandler):
             self._answer(request, response, data)
         response.close()
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815, by http.server
 
     def _answer(self, request: emulator.Request, response: emulator.Response, data: Any) -> None:
         if request.path == "/_fault":
