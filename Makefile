@@ -35,6 +35,9 @@ test: $(VENV)/dev ## unit and integration tests (PYTEST_ARGS="-k solve -x")
 properties: $(VENV)/dev ## runs that another request takes over, for every setting (HYPOTHESIS_PROFILE=search tries more)
 	$(BIN)/pytest -n $(WORKERS) -m properties tests/properties $(PYTEST_ARGS)
 
+mutants: $(VENV)/dev ## a sample of small changes to the source, and which of them no test notices (COUNT=40 SEED=1 MODULES=...)
+	$(BIN)/python .ci/mutants.py --count $(or $(COUNT),40) --seed $(or $(SEED),1) --workers $(WORKERS) $(MODULES)
+
 e2e: $(VENV)/dev ## tests on a Kubernetes cluster with Argo Workflows
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
