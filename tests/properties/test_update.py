@@ -1,6 +1,7 @@
 """A run that another request takes over (`--update`) ends as a fresh run of that request, object for object."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
@@ -32,6 +33,7 @@ SETTINGS = [p for p in field_paths() if p not in {"schema_version", "update", *F
 ATTEMPTS = "process/"
 TIMES = ("cpu_s",)
 Objects = dict[str, bytes]
+EXAMPLES = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "search" else 2
 
 
 class Bench:
@@ -73,7 +75,7 @@ def in_this_process(workers: int) -> Iterator[Executor]:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-@settings(max_examples=2, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_an_update_ends_as_a_fresh_run(bench: Bench, setting: str, data: st.DataObject) -> None:
     value = data.draw(HINTS[setting] if setting in HINTS else values_of(setting), setting)
