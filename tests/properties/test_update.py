@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from clio_argo import upkeep
 from clio_argo.errors import ClioError, UserError
-from clio_argo.model.config import IngestConfig
+from clio_argo.model.config import FILES, IngestConfig
 from clio_argo.model.request import field_paths
 from clio_argo.steps import report
 from clio_argo.steps.base import opened
 from tests.properties.values import values_of
-from tests.properties.worlds import HINTS, WORLDS, World
+from tests.properties.worlds import GIVEN, HINTS, WORLDS, World
 from tests.stacks import run_here
 from tests.upkeep.conftest import Here
 
@@ -54,6 +54,12 @@ class Bench:
         run_here(config.model_copy(update={"update": True}), self.out)
         return objects(self.out)
 
+    def moved(self, name: str) -> Path:
+        """The folder of the last run, out of the way of the next."""
+        place = self.folder / name
+        shutil.rmtree(place, ignore_errors=True)
+        return self.out.rename(place)
+
     def fresh(self, config: IngestConfig) -> Objects:
         shutil.rmtree(self.out, ignore_errors=True)
         run_here(config, self.out)
@@ -86,14 +92,26 @@ def test_an_update_ends_as_a_fresh_run(bench: Bench, setting: str, data: st.Data
     except ClioError:
         assume(False)
     problems = [f"fresh run: {f}" for f in faults(bench.out)]
-    other = bench.folder / "fresh"
-    shutil.rmtree(other, ignore_errors=True)
-    bench.out.rename(other)
+    other = bench.moved("fresh")
     there = bench.updated(bench.folder / "base", config)
     problems += differences(there, fresh) + faults(bench.out)
     back = bench.updated(other, bench.base)
     problems += [f"back: {p}" for p in differences(back, bench.fresh_base) + faults(bench.out)]
     assert not problems, "\n".join([f"{setting} = {value!r}", *problems])
+
+
+@pytest.mark.parametrize("setting", FILES)
+def test_a_file_that_changed_counts_as_another_request(bench: Bench, setting: str) -> None:
+    file = bench.folder / "given.txt"
+    text, other = GIVEN[setting]
+    config = bench.base.model_copy(update={setting: str(file)})
+    file.write_text(text)
+    bench.fresh(config)
+    before = bench.moved("before")
+    file.write_text(other)
+    fresh = bench.fresh(config)
+    problems = differences(bench.updated(before, config), fresh) + faults(bench.out)
+    assert not problems, "\n".join(problems)
 
 
 def changed(bench: Bench, setting: str, value: Any) -> IngestConfig | None:

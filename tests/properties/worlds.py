@@ -75,6 +75,12 @@ def overrides(z: int, verdict: str) -> str:
     return f"slices: [{{z: {z}, verdict: {verdict}, reason: seen}}]"
 
 
+# two contents of each file
+GIVEN = {
+    "positions": (positions(1), positions(-1)),
+    "transforms": (transforms(2), transforms(-1)),
+    "overrides": (overrides(FIRST + 1, "suspect"), overrides(FIRST + 5, "bad")),
+}
 COMMON = {"max_bad": 3, "viewer.chunk": 32}
 WORLDS = {
     w.name: w
