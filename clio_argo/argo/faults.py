@@ -86,7 +86,8 @@ def _denied(message: str, place: str) -> ClioError:
 def _absent(message: str, place: str) -> ClioError:
     if any(sign in message for sign in NO_RESOURCE):
         return UserError(
-            f"{place}: Argo Workflows (the custom resource workflows.argoproj.io) is not installed; see docs/guide.md"
+            f"{place}: Argo Workflows (the custom resource workflows.argoproj.io) is not installed; "
+            "see docs/kubernetes.md"
         )
     if absent := ABSENT.search(message):
         return NotFound(f"{place}: there is no {_kind(absent['kind'])} {absent['name']}")

@@ -30,7 +30,7 @@ Root = Annotated[str, Argument(help="Folder or bucket of a run; also --run RUN."
 Settings = Annotated[
     Path | None, Option("--settings", help="Cluster settings as YAML or JSON; the chart's values.yaml works too.")]
 OwnPipeline = Annotated[
-    str | None, Option("--pipeline", metavar="MODULE:NAME", help="A pipeline of your own, see docs/own-steps.md.")]
+    str | None, Option("--pipeline", metavar="MODULE:NAME", help="A pipeline of your own, see docs/extending.md.")]
 Log = Annotated[
     Literal["auto", "json", "quiet"], Option(help="auto: bars on a terminal; json: one line per event; quiet.")]
 

@@ -12,16 +12,17 @@ from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
 from clio_argo.model.run import UnitRecord
 from clio_argo.model.volume import Box, VolumeSpec, plus
+from clio_argo.steps import render
 from clio_argo.store.documents import Store
 from clio_argo.store.manifest import read_record, write_record
-from clio_argo.store.volumes import Volumes, Voxels
+from clio_argo.store.volumes import Volumes
 from tests.maintenance.conftest import SETTINGS
 from tests.stacks import FIRST, contents, plain, run_here
 
 pytestmark = pytest.mark.usefixtures("here")
 
 
-def write_wrongly(out: Path, step: str, name: str) -> None:
+def write_wrongly(out: Path, step: str, name: str, planes: slice = slice(None)) -> None:
     """Let a unit have written other voxels into a shard than it should, and have recorded that."""
     store = Store(str(out))
     spec = store.document(VolumeSpec, "volume.json")
@@ -34,7 +35,9 @@ def write_wrongly(out: Path, step: str, name: str) -> None:
         scale = int(name.split("/")[1])
         begin, shape = spec.scales[scale].begin, spec.scales[scale].shard
         box = Box(begin=begin, end=plus(begin, shape)).clip(spec.scales[scale].box)
-        made = volumes.write_aligned(scale, box, volumes.read(scale, box) ^ np.uint8(1))
+        voxels = volumes.read(scale, box).copy()
+        voxels[planes] ^= np.uint8(1)
+        made = volumes.write_aligned(scale, box, voxels)
     objects = {o.name: o for o in (*record.objects, *made)}
     write_record(store, UnitRecord(**{**record.model_dump(), "objects": tuple(objects.values())}))
 
@@ -60,29 +63,21 @@ def test_wrong_voxels_are_named_by_deep_alone_and_mended(
     assert contents(out) == contents(whole)
 
 
-def test_every_chosen_plane_is_compared(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(str(out))
-    volumes, record = Volumes(store, store.document(VolumeSpec, "volume.json")), read_record(store, "render", 0)
-    assert record is not None
-    box = volumes.spec.slab_box(0)
-    slab = volumes.read(0, box)
-    slab[1] ^= 1
-    objects = {o.name: o for o in (*record.objects, *volumes.write_aligned(0, box, slab))}
-    write_record(store, record.model_copy(update={"objects": tuple(objects.values())}))
-    monkeypatch.setattr(check_voxels, "EVERY_PLANE", 1)
-    expected = f"plane {FIRST + 1} differs from the same plane rendered again"
-    assert expected in {f.what for f in verify(out, "deep").faults}
+def test_every_plane_that_is_due_is_compared(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_voxels, "EVERY_PLANE", 3)
+    write_wrongly(out, "render", "aligned/0/c/0/0/0", planes=slice(1, None))
+    found = {f.name: f.what for f in verify(out, "deep").faults}
+    wrong = f"plane {FIRST + 3} differs from the same plane rendered again"
+    assert found["aligned/0/c/0/0/0"] == wrong
 
 
-def test_a_store_that_fails_while_sampling_is_no_clean_run(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = Volumes.read
+def test_a_store_that_fails_while_samples_are_compared_does_not_read_as_clean(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise TransientError("the store does not answer")
 
-    def read_shards_only(volumes: Volumes, scale: int, box: Box) -> Voxels:
-        if scale == 0 and box.shape[0] == 1:  # a plane, which is a sample
-            raise TransientError("the store does not answer")
-        return read(volumes, scale, box)
-
-    monkeypatch.setattr(Volumes, "read", read_shards_only)
+    monkeypatch.setattr(render, "render_plane", fails)
     with pytest.raises(TransientError, match="does not answer"):
         verify(out, "deep")
 
