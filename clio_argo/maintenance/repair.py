@@ -62,7 +62,7 @@ def repair(
         before = repairer.verify(mode)
         unexpected = [f.name for f in before.faults if f.step is None and remove_foreign]
         # what does not show what it should although it is as it was written is done again like what was never done
-        remade = {s.name for s in pipeline.steps if s.remade}
+        remade = {s.name for s in pipeline.steps if s.makes_volumes}
         wrong = [record_name(f.step, f.unit) for f in before.faults if f.step in remade and f.step and deep]
         for name in [*unexpected, *wrong]:
             repairer.store.delete(name)
@@ -154,7 +154,7 @@ class _Repairer:
 
     def _damaged(self, faults: Sequence[Fault]) -> dict[Step, set[int]]:
         """Damaged units by step, in order; if no lossless volume was kept, with those that they are made from."""
-        steps = [s for s in self.pipeline.steps if s.remade]
+        steps = [s for s in self.pipeline.steps if s.makes_volumes]
         damaged = {step: {f.unit for f in faults if f.step == step.name} for step in steps}
         if not is_kept(f"{self._run.volume.aligned}/"):
             for before, step in reversed(list(pairwise(steps))):

@@ -44,7 +44,7 @@ def _match(run: Run, unit: int, near: Sequence[int]) -> Done:
     pairs = _pairs(slices.numbers, own)
     fitted = ((fit_pair(slices[a], slices[b], a, b, model, check), check) for a, b, check in pairs)
     # what a check does not find counts as not tried: `relink` may find it in other ways
-    fits = tuple(fit for fit, check in fitted if fit.found or not check)
+    fits = tuple(fit for fit, check in fitted if fit.matched or not check)
     return Done([run.store.write(fits_name(unit), Fits(unit=unit, fits=fits).to_bytes())])
 
 

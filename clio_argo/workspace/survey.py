@@ -14,7 +14,7 @@ from clio_argo.model.numbering import numbering
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
-from clio_argo.model.sizes import belonging, size_runs, usual_size
+from clio_argo.model.sizes import accept_sizes, size_runs, usual_size
 from clio_argo.store.images import format_names, is_image
 from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
@@ -155,7 +155,7 @@ def _judge(found: Sequence[Found], config: Request) -> tuple[list[SliceFile], li
     if not found:
         return [], []
     common = _most_common([h for *_, h in found])
-    alike = belonging([(h.width, h.height) for *_, h in found])
+    alike = accept_sizes([(h.width, h.height) for *_, h in found])
     usable, problems = [], []
     for (z, entry, page, header), fits in zip(found, alike, strict=True):
         problem = _fault(header, entry, common, fits, config)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clio_argo.model.alignment import IDENTITY, PairFit, SliceStatistics
-from clio_argo.placement.verdicts import LEAST_STACK, doubtful_links, judge
+from clio_argo.placement.verdicts import LEAST_STACK, judge, pairs_in_doubt
 
 SLICES, ODD = 40, 20
 
@@ -106,9 +106,9 @@ def test_few_slices_are_not_compared() -> None:
 
 def test_links_are_asked_for_around_slices_in_doubt_only() -> None:
     stack, links = facts(), fits()
-    assert doubtful_links(stack, links, {}) == []
+    assert pairs_in_doubt(stack, links, {}) == []
     stack = changed(stack, ODD, valid=0.0)
-    around = doubtful_links(stack, [f for f in links if ODD not in (f.z0, f.z1)], judge(stack, links))
+    around = pairs_in_doubt(stack, [f for f in links if ODD not in (f.z0, f.z1)], judge(stack, links))
     assert (ODD - 1, ODD + 1) in around
     assert all(ODD not in pair for pair in around)
     assert {b - a for a, b in around} == {2, 3, 4}

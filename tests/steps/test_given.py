@@ -82,7 +82,7 @@ pairs:
     assert (by_z[FIRST + 6].verdict, by_z[FIRST + 6].source_slices) == ("bad", (FIRST + 5,))
     assert completion(out).flagged == (FIRST + 6,)
     report = (out / "report.html").read_text()
-    assert all(f"by hand: {why}" in report for why in ("I can see it", "charging", "measured in Fiji"))
+    assert all(f"manual: {why}" in report for why in ("I can see it", "charging", "measured in Fiji"))
     assert len(transforms(out).sources) == 1
     # without the file everything is as it was
     run_here(request(source, max_bad=1), out)
@@ -95,7 +95,7 @@ def test_an_excluded_pair_is_a_break_and_an_excluded_slice_is_never_shown(source
             "slices": [{"z": NOISE, "exclude": True, "reason": "nothing there"}]}  # fmt: skip
     file = written(tmp_path / "overrides.json", json.dumps(text))
     config = request(source, max_bad=1, overrides=file, bad_slices="keep")
-    with pytest.raises(GateStopped, match=rf"no link crosses from z {FIRST + 1} to z {FIRST + 2}"):
+    with pytest.raises(GateStopped, match=rf"no fit crosses from z {FIRST + 1} to z {FIRST + 2}"):
         run_here(config, tmp_path / "out")
     out = run_here(config.model_copy(update={"max_breaks": 1}), tmp_path / "out")
     excluded = transforms(out).slices[NOISE - FIRST]
