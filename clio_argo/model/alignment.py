@@ -83,7 +83,7 @@ class PairFit(Value):
 
     _former = former_names(
         {"way": "method", "spread": "coverage", "agreement": "worst_tile_correlation", "hidden": "occluded"},
-        {"person": "manual"},
+        method={"person": "manual"},
     )
     z0: int
     z1: int
@@ -145,7 +145,9 @@ class Suspects(Document):
 class PlacedSlice(Value):
     """One plane of the volume."""
 
-    _former = former_names({"by_hand": "manual", "shown": "source_slices"}, {"links": "pairs", "given": "imported"})
+    _former = former_names(
+        {"by_hand": "manual", "shown": "source_slices"}, placed_by={"links": "pairs", "given": "imported"}
+    )
     z: int
     file: str | None
     page: int = 0

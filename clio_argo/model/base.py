@@ -30,18 +30,20 @@ class Section(Value):
     model_config = ConfigDict(allow_inf_nan=False, use_attribute_docstrings=True, json_schema_extra=_join_lines)
 
 
-def former_names(fields: Mapping[str, str], values: Mapping[str, str] | None = None) -> Any:
+def former_names(fields: Mapping[str, str], **words: Mapping[str, str]) -> Any:
     """A validator that reads documents of older layouts.
 
     fields: current names of fields by their former ones.
-    values: current words by former ones, for fields that hold words.
+    words: for a field (by its current name) that holds one of several words, the current words by their former ones.
     """
 
     def translate(data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        words = values or {}
-        return {fields.get(k, k): words.get(v, v) if isinstance(v, str) else v for k, v in data.items()}
+        # a field under both of its names keeps them, so that validation refuses it
+        current = {fields[k] if k in fields and fields[k] not in data else k: v for k, v in data.items()}
+        # compared, not looked up: a damaged document may hold a list, which no mapping can look up
+        return {k: next((new for old, new in words.get(k, {}).items() if old == v), v) for k, v in current.items()}
 
     return model_validator(mode="before")(translate)
 

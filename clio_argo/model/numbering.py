@@ -94,9 +94,7 @@ def discover_numbering(names: Sequence[str]) -> Numbering:
 def _varying_number(texts: tuple[str, ...], digits: list[list[str]]) -> int:
     indices = [i for i, column in enumerate(zip(*digits, strict=True)) if len({int(d) for d in column}) > 1]
     if len(indices) > 1:
-        raise UserError(
-            f"{len(indices)} numbers vary in the names {_pattern(texts)}; say which is the slice with `image_regex`"
-        )
+        raise UserError(f"{len(indices)} numbers vary in {_pattern(texts)}; say which is the slice with `image_regex`")
     # a single slice, whose last number is the likeliest: dates and identifiers stand before it
     return indices[0] if indices else len(digits[0]) - 1
 

@@ -103,7 +103,7 @@ MEASURES = (
     Measure("correlation", lambda s: s.against[:, 0], 0.6, None, "unlike its neighbours", _correlation),
     Measure("correlation", lambda s: s.against[:, 1], 0.9, None, "unlike its neighbours in places", _correlation),
     Measure("turn and stretch", lambda s: s.against[:, 3], 0.015, None, "out of shape", "{:.1%}".format),
-    Measure("hidden part", lambda s: s.against[:, 2], 0.03, None, "partly covered", "{:.0%}".format),
+    Measure("occluded part", lambda s: s.against[:, 2], 0.03, None, "partly covered", "{:.0%}".format),
 )
 
 

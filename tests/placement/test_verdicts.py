@@ -93,9 +93,9 @@ def test_neighbours_of_a_slice_that_agrees_with_none_are_not_blamed(odd: tuple[i
 
 
 def test_a_part_that_only_one_slice_hides_is_its_fault() -> None:
-    hidden = [f.model_copy(update={"hidden": (0.1 * (f.z0 == ODD), 0.1 * (f.z1 == ODD))}) for f in fits(reach=3)]
+    hidden = [f.model_copy(update={"occluded": (0.1 * (f.z0 == ODD), 0.1 * (f.z1 == ODD))}) for f in fits(reach=3)]
     assert {z: r.reason for z, r in judge(facts(), hidden).items()} == {
-        ODD: "partly covered: hidden part 10%, usually 0%"
+        ODD: "partly covered: occluded part 10%, usually 0%"
     }
 
 
