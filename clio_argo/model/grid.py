@@ -26,7 +26,7 @@ Grid = Sequence[tuple[Zyx, Zyx, Zyx]]
 
 
 def build_volume(
-    config: Request, begin: Zyx, size: Zyx, dtype: Literal["uint8", "uint16"], window: tuple[float, float] | None
+    request: Request, begin: Zyx, size: Zyx, dtype: Literal["uint8", "uint16"], window: tuple[float, float] | None
 ) -> VolumeSpec:
     """Fix all shapes for a canvas of `size` voxels at `begin` (z, y, x; z in slice numbers).
 
@@ -34,36 +34,36 @@ def build_volume(
         UserError: no slab of such a canvas fits into a worker's memory, or `viewer.scales` starts beyond the coarsest.
     """
     itemsize = 1 if dtype == "uint8" else 2
-    rx, ry, rz = config.resolution
+    rx, ry, rz = request.resolution
     grid = scale_grid(begin, size, (rz, ry, rx))
-    slab = slab_depth(config.memory_gib, size[0], size[1] * size[2] * itemsize)
+    slab = slab_depth(request.memory_gib, size[0], size[1] * size[2] * itemsize)
     if not slab:
         raise UserError(
-            f"memory_gib {config.memory_gib:g}: a canvas of {size[2]} x {size[1]} pixels needs workers with "
+            f"memory_gib {request.memory_gib:g}: a canvas of {size[2]} x {size[1]} pixels needs workers with "
             f"at least {memory_for_slab(size[1] * size[2] * itemsize):g} GiB"
         )
-    block = block_shape(config, itemsize, slab)
-    write = _tier(grid, 0, 0, _last_whole(grid, block, config.viewer.chunk), block)
-    coarsen = _coarsen_tier(grid, write.last, config.viewer.chunk)
-    chunk = config.viewer.chunk
+    block = block_shape(request, itemsize, slab)
+    write = _tier(grid, 0, 0, _last_whole(grid, block, request.viewer.chunk), block)
+    coarsen = _coarsen_tier(grid, write.last, request.viewer.chunk)
+    chunk = request.viewer.chunk
     return VolumeSpec(
-        name=config.id,
+        name=request.id,
         dtype=dtype,
-        background=config.background,
+        background=request.background,
         chunk=chunk,
-        jpeg_quality=config.viewer.jpeg_quality,
+        jpeg_quality=request.viewer.jpeg_quality,
         window=window,
-        aligned=lossless_folder(config.lossless),
+        aligned=lossless_folder(request.lossless),
         slab=slab,
         scales=tuple(
             _scale(grid, k, (rz, ry, rx), write if k <= write.last else coarsen, slab, chunk) for k in range(len(grid))
         ),
-        shown=shown_scales(config.viewer, len(grid)),
+        shown=shown_scales(request.viewer, len(grid)),
         write_tier=write,
         coarsen_tier=coarsen,
-        render=FanOut.of(-(-size[0] // slab), config.max_parts),
-        write=FanOut.of(math.prod(write.grid), config.max_parts),
-        coarsen=FanOut.of(math.prod(coarsen.grid) if write.last + 1 < len(grid) else 0, config.max_parts),
+        render=FanOut.of(-(-size[0] // slab), request.max_parts),
+        write=FanOut.of(math.prod(write.grid), request.max_parts),
+        coarsen=FanOut.of(math.prod(coarsen.grid) if write.last + 1 < len(grid) else 0, request.max_parts),
     )
 
 
@@ -114,10 +114,10 @@ def memory_for_slab(plane_bytes: int) -> float:
     return math.ceil(10 * MIN_SLAB * plane_bytes / SLAB_SHARE / GIB) / 10
 
 
-def block_shape(config: Request, itemsize: int, slab: int) -> Zyx:
+def block_shape(request: Request, itemsize: int, slab: int) -> Zyx:
     """Shape of a block of `write`: 512 planes of 1024 x 1024, thinner where memory is small."""
-    depth, thinnest = BLOCK[0], max(slab, config.viewer.chunk)
-    planes = BLOCK_SHARE * config.memory_gib * GIB / (BLOCK_COPIES * BLOCK[1] * BLOCK[2] * itemsize)
+    depth, thinnest = BLOCK[0], max(slab, request.viewer.chunk)
+    planes = BLOCK_SHARE * request.memory_gib * GIB / (BLOCK_COPIES * BLOCK[1] * BLOCK[2] * itemsize)
     while depth > thinnest and depth > planes:
         depth //= 2
     return depth, BLOCK[1], BLOCK[2]

@@ -13,16 +13,16 @@ CONVERSION = re.compile(r"%(?P<zero>0?)(?P<width>\d*)[di]")
 MAX_DIGITS = 9
 
 
-def numbering(config: Request, names: Sequence[str]) -> Numbering:
+def numbering(request: Request, names: Sequence[str]) -> Numbering:
     """The function that maps a file name to its slice number, or to None if the file is no slice.
 
     Raises:
         UserError: the pattern is unusable, or the names can be numbered in several ways.
     """
-    if config.image is not None:
-        return printf_numbering(config.image)
-    if config.image_regex is not None:
-        return regex_numbering(config.image_regex)
+    if request.image is not None:
+        return printf_numbering(request.image)
+    if request.image_regex is not None:
+        return regex_numbering(request.image_regex)
     return discover_numbering(names)
 
 

@@ -55,7 +55,7 @@ def _parse(text: str, name: str) -> Any:
         raise UserError(f"{name}: not valid YAML or JSON: {str(error)[: LONGEST_VALUE * 2]}") from error
 
 
-def build_config(*layers: Mapping[str, Any]) -> Request:
+def build_request(*layers: Mapping[str, Any]) -> Request:
     """Merge mappings (later ones win) into a request.
 
     Raises:
@@ -68,13 +68,13 @@ def build_config(*layers: Mapping[str, Any]) -> Request:
         merged.update(flat)
         problems += layer_problems
     try:
-        config = Request.model_validate(_nest(merged))
+        request = Request.model_validate(_nest(merged))
     except ValidationError as error:
         # all at once: a user who mends one problem after the other pays a try for each
         raise UserError.all(REFUSED, [*problems, *_messages(error)]) from error
     if problems:
         raise UserError.all(REFUSED, problems)
-    return config
+    return request
 
 
 def from_environment(environment: Mapping[str, str]) -> Request | None:
@@ -83,10 +83,10 @@ def from_environment(environment: Mapping[str, str]) -> Request | None:
     if not text:
         return None
     single = {k.removeprefix(OVERRIDE): v for k, v in environment.items() if k.startswith(OVERRIDE) and v}
-    config = build_config(parse_text(text, "config"), single)
-    if problems := template_problems(config.model_dump(mode="json")):
+    request = build_request(parse_text(text, "request"), single)
+    if problems := template_problems(request.model_dump(mode="json")):
         raise UserError.all(REFUSED, problems)
-    return config
+    return request
 
 
 def template_problems(settings: Mapping[str, Any]) -> list[str]:

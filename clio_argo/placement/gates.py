@@ -16,10 +16,10 @@ from clio_argo.placement.residuals import disagreement_px
 CANVAS_LIMIT = 2
 
 
-def gates(transforms: Transforms, plan: Plan, config: Request) -> tuple[Gate, ...]:
+def gates(transforms: Transforms, plan: Plan, request: Request) -> tuple[Gate, ...]:
     """All gates with their values; the problems of a gate that stops say how to raise its limit, if possible."""
-    every = (_empty(transforms, plan), _bad(transforms, plan, config), _gap(transforms, config),
-             _breaks(transforms, config), _residual(transforms, plan, config), _canvas(transforms, plan))  # fmt: skip
+    every = (_empty(transforms, plan), _bad(transforms, plan, request), _gap(transforms, request),
+             _breaks(transforms, request), _residual(transforms, plan, request), _canvas(transforms, plan))  # fmt: skip
     return tuple(g.model_copy(update={"problems": ()}) if g.passed else g for g in every)
 
 
@@ -35,45 +35,45 @@ def _empty(transforms: Transforms, plan: Plan) -> Gate:
     return Gate(name="unusable", value=len(transforms.flagged), limit=plan.depth - 1, unit="slices", problems=problems)
 
 
-def _bad(transforms: Transforms, plan: Plan, config: Request) -> Gate:
-    flagged, allowed = transforms.flagged, config.allowed_bad(plan.depth)
+def _bad(transforms: Transforms, plan: Plan, request: Request) -> Gate:
+    flagged, allowed = transforms.flagged, request.allowed_bad(plan.depth)
     problems = (f"{len(flagged)} of {plan.depth} slices are bad or missing, at most {allowed} may be; "
                 f"to replace them by neighbours: --allow-bad-slices {len(flagged)}",
                 *(f"z {s.z} {s.file or ''}: {s.verdict}, {s.reason}" for s in flagged))  # fmt: skip
     return Gate(name="max_bad", value=len(flagged), limit=allowed, unit="slices", problems=problems)
 
 
-def _gap(transforms: Transforms, config: Request) -> Gate:
+def _gap(transforms: Transforms, request: Request) -> Gate:
     gap = longest_gap(s.z for s in transforms.flagged)
     return Gate(
-        name="max_gap", value=len(gap), limit=config.max_gap, unit="slices", problems=(gap_problem(gap, config),)
+        name="max_gap", value=len(gap), limit=request.max_gap, unit="slices", problems=(gap_problem(gap, request),)
     )
 
 
-def gap_problem(gap: range, config: Request) -> str:
+def gap_problem(gap: range, request: Request) -> str:
     """The problem of too many bad or missing slices in a row, and how to raise the limit."""
     return (f"{len(gap)} slices in a row are bad or missing (z {gap.start} to {gap.stop - 1}), at most "
-            f"{config.max_gap} may be; to go on: --set max_gap={len(gap)}")  # fmt: skip
+            f"{request.max_gap} may be; to go on: --set max_gap={len(gap)}")  # fmt: skip
 
 
-def _residual(transforms: Transforms, plan: Plan, config: Request) -> Gate:
+def _residual(transforms: Transforms, plan: Plan, request: Request) -> Gate:
     errors = disagreement_px(transforms, plan.width, plan.height)
     worst = max((error for *_, error in errors), default=0.0)
-    over = [(a, b, e) for a, b, e in errors if e > config.max_residual_px]
-    problems = (f"{len(over)} slices lie further than {config.max_residual_px:g} px from where any fit puts them; "
+    over = [(a, b, e) for a, b, e in errors if e > request.max_residual_px]
+    problems = (f"{len(over)} slices lie further than {request.max_residual_px:g} px from where any fit puts them; "
                 f"look at them, and to go on: --set max_residual_px={math.ceil(worst)}",
                 *(f"z {a} to {b}: {e:.1f} px" for a, b, e in over))  # fmt: skip
     return Gate(
-        name="max_residual_px", value=round(worst, 3), limit=config.max_residual_px, unit="px", problems=problems
+        name="max_residual_px", value=round(worst, 3), limit=request.max_residual_px, unit="px", problems=problems
     )
 
 
-def _breaks(transforms: Transforms, config: Request) -> Gate:
+def _breaks(transforms: Transforms, request: Request) -> Gate:
     breaks = transforms.breaks
-    problems = (f"the stack has {len(breaks)} breaks, at most {config.max_breaks} are allowed; to place the parts "
+    problems = (f"the stack has {len(breaks)} breaks, at most {request.max_breaks} are allowed; to place the parts "
                 f"at their recorded positions: --set max_breaks={len(breaks)}",
                 *(f"no fit crosses from z {b.below} to z {b.above}" for b in breaks))  # fmt: skip
-    return Gate(name="max_breaks", value=len(breaks), limit=config.max_breaks, unit="breaks", problems=problems)
+    return Gate(name="max_breaks", value=len(breaks), limit=request.max_breaks, unit="breaks", problems=problems)
 
 
 def _canvas(transforms: Transforms, plan: Plan) -> Gate:

@@ -12,7 +12,7 @@ import pytest
 from clio_argo import placement
 from clio_argo.errors import UserError
 from clio_argo.model.alignment import IDENTITY, Matrix, PairFit, PlacedSlice, SliceStatistics, Transforms, invert
-from clio_argo.model.parse_request import build_config
+from clio_argo.model.parse_request import build_request
 from clio_argo.model.plan import FanOut, Plan, Problem, SliceFile
 from clio_argo.model.sizes import SizeRun
 from clio_argo.model.user_inputs import Overrides, PairOverride, Position, SliceOverride, UserInputs
@@ -68,7 +68,7 @@ class Stack:
         histogram = np.zeros(256 if self.dtype == "uint8" else 65536, np.int64)
         histogram[1000 % len(histogram) : 2000 % len(histogram)] = 1
         measured = Statistics([statistics(z, **self.changes.get(z, {})) for z in numbers], histogram)
-        request = build_config({"id": "made", "source": "nowhere", **self.settings})
+        request = build_request({"id": "made", "source": "nowhere", **self.settings})
         return decide(self.plan, files, measured, self.fits, self.inputs, request)
 
     @property
@@ -77,7 +77,8 @@ class Stack:
         return Plan.model_validate(
             {"source": "nowhere", "minz": FIRST, "maxz": NUMBERS[-1], "width": SIDE, "height": SIDE,
              "dtype": self.dtype, "sizes": (SizeRun(z=FIRST, slices=SLICES, width=SIDE, height=SIDE),),
-             "usable": SLICES - len(self.missing), "source_bytes": 1, "digest": "", "unit_slices": 16, "reduce": units, "match": units,
+             "usable": SLICES - len(self.missing), "source_bytes": 1, "digest": "", "unit_slices": 16,
+             "reduce": units, "match": units,
              "problems": [Problem(kind="missing", z=z) for z in self.missing]}
         )  # fmt: skip
 

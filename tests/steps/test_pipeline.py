@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from clio_argo.model.parse_request import build_config
+from clio_argo.model.parse_request import build_request
 from tests.stacks import (
     DEMO,
     FIRST,
@@ -149,7 +149,7 @@ def test_demo_noise_slice_is_flagged_and_no_other(demo: Path) -> None:
 def test_old_request_finds_the_known_shift_of_the_old_pair(tmp_path: Path) -> None:
     document = {"id": "slice2", "image": "iso.%05d.png", "minz": 3493, "maxz": 3494, "downsample_factor": 4}
     sources = ("clio_ingest_fixture_pair", "fibsem_fly_medulla_60")
-    configs = [build_config({**document, "source": str(SHARED / s)}) for s in sources]
+    configs = [build_request({**document, "source": str(SHARED / s)}) for s in sources]
     runs = [run_here(c, tmp_path / str(i), stop_before="render") for i, c in enumerate(configs)]
     moved, unmoved = (shift_px(out, (520, 520)) for out in runs)
     assert moved - unmoved == pytest.approx([-50, 0], abs=0.05)
