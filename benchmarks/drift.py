@@ -17,7 +17,7 @@ from benchmarks.measure import peak_gib, python
 from clio_argo.kernels.anchor import PX_PER_DIFFERENCE, Anchor
 from clio_argo.kernels.solve import Links, Solution, least_squares, solve_stack
 from clio_argo.model.alignment import Floats, PairFit
-from clio_argo.placement.verdicts import links_at_jumps
+from clio_argo.placement.verdicts import pairs_at_jumps
 from clio_argo.steps.match import LOOP_EVERY
 
 SLICES, SEEDS, SIDE_PX = 5000, 8, 1001
@@ -74,7 +74,7 @@ def links(
 def rematched(stack: Stack, seed: int) -> Stack:
     """The same stack with what `suspects` asks for, once it has seen these links."""
     numbers = range(len(stack.places))
-    further = links_at_jumps(numbers, stack.fits, solved(stack).jumps)
+    further = pairs_at_jumps(numbers, stack.fits, solved(stack).jumps)
     return replace(stack, fits=stack.fits + links(np.random.default_rng(~seed % 2**32), stack.places, further))
 
 

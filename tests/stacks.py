@@ -16,7 +16,7 @@ import tensorstore as ts
 from numpy.typing import NDArray
 
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.parse_request import build_config
+from clio_argo.model.parse_request import build_request
 from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import Completion, UnitRecord
 from clio_argo.model.step import Pipeline, StepResult, parts_of
@@ -66,7 +66,7 @@ def flip_a_bit(file: Path) -> None:
 def request(source: Path | str, **settings: Any) -> Request:
     """A request; sections by double underscore (`contrast__clip_limit=0`)."""
     dotted = {name.replace("__", "."): value for name, value in settings.items()}
-    return build_config({"id": "test", "source": str(source), "resolution": 10}, dotted)
+    return build_request({"id": "test", "source": str(source), "resolution": 10}, dotted)
 
 
 def plain(source: Path | str, **settings: Any) -> Request:

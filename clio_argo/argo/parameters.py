@@ -52,7 +52,8 @@ def variable(name: str, value: str) -> EnvVar:
 
 def _field(name: str) -> Parameter:
     info = _info(LEGACY.get(name, name))
-    return Parameter(name=name, value="", enum=_choices(info.annotation), description=info.description)
+    description = " ".join((info.description or "").split())
+    return Parameter(name=name, value="", enum=_choices(info.annotation), description=description)
 
 
 def _info(path: str) -> FieldInfo:

@@ -14,7 +14,7 @@ from clio_argo.cli.commands import CLUSTER, command
 from clio_argo.cli.console import document, hint
 from clio_argo.cli.options import Cluster, ObjectForm, Out, OwnPipeline, RequestOptions, Settings
 from clio_argo.errors import StoreError, TransientError, UserError
-from clio_argo.model.parse_request import LEGACY, build_config, field_paths, parse_setting
+from clio_argo.model.parse_request import LEGACY, build_request, field_paths, parse_setting
 from clio_argo.model.request import FILES, Request
 from clio_argo.plugins import load_pipeline
 
@@ -146,7 +146,7 @@ def _refuse_unseen(config: Request) -> None:
 def overridden(config: Request, given: dict[str, str]) -> Request:
     """The request with the arguments that override one of its settings; empty ones change nothing."""
     settings = {k: v for k, v in given.items() if v and (k in LEGACY or k in field_paths())}
-    return build_config(config.model_dump(), *(parse_setting(f"{k}={v}") for k, v in settings.items()))
+    return build_request(config.model_dump(), *(parse_setting(f"{k}={v}") for k, v in settings.items()))
 
 
 def _pairs(option: str, given: list[str] | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from clio_argo.cli.console import show
 from clio_argo.errors import UserError
-from clio_argo.model.parse_request import build_config, parse_setting, parse_text
+from clio_argo.model.parse_request import build_request, parse_setting, parse_text
 from clio_argo.model.request import Request
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class RequestOptions:
         layers: list[dict[str, Any]] = [{"id": default_id(self.file, self.source)}]
         layers += [read_settings(self.file)] if self.file else []
         layers += [{k: v for k, v in vars(self).items() if v is not None and k not in ("file", "settings")}]
-        return build_config(*layers, *(parse_setting(s) for s in self.settings or []))
+        return build_request(*layers, *(parse_setting(s) for s in self.settings or []))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from clio_argo.cli.console import facts, literal, table
 from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.layout import REPORT, TRANSFORMS
 from clio_argo.model.plan import FanOut, Plan, Problem
-from clio_argo.model.problems import with_ranges
+from clio_argo.model.problems import group_problems
 from clio_argo.model.run import Completion
-from clio_argo.model.sizes import described
+from clio_argo.model.sizes import describe_sizes
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.documents import Store, split_url
 
@@ -36,7 +36,7 @@ def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int) -> Iterator[R
     yield facts([
         ("source", plan.source),
         ("slices", f"{plan.usable} usable of {plan.depth}: z {plan.minz} to {plan.maxz}"),
-        ("size", f"{described(plan.sizes)}, {bits} bit, {human_size(plan.source_bytes)} in files"),
+        ("size", f"{describe_sizes(plan.sizes)}, {bits} bit, {human_size(plan.source_bytes)} in files"),
     ])  # fmt: skip
     if plan.problems:
         yield _problems(plan.problems)
@@ -63,7 +63,7 @@ def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
 def _problems(problems: Sequence[Problem]) -> Table:
     rows = table("z", "file", "problem", "detail")
     rows.title, rows.title_justify = f"{len(problems)} problems", "left"
-    for z, p in with_ranges(problems):
+    for z, p in group_problems(problems):
         rows.add_row(z, literal(p.file or ""), p.kind, literal(p.detail))
     return rows
 

@@ -63,7 +63,7 @@ def repair(
         before = repairer.verify(mode)
         unexpected = [f.name for f in before.faults if f.step is None and remove_unexpected]
         # Wrong voxels may have the right checksums. Their units are rerun because their records are deleted.
-        remade = {s.name for s in pipeline.steps if s.remade}
+        remade = {s.name for s in pipeline.steps if s.makes_volumes}
         wrong = [record_name(f.step, f.unit) for f in before.faults if f.step in remade and f.step and deep]
         for name in [*unexpected, *wrong]:
             repairer.store.delete(name)
@@ -111,7 +111,7 @@ class _Repairer:
 
     def publish(self) -> None:
         """Rerun the steps that describe the finished volumes: they depend on units of these and write none."""
-        first = next(s for s in self.pipeline.steps if s.remade)
+        first = next(s for s in self.pipeline.steps if s.makes_volumes)
         for step in self.pipeline.steps:
             if step.name in self.pipeline.after(first.name) and step.entry and not (step.units or step.fan_out):
                 run_step(step, self.store.url, 0, self.pipeline)
@@ -158,7 +158,7 @@ class _Repairer:
 
     def _damaged(self, faults: Sequence[Fault]) -> dict[Step, set[int]]:
         """Damaged units by step, in order, with the units that they are made from if these did not stay."""
-        steps = [s for s in self.pipeline.steps if s.remade]
+        steps = [s for s in self.pipeline.steps if s.makes_volumes]
         damaged = {step: {f.unit for f in faults if f.step == step.name} for step in steps}
         if not is_kept(f"{self._run.volume.aligned}/"):
             # from the last step to the first: each adds to the one before it

@@ -6,7 +6,7 @@ allows inline styles, inline SVG and images of the same place, and nothing else.
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from clio_argo.model.sizes import described
+from clio_argo.model.sizes import describe_sizes
 from clio_argo.report import curves, headline, overview, tables
 from clio_argo.report.data import ReportData
 from clio_argo.report.formats import duration, plural, px, relative_url, size, thousands, visible, xyz
@@ -45,6 +45,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = (relative_url, thousands, plural, px, xyz, size, duration, described)
+    filters = (relative_url, thousands, plural, px, xyz, size, duration, describe_sizes)
     made.filters.update({f.__name__: f for f in filters})
     return made

@@ -49,7 +49,7 @@ def _match(run: Run, unit: int, near: Sequence[int]) -> Done:
     pairs = _pairs(slices.numbers, _usable_slices(run, unit))
     fits_and_checks = ((fit_pair(slices[a], slices[b], a, b, model, check), check) for a, b, check in pairs)
     # A check uses features only, so that one without a fit counts as not tried: `rematch` tries all other methods.
-    fits = tuple(fit for fit, check in fits_and_checks if fit.found or not check)
+    fits = tuple(fit for fit, check in fits_and_checks if fit.matched or not check)
     return Done([run.store.write(fits_name(unit), Fits(unit=unit, fits=fits).to_bytes())])
 
 

@@ -8,7 +8,7 @@ from clio_argo.model.alignment import PairFit, RematchUnit, SliceStatistics, Sus
 from clio_argo.model.layout import SUSPECTS
 from clio_argo.model.plan import FanOut, Plan, Remark
 from clio_argo.model.step import StepResult
-from clio_argo.placement.verdicts import alignable, doubtful_links, judge, links_at_jumps
+from clio_argo.placement.verdicts import alignable_slices, judge, pairs_at_jumps, pairs_in_doubt
 from clio_argo.workspace.expected import remove_outgrown_units
 from clio_argo.workspace.fits import read_first_fits
 from clio_argo.workspace.outputs import rematch_parts
@@ -35,9 +35,9 @@ def further_pairs(
     plan: Plan, statistics: Sequence[SliceStatistics], fits: Sequence[PairFit], remarks: Mapping[int, Remark]
 ) -> list[tuple[int, int]]:
     """Pairs (z0, z1) around slices in doubt and around jumps of the stage, in order."""
-    numbers = alignable(statistics, remarks)
+    numbers = alignable_slices(statistics, remarks)
     jumps = solve_stack(numbers, fits, plan.width, plan.height).jumps
-    return sorted({*doubtful_links(statistics, fits, remarks), *links_at_jumps(numbers, fits, jumps)})
+    return sorted({*pairs_in_doubt(statistics, fits, remarks), *pairs_at_jumps(numbers, fits, jumps)})
 
 
 def _by_unit(

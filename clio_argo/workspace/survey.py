@@ -14,7 +14,7 @@ from clio_argo.model.numbering import numbering
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
-from clio_argo.model.sizes import belonging, size_runs, usual_size
+from clio_argo.model.sizes import accept_sizes, size_runs, usual_size
 from clio_argo.store.images import format_names, is_image
 from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
@@ -154,7 +154,7 @@ def _judge(slices: Sequence[FoundSlice], request: Request) -> tuple[list[SliceFi
     if not slices:
         return [], []
     common = _most_common([h for *_, h in slices])
-    belongs = belonging([(h.width, h.height) for *_, h in slices])
+    belongs = accept_sizes([(h.width, h.height) for *_, h in slices])
     usable, problems = [], []
     for (z, entry, page, header), fits_size in zip(slices, belongs, strict=True):
         problem = _fault(header, entry, common, fits_size, request)

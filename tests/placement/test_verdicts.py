@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clio_argo.model.alignment import IDENTITY, PairFit, SliceStatistics
-from clio_argo.placement.verdicts import LEAST_STACK, doubtful_links, judge, links_at_jumps
+from clio_argo.placement.verdicts import LEAST_STACK, judge, pairs_at_jumps, pairs_in_doubt
 
 SLICES, ODD = 40, 20
 
@@ -99,9 +99,9 @@ def test_a_good_slice_between_two_odd_ones_is_compared_with_others_as_far_apart(
 
 
 def test_a_part_that_only_one_slice_hides_is_its_fault() -> None:
-    hidden = [f.model_copy(update={"hidden": (0.1 * (f.z0 == ODD), 0.1 * (f.z1 == ODD))}) for f in fits(reach=3)]
+    hidden = [f.model_copy(update={"occluded": (0.1 * (f.z0 == ODD), 0.1 * (f.z1 == ODD))}) for f in fits(reach=3)]
     assert {z: r.reason for z, r in judge(facts(), hidden).items()} == {
-        ODD: "partly covered: hidden part 10%, usually 0%"
+        ODD: "partly covered: occluded part 10%, usually 0%"
     }
 
 
@@ -112,9 +112,9 @@ def test_few_slices_are_not_compared() -> None:
 
 def test_links_are_asked_for_around_slices_in_doubt_only() -> None:
     stack, links = facts(), fits()
-    assert doubtful_links(stack, links, {}) == []
+    assert pairs_in_doubt(stack, links, {}) == []
     stack = changed(stack, ODD, valid=0.0)
-    around = doubtful_links(stack, [f for f in links if ODD not in (f.z0, f.z1)], judge(stack, links))
+    around = pairs_in_doubt(stack, [f for f in links if ODD not in (f.z0, f.z1)], judge(stack, links))
     assert (ODD - 1, ODD + 1) in around
     assert all(ODD not in pair for pair in around)
     assert {b - a for a, b in around} == {2, 3, 4}
@@ -124,5 +124,5 @@ def test_links_are_asked_for_around_slices_in_doubt_only() -> None:
 
 def test_links_are_asked_for_from_64_slices_below_a_jump_to_64_above() -> None:
     numbers, tried = range(1000, 1400), [PairFit(z0=1199, z1=1201)]
-    asked = links_at_jumps(numbers, tried, [1200])
+    asked = pairs_at_jumps(numbers, tried, [1200])
     assert asked == [(z, z + n) for z in range(1136, 1264) for n in (2, 3) if (z, n) != (1199, 2)]

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from scipy.ndimage import affine_transform
 
-from clio_argo.model.parse_request import build_config
+from clio_argo.model.parse_request import build_request
 from tests.stacks import (
     DEMO,
     FIRST,
@@ -146,7 +146,7 @@ def test_old_request_finds_a_known_shift(tmp_path: Path) -> None:
     for left in (10, 60):
         pair = {3493: first[:, 10:270], 3494: second[:, left : left + 260]}
         source = write_stack(tmp_path / f"source{left}", pair)
-        config = build_config({**document, "source": str(source)})
+        config = build_request({**document, "source": str(source)})
         shifts.append(shift_px(run_here(config, tmp_path / str(left), stop_before="render"), (260, 320)))
     assert shifts[1] - shifts[0] == pytest.approx([50, 0], abs=0.05)
 
