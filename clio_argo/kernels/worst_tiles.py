@@ -12,10 +12,8 @@ from clio_argo.model.alignment import Floats
 
 # 6 x 6 tiles: nine of ten correlate by 0.92 in good pairs, by 0.3 to 0.6 if rows are displaced by 6 to 20 px
 TILES = 6
-# chosen: a correlation over less than a third of a tile depends on too few structures
-LEAST_TILE = 0.3
-# chosen: a tenth, so that three odd tiles of 36 do not count
-WORST_TILES = 0.1
+# chosen: less than a third of a tile holds too few structures; a tenth, so that three odd tiles of 36 do not count
+LEAST_TILE, WORST_TILES = 0.3, 0.1
 # slices are compared at half size (small ones excepted), where their masked border is half as wide
 EDGE_PX = BORDER // 2
 Picture = NDArray[np.float32]
