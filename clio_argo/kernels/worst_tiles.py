@@ -16,7 +16,7 @@ TILES = 6
 LEAST_TILE, WORST_TILES = 0.3, 0.1
 # slices are compared at half size (small ones excepted), where their masked border is half as wide
 EDGE_PX = BORDER // 2
-Picture = NDArray[np.float32]
+Plane = NDArray[np.float32]
 
 
 def compare(fixed: Reduced, moving: Reduced, matrix: Floats) -> tuple[float, tuple[float, float]]:
@@ -38,7 +38,7 @@ def compare(fixed: Reduced, moving: Reduced, matrix: Floats) -> tuple[float, tup
     return (float(np.quantile(tiles, WORST_TILES)) if len(tiles) else 0.0), occluded
 
 
-def tile_correlations(a: Picture, b: Picture, mask: Mask) -> Floats:
+def tile_correlations(a: Plane, b: Plane, mask: Mask) -> Floats:
     """Correlations [tiles], -1 to 1, of two images [y, x] within each of 6 x 6 tiles.
 
     Pixels count where `mask` [y, x] is True. Tiles of which it leaves less than 30 % are left out.
@@ -52,7 +52,7 @@ def tile_correlations(a: Picture, b: Picture, mask: Mask) -> Floats:
     return np.asarray((ab - a0 * b0) / np.sqrt(variance), np.float64)
 
 
-def _tile_means(values: Picture) -> Floats:
+def _tile_means(values: Plane) -> Floats:
     """Means [6, 6] of the tiles of an image [y, x]; rows and columns that fill no tile are cut off."""
     # whole numbers of pixels a tile: means of fractions take five times as long
     height, width = (max(1, s // TILES) * TILES for s in values.shape)
