@@ -12,7 +12,7 @@ from clio_argo.store.backends import gcs
 from clio_argo.store.faults import store_errors
 
 LABELS = {"made-by": "clio-argo"}
-FOREIGN = "has no label made-by=clio-argo, so somebody else made it"
+UNLABELLED = "has no label made-by=clio-argo, so somebody else made it"
 READERS, EVERYBODY = "roles/storage.objectViewer", "allUsers"
 # what neuroglancer's pages send and read, from wherever they are served
 CORS = [
@@ -163,7 +163,7 @@ class Bucket:
         typed: the name as a person typed it to confirm.
         """
         if not self.ours():
-            raise UserError(f"gs://{self.name}: {FOREIGN}; not deleted")
+            raise UserError(f"gs://{self.name}: {UNLABELLED}; not deleted")
         if typed != self.name:
             raise UserError(f"gs://{self.name}: {typed!r} is not its name; nothing was deleted")
         with self._bucket() as bucket, ThreadPoolExecutor(DELETIONS) as threads:

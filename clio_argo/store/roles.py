@@ -8,7 +8,7 @@ from clio_argo.model.buckets import price_of
 from clio_argo.model.request import Request
 from clio_argo.model.storage import MakeBuckets
 from clio_argo.store.backends.gcs import GCS
-from clio_argo.store.buckets import FOREIGN, Bucket, reserved
+from clio_argo.store.buckets import UNLABELLED, Bucket, reserved
 from clio_argo.store.documents import absolute_url, split_url
 from clio_argo.store.slices import find_source
 
@@ -80,7 +80,7 @@ def _refused(folders: Sequence[_Folder], ours: Mapping[str, bool | None]) -> Ite
         if not folder.google and folder.role != "run":
             yield f"{role} {folder.url}: only buckets of Google Cloud Storage are made (gs://)"
         elif ours.get(name) is False and folder.role != "run":
-            yield f"{role} gs://{name}: {FOREIGN}"
+            yield f"{role} gs://{name}: {UNLABELLED}"
         elif folder.google and ours[name] is None:
             yield from (f"gs://{name}: {problem}" for problem in reserved(name))
 

@@ -119,9 +119,7 @@ def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server((LOOPBACK, port))
     except (OSError, OverflowError) as error:
-        raise UserError(
-            f"Cannot listen on {LOOPBACK}:{port}: {error}. Choose another port or 0 for a free one."
-        ) from error
+        raise UserError(f"Cannot listen on {LOOPBACK}:{port}: {error}. Choose another port, or 0 for any.") from error
 
 
 @dataclass(frozen=True)
