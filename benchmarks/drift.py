@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.figures import Figure
 from benchmarks.measure import peak_gib, python
 from clio_argo.kernels.anchor import PX_PER_DIFFERENCE, Anchor
-from clio_argo.kernels.solve import Links, Solution, least_squares, solve_stack
+from clio_argo.kernels.solve import PairFits, Solution, least_squares, solve_stack
 from clio_argo.model.alignment import Floats, PairFit
 from clio_argo.placement.verdicts import pairs_at_jumps
 from clio_argo.steps.match import LOOP_EVERY
@@ -129,7 +129,7 @@ def held(stack: Stack, anchor: Anchor) -> Floats:
     ends = np.array([(f.z0, f.z1) for f in stack.fits])
     matrices = np.array([f.matrix for f in stack.fits], float)
     steps = 1.0 - np.isin(np.arange(1, len(stack.places)), stack.jumps)
-    links = Links(*ends.T, matrices, np.ones(len(ends)))
+    links = PairFits(*ends.T, matrices, np.ones(len(ends)))
     ties = np.ones(len(stack.places))
     return least_squares(links, matrices[:, :, 2], np.full(len(ends), 1 / LINK_PX), anchor, ties, steps)[0]
 

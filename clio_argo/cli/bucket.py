@@ -52,9 +52,9 @@ def make(
 @command(commands, name="list")
 def list_(project: Project = None, output: Form = None) -> None:
     """List the buckets that `bucket make` or a request made."""
-    from clio_argo.store.buckets import own_buckets
+    from clio_argo.store.buckets import list_buckets
 
-    ours = own_buckets(project)
+    ours = list_buckets(project)
     values = [{"name": name, "location": location} for name, location in ours.items()]
     show(values, output, lambda: [facts((f"gs://{name}", location) for name, location in ours.items())])
 

@@ -19,8 +19,7 @@ def as_image(array: object) -> Image:
 
 
 def limit_threads() -> None:
-    """Limit OpenCV to one thread per process; no environment variable does so."""
-    # the image that only writes volumes has no OpenCV
+    """Limit OpenCV, where it is installed, to one thread per process; no environment variable does so."""
     if find_spec("cv2"):
         import cv2
 

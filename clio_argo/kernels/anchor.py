@@ -1,12 +1,12 @@
 """Estimates from the stack itself how far recorded positions can be trusted.
 
-Chained links drift as a random walk. Recorded positions (the raw image frames) do not, unless the stage does.
+Chained fits drift as a random walk. Recorded positions (the raw image frames) do not, unless the stage does.
 The position x of a slice is modelled as recorded + q + jitter, with a random walk q. The variance of chained minus
-recorded positions at lag L is 2 jitter^2 + L (link^2 + walk^2), a variogram with nugget and slope: growth beyond what
-links and tissue add up is the drift of the stage. A stage that stays has a stiff q, which stops the random walk. A
+recorded positions at lag L is 2 jitter^2 + L (fit^2 + walk^2), a variogram with nugget and slope: growth beyond what
+fits and tissue add up is the drift of the stage. A stage that stays has a stiff q, which stops the random walk. A
 stage that drifts has a loose q, which holds nothing. Across a jump q is free.
 
-Loops of links show the noise of links, but not how far tissue itself moves from slice to slice, since all links agree
+Loops of fits show the noise of fits, but not how far tissue itself moves from slice to slice, since all fits agree
 on that. The similarity of slices shows it: noise makes any two slices less similar once, tissue does so with each
 slice between them.
 """
@@ -30,18 +30,12 @@ JUMP_SIGMAS = 6.0
 LEAST_JUMP_PX = 3.0
 # sqrt(2 ln 2): the median length of vectors of two normal values, in their standard deviations
 RAYLEIGH_MEDIAN = 1.1774
-# chosen: the median of fewer errors says little of their scatter
-FEWEST_LOOPS = 8
-# the noise at a correlation of 0.975, which neighbours of 8 nm have
-UNKNOWN_LINK_PX = 0.2
-# ten times the rounding of stored offsets; static stacks have links without any noise
-LEAST_LINK_PX = 1e-3
-# of a link's noise: such a walk adds up to that of one link in 10,000 slices
-STIFFEST_WALK = 1e-2
-# of a link's noise: as good as free, and far from the limits of double precision
-LOOSE = 1e4
-# two unknowns, and one equation more
-FEWEST_LAGS = 3
+# chosen: the median of fewer errors says little of their scatter. Two unknowns, and one equation more
+FEWEST_LOOPS, FEWEST_LAGS = 8, 3
+# the noise at a correlation of 0.975 (neighbours of 8 nm); ten times the rounding of offsets, for fits without noise
+UNKNOWN_FIT_PX, LEAST_FIT_PX = 0.2, 1e-3
+# of a fit's noise: a walk that adds up to it in 10,000 slices; as good as free, far from the limits of double precision
+STIFFEST_WALK, LOOSE = 1e-2, 1e4
 # times the root of what two slices do not share, 1 / correlation - 1; as measured on undistorted slices
 PX_PER_DIFFERENCE = 1.3
 Indices = NDArray[np.intp]
@@ -60,8 +54,8 @@ class Anchor:
 
 
 @dataclass(frozen=True)
-class LinkNoise:
-    """Standard deviations of a link in pixels: of its shift at the centre, and of its linear part at the border.
+class PairNoise:
+    """Standard deviations of a fit in pixels: of its shift at the centre, and of its linear part at the border.
 
     tissue_px: of the shift at the centre that tissue alone causes from slice to slice.
     """
@@ -71,21 +65,23 @@ class LinkNoise:
     tissue_px: float
 
 
-def no_anchor(link_px: float) -> Anchor:
-    """An anchor that holds nothing: links alone decide."""
-    return Anchor(LOOSE * link_px, LOOSE * link_px)
+def no_anchor(fit_px: float) -> Anchor:
+    """An anchor that holds nothing: fits alone decide."""
+    return Anchor(LOOSE * fit_px, LOOSE * fit_px)
 
 
 def robust_std(values: Floats) -> float:
-    """Standard deviation, a scalar, of values of any shape around 0 with outliers (median absolute deviation)."""
-    # 1 / 0.6745, the third quartile of the normal distribution
+    """Standard deviation, a scalar, of values of any shape around 0 with outliers.
+
+    It is the median absolute deviation over 0.6745, the third quartile of the normal distribution.
+    """
     return float(1.4826 * np.median(np.abs(values)))
 
 
 def typical_noise(noise_px: Floats) -> float:
-    """Noise of a typical link in pixels, a scalar, from that expected of each [links] (0: unknown)."""
+    """Noise of a typical fit in pixels, a scalar, from that expected of each [pairs] (0: unknown)."""
     known = noise_px[noise_px > 0]
-    return max(float(np.median(known)), LEAST_LINK_PX) if len(known) else UNKNOWN_LINK_PX
+    return max(float(np.median(known)), LEAST_FIT_PX) if len(known) else UNKNOWN_FIT_PX
 
 
 def noise_px(correlation: float) -> float:
@@ -97,9 +93,9 @@ def noise_px(correlation: float) -> float:
 
 
 def loops(z: Indices, w: Indices) -> Indices:
-    """Loops of links between slices `z` [links] and `w` [links]: indices [loops, 3] of links.
+    """Loops of pairs of slices `z` [pairs] and `w` [pairs]: indices [loops, 3] of pairs.
 
-    The links of a loop join slices i and i+1, i+1 and i+2, i and i+2.
+    The pairs of a loop are slices (i, i+1), (i+1, i+2) and (i, i+2).
     """
     index = {pair: k for k, pair in enumerate(zip(z.tolist(), w.tolist(), strict=True))}
     triples = [
@@ -110,33 +106,33 @@ def loops(z: Indices, w: Indices) -> Indices:
     return np.array(triples, np.intp).reshape(-1, 3)
 
 
-def link_noise(
+def pair_noise(
     closed: Indices, matrix: Floats, correlation: Floats, centre: Floats, radius: float, guess_px: float
-) -> LinkNoise:
-    """Noise of one link from the closure errors of loops, each of which sums up three links.
+) -> PairNoise:
+    """Noise of one fit from the closure errors of loops, each of which sums up three fits.
 
-    closed: loops [loops, 3]. matrix: [links, 3, 3]. correlation: [links]. centre: [2], (x, y) of the field in pixels.
+    closed: loops [loops, 3]. matrix: [pairs, 3, 3]. correlation: [pairs]. centre: [2], (x, y) of the field in pixels.
     radius: half its diagonal, in pixels. guess_px: the noise if there are few loops.
     """
     if len(closed) < FEWEST_LOOPS:
-        return LinkNoise(guess_px, guess_px, 0.0)
+        return PairNoise(guess_px, guess_px, 0.0)
     first, second, whole = matrix[closed.T]
     error = first @ second @ np.linalg.inv(whole)
     shift = error[:, :2, :2] @ centre + error[:, :2, 2] - centre
     linear = (error[:, :2, :2] - np.eye(2)) * radius
-    shift_px, linear_px = (max(robust_std(e) / np.sqrt(3), LEAST_LINK_PX) for e in (shift, linear))
-    return LinkNoise(shift_px, linear_px, tissue_px(*correlation[closed.T]))
+    shift_px, linear_px = (max(robust_std(e) / np.sqrt(3), LEAST_FIT_PX) for e in (shift, linear))
+    return PairNoise(shift_px, linear_px, tissue_px(*correlation[closed.T]))
 
 
 def tissue_px(first: Floats, second: Floats, whole: Floats) -> float:
-    """Shift of tissue from slice to slice in pixels, a scalar, from the correlations [loops] of the links of loops.
+    """Shift of tissue from slice to slice in pixels, a scalar, from the correlations [loops] of the fits of loops.
 
-    Correlations of 0 are unknown, and so is a result of 0.
+    Correlations of 0 are unknown, and so is a result of 0. Noise lowers all three by one factor, which the quotient
+    cancels.
     """
     known = np.minimum(np.minimum(first, second), whole) > 0
     if not known.any():
         return 0.0
-    # noise lowers all three correlations by one factor, which the quotient cancels
     return noise_px(float(np.median(whole[known] / np.sqrt(first[known] * second[known]))))
 
 
@@ -218,28 +214,28 @@ def _best_cut(offsets: Floats, around: range) -> int:
     return min(cuts, key=lambda c: scatter(offsets[around.start : c]) + scatter(offsets[c : around.stop]))
 
 
-def estimate_anchor(offsets: Floats, jumps: NDArray[np.bool_], link_px: float) -> Anchor:
+def estimate_anchor(offsets: Floats, jumps: NDArray[np.bool_], fit_px: float) -> Anchor:
     """Jitter and walk from the variogram of `offsets` within the pieces between jumps (see the module).
 
     offsets: chained minus recorded positions [slices, columns] in pixels. jumps: bool [slices - 1].
-    link_px: standard deviation by which offsets change from slice to slice without any drift of the stage.
+    fit_px: standard deviation by which offsets change from slice to slice without any drift of the stage.
+    Lags end at a quarter of the stack, which holds too few independent steps of longer ones. Each column has a variance
+    of its own, as frames may stretch along one axis alone.
     """
     piece = np.concatenate([[0], np.cumsum(jumps)])
     lags, variances = [], []
-    # a stack holds too few independent steps of more than a quarter of its length
     for lag in (g for g in LAGS if 4 * g < len(offsets)):
         step = (offsets[lag:] - offsets[:-lag])[piece[lag:] == piece[:-lag]]
         if len(step) > FEWEST_LOOPS:
             lags.append(float(lag))
-            # columns may differ: the frames of a stack may stretch along one axis alone
-            variances.append(max(float(np.mean([robust_std(c) ** 2 for c in step.T])), LEAST_LINK_PX**2))
+            variances.append(max(float(np.mean([robust_std(c) ** 2 for c in step.T])), LEAST_FIT_PX**2))
     if len(lags) < FEWEST_LAGS:
-        return no_anchor(link_px)
+        return no_anchor(fit_px)
     # divided by what they should give, equations of small and of large variances count alike
     model = np.stack([np.full(len(lags), 2.0), lags], 1) / np.array(variances)[:, None]
     jitter, growth = _nonnegative_fit(model)
-    walk = np.sqrt(max(0.0, growth - link_px**2))
-    return Anchor(max(float(np.sqrt(jitter)), link_px), max(float(walk), STIFFEST_WALK * link_px))
+    walk = np.sqrt(max(0.0, growth - fit_px**2))
+    return Anchor(max(float(np.sqrt(jitter)), fit_px), max(float(walk), STIFFEST_WALK * fit_px))
 
 
 def _nonnegative_fit(model: Floats) -> tuple[float, float]:

@@ -19,10 +19,8 @@ FEATURES = 1000
 FLAT_PATCH = 9
 # fills of 1 to 5 px, too thin for the patch: static stacks err by 0.10 px with them, by 0.002 px without
 BORDER = 8
-# saturated on either side, the value of FIJI's SIFT alignment
-STRETCH = 0.0035
-# OpenCV's default
-CONTRAST = 0.04
+# saturated on either side, as in FIJI's SIFT alignment; threshold of SIFT, OpenCV's default
+STRETCH, CONTRAST = 0.0035, 0.04
 
 Mask = NDArray[np.bool_]
 

@@ -24,10 +24,11 @@ def course(values: Floats, window: int) -> Floats:
     """
     z = np.arange(len(values))
     level, spread = _lines(values, z - window, 2 * window + 1)
-    sides = [_lines(values, first, window + 1) for first in (z - window, z)]
+    begins = (z - window, z)
+    sides = [_lines(values, first, window + 1) for first in begins]
     # a window that had to be moved inwards at an end lies on both sides, and proves no step
-    fit = [np.where(first == np.clip(first, 0, len(z) - window - 1), s, np.inf)
-           for first, (_, s) in zip((z - window, z), sides, strict=True)]  # fmt: skip
+    inside = [first == np.clip(first, 0, len(z) - window - 1) for first in begins]
+    fit = [np.where(whole, s, np.inf) for whole, (_, s) in zip(inside, sides, strict=True)]
     # next to a step both sides fit; the slice's own value decides, at half weight since it flickers
     cost = [s + np.abs(np.nan_to_num(values - v)) / 2 for s, (v, _) in zip(fit, sides, strict=True)]
     side = (cost[1] < cost[0]).astype(int)

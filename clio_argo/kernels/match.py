@@ -26,19 +26,15 @@ MIN_INLIERS = 8
 INLIER_PX = 2.5
 # three matches a draw: 5,000 draws find the affine with 99.9 % where one match in nine is right
 DRAWS, CONFIDENCE = 5000, 0.999
-# Gaussian sigma: 56 inliers under noise of 60 grey levels, 20 at 0.8 px; chosen below 2.5 px (73), since flat slices
-# have little detail to lose
+# Gaussian sigma: 56 inliers under noise of 60 grey levels, 20 at 0.8 px, 73 at 2.5 px, where flat slices lose detail
 ENHANCE_BLUR = 1.5
 # a quarter of the default: flat slices have weak features; noisy ones have as many inliers with either
 WEAK_CONTRAST = 0.01
 # clip limit and tiles of CLAHE. Chosen: strong, and coarse, since only features are sought
 ENHANCE_CLIP, ENHANCE_TILES = 3.0, (4, 4)
-# chosen: no microscope stretches a section by a quarter
-MAX_STRETCH = 1.25
-# sine of 30 degrees; chosen: no stage turns that far between sections
-MAX_TURN = 0.5
-# `auto` keeps a linear part that moves a corner farther than 2.3 sigma of a fit, or than half a pixel: static stacks
-# keep theirs, two of three undistorted pairs of tissue become translations
+# chosen: no microscope stretches a section by a quarter, no stage turns it by 30 degrees (sine)
+MAX_STRETCH, MAX_TURN = 1.25, 0.5
+# corner moves from which `auto` keeps a linear part: static stacks do, two of three undistorted tissue pairs do not
 MOST_UNSEEN_PX, UNSEEN_SIGMAS = 0.5, 2.3
 # chosen: a half of less than 128 px has too few pixels to converge on
 SMALLEST_HALVED = 256
@@ -70,7 +66,7 @@ def fit_pair(fixed: Reduced, moving: Reduced, z0: int, z1: int, model: Model = "
             return fit.model_copy(update={"z0": z0, "z1": z1, **_comparison(fit, fixed, shown)})
         except NotFound as error:
             reasons.append(str(error))
-    return PairFit(z0=z0, z1=z1, reason=f"{reasons[0]}, and no other way finds more")
+    return PairFit(z0=z0, z1=z1, reason=f"{reasons[0]}, and no other method finds more")
 
 
 def _fit(method: "Method", fixed: Reduced, moving: Reduced, model: Model) -> PairFit:
@@ -101,7 +97,7 @@ def _comparison(fit: PairFit, fixed: Reduced, moving: Reduced) -> dict[str, Any]
     worst, occluded = compare(a, b, to_reduced(homogeneous(fit.matrix or IDENTITY), a, b))
     return {
         "noise_px": round(noise_px(fit.correlation), 4),
-        "agreement": round(worst, 4),
+        "worst_tile_correlation": round(worst, 4),
         "occluded": tuple(round(fraction, 4) for fraction in occluded),
     }
 
@@ -125,14 +121,14 @@ def match_features(fixed: Reduced, moving: Reduced) -> Start:
         raise NotFound(f"only {len(a)} features match")
     target, source = fixed.points[a].astype(np.float64), moving.points[b].astype(np.float64)
     tolerance = INLIER_PX * fixed.feature_factor
-    matrix, kept = cv2.estimateAffine2D(
+    matrix, agreeing = cv2.estimateAffine2D(
         source, target, None, cv2.RANSAC, tolerance, maxIters=DRAWS, confidence=CONFIDENCE
     )
-    inliers = int(kept.sum()) if kept is not None else 0
+    inliers = int(agreeing.sum()) if agreeing is not None else 0
     if matrix is None or inliers < MIN_INLIERS:
         raise NotFound(f"only {inliers} of {len(a)} feature matches agree on one transform")
-    keep = kept.ravel().astype(bool)
-    return Start(np.asarray(matrix, np.float64), inliers, target[keep], source[keep])
+    agreeing = agreeing.ravel().astype(bool)
+    return Start(np.asarray(matrix, np.float64), inliers, target[agreeing], source[agreeing])
 
 
 def nearest_pairs(fixed: NDArray[np.uint8], moving: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -260,8 +256,7 @@ class Method:
     least_correlation: float
 
 
-# in this order; the first that finds a fit is recorded with it. Later ones search harder, so that more correlation must
-# prove them. Only the last needs no features.
+# tried in this order: later ones search harder, so that more correlation must prove them; the last needs no features
 METHODS = (
     Method("features", lambda fixed, moving: (fixed, moving), match_features, 0.1),
     Method("enhanced", lambda fixed, moving: (enhance(fixed), enhance(moving)), match_features, 0.2),

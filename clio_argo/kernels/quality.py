@@ -10,8 +10,7 @@ from clio_argo.model.alignment import Floats
 
 # Gaussian sigmas: between them good slices vary by 4 %, in the Laplacian (which sees noise) by 14 %
 FINE_PX, COARSE_PX = 1.0, 2.0
-# Gaussian sigma. Curtained slices reach 5.4 times the value of plain ones, 3.8 times at 16 px; 2 px (6.3 times) would
-# leave out wide curtains
+# Gaussian sigma: curtained slices reach 5.4 times the plain ones, 3.8 at 16 px; 2 px (6.3) misses wide curtains
 STRIPE_PX = 6.0
 # chosen: the mean of a line over less of its length shows structures instead of stripes
 LEAST_LINE = 0.3

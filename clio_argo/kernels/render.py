@@ -11,10 +11,8 @@ from clio_argo.kernels.features import area_mean, scaling
 from clio_argo.model.alignment import IDENTITY, Floats, Matrix, apply, corners, homogeneous, to_matrix
 from clio_argo.model.sizes import Size
 
-# chosen: a row of planes side by side fits on a screen
-THUMBNAIL_PX = 256
-# chosen: the eye sees no difference in a thumbnail, which takes some kilobytes
-JPEG_QUALITY = 85
+# chosen: a row of thumbnails fits on a screen, and each takes some kilobytes without a difference that the eye sees
+THUMBNAIL_PX, JPEG_QUALITY = 256, 85
 Bounds = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels, right and bottom exclusive."""
 

@@ -78,12 +78,12 @@ def _centre_tiles(tiles: Image) -> NDArray[np.float32]:
 def median_and_outliers(values: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Running median of `values` [n], and which of them lie far below it: float64 and bool [n].
 
-    Far is six robust standard deviations of the values around (median absolute deviation), and 0.05 at least.
+    Far is six standard deviations of the values around, and 0.05 at least. A standard deviation is 1.4826 median
+    absolute deviations, as of normal values.
     """
     if not len(values):
         return values, np.zeros(0, np.bool_)
     local_median = median_filter(values, MEDIAN_PAIRS, mode="reflect")
     drop = local_median - values
-    # 1.4826 median absolute deviations are a standard deviation of normal values
     scatter = 1.4826 * median_filter(np.abs(drop), SCATTER_PAIRS, mode="reflect")
     return local_median, drop > np.maximum(SIGMAS * scatter, LEAST_DROP)

@@ -1,20 +1,20 @@
-"""Places all slices by one robust least-squares problem over all links.
+"""Places all slices by one robust least-squares problem over all fits.
 
-Slice z has the affine T_z(p) = p + u_z + G_z (p - c), with c the centre of the field. A link M from slice w to
+Slice z has the affine T_z(p) = p + u_z + G_z (p - c), with c the centre of the field. A fit M of slice w onto
 slice z asks for T_w(p) = T_z(M p) everywhere, that is for
 
     G_w - G_z = (I + G_z)(M' - I)        with M' the linear part of M,
     u_w - u_z = (I + G_z)(M c - c).
 
 The linear parts are solved first; G_z on the right is that of the round before. So unknowns occur in differences
-only, and the collapse of all slices into a point, which would satisfy every link, is no solution. G is counted in
+only, and the collapse of all slices into a point, which would satisfy every fit, is no solution. G is counted in
 pixels at the border of the field.
 
-The weights of links are found by iteratively reweighted least squares: first Huber's (1964), which are convex, then
+The weights of fits are found by iteratively reweighted least squares: first Huber's (1964), which are convex, then
 Geman and McClure's (1987), which give outliers no weight. Slices and the walk of the stage (see `anchor`) are a
 Gaussian Markov random field along z, and its mode is a banded system (Rue and Held, 2005).
 
-A link that was not found is not part of the problem. A slice that no link reaches is isolated; slices that reach only
+A fit that was not found is not part of the problem. A slice that no fit reaches is isolated; slices that reach only
 each other are a part of their own, and the place between two parts is a break.
 """
 
@@ -33,45 +33,42 @@ from clio_argo.kernels.anchor import (
     LEAST_JUMP_PX,
     Anchor,
     Indices,
-    LinkNoise,
+    PairNoise,
     estimate_anchor,
     find_jumps,
-    link_noise,
     loops,
     no_anchor,
+    pair_noise,
     typical_noise,
 )
 from clio_argo.model.alignment import IDENTITY, Break, Floats, PairFit, homogeneous
 
 # the third round moves linear parts by 0.01 px at the border where slices stretch by 3 %, a fourth by 0.0002 px
 LINEAR_ROUNDS = 3
-# 3 and 4 rounds find all of 10 % of links that err by 6 to 12 px, 0 and 2 do not; chosen with a margin
+# 3 and 4 rounds find all of 10 % of fits that err by 6 to 12 px, 0 and 2 do not; chosen with a margin
 HUBER_ROUNDS, CUT_ROUNDS = 12, 6
 # 1 / px^2: 10,000 px are one standard deviation, and the system keeps its rank across jumps
 FREE = 1e-8
-# how much more a person's link counts than a measured one: three that disagree by 8 px move it by less than 0.05 px
+# times the weight of a measured fit: three of them that disagree by 8 px move a manual one by less than 0.05 px
 PINNED = 100.0
 # white jitter hardly goes that far (1 in 3,000 slices); what does was put elsewhere
 RELEASED_SIGMAS = 4.0
 Recorded = Mapping[int, tuple[float, float]]
 UNRECORDED: Recorded = MappingProxyType({})
-# standard deviation of a microscope's magnification, scan angle and shear over a stack. Without it tissue that changes
-# shape added up to a canvas of 443 x 488 px for slices of 128 x 128 px, with it to 164 x 165 px.
+# deviation of magnification, scan angle and shear over a stack: slices of 128 px end on 164 x 165, else on 443 x 488 px
 STEADY_FRAME = 0.01
-# linear parts (a, b, c, d) as a turn, a dilation and two shears. Frames turn more than they stretch: two anchors
-# (the worst pair of six stacks errs by 0.49 px, with one anchor for all four by 1.10 px).
+# turn, dilation, two shears of (a, b, c, d). Frames turn more than they stretch: two anchors err by 0.49 px, one by 1.1
 MODES = np.array([[0, 1, -1, 0], [1, 0, 0, 1], [1, 0, 0, -1], [0, 1, 1, 0]]) / np.sqrt(2)
 TURN_STRETCH = (slice(0, 1), slice(1, 4))
-# from positions without an anchor [slices, columns], jumps [slices - 1], and the noise of links in pixels
 AnchorOf = Callable[[Floats, NDArray[np.bool_], float], Anchor]
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Slices placed in one frame, slices that no link reaches, breaks of the stack, and what was estimated.
+    """Slices placed in one frame, slices that no fit reaches, breaks of the stack, and what was estimated.
 
     placed: matrices [3, 3] by z, from pixels of the slice to the frame. anchor: of the positions; None if nothing was
-    solved. jumps: z of the first slice after each. outliers: links (z0, z1) that have no weight.
+    solved. jumps: z of the first slice after each. outliers: pairs (z0, z1) whose fits have no weight.
     """
 
     placed: Mapping[int, Floats]
@@ -83,10 +80,10 @@ class Solution:
 
 
 @dataclass(frozen=True)
-class Links:
-    """Links between slices by index: `matrix` [links, 3, 3] maps slice `w` [links] to slice `z` [links].
+class PairFits:
+    """Fits of pairs of slices by index: `matrix` [pairs, 3, 3] maps slice `w` [pairs] to slice `z` [pairs].
 
-    noise: [links], relative to a typical link. pinned: bool [links], links of a person, which no other outweighs.
+    noise: [pairs], relative to a typical fit. pinned: bool [pairs], manual fits, which no other outweighs.
     """
 
     z: Indices
@@ -96,7 +93,7 @@ class Links:
     pinned: NDArray[np.bool_] | np.bool_ = np.False_
 
     def across(self, values: Floats) -> Floats:
-        """Differences [links, ...] of values [slices, ...] between the ends of each link."""
+        """Differences [pairs, ...] of values [slices, ...] between the slices of each pair."""
         return values[self.w] - values[self.z]
 
 
@@ -113,7 +110,7 @@ def solve_stack(
     recorded: Recorded = UNRECORDED,
     anchor: bool = True,
 ) -> Solution:
-    """Place the usable slices (sorted z) so that all links that were found agree best (see the module).
+    """Place the usable slices (sorted z) so that all fits agree best (see the module).
 
     width, height: of the field in pixels. recorded: positions (x, y) of the image frames by z in pixels; frames
     without one lie at (0, 0). anchor: whether slices are held near to their recorded positions.
@@ -126,21 +123,21 @@ def solve_stack(
         return Solution(identities(kept, recorded).placed, isolated)
     noise_px = np.array([f.noise_px for f in used])
     guess_px = typical_noise(noise_px)
-    # no link is surer than a typical one: a wrong one would win over several right ones
-    links = _index_links(kept, used, np.maximum(noise_px / guess_px, 1.0))
+    # no fit is surer than a typical one: a wrong one would win over several right ones
+    pairs = _index_pairs(kept, used, np.maximum(noise_px / guess_px, 1.0))
     centre, radius = np.array([(width - 1) / 2, (height - 1) / 2]), float(np.hypot(width, height)) / 2
     correlation = np.array([f.correlation for f in used])
-    noise = link_noise(loops(links.z, links.w), links.matrix, correlation, centre, radius, guess_px)
+    noise = pair_noise(loops(pairs.z, pairs.w), pairs.matrix, correlation, centre, radius, guess_px)
     # loops agree on the shape of tissue too, which no frame of a microscope follows
     noise = replace(noise, linear_px=max(noise.linear_px, float(np.median(noise_px))))
     positions = np.array([recorded.get(z, (0.0, 0.0)) for z in kept], np.float64)
     anchor_of: AnchorOf = estimate_anchor if anchor else lambda *_: no_anchor(noise.shift_px)
-    u, g, held, jumps, weights = _solve(links, positions, centre, radius, noise, anchor_of)
+    u, g, held, jumps, weights = _solve(pairs, positions, centre, radius, noise, anchor_of)
     placed = {z: _affine(u[i], g[i], centre) for i, z in enumerate(kept)}
     first_after = tuple(kept[i + 1] for i in np.flatnonzero(jumps).tolist())
-    # weights below 0.1 are those of links wrong by more than nine standard deviations
+    # weights below 0.1 are those of fits wrong by more than nine standard deviations
     outliers = tuple((f.z0, f.z1) for f, w in zip(used, weights, strict=True) if w < 0.1)
-    return Solution(placed, isolated, find_breaks(kept, links), held, first_after, outliers)
+    return Solution(placed, isolated, find_breaks(kept, pairs), held, first_after, outliers)
 
 
 def _translation(position: tuple[float, float]) -> Floats:
@@ -150,24 +147,24 @@ def _translation(position: tuple[float, float]) -> Floats:
 
 
 def isolated_slices(usable: Sequence[int], used: Sequence[PairFit]) -> frozenset[int]:
-    """Slices that no link reaches; a single slice needs none."""
+    """Slices that no fit reaches; a single slice needs none."""
     reached = {z for f in used for z in (f.z0, f.z1)}
     return frozenset(z for z in usable if z not in reached) if len(usable) > 1 else frozenset()
 
 
-def find_breaks(kept: Sequence[int], links: Links) -> tuple[Break, ...]:
-    """Neighbours that belong to parts which no link connects (connected components), where a new part begins."""
-    ones = np.ones(len(links.z))
-    graph = sp.csr_matrix((ones, (links.z, links.w)), shape=(len(kept), len(kept)))
+def find_breaks(kept: Sequence[int], pairs: PairFits) -> tuple[Break, ...]:
+    """Neighbours that belong to parts that no fit connects (connected components), where a new part begins."""
+    ones = np.ones(len(pairs.z))
+    graph = sp.csr_matrix((ones, (pairs.z, pairs.w)), shape=(len(kept), len(kept)))
     _, part = connected_components(graph, directed=False)
     seen = np.maximum.accumulate(part)
     return tuple(Break(below=kept[i], above=kept[i + 1]) for i in np.flatnonzero(np.diff(seen) > 0).tolist())
 
 
-def _index_links(kept: Sequence[int], used: Sequence[PairFit], noise: Floats) -> Links:
-    """The links between indices of kept slices instead of z; noise: [links]."""
+def _index_pairs(kept: Sequence[int], used: Sequence[PairFit], noise: Floats) -> PairFits:
+    """The pairs between indices of kept slices instead of z; noise: [pairs]."""
     index = {z: i for i, z in enumerate(kept)}
-    return Links(
+    return PairFits(
         np.array([index[f.z0] for f in used], np.intp),
         np.array([index[f.z1] for f in used], np.intp),
         np.stack([homogeneous(f.matrix or IDENTITY) for f in used]),
@@ -183,67 +180,68 @@ def _affine(u: Floats, g: Floats, centre: Floats) -> Floats:
 
 
 def _solve(
-    links: Links, recorded: Floats, centre: Floats, radius: float, noise: LinkNoise, anchor_of: AnchorOf
+    pairs: PairFits, recorded: Floats, centre: Floats, radius: float, noise: PairNoise, anchor_of: AnchorOf
 ) -> tuple[Floats, Floats, Anchor, NDArray[np.bool_], Floats]:
-    """Displacements [slices, 2], linear parts [slices, 2, 2], anchor of positions, jumps [slices - 1], weights [links].
+    """Displacements [slices, 2], linear parts [slices, 2, 2], anchor of positions, jumps [slices - 1], weights [pairs].
 
     recorded: positions of the frames [slices, 2]. centre: [2] of the field. radius: half its diagonal. All in pixels.
     """
-    linear, slices = links.matrix[:, :2, :2], len(recorded)
+    linear, slices = pairs.matrix[:, :2, :2], len(recorded)
     g = np.zeros((slices, 2, 2))
 
     def steady(*arguments: Any) -> Anchor:
         return replace(estimate_anchor(*arguments), hold_px=STEADY_FRAME * radius)
 
     for _ in range(LINEAR_ROUNDS):
-        modes_px = ((np.eye(2) + g[links.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4) @ MODES.T
-        parts = [solve_anchored(links, slices, modes_px[:, m], noise.linear_px, steady)[0] for m in TURN_STRETCH]
+        modes_px = ((np.eye(2) + g[pairs.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4) @ MODES.T
+        parts = [solve_anchored(pairs, slices, modes_px[:, m], noise.linear_px, steady)[0] for m in TURN_STRETCH]
         g = (np.hstack(parts) @ MODES).reshape(-1, 2, 2) / radius
-    moved = linear @ centre + links.matrix[:, :2, 2] - centre
-    shifts = np.einsum("nrk,nk->nr", np.eye(2) + g[links.z], moved)
+    moved = linear @ centre + pairs.matrix[:, :2, 2] - centre
+    shifts = np.einsum("nrk,nk->nr", np.eye(2) + g[pairs.z], moved)
     # displacements against the recorded positions, which the anchor pulls to 0
-    shifts -= links.across(recorded)
-    u, held, jumps, weights = solve_anchored(links, slices, shifts, noise.shift_px, anchor_of, noise.tissue_px)
+    shifts -= pairs.across(recorded)
+    u, held, jumps, weights = solve_anchored(pairs, slices, shifts, noise.shift_px, anchor_of, noise.tissue_px)
     return u + recorded, g, held, jumps, weights
 
 
 def solve_anchored(
-    links: Links, slices: int, differences: Floats, link_px: float, anchor_of: AnchorOf, tissue_px: float = 0.0
+    pairs: PairFits, slices: int, differences: Floats, fit_px: float, anchor_of: AnchorOf, tissue_px: float = 0.0
 ) -> tuple[Floats, Anchor, NDArray[np.bool_], Floats]:
     """Solve without an anchor, learn from the result how the recorded positions behave, and solve with an anchor.
 
-    differences: what links measure between their ends [links, columns], pixels. link_px: noise of a typical link.
-    tissue_px: by how much links that agree with each other may still be wrong.
-    Returns positions [slices, columns], the anchor, jumps [slices - 1] and weights [links].
+    differences: what fits measure between their slices [pairs, columns], pixels. fit_px: noise of a typical fit.
+    anchor_of: from positions without an anchor [slices, columns], jumps [slices - 1] and the noise of fits in pixels.
+    tissue_px: by how much fits that agree with each other may still be wrong.
+    Returns positions [slices, columns], the anchor, jumps [slices - 1] and weights [pairs].
     """
-    weights, each_px = np.ones(len(differences)), link_px * links.noise
-    loose, ties, steps = no_anchor(link_px), np.ones(slices), np.ones(slices - 1)
+    weights, each_px = np.ones(len(differences)), fit_px * pairs.noise
+    loose, ties, steps = no_anchor(fit_px), np.ones(slices), np.ones(slices - 1)
     for k in range(HUBER_ROUNDS + CUT_ROUNDS):
-        x, _ = least_squares(links, differences, weights / each_px, loose, ties, steps)
-        weights = pin(links, robust_weights(differences - links.across(x), each_px, cut=k >= HUBER_ROUNDS))
-    jumps = find_jumps(x) & steps_agreed_on(links, slices, weights)
-    wrong_px = max(link_px, tissue_px)
-    anchor, each_px = anchor_of(x, jumps, wrong_px), wrong_px * links.noise
+        x, _ = least_squares(pairs, differences, weights / each_px, loose, ties, steps)
+        weights = pin(pairs, robust_weights(differences - pairs.across(x), each_px, cut=k >= HUBER_ROUNDS))
+    jumps = find_jumps(x) & steps_agreed_on(pairs, slices, weights)
+    wrong_px = max(fit_px, tissue_px)
+    anchor, each_px = anchor_of(x, jumps, wrong_px), wrong_px * pairs.noise
     for _ in range(CUT_ROUNDS):
         free_jumps = np.where(jumps, 0, steps)
-        x, q = least_squares(links, differences, weights / each_px, anchor, ties, free_jumps)
+        x, q = least_squares(pairs, differences, weights / each_px, anchor, ties, free_jumps)
         ties = remaining_stiffness(x - q, anchor.jitter_px)
         # jumps that follow each other too closely to be told apart
         steps = remaining_stiffness(np.diff(q, axis=0), max(anchor.walk_px, LEAST_JUMP_PX / RELEASED_SIGMAS))
     return x, anchor, jumps, weights
 
 
-def pin(links: Links, weights: Floats) -> Floats:
-    """The same weights [links], but that of links of a person, which hold whatever the others measure."""
-    return np.where(links.pinned, PINNED, weights)
+def pin(pairs: PairFits, weights: Floats) -> Floats:
+    """The same weights [pairs], but those of manual fits, which hold whatever the others measure."""
+    return np.where(pairs.pinned, PINNED, weights)
 
 
-def steps_agreed_on(links: Links, slices: int, weights: Floats) -> NDArray[np.bool_]:
-    """Between which neighbours most crossing links have weight, bool [slices - 1]: all of them see a jump.
+def steps_agreed_on(pairs: PairFits, slices: int, weights: Floats) -> NDArray[np.bool_]:
+    """Between which neighbours most crossing fits have weight, bool [slices - 1]: all of them see a jump.
 
-    weights: [links]; those above 0.5 are of links within three standard deviations.
+    weights: [pairs]; those above 0.5 are of fits within three standard deviations.
     """
-    low, high = np.minimum(links.z, links.w), np.maximum(links.z, links.w)
+    low, high = np.minimum(pairs.z, pairs.w), np.maximum(pairs.z, pairs.w)
     crossing, trusted = (
         np.cumsum(np.bincount(low, w, slices) - np.bincount(high, w, slices))[:-1]
         for w in (np.ones(len(weights)), (weights > 0.5).astype(float))
@@ -251,13 +249,13 @@ def steps_agreed_on(links: Links, slices: int, weights: Floats) -> NDArray[np.bo
     return np.asarray(trusted > 0.5 * crossing)
 
 
-def robust_weights(errors_px: Floats, link_px: Floats, cut: bool) -> Floats:
-    """Weights [links] of links by their residuals `errors_px` [links, columns] and noise `link_px` [links].
+def robust_weights(errors_px: Floats, fit_px: Floats, cut: bool) -> Floats:
+    """Weights [pairs] of fits by their residuals `errors_px` [pairs, columns] and noise `fit_px` [pairs].
 
     Squared, as the system has them, they are Huber's with a limit of one standard deviation, or if `cut` is True Geman
     and McClure's with a scale of three.
     """
-    error = np.sqrt(((errors_px / link_px[:, None]) ** 2).mean(1))
+    error = np.sqrt(((errors_px / fit_px[:, None]) ** 2).mean(1))
     weights = 1 / (1 + (error / 3) ** 2) if cut else np.sqrt(1 / np.maximum(error, 1.0))
     return np.asarray(weights, np.float64)
 
@@ -272,23 +270,23 @@ def remaining_stiffness(departures: Floats, sigma_px: float) -> Floats:
 
 
 def least_squares(
-    links: Links, differences: Floats, weights: Floats, anchor: Anchor, ties: Floats, steps: Floats
+    pairs: PairFits, differences: Floats, weights: Floats, anchor: Anchor, ties: Floats, steps: Floats
 ) -> tuple[Floats, Floats]:
     """Positions x and walk q, [slices, columns] each, by least squares.
 
-    The equations are those of links, x_w - x_z = `differences` [links, columns], and x - q = 0 (jitter),
-    q_i+1 - q_i = 0 (walk), q = 0 (hold). weights: [links], in 1 / px.
+    The equations are those of fits, x_w - x_z = `differences` [pairs, columns], and x - q = 0 (jitter),
+    q_i+1 - q_i = 0 (walk), q = 0 (hold). weights: [pairs], in 1 / px.
     ties [slices], steps [slices - 1]: factors 0..1 on the stiffness of jitter and walk.
     """
-    # x and q of a slice are neighbours, so that the normal equations are a band as wide as links are long
+    # x and q of a slice are neighbours, so that the normal equations are a band as wide as pairs span
     slices = len(ties)
     x, q = 2 * np.arange(slices), 2 * np.arange(slices) + 1
     ends = [
-        (2 * links.z, 2 * links.w, weights**2),
+        (2 * pairs.z, 2 * pairs.w, weights**2),
         (x, q, ties * anchor.jitter_px**-2),
         (q[:-1], q[1:], np.maximum(steps * anchor.walk_px**-2, FREE)),
     ]
-    band = np.zeros((2 * int(np.abs(links.w - links.z).max()) + 1, 2 * slices))
+    band = np.zeros((2 * int(np.abs(pairs.w - pairs.z).max()) + 1, 2 * slices))
     for one, other, stiffness in ends:
         np.add.at(band[0], one, stiffness)
         np.add.at(band[0], other, stiffness)
@@ -296,8 +294,8 @@ def least_squares(
     band[0, q] += anchor.hold_px**-2
     band[0, 1] += anchor.walk_px**-2  # the first q is the gauge
     pull = np.zeros((2 * slices, differences.shape[1]))
-    np.add.at(pull, 2 * links.w, differences * weights[:, None] ** 2)
-    np.subtract.at(pull, 2 * links.z, differences * weights[:, None] ** 2)
+    np.add.at(pull, 2 * pairs.w, differences * weights[:, None] ** 2)
+    np.subtract.at(pull, 2 * pairs.z, differences * weights[:, None] ** 2)
     # banded Cholesky takes a time in proportion to the slices, a general sparse one 2.5 times as long
     solved = np.asarray(solveh_banded(band, pull, lower=True), np.float64)
     return solved[::2], solved[1::2]

@@ -12,13 +12,11 @@ from clio_argo.model.alignment import Floats
 
 # 6 x 6 tiles: nine of ten correlate by 0.92 in good pairs, by 0.3 to 0.6 if rows are displaced by 6 to 20 px
 TILES = 6
-# chosen: a correlation over less than a third of a tile depends on too few structures
-LEAST_TILE = 0.3
-# chosen: a tenth, so that three odd tiles of 36 do not count
-WORST_TILES = 0.1
+# chosen: less than a third of a tile holds too few structures; a tenth, so that three odd tiles of 36 do not count
+LEAST_TILE, WORST_TILES = 0.3, 0.1
 # slices are compared at half size (small ones excepted), where their masked border is half as wide
 EDGE_PX = BORDER // 2
-Picture = NDArray[np.float32]
+Plane = NDArray[np.float32]
 
 
 def compare(fixed: Reduced, moving: Reduced, matrix: Floats) -> tuple[float, tuple[float, float]]:
@@ -40,7 +38,7 @@ def compare(fixed: Reduced, moving: Reduced, matrix: Floats) -> tuple[float, tup
     return (float(np.quantile(tiles, WORST_TILES)) if len(tiles) else 0.0), occluded
 
 
-def tile_correlations(a: Picture, b: Picture, mask: Mask) -> Floats:
+def tile_correlations(a: Plane, b: Plane, mask: Mask) -> Floats:
     """Correlations [tiles], -1 to 1, of two images [y, x] within each of 6 x 6 tiles.
 
     Pixels count where `mask` [y, x] is True. Tiles of which it leaves less than 30 % are left out.
@@ -54,7 +52,7 @@ def tile_correlations(a: Picture, b: Picture, mask: Mask) -> Floats:
     return np.asarray((ab - a0 * b0) / np.sqrt(variance), np.float64)
 
 
-def _tile_means(values: Picture) -> Floats:
+def _tile_means(values: Plane) -> Floats:
     """Means [6, 6] of the tiles of an image [y, x]; rows and columns that fill no tile are cut off."""
     # whole numbers of pixels a tile: means of fractions take five times as long
     height, width = (max(1, s // TILES) * TILES for s in values.shape)

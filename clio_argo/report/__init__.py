@@ -1,0 +1,1 @@
+"""The report of a run: one HTML page from values. Reads no store and decodes no slice."""

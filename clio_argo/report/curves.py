@@ -19,7 +19,7 @@ RESIDUAL = "Median distance between the matched features after the fit; lower is
 CORRELATION = "Similarity of the two aligned slices; 1 is identical."
 IN_VOLUME = "Similarity of the two aligned slices, as matched and as rendered (with its contrast); 1 is identical."
 BRIGHTNESS = "Mean grey value of each slice, as in its file."
-EVENED = "Mean grey value of each slice, as in its file and after flicker is evened out."
+EVEN = "Mean grey value of each slice, as in its file and after flicker is evened out."
 FOCUS = "Strength of fine detail relative to contrast; a dip is a blurred slice."
 
 
@@ -32,13 +32,14 @@ def shift_px(data: ReportData, fit: PairFit) -> tuple[float, float]:
 
 
 def _centre(data: ReportData, matrix: Matrix = IDENTITY) -> Floats:
-    """Where a transform puts the centre of a slice, (x, y) in full-size pixels."""
+    """Where a transform (2x3) puts the centre of a slice: [2], (x, y) in full-size pixels."""
     centre: Floats = np.array([[(data.plan.width - 1) / 2, (data.plan.height - 1) / 2]])
     return apply(matrix, centre).ravel()
 
 
 def direct_pairs(fits: Iterable[PairFit]) -> dict[int, PairFit]:
     """The matched pair of each upper slice `z1` that spans the fewest slices."""
+    # the last of several with one upper slice stays: its lower slice is the nearest
     return {f.z1: f for f in sorted((f for f in fits if f.matched), key=lambda f: f.z0)}
 
 
@@ -84,7 +85,7 @@ def _rendered(data: ReportData) -> tuple[Series, ...]:
 def _of_pairs(data: ReportData, name: str, value: Callable[[PairFit], float], style: Style = "a") -> tuple[Series, ...]:
     direct, longer = direct_pairs(data.transforms.fits), longer_pairs(data.transforms.fits)
     line = Series(name, _along(data, {z: value(f) for z, f in direct.items()}), style)
-    dots = [(f.z1, _sane(value(f))) for f in longer]
+    dots = [(f.z1, _plottable(value(f))) for f in longer]
     return (line, Series(f"{name}, longer pairs", dots, style, joined=False)) if dots else (line,)
 
 
@@ -93,17 +94,13 @@ def slice_curves(data: ReportData) -> list[Curve]:
     grey = {s.z: s.grey for s in data.transforms.slices if s.grey is not None}
     means = [Series("in the file", _of_slices(data, lambda f: f.mean))]
     if grey:
-        evened = _of_slices(data, lambda f: _evened(f.mean, grey.get(f.z, (1.0, 0.0))))
-        means.append(Series("evened out", evened, "b"))
+        even = _of_slices(data, lambda f: float(np.polyval(grey.get(f.z, (1.0, 0.0)), f.mean)))
+        means.append(Series("evened out", even, "b"))
     focus = Series("focus", _of_slices(data, lambda f: f.focus))
     return [
-        Curve("Brightness", "grey value", EVENED if grey else BRIGHTNESS, tuple(means)),
+        Curve("Brightness", "grey value", EVEN if grey else BRIGHTNESS, tuple(means)),
         Curve("Focus", "relative", FOCUS, (focus,)),
     ]
-
-
-def _evened(mean: float, grey: tuple[float, float]) -> float:
-    return grey[0] * mean + grey[1]
 
 
 def _of_slices(data: ReportData, value: Callable[[SliceStatistics], float]) -> Sequence[Sample]:
@@ -118,8 +115,8 @@ def median_of(values: Iterable[float]) -> float | None:
 
 def _along(data: ReportData, values: Mapping[int, float]) -> Sequence[Sample]:
     """A sample for each slice number of the stack; a slice without a value interrupts the line."""
-    return [(z, _sane(values.get(z, math.nan))) for z in range(data.plan.minz, data.plan.maxz + 1)]
+    return [(z, _plottable(values.get(z, math.nan))) for z in range(data.plan.minz, data.plan.maxz + 1)]
 
 
-def _sane(value: float) -> float | None:
+def _plottable(value: float) -> float | None:
     return value if abs(value) < LARGEST_VALUE else None

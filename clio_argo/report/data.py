@@ -23,18 +23,19 @@ class Picture(Value):
 class ReportData(Value):
     """Everything that `report.html` says. A report made before the volume exists has no `volume`."""
 
-    config: Request
+    request: Request
     plan: Plan
     transforms: Transforms
     statistics: tuple[SliceStatistics, ...] = Field(description="One per decoded slice, ordered by z.")
     volume: VolumeSpec | None = None
     status: str = Field(description="complete, complete_with_flags, aligned, or why the run stopped.")
     gates: tuple[Gate, ...] = ()
-    quality: Quality | None = Field(None, description="Likeness of neighbours in the rendered volume.")
+    quality: Quality | None = Field(None, description="Similarity of neighbours in the rendered volume.")
     stages: tuple[StageTime, ...] = ()
     pictures: tuple[Picture, ...] = ()
     slice_pictures: dict[int, str] = Field({}, description="Pictures of slices that are not good, by z.")
     sizes_bytes: dict[str, int] = Field({}, description="Bytes of each output, by its folder.")
-    link: str | None = Field(None, description="Neuroglancer link.")
+    viewer_url: str | None = Field(None, description="URL of the volume in neuroglancer.")
     run: str = Field(description="URL of the run's root.")
+    folder: str | None = Field(None, description="The run's root if it is a folder of this machine.")
     version: str

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterable
 from urllib.parse import quote
 
+# binary, as `du -h` and file managers count
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -48,6 +49,7 @@ def xyz(zyx: Iterable[int]) -> str:
 def size(number_bytes: int) -> str:
     """Bytes in binary units with three digits."""
     value, unit = float(number_bytes), 0
+    # from 1000 on, not 1024: a fourth digit would say no more
     while value >= 1000 and unit + 1 < len(UNITS):
         value, unit = value / 1024, unit + 1
     return f"{value:.{0 if unit == 0 or value >= 100 else 1 if value >= 10 else 2}f} {UNITS[unit]}"

@@ -4,6 +4,8 @@ The page holds no script and loads nothing but the pictures beside it: Argo serv
 allows inline styles, inline SVG and images of the same place, and nothing else.
 """
 
+from shlex import quote
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from clio_argo.model.sizes import describe_sizes
@@ -36,7 +38,8 @@ def report_html(data: ReportData) -> str:
 
 def environment() -> Environment:
     """Templates in which every value is escaped and an unknown name is an error."""
-    made = Environment(
+    # a name that a template misspells stops the tests instead of leaving a gap on the page
+    templates = Environment(
         loader=PackageLoader("clio_argo.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -45,6 +48,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = (relative_url, thousands, plural, px, xyz, size, duration, describe_sizes)
-    made.filters.update({f.__name__: f for f in filters})
-    return made
+    filters = (relative_url, thousands, plural, px, xyz, size, duration, describe_sizes, quote)
+    templates.filters.update({f.__name__: f for f in filters})
+    return templates

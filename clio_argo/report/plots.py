@@ -41,7 +41,7 @@ class Series:
     joined: bool = True
 
     @property
-    def hovered(self) -> list[Xy]:
+    def dots(self) -> list[Xy]:
         """The samples that get a dot with a text: all of a short line, the farthest from the median of a long one."""
         known = [(z, y) for z, y in self.samples if y is not None]
         if len(known) <= DOTS_UP_TO:
@@ -160,6 +160,7 @@ class Plot(Strip):
         """The values that are written, as (y, text)."""
         values = ticks(self.up.low, self.up.high, 5)
         step = values[1] - values[0] if len(values) > 1 else 0.01
+        # 1e-9: the logarithm of a power of ten may be rounded down
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
         return [(self.up(v), f"{v:,.{digits}f}".replace("-", "\N{MINUS SIGN}")) for v in values]
 
@@ -234,10 +235,11 @@ def value_axis(series: Sequence[Series], include: Sequence[float] = ()) -> Axis:
     return Axis(low - margin, high + margin, HEIGHT, 0)
 
 
-def ticks(low: float, high: float, wanted: int, whole: bool = False) -> list[float]:
-    """Round values within [low, high], about `wanted`; integers only if `whole`."""
-    raw = (high - low) / wanted
+def ticks(low: float, high: float, count: int, whole: bool = False) -> list[float]:
+    """Round values within [low, high], about `count`; integers only if `whole`."""
+    raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
+    # 0.999: rounding must not skip a step that fits exactly
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * 0.999)
     step = max(1.0, step) if whole else step
     return [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)]

@@ -71,14 +71,14 @@ def manual_pairs(fits: Iterable[PairFit]) -> list[PairFit]:
     return [f for f in fits if any(mark in f.reason for mark in (MANUAL, FORMER_MANUAL))]
 
 
-def settings(config: Request) -> list[Setting]:
+def settings(request: Request) -> list[Setting]:
     """All settings of a request."""
-    return [_setting(config, path) for path in field_paths() if path != "schema_version"]
+    return [_setting(request, path) for path in field_paths() if path != "schema_version"]
 
 
-def _setting(config: Request, path: str) -> Setting:
+def _setting(request: Request, path: str) -> Setting:
     section, _, name = path.rpartition(".")
-    owner: Any = attrgetter(section)(config) if section else config
+    owner: Any = attrgetter(section)(request) if section else request
     info = type(owner).model_fields[name]
     default = "required" if info.is_required() else _text(info.get_default())
     return Setting(path, _text(getattr(owner, name)), default)

@@ -1,0 +1,1 @@
+"""All bytes that are read and written: stores, image files, documents, volumes and buckets."""

@@ -1,8 +1,8 @@
-"""Buckets of Google Cloud Storage: made, shown and changed by a person's command, never by a pod of a run."""
+"""Buckets of Google Cloud Storage: commands make, show and change them, never a pod of a run."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -12,7 +12,7 @@ from clio_argo.store.backends import gcs
 from clio_argo.store.faults import store_errors
 
 LABELS = {"made-by": "clio-argo"}
-FOREIGN = "has no label made-by=clio-argo, so somebody else made it"
+UNLABELLED = "has no label made-by=clio-argo, so somebody else made it"
 READERS, EVERYBODY = "roles/storage.objectViewer", "allUsers"
 # what neuroglancer's pages send and read, from wherever they are served
 CORS = [
@@ -22,7 +22,7 @@ CORS = [
 DELETIONS = 16
 # a page of a listing; blobs of one batch are held in memory
 BATCH = 1000
-DAY_S = 86400
+DAY_S = 86400  # 24 x 60 x 60
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,12 @@ class Bucket:
             raise UserError.all(f"bucket {self.name!r}: Google Cloud Storage refuses this name:", problems)
 
     @contextmanager
-    def _opened(self) -> Iterator[Any]:
+    def _bucket(self) -> Iterator[Any]:
         with self._errors():
             yield gcs.client().get_bucket(self.name, **gcs.patience())
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        with store_errors(f"gs://{self.name}", "", "administer"):
-            yield
+    def _errors(self) -> AbstractContextManager[None]:
+        return store_errors(f"gs://{self.name}", "", "administer")
 
     def make(self, location: str, project: str | None = None, temporary: bool = False) -> None:
         """Make a private bucket with uniform access and our label.
@@ -76,21 +74,21 @@ class Bucket:
             bucket = client.bucket(self.name)
             bucket.labels = LABELS
             bucket.iam_configuration.uniform_bucket_level_access_enabled = True
-            made = client.create_bucket(bucket, location=location, project=project)
+            bucket = client.create_bucket(bucket, location=location, project=project)
             if temporary:
-                made.soft_delete_policy.retention_duration_seconds = 0
-            made.labels = LABELS
-            made.patch(**gcs.patience())
+                bucket.soft_delete_policy.retention_duration_seconds = 0
+            bucket.labels = LABELS
+            bucket.patch(**gcs.patience())
 
     def ours(self) -> bool:
         """Whether it has our label."""
-        with self._opened() as bucket:
+        with self._bucket() as bucket:
             return _labelled(bucket)
 
     def facts(self) -> Facts:
         """Where it is, who may read it, and what happens to its objects."""
-        with self._opened() as bucket:
-            iam, kept_s = bucket.iam_configuration, bucket.soft_delete_policy.retention_duration_seconds
+        with self._bucket() as bucket:
+            iam, soft_delete_s = bucket.iam_configuration, bucket.soft_delete_policy.retention_duration_seconds
             return Facts(
                 location=bucket.location,
                 storage_class=bucket.storage_class,
@@ -99,7 +97,7 @@ class Bucket:
                 public=any(EVERYBODY in b["members"] for b in self._policy(bucket).bindings),
                 cors=bucket.cors,
                 rules=list(bucket.lifecycle_rules),
-                soft_delete_days=(kept_s or 0) / DAY_S,
+                soft_delete_days=(soft_delete_s or 0) / DAY_S,
                 ours=_labelled(bucket),
             )
 
@@ -113,7 +111,7 @@ class Bucket:
             UserError: public access is prevented.
         """
         self.unpublish()
-        with self._opened() as bucket:
+        with self._bucket() as bucket:
             if bucket.iam_configuration.public_access_prevention == "enforced":
                 raise UserError(
                     f"gs://{self.name}: public access prevention is enforced, by its owner or organisation; it stays "
@@ -127,7 +125,7 @@ class Bucket:
 
     def unpublish(self) -> None:
         """Remove the public's access; people and groups that were granted access keep it."""
-        with self._opened() as bucket:
+        with self._bucket() as bucket:
             policy = self._policy(bucket)
             policy.bindings = [
                 {**b, "members": named} for b in policy.bindings if (named := set(b["members"]) - {EVERYBODY})
@@ -136,64 +134,58 @@ class Bucket:
 
     def allow_pages(self) -> None:
         """Set CORS, so that neuroglancer's pages read what their user may read."""
-        with self._opened() as bucket:
+        with self._bucket() as bucket:
             bucket.cors = CORS
             bucket.patch(**gcs.patience())
 
     def expire(self, prefix: str, days: int) -> str:
         """Have objects with this prefix deleted after some days; returns a line that says so. Other rules stay."""
-        with self._opened() as bucket:
-            bucket.lifecycle_rules = _without(bucket.lifecycle_rules, "Delete", prefix)
-            bucket.add_lifecycle_delete_rule(age=days, **_matching(prefix))
-            bucket.patch(**gcs.patience())
+        self._set_rule({"type": "Delete"}, prefix, days)
         return f"gs://{self.name}/{prefix}: objects are deleted when they are {days} days old"
 
     def archive(self, storage_class: str, prefix: str, days: int) -> None:
         """Have objects with this prefix moved to a colder class after some days. Other rules stay."""
-        with self._opened() as bucket:
-            bucket.lifecycle_rules = _without(bucket.lifecycle_rules, "SetStorageClass", prefix)
-            bucket.add_lifecycle_set_storage_class_rule(storage_class, age=days, **_matching(prefix))
+        self._set_rule({"type": "SetStorageClass", "storageClass": storage_class}, prefix, days)
+
+    def _set_rule(self, action: Mapping[str, str], prefix: str, days: int) -> None:
+        """Set a lifecycle rule in place of the one with this type of action and prefix."""
+        condition = {"age": days, **({"matchesPrefix": [prefix]} if prefix else {})}
+        replaced = (action["type"], condition.get("matchesPrefix"))
+        with self._bucket() as bucket:
+            rules = bucket.lifecycle_rules
+            others = [r for r in rules if (r["action"]["type"], r["condition"].get("matchesPrefix")) != replaced]
+            bucket.lifecycle_rules = [*others, {"action": action, "condition": condition}]
             bucket.patch(**gcs.patience())
 
     def delete(self, typed: str) -> int:
         """Delete a bucket with our label and all its objects; returns their number.
 
-        typed: the name as a person typed it again.
+        typed: the name as a person typed it to confirm.
         """
         if not self.ours():
-            raise UserError(f"gs://{self.name}: {FOREIGN}; not deleted")
+            raise UserError(f"gs://{self.name}: {UNLABELLED}; not deleted")
         if typed != self.name:
             raise UserError(f"gs://{self.name}: {typed!r} is not its name; nothing was deleted")
-        with self._opened() as bucket, ThreadPoolExecutor(DELETIONS) as threads:
-            blobs, gone = iter(bucket.list_blobs(**gcs.patience())), 0
+        with self._bucket() as bucket, ThreadPoolExecutor(DELETIONS) as threads:
+            blobs, count = iter(bucket.list_blobs(**gcs.patience())), 0
             while batch := list(islice(blobs, BATCH)):
-                gone += len(list(threads.map(lambda b: b.delete(**gcs.patience()), batch)))
+                count += len(list(threads.map(lambda b: b.delete(**gcs.patience()), batch)))
             bucket.delete(**gcs.patience())
-        return gone
+        return count
 
 
 def reserved(name: str) -> list[str]:
     """Why only Google can make a bucket of this name; empty if anybody can."""
-    taken = name.startswith("goog") or "google" in name
-    return ["begins with goog or holds google, which is reserved"] if taken else []
+    google = name.startswith("goog") or "google" in name
+    return ["begins with goog or holds google, which is reserved"] if google else []
 
 
 def _labelled(bucket: Any) -> bool:
     return LABELS.items() <= dict(bucket.labels).items()
 
 
-def _matching(prefix: str) -> dict[str, list[str]]:
-    return {"matches_prefix": [prefix]} if prefix else {}
-
-
-def _without(rules: Iterable[Any], action: str, prefix: str) -> list[Any]:
-    """Rules without the one that a new rule replaces."""
-    same = (action, [prefix] if prefix else None)
-    return [r for r in rules if (r["action"]["type"], r["condition"].get("matchesPrefix")) != same]
-
-
-def own_buckets(project: str | None) -> dict[str, str]:
+def list_buckets(project: str | None) -> dict[str, str]:
     """Buckets of a project that this program made, and where they are. Raises `ClioError` if they cannot be listed."""
     with store_errors(f"{gcs.GCS.scheme}://", "", "administer"):
         buckets = list(gcs.client().list_buckets(project=project, **gcs.patience()))
-    return {b.name: b.location for b in buckets if LABELS.items() <= dict(b.labels).items()}
+    return {b.name: b.location for b in buckets if _labelled(b)}

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import starmap
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -41,7 +42,7 @@ class Store:
         self._backend = backend_of(self.url)
         _, self._bucket, self._path = split_url(self.url)
         self.local = Path(self._path) if self._backend.local else None
-        self._elsewhere = {folder: Store(place) for folder, place in (elsewhere or {}).items()}
+        self._elsewhere = {folder: Store(other) for folder, other in (elsewhere or {}).items()}
 
     def at(self, name: str) -> tuple["Store", str]:
         """The store in which an object or folder lies, and its name there."""
@@ -51,14 +52,20 @@ class Store:
 
     def url_of(self, name: str) -> str:
         """Where an object or folder lies."""
-        store, there = self.at(name)
-        return (store.url + there).rstrip("/")
+        store, key = self.at(name)
+        return (store.url + key).rstrip("/")
 
     def spec(self, name: str = "") -> dict[str, Any]:
         """The tensorstore KvStore spec of the folder `name`."""
         store, name = self.at(name)
         with store_errors(store.url, name):
             return store._backend.spec(store._bucket, store._path + _folder(name))
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Resources of a tensorstore context that limit the requests under way."""
+        stores = (self, *self._elsewhere.values())
+        return {resource: limit for s in stores for resource, limit in s._backend.limits.items()}
 
     @cached_property
     def kv(self) -> ts.KvStore:
@@ -91,12 +98,11 @@ class Store:
         """The bytes of many objects, in their order; `at_once` requests are under way while the first is awaited."""
         waiting = deque[tuple[Store, str, Any]]()
         for name in names:
-            store, there = self.at(name)
-            waiting.append((store, there, store.kv.read(there)))
+            store, key = self.at(name)
+            waiting.append((store, key, store.kv.read(key)))
             if len(waiting) >= at_once:
                 yield _bytes(*waiting.popleft())
-        while waiting:
-            yield _bytes(*waiting.popleft())
+        yield from starmap(_bytes, waiting)
 
     def read_range(self, name: str, begin: int, end: int) -> bytes:
         """Bytes `begin` to `end` of an object; raises `MissingInput` if it is gone."""
@@ -107,9 +113,9 @@ class Store:
 
     def _ask(self, name: str, verb: Verb, question: Callable[[ts.KvStore, str], Any]) -> Any:
         """The answer of the store in which an object lies."""
-        store, there = self.at(name)
-        with store_errors(store.url, there, verb):
-            return question(store.kv, there).result()
+        store, key = self.at(name)
+        with store_errors(store.url, key, verb):
+            return question(store.kv, key).result()
 
     def need(self, name: str) -> bytes:
         """The bytes of an object that must be there. Raises `MissingInput`."""
@@ -120,10 +126,10 @@ class Store:
         names = list(names)
         for name, data in zip(names, self.read_all(names), strict=True):
             if data is None:
-                store, there = self.at(name)
+                store, key = self.at(name)
                 if store.local is None:
                     # objects of a bucket that is gone read as missing; its listing says so
-                    next(store.objects(there), None)
+                    next(store.objects(key), None)
                 raise MissingInput(f"{self.url_of(name)} does not exist; run the step that writes it first")
             yield data
 
@@ -140,8 +146,7 @@ class Store:
 
     def generation(self, name: str) -> bytes:
         """A value that changes whenever the object is written; `ABSENT` if there is no object."""
-        result = self._ask(name, "read", lambda kv, key: kv.read(key, byte_range=slice(0, 0)))
-        return bytes(result.stamp.generation)
+        return bytes(self._ask(name, "read", lambda kv, key: kv.read(key, byte_range=slice(0, 0))).stamp.generation)
 
     def replace(self, name: str, data: bytes, generation: bytes) -> bool:
         """Write if the object is still of this generation; whether it was written."""
@@ -165,19 +170,12 @@ class Store:
 
     def listed(self, folder: str = "") -> Iterator[Listed]:
         """All objects under `folder`, without reading them; checksums only where listings carry them."""
-        for store, top, there in self._under(folder):
-            for item in store.objects(_folder(there)):
-                yield replace(item, name=top + item.name) if top else item
-
-    def _under(self, folder: str) -> Iterator[tuple["Store", str, str]]:
-        """The stores of a folder's objects, what their names here begin with, and the folder's name there."""
-        top, _, rest = folder.partition("/")
-        if other := self._elsewhere.get(top):
-            yield other, f"{top}/", rest
-            return
-        yield self, "", folder
-        if not folder:
-            yield from ((other, f"{top}/", "") for top, other in self._elsewhere.items())
+        store, key = self.at(folder)
+        top = "" if store is self else f"{folder.partition('/')[0]}/"
+        elsewhere = [] if folder else [(f"{name}/", other, "") for name, other in self._elsewhere.items()]
+        for prefix, each, there in [(top, store, key), *elsewhere]:
+            for item in each.objects(_folder(there)):
+                yield replace(item, name=prefix + item.name) if prefix else item
 
     def objects(self, prefix: str = "", flat: bool = False) -> Iterator[Listed]:
         """Objects of this root alone whose names begin with `prefix`, ordered by name.
@@ -245,11 +243,11 @@ def absolute_url(url: str) -> str:
 
 def split_url(url: str) -> tuple[str, str, str]:
     """(scheme, bucket, path) of a URL made by `absolute_url`."""
-    scheme, _, place = url.partition("://")
+    scheme, _, rest = url.partition("://")
     if backend_of(url).local:
         return scheme, "", unquote(urlsplit(url).path)
     # names of objects may hold what has a meaning in other URLs: # and ?
-    bucket, _, path = place.partition("/")
+    bucket, _, path = rest.partition("/")
     return scheme, bucket, path.lstrip("/")
 
 

@@ -18,27 +18,18 @@ REFUSALS = {
 }
 # too slow, changed by another request at that moment, too many requests: a later try may pass
 PASSING = (408, 409, 429)
-# where a store gave no HTTP status: what the text of an error says, the first line that fits
-REMEDIES: tuple[tuple[tuple[str, ...], type[ClioError], str], ...] = (
-    (
-        ("No space left", "RESOURCE_EXHAUSTED", "Disk quota"),
-        StoreError,
-        "no space is left: free some or choose another place, then " + GOES_ON,
-    ),
-    (
-        ("Read-only file system", "PERMISSION_DENIED", "Permission denied", "UNAUTHENTICATED", "credentials"),
-        StoreError,
-        "no permission: check who owns it, or the credentials in use",
-    ),
-    (("NOT_FOUND", "No such file"), MissingInput, "it does not exist"),
-    (
-        ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "Timeout", "timeout", "connect", "Connection"),
-        TransientError,
-        "the store does not answer; try again",
-    ),
-    (("Too many open files",), TransientError, "too many open files: raise the limit (ulimit -n) or use fewer workers"),
+NO_SPACE = f"no space is left: free some or choose another place, then {GOES_ON}"
+NO_ACCESS = "no permission: check who owns it, or the credentials in use"
+NO_ANSWER = "the store does not answer; try again"
+# where a store gave no HTTP status: the first expression that occurs in the text of an error
+REMEDIES: tuple[tuple[str, type[ClioError], str], ...] = (
+    ("No space left|RESOURCE_EXHAUSTED|Disk quota", StoreError, NO_SPACE),
+    ("Read-only file system|PERMISSION_DENIED|Permission denied|UNAUTHENTICATED|credentials", StoreError, NO_ACCESS),
+    ("NOT_FOUND|No such file", MissingInput, "it does not exist"),
+    ("UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|[Tt]imeout|connect|Connection", TransientError, NO_ANSWER),
+    ("Too many open files", TransientError, "too many open files: raise the limit (ulimit -n) or use fewer workers"),
 )
-# how tensorstore tells it
+# how tensorstore writes it
 STATUS = re.compile(r"http_response_code='(\d+)'")
 
 
@@ -47,7 +38,7 @@ def store_errors(url: str, name: str, verb: Verb = "read") -> Iterator[None]:
     """Raise what a store refuses as an error that names the object and the remedy.
 
     url: root of the store, or a local path.
-    verb: what is done to the object; it tells which permission is missing.
+    verb: what is done to the object, and so which permission is missing.
     """
     try:
         yield
@@ -63,7 +54,8 @@ def explained(url: str, name: str, error: Exception, verb: Verb = "read") -> Cli
     """The error to show in place of that of a store: it names the object, the remedy and the store's own words."""
     text, backend = str(error) or type(error).__name__, backend_of(url)
     status = _status(backend, error, text)
-    kind, remedy = (status and _by_status(url, status, verb)) or _by_text(text)
+    by_text = next(((kind, remedy) for sign, kind, remedy in REMEDIES if re.search(sign, text)), (StoreError, ""))
+    kind, remedy = (status and _by_status(url, status, verb)) or by_text
     return kind(f"{url}{name}: {remedy + chr(10) if remedy else ''}  ({text.splitlines()[0][:300]})")
 
 
@@ -81,15 +73,7 @@ def _by_status(url: str, status: int, verb: Verb) -> tuple[type[ClioError], str]
         return TransientError, f"the store answered {status} to every try; try again later"
     if status not in REFUSALS:
         return None
-    backend, scheme_and_bucket = backend_of(url), "/".join(url.split("/")[:3])
+    backend, kind = backend_of(url), MissingBucket if status == 404 else StoreError
     needed = backend.permissions.get(verb, f"the right to {verb}")
-    words = {"needed": needed, "grant": backend.grant, "log_in": backend.log_in}
-    kind = MissingBucket if status == 404 else StoreError
-    return kind, REFUSALS[status].format(verb=verb, bucket=scheme_and_bucket, **words)
-
-
-def _by_text(text: str) -> tuple[type[ClioError], str]:
-    for signs, kind, remedy in REMEDIES:
-        if any(sign in text for sign in signs):
-            return kind, remedy
-    return StoreError, ""
+    words = {"verb": verb, "needed": needed, "grant": backend.grant, "log_in": backend.log_in}
+    return kind, REFUSALS[status].format(bucket="/".join(url.split("/")[:3]), **words)

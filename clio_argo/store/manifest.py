@@ -10,13 +10,14 @@ from clio_argo.model.layout import FORMER_STEPS, record_name
 from clio_argo.model.run import ObjectRecord, UnitRecord
 from clio_argo.store.documents import Store, intact, record_of
 
-# objects may have 100 MB
+# objects may have 100 MB, and all of them are held in memory
 LARGE_AT_ONCE = 4
 NEW = "new"
 OTHER_CONTENT = "has other content than was written (CRC32C differs)"
 
 
 def read_record(store: Store, step: str, unit: int) -> UnitRecord | None:
+    """Record of one unit; None if there is none, or one that cannot be read."""
     return next(read_records(store, step, [unit]))
 
 
@@ -26,40 +27,40 @@ def read_records(store: Store, step: str, units: Iterable[int]) -> Iterator[Unit
     names = [record_name(step, unit) for unit in numbers]
     for unit, name, data in zip(numbers, names, store.read_all(names), strict=True):
         former = FORMER_STEPS.get(step) if data is None else None
-        found = store.read(record_name(former, unit)) if former else data
-        yield intact(UnitRecord, found, store.url + name)
+        record = store.read(record_name(former, unit)) if former else data
+        yield intact(UnitRecord, record, store.url + name)
 
 
 def write_record(store: Store, record: UnitRecord) -> None:
+    """Record that a unit is done."""
     store.write(record_name(record.step, record.unit), record.to_bytes())
 
 
-def why_again(store: Store, record: UnitRecord | None, wanted: UnitRecord) -> str | None:
+def why_again(store: Store, record: UnitRecord | None, requested: UnitRecord) -> str | None:
     """Why a unit has to be done; None if its record says that it is done, and all its objects are as they were written.
 
     Raises:
-        UserError: a newer algorithm did it; doing it again with the older one would mix two volumes.
+        UserError: a newer algorithm did it; to repeat it with the older one would mix two volumes.
     """
     if record is None:
         return NEW
-    if record.algorithm > wanted.algorithm:
-        raise UserError(
-            f"{store.url}{record_name(record.step, record.unit)}: made by a newer version ({record.software}, "
-            f"algorithm {record.algorithm}; this is {wanted.software}, algorithm {wanted.algorithm}); use the newer one"
-        )
-    if record.algorithm < wanted.algorithm:
-        return f"newer algorithm ({record.algorithm} -> {wanted.algorithm})"
-    if record.settings != wanted.settings:
+    if record.algorithm > requested.algorithm:
+        name = record_name(record.step, record.unit)
+        newer, this = (f"{r.software}, algorithm {r.algorithm}" for r in (record, requested))
+        raise UserError(f"{store.url}{name}: made by a newer version ({newer}; this is {this}); use the newer one")
+    if record.algorithm < requested.algorithm:
+        return f"newer algorithm ({record.algorithm} -> {requested.algorithm})"
+    if record.settings != requested.settings:
         return "other settings"
-    if record.inputs != wanted.inputs:
+    if record.inputs != requested.inputs:
         return "other inputs"
     return "damaged objects" if any(d for _, d in damages(store, record.objects)) else None
 
 
 def damages(store: Store, objects: Sequence[ObjectRecord]) -> Iterator[tuple[ObjectRecord, str | None]]:
     """What is wrong with each object, read whole; None if nothing is."""
-    found = store.read_all((o.name for o in objects), LARGE_AT_ONCE)
-    for expected, data in zip(objects, found, strict=True):
+    contents = store.read_all((o.name for o in objects), LARGE_AT_ONCE)
+    for expected, data in zip(objects, contents, strict=True):
         yield expected, damage(expected, data)
 
 
@@ -73,6 +74,7 @@ def damage(expected: ObjectRecord, data: bytes | None) -> str | None:
 
 
 def size_differs(size: int, expected: ObjectRecord) -> str:
+    """What is wrong with an object of `size` bytes, as listed or read."""
     return f"has {size} bytes instead of {expected.size}"
 
 

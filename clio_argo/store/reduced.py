@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 def write_arrays(store: Store, name: str, arrays: Mapping[str, NDArray[Any]]) -> ObjectRecord:
-    """Write named arrays as one npz object; equal arrays give equal bytes."""
+    """Write named arrays of any shape as one npz object; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     return store.write(name, buffer.getvalue())
 
 
 class Arrays(Mapping[str, NDArray[Any]]):
-    """The arrays of an npz object; each is unpacked when it is asked for. Raises `UserError` where it is damaged."""
+    """The arrays of an npz object, of any shape, each unpacked when it is looked up. Raises `UserError` if damaged."""
 
     def __init__(self, name: str, data: bytes) -> None:
         self._name = name
@@ -30,6 +30,7 @@ class Arrays(Mapping[str, NDArray[Any]]):
         self._names = self._sound(lambda: list(self._loaded))
 
     def __getitem__(self, key: str) -> NDArray[Any]:
+        """An array in the shape in which it was written."""
         return np.asarray(self._sound(lambda: self._loaded[key]))
 
     def __iter__(self) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,6 +13,7 @@ from clio_argo.errors import MissingInput, StoreError, UserError
 from clio_argo.model.base import Value
 from clio_argo.model.plan import SliceFile
 from clio_argo.store import images
+from clio_argo.store.backends import DEFAULT
 from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
 from clio_argo.store.images.base import Header, Pixels, Undecodable, Unreadable
@@ -53,8 +54,8 @@ class Source:
 
     def entries(self, folder: str = "") -> list[Entry]:
         """Objects directly in `folder`, ordered by name."""
-        listed = (e for e in self._list(folder) if not self._file or e.name == self._file)
-        return sorted(listed, key=lambda e: e.name)
+        entries = (e for e in self._list(folder) if self._file in ("", e.name))
+        return sorted(entries, key=lambda e: e.name)
 
     def _list(self, folder: str) -> Iterator[Entry]:
         if self._store.local is not None:
@@ -69,11 +70,9 @@ class Source:
         try:
             with self._open(entry) as file:
                 return images.read_headers(file, entry.size_bytes)
-        except MissingInput as error:
-            raise Unreadable(str(error)) from error
-        except StoreError as error:
+        except (MissingInput, StoreError) as error:
             # a bucket that refuses one object refuses them all
-            if self._store.local is None:
+            if isinstance(error, StoreError) and self._store.local is None:
                 raise
             raise Unreadable(str(error)) from error
 
@@ -91,8 +90,12 @@ class Source:
         """
         with self._content(slice_file) as file:
             _check_header(file, slice_file)
-            with _room_for(slice_file):
+            try:
                 pixels = images.decode(file, slice_file.page)
+            except Undecodable:
+                # decoders report a lack of memory alike: this fails with a MemoryError then
+                np.empty((SLACK, slice_file.height, slice_file.width), slice_file.dtype)
+                raise
         expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
         if (pixels.shape, pixels.dtype) != expected:
             raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
@@ -131,20 +134,25 @@ class RangeFile(io.RawIOBase):
         self._store, self._entry, self._at = store, entry, 0
 
     def readable(self) -> bool:
+        """True."""
         return True
 
     def seekable(self) -> bool:
+        """True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset, which no read of the store checks; the new position."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._entry.size_bytes}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def readall(self) -> bytes:
+        """The rest of the object in one read; the inherited method would take many."""
         return self.read(max(0, self._entry.size_bytes - self._at)) or b""
 
     def readinto(self, buffer: Any) -> int:
+        """Fill a buffer from the position on; the number of bytes, 0 at the end."""
         end = min(self._at + len(buffer), self._entry.size_bytes)
         if end <= self._at:
             return 0
@@ -161,28 +169,31 @@ def _is_file(store: Store, parent: Store, name: str) -> bool:
 
 
 def find_source(source: str) -> str:
-    """URL of a source: itself if it has a scheme, a local path if it exists, else gs://SOURCE.
+    """URL of a source: itself if it has a scheme, a local path if it exists, else the bucket of that name.
 
     Raises:
-        UserError: it looks like a path, and there is nothing.
+        UserError: there is no such path, and no bucket can have that name.
     """
+    path, scheme = Path(source).expanduser(), DEFAULT.scheme
     if "://" in source:
         return source
-    if Path(source).expanduser().exists():
-        return str(Path(source).expanduser().absolute())
-    if source.startswith((".", "/", "~")):
-        raise UserError(f"source {source}: there is no such file or folder")
-    return f"gs://{source}"
+    if path.exists():
+        return str(path.absolute())
+    # a mistyped path is refused at once: a store that cannot be reached is tried for minutes
+    if images.is_image(source) or DEFAULT.bucket_problems(source):
+        bucket = f"{scheme}://{source}" if source[0].isalnum() else f"{scheme}://BUCKET/FOLDER"
+        raise UserError(
+            f"source {source}: no such file or folder in {Path.cwd()}; if it is in a bucket, write {bucket}"
+        )
+    return f"{scheme}://{source}"
 
 
 def _scan(root: Path, folder: str) -> Iterator[Entry]:
     base = os.path.realpath(root)
     outside = not _inside(root / folder, base)
     try:
-        with os.scandir(root / folder) as items:
+        with suppress(FileNotFoundError), os.scandir(root / folder) as items:
             yield from (_local_entry(e, folder, base, outside) for e in items if not _is_folder(e))
-    except FileNotFoundError:
-        return
     except OSError as error:
         raise UserError(f"source {root / folder}: cannot be listed: {error.strerror}") from error
 
@@ -192,11 +203,10 @@ def _inside(path: Path | str, base: str) -> bool:
 
 
 def _is_folder(item: "os.DirEntry[str]") -> bool:
-    try:
-        return item.is_dir()
     # a link in a circle
-    except OSError:
-        return False
+    with suppress(OSError):
+        return item.is_dir()
+    return False
 
 
 def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: bool) -> Entry:
@@ -225,14 +235,3 @@ def _check_header(file: BinaryIO, planned: SliceFile) -> None:
         raise Undecodable(f"is {header.width} x {header.height} now, {planned.width} x {planned.height} was planned")
     if header.truncated:
         raise Undecodable(f"ends after {size} bytes, before its last pixels")
-
-
-@contextmanager
-def _room_for(planned: SliceFile) -> Iterator[None]:
-    """Raise `MemoryError` in place of `Undecodable` where memory is short: decoders report both alike."""
-    try:
-        yield
-    except Undecodable:
-        # fails with a MemoryError if there is no room
-        np.empty((SLACK, planned.height, planned.width), planned.dtype)
-        raise

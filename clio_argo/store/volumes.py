@@ -11,31 +11,18 @@ import tensorstore as ts
 from numpy.typing import NDArray
 
 from clio_argo.errors import BrokenInvariant
+from clio_argo.model import layout
 from clio_argo.model.formats import info, provenance, zarr_array, zarr_group
-from clio_argo.model.layout import (
-    INFO,
-    VIEWER,
-    ZARR,
-    lossless_metadata,
-    lossless_scale_folder,
-    lossless_shard_name,
-    viewer_folder,
-    viewer_metadata,
-    viewer_shard_name,
-)
 from clio_argo.model.run import ObjectRecord
-from clio_argo.model.volume import Box, Tier, VolumeSpec, Zyx, over, plus, zyx
+from clio_argo.model.volume import Box, Tier, VolumeSpec, Zyx, over, plus, times, zyx
 from clio_argo.store.documents import Store, as_json
 from clio_argo.store.faults import store_errors
 
 Voxels = NDArray[np.uint8] | NDArray[np.uint16]
-LIMITS = {
-    "cache_pool": {"total_bytes_limit": 0},
-    "data_copy_concurrency": {"limit": 1},
-    "file_io_concurrency": {"limit": 4},
-    "gcs_request_concurrency": {"limit": 16},
-    "s3_request_concurrency": {"limit": 16},
-}
+_Arrays = tuple[ts.TensorStore, ts.TensorStore]
+# shards are read and written once, and a process has one CPU; backends add what limits their requests
+LIMITS = {"cache_pool": {"total_bytes_limit": 0}, "data_copy_concurrency": {"limit": 1}}
+BACK: Zyx = (-1, -1, -1)  # times a corner: the shift that moves it to the origin
 # every expected object exists, so a missing one is always a fault
 STORE_ALL = {"store_data_equal_to_fill_value": True, "fill_missing_data_reads": False}
 
@@ -49,7 +36,7 @@ class Volumes:
 
     @cached_property
     def _context(self) -> ts.Context:
-        return ts.Context(LIMITS)
+        return ts.Context({**LIMITS, **self.store.limits})
 
     def create(self, attributes: dict[str, Any]) -> list[ObjectRecord]:
         """Write all metadata; no voxel."""
@@ -62,48 +49,42 @@ class Volumes:
         return dict(zip(metadata_names(spec), values, strict=True))
 
     def read(self, scale: int, box: Box) -> Voxels:
-        """Voxels of the lossless volume."""
-        with store_errors(self.store.url_of(lossless_scale_folder(self.spec, scale)), ""):
+        """Voxels [z, y, x] of `box` of the lossless volume."""
+        with store_errors(self.store.url_of(layout.lossless_scale_folder(self.spec, scale)), ""):
             return np.asarray(self._aligned(scale)[box.slices].read().result())
 
     def read_viewer(self, scale: int, box: Box) -> NDArray[np.uint8]:
-        """Voxels of the viewer volume."""
-        with store_errors(self.store.url_of(viewer_folder(self.spec, scale)), ""):
+        """Voxels [z, y, x] of `box` of the viewer volume."""
+        with store_errors(self.store.url_of(layout.viewer_folder(self.spec, scale)), ""):
             return np.asarray(self._viewer(scale)[box.slices].read().result())
 
     def write_aligned(self, scale: int, box: Box, voxels: Voxels) -> list[ObjectRecord]:
-        """Write whole shards of the lossless volume at `scale`: `voxels` fills `box`."""
-        arrays, records = (self._aligned(scale), self._aligned(scale, self._scratch)), []
-        for shard in aligned_shards(self.spec, scale, box):
-            own = shard.box(self.spec)
-            records.append(self._put(arrays, shard, own, voxels[own.shift(_minus(box.begin)).slices]))
-        return records
+        """Write whole shards of the lossless volume at `scale`: `voxels` [z, y, x] fills `box`."""
+        arrays = self._aligned(scale), self._aligned(scale, self._scratch)
+        shards = aligned_shards(self.spec, scale, box)
+        return [self._put(arrays, s, voxels[_inside(s.box(self.spec), box.begin).slices]) for s in shards]
 
     def write_viewer(self, scale: int, box: Box, voxels: NDArray[np.uint8]) -> list[ObjectRecord]:
-        """Write whole shards of the viewer volume at `scale`: `voxels` fills `box`."""
-        arrays, records = (self._viewer(scale), self._viewer(scale, self._scratch)), []
-        for shard in viewer_shards(self.spec, scale, box):
-            own = shard.box(self.spec)
-            part = without_zero_chunks(voxels[own.shift(_minus(box.begin)).slices], self.spec.chunk)
-            records.append(self._put(arrays, shard, own, part))
-        return records
+        """Write whole shards of the viewer volume at `scale`: `voxels` [z, y, x] fills `box`."""
+        arrays = self._viewer(scale), self._viewer(scale, self._scratch)
+        shards = viewer_shards(self.spec, scale, box)
+        parts = ((s, voxels[_inside(s.box(self.spec), box.begin).slices]) for s in shards)
+        return [self._put(arrays, s, without_zero_chunks(part, self.spec.chunk)) for s, part in parts]
 
     def read_shard(self, shard: "Shard") -> Voxels:
-        """All voxels of a shard."""
-        read = self.read_viewer if shard.volume == "ng" else self.read
+        """All voxels [z, y, x] of a shard."""
+        read = self.read_viewer if shard.volume == layout.VIEWER else self.read
         return read(shard.scale, shard.box(self.spec))
 
-    def _put(
-        self, arrays: tuple[ts.TensorStore, ts.TensorStore], shard: "Shard", box: Box, voxels: Voxels
-    ) -> ObjectRecord:
-        """Write one shard whole, whatever was there before; its size and checksum as it stands in the store then.
+    def _put(self, arrays: _Arrays, shard: "Shard", voxels: Voxels) -> ObjectRecord:
+        """Write `voxels` [z, y, x] as one shard, whatever was there; its size and checksum as it stands in the store.
 
         At the border of the volume it is made in memory, since tensorstore would keep the padding of an old shard, and
         stop at a damaged one. In one transaction, since outside of one every chunk rewrites its shard.
 
         arrays: the volume at the shard's scale, in the store and in memory.
         """
-        border = box.shape != shard.shape
+        box, border = shard.box(self.spec), voxels.shape != shard.shape
         with store_errors(self.store.url_of(shard.name), "", "write"), ts.Transaction() as transaction:
             arrays[border].with_transaction(transaction)[box.slices] = voxels
         if border:
@@ -121,13 +102,8 @@ class Volumes:
 
     def viewed(self, voxels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """What a chunk of the viewer volume [z, y, x] shows: the voxels after JPEG."""
-        scale = {
-            "size": voxels.shape[::-1],
-            "resolution": [1, 1, 1],
-            "chunk_size": [self.spec.chunk] * 3,
-            "encoding": "jpeg",
-            "jpeg_quality": self.spec.jpeg_quality,
-        }
+        grid = {"size": voxels.shape[::-1], "resolution": [1, 1, 1], "chunk_size": [self.spec.chunk] * 3}
+        scale = {**grid, "encoding": "jpeg", "jpeg_quality": self.spec.jpeg_quality}
         kind = {"type": "image", "data_type": "uint8", "num_channels": 1}
         spec = {"driver": "neuroglancer_precomputed", "kvstore": "memory://", "multiscale_metadata": kind}
         whole = ts.open({**spec, "scale_metadata": scale, **STORE_ALL}, create=True).result()
@@ -136,15 +112,15 @@ class Volumes:
         return np.asarray(array.read().result())
 
     def _aligned(self, scale: int, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
-        folder = lossless_scale_folder(self.spec, scale)
-        array = self._open({"driver": "zarr3"}, folder, kvstore, ZARR)
+        folder = layout.lossless_scale_folder(self.spec, scale)
+        array = self._open({"driver": "zarr3"}, folder, kvstore, layout.ZARR)
         if array.shape != self.spec.scales[scale].size:
             raise BrokenInvariant(f"{folder} has another shape than volume.json")
         return array.translate_to[self.spec.scales[scale].begin]
 
     def _viewer(self, scale: int, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
         spec = {"driver": "neuroglancer_precomputed", "scale_index": scale - self.spec.ng_scales.start}
-        return self._open(spec, VIEWER, kvstore, INFO)[ts.d["channel"][0]].transpose(["z", "y", "x"])
+        return self._open(spec, layout.VIEWER, kvstore, layout.INFO)[ts.d["channel"][0]].transpose(["z", "y", "x"])
 
     def _open(self, spec: dict[str, Any], folder: str, kvstore: ts.KvStore | None, name: str) -> ts.TensorStore:
         where = kvstore / f"{folder}/" if kvstore else ts.KvStore.Spec(self.store.spec(folder))
@@ -153,7 +129,7 @@ class Volumes:
 
 
 def without_zero_chunks(voxels: NDArray[np.uint8], chunk: int) -> NDArray[np.uint8]:
-    """The same voxels, with one voxel of every chunk that is all 0 set to 1 (of 255).
+    """The same voxels [z, y, x], with one voxel of every chunk that is all 0 set to 1 (of 255).
 
     tensorstore leaves chunks of zeros out of precomputed shards, whatever the spec says; readers that take
     absence as a fault (cloud-volume) then stop, and "missing" would no longer be always wrong.
@@ -168,7 +144,8 @@ def without_zero_chunks(voxels: NDArray[np.uint8], chunk: int) -> NDArray[np.uin
 
 
 def _all_zero(voxels: NDArray[np.uint8]) -> bool:
-    # a coarse look settles it for almost all chunks
+    """Whether all voxels [z, y, x] are 0."""
+    # every sixteenth voxel along each axis settles it for almost all chunks
     return not voxels[::16, ::16, ::16].any() and not voxels.any()
 
 
@@ -192,26 +169,26 @@ def aligned_shards(spec: VolumeSpec, scale: int, box: Box) -> Iterator[Shard]:
     """The shards of the lossless volume in `box`, which holds whole ones."""
     shape = spec.scales[scale].shard
     for corner in _corners(spec, scale, box, shape):
-        yield Shard(lossless_shard_name(spec, scale, over(corner, shape)), "aligned", scale, corner, shape)
+        yield Shard(layout.lossless_shard_name(spec, scale, over(corner, shape)), "aligned", scale, corner, shape)
 
 
 def viewer_shards(spec: VolumeSpec, scale: int, box: Box) -> Iterator[Shard]:
     """The shards of the viewer volume in `box`, which holds whole ones."""
     shape, chunk = spec.ng_shard(scale), (spec.chunk,) * 3
     for corner in _corners(spec, scale, box, shape):
-        yield Shard(viewer_shard_name(spec, scale, over(corner, chunk)), "ng", scale, corner, shape)
+        yield Shard(layout.viewer_shard_name(spec, scale, over(corner, chunk)), "ng", scale, corner, shape)
 
 
 def _corners(spec: VolumeSpec, scale: int, box: Box, shape: Zyx) -> Iterator[Zyx]:
     """Corners of shards of `shape` in `box`, from the begin of the scale. Plain tuples: there may be a million."""
-    inside = box.shift(_minus(spec.scales[scale].begin))
+    inside = _inside(box, spec.scales[scale].begin)
     z, y, x = (range(b, e, s) for b, e, s in zip(inside.begin, inside.end, shape, strict=True))
     return product(z, y, x)
 
 
 def metadata_names(spec: VolumeSpec) -> list[str]:
     """Names of all metadata of both volumes."""
-    return [*viewer_metadata(), *lossless_metadata(spec)]
+    return [*layout.viewer_metadata(), *layout.lossless_metadata(spec)]
 
 
 def slab_shards(spec: VolumeSpec, unit: int) -> Iterator[Shard]:
@@ -228,6 +205,6 @@ def tier_shards(spec: VolumeSpec, tier: Tier, unit: int) -> Iterator[Shard]:
             yield from aligned_shards(spec, k, box) if k else ()
 
 
-def _minus(corner: Zyx) -> Zyx:
-    z, y, x = corner
-    return -z, -y, -x
+def _inside(box: Box, corner: Zyx) -> Box:
+    """The same box, counted from a corner."""
+    return box.shift(times(corner, BACK))

@@ -29,6 +29,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Handler
 
 from clio_argo.errors import UserError
+from clio_argo.model.layout import INFO, VIEWER
 from clio_argo.viewer.url import PUBLIC_HOST, neuroglancer_state, viewer_url
 
 LOOPBACK = "127.0.0.1"
@@ -36,10 +37,9 @@ LOOPBACK = "127.0.0.1"
 _CLIENT = "/neuroglancer/"
 # The client of the Python package takes its session from a path /v/SESSION/ and does not start without one.
 _SESSION = f"{_CLIENT}v/run/"
-_RUN, _VOLUME = "/run/", "/run/ng"
+_RUN, _VOLUME = "/run/", f"/run/{VIEWER}"
 
-# A person who returns to the page within a minute finds the connection open. The same limit ends a request whose
-# headers never become complete.
+# A person who returns to the page within a minute finds the connection open; it also ends incomplete requests.
 _IDLE_S = 60.0
 # A range of 64 kB takes milliseconds on loopback; what takes longer at Ctrl-C is a download that nobody awaits.
 _SHUTDOWN_S = 1.0
@@ -72,10 +72,9 @@ def serve(
     the sites besides loopback whose pages may read the data ("https://viewer.example.org").
     Raises `UserError` if there is no viewer volume or no client, or if the port is taken.
     """
-    volume = volume or root / "ng"
-    # The first prefix that a path starts with decides: the volume may lie outside of the run's root.
+    volume = volume or root / VIEWER
     folders = {_SESSION: client_folder(), f"{_VOLUME}/": volume, _RUN: root}
-    view = _view(volume / "info") | {"name": root.resolve().name or "volume"}
+    view = _view(volume / INFO) | {"name": root.resolve().name or "volume"}
     with _listen(port) as listener:
         address = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         url = viewer_url(neuroglancer_state(f"precomputed://{address}{_VOLUME}", **view), address + _CLIENT)
@@ -92,8 +91,10 @@ def serve(
 
 
 def client_folder() -> Path:
-    """The folder of the static client. Raises `UserError` that names the extra if the client is not installed."""
-    # find_spec runs none of the package, which would load a web server and cloud libraries.
+    """The folder of the static client, found without an import of its package, which loads a web server and more.
+
+    Raises `UserError` that names the extra if the client is not installed.
+    """
     spec = find_spec("neuroglancer")
     folder = Path(spec.origin).with_name("static") / "client" if spec and spec.origin else None
     if folder is None or not (folder / "index.html").is_file():
@@ -118,13 +119,15 @@ def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server((LOOPBACK, port))
     except (OSError, OverflowError) as error:
-        problem = f"Cannot listen on {LOOPBACK}:{port}: {error}"
-        raise UserError(f"{problem}. Choose another port, or 0 for a free one.") from error
+        raise UserError(f"Cannot listen on {LOOPBACK}:{port}: {error}. Choose another port, or 0 for any.") from error
 
 
 @dataclass(frozen=True)
 class _Site:
-    """What is served: the URL of the page, folders by prefix of the path, and sites that may read the answers."""
+    """What is served: the URL of the page, folders by prefix of the path, and sites that may read the answers.
+
+    The first prefix that a path starts with decides: the volume may lie outside of the run's root.
+    """
 
     url: str
     folders: Mapping[str, Path]
@@ -132,7 +135,7 @@ class _Site:
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     def application(self) -> web.Application:
-        application = web.Application(middlewares=[_refuse_foreign_names])
+        application = web.Application(middlewares=[_refuse_other_hosts])
         application.on_response_prepare.append(self._add_headers)
         application.on_shutdown.append(self._end_events)
         application.router.add_get(f"{_CLIENT}events/run", self._events, allow_head=False)
@@ -141,7 +144,7 @@ class _Site:
         return application
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        # Browsers carry the fragment, which holds the state, along.
+        """A file, or a redirect to the page: browsers carry the fragment, which holds the state, along."""
         if location := {"/": self.url, _CLIENT: _SESSION, _CLIENT[:-1]: _SESSION}.get(request.path):
             return web.Response(status=302, headers={"Location": location})
         prefix = next(filter(request.path.startswith, self.folders), None)
@@ -161,9 +164,9 @@ class _Site:
         self.stopped.set()
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Add our headers, and drop validators: without them no client sends If-Range, which gets the whole file."""
         response.headers.update(_HEADERS)
         response.headers.add("Vary", "Origin")
-        # Without validators no client sends If-Range, which _FileResponse answers with the whole file.
         for validator in ("ETag", "Last-Modified"):
             response.headers.pop(validator, None)
         origin = request.headers.get("Origin", "")
@@ -175,14 +178,14 @@ class _FileResponse(web.FileResponse):
     """A file whose `Range` is read as RFC 9110 section 14.2 says, where aiohttp deviates.
 
     aiohttp serves a range to HEAD, refuses several ranges and other units instead of ignoring them, takes an
-    `If-Range` with an ETag for a match, and `bytes=-0` for the whole file.
+    `If-Range` with an ETag for a match, and `bytes=-0` for the whole file; `bytes=-` gets the 416 that is due then.
     """
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         headers = request.headers.copy()
-        asked = headers.pop("Range", "")
-        if request.method == "GET" and "If-Range" not in headers and _ONE_RANGE.fullmatch(asked):
-            headers["Range"] = re.sub("=-0+$", "=-", asked)  # which aiohttp answers with 416, as -0 should be
+        ranges = headers.pop("Range", "")
+        if request.method == "GET" and "If-Range" not in headers and _ONE_RANGE.fullmatch(ranges):
+            headers["Range"] = re.sub("=-0+$", "=-", ranges)
         return await super().prepare(request.clone(headers=headers))
 
 
@@ -199,14 +202,14 @@ def find_file(folder: Path, name: str) -> Path | None:
 
 
 def _content_type(name: str) -> str:
-    # `info`, the metadata of a precomputed volume, has no suffix.
-    kind = "application/json" if name == "info" else guess_type(name)[0] or "application/octet-stream"
+    """The media type by the suffix; the metadata of a precomputed volume has none."""
+    kind = "application/json" if name == INFO else guess_type(name)[0] or "application/octet-stream"
     return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
 @web.middleware
-async def _refuse_foreign_names(request: web.Request, handler: Handler) -> web.StreamResponse:
-    # not request.host, which asks a name server if the header is absent
+async def _refuse_other_hosts(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse requests by another name; `request.host` would ask a name server where the header is absent."""
     if _is_loopback(f"//{request.headers.get('Host', LOOPBACK)}"):
         return await handler(request)
     return web.Response(status=403, text="Only requests to 127.0.0.1 or localhost are answered.\n")

@@ -1,6 +1,7 @@
 """URLs of neuroglancer pages, and the states in them: what a person sees first. Pure: no I/O.
 
-Points and sizes are in x, y, z order and in voxels of the finest scale; the centre of voxel 0 is at 0.5.
+Points and sizes are in x, y, z order and in voxels of the finest scale; the centre of voxel 0 is at 0.5. Zoom is in
+canonical voxels, which are cubes of the smallest resolution, per pixel of a cross section or height of the 3-D panel.
 """
 
 import json
@@ -42,7 +43,6 @@ def neuroglancer_state(  # noqa: PLR0913, the parts of a view have nothing in co
     centre of the view. `resolution_nm` and `size` are those of the finest scale. `window` holds the grey values shown
     as black and white; None shows the whole range of the data type. `layout` is neuroglancer's: 4panel, xy, xy-3d, ...
     """
-    # Sides in canonical voxels, neuroglancer's unit of zoom: cubes of the smallest resolution.
     extent = [n * nm / min(resolution_nm) for n, nm in zip(size, resolution_nm, strict=True)]
     layer: dict[str, Any] = {"type": "image", "source": source, "name": name}
     if window is not None:
@@ -52,7 +52,7 @@ def neuroglancer_state(  # noqa: PLR0913, the parts of a view have nothing in co
         "dimensions": {axis: [nm / 1e9, "m"] for axis, nm in zip("xyz", resolution_nm, strict=True)},
         "position": list(position_vox),
         "crossSectionScale": _short(_cross_section_scale(extent, layout)),
-        "projectionScale": _short(_MARGIN_3D * hypot(*extent)),  # canonical voxels per height of the panel
+        "projectionScale": _short(_MARGIN_3D * hypot(*extent)),
         "layers": [layer],
         "selectedLayer": {"layer": name},
         "layout": layout,

@@ -36,7 +36,7 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
     statistics, _ = read_all_statistics(run)
     volume = rendered.volume if rendered else None
     data = ReportData(
-        config=run.request,
+        request=run.request,
         plan=run.plan,
         transforms=run.transforms,
         statistics=tuple(statistics),
@@ -48,8 +48,9 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
         slice_pictures=make_slice_pictures(run, notable(run.transforms)),
         sizes_bytes=_sizes(run.store, volume) if volume else {},
         quality=rendered.quality if rendered else None,
-        link=rendered.link if rendered else None,
+        viewer_url=rendered.link if rendered else None,
         run=run.store.url,
+        folder=str(run.store.local) if run.store.local else None,
         version=version("clio-argo"),
     )
     run.store.write(REPORT, report_html(data).encode())

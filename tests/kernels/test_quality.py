@@ -67,7 +67,7 @@ def test_a_fit_says_what_a_slice_hides_and_where_it_disagrees(slices: tuple[Imag
     assert dirty.worst_tile_correlation > 0.8
     assert plain.worst_tile_correlation > 0.9
     assert shifted.worst_tile_correlation < 0.7
-    assert plain.spread > 0.5
+    assert plain.coverage > 0.5
     assert 0.1 < plain.noise_px < shifted.noise_px
 
 

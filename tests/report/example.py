@@ -18,14 +18,14 @@ PICTURE = "views/slices/%d.png"
 
 
 def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = False) -> ReportData:
-    """A stack with some drift, a jump, one bad or missing slice in `bad_every`, and links over them."""
+    """A stack with some drift, a jump, one bad or missing slice in `bad_every`, and pairs over them."""
     noise = random.Random(slices)
     numbers = range(first, first + slices)
     flagged = {z: ("bad", "missing")[i % 2] for i, z in enumerate(numbers[bad_every // 2 :: bad_every])}
     placed = tuple(_placed(z, flagged.get(z, "suspect" if noise.random() < 0.02 else "good")) for z in numbers)
-    config = _config()
+    request = _request()
     return ReportData(
-        config=config,
+        request=request,
         plan=_plan(numbers, [z for z, verdict in flagged.items() if verdict == "missing"]),
         transforms=Transforms(
             width=WIDTH + 40,
@@ -36,7 +36,7 @@ def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = 
             slices=placed,
         ),
         statistics=tuple(_facts(z, noise) for z in numbers if flagged.get(z) != "missing"),
-        volume=build_volume(config, (first, 0, 0), (slices, HEIGHT + 62, WIDTH + 40), "uint8", None),
+        volume=build_volume(request, (first, 0, 0), (slices, HEIGHT + 62, WIDTH + 40), "uint8", None),
         status="complete_with_flags" if flagged else "complete",
         gates=(
             Gate(name="max_bad", value=len(flagged), limit=slices // 20, unit="slices"),
@@ -47,13 +47,13 @@ def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = 
         stages=_stages(slices),
         pictures=_pictures(),
         sizes_bytes={"ng": 2_100_000 * slices, "aligned": 21_900_000 * slices, "manifest": 40_000},
-        link="https://neuroglancer-demo.appspot.com/#!%7B%22layers%22:%5B%5D%7D",
+        viewer_url="https://neuroglancer-demo.appspot.com/#!%7B%22layers%22:%5B%5D%7D",
         run="gs://bucket/runs/medulla",
         version="0.1.0",
     )
 
 
-def _config() -> Request:
+def _request() -> Request:
     contrast = Contrast(clip_limit=0.01)
     return Request(
         id="fly medulla", source="gs://bucket/medulla", image="iso.%05d.png", contrast=contrast, max_bad=0.05
@@ -80,7 +80,7 @@ def _plan(numbers: range, missing: list[int]) -> Plan:
 
 
 def _placed(z: int, verdict: str) -> PlacedSlice:
-    reason = {"bad": f"no link to a neighbour (correlation {z % 7 / 100})", "missing": "no file", "suspect": "focus"}
+    reason = {"bad": f"no match with a neighbour (correlation {z % 7 / 100})", "missing": "no file", "suspect": "focus"}
     flagged = verdict in ("bad", "missing")
     return PlacedSlice.model_validate(
         {
@@ -123,10 +123,10 @@ def _facts(z: int, noise: random.Random) -> SliceStatistics:
 
 
 def _quality(numbers: list[int], noise: random.Random) -> Quality:
-    return Quality(pairs=tuple(_likeness(*pair, noise) for pair in pairwise(numbers)))
+    return Quality(pairs=tuple(_similarity(*pair, noise) for pair in pairwise(numbers)))
 
 
-def _likeness(z0: int, z1: int, noise: random.Random) -> PairSimilarity:
+def _similarity(z0: int, z1: int, noise: random.Random) -> PairSimilarity:
     low = z1 % 400 == 30
     correlation = 0.3 if low else 0.78 + noise.gauss(0, 0.02)
     return PairSimilarity(z0=z0, z1=z1, correlation=correlation, local_median=0.78, outlier=low)

@@ -95,9 +95,8 @@ def test_the_first_pictures_are_those_that_show_jumps() -> None:
 def test_sections_come_in_the_order_of_questions() -> None:
     found = re.findall(r'<section id="(\w+)"', report_html(example(60)))
     assert found == [
-        "glance", "views", "alignment", "quality", "flagged", "low", "jumps", "ways", "breaks", "gates", "problems",
-        "request", "found", "volume", "time",
-        "sizes", "versions",
+        "overview", "views", "alignment", "quality", "flagged", "outliers", "jumps", "methods", "breaks",
+        "gates", "problems", "request", "source", "volume", "time", "sizes", "versions",
     ]  # fmt: skip
 
 
@@ -205,12 +204,9 @@ def test_corrections_of_a_person_are_listed_with_their_reasons() -> None:
 
 
 def test_a_local_run_says_how_its_volume_is_opened_and_long_reasons_are_cut() -> None:
-    update = {
-        "run": "file:///data/run",
-        "status": "stopped by gates:\n" + "\n".join(f" - reason {i}" for i in range(9)),
-    }
+    update = {"folder": "/data/my run", "status": "stopped by gates:\n" + "\n".join(f" - reason {i}" for i in range(9))}
     text = _Page(report_html(example(9).model_copy(update=update))).text
-    assert "Open in neuroglancer while clio-argo view /data/run is running" in text
+    assert "Open in neuroglancer while clio-argo view '/data/my run' is running" in text
     assert "Stopped: by gates reason 0" in text
     assert "reason 5 and 3 more lines, all in the tables below" in text
 
@@ -226,7 +222,7 @@ def test_many_problems_of_files_without_a_number_are_cut() -> None:
 def test_a_stopped_run_has_no_volume_no_link_and_no_pictures() -> None:
     update = {
         "volume": None,
-        "link": None,
+        "viewer_url": None,
         "pictures": (),
         "stages": (),
         "sizes_bytes": {},
@@ -290,7 +286,7 @@ def test_scales_are_written_as_neuroglancer_writes_them() -> None:
 
 
 def test_only_an_address_of_the_web_becomes_a_link() -> None:
-    page = _Page(report_html(example(9).model_copy(update={"link": "javascript:alert(1)"})))
+    page = _Page(report_html(example(9).model_copy(update={"viewer_url": "javascript:alert(1)"})))
     assert not any(link.startswith("javascript") for link in page.links)
     assert "javascript:alert(1)" in page.text
 
@@ -311,12 +307,12 @@ def _hostile(name: str) -> ReportData:
     problem = Problem(kind="truncated", z=3495, file=name, detail=name)
     return _changed(data, slices=slices, fits=lost).model_copy(
         update={
-            "config": data.config.model_copy(update={"id": name, "source": name, "labels": {name: name}}),
+            "request": data.request.model_copy(update={"id": name, "source": name, "labels": {name: name}}),
             "plan": data.plan.model_copy(update={"source": name, "digest": name, "problems": (problem,)}),
             "pictures": (Picture(title=name, caption=name, before=name, after=f"https://{name}"),),
             "sizes_bytes": {name: 1},
             "slice_pictures": {3495: name},
-            **dict.fromkeys(("status", "link", "run", "version"), name),
+            **dict.fromkeys(("status", "viewer_url", "run", "folder", "version"), name),
         }
     )
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -153,8 +154,17 @@ def test_a_source_without_a_scheme_is_a_path_if_it_exists_and_a_bucket_if_not(
     assert find_source("slices") == str(tmp_path / "slices")
     assert find_source("my_bucket") == "gs://my_bucket"
     assert find_source("gs://a/b") == "gs://a/b"
-    with pytest.raises(UserError, match="no such file or folder"):
-        find_source("./my_bucket")
+
+
+@pytest.mark.parametrize("source", ["stacks/fly/", "stack.tif", "./my_bucket", "/data/fly", "~/fly", "Fly"])
+def test_a_source_that_is_no_path_here_and_no_bucket_name_is_refused_at_once(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    meant = f"gs://{source}" if source[0].isalnum() else "gs://BUCKET/FOLDER"
+    message = f"source {source}: no such file or folder in {tmp_path}; if it is in a bucket, write {meant}"
+    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
+        find_source(source)
 
 
 # --- ranged reads

@@ -14,6 +14,8 @@ from clio_argo.store.backends.gcs import GCS
 from clio_argo.store.backends.s3 import S3
 
 BACKENDS: Mapping[str, Backend] = {b.scheme: b for b in (FILE, GCS, S3)}
+# of sources without a scheme: the only store in which this program makes buckets
+DEFAULT = GCS
 # an installed package adds a kind of store by an entry point of this group; its name is the scheme
 PLUGINS = "clio_argo.stores"
 

@@ -34,6 +34,7 @@ class Backend:
     scheme: what its URLs begin with.
     local: whether its objects are files of this machine; its URLs name no bucket.
     spec: (bucket, path) -> tensorstore's KvStore spec of the folder, retries included.
+    limits: resources of a tensorstore context that limit the requests under way.
     objects: (bucket, prefix, flat) -> objects whose whole names begin with `prefix`, in the order of their names;
         flat leaves out those with another slash behind the prefix. Raises the client's own errors.
     bucket_problems: why no bucket can have a name; empty if one can.
@@ -48,6 +49,7 @@ class Backend:
     scheme: str
     spec: Callable[[str, str], dict[str, Any]]
     objects: Callable[[str, str, bool], Iterator[Listed]]
+    limits: Mapping[str, Any] = field(default_factory=dict)
     local: bool = False
     bucket_problems: Callable[[str], list[str]] = lambda _: []
     permissions: Mapping[Verb, str] = field(default_factory=dict)
@@ -64,13 +66,13 @@ def name_problems(name: str, characters: str, words: str, longest: int) -> list[
 
     characters: regular expression of the whole name; words: the same in words; longest: number of characters.
     """
-    problems = []
-    if not SHORTEST_NAME <= len(name) <= longest:
-        problems.append(f"has {len(name)} characters, {SHORTEST_NAME} to {longest} are allowed")
-    if not re.fullmatch(characters, name):
-        problems.append(f"may hold {words}, and begins and ends with a letter or digit")
-    if ".." in name or any(len(part) > LONGEST_PART for part in name.split(".")):
-        problems.append(f"has a part between dots that is empty or longer than {LONGEST_PART} characters")
-    if ADDRESS.fullmatch(name):
-        problems.append("is an internet address")
-    return problems
+    bad_parts = ".." in name or any(len(part) > LONGEST_PART for part in name.split("."))
+    problems = {
+        f"has {len(name)} characters, {SHORTEST_NAME} to {longest} are allowed": not SHORTEST_NAME
+        <= len(name)
+        <= longest,
+        f"may hold {words}, and begins and ends with a letter or digit": not re.fullmatch(characters, name),
+        f"has a part between dots that is empty or longer than {LONGEST_PART} characters": bad_parts,
+        "is an internet address": ADDRESS.fullmatch(name),
+    }
+    return [problem for problem, applies in problems.items() if applies]

@@ -7,6 +7,8 @@ from typing import Any
 
 from clio_argo.store.backends.base import Backend, Listed
 
+# chosen: enough to keep a disk busy, and few enough for the other processes of a machine
+LIMITS = {"file_io_concurrency": {"limit": 4}}
 # tensorstore's file driver writes NAME.__lock and renames it
 UNFINISHED = b".__lock"
 
@@ -28,4 +30,4 @@ def _objects(bucket: str, prefix: str, flat: bool) -> Iterator[Listed]:
                 yield Listed(path.decode(errors="backslashreplace"), os.stat(path).st_size)  # noqa: PTH116, not UTF-8
 
 
-FILE = Backend(scheme="file", local=True, spec=_spec, objects=_objects)
+FILE = Backend(scheme="file", local=True, spec=_spec, objects=_objects, limits=LIMITS)

@@ -74,8 +74,7 @@ def _objects(bucket: str, prefix: str, flat: bool) -> Iterator[Listed]:
 
 def _bucket_problems(name: str) -> list[str]:
     longest = LONGEST_DOMAIN if "." in name else LONGEST_NAME
-    words = "lower-case letters, digits, '-', '_' and '.'"
-    return name_problems(name, r"[a-z0-9][a-z0-9._-]*[a-z0-9]", words, longest)
+    return name_problems(name, r"[a-z0-9][a-z0-9._-]*[a-z0-9]", "lower-case letters, digits, '-', '_' and '.'", longest)
 
 
 def _status(error: Exception) -> int | None:
@@ -104,6 +103,7 @@ GCS = Backend(
     scheme="gs",
     spec=_spec,
     objects=_objects,
+    limits={"gcs_request_concurrency": {"limit": web.REQUESTS}},
     bucket_problems=_bucket_problems,
     permissions={
         "read": "storage.objects.get",

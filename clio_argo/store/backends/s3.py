@@ -16,8 +16,8 @@ def _spec(bucket: str, path: str) -> dict[str, Any]:
     web.set_timeouts()
     # tensorstore otherwise keeps conditions on Amazon's own servers only
     os.environ.setdefault("TENSORSTORE_S3_USE_CONDITIONAL_WRITE", "true")
-    place = {"driver": "s3", "bucket": bucket, "path": path, **_server()}
-    return {**place, "aws_credentials": {"type": _credentials()}, "s3_request_retries": web.retries()}
+    spec = {"driver": "s3", "bucket": bucket, "path": path, **_server()}
+    return {**spec, "aws_credentials": {"type": _credentials()}, "s3_request_retries": web.retries()}
 
 
 def _server() -> dict[str, str]:
@@ -34,11 +34,11 @@ def _credentials() -> str:
     """The kind of tensorstore's credentials; if it looked for them itself, it would complain of missing files."""
     if os.environ.get("AWS_ACCESS_KEY_ID"):
         return "environment"
-    return "default" if _found_on_machine() else "anonymous"
+    return "default" if _has_credentials() else "anonymous"
 
 
 @cache
-def _found_on_machine() -> bool:
+def _has_credentials() -> bool:
     import boto3
 
     return boto3.Session().get_credentials() is not None
@@ -66,8 +66,7 @@ def _objects(bucket: str, prefix: str, flat: bool) -> Iterator[Listed]:
 
 
 def _bucket_problems(name: str) -> list[str]:
-    words = "lower-case letters, digits, '-' and '.'"
-    return name_problems(name, r"[a-z0-9][a-z0-9.-]*[a-z0-9]", words, LONGEST_NAME)
+    return name_problems(name, r"[a-z0-9][a-z0-9.-]*[a-z0-9]", "lower-case letters, digits, '-' and '.'", LONGEST_NAME)
 
 
 def _status(error: Exception) -> int | None:
@@ -86,6 +85,7 @@ S3 = Backend(
     scheme="s3",
     spec=_spec,
     objects=_objects,
+    limits={"s3_request_concurrency": {"limit": web.REQUESTS}},
     bucket_problems=_bucket_problems,
     permissions={
         "read": "s3:GetObject",

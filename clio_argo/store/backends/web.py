@@ -11,6 +11,8 @@ TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S = 8, 1, 32
 CONNECT_S = 10
 # below 1 kB/s for 30 s is a connection that will not recover; curl alone would wait for ever
 SILENT_S, SLOWEST_BYTES_PER_S = 30, 1000
+# requests of a volume that are under way at once; chosen: many pods share the store
+REQUESTS = 16
 # as many as both Google and Amazon list at once
 PAGE = 1000
 
@@ -36,8 +38,7 @@ def silence_s() -> int:
 def retries() -> dict[str, Any]:
     """Our pauses as tensorstore's specs take them."""
     # tensorstore's first pause is twice the delay that it is given
-    pauses = {"initial_delay": f"{FIRST_PAUSE_S / 2}s", "max_delay": f"{LONGEST_PAUSE_S}s"}
-    return {"max_retries": tries(), **pauses}
+    return {"max_retries": tries(), "initial_delay": f"{FIRST_PAUSE_S / 2}s", "max_delay": f"{LONGEST_PAUSE_S}s"}
 
 
 def set_timeouts() -> None:
@@ -51,6 +52,5 @@ def set_timeouts() -> None:
 
 
 def variables(*beginnings: str) -> frozenset[tuple[str, str]]:
-    """The variables with these beginnings and ours: a client made under other ones is not used again."""
-    kept = (*beginnings, "CLIO_STORE_")
-    return frozenset((name, value) for name, value in os.environ.items() if name.startswith(kept))
+    """The variables with these beginnings and those of `tries` and `silence_s`: other ones need another client."""
+    return frozenset(v for v in os.environ.items() if v[0].startswith((*beginnings, "CLIO_STORE_")))

@@ -78,11 +78,9 @@ def _format_of(file: BinaryIO) -> Format:
 def _failures_as(kind: type[Unreadable | Undecodable], what: str) -> Iterator[None]:
     try:
         yield
-    except (kind, ClioError):
-        raise
     # parsers of damaged bytes fail in many ways; all mean the same
     except Exception as error:
-        if short_of_memory(error):
+        if isinstance(error, kind | ClioError) or short_of_memory(error):
             raise
         raise kind(f"{what}: {type(error).__name__}: {str(error)[:DETAIL_CHARACTERS]}") from error
 

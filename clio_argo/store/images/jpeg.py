@@ -15,8 +15,7 @@ def headers(file: BinaryIO, size_bytes: int, _page: int | None) -> list[Header]:
         if not width or not height:
             raise ValueError("no pixels")
         complete = has_end_mark(file, size_bytes, b"\xff\xd9")
-        bits, channels = image.bits, image.layers
-        return [Header(width=width, height=height, bits=bits, channels=channels, truncated=not complete)]
+        return [Header(width=width, height=height, bits=image.bits, channels=image.layers, truncated=not complete)]
 
 
 JPEG = Format(name="JPEG", suffixes=(".jpg", ".jpeg"), magic=(b"\xff\xd8",), headers=headers, pixels=opencv_pixels)

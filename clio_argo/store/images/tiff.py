@@ -11,7 +11,7 @@ from clio_argo.store.images.base import Format, Header, Unreadable
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-MINISWHITE = 0
+MINISWHITE = 0  # TIFF 6.0, section 8: high values are dark
 # values of the tag PhotometricInterpretation: MINISWHITE, MINISBLACK, RGB and YCBCR
 GREY_OR_COLOUR = (MINISWHITE, 1, 2, 6)
 
@@ -45,11 +45,10 @@ def _header(page: "TiffPage", size_bytes: int) -> Header:
     if len(page.dataoffsets) < math.prod(page.chunked) or not all(page.databytecounts):
         raise Unreadable("some of its strips or tiles hold no data")
     ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
-    kind = page.dtype
     return Header(
         width=page.imagewidth,
         height=page.imagelength,
-        bits=kind.itemsize * 8 if kind is not None and kind.kind == "u" else 0,
+        bits=page.dtype.itemsize * 8 if page.dtype is not None and page.dtype.kind == "u" else 0,
         channels=page.samplesperpixel,
         truncated=max(ends, default=0) > size_bytes,
     )
