@@ -18,7 +18,7 @@ from clio_argo.maintenance import verify
 from clio_argo.model.parse_request import field_paths
 from clio_argo.model.request import FILES, Request
 from clio_argo.workspace import report_page
-from clio_argo.workspace.run import opened
+from clio_argo.workspace.run import open_run
 from tests.maintenance.conftest import Here
 from tests.properties.values import values_of
 from tests.properties.worlds import GIVEN, HINTS, WORLDS, World
@@ -125,7 +125,7 @@ def changed(bench: Bench, setting: str, value: Any) -> Request | None:
 
 def objects(out: Path) -> Objects:
     """All objects of a run by name, without what tells of its attempts."""
-    store = opened(str(out))
+    store = open_run(str(out))
     names = [n for n in store.names() if not n.startswith(ATTEMPTS)]
     return {n: timeless(n, data) for n, data in zip(names, store.need_all(names), strict=True)}
 
