@@ -28,10 +28,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "clio_argo"
 # which tests concern a module; more than these would only cost time
 TESTS = {
-    "placement": "tests/model tests/kernels/test_verdicts.py tests/kernels/test_flicker.py tests/steps",
-    "kernels/solve.py": "tests/kernels/test_solve.py tests/kernels/test_positions.py tests/steps/test_gates.py",
-    "model/volume.py": "tests/model/test_grid.py tests/store/test_volumes.py tests/upkeep/test_damage.py",
-    "workspace": "tests/steps tests/upkeep tests/faults/test_killed.py",
+    "placement": "tests/placement tests/kernels/test_flicker.py tests/steps",
+    "kernels/solve.py": "tests/kernels/test_solve.py tests/kernels/test_positions.py tests/placement/test_gates.py",
+    "model/volume.py": "tests/model/test_grid.py tests/store/test_volumes.py tests/maintenance/test_damage.py",
+    "workspace": "tests/workspace tests/steps tests/maintenance tests/faults/test_killed.py",
 }
 CHOSEN = "not e2e and not properties and not browser"
 # a mutant that loops for ever is noticed after so many times what the tests take as they are
