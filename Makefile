@@ -20,16 +20,23 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check chart bench docs sbom lock clean
+.PHONY: help demo test properties mutants e2e check chart bench docs sbom lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/runtime ## align the small stack in tests/data/demo; ends with the paths of report and viewer
 	$(BIN)/clio-argo run tests/data/demo/request.yaml --out build/demo
 
 test: $(VENV)/dev ## unit and integration tests (PYTEST_ARGS="-k solve -x")
-	$(BIN)/pytest -n $(WORKERS) -m "not e2e" $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) -m "not e2e and not properties" $(PYTEST_ARGS)
+	@echo "not run: tests on a cluster (make e2e; docs/testing.md, 'On a cluster', says how to make one), make properties"
+
+properties: $(VENV)/dev ## runs that another request takes over, for every setting (HYPOTHESIS_PROFILE=search tries more)
+	$(BIN)/pytest -n $(WORKERS) -m properties tests/properties $(PYTEST_ARGS)
+
+mutants: $(VENV)/dev ## a sample of small changes to the source, and which of them no test notices (COUNT=40 SEED=1 MODULES=...)
+	$(BIN)/python .ci/mutants.py --count $(or $(COUNT),40) --seed $(or $(SEED),1) --workers $(WORKERS) $(MODULES)
 
 e2e: $(VENV)/dev ## tests on a Kubernetes cluster with Argo Workflows
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)

@@ -230,7 +230,7 @@ CHECKS: dict[str, Check] = {c.__name__: c for c in (arrays, constants, docstring
 # the packages on which a check must pass; None: all, a missing check: not yet
 WHERE: dict[str, set[str] | None] = {
     "arrays": {"kernels", "placement"},
-    "constants": {"kernels", "placement"},
+    "constants": {"argo", "kernels", "placement"},
     "comments": None,
     "lengths": None,
 }

@@ -12,12 +12,12 @@ from benchmarks.sources import real_volume
 from benchmarks.stacks import mosaic_slice
 from clio_argo.kernels.contrast import clahe
 from clio_argo.model.grid import build_volume
+from clio_argo.model.layout import CONFIG
 from clio_argo.model.request import Request
 from clio_argo.model.volume import Box, VolumeSpec, Zyx
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.store.documents import Store
-from clio_argo.workspace.run import CONFIG
 
 BLOCK: Zyx = (512, 1024, 1024)
 # two blocks along each axis: the first one is written as in any larger volume

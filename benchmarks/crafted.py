@@ -10,17 +10,17 @@ import numpy as np
 
 from clio_argo.kernels.render import on_canvas
 from clio_argo.model.alignment import Floats, PlacedSlice, Transforms
+from clio_argo.model.layout import CONFIG, PLAN, TRANSFORMS, VOLUME, planes_name
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import UnitRecord
 from clio_argo.model.volume import Box, VolumeSpec
 from clio_argo.pipeline import PIPELINE
+from clio_argo.placement.shapes import fix_shapes, planes
 from clio_argo.runner import run_step
-from clio_argo.steps.solve import fix_shapes, write_planes
 from clio_argo.store.documents import Store, crc32c
 from clio_argo.store.manifest import write_record
 from clio_argo.store.volumes import Volumes, Voxels
-from clio_argo.workspace.run import CONFIG, PLAN, TRANSFORMS, VOLUME
 
 METADATA = (".json", "info")
 
@@ -48,7 +48,8 @@ def solved(url: Path, matrix: Callable[[int], Floats]) -> VolumeSpec:
     transforms = Transforms(width=width, height=height, slices=slices)
     store.write(TRANSFORMS, transforms.to_bytes())
     spec = laid_out(store, fix_shapes(config, plan, transforms))
-    write_planes(store, spec, transforms)
+    for unit in range(spec.render.units):
+        store.write(planes_name(unit), planes(spec, transforms, unit).to_bytes())
     return spec
 
 

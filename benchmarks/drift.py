@@ -17,7 +17,7 @@ from benchmarks.measure import peak_gib, python
 from clio_argo.kernels.anchor import PX_PER_DIFFERENCE, Anchor
 from clio_argo.kernels.solve import PairFits, Solution, least_squares, solve_stack
 from clio_argo.model.alignment import Floats, PairFit
-from clio_argo.placement.verdicts import links_at_jumps
+from clio_argo.placement.verdicts import pairs_at_jumps
 from clio_argo.steps.match import LOOP_EVERY
 
 SLICES, SEEDS, SIDE_PX = 5000, 8, 1001
@@ -71,10 +71,10 @@ def links(
     )
 
 
-def relinked(stack: Stack, seed: int) -> Stack:
-    """The same stack with what `inspect` asks for, once it has seen these links."""
+def rematched(stack: Stack, seed: int) -> Stack:
+    """The same stack with what `suspects` asks for, once it has seen these links."""
     numbers = range(len(stack.places))
-    further = links_at_jumps(numbers, stack.fits, solved(stack).jumps)
+    further = pairs_at_jumps(numbers, stack.fits, solved(stack).jumps)
     return replace(stack, fits=stack.fits + links(np.random.default_rng(~seed % 2**32), stack.places, further))
 
 
@@ -83,7 +83,7 @@ def first_links(seed: int, slices: int) -> Stack:
 
 
 def all_links(seed: int, slices: int) -> Stack:
-    return relinked(first_links(seed, slices), seed)
+    return rematched(first_links(seed, slices), seed)
 
 
 def three_links(seed: int, slices: int) -> Stack:
@@ -105,7 +105,7 @@ def on_tissue(stack: Stack, random: np.random.Generator) -> Stack:
 
 KINDS: dict[str, Callable[[int, int], Stack]] = {
     "links of match alone": first_links,
-    "links of match and, around jumps, of relink": all_links,
+    "links of match and, around jumps, of rematch": all_links,
     "three links a slice": three_links,
 }
 

@@ -1,6 +1,6 @@
 """The template of a stack of 100,000 slices on a real controller, with a step image that does nothing.
 
-plan, inspect and solve tell their parts as for that stack; all pods run. Needs a cluster (docs/testing.md), an
+plan, suspects and solve tell their parts as for that stack; all pods run. Needs a cluster (docs/testing.md), an
 executable `CLIO_RIG_SCRIPT` that builds images into its nodes, and the process id of Argo's controller on this machine.
 """
 
@@ -28,8 +28,8 @@ from clio_argo.container import save_outputs
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit, slices_per_unit
 from clio_argo.model.request import MAX_PARTS, Request
-from clio_argo.workspace.outputs import plan_outputs, solve_outputs
-from clio_argo.workspace.run import Outputs
+from clio_argo.model.step import Part, StepResult
+from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes, parts_of_slices, parts_of_volumes
 
 SLICES, SIDE_PX = 100_000, 5000
 QUICK_PARTS = 3
@@ -74,7 +74,7 @@ def measure(work: Path, quick: bool) -> list[Figure]:
     return figures(most, outputs, ended, seen, taken_s)
 
 
-def outputs_of_steps(most: int) -> dict[str, Outputs]:
+def outputs_of_steps(most: int) -> dict[str, StepResult]:
     """What the steps say that others fan out over, by their own functions."""
     config = Request(id="fanout", source="gs://slices/fly", resolution=(8, 8, 8), max_parts=most)
     size = slices_per_unit(SLICES)
@@ -84,10 +84,13 @@ def outputs_of_steps(most: int) -> dict[str, Outputs]:
     plan = Plan(source=config.source, minz=0, maxz=SLICES - 1, width=SIDE_PX, height=SIDE_PX, sizes=(), dtype="uint8",
                 usable=SLICES, source_bytes=0, digest="", unit_slices=size, reduce=work, match=work)  # fmt: skip
     volume = build_volume(config, (0, 0, 0), (SLICES, SIDE_PX, SIDE_PX), "uint8", None)
-    told = {"plan": plan_outputs(plan, units), "inspect": {"relink_parts": []}, "solve": solve_outputs(volume)}
+    aligned, volumes = (dict.fromkeys(m, POD_MIB) for m in (memory_of_alignment(plan), memory_of_volumes(volume)))
+    published: dict[str, str | int] = {"link": "https://viewer", "volume": "gs://runs/fly/ng", "flagged": 0}
     return {
-        **{step: {k: POD_MIB if k.endswith("_mib") else v for k, v in o.items()} for step, o in told.items()},
-        "publish": {"link": "https://viewer", "volume": "gs://runs/fly/ng", "flagged": 0},
+        "plan": StepResult(parts=parts_of_slices(plan, units), memory_mib=aligned),
+        "suspects": StepResult(parts={"rematch_parts": ()}),
+        "solve": StepResult(parts=parts_of_volumes(volume), memory_mib=volumes),
+        "publish": StepResult(published=published),
     }
 
 
@@ -95,7 +98,7 @@ def slice_file(z: int) -> SliceFile:
     return SliceFile(z=z, name=f"{z}.png", width=SIDE_PX, height=SIDE_PX, dtype="uint8", size_bytes=0, stamp="")
 
 
-def build(folder: Path, outputs: dict[str, Outputs]) -> None:
+def build(folder: Path, outputs: dict[str, StepResult]) -> None:
     """The step image, which only hands these outputs to Argo."""
     folder.mkdir()
     for step, values in outputs.items():
@@ -158,7 +161,7 @@ def compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def figures(most: int, outputs: dict[str, Outputs], ended: Json, seen: list[Seen], taken_s: float) -> list[Figure]:
+def figures(most: int, outputs: dict[str, StepResult], ended: Json, seen: list[Seen], taken_s: float) -> list[Figure]:
     """Of the whole, of one pod, and what the nodes of the default's most parts would come to."""
     parts = {k.removesuffix("_parts"): len(v) for k, v in lists_of(outputs)}
     pods = sum(n["type"] == "Pod" for n in raw_nodes(ended).values())
@@ -183,6 +186,6 @@ def figures(most: int, outputs: dict[str, Outputs], ended: Json, seen: list[Seen
     ]  # fmt: skip
 
 
-def lists_of(outputs: dict[str, Outputs]) -> list[tuple[str, list[Json]]]:
+def lists_of(results: dict[str, StepResult]) -> list[tuple[str, tuple[Part, ...]]]:
     """Lists of parts by their names."""
-    return [(k, v) for values in outputs.values() for k, v in values.items() if isinstance(v, list)]
+    return [(name, parts) for result in results.values() for name, parts in result.parts.items()]

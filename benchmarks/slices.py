@@ -88,7 +88,7 @@ def align(work: Path, quick: bool) -> list[Figure]:
 
 
 def with_defects(work: Path, quick: bool) -> list[Figure]:
-    """CPU time of reduce, match, inspect and relink per slice of a stack with 5 % defects."""
+    """CPU time of reduce, match, suspects and rematch per slice of a stack with 5 % defects."""
     url, slices = work / "defects", FAULT_EVERY * len(FAULTS)
     plan = planned(damaged(work / "short", work / "damaged", slices), url)
     reduce = spent(lambda: [run_step(PIPELINE["reduce"], str(url), p) for p in range(plan.reduce.parts)])
@@ -97,17 +97,17 @@ def with_defects(work: Path, quick: bool) -> list[Figure]:
     def link() -> None:
         for part in range(plan.match.parts):
             run_step(PIPELINE["match"], str(url), part)
-        again = [int(item["part"]) for item in run_step(PIPELINE["inspect"], str(url), 0)["relink_parts"]]
-        linked[:] = [run_step(PIPELINE["relink"], str(url), part)["done"] for part in again]
+        again = [part.part for part in run_step(PIPELINE["suspects"], str(url), 0).parts["rematch_parts"]]
+        linked[:] = [run_step(PIPELINE["rematch"], str(url), part).counts.done for part in again]
 
     def before() -> None:
         forget(url, "match")
-        forget(url, "relink")
+        forget(url, "rematch")
 
     match = repeated(link, before, warm=False)
     note = f"{slices} slices with {len(FAULTS)} kinds of fault, {sum(linked)} of {plan.match.units} units linked again"
     limit = None if quick else DEFECTS_LIMIT_S
-    return [Figure("reduce, match, inspect and relink a slice, 5 % defects",
+    return [Figure("reduce, match, suspects and rematch a slice, 5 % defects",
                    ((reduce + match) / slices).cpu_s, "CPU s", limit, note=note)]  # fmt: skip
 
 

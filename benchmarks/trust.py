@@ -16,18 +16,22 @@ from benchmarks.measure import REPEATS, peak_gib, python, repeated, spent
 from benchmarks.sources import real_slices
 from benchmarks.stacks import write_stack
 from benchmarks.whole import walk_here
-from clio_argo.maintenance.repair import verify
+from clio_argo.maintenance.verify import verify
 from clio_argo.model.grid import build_volume
+from clio_argo.model.layout import VOLUME
 from clio_argo.model.request import Request
 from clio_argo.model.run import Mode, ObjectRecord, UnitRecord
 from clio_argo.model.volume import VolumeSpec, Zyx
+from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
-from clio_argo.steps import base
-from clio_argo.steps.verify import compare, unit_objects, volume_units
 from clio_argo.store.backends.base import Listed
 from clio_argo.store.documents import Store
 from clio_argo.store.manifest import write_record
-from clio_argo.workspace.run import VOLUME, Run
+from clio_argo.workspace import run as workspace_run
+from clio_argo.workspace import units as workspace_units
+from clio_argo.workspace.comparison import compare, volume_steps
+from clio_argo.workspace.expected import expected_names
+from clio_argo.workspace.run import Run
 
 SIDE_PX, SLICES = 4096, 128
 QUICK_PX, QUICK_SLICES = 1024, 32
@@ -39,10 +43,10 @@ OBJECT_BYTES = 2**20
 TRUST = [
     (google_crc32c, "value"),
     (Store, "record"),
-    (base, "why_again"),
-    (base, "write_record"),
-    (base, "read_record"),
-    (base, "read_records"),
+    (workspace_units, "why_again"),
+    (workspace_units, "read_record"),
+    (workspace_run, "write_record"),
+    (workspace_run, "read_records"),
 ]
 
 
@@ -117,7 +121,7 @@ def many_objects(url: Path, size: Zyx) -> list[Figure]:
     """Quick verify of a run with real records of objects that only the listing has, in a process of its own."""
     config = Request(id="benchmark", source="none", memory_gib=8)
     spec = build_volume(config, (0, 0, 0), size, "uint8", None)
-    run = Run(Store(str(url)), "verify", ())
+    run = Run(Store(str(url)), PIPELINE["verify"], PIPELINE)
     run.store.write(VOLUME, spec.to_bytes())
     for step, unit, names in expected(run):
         objects = tuple(ObjectRecord(name=n, size=OBJECT_BYTES, crc32c="0badcafe") for n in names)
@@ -133,7 +137,7 @@ def many_objects(url: Path, size: Zyx) -> list[Figure]:
 
 def main() -> None:
     """Verify the run at argv[1] against a listing that is made up of what should be there."""
-    run = Run(Store(sys.argv[1]), "verify", ())
+    run = Run(Store(sys.argv[1]), PIPELINE["verify"], PIPELINE)
     began = time.perf_counter()
     found = compare(run, simulated(run))
     assert not found.faults, found.faults[:3]
@@ -147,8 +151,8 @@ def simulated(run: Run) -> Iterator[Listed]:
 
 def expected(run: Run) -> Iterator[tuple[str, int, Iterator[str]]]:
     """Every unit with the names of its objects."""
-    for step, units in volume_units(run).items():
-        yield from ((step, unit, unit_objects(run, step, unit)) for unit in units)
+    for step in volume_steps(run):
+        yield from ((step.name, unit, expected_names(run, step, unit)) for unit in run.unit_numbers(step))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from benchmarks.measure import REPEATS, Spent, median, python, spent
 from benchmarks.sources import real_slices
 from benchmarks.stacks import write_stack
 from clio_argo.model.request import REQUEST, Request
-from clio_argo.pipeline import PIPELINE, Step
-from clio_argo.runner import parts_of, run_step
-from clio_argo.workspace.run import Outputs
+from clio_argo.model.step import Step, StepResult, parts_of
+from clio_argo.pipeline import PIPELINE
+from clio_argo.runner import run_step
 
 SIDE_PX, SLICES = 4096, 64
 QUICK_PX, QUICK_SLICES = 1024, 32
@@ -58,11 +58,11 @@ def clio_argo(work: Path, workers: int, *more: str) -> Spent:
     return used
 
 
-def walk_here(source: Path, out: Path, do: Callable[[Step, str, int], Outputs] = run_step) -> None:
+def walk_here(source: Path, out: Path, do: Callable[[Step, str, int], StepResult] = run_step) -> None:
     """A run on the slices in `source` in this process, which `do` does part by part."""
     config = Request(id="benchmark", source=str(source), image="iso.%05d.png")
     os.environ[REQUEST] = config.model_dump_json()
-    outputs: dict[str, Outputs] = {}
+    results: dict[str, StepResult] = {}
     for step in PIPELINE.steps:
-        for part in parts_of(step, outputs):
-            outputs[step.name] = do(step, str(out), part)
+        for part in parts_of(step, results):
+            results[step.name] = do(step, str(out), part.part)

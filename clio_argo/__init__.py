@@ -2,9 +2,9 @@
 
 from clio_argo import Request, plan, run
 
-config = Request(id="fly", source="slices/", image="iso.%05d.png", resolution=8)
-print(plan(config).problems)
-print(run(config, "fly-volume").link)
+request = Request(id="fly", source="slices/", image="iso.%05d.png", resolution=8)
+print(plan(request).problems)
+print(run(request, "fly-volume").link)
 """
 
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clio_argo.runner import align, run
     from clio_argo.steps.plan import plan
 
+# modules are named, not imported: `import clio_argo` must be quick
 _HOMES = {
     "ClioError": "errors",
     "Completion": "model.run",

@@ -1,7 +1,6 @@
-"""What a container runs: one part of one step, with everything that a workflow reads of it left in files."""
+"""The entry point of containers: runs one part of one step, and leaves its results in files that a workflow reads."""
 
 import argparse
-import importlib
 import json
 import os
 import re
@@ -16,40 +15,43 @@ from pathlib import Path
 from clio_argo.errors import BrokenInvariant, ClioError, UserError, short_of_memory
 from clio_argo.model.layout import REPORT
 from clio_argo.model.step import StepResult
-from clio_argo.pipeline import PIPELINE, Pipeline, Step
+from clio_argo.pipeline import Pipeline, Step
+from clio_argo.plugins import VARIABLE, load_pipeline
 from clio_argo.runner import KILLED, NO_MEMORY, run_step
 from clio_argo.store.documents import Store
 
+# 128 + SIGTERM, as shells report it; the emitted templates retry it
 TERMINATED = 143
-# Argo keeps at most 256 kB of a parameter, and runs of 3,000 tasks are safe; half of them each come from plan and solve
+# Argo keeps at most 256 kB of a parameter. Workflows of 3,000 tasks are safe, and plan and solve each add half of them.
 PARAMETER_BYTES, TASKS = 256_000, 1500
-# The message of every failed try is kept in the workflow object, which may have 1 MiB. Kubernetes reads 4,096 bytes.
+# The workflow object, which may have 1 MiB, keeps the message of every failed try. Kubernetes reads 4,096 bytes.
 MESSAGE_CHARACTERS = 1000
 PICTURE = re.compile(r'"(\w[\w./-]*\.(?:png|jpg))"')
 
 
 def main() -> None:
-    """`clio-argo-step NAME --run URL --part N`. Outputs go to standard output as JSON, and to files in CLIO_OUTPUTS."""
-    sys.exit(guarded(_run))
+    """Run `clio-argo-step NAME --run URL --part N`. Prints outputs as JSON and writes them to files in CLIO_OUTPUTS."""
+    sys.exit(exit_code(_run))
 
 
 def _run() -> None:
-    end_when_told()
-    pipeline = known_pipeline()
+    exit_on_sigterm()
+    pipeline = load_pipeline(os.environ.get(VARIABLE), VARIABLE)
     parser = argparse.ArgumentParser(prog="clio-argo-step", description=main.__doc__)
     parser.add_argument("name", choices=[s.name for s in pipeline.all_steps if s.entry])
     parser.add_argument("--run", required=True, help="URL of the run's root")
     parser.add_argument("--part", type=int, default=0)
     chosen = parser.parse_args()
-    run_and_tell(pipeline, pipeline[chosen.name], chosen.run, chosen.part)
+    run_part(pipeline, pipeline[chosen.name], chosen.run, chosen.part)
 
 
-def run_and_tell(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
-    """Run a part; its outputs become files, and its report a folder of them, also when a gate stopped it."""
+def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
+    """Run a part; write its outputs to files and its report to a folder."""
     folder = os.environ.get("CLIO_OUTPUTS")
     try:
         result = run_step(step, url, part, pipeline)
     finally:
+        # also when a gate stops the run: the report shows why
         if folder and step.report:
             save_report(Store(url), Path(folder) / "report")
     print(result.model_dump_json())
@@ -57,26 +59,11 @@ def run_and_tell(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
         save_outputs(result, Path(folder))
 
 
-def known_pipeline() -> Pipeline:
-    """The pipeline whose steps this container runs: one's own if CLIO_PIPELINE names it as `module:name`."""
-    name = os.environ.get("CLIO_PIPELINE")
-    if not name:
-        return PIPELINE
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"CLIO_PIPELINE {name}: {error}") from error
-    if not isinstance(found, Pipeline):
-        raise UserError(f"CLIO_PIPELINE {name}: expected a Pipeline, found {type(found).__name__}")
-    return found
-
-
 def save_outputs(result: StepResult, folder: Path) -> None:
-    """One file per output.
+    """Write one file per output.
 
     Raises:
-        UserError: more parts than a workflow can hold.
+        UserError: there are more parts than a workflow can hold.
         BrokenInvariant: an output is longer than Argo reads.
     """
     tasks = sum(map(len, result.parts.values()))
@@ -91,7 +78,7 @@ def save_outputs(result: StepResult, folder: Path) -> None:
 
 
 def save_report(store: Store, folder: Path) -> None:
-    """report.html as index.html with the pictures that it shows, if there is one."""
+    """Write the report, if there is one, as index.html with the pictures that it shows."""
     page = store.read(REPORT)
     if page is None:
         return
@@ -102,29 +89,27 @@ def save_report(store: Store, folder: Path) -> None:
             (folder / name).write_bytes(data)
 
 
-def end_when_told() -> None:
-    """End with 143 on SIGTERM, whatever a library is busy with: a node that goes gives a pod 15 s.
-
-    Units are recorded when their objects are written, so that nothing has to be saved. A thread does it: handlers
-    in Python run only when a library's function returns.
-    """
-    told, tell = os.pipe()
-    os.set_blocking(tell, False)
+def exit_on_sigterm() -> None:
+    """Exit with 143 on SIGTERM, even while a library is busy."""
+    # A node that goes gives a pod 15 s. A thread waits for the signal, since Python runs handlers only when a
+    # library's function returns. Nothing has to be saved: units are recorded when their objects are written.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
     signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.set_wakeup_fd(tell)
+    signal.set_wakeup_fd(writer)
 
     def wait() -> None:
-        while os.read(told, 1) != bytes([signal.SIGTERM]):
+        while os.read(reader, 1) != bytes([signal.SIGTERM]):
             pass
-        leave_message("stopped by SIGTERM; the next try goes on with the unit that was under way")
+        leave_message("stopped by SIGTERM; the next try continues with the interrupted unit")
         sys.stdout.flush()
         os._exit(TERMINATED)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
-def guarded(action: Callable[[], object]) -> int:
-    """Exit code of an action; an error that a person can mend is shown without a stack trace."""
+def exit_code(action: Callable[[], object]) -> int:
+    """Run an action; return its exit code. Errors that users can fix are shown without a stack trace."""
     try:
         action()
     except ClioError as error:
@@ -141,7 +126,7 @@ def guarded(action: Callable[[], object]) -> int:
 
 
 def leave_message(text: str) -> None:
-    """Tell people why this ends: in the log, as the node's message in Argo, and as an output."""
+    """Report why the process ends: in the log, as the message of the node in Argo, and as an output."""
     print(text, file=sys.stderr, flush=True)
     short = text if len(text) <= MESSAGE_CHARACTERS else text[: MESSAGE_CHARACTERS - 24] + " ... (more in the log)"
     log = Path(os.environ.get("CLIO_TERMINATION_LOG", "/dev/termination-log"))

@@ -1,25 +1,25 @@
-"""Errors that people see. The lowest layer: imports nothing of this package.
+"""Errors that users see. The lowest layer: it imports nothing of this package.
 
-Exit codes: 0 done, 1 failed, 2 wrong call or configuration, 75 try again.
+Exit codes: 0 success, 1 failure, 2 wrong call or request, 75 try again, 137 out of memory.
 """
 
 from collections.abc import Sequence
 
 
 class ClioError(Exception):
-    """A failure whose message names what is wrong and what to do; shown without a stack trace."""
+    """A failure whose message says what is wrong and what to do; it is shown without a stack trace."""
 
     exit_code = 1
 
 
 class UserError(ClioError):
-    """A wrong call, configuration or input, found before anything was spent."""
+    """A wrong call, request or input, detected before anything was spent."""
 
     exit_code = 2
 
     @classmethod
     def all(cls, headline: str, problems: Sequence[str]) -> "UserError":
-        """Name every problem at once, one line each."""
+        """One error for all problems, one line each."""
         return cls("\n".join([headline, *(f"  - {p}" for p in problems)]))
 
 
@@ -28,19 +28,19 @@ class NewerDocument(UserError):
 
 
 class MissingInput(ClioError):
-    """An object that a step needs is not there."""
+    """An object that a step needs does not exist."""
 
 
 class MissingBucket(ClioError):
-    """There is no such bucket: neither a source nor a run that is not there yet."""
+    """The bucket does not exist, so it holds neither a source nor a run."""
 
 
 class StoreError(ClioError):
-    """A store refuses: disk full, read-only, no permission."""
+    """A store refuses an operation: disk full, read-only, no permission."""
 
 
 class SupersededError(ClioError):
-    """Another request took the run's folder over."""
+    """Another request has taken over the run's folder."""
 
 
 class GateStopped(ClioError):
@@ -56,23 +56,26 @@ class BrokenInvariant(ClioError):
 
 
 class TransientError(ClioError):
-    """A passing fault of a store or node."""
+    """A passing fault of a store or node; the same call may succeed later."""
 
+    # EX_TEMPFAIL of sysexits.h; workflows retry a pod that ends with it
     exit_code = 75
 
 
 class OutOfMemory(ClioError):
-    """Memory does not suffice; the system ends a process for it with the same code."""
+    """Memory does not suffice."""
 
+    # 128 + SIGKILL, with which the system ends a process for the same reason; workflows double the pod's memory
     exit_code = 137
 
 
-# cv2.Error.StsNoMem
+# cv2.Error.StsNoMem; spelled out, since this layer imports no OpenCV
 OPENCV_NO_MEMORY = -4
 
 
 def short_of_memory(error: BaseException) -> bool:
-    """Whether memory or threads ran out, in the words of Python, OpenCV or the system: no fault of the data."""
+    """Whether an error of Python, OpenCV or the system says that memory or threads ran out."""
+    # decoders report a damaged file and too little memory alike: a small pod must not call a whole slice bad
     return (
         isinstance(error, MemoryError)
         or getattr(error, "code", None) == OPENCV_NO_MEMORY

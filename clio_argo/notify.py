@@ -1,4 +1,4 @@
-"""Tells people how a run ended, by mail and to a webhook. What is not set up is left out."""
+"""Notifies people of how a run ended, by mail and by a webhook, whichever is configured."""
 
 import json
 import os
@@ -23,14 +23,15 @@ from clio_argo.model.run import Completion
 from clio_argo.model.step import StepResult
 from clio_argo.workspace.run import Run
 
-TIMEOUT_S = 30
-MOST_FLAGGED, MOST_MESSAGES = 20, 5
-# what Argo says of a pod that failed: `main: Error (exit code 2): MESSAGE`
-OF_POD = "main: "
+TIMEOUT_S = 30  # long for a server that answers at all; a step that waited for ever would keep the workflow running
+MOST_FLAGGED = 20  # a screen of lines; the report has all
+MOST_MESSAGES = 5  # pods of one step fail for the same reason, so that more would repeat it
+# Argo writes for a pod that failed: `main: Error (exit code 2): MESSAGE`
+POD_PREFIX = "main: "
 
 
 class Outcome(Value):
-    """How a run ended, as a webhook gets it."""
+    """How a run ended; the JSON that a webhook receives."""
 
     id: str
     run: str
@@ -42,47 +43,52 @@ class Outcome(Value):
 
     @property
     def text(self) -> str:
-        """For people; Slack and its likes show this field of a message."""
+        """The outcome in words. Slack and similar services show the field of this name."""
         lines = [f"{self.id}: {self.outcome}", f"run: {self.run}", *self.messages]
         if self.flagged:
-            more = f" and {len(self.flagged) - MOST_FLAGGED} more" if len(self.flagged) > MOST_FLAGGED else ""
+            more = f"and {len(self.flagged) - MOST_FLAGGED} more" if len(self.flagged) > MOST_FLAGGED else ""
             lines.append(f"{len(self.flagged)} slices are flagged:")
-            lines += [f"  {s}" for s in self.flagged[:MOST_FLAGGED]] + ([more.strip()] if more else [])
+            lines += [f"  {s}" for s in self.flagged[:MOST_FLAGGED]] + ([more] if more else [])
         if self.suspect:
             lines.append(f"{self.suspect} slices are suspect; the report shows them")
         return "\n".join([*lines, *([f"look at it: {self.link}"] if self.link else [])])
 
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
-    """Send what is set up in the environment: CLIO_SMTP_URL, CLIO_MAIL_FROM, CLIO_WEBHOOK_URL.
+    """Send the notifications that CLIO_SMTP_URL, CLIO_MAIL_FROM and CLIO_WEBHOOK_URL configure.
 
     Raises:
-        TransientError: a mail server or webhook does not answer; what was sent already is sent again.
-        UserError: one of the URLs cannot be used, or was refused for good.
+        TransientError: a mail server or webhook does not answer. The next try sends all notifications again.
+        UserError: a URL cannot be used, or the server refused for good.
     """
+    # a run that failed in `plan` has left no request behind
     request = run.store.find_document(Request, CONFIG) or from_environment(os.environ)
-    told = outcome(run, request, os.environ)
+    ending = outcome(run, request, os.environ)
     sent = []
     server, to = os.environ.get("CLIO_SMTP_URL"), request.notify.email if request else ()
     if server and to:
-        send_mail(server, os.environ.get("CLIO_MAIL_FROM", "clio-argo@localhost"), to, told)
+        send_mail(server, os.environ.get("CLIO_MAIL_FROM", "clio-argo@localhost"), to, ending)
         sent.append("mail")
     if url := os.environ.get("CLIO_WEBHOOK_URL"):
-        post(url, {**told.model_dump(mode="json"), "text": told.text})
+        post(url, {**ending.model_dump(mode="json"), "text": ending.text})
         sent.append("webhook")
     return StepResult(note=f"sent: {', '.join(sent)}" if sent else "")
 
 
 def outcome(run: Run, request: Request | None, environment: Mapping[str, str]) -> Outcome:
-    """What is known, whichever step ended the run."""
+    """The outcome as far as the run's documents and Argo's variables show it, whichever step was the last.
+
+    environment: CLIO_STATUS and CLIO_FAILURES, which a workflow sets.
+    """
     done = run.store.find_document(Completion, COMPLETE)
     placed = run.store.find_document(Transforms, TRANSFORMS)
     status = environment.get("CLIO_STATUS", "")
+    # complete.json may be that of an earlier workflow on the same root
     finished = done is not None and status in ("", "Succeeded")
     return Outcome(
         id=request.id if request else "unknown",
         run=run.store.url,
-        outcome=done.status if done and finished else _stopped(status),
+        outcome=done.status if done and finished else _describe_end(status),
         flagged=tuple(f"z {s.z}: {s.verdict}, {s.reason}" for s in placed.flagged) if placed else (),
         suspect=len(placed.suspect) if placed else 0,
         link=done.link if done and finished else None,
@@ -90,38 +96,42 @@ def outcome(run: Run, request: Request | None, environment: Mapping[str, str]) -
     )
 
 
-def _stopped(status: str) -> str:
+def _describe_end(status: str) -> str:
+    # for Argo a workflow that a person rejected has succeeded
     return "ended before the volume was made" if status == "Succeeded" else status.lower() or "not complete"
 
 
 def failures(text: str) -> list[str]:
-    """Messages of the pods in Argo's list of failures: JSON in a JSON string, null without any.
-
-    The list also holds the groups that the pods are in, which say nothing.
-    """
+    """Messages of the pods in Argo's list of failures: JSON in a JSON string, null without any."""
     try:
-        found = json.loads(text)
-        found = json.loads(found) if isinstance(found, str) else found
+        nodes = json.loads(text)
+        nodes = json.loads(nodes) if isinstance(nodes, str) else nodes
     except ValueError:
         return []
-    pods = [f for f in found or [] if str(f.get("message", "")).startswith(OF_POD)]
-    return [f"{f.get('displayName', '')}: {f['message'].removeprefix(OF_POD)}" for f in pods]
+    # the list also holds the groups that the pods belong to, whose messages say nothing
+    pods = [f for f in nodes or [] if str(f.get("message", "")).startswith(POD_PREFIX)]
+    return [f"{f.get('displayName', '')}: {f['message'].removeprefix(POD_PREFIX)}" for f in pods]
 
 
-def send_mail(server: str, sender: str, to: Sequence[str], told: Outcome) -> None:
-    """One mail to all, through smtp://USER:PASSWORD@HOST:PORT (with STARTTLS where it is offered) or smtps://."""
-    url, port = _usable(server)
+def send_mail(server: str, sender: str, to: Sequence[str], ending: Outcome) -> None:
+    """Send one mail to all through smtp://USER:PASSWORD@HOST:PORT (with STARTTLS where offered) or smtps://.
+
+    Raises:
+        TransientError: the server does not answer, or asks to wait.
+        UserError: the URL cannot be used, or the server refuses.
+    """
+    url, port = _parse_server(server)
     message = EmailMessage()
     message["From"], message["To"] = sender, ", ".join(to)
-    message["Subject"] = f"clio-argo: {told.id} {told.outcome}".replace("\n", " ")[:200]
-    message.set_content(told.text)
+    message["Subject"] = f"clio-argo: {ending.id} {ending.outcome}".replace("\n", " ")[:200]
+    message.set_content(ending.text)
     try:
-        with _connected(url.scheme, url.hostname or "", port) as smtp:
+        with _connect(url.scheme, url.hostname or "", port) as smtp:
             if url.username:
                 smtp.login(unquote(url.username), unquote(url.password or ""))
             smtp.send_message(message)
     except smtplib.SMTPResponseException as error:
-        raise _refused("the mail server", error.smtp_code >= 500, error.smtp_error) from error
+        raise _refusal("the mail server", error.smtp_code >= 500, error.smtp_error) from error
     except smtplib.SMTPRecipientsRefused as error:
         raise UserError(f"the mail server takes no mail for {', '.join(error.recipients)}") from error
     except UnicodeError as error:
@@ -130,8 +140,9 @@ def send_mail(server: str, sender: str, to: Sequence[str], told: Outcome) -> Non
         raise TransientError(f"the mail server {url.hostname} does not answer: {error}") from error
 
 
-def _usable(server: str) -> tuple[SplitResult, int | None]:
-    """Parts of the URL and its port; what cannot be used is not shown, since it holds a password."""
+def _parse_server(server: str) -> tuple[SplitResult, int | None]:
+    """Parts of the URL, and its port."""
+    # no error shows the URL, which holds a password
     with suppress(ValueError):
         url = urlsplit(server)
         if url.scheme in ("smtp", "smtps") and url.hostname:
@@ -141,7 +152,7 @@ def _usable(server: str) -> tuple[SplitResult, int | None]:
     )
 
 
-def _connected(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
+def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
     context = ssl.create_default_context()
     if scheme == "smtps":
         return smtplib.SMTP_SSL(host, port or 465, timeout=TIMEOUT_S, context=context)
@@ -153,7 +164,7 @@ def _connected(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
 
 
 def post(url: str, body: Mapping[str, Any]) -> None:
-    """POST `body` as JSON."""
+    """POST `body` as JSON. Raises `TransientError` or `UserError`, as `send_mail` does."""
     if not url.startswith(("http://", "https://")):
         raise UserError("CLIO_WEBHOOK_URL: expected http:// or https://")
     headers = {"Content-Type": "application/json"}
@@ -162,14 +173,14 @@ def post(url: str, body: Mapping[str, Any]) -> None:
         urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
     except urllib.error.HTTPError as error:
         final = 400 <= error.code < 500 and error.code != 429
-        raise _refused("the webhook", final, f"{error.code} {error.reason}") from error
+        raise _refusal("the webhook", final, f"{error.code} {error.reason}") from error
     except OSError as error:
         raise TransientError(f"the webhook does not answer: {error}") from error
-    # what they say shows the URL, which may hold a token
+    # messages of these show the URL, which may hold a token
     except (ValueError, HTTPException) as error:
         raise UserError(f"CLIO_WEBHOOK_URL: cannot be used ({type(error).__name__})") from None
 
 
-def _refused(who: str, final: bool, why: object) -> ClioError:
+def _refusal(who: str, final: bool, why: object) -> ClioError:
     text = why.decode(errors="replace") if isinstance(why, bytes) else why
     return UserError(f"{who} refuses: {text}") if final else TransientError(f"{who} asks to wait: {text}")

@@ -1,10 +1,11 @@
-"""The graph of a run. Local runs, containers, workflows and repairs all walk this one value."""
+"""The graph of a run as one value, which local runs, containers, workflows, verify and repair read."""
 
 from clio_argo.model.request import VOXEL_SETTINGS
 from clio_argo.model.step import Pipeline, Step
 
 __all__ = ["PIPELINE", "Pipeline", "Step"]
 
+# Entries are text, so that the command line reads the graph without loading OpenCV and tensorstore.
 _STEPS, _EXPECTED = "clio_argo.steps", "clio_argo.workspace.expected"
 PIPELINE = Pipeline(
     (
@@ -25,14 +26,14 @@ PIPELINE = Pipeline(
              title="place slices", objects=f"{_EXPECTED}:metadata", memory="plan.solve_mib", version=2,
              settings=VOXEL_SETTINGS, report=True),
         Step("render", f"{_STEPS}.render:run", ("solve",), "solve.render_parts",
-             title="warp, contrast", units="volume.render", objects=f"{_EXPECTED}:rendered",
-             memory="solve.render_mib",
+             title="warp, contrast", units="volume.render", objects=f"{_EXPECTED}:slab_thumbnails",
+             shards=f"{_EXPECTED}:shards_of_slab", memory="solve.render_mib",
              settings=("contrast.clip_limit", "contrast.invert", "background")),
         Step("write", f"{_STEPS}.write:run", ("render",), "solve.write_parts",
-             title="write the viewer volume", units="volume.write", objects=f"{_EXPECTED}:written",
+             title="write the viewer volume", units="volume.write", shards=f"{_EXPECTED}:shards_of_block",
              needs=f"{_EXPECTED}:needed_by_write", image="write", memory="solve.write_mib"),
         Step("coarsen", f"{_STEPS}.coarsen:run", ("write",), "solve.coarsen_parts",
-             title="write coarse scales", units="volume.coarsen", objects=f"{_EXPECTED}:coarsened",
+             title="write coarse scales", units="volume.coarsen", shards=f"{_EXPECTED}:shards_of_coarse_block",
              needs=f"{_EXPECTED}:needed_by_coarsen", image="write", memory="solve.coarsen_mib"),
         Step("verify", f"{_STEPS}.verify:run", ("coarsen",),
              title="compare objects", image="write", memory="solve.publish_mib"),
@@ -42,5 +43,6 @@ PIPELINE = Pipeline(
     ),
     approval="solve",
     on_exit=Step("notify", "clio_argo.notify:run", title="notify people", reads_request=True,
+                 # it computes nothing, and should find room beside other pods
                  memory="512", cpu="100m"),
 )  # fmt: skip

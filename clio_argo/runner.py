@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
@@ -25,11 +25,11 @@ from clio_argo.model.run import Attempt, Completion
 from clio_argo.model.step import Part, Pipeline, Step, StepResult, load, parts_of
 from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
-from clio_argo.workspace.run import Run, opened
+from clio_argo.workspace.run import Run, open_run
 from clio_argo.workspace.units import peak_mib
 
-# One thread per worker: parallel work is parallel processes. glibc keeps freed memory instead of returning
-# it after every image: page faults were a fifth of all CPU time, and half of that of matching.
+# One thread per worker: parallel work is parallel processes. glibc keeps freed memory instead of returning it after
+# every image: a fit of two 5000 x 5000 slices took 0.14 instead of 0.25 CPU s (docs/design.md).
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -39,81 +39,74 @@ WORKER_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
 }
 R = TypeVar("R")
-KILLED = 137
+KILLED = 137  # 128 + SIGKILL, as shells and Kubernetes report it
 NO_MEMORY = (
-    "memory does not suffice: use fewer workers or a smaller memory_gib, and run the same command again; "
+    "not enough memory: use fewer workers or a smaller memory_gib, and run the same command again; "
     "it goes on where it stopped"
 )
-# what a worker opens at most, by far, and what it cannot do without
+# Far more than a worker opens at most, and what it cannot work without.
 FILES, LEAST_FILES = 4096, 128
-# another runner of the same request that begins as this one ends takes its last document away
+# Another runner of the same request that begins as this one ends deletes complete.json. Once is chance.
 ROUNDS = 3
-# Documents hold no cycles; looking for some in ten thousand slices again and again was a tenth of solve.
+# Documents hold no cycles. Looking for some in ten thousand slices again and again was a tenth of solve.
 FEW_COLLECTIONS = (100_000, 20, 100)
 
 
 class Progress(Protocol):
-    """Receives reports of how a local run goes on."""
+    """Receives progress reports of a local run."""
 
     def stage(self, step: str, title: str, parts: Sequence[Part]) -> None:
-        """A stage begins, with these parts to do; `title` says what it does."""
+        """Report that a stage begins, what it does (`title`), and its parts."""
 
     def part(self, step: str, part: Part, result: StepResult) -> None:
-        """One part of a stage is done."""
+        """Report that one part of a stage has ended."""
 
     def note(self, text: str) -> None:
-        """Something happened to the run's folder or buckets."""
+        """Report a change of the run's folder or buckets."""
 
 
-class Quiet:
+class NoProgress:
     """Discards all progress reports."""
 
-    def stage(self, step: str, title: str, parts: Sequence[Part]) -> None: ...
+    def stage(self, step: str, title: str, parts: Sequence[Part]) -> None:
+        """Discard it."""
 
-    def part(self, step: str, part: Part, result: StepResult) -> None: ...
+    def part(self, step: str, part: Part, result: StepResult) -> None:
+        """Discard it."""
 
-    def note(self, text: str) -> None: ...
-
-
-def run_step(step: Step, url: str, part: int, pipeline: Pipeline = PIPELINE) -> StepResult:
-    """Run one part of one step on the run at `url`, and log the attempt under process/logs."""
-    return _attempt(step, url, part, pipeline, lambda run: run.units_of(step, part))
+    def note(self, text: str) -> None:
+        """Discard it."""
 
 
-def run_units(step: Step, url: str, units: Sequence[int], pipeline: Pipeline = PIPELINE) -> StepResult:
-    """As `run_step`, for some units of a step; logged under the first of them."""
-    return _attempt(step, url, units[0], pipeline, lambda _: units)
+def run_step(
+    step: Step, url: str, part: int, pipeline: Pipeline = PIPELINE, units: Sequence[int] | None = None
+) -> StepResult:
+    """Run one part of a step on the run at `url`, and log the attempt under process/logs.
 
-
-def _attempt(step: Step, url: str, part: int, pipeline: Pipeline, units: Callable[[Run], Sequence[int]]) -> StepResult:
+    units: run these instead of the units of the part.
+    """
     limit_threads()
     allow_files()
     gc.set_threshold(*FEW_COLLECTIONS)
-    store = opened(url)
+    store = open_run(url)
     started, clock, cpu = time.time(), time.monotonic(), time.process_time()
-    with _explained(step, store, part):
+    with _explain_errors(step, store, part):
         run = Run(store, step, pipeline)
-        result: StepResult = load(step.entry)(run, units(run)) or StepResult()
+        result: StepResult = load(step.entry)(run, run.units_of(step, part) if units is None else units) or StepResult()
     attempt = Attempt(
-        step=step.name,
-        part=part,
-        host=socket.gethostname(),
-        started=started,
-        wall_s=round(time.monotonic() - clock, 3),
-        cpu_s=round(time.process_time() - cpu, 3),
+        step=step.name, part=part, host=socket.gethostname(), started=started,
+        wall_s=round(time.monotonic() - clock, 3), cpu_s=round(time.process_time() - cpu, 3),
         peak_mib=round(peak_mib(), 1),
-        done=result.counts.done,
-        skipped=result.counts.skipped,
-        again=result.counts.again,
-    )
-    # the first step of a run lays it out
-    opened(url).write(attempt_name(step.name, part, int(started * 1000)), attempt.to_bytes())
+        **result.counts.model_dump(include={"done", "skipped", "again"}),
+    )  # fmt: skip
+    # opened again: `plan` wrote the request, which says where folders lie
+    open_run(url).write(attempt_name(step.name, part, int(started * 1000)), attempt.to_bytes())
     return result
 
 
 @contextmanager
-def _explained(step: Step, store: Store, part: int) -> Iterator[None]:
-    """Turn what no step expects into an error for people; the trace is kept with the run, once there is one."""
+def _explain_errors(step: Step, store: Store, part: int) -> Iterator[None]:
+    """Turn an unexpected exception into an error for people, and write its trace to process/traces."""
     try:
         yield
     except ClioError:
@@ -121,71 +114,72 @@ def _explained(step: Step, store: Store, part: int) -> Iterator[None]:
     except Exception as error:
         if short_of_memory(error):
             raise OutOfMemory(f"{step.name}, part {part}: {NO_MEMORY}\n  ({error})") from error
+        # no document of a run can be at fault where there is none: the trace is shown
         if store.find_document(Request, CONFIG) is None:
             raise
         name = trace_name(step.name, part, time.time_ns() // 1_000_000)
         store.write(name, traceback.format_exc().encode())
         raise BrokenInvariant(
             f"{step.name}, part {part}: {type(error).__name__}: {str(error)[:300]}\n"
-            "  a document of the run was changed, or the software is at fault; run the same command again, and if that "
-            f"does not help, report what {store.url}{name} says"
+            "  a document of the run was changed, or this is an error of the software; run the same command again, and "
+            f"if that does not help, report it with {store.url}{name}"
         ) from error
 
 
 def allow_files() -> None:
-    """Let this process open as many files as the system lets it. Raises `UserError` if these are too few."""
+    """Raise this process's limit of open files as far as needed. Raises `UserError` if the system allows too few."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-    if wanted < LEAST_FILES:
+    limit = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if limit < LEAST_FILES:
         raise UserError(
             f"only {hard} files may be open at once, {LEAST_FILES} are needed: raise the limit (ulimit -Hn)"
         )
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def run(
-    config: Request,
+    request: Request,
     out: str | os.PathLike[str],
     workers: int | None = None,
     progress: Progress | None = None,
     pipeline: Pipeline = PIPELINE,
 ) -> Completion:
-    """Make the volumes of `config` under `out` on this machine; goes on where an earlier run stopped.
+    """Make the volumes of `request` under `out` on this machine, or go on where an earlier run stopped.
 
-    Call it under `if __name__ == "__main__":`, since workers are processes of their own.
+    Call it under `if __name__ == "__main__":`, since workers are spawned processes, which import the main module.
 
     Raises:
         UserError: the request or the source cannot be used; nothing was spent.
-        GateStopped: too many slices are flagged; transforms.json tells which.
-        ClioError: a store or worker failed; call again to go on.
+        GateStopped: too many slices are flagged; transforms.json lists them.
+        ClioError: a store or a worker failed; call again to go on.
     """
     for _ in range(ROUNDS):
-        store = _run_here(config, out, workers, progress, pipeline)
+        store = _run_here(request, out, workers, progress, pipeline)
         if done := store.find_document(Completion, COMPLETE):
             return done
     raise TransientError(f"{os.fspath(out)}: other runners of the same request began again and again; wait for them")
 
 
 def align(
-    config: Request,
+    request: Request,
     out: str | os.PathLike[str],
     workers: int | None = None,
     progress: Progress | None = None,
     pipeline: Pipeline = PIPELINE,
 ) -> Transforms:
-    """Place all slices and write the report, but no volume: a person can look first, and `run` goes on from there.
+    """Place all slices and write the report, but no volume, so that a person can look; `run` goes on from there.
 
-    Raises the same errors as `run`; a run that a gate stops has its report, too.
+    Raises the same errors as `run`. A run that a gate stops has its report, too.
     """
     if pipeline.approval is None:
         raise UserError("the pipeline names no step (approval) that fixes where the slices lie")
-    store = _run_here(config, out, workers, progress, pipeline, last=pipeline.approval)
+    store = _run_here(request, out, workers, progress, pipeline, last=pipeline.approval)
     return store.document(Transforms, TRANSFORMS)
 
 
 def _run_here(
-    config: Request,
+    request: Request,
     out: str | os.PathLike[str],
     workers: int | None,
     progress: Progress | None,
@@ -193,24 +187,20 @@ def _run_here(
     last: str | None = None,
 ) -> Store:
     refuse_containers(pipeline)
-    store, reports = Store(os.fspath(out)), progress or Quiet()
-    _make_buckets(config, store.url, reports)
-    with _environment({REQUEST: config.model_dump_json()}), worker_pool(workers or _workers(config)) as pool:
+    store, reports = Store(os.fspath(out)), progress or NoProgress()
+    if request.make_buckets.location is not None:
+        # imported here: it loads OpenCV, which this process needs for nothing else
+        from clio_argo.store.roles import prepare
+
+        for note in prepare(request, store.url):
+            reports.note(note)
+    with _environment({REQUEST: request.model_dump_json()}), worker_pool(workers or _workers(request)) as pool:
         walk(pipeline, store.url, pool, reports, last)
     return store
 
 
-def _make_buckets(config: Request, url: str, progress: Progress) -> None:
-    if config.make_buckets.location is not None:
-        # loads OpenCV, which this process needs for nothing else
-        from clio_argo.store.roles import prepare
-
-        for done in prepare(config, url):
-            progress.note(done)
-
-
 def refuse_containers(pipeline: Pipeline) -> None:
-    """Refuse a pipeline whose steps need a cluster: a container is not run on this machine."""
+    """Raise `UserError` if a step of the pipeline is a container, which only a cluster runs."""
     if names := [f"{s.name} (image {s.image})" for s in pipeline.steps if not s.entry]:
         raise UserError(
             f"these steps are containers, which only a cluster runs: {', '.join(names)}; "
@@ -219,42 +209,42 @@ def refuse_containers(pipeline: Pipeline) -> None:
 
 
 def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress, last: str | None = None) -> None:
-    """Run all steps in order, as far as step `last`; what is done already is found done."""
+    """Run all steps in order, up to and including step `last`."""
+    # from the first step in any case: each finds its finished units by their records, and there is no other state
     results: dict[str, StepResult] = {}
     for step in pipeline.until(last) if last else pipeline.steps:
         parts = parts_of(step, results)
         progress.stage(step.name, step.title, parts)
-        calls = [partial(_run_part, step, url, part, pipeline) for part in parts]
+        calls = [partial(run_part, step, url, pipeline, part) for part in parts]
         for part, result in spread(pool, calls):
             results[step.name] = result
             progress.part(step.name, part, result)
 
 
-def _run_part(step: Step, url: str, part: Part, pipeline: Pipeline) -> tuple[Part, StepResult]:
-    return part, run_step(step, url, part.part, pipeline)
+def run_part(
+    step: Step, url: str, pipeline: Pipeline, part: Part, units: Sequence[int] | None = None
+) -> tuple[Part, StepResult]:
+    """Run one part, as `run_step` does, and return it with its result."""
+    return part, run_step(step, url, part.part, pipeline, units)
 
 
 def spread(pool: ProcessPoolExecutor, calls: Iterable[Callable[[], R]]) -> Iterator[R]:
-    """Results of calls that the workers do, as they come; after an error no further call begins."""
-    with _uninterrupted():  # workers start here
+    """Results of calls made by the workers, in the order of their completion; after an error no further call begins."""
+    # workers start when they get their first call
+    with _block_interrupts():
         futures = [pool.submit(call) for call in calls]
-    for future in as_completed(futures):
-        yield _result(future, futures)
-
-
-def _result(future: "Future[R]", all_futures: "list[Future[R]]") -> R:
     try:
-        return future.result()
+        for future in as_completed(futures):
+            yield future.result()
     except BrokenProcessPool as error:
-        raise OutOfMemory(f"a worker process was killed, most likely because {NO_MEMORY}") from error
+        raise OutOfMemory(f"a worker process was killed, most likely because there was {NO_MEMORY}") from error
     finally:
-        if future.exception() is not None:
-            for other in all_futures:
-                other.cancel()
+        for future in futures:
+            future.cancel()
 
 
-def _workers(config: Request) -> int:
-    return config.workers or int(os.environ.get("CLIO_WORKERS", "0")) or cores()
+def _workers(request: Request) -> int:
+    return request.workers or int(os.environ.get("CLIO_WORKERS", "0")) or cores()
 
 
 def cores() -> int:
@@ -264,24 +254,20 @@ def cores() -> int:
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that are set up as workers; they start when there is work."""
+    """A pool of processes with the environment of workers; calls that wait when one fails never begin."""
     allow_files()
-    with _environment(WORKER_ENVIRONMENT), _pool(workers) as pool:
-        yield pool
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """One pool of processes for the whole run; what has not begun when it fails never begins."""
+    # Spawned, since OpenCV and tensorstore hold threads, which a fork would not copy. One pool: each start costs a
+    # worker a second of imports.
     before = set(multiprocessing.active_children())
     try:
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
     except OSError as error:
         raise ClioError(f"workers need shared memory: /dev/shm must be there and writable ({error})") from error
     try:
-        yield pool
+        with _environment(WORKER_ENVIRONMENT):
+            yield pool
     except KeyboardInterrupt:
-        # nobody waits for units that are under way: they are done again
+        # a unit that was under way is rerun: its record is written last
         for worker in set(multiprocessing.active_children()) - before:
             worker.terminate()
         raise
@@ -290,8 +276,8 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Processes that start meanwhile never see Ctrl-C, which a terminal sends to all: their parent ends them."""
+def _block_interrupts() -> Iterator[None]:
+    """Processes that start meanwhile never get SIGINT. A terminal sends Ctrl-C to all; the parent ends its workers."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -300,7 +286,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """Let this worker end when its parent was killed: nobody would give it work or take its results."""
+    """End this worker when its parent was killed, which would leave it waiting for work for ever."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

@@ -16,14 +16,14 @@ import tensorstore as ts
 from numpy.typing import NDArray
 
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.parse_request import build_config
+from clio_argo.model.parse_request import build_request
 from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import Completion, UnitRecord
 from clio_argo.model.step import Pipeline, StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.store.documents import Store
-from clio_argo.workspace.run import opened
+from clio_argo.workspace.run import open_run
 
 DEMO = Path(__file__).parent / "data" / "demo"
 FIRST, LAST, NOISE = 3490, 3549, 3513
@@ -66,7 +66,7 @@ def flip_a_bit(file: Path) -> None:
 def request(source: Path | str, **settings: Any) -> Request:
     """A request; sections by double underscore (`contrast__clip_limit=0`)."""
     dotted = {name.replace("__", "."): value for name, value in settings.items()}
-    return build_config({"id": "test", "source": str(source), "resolution": 10}, dotted)
+    return build_request({"id": "test", "source": str(source), "resolution": 10}, dotted)
 
 
 def plain(source: Path | str, **settings: Any) -> Request:
@@ -155,7 +155,7 @@ GROUPS = {
 
 def contents(out: Path | str) -> dict[str, str]:
     """Digest of every object of the volumes and transforms, by name."""
-    store = opened(str(out))
+    store = open_run(str(out))
     return {n: sha256(store.need(n)) for n in store.names() if any(own(n) for own in GROUPS.values())}
 
 

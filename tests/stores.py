@@ -1,7 +1,6 @@
-"""Object stores for tests: a strict emulator of Google Cloud Storage and moto's S3, each a process of its own."""
+"""Object stores for tests: an emulator of Google Cloud Storage (`gcs.py`) and moto's S3, each a process of its own."""
 
 import json
-import os
 import re
 import signal
 import socket
@@ -18,9 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-RIG = Path(os.environ.get("CLIO_RIG_SCRIPT", ROOT.parent / "shared" / "rig" / "rig")).parent
-STRICT_GCS = RIG / "gcs" / "strict_gcs.py"
+GCS = Path(__file__).with_name("gcs.py")
 REGION = "us-east-1"
 START_S = 20
 
@@ -130,9 +127,7 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
 @pytest.fixture(scope="session")
 def gcs_server() -> Iterator[Server]:
     """One emulator for all tests of this process, started by the first that needs it."""
-    if not STRICT_GCS.is_file():
-        pytest.skip(f"no GCS emulator: {STRICT_GCS} is absent (CLIO_RIG_SCRIPT names its folder's rig)")
-    with serve("gs", str(STRICT_GCS)) as server:
+    with serve("gs", str(GCS)) as server:
         yield server
 
 

@@ -91,7 +91,7 @@ def test_text_that_a_workflow_would_replace_is_refused(stack: Path, tmp_path: Pa
 def test_pods_that_no_node_can_hold_are_refused(stack: Path, tmp_path: Path) -> None:
     done = planned(stack, tmp_path, CLIO_MEMORY_MAX_MIB="500")
     assert done.returncode == 2
-    assert "the cluster's pods can have 500 MiB" in done.stderr
+    assert "pods of this cluster can have 500 MiB" in done.stderr
     assert "match needs 768 MiB" in done.stderr
     assert not (tmp_path / "run" / "config.json").exists()
 

@@ -13,7 +13,7 @@ from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
-from tests.stacks import demo_slices, plain, records, request, run_here, write_stack
+from tests.stacks import cli, demo_slices, plain, records, request, run_here, write_stack
 
 SLICES = 12
 
@@ -29,7 +29,7 @@ def label(run: Run, units: Sequence[int]) -> StepResult:
 
 def _label(run: Run, unit: int) -> Outcome:
     box = run.volume.slab_box(unit)
-    text = f"{run.config.background}: {box.begin[0]} to {box.end[0]}".encode()
+    text = f"{run.settings.background}: {box.begin[0]} to {box.end[0]}".encode()
     return once(run, unit, box.model_dump(), lambda: Done([run.store.write(label_name(unit), text)]))
 
 
@@ -81,3 +81,15 @@ def test_it_runs_with_workers(source: Path, tmp_path: Path) -> None:
     done = run(request(source), tmp_path / "out", workers=1, pipeline=OWN)
     assert done.objects > 0
     assert (tmp_path / "out" / label_name(0)).exists()
+
+
+def test_the_command_line_takes_the_pipeline_by_name(source: Path, tmp_path: Path) -> None:
+    own = ("--pipeline", f"{__name__}:OWN", "--workers", 1)
+    where = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = cli("run", "--source", source, "--out", tmp_path / "out", *own, **where)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "out" / label_name(0)).unlink()
+    assert cli("verify", tmp_path / "out", *own, **where).returncode == 1
+    assert "1 of label" in cli("repair", tmp_path / "out", *own, **where).stdout
+    wrong = cli("run", "--source", source, "--out", tmp_path / "out", "--pipeline", "nowhere:OWN")
+    assert (wrong.returncode, "nowhere" in wrong.stderr) == (2, True)

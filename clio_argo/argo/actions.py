@@ -1,6 +1,7 @@
-"""What can be done to a workflow that exists. Each returns the name of the workflow to look at next."""
+"""Actions on an existing workflow. Each returns the name of the workflow to look at next."""
 
 import getpass
+from typing import Literal
 
 from clio_argo.argo.approval import APPROVE, REJECT
 from clio_argo.argo.client import Client
@@ -12,81 +13,96 @@ from clio_argo.errors import UserError
 
 
 def retry(client: Client, name: str) -> str:
-    """Create a workflow that goes on with one that failed. What is done is in the run's folder, not in Argo.
+    """Create a workflow that continues a failed one with the same arguments and template.
 
     Raises:
-        UserError: it did not fail, or its template was pruned.
+        UserError: the workflow did not fail.
+        NotFound: its template was pruned.
     """
     workflow = client.get(name)
-    found = summarise(workflow)
-    if not found.ended:
-        raise UserError(f"workflow {name} has not ended ({found.phase or 'not taken up'}): nothing to retry")
-    if found.succeeded:
-        raise UserError(f"workflow {name} succeeded: nothing to retry; clio-argo resubmit runs it once more")
-    client.template(found.template)
-    return _created(client, again(workflow, found.template))
+    summary = summarise(workflow)
+    if not summary.ended:
+        raise UserError(f"workflow {name} has not ended ({summary.phase or 'not picked up yet'}): nothing to retry")
+    if summary.succeeded:
+        raise UserError(f"workflow {name} succeeded: nothing to retry; clio-argo workflow resubmit runs it again")
+    # Argo would create a workflow whose template is missing, and end it as Error
+    client.template(summary.template)
+    return _created(client, again(workflow, summary.template))
 
 
 def resubmit(client: Client, name: str) -> str:
-    """Create a workflow with the arguments of another one, from the template of now."""
+    """Create a workflow with the arguments of another one and the current template."""
     return _created(client, again(client.get(name), reference(current_template(client))))
 
 
 def stop(client: Client, name: str) -> str:
-    _running(client, name)
-    client.shut_down(name, "Stop")
-    return name
+    """Stop gracefully: pods are asked to stop, and notifications are sent."""
+    return _shut_down(client, name, "Stop")
 
 
 def terminate(client: Client, name: str) -> str:
-    _running(client, name)
-    client.shut_down(name, "Terminate")
-    return name
+    """Stop at once, without the last step."""
+    return _shut_down(client, name, "Terminate")
 
 
 def suspend(client: Client, name: str) -> str:
+    """Start no more pods; running ones continue."""
     _running(client, name)
     client.suspend(name, True)
     return name
 
 
 def resume(client: Client, name: str) -> str:
-    """Argo Server's resume would also end a waiting approval by its default, so that is refused."""
-    found = _running(client, name)
-    if found.waiting:
-        raise UserError(f"workflow {name} waits for a decision: use clio-argo approve {name}, or reject")
-    if not found.suspended:
+    """Let a suspended workflow continue.
+
+    Raises:
+        UserError: it is not suspended, or waits for a decision.
+    """
+    summary = _running(client, name)
+    # Argo Server's resume also ends a waiting approval, with its default
+    if summary.waiting:
+        raise UserError(f"workflow {name} waits for a decision: use clio-argo workflow approve {name}, or reject")
+    if not summary.suspended:
         raise UserError(f"workflow {name} is not suspended")
     client.suspend(name, False)
     return name
 
 
 def delete(client: Client, name: str) -> str:
+    """Remove a workflow and its pods; what it wrote stays."""
     client.delete(name)
     return name
 
 
 def approve(client: Client, name: str) -> str:
+    """Let a waiting workflow make the volume. Raises `UserError` if it waits for no decision."""
     return _decide(client, name, APPROVE)
 
 
 def reject(client: Client, name: str) -> str:
+    """End a waiting workflow without a volume. Raises `UserError` if it waits for no decision."""
     return _decide(client, name, REJECT)
 
 
 def _decide(client: Client, name: str, decision: str) -> str:
-    found = _running(client, name)
-    if not found.waiting:
-        raise UserError(f"workflow {name} waits for no decision: {found.decision or 'there is none to be made now'}")
-    client.decide(name, found.waiting.id, decision, f"{decision} by {getpass.getuser()}")
+    summary = _running(client, name)
+    if not summary.waiting:
+        raise UserError(f"workflow {name} does not wait for a decision: {summary.decision or 'none is due now'}")
+    client.decide(name, summary.waiting.id, decision, f"{decision} by {getpass.getuser()}")
+    return name
+
+
+def _shut_down(client: Client, name: str, how: Literal["Stop", "Terminate"]) -> str:
+    _running(client, name)
+    client.shut_down(name, how)
     return name
 
 
 def _running(client: Client, name: str) -> Summary:
-    found = summarise(client.get(name))
-    if found.ended:
-        raise UserError(f"workflow {name} has ended ({'rejected' if found.rejected else found.phase})")
-    return found
+    summary = summarise(client.get(name))
+    if summary.ended:
+        raise UserError(f"workflow {name} has ended ({'rejected' if summary.rejected else summary.phase})")
+    return summary
 
 
 def _created(client: Client, workflow: Json) -> str:

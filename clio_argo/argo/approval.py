@@ -1,4 +1,4 @@
-"""A person's decision: how it is written into a waiting workflow, and how it is read back."""
+"""The decision on a waiting workflow: how it is written into the workflow, and how it is read back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +13,12 @@ DECISION = "decision"
 
 
 def decision_patch(workflow: Mapping[str, Any], node: str, decision: str, message: str) -> list[Json]:
-    """JSON patch that ends the waiting node with this id; it holds only if nobody has ended it meanwhile.
+    """JSON patch that ends the waiting node with the id `node`.
+
+    The patch fails on the server if the node was ended in the meantime, so only one decision counts.
 
     Raises:
-        Conflict: the node waits no more.
+        Conflict: the node no longer waits.
     """
     nodes = raw_nodes(workflow)
     waiting = nodes.get(node) or {}
@@ -28,11 +30,12 @@ def decision_patch(workflow: Mapping[str, Any], node: str, decision: str, messag
         "message": message,
         "outputs": {"parameters": [{"name": DECISION, "value": decision, "valueFrom": {"supplied": {}}}]},
     }
+    # compressed nodes are one string, in which a patch cannot address a single node
     if packed := workflow["status"].get("compressedNodes"):
         return _exchange("/status/compressedNodes", packed, pack({**nodes, node: {**waiting, **changes}}))
-    at = f"/status/nodes/{node}"
-    rest = [{"op": "add", "path": f"{at}/{key}", "value": changes[key]} for key in changes if key != "phase"]
-    return [*_exchange(f"{at}/phase", "Running", "Succeeded"), *rest]
+    path = f"/status/nodes/{node}"
+    rest = [{"op": "add", "path": f"{path}/{key}", "value": changes[key]} for key in changes if key != "phase"]
+    return [*_exchange(f"{path}/phase", "Running", "Succeeded"), *rest]
 
 
 def _exchange(path: str, old: str, new: str) -> list[Json]:
@@ -41,20 +44,22 @@ def _exchange(path: str, old: str, new: str) -> list[Json]:
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided, and by whom. Only `approve` counts as yes: Argo accepts any other word."""
+    """A decision and who made it."""
 
     value: str
     message: str
 
     @property
     def approved(self) -> bool:
+        """Whether the volume may be made."""
+        # Argo does not enforce the choices of a parameter, so any other word means no
         return self.value == APPROVE
 
     def __str__(self) -> str:
-        return self.message or f"{self.value}, since nobody decided in time"
+        return self.message or f"{self.value}, because nobody decided in time"
 
 
 def decision_of(node: Node) -> Decision | None:
-    """The decision, if this is the node where it was made."""
+    """The decision made at this node; None if it is another node or still waits."""
     value = node.outputs.named().get(DECISION)
     return Decision(value, node.message) if value is not None and node.phase in ENDED else None

@@ -1,7 +1,7 @@
-"""Refuses documents that Argo takes and then never finishes: it checks few references, and waits for what never comes.
+"""Refuses documents that Argo accepts and then never finishes: it checks few references, and waits for missing ones.
 
-A task that refers to an output of a task that was skipped never starts, and the workflow runs for ever, without a
-message. A task can be skipped if it has `when` or withParam.
+A task that refers to an output of a skipped task never starts, and the workflow runs for ever, without a message. A
+task can be skipped if it has `when` or withParam.
 """
 
 import re
@@ -13,21 +13,23 @@ from clio_argo.errors import UserError
 from clio_argo.model.base import canonical_json
 
 Document = Mapping[str, Any]
-# of Argo's own validation, and of the 1 MiB of a workflow, which keeps a copy of its template
+# limits of Argo 4's validation; a workflow may have 1 MiB in all, and stores a copy of its template
 MOST_TEMPLATES, MOST_TASKS, MOST_PARAMETERS, MOST_BYTES = 200, 200, 500, 200_000
 TAG = re.compile(r"{{(=?)(.*?)}}", re.DOTALL)
+# within an expression: literals, and the variables that are left without them
 STRING, PATH = re.compile(r"'[^']*'"), re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+)+")
 TASK_OUTPUT = re.compile(r"tasks\.([\w-]+)\.outputs\.parameters\.([\w-]+)")
+# variables of Argo that hold a value everywhere
 KNOWN = re.compile(
     r"workflow\.(name|namespace|uid|status|failures|duration|creationTimestamp)|pod\.name|retries|status|lastRetry\.\w+"
 )
 
 
 def check(document: Document) -> None:
-    """Look at an emitted WorkflowTemplate.
+    """Check an emitted WorkflowTemplate.
 
     Raises:
-        UserError: names everything that is wrong with it.
+        UserError: names every fault of it.
     """
     spec = document["spec"]
     templates = {t["name"]: t for t in spec["templates"]}
@@ -65,18 +67,18 @@ def _dag(template: Document, templates: Document, declared: set[str]) -> Iterato
     tasks = {t["name"]: t for t in template["dag"]["tasks"]}
     yield from _named_once(template["dag"]["tasks"])
     for name, task in tasks.items():
-        yield from (f"{name}: comes after {n}, which is no task" for n in _needed(task) if n not in tasks)
+        yield from (f"{name}: comes after {n}, which is not a task" for n in _needed(task) if n not in tasks)
         if task["template"] not in templates:
             yield f"{name}: there is no template {task['template']}"
             continue
         yield from _arguments(task, templates[task["template"]])
         before = _before(name, tasks)
         for reference in references(task):
-            if found := TASK_OUTPUT.fullmatch(reference):
-                source, output = found.groups()
+            if match := TASK_OUTPUT.fullmatch(reference):
+                source, output = match.groups()
                 yield from _task_output(name, source, output, tasks, templates, before)
             elif not (reference in declared or KNOWN.fullmatch(reference) or _is_item(reference, task)):
-                yield f"{name}: refers to {reference}, which is not there"
+                yield f"{name}: refers to {reference}, which does not exist"
 
 
 def _is_item(reference: str, task: Document) -> bool:
@@ -86,14 +88,14 @@ def _is_item(reference: str, task: Document) -> bool:
 def _task_output(
     name: str, source: str, output: str, tasks: Document, templates: Document, before: set[str]
 ) -> Iterator[str]:
-    """What is wrong with a reference from task `name` to an output of task `source`."""
+    """Faults of a reference from task `name` to an output of task `source`."""
     if source not in before:
-        yield f"{name}: refers to an output of {source}, which need not be done before"
+        yield f"{name}: refers to an output of {source}, which may still run then"
         return
     if {"when", "withParam"} & tasks[source].keys():
         yield f"{name}: refers to an output of {source}, which can be skipped; it would wait for ever"
     if output not in _parameters(templates.get(tasks[source]["template"], {}), "outputs"):
-        yield f"{name}: refers to {source}'s output {output}, which is not there"
+        yield f"{name}: refers to {source}'s output {output}, which does not exist"
 
 
 def _arguments(task: Document, template: Document) -> Iterator[str]:
@@ -108,7 +110,7 @@ def _container(template: Document, declared: set[str]) -> Iterator[str]:
     name, inputs = template["name"], _parameters(template, "inputs")
     here = declared | {f"inputs.parameters.{n}" for n in inputs}
     yield from (
-        f"{name}: refers to {r}, which is not there"
+        f"{name}: refers to {r}, which does not exist"
         for r in references(template)
         if r not in here and not KNOWN.fullmatch(r)
     )
@@ -121,23 +123,23 @@ def _parameters(thing: Document, where: str) -> dict[str, Document]:
 
 
 def _needed(task: Document) -> list[str]:
-    """Names in `depends`; a name may be followed by a state."""
+    """Names in `depends`, without the states that may follow them."""
     return [n.partition(".")[0] for n in re.findall(r"[\w.-]+", task.get("depends", ""))]
 
 
 def _before(name: str, tasks: Document) -> set[str]:
-    """All tasks that are over when task `name` starts."""
-    found: set[str] = set()
+    """All tasks that have ended when task `name` starts."""
+    before: set[str] = set()
     waiting = [name]
     while waiting:
-        new = {n for n in _needed(tasks[waiting.pop()]) if n in tasks} - found
-        found |= new
+        new = {n for n in _needed(tasks[waiting.pop()]) if n in tasks} - before
+        before |= new
         waiting += new
-    return found
+    return before
 
 
 def references(value: Any) -> set[str]:
-    """Everything that the templates {{...}} in a document refer to."""
+    """All variables that the tags {{...}} in a document refer to."""
     if isinstance(value, str):
         return {r for expression, body in TAG.findall(value) for r in _paths(bool(expression), body)}
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()

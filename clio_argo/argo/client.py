@@ -1,74 +1,84 @@
-"""One interface to a cluster's workflows, whether through a kubeconfig or through Argo Server."""
+"""One interface to the workflows of a cluster, through a kubeconfig or through Argo Server."""
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from clio_argo.argo.logs import LogLine
 from clio_argo.argo.nodes import Json
 
 CURRENT = "clio-argo/current"
 APP = {"app.kubernetes.io/name": "clio-argo"}
 
 
-@dataclass(frozen=True)
-class LogLine:
-    """One line that a pod's step wrote."""
-
-    pod: str
-    text: str
-
-
 class Client(Protocol):
-    """Workflows and their templates of one namespace.
+    """Workflows and their templates in one namespace.
 
-    Every method raises `ClioError` that names the cluster, the thing and what to do: `NotFound`, `Refused` (no
+    Every method raises a `ClioError` that names the cluster, the object and what to do: `NotFound`, `Refused` (no
     permission), `Conflict`, `TransientError` (no answer, or the cluster is overloaded).
     """
 
     namespace: str
 
     def about(self) -> str:
-        """What answers, and its version."""
+        """The server that answers, and its version."""
 
-    def create(self, workflow: Json, dry_run: bool = False) -> Json: ...
+    def create(self, workflow: Json, dry_run: bool = False) -> Json:
+        """Create a workflow and return it; a dry run only lets the server check it."""
 
-    def get(self, name: str) -> Json: ...
+    def get(self, name: str) -> Json:
+        """The workflow with this name."""
 
-    def find(self, selector: str = "", everywhere: bool = False) -> Sequence[Json]:
-        """Workflows with labels like `selector`, of all namespaces if asked; through Argo Server without nodes."""
+    def find(
+        self, selector: str = "", everywhere: bool = False, phases: Sequence[str] = (), limit: int | None = None
+    ) -> Sequence[Json]:
+        """The newest `limit` workflows, newest first; through Argo Server without their nodes.
 
-    def delete(self, name: str) -> None: ...
+        Args:
+            selector: label selector, as `kubectl get -l` takes it.
+            everywhere: search all namespaces instead of the client's own.
+            phases: only workflows in one of these phases, e.g. Running or Failed.
+            limit: None returns all.
+        """
+
+    def delete(self, name: str) -> None:
+        """Delete a workflow and its pods."""
 
     def shut_down(self, name: str, how: Literal["Stop", "Terminate"]) -> None:
-        """Start no more pods; Terminate ends the running ones, too, and skips the exit handler."""
+        """Start no more pods. Terminate also kills the running ones and skips the exit handler."""
 
     def suspend(self, name: str, on: bool) -> None:
-        """Start no more pods until it is switched off again."""
+        """Start no more pods until this is switched off again."""
 
     def decide(self, name: str, node: str, decision: str, message: str) -> None:
-        """Set the decision of the waiting node with this id; `Conflict` if it waits no more."""
+        """Set the decision of the waiting node with this id. Raises `Conflict` if it no longer waits."""
 
-    def template(self, name: str) -> Json: ...
+    def template(self, name: str) -> Json:
+        """The template with this name."""
 
-    def templates(self, selector: str = "") -> Sequence[Json]: ...
+    def templates(self, selector: str = "") -> Sequence[Json]:
+        """Templates of the namespace that match a label selector."""
 
-    def delete_template(self, name: str) -> None: ...
+    def delete_template(self, name: str) -> None:
+        """Delete a template."""
 
     def logs(self, name: str, follow: bool) -> Iterator[LogLine]:
-        """What the steps of all pods that exist wrote; `follow` goes on until the workflow has ended."""
+        """Log lines of the steps of all pods that exist; `follow` continues until the workflow has ended."""
 
 
 def connect(namespace: str | None = None, context: str | None = None, kubeconfig: str | None = None) -> Client:
-    """Argo Server if ARGO_SERVER names one, else the cluster of the kubeconfig (or the one this runs in).
+    """A client of Argo Server if ARGO_SERVER is set, else of the kubeconfig's cluster or the one this runs in.
 
-    A context or a kubeconfig that is named wins over ARGO_SERVER.
+    A given context or kubeconfig takes precedence over ARGO_SERVER, and `namespace` over ARGO_NAMESPACE.
+
+    Raises:
+        UserError: no cluster is configured.
     """
-    chosen = namespace or os.environ.get("ARGO_NAMESPACE") or None
+    namespace = namespace or os.environ.get("ARGO_NAMESPACE") or None
     if os.environ.get("ARGO_SERVER") and not (context or kubeconfig):
         from clio_argo.argo.server import ArgoServer
 
-        return ArgoServer.from_environment(os.environ, chosen)
+        return ArgoServer.from_environment(os.environ, namespace)
     from clio_argo.argo.kube import KubeClient
 
-    return KubeClient.from_config(chosen, context, kubeconfig)
+    return KubeClient.from_config(namespace, context, kubeconfig)

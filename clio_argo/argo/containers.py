@@ -3,16 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hera.workflows import (
-    Artifact,
-    Container,
-    Counter,
-    GCSArtifact,
-    NoneArchiveStrategy,
-    Parameter,
-    RetryStrategy,
-    S3Artifact,
-)
+from hera import workflows as w
 from hera.workflows import models as m
 
 from clio_argo.argo.parameters import parameter, request_environment, variable
@@ -20,47 +11,45 @@ from clio_argo.argo.settings import Artifacts, ClusterSettings, Retries
 from clio_argo.pipeline import Pipeline, Step
 
 TMP, OUTPUTS = "/tmp", "/tmp/outputs"
-# A spot node that goes ends a step with 137 or 143, or takes the pod with it (Error, no exit code).
+STEP_COMMAND = ("clio-argo-step",)
+# A spot node that is reclaimed ends a step with 137 or 143, or removes the pod (Error, no exit code). 75 is the exit
+# code of a fault that passes. Any other code is for a person to act on.
 RETRIED = "lastRetry.exitCode in ['75', '137', '143'] || lastRetry.status == 'Error'"
-# Doubled with each try, but only if the last one ran out of memory; `retries` counts preemptions, too.
+# Doubled with each try, but only if the last one ran out of memory: `retries` counts preemptions too, and a preempted
+# pod was not too small. min: a pod larger than any node would stay pending.
 MEMORY = (
     "{{=int(min(asInt(inputs.parameters.mib) * "
     "(lastRetry.message contains 'OOMKilled' ? 2 ** asInt(retries) : 1), %d))}}Mi"
 )
-# How often Argo's container in a pod tells the controller of its progress. Argo's own minute shows nothing of most
-# pods; 100 pods are 10 small requests a second at this.
+# How often Argo's container in a pod reports the progress to the controller. Most parts of small stacks end within
+# Argo's own minute; with 100 pods this is 10 small requests a second.
 PROGRESS_EVERY = "10s"
-# How the workflow ended, for the step that tells people.
+# how the workflow ended, for the step that sends notifications
 ENDED = {"CLIO_STATUS": "{{workflow.status}}", "CLIO_FAILURES": "{{workflow.failures}}"}
-LEAST = m.SecurityContext(
+# no step needs a capability of the kernel or writes outside of /tmp
+SECURITY = m.SecurityContext(
     allow_privilege_escalation=False, read_only_root_filesystem=True, capabilities=m.Capabilities(drop=["ALL"])
 )
 
 
-def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> Container:
-    """The template of a step; its name is the step's."""
+def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Container:
+    """The template of a step, which has the step's name."""
     last = step == pipeline.on_exit
-    return Container(
-        name=step.name,
-        image=cluster.image(step.image),
-        image_pull_policy=cluster.image_pull_policy,
-        command=list(step.command or ("clio-argo-step",)),
-        args=list(step.args if step.command else (step.name, "--run", "$(CLIO_RUN)", "--part", "$(CLIO_PART)")),
-        env=_environment(step, cluster, ENDED if last else {}),
-        env_from=_secret(cluster.notification_secret) if last else None,
-        service_account_name=cluster.accounts.notifier.name if last else None,
-        inputs=[Parameter(name=n) for n in ("part", "mib")],
-        outputs=_outputs(pipeline, step, cluster.artifacts),
+    own = ENDED if last else {}
+    arguments = (step.name, "--run", "$(CLIO_RUN)", "--part", "$(CLIO_PART)")
+    return w.Container(
+        name=step.name, labels={"clio-argo/step": step.name},
+        image=cluster.image(step.image), image_pull_policy=cluster.image_pull_policy,
+        command=list(step.command or STEP_COMMAND), args=list(step.args if step.command else arguments),
+        env=_environment(step, cluster, own), env_from=_secret(cluster.notification_secret) if last else None,
+        service_account_name=cluster.accounts.notifier.name if last else None, security_context=SECURITY,
+        inputs=[w.Parameter(name=n) for n in ("part", "mib")], outputs=_outputs(pipeline, step, cluster.artifacts),
+        # no limit of CPU, which would only throttle
         resources=m.ResourceRequirements(requests={"cpu": m.Quantity(root=cluster.cpu or step.cpu)}),
-        pod_spec_patch=_patch(cluster),
-        retry_strategy=_retries(cluster.retries),
-        timeout=cluster.step_timeout,
-        security_context=LEAST,
-        volume_mounts=_mounts(cluster),
-        metrics=_metrics(step),
-        labels={"clio-argo/step": step.name},
+        pod_spec_patch=_patch(cluster), volume_mounts=_mounts(cluster),
+        retry_strategy=_retries(cluster.retries), timeout=cluster.step_timeout, metrics=_metrics(step),
         **_placed(step, cluster),
-    )
+    )  # fmt: skip
 
 
 def _environment(step: Step, cluster: ClusterSettings, more: Mapping[str, str]) -> list[m.EnvVar]:
@@ -68,82 +57,69 @@ def _environment(step: Step, cluster: ClusterSettings, more: Mapping[str, str]) 
         "CLIO_RUN": parameter("run"),
         "CLIO_PART": "{{inputs.parameters.part}}",
         "CLIO_OUTPUTS": OUTPUTS,
-        # kept in the manifest: a container cannot know what it was started from
+        # recorded in the manifest: a container cannot know its own image
         "CLIO_IMAGE": cluster.image(step.image),
         "CLIO_MEMORY_MAX_MIB": str(cluster.memory_max_mib),
-        **more,
-        **cluster.env,
-        **dict(step.env),
     }
-    # the request first: Kubernetes puts the values of earlier variables in the place of $(NAME)
+    # the request comes first: Kubernetes replaces $(NAME) in a value by variables that stand before it
     request = request_environment() if step.reads_request else []
-    return [*request, *(variable(name, value) for name, value in own.items())]
+    variables = {**own, **more, **cluster.env, **dict(step.env)}
+    return [*request, *(variable(name, value) for name, value in variables.items())]
 
 
 def _secret(name: str) -> list[m.EnvFromSource]:
     return [m.EnvFromSource(secret_ref=m.SecretEnvSource(name=name, optional=True))]
 
 
-def _outputs(pipeline: Pipeline, step: Step, artifacts: Artifacts | None) -> list[Parameter | Artifact]:
-    # of many parts' errors the last one would win, and that is mostly none
+def _outputs(pipeline: Pipeline, step: Step, artifacts: Artifacts | None) -> list[Any]:
+    # no error of a fan-out: as an output of the workflow the last part's would win, and that is mostly empty
     error = ["error"] if step in pipeline.steps and not step.fan_out else []
-    values: list[Parameter | Artifact] = [
-        _output(name, seen=name in (*step.outputs, *error)) for name in [*pipeline.outputs_of(step.name), *error]
-    ]
+    shown = {*step.outputs, *error}
+    values = [_output(name, name in shown) for name in [*pipeline.outputs_of(step.name), *error]]
     return [*values, _report(artifacts)] if step.report and artifacts else values
 
 
-def _output(name: str, seen: bool) -> Parameter:
-    """An output of a step, and of the workflow if it is `seen` there.
-
-    Without a default Argo collects none of them when one is missing, and a step that fails leaves its error only.
-    An empty text is neither a list nor a number, so that nothing goes on with it.
-    """
-    found = m.ValueFrom(path=f"{OUTPUTS}/{name}", default="")
-    return Parameter(name=name, value_from=found, global_name=name if seen else None)
+def _output(name: str, shown: bool) -> w.Parameter:
+    """An output of a step, and of the workflow if it is `shown` there."""
+    # Without a default Argo collects no output if one is missing, and a failed step leaves only its error. An empty
+    # text is neither a list nor a number, so no later task can use it.
+    value = m.ValueFrom(path=f"{OUTPUTS}/{name}", default="")
+    return w.Parameter(name=name, value_from=value, global_name=name if shown else None)
 
 
-def _report(artifacts: Artifacts) -> Artifact:
-    """A folder that Argo's UI shows as a page: its key ends with a slash, and it is no archive."""
-    kind = GCSArtifact if artifacts.kind == "gcs" else S3Artifact
+def _report(artifacts: Artifacts) -> w.Artifact:
+    kind = w.GCSArtifact if artifacts.kind == "gcs" else w.S3Artifact
     return kind(
-        name="report",
-        path=f"{OUTPUTS}/report",
-        archive=NoneArchiveStrategy(),
-        optional=True,
-        bucket=artifacts.bucket,
-        key=f"{artifacts.prefix}/report/",
-    )
+        name="report", path=f"{OUTPUTS}/report", optional=True, bucket=artifacts.bucket,
+        # Argo's UI shows a folder as a page if its key ends with a slash and it is not an archive
+        key=f"{artifacts.prefix}/report/", archive=w.NoneArchiveStrategy(),
+    )  # fmt: skip
 
 
 def _patch(cluster: ClusterSettings) -> str:
+    # memory comes from an input, which `resources` itself cannot refer to; requests equal limits, so that no pod is
+    # killed for the memory of another one
     mib = MEMORY % cluster.memory_max_mib
     resources = f'{{"requests":{{"memory":"{mib}"}},"limits":{{"memory":"{mib}"}}}}'
     tick = f'{{"name":"ARGO_PROGRESS_PATCH_TICK_DURATION","value":"{PROGRESS_EVERY}"}}'
     return f'{{"containers":[{{"name":"main","resources":{resources}}},{{"name":"wait","env":[{tick}]}}]}}'
 
 
-def _retries(retries: Retries) -> RetryStrategy:
-    return RetryStrategy(
-        limit=str(retries.limit),
-        retry_policy="Always",
-        expression=RETRIED,
-        backoff=m.Backoff(duration=retries.wait, factor=m.IntOrString(root=2), max_duration=retries.longest),
-    )
+def _retries(retries: Retries) -> w.RetryStrategy:
+    backoff = m.Backoff(duration=retries.wait, factor=m.IntOrString(root=2), max_duration=retries.longest)
+    # Always: OnError misses a reclaimed spot node, whose pod is Failed with 137 or 143
+    return w.RetryStrategy(limit=str(retries.limit), retry_policy="Always", expression=RETRIED, backoff=backoff)
 
 
 def _mounts(cluster: ClusterSettings) -> list[m.VolumeMount]:
-    own = [m.VolumeMount(name=v.name, mount_path=v.mount_path, read_only=v.read_only or None) for v in cluster.volumes]
-    return [m.VolumeMount(name="tmp", mount_path=TMP), *own]
+    mounts = ((v.name, v.mount_path, v.read_only or None) for v in cluster.volumes)
+    all_mounts = [("tmp", TMP, None), *mounts]
+    return [m.VolumeMount(name=name, mount_path=path, read_only=fixed) for name, path, fixed in all_mounts]
 
 
-def _metrics(step: Step) -> Counter:
-    return Counter(
-        name="clio_parts_total",
-        help="Parts of steps that ended",
-        labels=[m.MetricLabel(key="step", value=step.name), m.MetricLabel(key="status", value="{{status}}")],
-        value="1",
-    )
+def _metrics(step: Step) -> w.Counter:
+    labels = [m.MetricLabel(key="step", value=step.name), m.MetricLabel(key="status", value="{{status}}")]
+    return w.Counter(name="clio_parts_total", help="Parts of steps that ended", labels=labels, value="1")
 
 
 def _placed(step: Step, cluster: ClusterSettings) -> dict[str, Any]:

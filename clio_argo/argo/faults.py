@@ -1,6 +1,6 @@
-"""What a cluster refuses, in words that name the thing and what to do.
+"""Errors of a cluster, in words that name the object and what to do.
 
-The Kubernetes API and Argo Server answer with the same sentences, so one reading serves both.
+The Kubernetes API and Argo Server use the same sentences, so both are read in the same way.
 """
 
 import json
@@ -15,28 +15,29 @@ ABSENT = re.compile(r'(?P<kind>[\w.]+) "(?P<name>[^"]*)" not found')
 PRESENT = re.compile(r'(?P<kind>[\w.]+) "(?P<name>[^"]*)" already exists')
 NO_RESOURCE = ("page not found", "could not find the requested resource")
 KINDS = {"workflowtemplates": "template", "workflows": "workflow", "namespaces": "namespace", "pods": "pod"}
-# a condition of a patch that did not hold, and a suspended node that Argo Server found no more
+# the answer of the Kubernetes API to a patch whose test failed, and of Argo Server to a node that no longer waits
 OVERTAKEN = ("the server rejected our request due to an error in our request", "no suspend nodes matching")
+# a proxy may answer with a whole page; what matters comes first
 LONGEST = 1000
 
 
 class Refused(ClioError):
-    """A cluster does not let this person do this."""
+    """The caller has no permission."""
 
 
 class Conflict(ClioError):
-    """Something changed meanwhile: another person decided, or the object is there already."""
+    """The object was changed in the meantime, or exists already."""
 
 
 class NotFound(UserError):
-    """A name that the cluster does not know."""
+    """The cluster has no object of this name."""
 
 
 def fault(status: int, body: str | bytes, place: str) -> ClioError:
-    """The error behind an HTTP status and body; `place` says which cluster and namespace were asked."""
+    """The error for an HTTP status and body; `place` names the cluster and namespace."""
     message = _sentence(body.decode(errors="replace") if isinstance(body, bytes) else body)
     if any(sign in message for sign in OVERTAKEN):
-        return Conflict(f"{place}: changed meanwhile; look again with: clio-argo get")
+        return Conflict(f"{place}: was changed in the meantime; look again with: clio-argo workflow get")
     if speak := SPEAK.get(status):
         return speak(message, place)
     if status == 429 or status >= 500:
@@ -45,21 +46,22 @@ def fault(status: int, body: str | bytes, place: str) -> ClioError:
 
 
 def _sentence(body: str) -> str:
-    """The message of a Kubernetes Status or of an error of Argo Server; other bodies as they are."""
+    """The message of a Kubernetes Status or an error of Argo Server; any other body as it is."""
     try:
-        said = json.loads(body)
-        return str(said.get("error", said)["message"])
+        answer = json.loads(body)
+        # Argo Server wraps errors of a stream once more
+        return str(answer.get("error", answer)["message"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return body.strip()
 
 
 def unreachable(error: BaseException, place: str) -> TransientError:
-    """Nobody answers."""
+    """The error for a server that does not answer."""
     return TransientError(f"{place}: does not answer: {origin(error)}")
 
 
 def origin(error: BaseException) -> str:
-    """What the system said first, below all that libraries wrapped around it."""
+    """The text of the innermost error, which libraries wrap several times."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     return str(error)[:LONGEST] or type(error).__name__
@@ -70,12 +72,12 @@ def _unknown_person(message: str, place: str) -> ClioError:
 
 
 def _denied(message: str, place: str) -> ClioError:
-    found, where = DENIED.search(message), NAMESPACE.search(message)
-    if not found:
+    denied, namespace = DENIED.search(message), NAMESPACE.search(message)
+    if not denied:
         return Refused(f"{place}: no permission: {message[:LONGEST]}")
-    scope = f"namespace {where['where']}" if where else "the whole cluster"
+    scope = f"namespace {namespace['where']}" if namespace else "the whole cluster"
     return Refused(
-        f"{place}: no permission: {found['who']} may not {found['verb']} {found['what']} in {scope}; "
+        f"{place}: no permission: {denied['who']} may not {denied['verb']} {denied['what']} in {scope}; "
         "the roles clio-argo-submitter and clio-argo-approver of an installation allow what is needed; "
         "ask an administrator, or name another namespace with -n"
     )
@@ -84,20 +86,18 @@ def _denied(message: str, place: str) -> ClioError:
 def _absent(message: str, place: str) -> ClioError:
     if any(sign in message for sign in NO_RESOURCE):
         return UserError(
-            f"{place}: knows no workflows: Argo Workflows (the custom resource workflows.argoproj.io) is not "
-            "installed; see docs/guide.md"
+            f"{place}: Argo Workflows (the custom resource workflows.argoproj.io) is not installed; "
+            "see docs/kubernetes.md"
         )
-    found = ABSENT.search(message)
-    if not found:
-        return NotFound(f"{place}: not found: {message[:LONGEST]}")
-    return NotFound(f"{place}: there is no {_kind(found['kind'])} {found['name']}")
+    if absent := ABSENT.search(message):
+        return NotFound(f"{place}: there is no {_kind(absent['kind'])} {absent['name']}")
+    return NotFound(f"{place}: not found: {message[:LONGEST]}")
 
 
 def _present(message: str, place: str) -> ClioError:
-    found = PRESENT.search(message)
-    if not found:
-        return Conflict(f"{place}: changed meanwhile: {message[:LONGEST]}")
-    return Conflict(f"{place}: there is a {_kind(found['kind'])} {found['name']} already; choose another name")
+    if present := PRESENT.search(message):
+        return Conflict(f"{place}: {_kind(present['kind'])} {present['name']} already exists; choose another name")
+    return Conflict(f"{place}: was changed in the meantime: {message[:LONGEST]}")
 
 
 def _kind(resource: str) -> str:
@@ -105,4 +105,6 @@ def _kind(resource: str) -> str:
     return KINDS.get(plural, plural)
 
 
-SPEAK: dict[int, Callable[[str, str], ClioError]] = {401: _unknown_person, 403: _denied, 404: _absent, 409: _present}
+SPEAK: dict[int, Callable[[str, str], ClioError]] = {
+    401: _unknown_person, 403: _denied, 404: _absent, 409: _present
+}  # fmt: skip

@@ -9,20 +9,21 @@ from clio_argo.argo.summary import Summary, summarise
 from clio_argo.argo.templates import selector
 from clio_argo.errors import ClioError, TransientError
 
+# parts take minutes; a table that is two seconds old is current, and 30 requests a minute are no load
 EVERY_S = 2.0
-# a controller takes up a workflow within a second
+# a running controller picks a workflow up within a second
 UNTAKEN_S = 30.0
-# a laptop that sleeps, a control plane that is upgraded
+# outlasts a laptop that sleeps and an upgrade of the control plane
 PATIENCE_S = 600.0
 LATEST = "@latest"
 
 
 class NoController(ClioError):
-    """Nobody takes up what was submitted."""
+    """No controller has picked up a submitted workflow."""
 
 
 def follow(client: Client, name: str) -> Iterator[Summary]:
-    """The workflow every two seconds, the last time when it has ended.
+    """Yield the workflow every two seconds, for the last time when it has ended.
 
     Raises:
         NoController: it has no status after 30 s.
@@ -31,34 +32,34 @@ def follow(client: Client, name: str) -> Iterator[Summary]:
     began = answered = time.monotonic()
     while True:
         try:
-            found = summarise(client.get(name))
+            summary = summarise(client.get(name))
             answered = time.monotonic()
         except TransientError:
             if time.monotonic() - answered > PATIENCE_S:
                 raise
             time.sleep(EVERY_S)
             continue
-        yield found
-        if found.ended:
+        yield summary
+        if summary.ended:
             return
-        if not found.phase and time.monotonic() - began > UNTAKEN_S:
+        if not summary.phase and time.monotonic() - began > UNTAKEN_S:
             raise NoController(untaken(client.namespace, name))
         time.sleep(EVERY_S)
 
 
 def untaken(namespace: str, name: str) -> str:
+    """The message about a workflow that no controller picks up."""
     return (
-        f"workflow {name} was created in namespace {namespace}, but nobody has taken it up for {UNTAKEN_S:.0f} s: "
-        "is Argo's workflow-controller running, and does it watch this namespace? The workflow starts when it "
-        f"does; take it back with: clio-argo delete {name} -n {namespace}"
+        f"workflow {name} was created in namespace {namespace}, but no controller has picked it up for "
+        f"{UNTAKEN_S:.0f} s: is Argo's workflow-controller running, and does it watch this namespace? The workflow "
+        f"starts as soon as one does; withdraw it with: clio-argo workflow delete {name} -n {namespace}"
     )
 
 
 def named(client: Client, name: str) -> str:
-    """`@latest` is the newest workflow of the namespace."""
+    """The full name of a workflow: `@latest` stands for the newest one of the namespace."""
     if name != LATEST:
         return name
-    found = client.find(selector())
-    if not found:
-        raise NotFound(f"namespace {client.namespace} has no workflow of clio-argo")
-    return str(max(found, key=lambda w: w["metadata"]["creationTimestamp"])["metadata"]["name"])
+    for workflow in client.find(selector(), limit=1):
+        return str(workflow["metadata"]["name"])
+    raise NotFound(f"namespace {client.namespace} has no workflow of clio-argo")

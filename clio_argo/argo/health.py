@@ -1,80 +1,89 @@
-"""What objects of a cluster say about whether workflows can run there. Pure: no calls."""
+"""Whether workflows can run on a cluster, judged from its objects. Pure functions: no calls."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from clio_argo.argo.nodes import Json
 
+# reasons of a container that waits for its image and will not get it
 UNPULLED = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
 MEMORY_MAX = "CLIO_MEMORY_MAX_MIB"
-MIB = 2**20
+MIB = 2**20  # bytes, the unit of all settings of memory
+# suffixes of Kubernetes' quantities
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def images_of(template: Json) -> set[str]:
+    """Images of all containers of a template."""
     return {t["container"]["image"] for t in template["spec"]["templates"] if "container" in t}
 
 
 def unpulled(pods: Iterable[Json]) -> list[str]:
-    """Images that pods wait for, with what the node says."""
-    states = (s for p in pods for s in p.get("status", {}).get("containerStatuses", []))
-    waiting = ((s["image"], s.get("state", {}).get("waiting") or {}) for s in states)
+    """Images that pods wait for, each with the message of its node."""
+    waiting = ((s["image"], s.get("state", {}).get("waiting") or {}) for s in _containers(pods))
     return sorted(
         {f"{image}: {w.get('message') or w['reason']}" for image, w in waiting if w.get("reason") in UNPULLED}
     )
 
 
 def pulled(nodes: Iterable[Json], pods: Iterable[Json]) -> set[str]:
-    """Images that nodes say they hold, or that containers have run from."""
-    held = {name for n in nodes for i in n.get("status", {}).get("images", []) for name in i.get("names") or []}
-    states = (s for p in pods for s in p.get("status", {}).get("containerStatuses", []))
-    return {short(name) for name in held | {s["image"] for s in states if s.get("imageID")}}
+    """Images that nodes hold, or that containers were started from."""
+    images = (i for n in nodes for i in n.get("status", {}).get("images", []))
+    held = {name for i in images for name in i.get("names") or []}
+    # a node lists its 50 largest images only
+    return {short(name) for name in held | {s["image"] for s in _containers(pods) if s.get("imageID")}}
+
+
+def _containers(pods: Iterable[Json]) -> Iterator[Json]:
+    return (s for p in pods for s in p.get("status", {}).get("containerStatuses", []))
 
 
 def short(image: str) -> str:
-    """The name without what runtimes put before images of no registry."""
+    """The name without the prefix that runtimes add to images without a registry."""
     return image.removeprefix("docker.io/").removeprefix("library/")
 
 
 def regions_of(nodes: Iterable[Json]) -> set[str]:
+    """Regions of the cloud that the nodes are in; empty outside a cloud."""
     return {r for n in nodes if (r := n["metadata"].get("labels", {}).get("topology.kubernetes.io/region"))}
 
 
 def apart(regions: Iterable[str], location: str) -> bool:
-    """Whether a bucket lies in none of these regions; one of a continent (EU, US, ASIA) lies in all that are there."""
+    """Whether a bucket at `location` is in none of the regions."""
+    # a bucket of a continent (EU, US, ASIA) is in all regions of that continent
     place = location.lower()
     begin = {"eu": "europe-", "us": "us-", "asia": "asia-"}.get(place, place)
     return not any(region.startswith(begin) for region in regions)
 
 
 def workers_of(template: Json) -> Json:
-    """The container template of the parts of a big stage."""
+    """The template of the worker pods."""
+    # all steps that fan out are placed alike, so the first one tells
     graph = next(t for t in template["spec"]["templates"] if t["name"] == template["spec"]["entrypoint"])
     name = next(t["template"] for t in graph["dag"]["tasks"] if "withParam" in t)
     return dict(next(t for t in template["spec"]["templates"] if t["name"] == name))
 
 
 def memory_max_mib(workers: Json) -> int:
+    """The memory in MiB that a worker pod may get; 0 if it is not limited."""
     return next((int(e["value"]) for e in workers["container"].get("env", []) if e["name"] == MEMORY_MAX), 0)
 
 
 def fits(node: Json, workers: Json) -> bool:
-    """Whether a worker's pod may go to a node, by the node's labels and taints."""
+    """Whether the labels and taints of a node admit a worker pod."""
     labels, spec = node["metadata"].get("labels", {}), node.get("spec", {})
-    wanted = workers.get("nodeSelector", {}).items()
-    barred = (t for t in spec.get("taints", []) if t["effect"] != "PreferNoSchedule")
-    return wanted <= labels.items() and all(
-        any(_tolerates(own, taint) for own in workers.get("tolerations", [])) for taint in barred
-    )
+    selector = workers.get("nodeSelector", {}).items()
+    taints = (t for t in spec.get("taints", []) if t["effect"] != "PreferNoSchedule")
+    tolerations = workers.get("tolerations", [])
+    return selector <= labels.items() and all(any(_tolerates(t, taint) for t in tolerations) for taint in taints)
 
 
-def _tolerates(own: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    same = own.get("operator") == "Exists" or own.get("value", "") == taint.get("value", "")
-    return own["key"] == taint["key"] and same and own.get("effect") in (None, taint["effect"])
+def _tolerates(toleration: Json, taint: Json) -> bool:
+    same = toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.get("value", "")
+    return toleration["key"] == taint["key"] and same and toleration.get("effect") in (None, taint["effect"])
 
 
 def largest_mib(nodes: Sequence[Json]) -> int:
-    """What the largest of some nodes can give to pods."""
+    """The memory in MiB that the largest node has for pods; 0 without nodes."""
     return max((_bytes(n["status"]["allocatable"]["memory"]) // MIB for n in nodes), default=0)
 
 

@@ -1,4 +1,4 @@
-"""Documents applied to a cluster as `kubectl apply --server-side` does, and removed again."""
+"""Applying documents to a cluster, as `kubectl apply --server-side` does, and removing them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from kubernetes.dynamic.exceptions import ResourceNotFoundError
 from clio_argo.argo.client import CURRENT
 from clio_argo.argo.faults import NotFound
 from clio_argo.argo.kube import KubeClient
-from clio_argo.argo.nodes import ENDED, Json
+from clio_argo.argo.nodes import Json, has_ended
 from clio_argo.argo.templates import selector
 from clio_argo.errors import UserError
 
@@ -21,36 +21,38 @@ TEMPLATE = "WorkflowTemplate"
 
 
 def install(client: KubeClient, documents: Sequence[Json]) -> Iterator[str]:
-    """Apply all documents; the template among them becomes the one that submissions follow. Yields what was done."""
+    """Apply all documents; the template among them becomes the current one. Yields a line per change."""
     with _resources(client) as resources:
         for document in documents:
             with client.asked():
+                # forced: fields that somebody edited by hand go back to what the documents say
                 _resource(resources, document, client).server_side_apply(
                     body=document, namespace=client.namespace, field_manager=MANAGER, force_conflicts=True
                 )
-            yield f"{_name(document)} applied"
+            yield f"{_title(document)} applied"
     new = {d["metadata"]["name"] for d in documents if d["kind"] == TEMPLATE}
     for template in client.templates(selector(f"{CURRENT}=true")):
         name = template["metadata"]["name"]
         if new and name not in new:
             client.label_template(name, CURRENT, None)
-            yield f"{TEMPLATE} {name} is followed no more"
+            yield f"{TEMPLATE} {name} is no longer current"
 
 
 def uninstall(client: KubeClient, documents: Sequence[Json]) -> Iterator[str]:
-    """Remove all documents and all templates. Yields what was done.
+    """Remove all documents and all templates. Yields a line per change.
 
     Raises:
-        UserError: workflows run, which need what would be removed.
+        UserError: workflows are running, which need what would be removed.
     """
-    running = [w["metadata"]["name"] for w in client.find(selector()) if _runs(w)]
+    running = [w["metadata"]["name"] for w in client.find(selector()) if not has_ended(w)]
     if running:
         raise UserError(
-            f"namespace {client.namespace} still runs {', '.join(running)}: wait for them, or clio-argo stop them"
+            f"namespace {client.namespace} still runs {', '.join(running)}: wait for them, or "
+            "stop them with clio-argo workflow stop"
         )
     for template in client.templates(selector()):
         client.delete_template(template["metadata"]["name"])
-        yield f"{TEMPLATE} {template['metadata']['name']} removed"
+        yield f"{_title({'kind': TEMPLATE, **template})} removed"
     with _resources(client) as resources:
         for document in (d for d in documents if d["kind"] != TEMPLATE):
             try:
@@ -59,16 +61,13 @@ def uninstall(client: KubeClient, documents: Sequence[Json]) -> Iterator[str]:
                     resource.delete(name=document["metadata"]["name"], namespace=client.namespace)
             except NotFound:
                 continue
-            yield f"{_name(document)} removed"
-
-
-def _runs(workflow: Json) -> bool:
-    return (workflow.get("status") or {}).get("phase") not in ENDED
+            yield f"{_title(document)} removed"
 
 
 @contextmanager
 def _resources(client: KubeClient) -> Iterator[Any]:
-    """Kinds that the cluster knows. The library keeps them in a file whose usual name anybody could have written."""
+    """The kinds of objects that the cluster knows."""
+    # the library caches them in a file, by default under a name in /tmp that anybody could have written
     with TemporaryDirectory() as folder:
         with client.asked():
             known = DynamicClient(client.api, cache_file=str(Path(folder) / "kinds.json")).resources
@@ -80,9 +79,9 @@ def _resource(resources: Any, document: Json, client: KubeClient) -> Any:
         return resources.get(api_version=document["apiVersion"], kind=document["kind"])
     except ResourceNotFoundError as error:
         raise UserError(
-            f"{client.place}: knows no {document['kind']} ({document['apiVersion']}); install Argo Workflows first"
+            f"{client.place}: has no {document['kind']} ({document['apiVersion']}); install Argo Workflows first"
         ) from error
 
 
-def _name(document: Json) -> str:
+def _title(document: Json) -> str:
     return f"{document['kind']} {document['metadata']['name']}"

@@ -1,4 +1,4 @@
-"""What a namespace needs to run the pipeline, as plain objects: accounts, roles, network policy, template."""
+"""All objects that a namespace needs to run the pipeline: accounts, roles, network policy and template."""
 
 import sys
 from pathlib import Path
@@ -13,48 +13,47 @@ from clio_argo.pipeline import PIPELINE, Pipeline
 Object = dict[str, Any]
 RBAC = "rbac.authorization.k8s.io"
 READ = ("get", "list", "watch")
-# Google's metadata server, which gives a pod the identity of its service account
+# Google's metadata server, which gives a pod the identity of its service account: the first address without GKE
+# Dataplane V2, the second with it
 METADATA_SERVER = ("169.254.169.252/32", "169.254.169.254/32")
-# HTTPS (stores, webhooks), the cluster's API, mail
+# HTTPS (stores, webhooks), the cluster's API, mail over TLS and with STARTTLS
 PORTS = (443, 6443, 465, 587)
 
 
 def manifests(pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None) -> dict[str, list[Object]]:
-    """Objects by the name of the file that holds them."""
+    """All objects, by the name of the file that holds them."""
     cluster = cluster or ClusterSettings()
     accounts = cluster.accounts
-    known = [accounts.worker, accounts.notifier, accounts.executor, accounts.submitter, accounts.approver]
+    all_accounts = [accounts.worker, accounts.notifier, accounts.executor, accounts.submitter, accounts.approver]
+    roles = (
+        (accounts.executor, executor_rules()),
+        (accounts.submitter, submitter_rules()),
+        (accounts.approver, approver_rules()),
+    )
     return {
-        "serviceaccounts.yaml": [_account(cluster, a) for a in known] + [_token(cluster, accounts.executor)],
-        "roles.yaml": [
-            *_role(cluster, accounts.executor, executor_rules()),
-            *_role(cluster, accounts.submitter, submitter_rules()),
-            *_role(cluster, accounts.approver, approver_rules()),
-        ],
+        "serviceaccounts.yaml": [*(_account(cluster, a) for a in all_accounts), _token(cluster, accounts.executor)],
+        "roles.yaml": [role for account, rules in roles for role in _role(cluster, account, rules)],
         "networkpolicy.yaml": [network_policy(cluster)],
         "workflowtemplate.yaml": [dict(workflow_template(pipeline, cluster).to_dict())],
     }
 
 
 def write_manifests(folder: Path, files: dict[str, list[Object]]) -> None:
-    """Write one YAML file each, and the kustomization that lists them."""
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": sorted(files),
-    }
+    """Write each file as YAML, and a kustomization that lists them."""
+    head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    kustomization = {**head, "resources": sorted(files)}
     folder.mkdir(parents=True, exist_ok=True)
     for name, objects in {**files, "kustomization.yaml": [kustomization]}.items():
         (folder / name).write_text(yaml.safe_dump_all(objects, sort_keys=False, width=120))
 
 
 def executor_rules() -> list[Object]:
-    """Tell how a step ended."""
+    """Rules for Argo's container in a pod: report how the step ended."""
     return [_rule("argoproj.io", ("workflowtaskresults",), ("create", "patch"))]
 
 
 def submitter_rules() -> list[Object]:
-    """Submit and watch, and nothing else."""
+    """Rules for submitting and watching, and nothing else."""
     return [
         _rule("argoproj.io", ("workflows",), ("create", *READ)),
         _rule("argoproj.io", ("workflowtemplates",), READ),
@@ -63,18 +62,18 @@ def submitter_rules() -> list[Object]:
 
 
 def approver_rules() -> list[Object]:
-    """Decide, stop, try again and delete as well."""
+    """Rules for approving, stopping, retrying and deleting as well."""
     return [*submitter_rules(), _rule("argoproj.io", ("workflows",), ("patch", "update", "delete"))]
 
 
 def network_policy(cluster: ClusterSettings) -> Object:
-    """Nobody calls a step; a step calls names, stores, the cluster's API (Argo's executor), mail and webhooks."""
-    names = [{"port": 53, "protocol": p} for p in ("UDP", "TCP")]
+    """Steps accept no connection; they reach DNS, stores, the cluster's API (Argo's executor), mail and webhooks."""
+    ports = [*((53, p) for p in ("UDP", "TCP")), *((port, "TCP") for port in PORTS)]
     spec = {
         "podSelector": {"matchExpressions": [{"key": "clio-argo/step", "operator": "Exists"}]},
         "policyTypes": ["Ingress", "Egress"],
         "egress": [
-            {"ports": [*names, *({"port": p, "protocol": "TCP"} for p in PORTS)]},
+            {"ports": [{"port": port, "protocol": protocol} for port, protocol in ports]},
             {"to": [{"ipBlock": {"cidr": c}} for c in METADATA_SERVER]},
         ],
     }
@@ -82,28 +81,27 @@ def network_policy(cluster: ClusterSettings) -> Object:
 
 
 def _account(cluster: ClusterSettings, account: Account) -> Object:
+    # no token in the pods: a step has no reason to talk to the cluster
     head = _head(cluster, "v1", "ServiceAccount", account.name, account.annotations)
     return {**head, "automountServiceAccountToken": False}
 
 
 def _token(cluster: ClusterSettings, account: Account) -> Object:
-    """What Argo mounts into its own container of a pod, by this name, where pods get no token by themselves."""
+    # Argo mounts a secret of this name into its own container of pods that get no token by themselves
     owner = {"kubernetes.io/service-account.name": account.name}
     head = _head(cluster, "v1", "Secret", f"{account.name}.service-account-token", owner)
     return {**head, "type": "kubernetes.io/service-account-token"}
 
 
 def _role(cluster: ClusterSettings, account: Account, rules: list[Object]) -> list[Object]:
-    subject = {"kind": "ServiceAccount", "name": account.name}
-    if cluster.namespace:
-        subject["namespace"] = cluster.namespace
+    namespace = {"namespace": cluster.namespace} if cluster.namespace else {}
+    binding = {
+        "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": account.name},
+        "subjects": [{"kind": "ServiceAccount", "name": account.name, **namespace}],
+    }
     return [
         {**_head(cluster, f"{RBAC}/v1", "Role", account.name), "rules": rules},
-        {
-            **_head(cluster, f"{RBAC}/v1", "RoleBinding", account.name),
-            "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": account.name},
-            "subjects": [subject],
-        },
+        {**_head(cluster, f"{RBAC}/v1", "RoleBinding", account.name), **binding},
     ]
 
 

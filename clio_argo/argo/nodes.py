@@ -1,15 +1,15 @@
-"""The nodes of a workflow's status: what Argo did, is doing, and why it stopped."""
+"""The Workflow object as Argo stores it: its phase, and the nodes of its status."""
 
 import base64
 import gzip
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from clio_argo.errors import UserError
@@ -17,30 +17,42 @@ from clio_argo.errors import UserError
 Json = dict[str, Any]
 BROKEN = frozenset({"Failed", "Error"})
 ENDED = BROKEN | {"Succeeded", "Skipped", "Omitted"}
-# Argo puts the container's name, the verdict and the exit code before what the container wrote
-TOLD = re.compile(r"^\w+: (?:Error|OOMKilled) \(exit code (?P<code>\d+)\)(?:: )?", re.DOTALL)
+# the controller keeps this label up to date, so the API server can filter by it
+PHASE_LABEL = "workflows.argoproj.io/phase"
+# Argo writes the container's name, the verdict and the exit code before the container's own words
+VERDICT = re.compile(r"^\w+: (?:Error|OOMKilled) \(exit code \d+\)(?:: )?", re.DOTALL)
 
 
 class Stored(BaseModel):
-    """Part of an object that others define: only what is read here, the rest is ignored."""
+    """Base of models of Argo's objects: fields that are not declared are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
 
 
+def _text(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
 class Parameter(Stored):
+    """An argument or output of a node or workflow."""
+
     name: str
-    value: str | None = None
+    # Argo reads numbers and booleans as text, too
+    value: Annotated[str | None, BeforeValidator(_text)] = None
 
 
 class Outputs(Stored):
+    """The `outputs` of a node or workflow, or the `arguments` of a workflow."""
+
     parameters: tuple[Parameter, ...] = ()
 
     def named(self) -> dict[str, str]:
+        """Values by name, without parameters that have none yet."""
         return {p.name: p.value for p in self.parameters if p.value is not None}
 
 
 class Node(Stored):
-    """One node: a pod, or what groups pods (all tries of a part, all parts of a task, the graph)."""
+    """One node: a pod, or a group of nodes (all tries of a part, all parts of a task, the graph)."""
 
     id: str
     name: str
@@ -56,46 +68,64 @@ class Node(Stored):
 
     @property
     def reason(self) -> str:
-        """The message without what Argo writes before the container's own words."""
-        own = TOLD.sub("", self.message).strip()
-        return own or self.message
+        """The message without the prefix that Argo puts before the container's own words."""
+        return VERDICT.sub("", self.message).strip() or self.message
 
     @property
     def fraction(self) -> float:
-        """How much of its own work a pod says it has done (0 to 1)."""
+        """Share of its own work that the pod reports as done, 0 to 1."""
         done, _, total = self.progress.partition("/")
+        # the progress of a Retry node includes all nodes behind it
         if self.type == "Retry" or not (done.isdigit() and total.isdigit() and int(total)):
-            return float(self.phase == "Succeeded")  # a Retry node counts what comes behind it, too
+            return float(self.phase == "Succeeded")
         return min(1.0, int(done) / int(total))
 
 
+def has_ended(workflow: Json) -> bool:
+    """Whether the workflow has ended, well or not."""
+    return (workflow.get("status") or {}).get("phase") in ENDED
+
+
+def with_phases(selector: str, phases: Sequence[str]) -> str:
+    """The label selector, restricted to workflows in one of `phases`; no phases restrict nothing."""
+    return ",".join(filter(None, [selector, f"{PHASE_LABEL} in ({','.join(phases)})" if phases else ""]))
+
+
+def newest(workflows: Iterable[Json], limit: int | None) -> list[Json]:
+    """The newest `limit` workflows, newest first; None keeps all."""
+    # the API server's own limit counts in the order of names
+    return sorted(workflows, key=lambda w: str(w["metadata"]["creationTimestamp"]), reverse=True)[:limit]
+
+
 def nodes_of(workflow: Mapping[str, Any]) -> dict[str, Node]:
-    """All nodes by id. Argo compresses them once a workflow is large, and undoes it when it shrinks.
+    """All nodes by id, whether they are compressed or not.
 
     Raises:
-        UserError: the nodes cannot be had from this object.
+        UserError: the nodes are not in this object, or cannot be unpacked.
     """
     return {key: Node.model_validate(value) for key, value in raw_nodes(workflow).items()}
 
 
 def raw_nodes(workflow: Mapping[str, Any]) -> dict[str, Json]:
+    """The nodes as Argo wrote them, by id. Raises `UserError` as `nodes_of`."""
     status = workflow.get("status") or {}
     name = workflow.get("metadata", {}).get("name", "")
     if status.get("offloadNodeStatusVersion"):
         raise UserError(
-            f"workflow {name}: its node status lies in Argo's database; set ARGO_SERVER, so that Argo Server reads it"
+            f"workflow {name}: its node status is in Argo's database; set ARGO_SERVER to read it through Argo Server"
         )
+    # the controller compresses the nodes of a large workflow, and stops doing so when it shrinks
     packed = status.get("compressedNodes")
     return (unpack(packed, name) if packed else status.get("nodes")) or {}
 
 
 def unpack(packed: str, name: str) -> dict[str, Json]:
-    """Nodes from `compressedNodes`: base64 of gzip of JSON."""
+    """Nodes from `compressedNodes` (base64 of gzip of JSON). Raises `UserError` if it is damaged."""
     try:
-        found: dict[str, Json] = json.loads(gzip.decompress(base64.b64decode(packed, validate=True)))
+        nodes: dict[str, Json] = json.loads(gzip.decompress(base64.b64decode(packed, validate=True)))
     except (ValueError, OSError, EOFError, zlib.error) as error:
         raise UserError(f"workflow {name}: its compressed node status cannot be read: {error}") from error
-    return found
+    return nodes
 
 
 def pack(nodes: Mapping[str, Json]) -> str:

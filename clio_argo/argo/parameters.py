@@ -1,4 +1,4 @@
-"""What a person fills in to start a workflow, in a file, with -p or in the form of Argo's UI."""
+"""The parameters of a workflow: set in a file, with -p, or in the form of Argo's UI."""
 
 import typing
 from typing import Any
@@ -8,55 +8,52 @@ from hera.workflows.models import EnvVar
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from clio_argo.argo.approval import APPROVE, REJECT
 from clio_argo.argo.settings import Approval
 from clio_argo.model.parse_request import LEGACY
 from clio_argo.model.request import OVERRIDE, REQUEST, Request
 
-# the settings that most requests have, by the names that a request knows them by
+# The settings that most requests have, by the names that a request knows them by. A form with all settings would hide
+# these; any other setting goes into `config`.
 FIELDS = ("id", "source", "image", "minz", "maxz", "resolution", "skip_align", "clip_limit", "max_bad", "email")
-DECISIONS = ("approve", "reject")
+DECISIONS = (APPROVE, REJECT)
 
 
 def workflow_parameters(approval: Approval) -> list[Parameter]:
-    """The arguments of the workflow. An empty field overrides nothing."""
+    """The parameters of the workflow. An empty field overrides nothing."""
     return [
-        Parameter(name="run", description="Folder of the bucket for everything the run makes, e.g. gs://bucket/fly."),
+        Parameter(name="run", description="Folder in a bucket for all output of the run, e.g. gs://bucket/fly."),
         Parameter(name="config", value="{}", description="The request as JSON, at most 64 kB."),
         *(_field(name) for name in FIELDS),
-        Parameter(
-            name="approval",
-            value=approval.default,
-            enum=["automatic", "ask"],
-            description="ask: wait for a person after the slices are placed, before the volume is made.",
-        ),
-        Parameter(name="approval_wait", value=approval.wait, description="How long to wait for a person, e.g. 72h."),
-        Parameter(
-            name="approval_otherwise",
-            value=approval.otherwise,
-            enum=list(DECISIONS),
-            description="What happens when nobody decided in that time.",
-        ),
-    ]
+        Parameter(name="approval", value=approval.default, enum=["automatic", "ask"],
+                  description="ask: wait for approval after the slices are placed, before the volume is made."),
+        Parameter(name="approval_wait", value=approval.wait,
+                  description="How long to wait for the decision, e.g. 72h."),
+        Parameter(name="approval_otherwise", value=approval.otherwise, enum=list(DECISIONS),
+                  description="The decision if nobody has decided by then."),
+    ]  # fmt: skip
 
 
 def request_environment() -> list[EnvVar]:
-    """The request in the environment, where no shell reads anything into it."""
+    """Environment variables that carry the request; no shell interprets them."""
     fields = {f"{OVERRIDE}{name}": name for name in FIELDS}
     return [variable(name, parameter(value)) for name, value in {REQUEST: "config", **fields}.items()]
 
 
 def parameter(name: str) -> str:
-    """Reference to a workflow parameter."""
+    """Argo's reference to a workflow parameter."""
     return f"{{{{workflow.parameters.{name}}}}}"
 
 
 def variable(name: str, value: str) -> EnvVar:
+    """One environment variable of a container."""
     return EnvVar(name=name, value=value)
 
 
 def _field(name: str) -> Parameter:
     info = _info(LEGACY.get(name, name))
-    return Parameter(name=name, value="", enum=_choices(info.annotation), description=info.description)
+    description = " ".join((info.description or "").split())
+    return Parameter(name=name, value="", enum=_choices(info.annotation), description=description)
 
 
 def _info(path: str) -> FieldInfo:
@@ -68,7 +65,7 @@ def _info(path: str) -> FieldInfo:
 
 
 def _choices(annotation: Any) -> list[str] | None:
-    """What a field can be, the empty choice included; None where there is no list."""
+    """The values that a field can have, and the empty one; None if there is no list of them."""
     if annotation is bool:
         return ["", "false", "true"]
     return ["", *typing.get_args(annotation)] if typing.get_origin(annotation) is typing.Literal else None

@@ -8,15 +8,16 @@ from typing import Any, Literal, Self
 import requests
 
 from clio_argo.argo.approval import DECISION
-from clio_argo.argo.client import LogLine
 from clio_argo.argo.faults import fault, origin, unreachable
-from clio_argo.argo.logs import EXECUTOR
-from clio_argo.argo.nodes import Json
+from clio_argo.argo.logs import EXECUTOR, LogLine
+from clio_argo.argo.nodes import Json, newest, with_phases
 from clio_argo.errors import UserError
 
+# a server that is up accepts a connection at once; a list of many workflows takes seconds
 CONNECT_S, READ_S = 5, 60
+# spellings that the argo command line takes
 TRUE, FALSE = ("true", "1", "yes", "t"), ("false", "0", "no", "f")
-# a list without nodes: one workflow may hold a megabyte of them
+# a list is requested without nodes: one workflow may hold a megabyte of them
 LISTED = ",".join(
     f"items.{field}"
     for field in (
@@ -27,7 +28,7 @@ LISTED = ",".join(
 
 
 class ArgoServer:
-    """Implements `clio_argo.argo.client.Client`."""
+    """Implements `clio_argo.argo.client.Client` with Argo Server."""
 
     def __init__(self, url: str, namespace: str, token: str = "", verify: bool = True) -> None:
         self.namespace, self.url = namespace, url.rstrip("/")
@@ -39,73 +40,84 @@ class ArgoServer:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], namespace: str | None) -> Self:
-        """ARGO_SERVER (HOST:PORT), ARGO_TOKEN, ARGO_SECURE, ARGO_INSECURE_SKIP_VERIFY, ARGO_BASE_HREF."""
+        """Read ARGO_SERVER (HOST:PORT), ARGO_TOKEN, ARGO_SECURE, ARGO_INSECURE_SKIP_VERIFY and ARGO_BASE_HREF.
+
+        Raises:
+            UserError: names the variable that cannot be used.
+        """
         host, base = environment["ARGO_SERVER"], environment.get("ARGO_BASE_HREF", "").strip("/")
         if "://" in host:
-            raise UserError(f"ARGO_SERVER {host}: expected HOST:PORT; ARGO_SECURE=false asks for http")
+            raise UserError(f"ARGO_SERVER {host}: expected HOST:PORT; set ARGO_SECURE=false for http")
         scheme = "https" if _flag(environment, "ARGO_SECURE", True) else "http"
-        return cls(
-            f"{scheme}://{host}/{base}",
-            namespace or "default",
-            environment.get("ARGO_TOKEN", ""),
-            verify=not _flag(environment, "ARGO_INSECURE_SKIP_VERIFY", False),
-        )
+        verify = not _flag(environment, "ARGO_INSECURE_SKIP_VERIFY", False)
+        token = environment.get("ARGO_TOKEN", "")
+        return cls(f"{scheme}://{host}/{base}", namespace or "default", token, verify)
 
     def about(self) -> str:
+        """The server and its version."""
         return f"Argo Server {self._json('GET', 'version')['version']} at {self.url}"
 
     def create(self, workflow: Json, dry_run: bool = False) -> Json:
+        """As in `Client`."""
         return self._json("POST", self._workflows(), {"workflow": workflow, "serverDryRun": dry_run})
 
     def get(self, name: str) -> Json:
+        """As in `Client`."""
         return self._json("GET", self._workflows(name))
 
-    def find(self, selector: str = "", everywhere: bool = False) -> Sequence[Json]:
-        wanted = {"listOptions.labelSelector": selector, "fields": LISTED}
-        # the path of all namespaces is that of one with an empty name
+    def find(
+        self, selector: str = "", everywhere: bool = False, phases: Sequence[str] = (), limit: int | None = None
+    ) -> Sequence[Json]:
+        """As in `Client`."""
+        # all namespaces are addressed by an empty name
         path = "workflows/" if everywhere else self._workflows()
-        return self._json("GET", path, params=wanted).get("items") or []
+        return newest(self._list(path, with_phases(selector, phases), fields=LISTED), limit)
 
     def delete(self, name: str) -> None:
+        """As in `Client`."""
         self._json("DELETE", self._workflows(name))
 
     def shut_down(self, name: str, how: Literal["Stop", "Terminate"]) -> None:
+        """As in `Client`."""
         self._json("PUT", self._workflows(name, how.lower()), {})
 
     def suspend(self, name: str, on: bool) -> None:
+        """As in `Client`."""
         self._json("PUT", self._workflows(name, "suspend" if on else "resume"), {})
 
     def decide(self, name: str, node: str, decision: str, message: str) -> None:
-        wanted = {
-            "nodeFieldSelector": f"id={node}",
-            "outputParameters": json.dumps({DECISION: decision}),
-            "message": message,
-            "phase": "Succeeded",
-        }
-        self._json("PUT", self._workflows(name, "set"), wanted)
+        """As in `Client`."""
+        outputs = json.dumps({DECISION: decision})
+        body = {"nodeFieldSelector": f"id={node}", "outputParameters": outputs, "message": message}
+        # with a phase the server sets output and phase at once, and refuses a node that no longer waits
+        self._json("PUT", self._workflows(name, "set"), {**body, "phase": "Succeeded"})
 
     def template(self, name: str) -> Json:
+        """As in `Client`."""
         return self._json("GET", self._templates(name))
 
     def templates(self, selector: str = "") -> Sequence[Json]:
-        return self._json("GET", self._templates(), params={"listOptions.labelSelector": selector}).get("items") or []
+        """As in `Client`."""
+        return self._list(self._templates(), selector)
 
     def delete_template(self, name: str) -> None:
+        """As in `Client`."""
         self._json("DELETE", self._templates(name))
 
     def logs(self, name: str, follow: bool) -> Iterator[LogLine]:
-        wanted = {"logOptions.container": "main", "logOptions.follow": json.dumps(follow)}
+        """As in `Client`."""
+        options = {"logOptions.container": "main", "logOptions.follow": json.dumps(follow)}
         with self._asked():
-            answer = self._ask("GET", self._workflows(name, "log"), params=wanted, stream=True)
+            answer = self._ask("GET", self._workflows(name, "log"), params=options, stream=True)
             for line in answer.iter_lines():
                 yield from self._log_lines(json.loads(line))
 
-    def _log_lines(self, told: Json) -> Iterator[LogLine]:
-        if error := told.get("error"):
+    def _log_lines(self, message: Json) -> Iterator[LogLine]:
+        if error := message.get("error"):
             raise fault(error.get("http_code", 500), error.get("message", ""), self.place)
-        found = told["result"]
-        if not EXECUTOR.match(found.get("content", "")):
-            yield LogLine(found["podName"], found.get("content", ""))
+        text = message["result"].get("content", "")
+        if not EXECUTOR.match(text):
+            yield LogLine(message["result"]["podName"], text)
 
     def _workflows(self, *rest: str) -> str:
         return "/".join(("workflows", self.namespace, *rest))
@@ -113,12 +125,17 @@ class ArgoServer:
     def _templates(self, *rest: str) -> str:
         return "/".join(("workflow-templates", self.namespace, *rest))
 
+    def _list(self, path: str, selector: str, **params: str) -> list[Json]:
+        # the server writes null for an empty list
+        return self._json("GET", path, params={"listOptions.labelSelector": selector, **params}).get("items") or []
+
     def _json(self, method: str, path: str, body: Json | None = None, params: Json | None = None) -> Json:
         with self._asked():
-            found: Json = self._ask(method, path, json=body, params=params).json()
-        return found
+            answer: Json = self._ask(method, path, json=body, params=params).json()
+        return answer
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        # a followed log is silent for as long as its step writes nothing
         timeout = (CONNECT_S, None if options.get("stream") else READ_S)
         answer = self._session.request(method, f"{self.url}/api/v1/{path}", timeout=timeout, **options)
         if not answer.ok:
@@ -127,21 +144,22 @@ class ArgoServer:
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
+        """Raise failures on the way to the server as `ClioError`."""
         try:
             yield
         except requests.exceptions.SSLError as error:
             raise UserError(
-                f"{self.place}: its certificate is not trusted: {origin(error)}; ARGO_SECURE=false asks without TLS, "
-                "ARGO_INSECURE_SKIP_VERIFY=true trusts any certificate"
+                f"{self.place}: its certificate is not trusted: {origin(error)}; set ARGO_SECURE=false to connect "
+                "without TLS, or ARGO_INSECURE_SKIP_VERIFY=true to trust any certificate"
             ) from error
         except requests.exceptions.JSONDecodeError as error:
-            raise UserError(f"{self.place}: does not answer as Argo Server does; look at ARGO_SERVER") from error
+            raise UserError(f"{self.place}: does not answer like Argo Server; check ARGO_SERVER") from error
         except requests.exceptions.RequestException as error:
             raise unreachable(error, self.place) from error
 
 
-def _flag(environment: Mapping[str, str], name: str, otherwise: bool) -> bool:
+def _flag(environment: Mapping[str, str], name: str, default: bool) -> bool:
     value = environment.get(name, "").lower()
     if value not in (*TRUE, *FALSE, ""):
         raise UserError(f"{name}={environment[name]}: use true or false")
-    return value in TRUE if value else otherwise
+    return value in TRUE if value else default

@@ -1,4 +1,4 @@
-"""How the workflow fits a cluster. The schema of these settings is also the Helm chart's."""
+"""Settings of a cluster, on which the emitted documents depend. Their schema is also that of the Helm chart."""
 
 import re
 from importlib.metadata import version
@@ -11,34 +11,32 @@ from clio_argo.errors import UserError
 from clio_argo.model.base import Value
 
 NAME = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
-Duration = Annotated[str, Field(pattern=r"^[0-9]+[smh]$")]  # Argo takes no days
+Duration = Annotated[str, Field(pattern=r"^[0-9]+[smh]$")]  # Argo does not accept days
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[KMGT]i?)?$")]
 SPOT = "cloud.google.com/gke-spot"
 
 
-def _named(value: str) -> str:
+def _check_name(value: str) -> str:
     if not re.fullmatch(NAME, value) or len(value) > 63:
-        raise ValueError("must be a name of Kubernetes: lower case, digits, '-' and '.', at most 63")
+        raise ValueError("must be a Kubernetes name: lower-case letters, digits, '-' and '.', at most 63")
     return value
 
 
-Name = Annotated[str, AfterValidator(_named)]
+Name = Annotated[str, AfterValidator(_check_name)]
 
 
 class Setting(Value):
-    """Known by its name here and, in the chart's values, by the same name in camelCase."""
+    """Base of all settings: names are snake_case in Python, and camelCase in the values of the chart."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class Image(Setting):
-    """A container image. The digest wins over the tag."""
+    """A container image. The digest takes precedence over the tag."""
 
     repository: str = Field(min_length=1, description="Registry and name, without a tag.")
-    tag: str = Field(version("clio-argo"), description="Default: this version. Never `latest`.")
-    digest: str | None = Field(
-        None, pattern=r"^sha256:[0-9a-f]{64}$", description="What was tested, whatever the tag becomes."
-    )
+    tag: str = Field(version("clio-argo"), description="Default: this version. `latest` is refused.")
+    digest: str | None = Field(None, pattern=r"^sha256:[0-9a-f]{64}$", description="Pins the image for good.")
 
     @model_validator(mode="after")
     def _fixed(self) -> Self:
@@ -48,6 +46,7 @@ class Image(Setting):
 
     @property
     def reference(self) -> str:
+        """The reference that a container names."""
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
 
 
@@ -60,23 +59,24 @@ class Account(Setting):
     )
 
 
-class Accounts(Setting):
-    """One service account per need."""
+def _account(role: str, description: str) -> Any:
+    return Field(Account(name=f"clio-argo-{role}"), description=description)
 
-    worker: Account = Field(Account(name="clio-argo-worker"), description="Reads the source, writes the run.")
-    notifier: Account = Field(Account(name="clio-argo-notifier"), description="Reads the run.")
-    executor: Account = Field(
-        Account(name="clio-argo-executor"),
-        description="Argo's own container beside each step; its token is in no step's container.",
+
+class Accounts(Setting):
+    """One service account per role."""
+
+    worker: Account = _account("worker", "Reads the source and writes the run.")
+    notifier: Account = _account("notifier", "Reads the run.")
+    executor: Account = _account(
+        "executor", "Argo's own container beside each step. The step's container has no token."
     )
-    submitter: Account = Field(Account(name="clio-argo-submitter"), description="Submits and watches, no more.")
-    approver: Account = Field(
-        Account(name="clio-argo-approver"), description="Submits, watches, decides, stops and deletes."
-    )
+    submitter: Account = _account("submitter", "Submits and watches workflows, nothing else.")
+    approver: Account = _account("approver", "Submits, watches, approves, stops and deletes workflows.")
 
 
 class Toleration(Setting):
-    """As in a pod."""
+    """A toleration, as in a pod."""
 
     key: str
     operator: Literal["Equal", "Exists"] = "Equal"
@@ -85,17 +85,17 @@ class Toleration(Setting):
 
 
 class Placement(Setting):
-    """Where pods go."""
+    """The nodes on which pods may run."""
 
     node_selector: dict[str, str] = Field({}, description="Labels that the node must have.")
-    tolerations: tuple[Toleration, ...] = Field((), description="Taints that the pod puts up with.")
+    tolerations: tuple[Toleration, ...] = Field((), description="Taints the pod tolerates.")
 
 
 class Volume(Setting):
-    """A volume of all steps, for sources and runs that lie on a file system."""
+    """A volume mounted by all steps, for sources and runs on a file system."""
 
     name: Name
-    mount_path: str = Field(pattern="^/", description="Where all containers see it.")
+    mount_path: str = Field(pattern="^/", description="Path of the volume in all containers.")
     read_only: bool = False
     source: dict[str, Any] = Field(
         description="One volume source as in a pod, e.g. persistentVolumeClaim: {claimName: slices}."
@@ -103,43 +103,43 @@ class Volume(Setting):
 
 
 class Retries(Setting):
-    """What is tried again: preemption, eviction, lost nodes, out of memory, exit 75; never a user's error."""
+    """When a part is tried again: preemption, eviction, lost node, out of memory, exit 75; never a user error."""
 
-    limit: int = Field(
-        5, ge=0, le=20, description="Tries after the first. A spot node that is gone five times is a bad pool."
-    )
-    wait: Duration = Field("10s", description="Before the first retry; doubled each time.")
+    # a spot node that disappears five times in a row is in a pool that has no capacity
+    limit: int = Field(5, ge=0, le=20, description="Number of tries after the first.")
+    wait: Duration = Field("10s", description="Pause before the first retry; doubled each time.")
     longest: Duration = Field("30m", description="No retry starts later than this after the first try.")
 
 
 class Cleanup(Setting):
-    """When the cluster forgets. The run's own documents stay in its store."""
+    """When pods and workflows are deleted. The documents of the run stay in its store."""
 
-    pod_delay: Duration = Field("60s", description="A pod that succeeded goes after this; logs are archived.")
-    success_days: int = Field(7, ge=0, description="A workflow that succeeded goes after this.")
-    failure_days: int = Field(30, ge=0, description="One that failed stays longer, to be looked at.")
+    pod_delay: Duration = Field("60s", description="Age at which a succeeded pod is deleted; logs are archived.")
+    success_days: int = Field(7, ge=0, description="Days after which a succeeded workflow is deleted.")
+    failure_days: int = Field(30, ge=0, description="Days after which a failed workflow is deleted.")
 
 
 class Artifacts(Setting):
     """Where Argo keeps reports and logs."""
 
     kind: Literal["gcs", "s3"] = "gcs"
-    bucket: str | None = Field(None, description="Default: the bucket of the controller's own artifact repository.")
-    prefix: str = Field("clio-argo/{{workflow.name}}", description="Key of a workflow's artifacts.")
+    bucket: str | None = Field(None, description="Default: the bucket of the controller's artifact repository.")
+    prefix: str = Field("clio-argo/{{workflow.name}}", description="Prefix of the keys of a workflow's artifacts.")
 
 
 class Approval(Setting):
-    """Whether a person looks before the expensive part."""
+    """Whether a workflow waits for approval before the expensive part."""
 
-    default: Literal["automatic", "ask"] = Field("automatic", description="What a submission gets that asks for none.")
-    wait: Duration = Field("72h", description="How long a person has to decide: a weekend.")
-    otherwise: Literal["approve", "reject"] = Field("reject", description="What happens when nobody decided.")
+    default: Literal["automatic", "ask"] = Field("automatic", description="For submissions that do not choose.")
+    # a request that is ready on Friday evening waits until Monday
+    wait: Duration = Field("72h", description="Time for the decision.")
+    otherwise: Literal["approve", "reject"] = Field("reject", description="Decision if nobody decides in time.")
 
 
 class ClusterSettings(Setting):
-    """Everything about a cluster that the emitted documents depend on."""
+    """All facts about a cluster on which the emitted documents depend."""
 
-    namespace: Name | None = Field(None, description="Default: the one that kubectl or helm is told.")
+    namespace: Name | None = Field(None, description="Default: the namespace given to kubectl or helm.")
     images: dict[str, Image] = Field(
         {n: Image(repository=f"clio-argo-{n}") for n in ("align", "write")},
         description="The image of each kind of step.",
@@ -148,50 +148,53 @@ class ClusterSettings(Setting):
     image_pull_secrets: tuple[Name, ...] = ()
     require_digests: bool = Field(False, description="Refuse images without a digest.")
     accounts: Accounts = Field(Accounts(), description="Service accounts.")
-    uid: int = Field(65532, ge=1, description="User and group of all steps; the images' own.")
-    workers: Placement = Field(Placement(), description="Where the parts of the big stages run.")
-    others: Placement = Field(Placement(), description="Where all else runs.")
-    worker_annotations: dict[str, str] = Field({}, description="Annotations of the workers' pods.")
+    uid: int = Field(65532, ge=1, description="User and group of all steps; the images are built for the default.")
+    workers: Placement = Field(Placement(), description="Placement of the parts of the large stages.")
+    others: Placement = Field(Placement(), description="Placement of all other pods.")
+    worker_annotations: dict[str, str] = Field({}, description="Annotations of the worker pods.")
     priority_class: Name | None = Field(None, description="Priority class of all pods.")
-    parallelism: int = Field(
-        100, ge=1, description="Pods at once in one workflow: what a pool of 25 nodes with 4 cores holds."
-    )
-    cpu: Quantity | None = Field(None, description="Request of every step instead of its own; for small clusters.")
-    memory_max_mib: int = Field(
-        12288, ge=256, description="What a worker node can give one pod: of a node with 16 GiB, 12 are left."
-    )
-    tmp_size: Quantity = Field("2Gi", description="Limit of /tmp, the only place that a step can write to.")
-    env: dict[str, str] = Field({}, description="Environment of all steps.")
+    # what a pool of 25 nodes with 4 cores holds
+    parallelism: int = Field(100, ge=1, description="Largest number of pods of a workflow at a time.")
+    cpu: Quantity | None = Field(None, description="CPU request of every step; for small clusters.")
+    # of a node with 16 GiB, system and daemons leave 12
+    memory_max_mib: int = Field(12288, ge=256, description="Most memory in MiB that a worker node can give a pod.")
+    tmp_size: Quantity = Field("2Gi", description="Size limit of /tmp, the only folder that a step can write to.")
+    env: dict[str, str] = Field({}, description="Environment variables of all steps.")
     volumes: tuple[Volume, ...] = ()
-    labels: dict[str, str] = Field({}, description="More labels on everything.")
+    labels: dict[str, str] = Field({}, description="Additional labels of all objects.")
     retries: Retries = Retries()
-    step_timeout: Duration = Field(
-        "12h", description="Of one try, waiting for a node included: a pod that fits nowhere waits for ever otherwise."
-    )
-    deadline_hours: int = Field(168, ge=1, description="Of a whole workflow, waiting for a person included: a week.")
+    # a pod that fits on no node would wait for ever
+    step_timeout: Duration = Field("12h", description="Limit of one try, including the wait for a node.")
+    # a week
+    deadline_hours: int = Field(168, ge=1, description="Limit of a workflow, including the wait for approval.")
     cleanup: Cleanup = Cleanup()
     artifacts: Artifacts | None = Field(
-        Artifacts(), description="null: no reports and logs in Argo, for clusters without an artifact repository."
+        Artifacts(), description="null: Argo keeps no reports and logs; for clusters without an artifact repository."
     )
     notification_secret: Name = Field(
         "clio-argo-notification",
-        description="Secret with CLIO_SMTP_URL, CLIO_MAIL_FROM and CLIO_WEBHOOK_URL; without it nobody is told.",
+        description="Secret with CLIO_SMTP_URL, CLIO_MAIL_FROM and CLIO_WEBHOOK_URL, which notifications need.",
     )
     approval: Approval = Approval()
 
     @classmethod
     def gke(cls, **settings: Any) -> Self:
-        """Workers on spot nodes of GKE, and images by digest."""
+        """Settings for GKE: workers on spot nodes, images by digest."""
         spot = Toleration(key=SPOT, value="true", effect="NoSchedule")
         preset = {
             "workers": Placement(node_selector={SPOT: "true"}, tolerations=(spot,)),
+            # without it the autoscaler moves pods to empty nodes, which costs the work of the current unit
             "worker_annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
             "require_digests": True,
         }
         return cls(**{**preset, **settings})
 
     def image(self, name: str) -> str:
-        """Reference of the image that is called `name` here, or that `name` itself is."""
+        """The reference of the image called `name` in `images`, or `name` itself if it is a reference.
+
+        Raises:
+            UserError: the image has neither digest nor fixed tag, or no digest where one is required.
+        """
         reference = self.images[name].reference if name in self.images else name
         if self.require_digests and "@sha256:" not in reference:
             raise UserError(

@@ -8,42 +8,44 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from clio_argo.argo.client import APP
-from clio_argo.argo.nodes import Json
+from clio_argo.argo.nodes import Json, Outputs
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import template_problems
 from clio_argo.model.request import FILES, Request
 from clio_argo.store.backends import find_backend
 
 RUN, CONFIG = "run", "config"
+# Linux gives a process at most 128 kB per environment variable, and the Workflow object may have 1 MiB in all
 MAX_REQUEST_BYTES = 64 * 1024
 RESUBMITTED = "workflows.argoproj.io/resubmitted-from-workflow"
 # what Kubernetes allows in the name and in the value of a label
 LABEL_NAME = re.compile(r"([a-z0-9][a-z0-9.-]*/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+# a generated name is five characters longer, and stands in labels, whose values have at most 63
 LONGEST_PREFIX = 40
 
 
 def request_arguments(config: Request, run: str, template: Json) -> dict[str, str]:
-    """The arguments that carry a request.
+    """The arguments of a workflow that carry a request.
 
     Raises:
-        UserError: names everything that no pod could read, and what Argo would take for its own.
+        UserError: names every place that pods cannot reach, and every text that Argo would replace.
     """
     text, mounted = config.model_dump_json(), _mounted(template)
-    places = {"source": config.source, "--run": run, **{key: getattr(config, key) for key in FILES}}
+    places = {"source": config.source, "--out": run, **{key: getattr(config, key) for key in FILES}}
     places |= {f"buckets.{role}": place for role, place in config.buckets}
     problems = [p for name, place in places.items() if place for p in _unreachable(name, place, mounted)]
     problems += _bad_labels(config.labels)
     if len(text.encode()) > MAX_REQUEST_BYTES:
         problems.append(f"it has {len(text.encode())} bytes as JSON, a workflow carries {MAX_REQUEST_BYTES}")
-    problems += template_problems({**config.model_dump(mode="json"), "--run": run})
+    problems += template_problems({**config.model_dump(mode="json"), "--out": run})
     if problems:
         raise UserError.all("the request cannot be submitted:", problems)
     return {CONFIG: text, RUN: run}
 
 
 def _unreachable(name: str, place: str, mounted: Sequence[str]) -> list[str]:
-    """Why no pod can reach a place, if so: buckets can be reached, and folders that the template mounts."""
+    """Why no pod can reach a place: pods reach buckets, and folders that the template mounts."""
     parts = urlsplit(place)
     backend = find_backend(parts.scheme or "file")
     if backend is None:
@@ -55,37 +57,37 @@ def _unreachable(name: str, place: str, mounted: Sequence[str]) -> list[str]:
     path = PurePosixPath(parts.path if parts.scheme else place)
     if any(path.is_relative_to(folder) for folder in mounted):
         return []
+    # `fly/raw` is most often a bucket whose scheme was forgotten
     if name == "source" and not path.is_absolute() and not Path(place).exists():
         return [f"source {place}: write gs://{place} if it is a bucket; pods see no folder of this machine"]
     what = "file" if name in FILES else "folder"
     return [
-        f"{name} {place}: pods see no {what} of this machine; upload it and use gs:// or s3://, or mount it by the "
-        "template"
+        f"{name} {place}: pods see no {what} of this machine; upload it and use gs:// or s3://, or mount it with the "
+        "setting volumes of the installation"
     ]
 
 
 def _mounted(template: Json) -> list[str]:
-    """Folders that all steps of a template see, /tmp aside."""
-    mounts = [
-        m for t in template["spec"].get("templates", []) for m in (t.get("container") or {}).get("volumeMounts", [])
-    ]
-    return sorted({m["mountPath"] for m in mounts} - {"/tmp"})
+    """Folders mounted by the steps of a template, except /tmp."""
+    containers = (t.get("container") or {} for t in template["spec"].get("templates", []))
+    return sorted({m["mountPath"] for c in containers for m in c.get("volumeMounts", [])} - {"/tmp"})
 
 
 def _bad_labels(labels: Mapping[str, str]) -> list[str]:
     return [
-        f"labels.{key}: {value!r} is no label of Kubernetes: at most 63 letters, digits, '-', '_' and '.'"
+        f"labels.{key}: {value!r} is not a valid label: at most 63 letters, digits, '-', '_' and '.'"
         for key, value in labels.items()
         if not (LABEL_NAME.fullmatch(key) and LABEL_VALUE.fullmatch(value))
     ]
 
 
 def override(template: Json, given: Mapping[str, str]) -> dict[str, str]:
-    """Arguments given one by one. Argo itself passes unknown names silently, and does not check choices.
+    """Arguments that were given one by one, checked against the template.
 
     Raises:
-        UserError: names every unknown argument with the nearest known one, and every value that is no choice.
+        UserError: names every unknown argument with the most similar known one, and every value that is not allowed.
     """
+    # Argo accepts unknown names silently, and does not check enums
     known = {p["name"]: p for p in template["spec"].get("arguments", {}).get("parameters", [])}
     problems = [_no_argument(name, known) for name in given if name not in known or name in (RUN, CONFIG)]
     problems += [
@@ -101,13 +103,14 @@ def override(template: Json, given: Mapping[str, str]) -> dict[str, str]:
 
 def _no_argument(name: str, known: Mapping[str, Any]) -> str:
     if name in (RUN, CONFIG):
-        return f"-p {name}: comes from the request and --run"
+        return f"-p {name}: comes from the request and --out"
     near = difflib.get_close_matches(name, known, 1) or sorted(set(known) - {RUN, CONFIG})
     return f"-p {name}: the template has no such argument; it has {', '.join(near)}"
 
 
 def workflow(template: str, arguments: Mapping[str, str], name: Mapping[str, str], labels: Mapping[str, str]) -> Json:
-    """A Workflow; `name` is its metadata.name or generateName."""
+    """A Workflow object; `name` is its metadata.name or metadata.generateName."""
+    # a reference and arguments only: Argo's Strict mode refuses anything inline
     parameters = [{"name": key, "value": value} for key, value in arguments.items()]
     return {
         "apiVersion": "argoproj.io/v1alpha1",
@@ -118,15 +121,16 @@ def workflow(template: str, arguments: Mapping[str, str], name: Mapping[str, str
 
 
 def prefix(request_id: str) -> str:
-    """The beginning of a workflow's name, from the request's name."""
+    """The beginning of a workflow's name, made from the id of the request."""
     plain = re.sub(r"[^a-z0-9]+", "-", request_id.lower()).strip("-")[:LONGEST_PREFIX].strip("-")
     return f"{plain or 'clio'}-"
 
 
 def again(earlier: Json, template: str) -> Json:
-    """A Workflow with the arguments of an earlier one: it goes on with what the run's folder holds."""
-    meta, spec = earlier["metadata"], earlier["spec"]
-    arguments = {p["name"]: p["value"] for p in spec.get("arguments", {}).get("parameters", [])}
+    """A Workflow object with the arguments and labels of an earlier one."""
+    meta = earlier["metadata"]
+    arguments = Outputs.model_validate(earlier["spec"].get("arguments") or {}).named()
+    # Argo's own labels describe the earlier workflow
     own = {k: v for k, v in (meta.get("labels") or {}).items() if not k.startswith("workflows.argoproj.io/")}
     begin = meta.get("generateName") or f"{meta['name'][:LONGEST_PREFIX]}-"
     return workflow(template, arguments, {"generateName": begin}, {**own, RESUBMITTED: meta["name"][:63]})

@@ -1,4 +1,4 @@
-"""A workflow as people see it: stages with parts, failures with their messages, what it waits for."""
+"""A workflow as people see it: stages and their parts, failures with their messages, and what it waits for."""
 
 import json
 import re
@@ -9,18 +9,20 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from clio_argo.argo.approval import Decision, decision_of
-from clio_argo.argo.nodes import BROKEN, ENDED, Json, Node, nodes_of
+from clio_argo.argo.nodes import BROKEN, ENDED, Json, Node, Outputs, nodes_of
 
-# `{{tasks.plan.outputs.parameters.reduce_parts}}`: the list that a stage fans out over
+# the list that a stage fans out over, e.g. `{{tasks.plan.outputs.parameters.reduce_parts}}`
 LIST = re.compile(r"\{\{\s*tasks\.(?P<task>[^.]+)\.outputs\.parameters\.(?P<name>[^}\s]+)\s*\}\}")
 WORD = re.compile(r"[A-Za-z0-9_-]+")
+# the number of the try at the end of a pod node's name
 TRY = re.compile(r"\(\d+\)$")
+# types of nodes that only hold other nodes
 GROUPS = frozenset({"DAG", "Steps", "StepGroup", "TaskGroup"})
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a part failed for good, by the last try's own words; or why its pod does not start."""
+    """Why a part failed, in the words of its last try, or why its pod does not start."""
 
     node: str
     reason: str
@@ -28,7 +30,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Stage:
-    """One task of the graph. `work` is `done` plus what running pods say they have done of their parts."""
+    """One task of the graph. `work` is `done` plus the shares of parts that running pods report."""
 
     name: str
     phase: str = ""
@@ -42,16 +44,16 @@ class Stage:
     finished: datetime | None = None
 
     def seconds(self, now: datetime) -> float:
-        """How long it has run."""
+        """Seconds since the stage began, until it finished."""
         return ((self.finished or now) - self.started).total_seconds() if self.started else 0.0
 
     def rate(self, now: datetime) -> float:
-        """Parts per second since it began."""
+        """Parts per second since the stage began."""
         seconds = self.seconds(now)
         return self.work / seconds if seconds > 0 else 0.0
 
     def left(self, now: datetime) -> timedelta | None:
-        """Time to go at the rate so far; None when it cannot be told."""
+        """Remaining time at the rate so far; None if it is unknown."""
         rate = self.rate(now)
         if self.phase != "Running" or not rate or self.total is None:
             return None
@@ -60,7 +62,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Summary:
-    """One workflow at one moment."""
+    """The state of one workflow at one moment."""
 
     name: str
     namespace: str
@@ -82,65 +84,58 @@ class Summary:
 
     @property
     def ended(self) -> bool:
+        """Whether the workflow has ended, well or not."""
         return self.phase in ENDED
 
     @property
     def succeeded(self) -> bool:
-        """Whether the volume is there: for Argo a run that a person rejected succeeds, too."""
+        """Whether the volume exists."""
+        # a rejected run succeeds for Argo: its remaining tasks are skipped
         return self.phase == "Succeeded" and not self.rejected
 
     @property
     def rejected(self) -> bool:
+        """Whether the run was refused, by a person or because nobody decided."""
         return self.decision is not None and not self.decision.approved
 
     @property
     def run(self) -> str:
+        """URL of the run's root."""
         return self.arguments.get("run", "")
 
 
 def summarise(workflow: Mapping[str, Any]) -> Summary:
-    """What a Workflow object says, read from its nodes and the template stored in it."""
+    """The summary of a Workflow object, from its nodes and the copy of the template stored in it."""
     meta, spec, status = (workflow.get(k) or {} for k in ("metadata", "spec", "status"))
     nodes = tuple(nodes_of(workflow).values())
     stages = _stages(meta.get("name", ""), nodes, _tasks(spec, status))
     return Summary(
-        name=meta.get("name", ""),
-        namespace=meta.get("namespace", ""),
-        phase=status.get("phase", ""),
-        template=(spec.get("workflowTemplateRef") or {}).get("name", ""),
-        message=status.get("message", ""),
-        progress=status.get("progress", ""),
+        name=meta.get("name", ""), namespace=meta.get("namespace", ""),
+        template=(spec.get("workflowTemplateRef") or {}).get("name", ""), suspended=bool(spec.get("suspend")),
+        phase=status.get("phase", ""), message=status.get("message", ""), progress=status.get("progress", ""),
         created=_time(meta.get("creationTimestamp")),
-        started=_time(status.get("startedAt")),
-        finished=_time(status.get("finishedAt")),
-        suspended=bool(spec.get("suspend")),
-        stages=stages,
-        failures=tuple(_failures(nodes)),
+        started=_time(status.get("startedAt")), finished=_time(status.get("finishedAt")),
+        stages=stages, failures=tuple(_failures(nodes)),
         pending=tuple(Reason(n.display_name, n.message) for n in nodes if n.phase == "Pending" and n.message),
         waiting=next((n for n in nodes if n.type == "Suspend" and n.phase == "Running"), None),
         decision=next((d for d in map(decision_of, nodes) if d), None),
-        arguments=_named(spec.get("arguments")),
-        outputs=_named(status.get("outputs")),
-    )
+        arguments=Outputs.model_validate(spec.get("arguments") or {}).named(),
+        outputs=Outputs.model_validate(status.get("outputs") or {}).named(),
+    )  # fmt: skip
 
 
 def pods_of(workflow: Mapping[str, Any]) -> set[str]:
-    """Numbers at the end of the names of all pods that have begun."""
-    nodes = nodes_of(workflow).values()
-    return {n.id.rpartition("-")[2] for n in nodes if n.type == "Pod" and n.phase not in ("", "Pending", "Omitted")}
+    """Numbers at the end of the names of all pods that have started."""
+    pods = (n for n in nodes_of(workflow).values() if n.type == "Pod")
+    return {pod.id.rpartition("-")[2] for pod in pods if pod.phase not in ("", "Pending", "Omitted")}
 
 
 def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _named(holder: Json | None) -> dict[str, str]:
-    found = (holder or {}).get("parameters") or []
-    return {p["name"]: p["value"] for p in found if "value" in p}
-
-
 def _tasks(spec: Json, status: Json) -> list[Json]:
-    """Tasks of the entry point, in the template's order."""
+    """Tasks of the entry point, in the order of the template."""
     stored = status.get("storedWorkflowTemplateSpec") or spec
     entry = spec.get("entrypoint") or stored.get("entrypoint")
     graphs = [t.get("dag") or {} for t in stored.get("templates") or [] if t.get("name") == entry]
@@ -148,7 +143,7 @@ def _tasks(spec: Json, status: Json) -> list[Json]:
 
 
 def _stages(workflow: str, nodes: Sequence[Node], tasks: Sequence[Json]) -> tuple[Stage, ...]:
-    """Stages of the graph in its order, then what the graph does not name (the exit handler)."""
+    """Stages in the order of the graph, then those outside it (the exit handler)."""
     groups = _grouped(workflow, nodes)
     named = {t["name"]: t for t in _ordered(tasks)}
     others = [name for name in groups if name not in named]
@@ -159,19 +154,20 @@ def _stages(workflow: str, nodes: Sequence[Node], tasks: Sequence[Json]) -> tupl
 
 
 def _ordered(tasks: Sequence[Json]) -> list[Json]:
-    """Each after those it depends on: `depends` is an expression over names of tasks."""
+    """Each task after those it depends on."""
+    # `depends` is an expression over names of tasks
     named = {t["name"]: t for t in tasks}
     before = {n: {w for w in WORD.findall(t.get("depends", "")) if w in named} for n, t in named.items()}
     return [named[name] for name in TopologicalSorter(before).static_order()]
 
 
 def _grouped(workflow: str, nodes: Iterable[Node]) -> dict[str, list[Node]]:
-    """Nodes by task: all are named WORKFLOW.TASK, followed by their item, try or inner task."""
+    """Nodes by task. Their names are WORKFLOW.TASK, followed by item, try or inner task."""
     task = re.compile(re.escape(workflow) + r"\.([^.(]+)")
     groups: dict[str, list[Node]] = {}
     for node in nodes:
-        if found := task.match(node.name):
-            groups.setdefault(found[1], []).append(node)
+        if match := task.match(node.name):
+            groups.setdefault(match[1], []).append(node)
     return groups
 
 
@@ -179,21 +175,20 @@ def _stage(name: str, nodes: Sequence[Node], length: int | None) -> Stage:
     top = next((n for n in nodes if n.name == name), None)
     parts = _parts(nodes)
     return Stage(
-        name=name.partition(".")[2],
-        phase=top.phase if top else "",
+        name=name.partition(".")[2], phase=top.phase if top else "", total=length,
         done=sum(p.phase == "Succeeded" for p, _ in parts),
-        total=length,
         running=sum(p.phase == "Running" for p, _ in parts),
         failed=sum(p.phase in BROKEN for p, _ in parts),
         retries=sum(max(0, len(tries) - 1) for _, tries in parts),
+        # the Retry node knows only whether the part is done, its tries report shares
         work=sum(max((n.fraction for n in (part, *tries)), default=0.0) for part, tries in parts),
-        started=top.started_at if top else None,
-        finished=top.finished_at if top else None,
+        started=top.started_at if top else None, finished=top.finished_at if top else None,
     )  # fmt: skip
 
 
 def _parts(nodes: Sequence[Node]) -> list[tuple[Node, list[Node]]]:
-    """Each part with its tries. A part with a retry strategy is a Retry node, its tries are named PART(N)."""
+    """Each part with its tries."""
+    # a part with a retry strategy is a Retry node, and its tries are named PART(N)
     retried = {n.name: list[Node]() for n in nodes if n.type == "Retry"}
     for node in nodes:
         if node.type != "Retry" and (tries := retried.get(TRY.sub("", node.name))) is not None:
@@ -204,22 +199,23 @@ def _parts(nodes: Sequence[Node]) -> list[tuple[Node, list[Node]]]:
 
 
 def _length(task: Json, groups: Mapping[str, Sequence[Node]]) -> int | None:
-    """Parts of a stage; None while the step that makes the list has not ended."""
+    """Number of parts of a stage; None while the step that makes the list is running."""
     expression = task.get("withParam")
     if not expression:
         return 1
-    found = LIST.search(expression)
-    makers = groups.get(found["task"], ()) if found else ()
-    lists = [n.outputs.named().get(found["name"]) for n in makers] if found else []
+    reference = LIST.search(expression)
+    makers = groups.get(reference["task"], ()) if reference else ()
+    lists = [n.outputs.named().get(reference["name"]) for n in makers] if reference else []
     return next((len(json.loads(text)) for text in lists if text), None)
 
 
 def _failures(nodes: Sequence[Node]) -> Iterable[Reason]:
-    """Broken parts by their last try; what broke without a pod only if no pod did."""
+    """Failed parts with the reason of their last try; groups that failed only if no part did."""
     broken = [(part, tries) for part, tries in _parts(nodes) if part.phase in BROKEN]
     for part, tries in broken:
-        said = [t for t in tries if t.phase in BROKEN and t.message] or [part]
-        yield Reason(part.display_name, max(said, key=_began).reason)
+        # the Retry node itself only reports that no retries are left
+        speaking = [t for t in tries if t.phase in BROKEN and t.message] or [part]
+        yield Reason(part.display_name, max(speaking, key=_began).reason)
     if not broken:
         groups = (n for n in nodes if n.type in GROUPS and n.phase in BROKEN and n.message)
         yield from (Reason(n.display_name, n.reason) for n in groups)

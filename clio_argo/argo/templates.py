@@ -1,64 +1,82 @@
-"""Templates of a namespace: which one submissions follow, and which ones nobody needs any more."""
+"""Templates of a namespace: which one is current, and which ones are unused."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
 
 from clio_argo.argo.client import APP, CURRENT, Client
 from clio_argo.argo.faults import NotFound
-from clio_argo.argo.nodes import ENDED, Json
+from clio_argo.argo.nodes import Json, has_ended
 from clio_argo.errors import UserError
+from clio_argo.pipeline import Pipeline
 
 VERSION = "app.kubernetes.io/version"
-# a current template may stand for the one of this name, which holds its version and digest
+# on the chart's current template: the name of the kept template, which holds version and digest
 STANDS_FOR = "clio-argo/template"
 
 
 def current_template(client: Client) -> Json:
-    """The template that submissions follow. Raises `UserError` as `choose`."""
+    """The template that submissions use. Raises `UserError` as `choose`."""
     return choose(client.templates(selector(f"{CURRENT}=true")), client.namespace)
 
 
-def choose(found: Sequence[Json], namespace: str) -> Json:
-    """The one of the current templates that is of this very version.
+def choose(current: Sequence[Json], namespace: str) -> Json:
+    """The only one of the current templates, if it is of this version.
 
     Raises:
         UserError: there is none, there are several, or it is of another version.
     """
-    if not found:
+    if not current:
         raise NotFound(
             f"namespace {namespace} has no template with the label {CURRENT}=true; install it with: "
             f"clio-argo install -n {namespace}"
         )
-    if len(found) > 1:
-        names = ", ".join(sorted(t["metadata"]["name"] for t in found))
-        raise UserError(f"namespace {namespace} has several current templates; choose by --template from {names}")
-    installed, own = _labels(found[0]).get(VERSION, "unknown"), version("clio-argo")
+    if len(current) > 1:
+        names = ", ".join(sorted(t["metadata"]["name"] for t in current))
+        raise UserError(f"namespace {namespace} has several current templates; choose one with --template: {names}")
+    installed, own = _labels(current[0]).get(VERSION, "unknown"), version("clio-argo")
     if installed != own:
         raise UserError(
-            f"template {found[0]['metadata']['name']} is of version {installed}, this is clio-argo {own}: install "
-            f"that version here, or this one there (clio-argo install -n {namespace}), or name the template by "
+            f"template {current[0]['metadata']['name']} is of version {installed}, this is clio-argo {own}: install "
+            f"that version here, or this one there (clio-argo install -n {namespace}), or name the template with "
             "--template"
         )
-    return found[0]
+    return current[0]
+
+
+def require_steps(template: Json, pipeline: Pipeline) -> None:
+    """Refuse a template that was not made from the pipeline.
+
+    Raises:
+        UserError: names the steps that differ.
+    """
+    steps = {s.name for s in pipeline.all_steps}
+    installed = {t["name"] for t in template["spec"]["templates"] if "container" in t}
+    if steps != installed:
+        lacks, has = (", ".join(sorted(names)) or "none" for names in (steps - installed, installed - steps))
+        raise UserError(
+            f"template {template['metadata']['name']} is of another pipeline (steps that it lacks: {lacks}; steps "
+            f"that only it has: {has}); install the pipeline with: clio-argo install --pipeline MODULE:NAME"
+        )
 
 
 def reference(template: Json) -> str:
-    """The name that a workflow refers to: of what never changes, so that a new template breaks no running workflow."""
+    """The name that a workflow refers to: that of a template which never changes while the workflow runs."""
     annotations = template["metadata"].get("annotations") or {}
     return str(annotations.get(STANDS_FOR) or template["metadata"]["name"])
 
 
 def unused(templates: Sequence[Json], workflows: Sequence[Json]) -> list[str]:
-    """Names of the templates that are not current and that no workflow which has not ended refers to."""
-    running = [w for w in workflows if (w.get("status") or {}).get("phase") not in ENDED]
-    needed = {(w["spec"].get("workflowTemplateRef") or {}).get("name") for w in running}
+    """Names of templates that are not current and that no running workflow refers to."""
+    running = (w["spec"].get("workflowTemplateRef") or {} for w in workflows if not has_ended(w))
     current = [t for t in templates if CURRENT in _labels(t)]
+    needed = {r.get("name") for r in running}
     needed |= {name for t in current for name in (t["metadata"]["name"], reference(t))}
     return sorted({t["metadata"]["name"] for t in templates} - needed)
 
 
 def prune(client: Client, dry_run: bool = False) -> list[str]:
-    """Delete what `unused` names; workflows that have ended keep all that they show."""
+    """Delete the `unused` templates and return their names."""
+    # ended workflows may lose their template: Argo stores a copy of it in each
     names = unused(client.templates(selector()), client.find())
     for name in names if not dry_run else ():
         client.delete_template(name)
@@ -66,7 +84,7 @@ def prune(client: Client, dry_run: bool = False) -> list[str]:
 
 
 def selector(more: str = "") -> str:
-    """What belongs to this program, with further labels."""
+    """Label selector of the objects of clio-argo, with further conditions."""
     return ",".join([*(f"{k}={v}" for k, v in APP.items()), *([more] if more else [])])
 
 

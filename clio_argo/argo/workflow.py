@@ -7,54 +7,45 @@ from hera.workflows import DAG, Counter, Gauge, Task, WorkflowTemplate
 from hera.workflows import models as m
 
 from clio_argo.argo.check import check
+from clio_argo.argo.client import CURRENT
 from clio_argo.argo.containers import container
 from clio_argo.argo.graph import ask, graph
 from clio_argo.argo.parameters import parameter, workflow_parameters
-from clio_argo.argo.settings import Cleanup, ClusterSettings, Volume
+from clio_argo.argo.settings import ClusterSettings, Volume
 from clio_argo.errors import UserError
 from clio_argo.model.base import digest
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 
-CURRENT = "clio-argo/current"
-DAY_S = 86400
+DAY_S, HOUR_S = 86400, 3600  # Argo counts in seconds, the settings in hours and days
 
 
 def workflow_template(pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None) -> WorkflowTemplate:
     """The pipeline as Argo runs it on a cluster; the same for 10 slices and for 100,000.
 
-    Its name holds the version and a digest of the specification: a changed one is another template, and
-    workflows that run keep theirs.
+    Raises:
+        UserError: the workflow would not run, or an image or volume cannot be used.
     """
     cluster = cluster or ClusterSettings()
     unnamed = dict(_template(pipeline, cluster, "unnamed").to_dict())
     check(unnamed)
+    # a changed specification is another template, and running workflows keep theirs
     return _template(pipeline, cluster, f"clio-argo-{version('clio-argo')}-{digest(unnamed['spec'])[:8]}")
 
 
 def _template(pipeline: Pipeline, cluster: ClusterSettings, name: str) -> WorkflowTemplate:
     return WorkflowTemplate(
-        name=name,
-        namespace=cluster.namespace,
-        labels={**labels(cluster), CURRENT: "true"},
-        entrypoint="main",
-        arguments=workflow_parameters(cluster.approval),
-        templates=_templates(pipeline, cluster),
-        on_exit="finish" if pipeline.on_exit else None,
-        parallelism=cluster.parallelism,
-        active_deadline_seconds=cluster.deadline_hours * 3600,
-        archive_logs=cluster.artifacts is not None,
-        service_account_name=cluster.accounts.worker.name,
-        automount_service_account_token=False,
+        name=name, namespace=cluster.namespace, labels={**labels(cluster), CURRENT: "true"},
+        entrypoint="main", on_exit="finish" if pipeline.on_exit else None,
+        arguments=workflow_parameters(cluster.approval), templates=_templates(pipeline, cluster),
+        parallelism=cluster.parallelism, active_deadline_seconds=cluster.deadline_hours * HOUR_S,
+        # a step has no token; only Argo's own container talks to the cluster
+        service_account_name=cluster.accounts.worker.name, automount_service_account_token=False,
         executor=m.ExecutorConfig(service_account_name=cluster.accounts.executor.name),
-        security_context=_security(cluster.uid),
-        volumes=_volumes(cluster),
-        image_pull_secrets=list(cluster.image_pull_secrets) or None,
-        pod_priority_class_name=cluster.priority_class,
-        pod_metadata=m.Metadata(labels=labels(cluster)),
-        workflow_metadata=_seen(cluster),
-        metrics=_metrics(),
-        **_forgotten(cluster.cleanup),
-    )
+        security_context=_security(cluster.uid), volumes=_volumes(cluster),
+        image_pull_secrets=list(cluster.image_pull_secrets) or None, pod_priority_class_name=cluster.priority_class,
+        pod_metadata=m.Metadata(labels=labels(cluster)), workflow_metadata=_workflow_metadata(cluster),
+        metrics=_metrics(), archive_logs=cluster.artifacts is not None, **_cleanup(cluster),
+    )  # fmt: skip
 
 
 def labels(cluster: ClusterSettings) -> dict[str, str]:
@@ -70,21 +61,17 @@ def _templates(pipeline: Pipeline, cluster: ClusterSettings) -> list[Any]:
 
 
 def _finish(step: Step) -> DAG:
-    """Runs the last step so that its failure is not the workflow's: a plain onExit container would be that."""
-    arguments = {"part": "0", "mib": step.memory}
+    # a plain container as onExit would make a succeeded workflow Failed with its own failure
     forgiving = m.ContinueOn(failed=True, error=True)
-    return DAG(
-        name="finish", tasks=[Task(name=step.name, template=step.name, arguments=arguments, continue_on=forgiving)]
-    )
+    arguments = {"part": "0", "mib": step.memory}
+    task = Task(name=step.name, template=step.name, arguments=arguments, continue_on=forgiving)
+    return DAG(name="finish", tasks=[task])
 
 
 def _security(uid: int) -> m.PodSecurityContext:
+    profile = m.SeccompProfile(type="RuntimeDefault")
     return m.PodSecurityContext(
-        run_as_non_root=True,
-        run_as_user=uid,
-        run_as_group=uid,
-        fs_group=uid,
-        seccomp_profile=m.SeccompProfile(type="RuntimeDefault"),
+        run_as_non_root=True, run_as_user=uid, run_as_group=uid, fs_group=uid, seccomp_profile=profile
     )
 
 
@@ -94,37 +81,35 @@ def _volumes(cluster: ClusterSettings) -> list[m.Volume]:
 
 
 def _volume(volume: Volume) -> m.Volume:
-    """The volume of a pod; hera drops what it does not know without a word."""
-    made = m.Volume.model_validate({"name": volume.name, **volume.source})
-    if made.model_dump(by_alias=True, exclude_none=True, exclude={"name"}, mode="json") != volume.source:
-        raise UserError(f"volumes.{volume.name}.source: {volume.source} is not what a pod's volume looks like")
-    return made
+    emitted = m.Volume.model_validate({"name": volume.name, **volume.source})
+    # hera silently drops fields that it does not know
+    if emitted.model_dump(by_alias=True, exclude_none=True, exclude={"name"}, mode="json") != volume.source:
+        raise UserError(f"volumes.{volume.name}.source: {volume.source} is not a valid volume of a pod")
+    return emitted
 
 
-def _seen(cluster: ClusterSettings) -> m.WorkflowMetadata:
-    """How Argo's lists show a workflow."""
-    shown = {
+def _workflow_metadata(cluster: ClusterSettings) -> m.WorkflowMetadata:
+    # Argo's lists show title and description in place of the name
+    annotations = {
         "workflows.argoproj.io/title": parameter("run"),
         "workflows.argoproj.io/description": "Aligns a stack of slices into a volume (clio-argo)",
     }
-    return m.WorkflowMetadata(annotations=shown, labels=labels(cluster))
+    return m.WorkflowMetadata(annotations=annotations, labels=labels(cluster))
 
 
 def _metrics() -> list[Any]:
     status = [m.MetricLabel(key="status", value="{{workflow.status}}")]
-    return [
-        Counter(name="clio_runs_total", help="Runs that ended", labels=status, value="1"),
-        Gauge(
-            name="clio_run_seconds",
-            help="Time of the last run",
-            labels=status,
-            realtime=False,
-            value="{{workflow.duration}}",
-        ),
-    ]
+    runs = Counter(name="clio_runs_total", help="Runs that ended", labels=status, value="1")
+    # realtime: measured while the workflow runs, when it has no status yet
+    seconds = Gauge(
+        name="clio_run_seconds", help="Time of the last run", labels=status, realtime=False,
+        value="{{workflow.duration}}",
+    )  # fmt: skip
+    return [runs, seconds]
 
 
-def _forgotten(cleanup: Cleanup) -> dict[str, Any]:
+def _cleanup(cluster: ClusterSettings) -> dict[str, Any]:
+    cleanup = cluster.cleanup
     return {
         "pod_gc": m.PodGC(strategy="OnPodSuccess", delete_delay_duration=cleanup.pod_delay),
         "ttl_strategy": m.TTLStrategy(

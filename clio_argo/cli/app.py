@@ -98,7 +98,7 @@ def align(out: Out, request: RequestOptions, local: Local) -> None:
     from clio_argo.store.documents import Store
 
     with local.reporter() as progress:
-        transforms = align_here(request.read(), out, local.workers, progress)
+        transforms = align_here(request.read(), out, local.workers, progress, local.graph)
     flagged = {"flagged": [s.z for s in transforms.flagged], "suspect": [s.z for s in transforms.suspect]}
     result = {"status": "aligned", **flagged, "breaks": [b.model_dump() for b in transforms.breaks]}
     local.end(result, lambda: aligned_view(transforms, Store(out)))
@@ -117,7 +117,7 @@ def run(
     from clio_argo.store.documents import Store
 
     with local.reporter() as progress:
-        done = run_here(request.read(), out, local.workers, progress)
+        done = run_here(request.read(), out, local.workers, progress, local.graph)
     local.end(done.model_dump(mode="json"), lambda: run_view(done, Store(out), progress.again))
     exit_unless(done.status == "complete" or not strict)
 
@@ -127,10 +127,10 @@ def view(run: Root, port: Annotated[int, Option(help="Port on this machine; 0: a
     """Serve a local run to the browser with its own neuroglancer, and print the link."""
     from clio_argo.store.documents import Store
     from clio_argo.viewer.server import serve
-    from clio_argo.workspace.run import opened
+    from clio_argo.workspace.run import open_run
 
     root = Store(run).local
-    volume, folder = opened(run).at(VIEWER) if root else (Store(run), "")
+    volume, folder = open_run(run).at(VIEWER) if root else (Store(run), "")
     if root is None or volume.local is None:
         raise UserError(f"{run}: only local runs are served; open the link in {COMPLETE} instead")
     serve(root, port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True), volume.local / folder)

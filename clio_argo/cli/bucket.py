@@ -10,6 +10,7 @@ from clio_argo.cli.console import facts, show
 from clio_argo.cli.options import Form
 from clio_argo.errors import UserError
 from clio_argo.model.buckets import PRICES, price_of
+from clio_argo.model.layout import TEMPORARY
 
 if TYPE_CHECKING:
     from clio_argo.store.buckets import Bucket, Facts
@@ -104,7 +105,7 @@ def cors(name: Name) -> None:
 
 
 @command(commands)
-def expire(name: Name, folder: Folder = "tmp/", days: Days = 7) -> None:
+def expire(name: Name, folder: Folder = f"{TEMPORARY}/", days: Days = 7) -> None:
     """Delete temporary objects of a certain age, every day from now on."""
     bucket = _bucket(name)
     if not folder.strip("/"):

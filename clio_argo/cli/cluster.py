@@ -12,7 +12,7 @@ import typer
 from typer import Argument, Option
 
 from clio_argo.cli.commands import CLUSTER, Group, command
-from clio_argo.cli.console import console, exit_unless, show
+from clio_argo.cli.console import console, exit_unless, hint, show
 from clio_argo.cli.options import Cluster, ObjectForm
 
 if TYPE_CHECKING:
@@ -156,11 +156,6 @@ def _action(verb: str, message: str) -> Callable[..., None]:
 
 for _verb, (_help, _message) in VERBS.items():
     command(workflow, name=_verb, help=_help)(_action(_verb, _message))
-
-
-def hint(verb: str, name: str, flags: str) -> str:
-    """A command line that a person may copy."""
-    return f"clio-argo workflow {verb} {name} {flags}"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import typer
 from typer import Option
 
 from clio_argo.cli.commands import ADMINISTER, Group, command
-from clio_argo.cli.options import Cluster, Settings, read_settings
+from clio_argo.cli.options import Cluster, OwnPipeline, Settings, read_settings
 from clio_argo.errors import UserError
+from clio_argo.plugins import load_pipeline
 
 if TYPE_CHECKING:
     from clio_argo.argo.kube import KubeClient
@@ -19,12 +20,12 @@ template = typer.Typer(cls=Group, invoke_without_command=True)
 
 
 @command(commands, ADMINISTER)
-def install(cluster: Cluster, settings: Settings = None) -> None:
+def install(cluster: Cluster, settings: Settings = None, pipeline: OwnPipeline = None) -> None:
     """Apply accounts, roles, network policy and template to a namespace. Submissions use this template from then on."""
     from clio_argo.argo.install import install
 
     client = cluster.administer()
-    for done in install(client, _documents(client, settings)):
+    for done in install(client, _documents(client, settings, pipeline)):
         print(done, flush=True)
     flags = cluster.flags(client.namespace)
     print(f"installed; submit with: clio-argo submit REQUEST --out gs://BUCKET/FOLDER {flags}")
@@ -44,12 +45,12 @@ commands.add_typer(template, name="template", rich_help_panel=ADMINISTER)
 
 
 @template.callback()
-def emit(context: typer.Context, settings: Settings = None) -> None:
+def emit(context: typer.Context, settings: Settings = None, pipeline: OwnPipeline = None) -> None:
     """Print the WorkflowTemplate. `prune` removes old ones."""
     if context.invoked_subcommand is None:
         from clio_argo.argo import workflow_template
 
-        print(workflow_template(cluster=cluster_settings(settings)).to_yaml(), end="")
+        print(workflow_template(load_pipeline(pipeline), cluster_settings(settings)).to_yaml(), end="")
 
 
 @command(template)
@@ -83,8 +84,8 @@ def cluster_settings(path: Path | None) -> "ClusterSettings":
         raise UserError.all(f"{path}: these cluster settings cannot be used:", problems) from error
 
 
-def _documents(client: "KubeClient", settings: Path | None) -> list[dict[str, Any]]:
+def _documents(client: "KubeClient", settings: Path | None, pipeline: str | None = None) -> list[dict[str, Any]]:
     from clio_argo.argo.manifests import manifests
 
     cluster = cluster_settings(settings).model_copy(update={"namespace": client.namespace})
-    return [document for file in manifests(cluster=cluster).values() for document in file]
+    return [document for file in manifests(load_pipeline(pipeline), cluster).values() for document in file]

@@ -9,8 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clio_argo.argo.summary import Reason, Stage, Summary
-from clio_argo.cli.cluster import hint
-from clio_argo.cli.console import facts, literal, table
+from clio_argo.cli.console import facts, hint, literal, table
 from clio_argo.errors import UserError
 
 # failures and pending pods that a terminal holds below the table of stages

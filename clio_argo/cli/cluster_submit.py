@@ -8,14 +8,15 @@ from urllib.parse import urlsplit
 import typer
 from typer import Option
 
-from clio_argo.cli.cluster import Watch, hint
+from clio_argo.cli.cluster import Watch
 from clio_argo.cli.cluster_admin import cluster_settings
 from clio_argo.cli.commands import CLUSTER, command
-from clio_argo.cli.console import document
-from clio_argo.cli.options import Cluster, ObjectForm, Out, RequestOptions, Settings
+from clio_argo.cli.console import document, hint
+from clio_argo.cli.options import Cluster, ObjectForm, Out, OwnPipeline, RequestOptions, Settings
 from clio_argo.errors import StoreError, TransientError, UserError
-from clio_argo.model.parse_request import LEGACY, build_config, field_paths, parse_setting
+from clio_argo.model.parse_request import LEGACY, build_request, field_paths, parse_setting
 from clio_argo.model.request import FILES, Request
+from clio_argo.plugins import load_pipeline
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
@@ -38,21 +39,24 @@ def submit(
     generate_name: Annotated[str | None, Option(help="Beginning of its name. Default: the request's id.")] = None,
     labels: Annotated[list[str] | None, Option("-l", "--label", help="Label of the workflow: KEY=VALUE.")] = None,
     template: Annotated[str | None, Option(help="Default: the current one, which must be of this version.")] = None,
-    generated_with: Settings = None,
+    generated_with: Settings = None, pipeline: OwnPipeline = None,
 ) -> None:  # fmt: skip
     """Check a request, and run it on a cluster with the template that is installed there.
 
     --settings is read by --dry-run only, which generates the template of this version instead of asking a cluster.
+    A template that was not made from the --pipeline is refused.
     """
     from clio_argo.argo import submit as submission
-    from clio_argo.argo.templates import current_template, reference
+    from clio_argo.argo.templates import current_template, reference, require_steps
 
     more, given = _pairs("-l", labels), _pairs("-p", parameters)
     client = None if dry_run else cluster.connect()
     if client is None:
-        installed = _generated(generated_with, template)
+        installed = _generated(generated_with, template, pipeline)
     else:
         installed = client.template(template) if template else current_template(client)
+    if pipeline:
+        require_steps(installed, load_pipeline(pipeline))
     given = submission.override(installed, given)
     requested = overridden(request.read(), given)
     arguments = {**submission.request_arguments(requested, out, installed), **given}
@@ -75,11 +79,11 @@ def submit(
     _follow(watch, output is None, waiting, watching, logging)
 
 
-def _generated(settings: Path | None, name: str | None) -> dict[str, Any]:
+def _generated(settings: Path | None, name: str | None, pipeline: str | None) -> dict[str, Any]:
     """The template of this version as `clio-argo template` prints it."""
     from clio_argo.argo import workflow_template
 
-    template = dict(workflow_template(cluster=cluster_settings(settings)).to_dict())
+    template = dict(workflow_template(load_pipeline(pipeline), cluster_settings(settings)).to_dict())
     return {**template, "metadata": {"name": name}} if name else template
 
 
@@ -142,7 +146,7 @@ def _refuse_unseen(config: Request) -> None:
 def overridden(config: Request, given: dict[str, str]) -> Request:
     """The request with the arguments that override one of its settings; empty ones change nothing."""
     settings = {k: v for k, v in given.items() if v and (k in LEGACY or k in field_paths())}
-    return build_config(config.model_dump(), *(parse_setting(f"{k}={v}") for k, v in settings.items()))
+    return build_request(config.model_dump(), *(parse_setting(f"{k}={v}") for k, v in settings.items()))
 
 
 def _pairs(option: str, given: list[str] | None) -> dict[str, str]:

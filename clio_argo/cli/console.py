@@ -63,6 +63,11 @@ def show(value: Any, form: str | None, view: Callable[[], Iterable[RenderableTyp
         console().print(part)
 
 
+def hint(verb: str, name: str, flags: str) -> str:
+    """A command on a workflow, for people to copy."""
+    return f"clio-argo workflow {verb} {name} {flags}"
+
+
 def exit_unless(success: bool) -> None:
     """End the command with exit code 1 unless it succeeded."""
     if not success:

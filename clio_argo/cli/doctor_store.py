@@ -11,6 +11,7 @@ import requests
 
 from clio_argo.cli.findings import Finding, Inconclusive, look
 from clio_argo.errors import BrokenVolume, MissingInput, TransientError, UserError
+from clio_argo.model.layout import TEMPORARY
 from clio_argo.store.documents import Store
 from clio_argo.viewer.url import PUBLIC_HOST
 
@@ -63,7 +64,7 @@ def _headers(source: "Source", entry: "Entry") -> str:
 def look_at_run(url: str) -> Iterator[Finding]:
     """Check every operation on a probe object, what browsers need, and the store's clock."""
     os.environ.setdefault("CLIO_STORE_TRIES", "2")
-    store, probe = Store(url), f"tmp/doctor-{uuid4().hex}"
+    store, probe = Store(url), f"{TEMPORARY}/doctor-{uuid4().hex}"
     written = look(f"{url}: write", lambda: _written(store, probe), REACH)
     yield written
     yield look(f"{url}: list", lambda: f"{len(store.names('tmp'))} temporary objects", REACH)

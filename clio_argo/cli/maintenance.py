@@ -54,7 +54,7 @@ def verify(
         raise UserError("give --quick or --deep, not both")
     mode: Mode = "quick" if quick else "deep" if deep else "default"
     with local.reporter() as progress:
-        found = verify_run(run, mode, local.workers, progress)
+        found = verify_run(run, mode, local.workers, progress, local.graph)
     remedy = f"repair it with: clio-argo repair {shlex.quote(run)}{' --deep' if deep else ''}"
     advice = [literal(remedy)] if found.faults else []
     local.end(found.model_dump(mode="json"), lambda: [*_verification(found), *advice])
@@ -74,7 +74,7 @@ def repair(
     from clio_argo.maintenance.repair import repair as repair_run
 
     with local.reporter() as progress:
-        done = repair_run(run, local.workers, progress, deep, remove_unexpected)
+        done = repair_run(run, local.workers, progress, deep, remove_unexpected, local.graph)
     local.end(done.model_dump(mode="json"), lambda: _repair(done))
     exit_unless(not done.left.faults)
 

@@ -12,13 +12,14 @@ from typer import Argument, Option
 
 from clio_argo.cli.console import show
 from clio_argo.errors import UserError
-from clio_argo.model.parse_request import build_config, parse_setting, parse_text
+from clio_argo.model.parse_request import build_request, parse_setting, parse_text
 from clio_argo.model.request import Request
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
     from clio_argo.argo.kube import KubeClient
     from clio_argo.cli.progress import Reporter
+    from clio_argo.model.step import Pipeline
 
 # fmt: off
 Form = Annotated[Literal["json", "yaml"] | None, Option("-o", "--output", help="Print JSON or YAML.")]
@@ -28,6 +29,8 @@ Out = Annotated[str, Option("--out", "--run", help="Folder or bucket for everyth
 Root = Annotated[str, Argument(help="Folder or bucket of a run; also --run RUN.", metavar="RUN")]
 Settings = Annotated[
     Path | None, Option("--settings", help="Cluster settings as YAML or JSON; the chart's values.yaml works too.")]
+OwnPipeline = Annotated[
+    str | None, Option("--pipeline", metavar="MODULE:NAME", help="A pipeline of your own, see docs/extending.md.")]
 Log = Annotated[
     Literal["auto", "json", "quiet"], Option(help="auto: bars on a terminal; json: one line per event; quiet.")]
 
@@ -60,7 +63,7 @@ class RequestOptions:
         layers: list[dict[str, Any]] = [{"id": default_id(self.file, self.source)}]
         layers += [read_settings(self.file)] if self.file else []
         layers += [{k: v for k, v in vars(self).items() if v is not None and k not in ("file", "settings")}]
-        return build_config(*layers, *(parse_setting(s) for s in self.settings or []))
+        return build_request(*layers, *(parse_setting(s) for s in self.settings or []))
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,14 @@ class Local:
     workers: Annotated[int | None, Option(min=1, help="Number of worker processes.")] = None
     log: Log = "auto"
     output: Form = None
+    pipeline: OwnPipeline = None
+
+    @property
+    def graph(self) -> "Pipeline":
+        """The pipeline to walk. Raises `UserError` if it cannot be loaded."""
+        from clio_argo.plugins import load_pipeline
+
+        return load_pipeline(self.pipeline)
 
     def reporter(self) -> "Reporter":
         """What shows the progress."""

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from clio_argo.model.step import Part, StepResult
 
+# sizes are shown in units of 1,000, as file browsers and cloud bills do
 MB = 1e6
 
 
@@ -63,15 +64,18 @@ class Bars(Reporter):
         self._bars.stop()
 
     def note(self, text: str) -> None:
+        """Print above the bars."""
         self._bars.console.print(text, highlight=False, markup=False)
 
     def stage(self, step: str, title: str, parts: Sequence[Part]) -> None:
+        """Add a bar; a stage with nothing to do has none."""
         if parts:
             total = sum(part.amount for part in parts)
             text = f"{step:<9} {title}"
             self._tasks[step] = self._bars.add_task(text, total=total, kind=parts[0].kind, rate="", size="")
 
     def part(self, step: str, part: Part, result: StepResult) -> None:
+        """Advance the bar by what the part covers."""
         super().part(step, part, result)
         self._bytes[step] += result.counts.bytes
         size = f", {self._bytes[step] / MB:.0f} MB" if self._bytes[step] else ""
@@ -88,13 +92,16 @@ class Lines(Reporter):
             event("failed", time=_now(), error=str(raised[1]))
 
     def stage(self, step: str, title: str, parts: Sequence[Part]) -> None:
+        """Print the beginning of a stage."""
         event("stage", time=_now(), step=step, title=title, parts=len(parts))
 
     def part(self, step: str, part: Part, result: StepResult) -> None:
+        """Print what a part did."""
         super().part(step, part, result)
         event("part", time=_now(), step=step, part=part.part, **result.counts.model_dump(), **result.published)
 
     def note(self, text: str) -> None:
+        """Print a note."""
         event("note", time=_now(), text=text)
 
 

@@ -10,11 +10,11 @@ from rich.table import Table
 
 from clio_argo.cli.console import facts, literal, table
 from clio_argo.model.alignment import Transforms, apply
-from clio_argo.model.layout import TRANSFORMS
-from clio_argo.model.plan import Plan, Problem
-from clio_argo.model.problems import with_ranges
+from clio_argo.model.layout import REPORT, TRANSFORMS
+from clio_argo.model.plan import FanOut, Plan, Problem
+from clio_argo.model.problems import group_problems
 from clio_argo.model.run import Completion
-from clio_argo.model.sizes import described
+from clio_argo.model.sizes import describe_sizes
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.documents import Store, split_url
 
@@ -36,7 +36,7 @@ def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int) -> Iterator[R
     yield facts([
         ("source", plan.source),
         ("slices", f"{plan.usable} usable of {plan.depth}: z {plan.minz} to {plan.maxz}"),
-        ("size", f"{described(plan.sizes)}, {bits} bit, {human_size(plan.source_bytes)} in files"),
+        ("size", f"{describe_sizes(plan.sizes)}, {bits} bit, {human_size(plan.source_bytes)} in files"),
     ])  # fmt: skip
     if plan.problems:
         yield _problems(plan.problems)
@@ -51,20 +51,19 @@ def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
     voxels = plan.depth * plan.width * plan.height * PYRAMID
     lossless, viewer = voxels * volume.itemsize * ZSTD_RATIO, voxels * JPEG_BYTES_PER_VOXEL
     memory = max(volume.memory_gib("render"), volume.memory_gib("write"))
-    stages = {"reduce": plan.reduce, "match": plan.match, **volume.work}
-    parts = [f"{name} {stages[name].parts}" for name in ("reduce", "match", "render", "write", "coarsen")]
+    stages = {name: value for document in (plan, volume) for name, value in document if isinstance(value, FanOut)}
     return [
         ("scales", ", ".join(scales)),
         ("memory per worker", f"about {memory:.1f} GiB"),
         ("output", f"about {human_size(lossless)} lossless and {human_size(viewer)} for the viewer"),
-        ("parts", ", ".join(parts)),
+        ("parts", ", ".join(f"{name} {work.parts}" for name, work in stages.items())),
     ]
 
 
 def _problems(problems: Sequence[Problem]) -> Table:
     rows = table("z", "file", "problem", "detail")
     rows.title, rows.title_justify = f"{len(problems)} problems", "left"
-    for z, p in with_ranges(problems):
+    for z, p in group_problems(problems):
         rows.add_row(z, literal(p.file or ""), p.kind, literal(p.detail))
     return rows
 
@@ -81,7 +80,7 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
     folder, kept = relative(store.url), relative(done.aligned) if done.aligned else "no lossless volume kept"
     yield facts([
         ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
-        ("report", f"{folder}report.html"),
+        ("report", f"{folder}{REPORT}"),
         ("viewer", f"clio-argo view {folder}" if Store(done.ng).local else done.link),
     ])  # fmt: skip
     yield f"{done.status}: {_counts(transforms)}, {done.objects} objects verified ({human_size(done.bytes)})"
@@ -90,7 +89,7 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
 def aligned_view(transforms: Transforms, store: Store) -> Iterator[RenderableType]:
     """What alignment found, where to look, and as the last line what to do next."""
     yield facts([("shifts", shifts(transforms)), *_flagged(transforms)])
-    yield facts([("report", f"{relative(store.url)}report.html")])
+    yield facts([("report", f"{relative(store.url)}{REPORT}")])
     yield f"aligned: {_counts(transforms)}; clio-argo run continues from here"
 
 

@@ -116,7 +116,7 @@ def solve_stack(
     without one lie at (0, 0). anchor: whether slices are held near to their recorded positions.
     """
     known = set(usable)
-    used = [f for f in fits if f.found and f.z0 in known and f.z1 in known]
+    used = [f for f in fits if f.matched and f.z0 in known and f.z1 in known]
     isolated = isolated_slices(usable, used)
     kept = [z for z in usable if z not in isolated]
     if len(kept) < 2:

@@ -1,1 +1,1 @@
-"""Whether a finished volume is whole, and how it is repaired."""
+"""Verifies that a finished run is whole, and repairs it."""

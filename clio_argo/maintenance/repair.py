@@ -1,4 +1,4 @@
-"""Repairs a run: does again the units whose objects are damaged or missing, and no other."""
+"""Repairs a run: reruns the units whose objects are damaged or missing, and no others."""
 
 import os
 from collections import Counter
@@ -19,19 +19,19 @@ from clio_argo.model.request import Request
 from clio_argo.model.run import Completion, Fault, Mode, Verification
 from clio_argo.model.step import Part, Pipeline, Step, StepResult, load
 from clio_argo.pipeline import PIPELINE
-from clio_argo.runner import Progress, Quiet, cores, run_step, run_units, spread, walk, worker_pool
+from clio_argo.runner import NoProgress, Progress, cores, run_part, run_step, spread, walk, worker_pool
 from clio_argo.store.documents import Store, crc32c
-from clio_argo.workspace.run import Run, opened
+from clio_argo.workspace.run import Run, open_run
 
-# of what `solve` writes, all else follows from these
-PLACES = {TRANSFORMS, record_name("solve", 0)}
+# `solve` has to decide again if one of these is damaged. All else that it writes follows from transforms.json.
+DECISIONS = {TRANSFORMS, record_name("solve", 0)}
 
 
 class Repair(Value):
-    """What was wrong, what was done about it, and what still is wrong."""
+    """What was wrong, what was rerun or removed, and what is still wrong."""
 
     found: Verification
-    again: dict[str, int] = Field(description="Units done again, by step.")
+    again: dict[str, int] = Field(description="Units rerun, by step.")
     removed: tuple[str, ...] = Field(description="Unexpected objects.")
     left: Verification
 
@@ -41,36 +41,37 @@ def repair(
     workers: int | None = None,
     progress: Progress | None = None,
     deep: bool = False,
-    remove_foreign: bool = False,
+    remove_unexpected: bool = False,
     pipeline: Pipeline = PIPELINE,
 ) -> Repair:
-    """Do again the units whose objects are damaged or missing, and no other; they come out as they were.
+    """Rerun the units whose objects are damaged or missing, and no others; they write the same bytes as before.
 
-    Order is that of the pipeline, so that nothing is made from what is damaged. Where the documents of the alignment
-    are damaged, the whole request is walked through again, which does what is missing.
+    Units are rerun in the order of the pipeline, so that nothing is made from damaged objects. If documents of the
+    alignment are damaged, the whole pipeline is run again, which reruns only what is missing.
 
-    deep: look for damage as `verify` does with `deep`.
+    deep: find damage as `verify` does in mode deep.
+    remove_unexpected: delete objects that do not belong to the run.
 
     Raises:
         UserError: there is no run, or its request is lost.
         ClioError: a slice that has to be rendered again is gone or has changed.
     """
-    counting = _Counting(progress or Quiet())
+    counting = _Counting(progress or NoProgress())
     mode: Mode = "deep" if deep else "default"
     with worker_pool(workers or cores()) as pool:
         repairer = _Repairer(existing_run(run), pipeline, pool, counting)
         before = repairer.verify(mode)
-        unexpected = [f.name for f in before.faults if f.step is None and remove_foreign]
-        # what does not show what it should although it is as it was written is done again like what was never done
-        remade = {s.name for s in pipeline.steps if s.remade}
+        unexpected = [f.name for f in before.faults if f.step is None and remove_unexpected]
+        # Wrong voxels may have the right checksums. Their units are rerun because their records are deleted.
+        remade = {s.name for s in pipeline.steps if s.makes_volumes}
         wrong = [record_name(f.step, f.unit) for f in before.faults if f.step in remade and f.step and deep]
         for name in [*unexpected, *wrong]:
             repairer.store.delete(name)
-        repairer.mend(before.faults)
+        repairer.repair(before.faults)
         if NEEDED & {f.name for f in before.faults}:
-            # now the volumes can be found and looked at
-            repairer = _Repairer(opened(repairer.store.url), pipeline, pool, counting)
-            repairer.mend(repairer.verify(mode).faults)
+            # the first look could not judge the volumes, since these documents were damaged
+            repairer = _Repairer(open_run(repairer.store.url), pipeline, pool, counting)
+            repairer.repair(repairer.verify(mode).faults)
         left = repairer.verify("quick")
         if any(f.step == "publish" for f in left.faults):
             repairer.publish()
@@ -79,7 +80,7 @@ def repair(
 
 
 class _Counting:
-    """Counts the units that are done, and passes on how it goes."""
+    """Counts the units that are rerun, and passes progress on."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress, self.done = progress, Counter[str]()
@@ -98,7 +99,7 @@ class _Counting:
 
 @dataclass(frozen=True)
 class _Repairer:
-    """A damaged run, and who works on it."""
+    """A damaged run, its pipeline, and the workers that repair it."""
 
     store: Store
     pipeline: Pipeline
@@ -109,13 +110,15 @@ class _Repairer:
         return verify_store(self.store, mode, self.pool, self.progress, self.pipeline)
 
     def publish(self) -> None:
-        """Compare and publish again."""
-        for name in ("verify", "publish"):
-            run_step(self.pipeline[name], self.store.url, 0, self.pipeline)
-            self.progress.done[name] += 1
+        """Rerun the steps that describe the finished volumes: they depend on units of these and write none."""
+        first = next(s for s in self.pipeline.steps if s.makes_volumes)
+        for step in self.pipeline.steps:
+            if step.name in self.pipeline.after(first.name) and step.entry and not (step.units or step.fan_out):
+                run_step(step, self.store.url, 0, self.pipeline)
+                self.progress.done[step.name] += 1
 
-    def mend(self, faults: Sequence[Fault]) -> None:
-        """Do again what is damaged."""
+    def repair(self, faults: Sequence[Fault]) -> None:
+        """Rerun the units of damaged objects."""
         if any(f.name == CONFIG for f in faults):
             _restore_request(self.store)
             faults = [f for f in faults if f.name != CONFIG]
@@ -125,12 +128,12 @@ class _Repairer:
         # a lossless volume under tmp/ may be gone, and its metadata with it
         if any(f.step == "solve" for f in faults) or not is_kept(f"{self._run.volume.aligned}/"):
             self._lay_out()
-        redone = set[int]()
+        rerun = set[int]()
         for step, units in self._damaged(faults).items():
-            # what was made from units that came out as they were is found done
-            every = self._run.numbered_units(step)
-            redone = units | {u for u in every if redone.intersection(self._needs(step, u))}
-            self._redo(step, sorted(redone))
+            # with the units made from those that were rerun; these find themselves done where the same bytes came out
+            numbers = self._run.unit_numbers(step)
+            rerun = units | {n for n in numbers if rerun.intersection(self._needs(step, n))}
+            self._rerun(step, sorted(rerun))
 
     @property
     def _run(self) -> Run:
@@ -138,7 +141,7 @@ class _Repairer:
 
     def _alignment_is_damaged(self, faults: Iterable[Fault]) -> bool:
         before = {s.name for s in self.pipeline.until("solve")[:-1]}
-        return any(f.step in before or f.name in PLACES for f in faults)
+        return any(f.step in before or f.name in DECISIONS for f in faults)
 
     def _lay_out(self) -> None:
         from clio_argo.steps.solve import lay_out_again
@@ -146,17 +149,19 @@ class _Repairer:
         lay_out_again(self._run)
         self.progress.done["solve"] += 1
 
-    def _redo(self, step: Step, units: Sequence[int]) -> None:
-        self.progress.stage(step.name, step.title, [Part(part=unit) for unit in units])
-        calls = [partial(_redo_unit, step, self.store.url, unit, self.pipeline) for unit in units]
+    def _rerun(self, step: Step, units: Sequence[int]) -> None:
+        parts = [Part(part=unit) for unit in units]
+        self.progress.stage(step.name, step.title, parts)
+        calls = [partial(run_part, step, self.store.url, self.pipeline, part, [part.part]) for part in parts]
         for part, result in spread(self.pool, calls):
             self.progress.part(step.name, part, result)
 
     def _damaged(self, faults: Sequence[Fault]) -> dict[Step, set[int]]:
-        """Damaged units by step, in order; if no lossless volume was kept, with those that they are made from."""
-        steps = [s for s in self.pipeline.steps if s.remade]
+        """Damaged units by step, in order, with the units that they are made from if these did not stay."""
+        steps = [s for s in self.pipeline.steps if s.makes_volumes]
         damaged = {step: {f.unit for f in faults if f.step == step.name} for step in steps}
         if not is_kept(f"{self._run.volume.aligned}/"):
+            # from the last step to the first: each adds to the one before it
             for before, step in reversed(list(pairwise(steps))):
                 damaged[before] |= {n for u in damaged[step] for n in self._needs(step, u)}
         return damaged
@@ -166,12 +171,8 @@ class _Repairer:
         return units
 
 
-def _redo_unit(step: Step, url: str, unit: int, pipeline: Pipeline) -> tuple[Part, StepResult]:
-    return Part(part=unit), run_units(step, url, [unit], pipeline)
-
-
 def _restore_request(store: Store) -> None:
-    """Write config.json as complete.json has it."""
+    """Write config.json again from the settings in complete.json. Raises `UserError` if they are not the same."""
     done = store.intact(Completion, COMPLETE)
     request = Request.model_validate(done.settings).to_bytes() if done else b""
     if done is None or crc32c(request) != done.config_digest:

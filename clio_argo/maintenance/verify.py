@@ -1,4 +1,4 @@
-"""Proves that a run is whole, from its store alone."""
+"""Verifies that a run is whole, from its store alone: no source, no slices, no log is needed."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -13,13 +13,12 @@ from clio_argo.model.plan import FanOut
 from clio_argo.model.run import Mode, Verification
 from clio_argo.model.step import Counts, Part, Pipeline, Step, StepResult
 from clio_argo.pipeline import PIPELINE
-from clio_argo.runner import Progress, Quiet, cores, spread, worker_pool
+from clio_argo.runner import NoProgress, Progress, cores, spread, worker_pool
 from clio_argo.store.documents import Store
 from clio_argo.workspace.comparison import compare, listing, volume_steps
-from clio_argo.workspace.run import Run, opened
+from clio_argo.workspace.run import Run, open_run
 
-# Enough that workers end at about the same time, few enough that a part is worth its start.
-TASKS_PER_WORKER = 8
+TASKS_PER_WORKER = 8  # so that no worker waits for the last part for longer than an eighth of its share
 
 
 def verify(
@@ -31,19 +30,19 @@ def verify(
 ) -> Verification:
     """Compare a finished run with its manifest; writes nothing.
 
-    mode: quick compares names, sizes and, where the store lists them, checksums; default reads every byte of what
-        stays of the run; deep decodes both volumes as well, and compares samples with what they were made from.
+    mode: quick compares names, sizes and, where the store lists them, checksums. default also reads every byte of what
+        stays of the run. deep also decodes both volumes, and compares samples with what they were made from.
 
     Raises:
         UserError: there is no run.
     """
     with worker_pool(workers or cores()) as pool:
-        return verify_store(existing_run(run), mode, pool, progress or Quiet(), pipeline)
+        return verify_store(existing_run(run), mode, pool, progress or NoProgress(), pipeline)
 
 
 def existing_run(run: str | os.PathLike[str]) -> Store:
     """The store of a run. Raises `UserError` if there is none."""
-    store = opened(os.fspath(run))
+    store = open_run(os.fspath(run))
     if all(store.read(name) is None for name in (CONFIG, PLAN)):
         raise UserError(f"{store.url} holds no run")
     return store
@@ -52,11 +51,11 @@ def existing_run(run: str | os.PathLike[str]) -> Store:
 def verify_store(
     store: Store, mode: Mode, pool: ProcessPoolExecutor, progress: Progress, pipeline: Pipeline
 ) -> Verification:
-    """As `verify`, with workers that are there."""
+    """Verify the run in a store with an existing pool of workers, as `verify` does."""
     run = Run(store, pipeline["verify"], pipeline)
     faults = check_documents(run)
     if lost := sorted({f.name for f in faults} & NEEDED):
-        note = f"the volumes were not looked at, since {', '.join(lost)} cannot be relied on"
+        note = f"the volumes were not checked, since {', '.join(lost)} cannot be relied on"
         return Verification(mode=mode, objects=0, bytes=0, faults=tuple(faults), notes=(note,))
     verification = compare(run, listing(run))
     faults += [*verification.faults, *check_completion(run, verification)]
@@ -65,33 +64,35 @@ def verify_store(
         checked = Checked.of(_check_volumes(run, mode, pool, progress))
         faults += checked.faults
         notes = tuple(dict.fromkeys(checked.notes))
-    once = tuple({f.name: f for f in reversed(faults)}.values())[::-1]
-    return verification.model_copy(update={"mode": mode, "faults": once, "notes": notes})
+    # the listing and the reading may find the same damage: the first fault of each object counts
+    distinct = tuple({f.name: f for f in reversed(faults)}.values())[::-1]
+    return verification.model_copy(update={"mode": mode, "faults": distinct, "notes": notes})
 
 
 def _check_volumes(run: Run, mode: Mode, pool: ProcessPoolExecutor, progress: Progress) -> Iterator[Checked]:
-    """Read all units of both volumes, many at a time."""
+    """Read all units of both volumes in parallel."""
     for step in volume_steps(run):
-        numbers = run.numbered_units(step)
+        numbers = run.unit_numbers(step)
         fan_out = FanOut.of(len(numbers), TASKS_PER_WORKER * cores())
         units = [[numbers[i] for i in fan_out.part(p)] for p in range(fan_out.parts)]
-        parts = [Part(part=p, kind="units", first=own[0], last=own[-1]) for p, own in enumerate(units)]
+        parts = [Part(part=p, kind="units", first=u[0], last=u[-1]) for p, u in enumerate(units)]
         stage = f"check {step.name}"
         progress.stage(stage, f"check what {step.name} wrote", parts)
-        check = partial(_check, step, run.store.url, run.pipeline, mode)
-        calls = [partial(check, part, own) for part, own in zip(parts, units, strict=True)]
+        check = partial(_check_part, step, run.store.url, run.pipeline, mode)
+        calls = [partial(check, part, numbers) for part, numbers in zip(parts, units, strict=True)]
         for part, checked in spread(pool, calls):
             progress.part(stage, part, StepResult(counts=Counts(bytes=checked.bytes)))
             yield checked
 
 
-def _check(
+def _check_part(
     step: Step, url: str, pipeline: Pipeline, mode: Mode, part: Part, units: Sequence[int]
 ) -> tuple[Part, Checked]:
     limit_threads()
-    run = Run(opened(url), step, pipeline)
+    run = Run(open_run(url), step, pipeline)
     if mode == "default":
         return part, check_bytes(run, step, units)
+    # imported here: it decodes slices, for which the container image of the step `verify` has no library
     from clio_argo.maintenance.check_voxels import check_voxels
 
     return part, Checked.of(check_voxels(run, step, unit) for unit in units)

@@ -1,1 +1,1 @@
-"""Values that steps exchange. No I/O, no OpenCV, no tensorstore: anything here can be made in a test by hand."""
+"""Values that steps exchange. No I/O, no OpenCV, no tensorstore: a test can make all of them from literals."""

@@ -1,6 +1,6 @@
-"""What was measured and decided about slices and pairs.
+"""What is measured and decided about slices and pairs of slices.
 
-A matrix is a 2x3 affine in pixels, pixel centres on integers, points (x, y). A pair's matrix maps a pixel of
+A matrix is a 2x3 affine in pixels, with pixel centres on integers and points as (x, y). A pair's matrix maps a pixel of
 the moving slice `z1` to the fixed slice `z0`; a slice's matrix maps a pixel of the input file to the canvas.
 """
 
@@ -15,20 +15,24 @@ from clio_argo.model.plan import FanOut, Remark, Verdict
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 Floats = NDArray[np.float64]
+# a slice that stays where it is
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+# SIFT and BLAS differ in their last bits between processors. Rounding makes such fits equal again, and
+# moves a corner 10,000 px away by 1e-5 px (linear part) and 1e-4 px (offset).
 LINEAR_DIGITS, OFFSET_DIGITS = 9, 4
+# a hundredth of a slice holds 4 or 5 of the 371 to 495 features that match between whole slices; a fit needs 8
 LEAST_VALID = 0.01
 
 
 def to_matrix(array: Floats) -> Matrix:
-    """A 2x3 (or 3x3) array as a value, rounded to 1e-9 (linear part) and 1e-4 px (offsets)."""
+    """The affine `array` [2 or 3 rows, 3] as a value, its linear part rounded to 1e-9 and its offsets to 1e-4 px."""
     rows = [[round(float(v), LINEAR_DIGITS) for v in r[:2]] for r in array[:2]]
     offsets = [round(float(r[2]), OFFSET_DIGITS) for r in array[:2]]
     return ((rows[0][0], rows[0][1], offsets[0]), (rows[1][0], rows[1][1], offsets[1]))
 
 
 def homogeneous(matrix: Matrix | Floats) -> Floats:
-    """3x3 form of a 2x3 affine."""
+    """The affine `matrix` [2, 3] (pixels) as an array [3, 3] that can be multiplied and inverted."""
     return np.vstack([np.asarray(matrix, np.float64)[:2], [0.0, 0.0, 1.0]])
 
 
@@ -38,34 +42,35 @@ def compose(outer: Matrix, inner: Matrix) -> Matrix:
 
 
 def invert(matrix: Matrix) -> Matrix:
+    """The affine that undoes `matrix`. Raises `numpy.linalg.LinAlgError` if it is singular."""
     return to_matrix(np.linalg.inv(homogeneous(matrix)).astype(np.float64))
 
 
 def apply(matrix: Matrix | Floats, points: Floats) -> Floats:
-    """Map points [n, 2] in (x, y)."""
+    """Map `points` [n, 2], (x, y) in pixels, by the affine `matrix` [2, 3]; returns points [n, 2]."""
     m = np.asarray(matrix, np.float64)
     return points @ m[:, :2].T + m[:, 2]
 
 
 def corners(width: int, height: int) -> Floats:
-    """Centres of the four corner pixels, [4, 2] in (x, y)."""
+    """Centres of the four corner pixels, [4, 2], (x, y) in pixels."""
     return np.array([(x, y) for y in (0.0, height - 1.0) for x in (0.0, width - 1.0)])
 
 
 class SliceStatistics(Value):
-    """What `reduce` saw of one slice. Grey values are those of the file."""
+    """What `reduce` measures of one slice. Grey values are those of the file."""
 
     z: int
     digest: str = Field(description="CRC32C of the decoded pixels, 8 hexadecimal digits.")
-    mean: float = Field(0.0, description="Mean grey value where the slice shows something.")
-    std: float = Field(0.0, description="Standard deviation there.")
+    mean: float = Field(0.0, description="Mean grey value of the pixels that show something.")
+    std: float = Field(0.0, description="Standard deviation of their grey values.")
     low: float = Field(0.0, description="Fraction of pixels at the lowest grey value of the data type.")
     high: float = Field(0.0, description="Fraction of pixels at the highest grey value.")
     focus: float = Field(0.0, description="Contrast of fine detail over the whole contrast; falls with blur.")
     stripes: float = Field(0.0, description="Contrast of straight stripes over the whole contrast.")
-    valid: float = Field(1.0, description="Fraction of the slice that shows something: no fill, no border.")
-    features: int = 0
-    error: str | None = Field(None, description="Why the slice could not be decoded.")
+    valid: float = Field(1.0, description="Fraction of the pixels that show something: no fill, no border.")
+    features: int = Field(0, description="Number of features detected on the reduced slice.")
+    error: str | None = Field(None, description="Why the slice cannot be decoded; None if it can.")
 
     @property
     def usable(self) -> bool:
@@ -78,7 +83,7 @@ class PairFit(Value):
 
     _former = former_names(
         {"way": "method", "spread": "coverage", "agreement": "worst_tile_correlation", "hidden": "occluded"},
-        {"person": "manual"},
+        method={"person": "manual"},
     )
     z0: int
     z1: int
@@ -87,24 +92,22 @@ class PairFit(Value):
     method: Literal["features", "enhanced", "coarse", "inverted", "phase", "manual", "none"] = Field(
         "none", description="How the fit was found; each method is tried when the one before it fails."
     )
-    inliers: int = 0
-    correlation: float = Field(0.0, description="Masked correlation of the two reduced slices in register.")
+    inliers: int = Field(0, description="Number of matched features that agree with the fit.")
+    correlation: float = Field(0.0, description="Masked correlation of the two reduced slices when registered.")
     residual_px: float = Field(0.0, description="Median distance of the matched features, full-size pixels.")
     coverage: float = Field(0.0, description="Fraction of the fixed slice that the matched features span.")
     noise_px: float = Field(
-        0.0, description="Expected standard deviation of the fit, from the correlation; 0: unknown."
+        0.0, description="Standard deviation of the fit, expected from the correlation; 0: unknown."
     )
-    worst_tile_correlation: float = Field(
-        0.0, description="Correlation in register that nine of ten tiles of the slice exceed."
-    )
+    worst_tile_correlation: float = Field(0.0, description="Correlation that nine of ten tiles of the slice exceed.")
     occluded: tuple[float, float] = Field(
-        (0.0, 0.0), description="Fraction of the common field that z0, and that z1, does not show but the other does."
+        (0.0, 0.0), description="Fractions of the common field that only z1 shows, and that only z0 shows."
     )
-    reason: str = ""
+    reason: str = Field("", description="Why there is no fit, or why the user set or excluded it.")
 
     @property
-    def found(self) -> bool:
-        """Whether there is a fit."""
+    def matched(self) -> bool:
+        """Whether a fit was found."""
         return self.matrix is not None
 
 
@@ -130,7 +133,7 @@ class RematchUnit(Value):
 
 
 class Suspects(Document):
-    """Slices that the first fits leave in doubt, and the pairs that will settle it."""
+    """Slices that look faulty after the first fits, and the pairs around them that are still to be matched."""
 
     SCHEMA_VERSION = 2
     _former = former_names({"relinks": "rematch_units", "relink": "rematch"})
@@ -142,18 +145,20 @@ class Suspects(Document):
 class PlacedSlice(Value):
     """One plane of the volume."""
 
-    _former = former_names({"by_hand": "manual", "shown": "source_slices"}, {"links": "pairs", "given": "imported"})
+    _former = former_names(
+        {"by_hand": "manual", "shown": "source_slices"}, placed_by={"links": "pairs", "given": "imported"}
+    )
     z: int
     file: str | None
     page: int = 0
     verdict: Verdict
     reason: str = ""
-    manual: bool = Field(False, description="Whether the verdict is a person's.")
+    manual: bool = Field(False, description="Whether the user set the verdict.")
     matrix: Matrix | None = Field(description="From pixels of the file to the canvas; None if not placed.")
     placed_by: Literal["pairs", "neighbours", "imported"] = Field(
         "pairs",
-        description="pairs: by the fits of pairs. neighbours: no fit places the slice, so it lies between its "
-        "neighbours. imported: as in the imported transforms.",
+        description="pairs: the fits of pairs place the slice. neighbours: no fit does, and it lies between its "
+        "neighbours. imported: the imported transforms place it.",
     )
     source_slices: tuple[int, ...] = Field(
         description="Slices whose pixels fill this plane: z itself, a neighbour, or the two between which the plane "
@@ -161,12 +166,12 @@ class PlacedSlice(Value):
     )
     digest: str = Field("", description="CRC32C of the decoded pixels of the file.")
     grey: tuple[float, float] | None = Field(
-        None, description="(gain, offset) against flicker: gain x grey value of the file + offset. None: off."
+        None, description="(gain, offset) against flicker: stored value = gain x value of the file + offset. None: off."
     )
 
     @property
     def flagged(self) -> bool:
-        """Whether something else fills its plane."""
+        """Whether the slice is bad or missing, so that its plane may show something else."""
         return self.verdict in ("bad", "missing")
 
     @property
@@ -179,7 +184,7 @@ class PlacedSlice(Value):
 
 
 class Break(Value):
-    """A place that no fit crosses: the slices on its two sides."""
+    """Two neighbouring placed slices between which no fit crosses."""
 
     below: int
     above: int
@@ -192,15 +197,13 @@ class Transforms(Document):
     width: int = Field(description="Canvas width in pixels.")
     height: int = Field(description="Canvas height in pixels.")
     window: tuple[float, float] | None = Field(
-        None, description="Grey values shown as black and white in the viewer volume; None: as they are."
+        None, description="Grey values shown as black and white in the viewer volume; None: unchanged."
     )
     breaks: tuple[Break, ...] = ()
-    jumps: tuple[int, ...] = Field((), description="Slices from which on the stage stands elsewhere.")
+    jumps: tuple[int, ...] = Field((), description="First slices after each jump of the stage.")
     fits: tuple[PairFit, ...] = Field((), description="Fits of all pairs that were tried.")
-    overrides: int = Field(
-        0, description="Number of manual corrections, of slices and of pairs; user_inputs.json holds them."
-    )
-    sources: dict[str, str] = Field({}, description="CRC32C of each file that the user gave, by its name.")
+    overrides: int = Field(0, description="Number of manual corrections of slices and pairs, see user_inputs.json.")
+    sources: dict[str, str] = Field({}, description="CRC32C of each file that the user provided, by its name.")
     slices: tuple[PlacedSlice, ...]
 
     @property
@@ -210,23 +213,25 @@ class Transforms(Document):
 
     @property
     def suspect(self) -> tuple[PlacedSlice, ...]:
-        """Slices that fill their planes but have a fault: look at them."""
+        """Slices that fill their planes but have a fault."""
         return tuple(s for s in self.slices if s.verdict == "suspect")
 
     @property
     def replaced(self) -> dict[int, tuple[int, ...]]:
-        """Planes that other slices fill than that of their number, and which slices."""
+        """Planes that are not filled by the slice of their number, and the slices that fill them."""
         return {s.z: s.source_slices for s in self.slices if s.source_slices != (s.z,)}
 
     def sources_of(self, z: int) -> tuple[PlacedSlice, ...]:
         """The slices whose pixels fill plane z."""
+        # one slice for every z from the first, missing ones included
         first = self.slices[0].z
         return tuple(self.slices[n - first] for n in self.slices[z - first].source_slices)
 
 
 class Planes(Document):
-    """What one unit of `render` needs of the transforms, so that no unit reads those of the whole stack."""
+    """The part of the transforms that one unit of `render` needs."""
 
+    # a document per unit: 2,000 pods must not each parse the transforms of 100,000 slices
     SCHEMA_VERSION = 2
     _former = former_names({"shown": "sources"})
     window: tuple[float, float] | None

@@ -13,26 +13,37 @@ from clio_argo.errors import NewerDocument, UserError
 class Value(BaseModel):
     """An immutable value. Change it with `model_copy(update=...)`."""
 
+    # an unknown field is a misspelling or a newer layout: either would be lost in silence
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
+def _join_lines(schema: dict[str, Any]) -> None:
+    """Put each description of a JSON schema on one line: in the code it is wrapped."""
+    for field in schema.get("properties", {}).values():
+        if "description" in field:
+            field["description"] = " ".join(field["description"].split())
+
+
 class Section(Value):
-    """A group of settings. No setting may be infinite or not a number."""
+    """A group of settings. The text below a field documents it. No setting may be infinite or not a number."""
 
-    model_config = ConfigDict(allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False, use_attribute_docstrings=True, json_schema_extra=_join_lines)
 
 
-def former_names(fields: Mapping[str, str], values: Mapping[str, str] | None = None) -> Any:
+def former_names(fields: Mapping[str, str], **words: Mapping[str, str]) -> Any:
     """A validator that reads documents of older layouts.
 
-    fields: new names of fields by their former ones. values: new words by former ones, in fields that hold words.
+    fields: current names of fields by their former ones.
+    words: for a field (by its current name) that holds one of several words, the current words by their former ones.
     """
 
     def translate(data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        words = values or {}
-        return {fields.get(k, k): words.get(v, v) if isinstance(v, str) else v for k, v in data.items()}
+        # a field under both of its names keeps them, so that validation refuses it
+        current = {fields[k] if k in fields and fields[k] not in data else k: v for k, v in data.items()}
+        # compared, not looked up: a damaged document may hold a list, which no mapping can look up
+        return {k: next((new for old, new in words.get(k, {}).items() if old == v), v) for k, v in current.items()}
 
     return model_validator(mode="before")(translate)
 
@@ -45,33 +56,41 @@ class Document(Value):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_now(cls, data: Any) -> Any:
-        """A document that is made, not read, has the layout of this version."""
+    def _set_version(cls, data: Any) -> Any:
+        """A document that is made, not read, has the current layout."""
         return {"schema_version": cls.SCHEMA_VERSION, **data} if isinstance(data, Mapping) else data
 
     @field_validator("schema_version")
     @classmethod
-    def _readable(cls, value: int) -> int:
-        """Refuse newer layouts; what is read of an older one has the layout of this version from then on."""
+    def _check_version(cls, value: int) -> int:
         if not 1 <= value <= cls.SCHEMA_VERSION:
             raise ValueError(f"this version of clio-argo reads layouts up to {cls.SCHEMA_VERSION}")
+        # former names were translated on reading, so what is written next has the current layout
         return cls.SCHEMA_VERSION
 
     def to_bytes(self) -> bytes:
+        """The document as canonical JSON with a final newline."""
         return canonical_json(self.model_dump(mode="json")) + b"\n"
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str) -> Self:
-        """Parse the object `name`; a broken or newer document is a `UserError` that names it."""
+        """Parse the object `name`.
+
+        Raises:
+            NewerDocument: a newer version of the program wrote it.
+            UserError: it is no valid document of this kind.
+        """
         try:
             raw = json.loads(data)
             version = raw.get("schema_version", 0) if isinstance(raw, dict) else 0
+            # before validation: fields of a newer layout would be reported as misspelled
             if isinstance(version, int) and version > cls.SCHEMA_VERSION:
                 raise NewerDocument(
                     f"{name}: written by a newer version of clio-argo (layout {version}, this one "
                     f"reads up to {cls.SCHEMA_VERSION}); install the newer version"
                 )
             return cls.model_validate(raw)
+        # json recurses into nested lists, and refuses integers of thousands of digits by ValueError
         except (ValidationError, ValueError, RecursionError) as error:
             raise UserError(f"{name}: not a valid {cls.__name__} document: {error}") from error
 
@@ -83,4 +102,5 @@ def canonical_json(value: Any) -> bytes:
 
 def digest(value: Any) -> str:
     """First 32 hexadecimal digits of SHA-256 over the canonical JSON of `value`."""
+    # 128 bits: no two inputs of any run meet by chance
     return hashlib.sha256(canonical_json(value)).hexdigest()[:32]

@@ -1,6 +1,6 @@
-"""What storage classes of buckets cost."""
+"""Prices of the storage classes of buckets."""
 
-# list prices in the region us-central1, rounded: $ per GB and month, $ per GB read, days that are billed at least
+# list prices in us-central1, rounded: $ per GB and month, $ per GB read, least number of days that are billed
 PRICES = {
     "STANDARD": (0.020, 0.0, 0),
     "NEARLINE": (0.010, 0.01, 30),
@@ -10,10 +10,10 @@ PRICES = {
 
 
 def price_of(storage_class: str) -> str:
-    """What a colder class saves and costs."""
+    """What a colder storage class saves and costs, in one sentence."""
     month, read, days = PRICES[storage_class]
     return (
         f"{storage_class}: about ${month:g} per GB and month instead of ${PRICES['STANDARD'][0]:g}; every GB that is "
-        f"read costs ${read:g}, a look at the volume, too, and each object is billed for {days} days at least. "
-        "List prices, which change: see https://cloud.google.com/storage/pricing"
+        f"read costs ${read:g}, also when the volume is viewed, and each object is billed for at least {days} days. "
+        "List prices may change: see https://cloud.google.com/storage/pricing"
     )

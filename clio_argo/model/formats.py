@@ -10,12 +10,13 @@ from typing import Any
 from clio_argo.model.volume import ScaleSpec, VolumeSpec, Zyx
 
 AXES = ("z", "y", "x")
+# 0.1 CPU s for a slice of 25 megapixels, and a ratio of 1.14; gzip 9 reaches 1.16 at 36 MB/s
 ZSTD_LEVEL = 1
 SHARDED = "neuroglancer_uint64_sharded_v1"
 
 
 def info(spec: VolumeSpec) -> dict[str, Any]:
-    """`ng/info`: x, y, z order, sizes in voxels, resolution in nm."""
+    """Content of `ng/info`: axes in the order x, y, z, sizes in voxels, resolution in nm."""
     return {
         "@type": "neuroglancer_multiscale_volume",
         "type": "image",
@@ -26,7 +27,8 @@ def info(spec: VolumeSpec) -> dict[str, Any]:
 
 
 def provenance(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """`ng/provenance`: what was done, in the form that cloud-volume reads; `info` has no place for it."""
+    """Content of `ng/provenance`: how the volume was made, in the form that cloud-volume reads."""
+    # `info` has no place for attributes, and its readers know no other keys
     return {
         "description": "",
         "owners": [],
@@ -46,18 +48,21 @@ def _info_scale(spec: VolumeSpec, scale: ScaleSpec) -> dict[str, Any]:
         "jpeg_quality": spec.jpeg_quality,
         "sharding": {
             "@type": SHARDED,
+            # chunks stay in Morton order, so that a shard is a box and has one writer
             "hash": "identity",
             "preshift_bits": scale.preshift_bits,
+            # one index per shard: of 512 chunks it has 12 KiB before compression
             "minishard_bits": 0,
             "shard_bits": scale.shard_bits,
             "minishard_index_encoding": "gzip",
+            # JPEG is compressed already
             "data_encoding": "raw",
         },
     }
 
 
 def zarr_array(spec: VolumeSpec, scale: ScaleSpec) -> dict[str, Any]:
-    """`aligned/K/zarr.json`: a zarr v3 array [z, y, x] in shards of zstd chunks."""
+    """Content of `aligned/K/zarr.json`: a zarr v3 array [z, y, x] in shards of zstd chunks."""
     return {
         "zarr_format": 3,
         "node_type": "array",
@@ -74,6 +79,7 @@ def zarr_array(spec: VolumeSpec, scale: ScaleSpec) -> dict[str, Any]:
 
 def _sharding(inner: Zyx) -> dict[str, Any]:
     little = {"name": "bytes", "configuration": {"endian": "little"}}
+    # the manifest has a checksum of the whole shard
     zstd = {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}
     return {
         "chunk_shape": inner,
@@ -84,7 +90,7 @@ def _sharding(inner: Zyx) -> dict[str, Any]:
 
 
 def zarr_group(spec: VolumeSpec, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """`aligned/zarr.json`: the OME-NGFF image, with `attributes` of this project beside it."""
+    """Content of `aligned/zarr.json`: the OME-NGFF image, with `attributes` of this project beside it."""
     multiscale = {
         "name": spec.name,
         "type": "mean",
@@ -99,8 +105,9 @@ def zarr_group(spec: VolumeSpec, attributes: Mapping[str, Any]) -> dict[str, Any
 
 
 def _dataset(spec: VolumeSpec, k: int) -> dict[str, Any]:
-    """Voxel centres in nm: index 0 of a scale is voxel `begin` of the absolute grid."""
     scale, finest = spec.scales[k], spec.scales[0]
+    # NGFF places the centre of voxel 0, which is voxel `begin` of the absolute grid; without the halves coarse scales
+    # would shift by half a voxel against scale 0
     translation = [
         (b + 0.5) * r - 0.5 * r0 for b, r, r0 in zip(scale.begin, scale.resolution, finest.resolution, strict=True)
     ]

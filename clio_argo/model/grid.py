@@ -1,4 +1,4 @@
-"""Fixes the shapes of a volume: scales, slabs, blocks, shards (see `volume` for the laws of the grid)."""
+"""Fixes the shapes of a volume: scales, slabs and blocks (see `volume` for the laws of the grid)."""
 
 import math
 from collections.abc import Sequence
@@ -8,74 +8,67 @@ from clio_argo.errors import UserError
 from clio_argo.model.layout import lossless_folder
 from clio_argo.model.plan import FanOut
 from clio_argo.model.request import Request, Viewer
-from clio_argo.model.volume import (
-    GIB,
-    ScaleSpec,
-    Tier,
-    VolumeSpec,
-    Zyx,
-    maximum,
-    minimum,
-    morton_axes,
-    morton_box,
-    over,
-    times,
-    zyx,
-)
+from clio_argo.model.sharding import lossless_shard, viewer_shard_bits
+from clio_argo.model.volume import BLOCK_COPIES, GIB, ScaleSpec, Tier, VolumeSpec, Zyx, maximum, over, times, zyx
 
+# a block takes 2.9 CPU s and 1.24 GiB (docs/benchmarks.md, write), and holds whole shards at four scales
 BLOCK: Zyx = (512, 1024, 1024)
-INNER_DEPTH = 32
-LARGEST_SHARD: Zyx = (256, 512, 512)
-SHARD_VOXELS = 2**27
-MAX_SLAB, MIN_SLAB, SLABS_WANTED = 64, 4, 8
+# Time and size of lossless slabs of 8 to 64 planes differ by less than 20 %, so memory decides. Slabs of fewer than 4
+# planes would have chunks below a quarter of a MiB. Eight slabs keep the cores of one machine busy.
+MAX_SLAB, MIN_SLAB, SLABS = 64, 4, 8
+# a volume that fits a screen needs no coarser scale
 SMALLEST_SIDE = 512
+# the rest is for the decoded slice, its warp and contrast, and the interpreter
+SLAB_SHARE = 0.4
+# the rest is for the interpreter, its libraries and requests under way
+BLOCK_SHARE = 0.75
 Grid = Sequence[tuple[Zyx, Zyx, Zyx]]
 
 
 def build_volume(
-    config: Request, begin: Zyx, size: Zyx, dtype: Literal["uint8", "uint16"], window: tuple[float, float] | None
+    request: Request, begin: Zyx, size: Zyx, dtype: Literal["uint8", "uint16"], window: tuple[float, float] | None
 ) -> VolumeSpec:
     """Fix all shapes for a canvas of `size` voxels at `begin` (z, y, x; z in slice numbers).
 
     Raises:
-        UserError: no slab of such a canvas fits into a worker's memory, or it has no scale that is to be shown.
+        UserError: no slab of such a canvas fits into a worker's memory, or `viewer.scales` starts beyond the coarsest.
     """
     itemsize = 1 if dtype == "uint8" else 2
-    rx, ry, rz = config.resolution
+    rx, ry, rz = request.resolution
     grid = scale_grid(begin, size, (rz, ry, rx))
-    slab = slab_depth(config.memory_gib, size[0], size[1] * size[2] * itemsize)
+    slab = slab_depth(request.memory_gib, size[0], size[1] * size[2] * itemsize)
     if not slab:
         raise UserError(
-            f"memory_gib {config.memory_gib:g}: a canvas of {size[2]} x {size[1]} pixels needs workers with "
+            f"memory_gib {request.memory_gib:g}: a canvas of {size[2]} x {size[1]} pixels needs workers with "
             f"at least {memory_for_slab(size[1] * size[2] * itemsize):g} GiB"
         )
-    block = block_shape(config, itemsize, slab)
-    write = _tier(grid, 0, 0, _last_whole(grid, block, config.viewer.chunk), block)
-    coarsen = _coarsen_tier(grid, write.last, config.viewer.chunk)
-    chunk = config.viewer.chunk
+    block = block_shape(request, itemsize, slab)
+    write = _tier(grid, 0, 0, _last_whole(grid, block, request.viewer.chunk), block)
+    coarsen = _coarsen_tier(grid, write.last, request.viewer.chunk)
+    chunk = request.viewer.chunk
     return VolumeSpec(
-        name=config.id,
+        name=request.id,
         dtype=dtype,
-        background=config.background,
+        background=request.background,
         chunk=chunk,
-        jpeg_quality=config.viewer.jpeg_quality,
+        jpeg_quality=request.viewer.jpeg_quality,
         window=window,
-        aligned=lossless_folder(config.lossless),
+        aligned=lossless_folder(request.lossless),
         slab=slab,
         scales=tuple(
             _scale(grid, k, (rz, ry, rx), write if k <= write.last else coarsen, slab, chunk) for k in range(len(grid))
         ),
-        shown=shown_scales(config.viewer, len(grid)),
+        shown=shown_scales(request.viewer, len(grid)),
         write_tier=write,
         coarsen_tier=coarsen,
-        render=FanOut.of(-(-size[0] // slab), config.max_parts),
-        write=FanOut.of(math.prod(write.grid), config.max_parts),
-        coarsen=FanOut.of(math.prod(coarsen.grid) if write.last + 1 < len(grid) else 0, config.max_parts),
+        render=FanOut.of(-(-size[0] // slab), request.max_parts),
+        write=FanOut.of(math.prod(write.grid), request.max_parts),
+        coarsen=FanOut.of(math.prod(coarsen.grid) if write.last + 1 < len(grid) else 0, request.max_parts),
     )
 
 
 def shown_scales(viewer: Viewer, scales: int) -> tuple[int, int]:
-    """First and last scale of the viewer volume, of so many that there are."""
+    """First and last scale of the viewer volume, of `scales` scales. Raises `UserError` if the first does not exist."""
     first, last = viewer.scales or (0, scales - 1)
     if first >= scales:
         raise UserError(f"viewer.scales {first} to {last}: the volume has scales 0 to {scales - 1}")
@@ -90,6 +83,7 @@ def scale_grid(begin: Zyx, size: Zyx, resolution: tuple[float, float, float]) ->
     """
     grid = [((1, 1, 1), begin, size)]
     while max(grid[-1][2]) >= SMALLEST_SIDE:
+        # from scale 0, not from the scale before: floor and ceil of each step would add up
         factor = _next_factor(grid[-1][2], resolution, grid[-1][0])
         low = over(begin, factor)
         high = zyx(-(-(b + s) // f) for b, s, f in zip(begin, size, factor, strict=True))
@@ -109,27 +103,29 @@ def slab_depth(memory_gib: float, slices: int, plane_bytes: int) -> int:
 
     Small stacks get thinner slabs, so that about eight of them can be rendered in parallel.
     """
-    fits = int(0.4 * memory_gib * GIB // plane_bytes)
-    if fits < MIN_SLAB:
+    planes = int(SLAB_SHARE * memory_gib * GIB // plane_bytes)
+    if planes < MIN_SLAB:
         return 0
-    return min(MAX_SLAB, _power_below(fits), _power_below(max(MIN_SLAB, slices // SLABS_WANTED)))
+    return min(MAX_SLAB, _power_below(planes), _power_below(max(MIN_SLAB, slices // SLABS)))
 
 
 def memory_for_slab(plane_bytes: int) -> float:
     """GiB that a worker needs for the thinnest slab."""
-    return math.ceil(10 * MIN_SLAB * plane_bytes / 0.4 / GIB) / 10
+    return math.ceil(10 * MIN_SLAB * plane_bytes / SLAB_SHARE / GIB) / 10
 
 
-def block_shape(config: Request, itemsize: int, slab: int) -> Zyx:
+def block_shape(request: Request, itemsize: int, slab: int) -> Zyx:
     """Shape of a block of `write`: 512 planes of 1024 x 1024, thinner where memory is small."""
-    depth, thinnest = BLOCK[0], max(slab, config.viewer.chunk)
-    while depth > thinnest and depth * BLOCK[1] * BLOCK[2] * itemsize * 2.5 > 0.75 * config.memory_gib * GIB:
+    depth, thinnest = BLOCK[0], max(slab, request.viewer.chunk)
+    planes = BLOCK_SHARE * request.memory_gib * GIB / (BLOCK_COPIES * BLOCK[1] * BLOCK[2] * itemsize)
+    while depth > thinnest and depth > planes:
         depth //= 2
     return depth, BLOCK[1], BLOCK[2]
 
 
 def _last_whole(grid: Grid, block: Zyx, chunk: int) -> int:
     """The coarsest scale at which a block of scale 0 still holds whole chunks."""
+    # a chunk that two blocks share would have two writers; such scales are left to `coarsen`
     last = 0
     while last + 1 < len(grid) and _whole(_tier(grid, 0, 0, last + 1, block), grid, chunk):
         last += 1
@@ -152,6 +148,7 @@ def _tier(grid: Grid, source: int, first: int, last: int, unit: Zyx) -> Tier:
 
 def _coarsen_tier(grid: Grid, source: int, chunk: int) -> Tier:
     last = len(grid) - 1
+    # at least one chunk of the coarsest scale, so that every scale above is whole, too
     whole = times((chunk,) * 3, over(grid[last][0], grid[source][0]))
     return _tier(grid, source, min(source + 1, last), last, maximum(BLOCK, whole))
 
@@ -160,9 +157,10 @@ def _scale(grid: Grid, k: int, resolution: tuple[float, float, float], tier: Tie
     factor, begin, size = grid[k]
     step = over(tier.unit, over(factor, grid[tier.source][0]))
     chunks = zyx(-(-s // chunk) for s in size)
-    held = zyx(c if g == 1 else d // chunk for c, g, d in zip(chunks, tier.grid, step, strict=True))
-    preshift = _preshift(chunks, held, chunk)
-    inner, shard = _aligned_shard(size, step, slab if k == 0 else 0)
+    # an axis that one unit spans whole counts with its last, partial chunk
+    unit_chunks = zyx(c if g == 1 else d // chunk for c, g, d in zip(chunks, tier.grid, step, strict=True))
+    preshift_bits, shard_bits = viewer_shard_bits(chunks, unit_chunks, chunk)
+    inner, shard = lossless_shard(size, step, slab if k == 0 else 0)
     z, y, x = (r * f for r, f in zip(resolution, factor, strict=True))
     return ScaleSpec(
         factor=factor,
@@ -171,36 +169,10 @@ def _scale(grid: Grid, k: int, resolution: tuple[float, float, float], tier: Tie
         resolution=(z, y, x),
         shard=shard,
         inner=inner,
-        preshift_bits=preshift,
-        shard_bits=len(morton_axes(chunks)) - preshift,
+        preshift_bits=preshift_bits,
+        shard_bits=shard_bits,
     )
-
-
-def _preshift(chunks: Zyx, held: Zyx, chunk: int) -> int:
-    """Most low Morton bits whose box lies within the `held` chunks of a unit and within 2^27 voxels."""
-    bits = 0
-    for _ in range(min(len(morton_axes(chunks)), int(math.log2(SHARD_VOXELS // chunk**3)))):
-        if any(b > h for b, h in zip(morton_box(chunks, bits + 1), _power_above(held), strict=True)):
-            break
-        bits += 1
-    return bits
-
-
-def _aligned_shard(size: Zyx, step: Zyx, slab: int) -> tuple[Zyx, Zyx]:
-    """(inner chunk, shard) of aligned/: whole inner chunks of about half a MiB, no larger than needed."""
-    depth = slab or step[0]
-    limit = minimum((depth, step[1], step[2]), _power_above(size))
-    thick = min(INNER_DEPTH, limit[0])
-    side = 128 if thick >= 16 else 256
-    inner = minimum((thick, side, side), limit)
-    need = zyx(-(-s // i) * i for s, i in zip(size, inner, strict=True))
-    largest = minimum((depth, step[1], step[2]), (slab, *BLOCK[1:]) if slab else LARGEST_SHARD)
-    return inner, minimum(largest, need)
 
 
 def _power_below(n: int) -> int:
     return 1 << max(0, n.bit_length() - 1)
-
-
-def _power_above(sizes: Zyx) -> Zyx:
-    return zyx(1 << (s - 1).bit_length() for s in sizes)

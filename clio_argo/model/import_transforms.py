@@ -1,4 +1,4 @@
-"""Alignments made elsewhere, or by an earlier run, as transforms of this stack."""
+"""Transforms of this stack from an earlier run or from another tool."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ import numpy as np
 from clio_argo.errors import UserError
 from clio_argo.model.alignment import Matrix, PlacedSlice, Transforms, to_matrix
 from clio_argo.model.plan import Plan
-from clio_argo.model.user_inputs import absurdity, among, listed
+from clio_argo.model.user_inputs import matrix_fault, name_slices, number_problems
 
 COLUMNS = ("a", "b", "tx", "c", "d", "ty")
 PREDECESSOR = re.compile(r"\s*(\d+)\s*,\s*'?\[(.*)\]'?\s*")
@@ -22,11 +22,12 @@ FORMATS = (
 
 
 def parse_transforms(text: str, name: str, plan: Plan) -> tuple[Transforms, list[str]]:
-    """Transforms of slices, and all that is wrong with them.
+    """Transforms of slices from the file `name`, and all problems of the file.
 
-    A width of 0 says that the canvas is not fixed yet: matrices of others need not start at (0, 0).
+    A width of 0 means that the canvas is not fixed yet: matrices of other tools need not start at (0, 0).
     """
     try:
+        # by content: predecessors and users name such files as they like
         transforms = _from_json(json.loads(text), name) if text.lstrip()[:1] == "{" else _from_csv(text)
     except (UserError, ValueError, KeyError, TypeError) as error:
         return Transforms(width=0, height=0, slices=()), [f"{name}: {error}"]
@@ -34,33 +35,33 @@ def parse_transforms(text: str, name: str, plan: Plan) -> tuple[Transforms, list
 
 
 def _faults(transforms: Transforms, name: str, plan: Plan) -> list[str]:
-    given = [s.z for s in transforms.slices]
-    bad = ((s.z, absurdity(s.matrix)) for s in transforms.slices if s.matrix is not None)
+    numbers = [s.z for s in transforms.slices]
+    faults = ((s.z, matrix_fault(s.matrix)) for s in transforms.slices if s.matrix is not None)
     lost = [s.z for s in transforms.slices if s.matrix is None and not s.flagged]
     return [
-        *(p for p in among(name, given, plan) if "unknown" not in p),
-        *listed(f"{name}: no transform of slices", sorted(set(plan.usable_numbers) - set(given))),
-        *listed(f"{name}: neither a matrix nor a verdict of bad or missing: slices", lost),
-        *(f"{name}: the matrix of slice {z} {fault}" for z, fault in bad if fault),
+        # a run of a part of the stack may use transforms of the whole
+        *(p for p in number_problems(name, numbers, plan) if "unknown" not in p),
+        *name_slices(f"{name}: no transform of slices", sorted(set(plan.usable_numbers) - set(numbers))),
+        *name_slices(f"{name}: neither a matrix nor a verdict of bad or missing: slices", lost),
+        *(f"{name}: the matrix of slice {z} {fault}" for z, fault in faults if fault),
     ]
 
 
 def _from_json(raw: Any, name: str) -> Transforms:
     if "slices" in raw:
         return Transforms.from_bytes(json.dumps(raw).encode(), name)
-    return _placed({int(z): _predecessors(numbers) for z, numbers in raw.items()})
+    return _transforms({int(z): _predecessor_matrix(numbers) for z, numbers in raw.items()})
 
 
 def _from_csv(text: str) -> Transforms:
     lines = [line for line in text.splitlines() if line.strip()]
-    old = [PREDECESSOR.fullmatch(line) for line in lines]
-    if lines and all(old):
-        rows = [(int(m[1]), [float(v) for v in m[2].split(",")]) for m in old if m]
-        return _joined([_placed({z: _predecessors(numbers)}) for z, numbers in rows])
+    rows = [m for line in lines if (m := PREDECESSOR.fullmatch(line))]
+    if lines and len(rows) == len(lines):
+        return _join([_transforms({int(m[1]): _predecessor_matrix(list(map(float, m[2].split(","))))}) for m in rows])
     reader = csv.DictReader(lines, skipinitialspace=True)
     if not {"z", *COLUMNS} <= set(reader.fieldnames or ()):
         raise UserError(FORMATS)
-    return _joined([_row(row, reader.line_num) for row in reader])
+    return _join([_row(row, reader.line_num) for row in reader])
 
 
 def _row(row: Mapping[str, str], line: int) -> Transforms:
@@ -69,24 +70,24 @@ def _row(row: Mapping[str, str], line: int) -> Transforms:
         matrix = to_matrix(np.array(numbers, np.float64).reshape(2, 3)) if any(numbers) else None
     except (ValueError, TypeError) as error:
         raise UserError(f"line {line}: not the numbers of a transform ({error})") from error
-    return _placed({z: matrix}, row.get("verdict") or "good")
+    return _transforms({z: matrix}, row.get("verdict") or "good")
 
 
-def _joined(parts: Sequence[Transforms]) -> Transforms:
+def _join(parts: Sequence[Transforms]) -> Transforms:
     return Transforms(width=0, height=0, slices=tuple(s for p in parts for s in p.slices))
 
 
-def _placed(matrices: Mapping[int, Matrix | None], verdict: str = "good") -> Transforms:
+def _transforms(matrices: Mapping[int, Matrix | None], verdict: str = "good") -> Transforms:
+    reasons = {z: "" if m else f"{verdict} in the imported transforms" for z, m in matrices.items()}
     slices = [
-        PlacedSlice.model_validate({"z": z, "file": None, "verdict": verdict, "matrix": m, "source_slices": (z,),
-                                    "reason": "" if m else "so in the given transforms"})
+        {"z": z, "file": None, "verdict": verdict, "matrix": m, "source_slices": (z,), "reason": reasons[z]}
         for z, m in matrices.items()
-    ]  # fmt: skip
-    return Transforms(width=0, height=0, slices=tuple(slices))
+    ]
+    return Transforms(width=0, height=0, slices=tuple(map(PlacedSlice.model_validate, slices)))
 
 
-def _predecessors(numbers: Sequence[float]) -> Matrix:
-    """clio_ingest lists columns, of a transform between corners of images instead of centres of pixels."""
+def _predecessor_matrix(numbers: Sequence[float]) -> Matrix:
+    """A matrix of clio_ingest: six numbers by column, which map corners of images instead of centres of pixels."""
     if len(numbers) != 6:
         raise UserError(f"{len(numbers)} numbers instead of 6")
     linear, offset = np.array(numbers[:4], np.float64).reshape(2, 2).T, np.array(numbers[4:], np.float64)

@@ -8,31 +8,32 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    # the command line spells names without loading numpy
+    # the command line spells names, and must start without numpy
     from clio_argo.model.volume import VolumeSpec, Zyx
 
+# names are part of every run's layout: a change needs the former name beside it, as below
 CONFIG, PLAN, TRANSFORMS, VOLUME, QUALITY, VERIFICATION, COMPLETE = (
     f"{name}.json" for name in ("config", "plan", "transforms", "volume", "quality", "verify", "complete")
 )
 TRANSFORMS_TABLE, REPORT = "transforms.csv", "report.html"
 USER_INPUTS, IMPORTED_TRANSFORMS, SUSPECTS = ("user_inputs.json", "user_inputs/transforms.json", "suspects.json")
-# names that version 0.1 gave
+# names of version 0.1, which are still read
 FORMER_SUSPECTS, FORMER_STEPS = "inspection.json", {"suspects": "inspect", "rematch": "relink"}
 VIEWER, LOSSLESS, TEMPORARY, PROCESS = "ng", "aligned", "tmp", "process"
 MANIFEST, THUMBNAILS, PICTURES = "manifest", "thumbnails", "views"
 LOGS, TRACES = f"{PROCESS}/logs", f"{PROCESS}/traces"
 INFO, PROVENANCE, ZARR = "info", "provenance", "zarr.json"
-# what stays of a run's volumes; the lossless one lies under tmp/ if it is not kept
+# what remains of a run's volumes; the lossless one lies under tmp/ if the request does not keep it
 VOLUME_FOLDERS = (VIEWER, LOSSLESS, THUMBNAILS)
 
 
 def is_kept(name: str) -> bool:
-    """Whether an object stays after the run."""
+    """Whether an object remains after the run."""
     return not name.startswith(f"{TEMPORARY}/")
 
 
 def in_volumes(name: str) -> bool:
-    """Whether an object belongs to what stays of the volumes."""
+    """Whether an object belongs to the volumes that remain."""
     return name.startswith(tuple(f"{folder}/" for folder in VOLUME_FOLDERS))
 
 
@@ -42,7 +43,7 @@ def lossless_folder(kept: bool) -> str:
 
 
 def record_name(step: str, unit: int) -> str:
-    """Record of a finished unit."""
+    """Record of a finished unit. Six digits: listings in order of names are in order of units."""
     return f"{MANIFEST}/{step}/{unit:06d}.json"
 
 
@@ -57,7 +58,7 @@ def trace_name(step: str, part: int, milliseconds: int) -> str:
 
 
 def slices_name(unit: int) -> str:
-    """Slices of one unit of `reduce`."""
+    """Files of the slices of one unit of `reduce`."""
     return f"plan/{unit:06d}.json"
 
 
@@ -82,7 +83,7 @@ def refits_name(unit: int) -> str:
 
 
 def planes_name(unit: int) -> str:
-    """What one unit of `render` shows, and where."""
+    """Slices that one unit of `render` shows, with their places."""
     return f"planes/{unit:06d}.json"
 
 
@@ -102,7 +103,7 @@ def view_name(title: str, when: str) -> str:
 
 
 def slice_picture_name(z: int) -> str:
-    """Small picture of slice z as it was recorded."""
+    """Small picture of the file of slice z, before alignment."""
     return f"{PICTURES}/slices/{z}.png"
 
 
@@ -119,6 +120,7 @@ def viewer_folder(spec: "VolumeSpec", scale: int) -> str:
 
 def viewer_shard_name(spec: "VolumeSpec", scale: int, corner: "Zyx") -> str:
     """Shard of the viewer volume that holds the chunk at `corner` (chunks from the scale's begin; z, y, x)."""
+    # hexadecimal digits, as many as the largest number needs (neuroglancer's sharded format)
     bits = spec.scales[scale].shard_bits
     number = spec.morton(scale, corner) >> spec.scales[scale].preshift_bits
     return f"{viewer_folder(spec, scale)}/{number:0{max(1, -(-bits // 4))}x}.shard"

@@ -1,4 +1,4 @@
-"""Slice numbers in file names: printf patterns, regular expressions, or discovered."""
+"""Slice numbers in file names, by printf pattern, by regular expression, or discovered."""
 
 import re
 from collections import defaultdict
@@ -9,30 +9,32 @@ from clio_argo.model.request import Request
 
 Numbering = Callable[[str], int | None]
 CONVERSION = re.compile(r"%(?P<zero>0?)(?P<width>\d*)[di]")
+# numbers up to request.MAX_Z; longer runs of digits are dates or identifiers
 MAX_DIGITS = 9
 
 
-def numbering(config: Request, names: Sequence[str]) -> Numbering:
-    """What gives the slice number of a file name, or None for a file that is no slice.
+def numbering(request: Request, names: Sequence[str]) -> Numbering:
+    """The function that maps a file name to its slice number, or to None if the file is no slice.
 
     Raises:
-        UserError: an unusable pattern, or names that could be numbered in several ways.
+        UserError: the pattern is unusable, or the names can be numbered in several ways.
     """
-    if config.image is not None:
-        return printf_numbering(config.image)
-    if config.image_regex is not None:
-        return regex_numbering(config.image_regex)
-    return discovered_numbering(names)
+    if request.image is not None:
+        return printf_numbering(request.image)
+    if request.image_regex is not None:
+        return regex_numbering(request.image_regex)
+    return discover_numbering(names)
 
 
 def printf_numbering(pattern: str) -> Numbering:
-    """Names that `pattern` with one %d would print."""
+    """Numbers names that `pattern`, with one %d, prints. Raises `UserError` if it has none or several."""
+    # no file name holds a NUL, so that it can stand for a percent sign
     plain = pattern.replace("%%", "\0")
-    found = list(CONVERSION.finditer(plain))
-    if len(found) != 1 or plain.count("%") != 1:
+    conversions = list(CONVERSION.finditer(plain))
+    if len(conversions) != 1 or plain.count("%") != 1:
         raise UserError(f"image {pattern!r}: expected exactly one number, for example iso.%05d.png")
-    before, after = plain[: found[0].start()], plain[found[0].end() :]
-    width, pad = found[0]["width"] or "0", "0" if found[0]["zero"] else " "
+    before, after = plain[: conversions[0].start()], plain[conversions[0].end() :]
+    width, pad = conversions[0]["width"] or "0", "0" if conversions[0]["zero"] else " "
     literal = [re.escape(t.replace("\0", "%")) for t in (before, after)]
     whole = re.compile(rf"{literal[0]}( *[0-9]+){literal[1]}", re.DOTALL)
 
@@ -40,6 +42,7 @@ def printf_numbering(pattern: str) -> Numbering:
         match = whole.fullmatch(name)
         if match is None or len(match[1]) > max(int(width), MAX_DIGITS):
             return None
+        # iso.007 is not what %d prints: two names of one number would be one slice
         z = int(match[1])
         return z if str(z).rjust(int(width), pad) == match[1] else None
 
@@ -47,7 +50,11 @@ def printf_numbering(pattern: str) -> Numbering:
 
 
 def regex_numbering(expression: str) -> Numbering:
-    """Names that `expression` matches as a whole; group z (or the first) is the number."""
+    """Numbers names that `expression` matches as a whole, by its group z or its first one.
+
+    Raises:
+        UserError: it is no regular expression, or has no group.
+    """
     try:
         whole = re.compile(expression)
     except re.error as error:
@@ -64,8 +71,12 @@ def regex_numbering(expression: str) -> Numbering:
     return number
 
 
-def discovered_numbering(names: Sequence[str]) -> Numbering:
-    """The one number that varies over `names`; refused when several patterns or numbers could be meant."""
+def discover_numbering(names: Sequence[str]) -> Numbering:
+    """Numbers `names` by the one number that varies.
+
+    Raises:
+        UserError: the names follow several patterns, or several numbers vary.
+    """
     groups: dict[tuple[str, ...], list[list[str]]] = defaultdict(list)
     for name in names:
         groups[tuple(_texts(name))].append(_digits(name))
@@ -73,20 +84,19 @@ def discovered_numbering(names: Sequence[str]) -> Numbering:
     if not groups:
         raise UserError(f"no file name holds a number: {_few(names)}; give `image` or `image_regex`")
     if len(groups) > 1:
-        shown = _few([_shown(k) + f" ({len(v)} files)" for k, v in groups.items()])
-        raise UserError(f"the files follow several patterns: {shown}; say which are the slices with `image`")
+        patterns = _few([_pattern(k) + f" ({len(v)} files)" for k, v in groups.items()])
+        raise UserError(f"the files follow several patterns: {patterns}; say which are the slices with `image`")
     texts, digits = next(iter(groups.items()))
-    place = _varying(texts, digits)
-    return lambda name: int(_digits(name)[place]) if tuple(_texts(name)) == texts else None
+    index = _varying_number(texts, digits)
+    return lambda name: int(_digits(name)[index]) if tuple(_texts(name)) == texts else None
 
 
-def _varying(texts: tuple[str, ...], digits: list[list[str]]) -> int:
-    places = [i for i, column in enumerate(zip(*digits, strict=True)) if len({int(d) for d in column}) > 1]
-    if len(places) > 1:
-        raise UserError(
-            f"{len(places)} numbers vary in the names {_shown(texts)}; say which is the slice with `image_regex`"
-        )
-    return places[0] if places else len(digits[0]) - 1
+def _varying_number(texts: tuple[str, ...], digits: list[list[str]]) -> int:
+    indices = [i for i, column in enumerate(zip(*digits, strict=True)) if len({int(d) for d in column}) > 1]
+    if len(indices) > 1:
+        raise UserError(f"{len(indices)} numbers vary in {_pattern(texts)}; say which is the slice with `image_regex`")
+    # a single slice, whose last number is the likeliest: dates and identifiers stand before it
+    return indices[0] if indices else len(digits[0]) - 1
 
 
 def _texts(name: str) -> list[str]:
@@ -97,7 +107,7 @@ def _digits(name: str) -> list[str]:
     return list(re.findall(r"[0-9]+", name))
 
 
-def _shown(texts: tuple[str, ...]) -> str:
+def _pattern(texts: tuple[str, ...]) -> str:
     return "#".join(texts)
 
 

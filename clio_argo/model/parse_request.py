@@ -1,9 +1,9 @@
-"""From what people write (YAML, JSON, flags, the predecessor's documents) to an `Request`."""
+"""Makes a `Request` of what users write: YAML, JSON, flags, the predecessor's documents."""
 
 import difflib
 import reprlib
-import typing
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import yaml
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from clio_argo.errors import UserError
 from clio_argo.model.request import OVERRIDE, REQUEST, Request
 
-# The predecessor's spellings, each with the field it means.
+# the predecessor's names of settings, each with the field it means: its requests run unchanged
 LEGACY = {
     "email": "notify.email",
     "mail": "notify.email",
@@ -25,12 +25,14 @@ LEGACY = {
     "rawPyramid": "lossless",
 }
 REFUSED = "the request cannot be used:"
-LONGEST_SHOWN = 200
+# of a value in a message: a failed try's message stays in the workflow object, which holds 1 MiB
+LONGEST_VALUE = 200
+# Argo and Kubernetes would substitute these
 TEMPLATE_MARKS = ("{{", "}}", "$(", "$$")
 
 
 def parse_text(text: str, name: str) -> dict[str, Any]:
-    """Read a YAML or JSON mapping; `name` is what errors call it."""
+    """Read a YAML or JSON mapping. Raises `UserError`, which calls it `name`, if it is something else."""
     value = _parse(text, name)
     if not isinstance(value, dict):
         raise UserError(f"{name}: expected a mapping of settings, found {type(value).__name__}")
@@ -38,7 +40,7 @@ def parse_text(text: str, name: str) -> dict[str, Any]:
 
 
 def parse_setting(text: str) -> dict[str, Any]:
-    """`--set contrast.clip_limit=0` as a mapping of dotted keys to YAML values."""
+    """The setting of `--set contrast.clip_limit=0`: a mapping of its dotted name to its YAML value."""
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
         raise UserError(f"--set {text}: expected KEY=VALUE, for example contrast.clip_limit=0")
@@ -50,10 +52,10 @@ def _parse(text: str, name: str) -> Any:
         return yaml.safe_load(text)
     # explicit tags (!!timestamp x, !!bool x) make PyYAML fail with whatever its constructors run into
     except (yaml.YAMLError, ValueError, AttributeError, LookupError, TypeError, RecursionError) as error:
-        raise UserError(f"{name}: not valid YAML or JSON: {str(error)[: LONGEST_SHOWN * 2]}") from error
+        raise UserError(f"{name}: not valid YAML or JSON: {str(error)[: LONGEST_VALUE * 2]}") from error
 
 
-def build_config(*layers: Mapping[str, Any]) -> Request:
+def build_request(*layers: Mapping[str, Any]) -> Request:
     """Merge mappings (later ones win) into a request.
 
     Raises:
@@ -62,35 +64,36 @@ def build_config(*layers: Mapping[str, Any]) -> Request:
     merged: dict[str, Any] = {}
     problems: list[str] = []
     for layer in layers:
-        flat, found = _known(layer)
+        flat, layer_problems = _resolve_names(layer)
         merged.update(flat)
-        problems += found
+        problems += layer_problems
     try:
-        config = Request.model_validate(_nested(merged))
+        request = Request.model_validate(_nest(merged))
     except ValidationError as error:
+        # all at once: a user who mends one problem after the other pays a try for each
         raise UserError.all(REFUSED, [*problems, *_messages(error)]) from error
     if problems:
         raise UserError.all(REFUSED, problems)
-    return config
+    return request
 
 
 def from_environment(environment: Mapping[str, str]) -> Request | None:
-    """The request that a container gets, single settings over the whole; None if there is none."""
+    """The request of a container, its single settings replacing those of the whole; None if there is none."""
     text = environment.get(REQUEST)
     if not text:
         return None
     single = {k.removeprefix(OVERRIDE): v for k, v in environment.items() if k.startswith(OVERRIDE) and v}
-    config = build_config(parse_text(text, "config"), single)
-    if problems := template_problems(config.model_dump(mode="json")):
+    request = build_request(parse_text(text, "request"), single)
+    if problems := template_problems(request.model_dump(mode="json")):
         raise UserError.all(REFUSED, problems)
-    return config
+    return request
 
 
 def template_problems(settings: Mapping[str, Any]) -> list[str]:
-    """Settings that hold a template of Argo or a variable of Kubernetes, which put something else in its place."""
+    """Problems of settings that hold a template of Argo or a variable of Kubernetes, which would be substituted."""
     return [
-        f"{key}: holds {mark!r}, which stands for something else on a cluster (got {_shown(text)})"
-        for key, value in _flat(settings)
+        f"{key}: holds {mark!r}, which a cluster would substitute (got {_short(text)})"
+        for key, value in _flatten(settings)
         for text in (key, *_texts(value))
         for mark in TEMPLATE_MARKS
         if mark in text
@@ -105,7 +108,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def field_paths(model: type[BaseModel] = Request, prefix: str = "") -> list[str]:
-    """All settings as dotted names, sections expanded."""
+    """Dotted names of all settings, sections expanded."""
     paths: list[str] = []
     for name, info in model.model_fields.items():
         section = _section(info.annotation)
@@ -118,74 +121,70 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 
 def _sections() -> set[str]:
+    # labels are no section, but their names are written like settings of one
     return {p.rpartition(".")[0] for p in field_paths()} - {""} | {"labels"}
 
 
-def _known(layer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """One layer with dotted current names, and what is wrong with its keys."""
-    known, sections = set(field_paths()), _sections()
-    spelled, problems = dict[str, str](), list[str]()
-    result: dict[str, Any] = {}
-    for key, value in _flat(layer):
+def _resolve_names(layer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Settings of one layer by their current dotted names, and the problems of its keys."""
+    paths, sections = set(field_paths()), _sections()
+    spellings, values, problems = dict[str, str](), dict[str, Any](), list[str]()
+    for key, value in _flatten(layer):
         path = LEGACY.get(key, key)
         if path in sections:
-            problems.append(_no_section(path, value))
-            continue
-        if path not in known and not path.startswith("labels."):
-            problems.append(_unknown(key))
-            continue
-        if path in result and result[path] != value:
-            problems.append(f"{spelled[path]} and {key} mean the same and differ")
-        result[path], spelled[path] = value, key
-    return result, problems
+            problems.append(_not_a_section(path, value))
+        elif path not in paths and not path.startswith("labels."):
+            problems.append(_unknown_name(key))
+        else:
+            if path in values and values[path] != value:
+                problems.append(f"{spellings[path]} and {key} mean the same and differ")
+            values[path], spellings[path] = value, key
+    return values, problems
 
 
-def _flat(layer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by dotted name. A section that was left empty sets nothing."""
+def _flatten(layer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted name. An empty section sets nothing."""
     sections = _sections()
     for key, value in layer.items():
         path = f"{prefix}{key}"
         if path in sections and isinstance(value, Mapping):
-            yield from _flat(value, f"{path}.")
+            yield from _flatten(value, f"{path}.")
         elif path not in sections or value is not None:
             yield path, value
 
 
-def _no_section(path: str, value: Any) -> str:
+def _not_a_section(path: str, value: Any) -> str:
     example = next((p for p in field_paths() if p.startswith(f"{path}.")), f"{path}.NAME")
-    return f"{path}: expected a section of settings such as {example} (got {_shown(value)})"
+    return f"{path}: expected a section of settings such as {example} (got {_short(value)})"
 
 
-def _unknown(key: str) -> str:
+def _unknown_name(key: str) -> str:
     names = [*field_paths(), *LEGACY]
     # the right name in the wrong section, or none, is nearer than any misspelling
     near = [n for n in names if n.rpartition(".")[2] == key.rpartition(".")[2]][:1]
-    near = near or difflib.get_close_matches(key[:LONGEST_SHOWN], names, 1, 0.5)
+    near = near or difflib.get_close_matches(key[:LONGEST_VALUE], names, 1, 0.5)
     hint = f"; did you mean {near[0]!r}?" if near else "; see docs/reference/request.schema.json"
-    return f"unknown setting {_shown(key)}{hint}"
+    return f"unknown setting {_short(key)}{hint}"
 
 
-def _shown(value: Any) -> str:
-    """A value as errors show it: never long."""
+def _short(value: Any) -> str:
+    """A value as messages show it."""
     try:
         text = repr(value) if isinstance(value, str) else reprlib.repr(value)
+    # Python refuses to print integers of more than 4,300 digits
     except ValueError:
         return "a number too long to show"
-    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "..."
 
 
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
     for path, value in flat.items():
-        if path.startswith("labels."):
-            nested.setdefault("labels", {})[path.removeprefix("labels.")] = value
-            continue
-        *sections, name = path.split(".")
-        inner = nested
-        for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[name] = value
-    return nested
+        # names of labels may hold dots
+        label = path.removeprefix("labels.")
+        *sections, name = path.split(".") if label == path else ("labels", label)
+        reduce(lambda inner, section: inner.setdefault(section, {}), sections, settings)[name] = value
+    return settings
 
 
 def _messages(error: ValidationError) -> Iterator[str]:
@@ -194,12 +193,13 @@ def _messages(error: ValidationError) -> Iterator[str]:
         parts = [str(p) for p in item["loc"]]
         while len(parts) > 1 and ".".join(parts) not in field_paths():
             parts.pop()
-        got = "" if item["type"] in ("missing", "value_error") else f" (got {_shown(item['input'])})"
+        got = "" if item["type"] in ("missing", "value_error") else f" (got {_short(item['input'])})"
         text = item["msg"].removeprefix("Value error, ")
         yield f"{'.'.join(parts) or 'request'}: {text}{got}"
 
 
 def differing_keys(ours: Request, theirs: Request) -> Sequence[str]:
-    """Settings in which two requests differ, as `key: theirs -> ours`."""
-    a, b = (dict(_flat(typing.cast(Mapping[str, Any], c.identity()))) for c in (theirs, ours))
-    return [f"{k}: {a.get(k)!r} -> {b.get(k)!r}" for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)]
+    """Settings that can change a voxel and in which two requests differ, as `key: theirs -> ours`."""
+    before, now = (dict(_flatten(request.identity())) for request in (theirs, ours))
+    names = sorted(before.keys() | now.keys())
+    return [f"{k}: {before.get(k)!r} -> {now.get(k)!r}" for k in names if before.get(k) != now.get(k)]

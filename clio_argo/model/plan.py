@@ -1,4 +1,4 @@
-"""What was found: slices, problems, and how the work is cut into units and parts."""
+"""The plan: the slices of a source, its problems, and how the work is cut into units and parts."""
 
 import re
 from typing import Literal, Self
@@ -9,6 +9,7 @@ from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
 from clio_argo.model.sizes import Size, SizeRun
 
+# one object per slice would be 14,000 small objects per product of a usual stack; a part that dies loses one unit
 SLICES_PER_UNIT = 16
 
 Verdict = Literal["good", "suspect", "bad", "missing"]
@@ -65,10 +66,13 @@ class SliceFile(Value):
     height: int
     dtype: Literal["uint8", "uint16"]
     size_bytes: int
-    stamp: str = Field(description="Identity of the file's content: modification time and inode, or generation.")
+    stamp: str = Field(
+        description="Identity of the file's content: modification time and inode, or generation of the object."
+    )
 
     @property
     def size(self) -> Size:
+        """Width and height in pixels."""
         return self.width, self.height
 
 
@@ -80,9 +84,11 @@ class FanOut(Value):
 
     @classmethod
     def of(cls, units: int, most: int) -> Self:
+        """As many parts as units, but at most `most`."""
         return cls(units=units, parts=min(units, most))
 
     def part(self, number: int) -> range:
+        """Units of a part. Raises `UserError` if there is no such part."""
         if not 0 <= number < self.parts:
             raise UserError(f"part {number} does not exist; there are {self.parts} parts, from 0")
         return range(number * self.units // self.parts, (number + 1) * self.units // self.parts)
@@ -98,6 +104,8 @@ class SliceUnit(Document):
 class Plan(Document):
     """Head of the plan; the slices themselves are in one `SliceUnit` per unit."""
 
+    # thousands of pods read it, so it must not grow with the number of slices
+
     source: str
     minz: int
     maxz: int
@@ -105,19 +113,19 @@ class Plan(Document):
     height: int = Field(description="Largest height.")
     sizes: tuple[SizeRun, ...] = Field(description="Runs of usable slices of one size.")
     dtype: Literal["uint8", "uint16"]
-    usable: int
+    usable: int = Field(description="Number of usable slices.")
     source_bytes: int
     digest: str = Field(description="Digest over all slices; changes when a file changes.")
     problems: tuple[Problem, ...] = ()
-    unit_slices: int
+    unit_slices: int = Field(description="Slices of a unit.")
     reduce: FanOut
     match: FanOut
-    software: str = Field("", description="The program that planned it.")
-    algorithms: dict[str, int] = Field({}, description="Versions of what its steps compute.")
+    software: str = Field("", description="Name and version of the program that planned it.")
+    algorithms: dict[str, int] = Field({}, description="Version of each step's algorithm.")
 
     @property
     def units(self) -> int:
-        """Units of slices, whether or not they are reduced and matched."""
+        """Number of units of slices, whether or not they are reduced and matched."""
         return -(-self.usable // self.unit_slices)
 
     @property
@@ -149,6 +157,7 @@ class Plan(Document):
 
 def slices_per_unit(slices: int) -> int:
     """Slices per unit: 16, fewer in small stacks so that a few cores have work."""
+    # eight units keep the cores of one machine busy
     return max(1, min(SLICES_PER_UNIT, -(-slices // 8)))
 
 

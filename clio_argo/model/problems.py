@@ -1,21 +1,22 @@
-"""Problems of a source, in words."""
+"""Text for the problems of a source."""
 
 from collections.abc import Sequence
 
 from clio_argo.model.plan import Problem
 
+# fills a few screens; `clio-argo plan` and the report show all
 LONGEST_LIST = 100
 
 
 def problem_lines(problems: Sequence[Problem]) -> list[str]:
-    """A line per problem, at most a hundred of them."""
-    lines = [_line(z, p) for z, p in with_ranges(problems)]
+    """One line per problem, at most a hundred of them."""
+    lines = [_line(z, p) for z, p in group_problems(problems)]
     more = [f"and {len(lines) - LONGEST_LIST} more; clio-argo plan shows all"]
     return lines if len(lines) <= LONGEST_LIST else lines[:LONGEST_LIST] + more
 
 
-def with_ranges(problems: Sequence[Problem]) -> list[tuple[str, Problem]]:
-    """Problems and the slices they concern; slices missing in a row count as one problem."""
+def group_problems(problems: Sequence[Problem]) -> list[tuple[str, Problem]]:
+    """Problems, each with the z or range of z that it concerns; slices missing in a row are one problem."""
     rows: list[tuple[int | None, int | None, Problem]] = []
     for p in problems:
         if rows and p.kind == "missing" == rows[-1][2].kind and rows[-1][1] == (p.z or 0) - 1:

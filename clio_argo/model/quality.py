@@ -13,7 +13,7 @@ class PairSimilarity(Value):
     _former = former_names({"usual": "local_median", "low": "outlier"})
     z0: int
     z1: int
-    correlation: float | None = Field(description="None: no part of the canvas is covered by both slices.")
+    correlation: float | None = Field(description="None: the two slices cover no common part of the canvas.")
     local_median: float | None = Field(None, description="Median correlation of the pairs around it.")
     outlier: bool = Field(False, description="Far below the local median, compared with the scatter of the stack.")
 
@@ -22,7 +22,7 @@ class PairSimilarity(Value):
 
 
 class Quality(Document):
-    """All pairs of the volume, by z."""
+    """Similarity of all neighbouring planes of the volume, ordered by z."""
 
     SCHEMA_VERSION = 2
     pairs: tuple[PairSimilarity, ...]

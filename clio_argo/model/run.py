@@ -1,4 +1,4 @@
-"""What a run leaves behind: records of units, and how it ended."""
+"""Documents of a run: records of units, attempts, what verify found, and how the run ended."""
 
 from typing import Any, Literal
 
@@ -21,21 +21,24 @@ class ObjectRecord(Value):
 
 
 class UnitRecord(Document):
-    """A unit of a step is done; written after its objects."""
+    """Record that a unit of a step is done.
+
+    It is written after the objects of the unit, so that a unit that was killed has none and is rerun.
+    """
 
     step: str
     unit: int
     inputs: str = Field(description="Digest of the inputs that the unit's result depends on.")
     settings: str = Field("", description="Digest of the settings that its step declares.")
     algorithm: int = Field(1, description="Version of what its step computes.")
-    software: str = Field("", description="The program that did it, and the container image if it knew one.")
+    software: str = Field("", description="The program that did it, with its container image if that is known.")
     objects: tuple[ObjectRecord, ...]
     cpu_s: float = 0.0
-    notes: tuple[str, ...] = Field((), description="Slices that turned out bad in this unit, as `z: reason`.")
+    notes: tuple[str, ...] = Field((), description="Slices that this unit found bad, as `z: reason`.")
 
 
 class Fault(Value):
-    """One object that is not as it should be. `step` and `unit` made it; it is foreign if there is none."""
+    """One object that is not as it should be. `step` and `unit` made it; without a step it is unexpected."""
 
     name: str
     what: str
@@ -44,19 +47,19 @@ class Fault(Value):
 
 
 class Verification(Document):
-    """What `verify` looked at, and what it found."""
+    """What `verify` checked, and the faults it found."""
 
     mode: Mode
-    objects: int = Field(description="Objects in the manifest that stay: volumes, metadata, small pictures, places.")
+    objects: int = Field(description="Objects in the manifest that remain after the run.")
     bytes: int
     manifest: str = Field("", description="Digest over the records of all units.")
-    software: dict[str, int] = Field({}, description="Which program made how many units of the volumes.")
+    software: dict[str, int] = Field({}, description="Number of units of the volumes that each program made.")
     faults: tuple[Fault, ...] = ()
-    notes: tuple[str, ...] = Field((), description="What was not looked at, and why.")
+    notes: tuple[str, ...] = Field((), description="What was not checked, and why.")
 
 
 class Attempt(Document):
-    """One part of one step was tried; stored under process/logs."""
+    """One attempt at a part of a step; stored under process/logs/."""
 
     step: str
     part: int
@@ -67,7 +70,7 @@ class Attempt(Document):
     peak_mib: float
     done: int = 0
     skipped: int = 0
-    again: dict[str, int] = Field({}, description="Units that had been done before, by why they were done again.")
+    again: dict[str, int] = Field({}, description="Number of units that were rerun, by the reason.")
     outcome: str = "done"
 
 
@@ -75,23 +78,24 @@ class StageTime(Value):
     """Time and rate of one stage, summed over its attempts."""
 
     step: str
-    units: int = Field(description="Units that were done, not counting those found done.")
+    units: int = Field(description="Units that were done, without those that had been done before.")
     wall_s: float
     cpu_s: float
     peak_mib: float = 0.0
 
 
 class Gate(Value):
-    """A limit that stops the run before anything expensive when its value is above it."""
+    """A limit that stops the run before it renders if its value is exceeded."""
 
     name: str
     value: float
     limit: float
     unit: str
-    problems: tuple[str, ...] = Field((), description="What is wrong and what to do, if the value is above.")
+    problems: tuple[str, ...] = Field((), description="What is wrong and what to do, if the limit is exceeded.")
 
     @property
     def passed(self) -> bool:
+        """Whether the run may go on."""
         return self.value <= self.limit
 
 
@@ -103,26 +107,24 @@ class Completion(Document):
     version: str
     config_digest: str
     flagged: tuple[int, ...] = Field(description="Slices that are bad or missing, by z.")
-    suspect: tuple[int, ...] = Field((), description="Slices that are shown, with a fault, by z.")
-    bad_slices: str = Field(description="What was done with them, as in the request.")
+    suspect: tuple[int, ...] = Field((), description="Slices that are shown although they have a fault, by z.")
+    bad_slices: str = Field(description="What fills the planes of flagged slices, as in the request.")
     replaced: dict[int, tuple[int, ...]] = Field(
-        {}, description="Planes in which other slices stand, and which; none: the plane is background."
+        {}, description="Planes that other slices fill, and which; none: the plane is background."
     )
-    breaks: tuple[Break, ...] = Field((), description="Places that no link crosses: the slices on both sides.")
-    quality: QualitySummary | None = Field(None, description="Likeness of neighbouring slices in the volume.")
-    slices: int
-    ng: str
-    aligned: str | None
-    link: str
+    breaks: tuple[Break, ...] = Field((), description="Neighbouring slices between which no fit crosses.")
+    quality: QualitySummary | None = Field(None, description="Similarity of neighbouring planes in the volume.")
+    slices: int = Field(description="Number of planes.")
+    ng: str = Field(description="Where the viewer volume lies.")
+    aligned: str | None = Field(description="Where the lossless volume lies; None: it is not kept.")
+    link: str = Field(description="URL that opens the volume in neuroglancer.")
     labels: dict[str, str] = Field({}, description="As in the request.")
     objects: int
     bytes: int
-    manifest: str = Field(description="Digest over names, sizes and checksums of all objects that stay.")
-    software: dict[str, int] = Field(
-        {}, description="Programs, with container images where these are known, and how many units each made."
-    )
-    libraries: dict[str, str] = Field({}, description="Versions of what the last program ran with.")
+    manifest: str = Field(description="Digest over names, sizes and checksums of all objects that remain.")
+    software: dict[str, int] = Field({}, description="Number of units that each program, with its image, made.")
+    libraries: dict[str, str] = Field({}, description="Versions of the libraries of the last program.")
     settings: dict[str, Any] = Field({}, description="The request with all defaults.")
     source: str = ""
     source_digest: str = Field("", description="Digest over all slices: names, sizes, times or generations.")
-    given: dict[str, str] = Field({}, description="Files that a person gave, each with its CRC32C.")
+    given: dict[str, str] = Field({}, description="CRC32C of each file that the user provided, by its name.")

@@ -1,4 +1,4 @@
-"""Steps and the graph that they form, as pure data."""
+"""Steps and the graph that they form, as pure data, and what a step returns."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -14,26 +14,27 @@ from clio_argo.model.base import Value
 class Step:
     """One stage of a run, with all that is special about it. Nothing else keeps a list of steps.
 
-    title: what it does, for people.
-    entry: `module:function`, called with (run, units), which returns a `StepResult`; the same call makes single units
-        again. A step without one is a container that only a cluster runs.
+    title: what it does, as users read it.
+    entry: `module:function`, called with (run, units), which returns a `StepResult`; repair calls it for single units.
+        A step without one is a container that only a cluster runs.
     after: names of the steps that must be done before.
     fan_out: `STEP.OUTPUT`, the list of parts that this step is run for; None runs it once.
-    units: where the units of its work stand, as `DOCUMENT.FIELD` of the run; "" is one unit per part.
+    units: `DOCUMENT.FIELD` of the run that holds the number of its units; "" is one unit per part.
     objects: `module:function`, called with (run, unit): names of the objects that a unit must have written and that
         stay. "" leaves that to the unit's record.
+    shards: the same for shards of the volumes, as `Shard` values, under tmp/ or not.
     needs: `module:function`, called with (run, unit): the units of the step before it that a unit reads. "": none.
-    settings: fields of the request that the step may read, whole sections or `SECTION.FIELD`; its units are done again
-        when one of them changes.
-    version: of what it computes. Raise it when the same inputs and settings would give other bytes than before;
-        another compression of the same voxels counts, too.
-    image: which of the cluster's container images holds what it needs, or the image of a step of one's own.
-    memory: MiB of its pod, or `STEP.OUTPUT`, which says how many.
+    settings: fields of the request that the step may read, whole sections or `SECTION.FIELD`; its units are rerun when
+        one of them changes.
+    version: version of its algorithm. Raise it when the same inputs and settings give other bytes than before; another
+        compression of the same voxels counts, too.
+    image: the container image of the cluster's settings that holds what it needs, or the image of a custom step.
+    memory: MiB of its pod, or the `STEP.OUTPUT` that gives them.
     cpu: cores of its pod, as Kubernetes writes them. A part runs in one process with one thread.
     outputs: outputs that a workflow shows as its own.
-    report: whether the report may have changed, so that the pod keeps it for people.
+    report: whether the step may change the report, so that its pod keeps it as an artifact.
     reads_request: whether it gets the request itself, which all others read from the store.
-    command, args, env: of a container of one's own. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root
+    command, args, env: of the container of a custom step. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root
         and the part. Without a command the container runs `clio-argo-step`.
     """
 
@@ -44,6 +45,7 @@ class Step:
     title: str = ""
     units: str = ""
     objects: str = ""
+    shards: str = ""
     needs: str = ""
     settings: tuple[str, ...] = ()
     version: int = 1
@@ -58,8 +60,8 @@ class Step:
     env: tuple[tuple[str, str], ...] = ()
 
     @property
-    def remade(self) -> bool:
-        """Whether it makes units of the volumes, each of which can be made again by itself."""
+    def makes_volumes(self) -> bool:
+        """Whether its units are parts of the volumes, each of which can be rerun by itself."""
         return self.units.startswith("volume.")
 
 
@@ -67,9 +69,9 @@ class Step:
 class Pipeline:
     """Steps in an order in which each comes after those it needs.
 
-    approval: the step that fixes where all slices lie. A workflow can ask a person before it goes on, and `align`
-        stops behind it.
-    on_exit: what a workflow runs when it ended, well or not; a local run has its person beside it.
+    approval: the step that fixes where all slices lie. A workflow can wait for approval after it, and `align` stops
+        after it.
+    on_exit: the step that a workflow runs when it ends, whether or not it succeeded; local runs do not run it.
     """
 
     steps: tuple[Step, ...]
@@ -90,10 +92,10 @@ class Pipeline:
         return {s.name: s.version for s in self.steps}
 
     def with_step(self, step: Step, before: tuple[str, ...] = ()) -> "Pipeline":
-        """The same graph with one step more, for which the steps named in `before` wait."""
+        """The same graph with one more step, for which the steps named in `before` wait."""
         waiting = tuple(replace(s, after=(*s.after, step.name)) if s.name in before else s for s in self.steps)
-        place = min((i for i, s in enumerate(waiting) if s.name in before), default=len(waiting))
-        return replace(self, steps=(*waiting[:place], step, *waiting[place:]))
+        index = min((i for i, s in enumerate(waiting) if s.name in before), default=len(waiting))
+        return replace(self, steps=(*waiting[:index], step, *waiting[index:]))
 
     def until(self, name: str) -> tuple[Step, ...]:
         """Steps in order, as far as step `name`."""
@@ -114,7 +116,7 @@ class Pipeline:
 
 
 class Part(Value):
-    """One part of a stage: its number, and which slices or blocks it is about, first and last."""
+    """One part of a stage: its number, and the first and last of the slices or blocks that it covers."""
 
     part: int
     kind: str = "parts"
@@ -123,33 +125,34 @@ class Part(Value):
 
     @property
     def amount(self) -> int:
-        """How many slices or blocks it covers."""
+        """Number of slices or blocks that it covers."""
         return self.last - self.first + 1
 
     @property
     def item(self) -> dict[str, str]:
-        """As a workflow's `withParam` gets it: numbers are strings, as Argo wants them."""
+        """The part as an item of a workflow's `withParam`."""
+        # parameters of Argo are strings
         span = f"{self.first}-{self.last}" if self.last > self.first else f"{self.first}"
         return {"part": str(self.part), self.kind: span}
 
 
 class Counts(Value):
-    """What a part did."""
+    """Number and size of what a part did."""
 
     done: int = Field(1, description="Units that were done.")
     skipped: int = Field(0, description="Units that had been done before.")
-    again: dict[str, int] = Field({}, description="Units done again, by why.")
-    bytes: int = Field(0, description="Size of the objects that the units wrote, or that were read.")
-    peak_mib: float = Field(0.0, description="Largest resident memory of the process.")
+    again: dict[str, int] = Field({}, description="Units that were rerun, by the reason.")
+    bytes: int = Field(0, description="Size of the objects that the units wrote, or that verify read.")
+    peak_mib: float = Field(0.0, description="Largest resident memory of the process in MiB.")
 
 
 class StepResult(Value):
-    """What a step tells the steps behind it, the workflow and people.
+    """The result of a step, for later steps, the workflow and users.
 
     parts: parts of later stages, by the name of the output that `Step.fan_out` refers to.
     memory_mib: memory of later stages' pods, by the name of the output that `Step.memory` refers to.
     published: outputs that a workflow shows as its own.
-    note: a line for people.
+    note: one line for users.
     """
 
     parts: dict[str, tuple[Part, ...]] = Field({})
@@ -166,10 +169,11 @@ class StepResult(Value):
 
 
 def load(reference: str) -> Callable[..., Any]:
-    """The function that `module:function` names. Heavy libraries are imported no earlier."""
+    """The function that `module:function` names."""
+    # imported here, so that the command line and the emitted workflow need neither OpenCV nor tensorstore
     module, _, function = reference.partition(":")
-    function_itself: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return function_itself
+    entry: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return entry
 
 
 def parts_of(step: Step, results: Mapping[str, StepResult]) -> Sequence[Part]:

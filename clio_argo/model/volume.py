@@ -19,46 +19,58 @@ from clio_argo.model.base import Document, Value
 from clio_argo.model.plan import FanOut
 
 Zyx = tuple[int, int, int]
+# bytes of a GiB
 GIB = 2**30
+# a block, its coarser scales and buffers: writing a block of 0.5 GiB took 1.24 GiB in all (docs/benchmarks.md, write)
+BLOCK_COPIES = 2.5
 
 
 def zyx(values: Iterable[int]) -> Zyx:
+    """Three whole numbers, of any integer type, as a tuple (z, y, x)."""
     z, y, x = values
     return int(z), int(y), int(x)
 
 
 def plus(a: Zyx, b: Zyx) -> Zyx:
+    """Sum along each axis."""
     return zyx(p + q for p, q in zip(a, b, strict=True))
 
 
 def times(a: Zyx, b: Zyx) -> Zyx:
+    """Product along each axis."""
     return zyx(p * q for p, q in zip(a, b, strict=True))
 
 
 def over(a: Zyx, b: Zyx) -> Zyx:
+    """Quotient along each axis, rounded down."""
     return zyx(p // q for p, q in zip(a, b, strict=True))
 
 
 def minimum(a: Zyx, b: Zyx) -> Zyx:
+    """The smaller number of each axis."""
     return zyx(map(min, a, b))
 
 
 def maximum(a: Zyx, b: Zyx) -> Zyx:
+    """The larger number of each axis."""
     return zyx(map(max, a, b))
 
 
 def morton_box(chunks: Zyx, bits: int) -> Zyx:
-    """Chunks (z, y, x) that share all but the low `bits` of their compressed Morton code.
+    """Number of chunks (z, y, x) that share all but the low `bits` of their compressed Morton code.
 
-    A bit of an axis exists only while 2^bit is below the number of chunks; x comes first
-    (neuroglancer's precomputed format, "compressed morton code").
+    chunks: number of chunks of the scale along each axis.
     """
     z, y, x = (sum(a == axis for a in morton_axes(chunks)[:bits]) for axis in range(3))
     return 1 << z, 1 << y, 1 << x
 
 
 def morton_axes(chunks: Zyx) -> list[int]:
-    """The axis (0 = z) of each bit of the compressed Morton code, lowest bit first."""
+    """The axis (0 = z) of each bit of the compressed Morton code, lowest bit first.
+
+    A bit of an axis exists only while 2^bit is below the number of chunks; x comes first
+    (neuroglancer's precomputed format, "compressed morton code").
+    """
     deepest = max(c - 1 for c in chunks).bit_length()
     return [axis for bit in range(deepest) for axis in (2, 1, 0) if 1 << bit < chunks[axis]]
 
@@ -71,21 +83,26 @@ class Box(Value):
 
     @property
     def shape(self) -> Zyx:
+        """Voxels along each axis; negative where `end` lies before `begin`."""
         return zyx(e - b for b, e in zip(self.begin, self.end, strict=True))
 
     @property
     def empty(self) -> bool:
+        """Whether it holds no voxel."""
         return min(self.shape) <= 0
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
+        """Index of its voxels in an array [z, y, x] that begins at 0."""
         z, y, x = (slice(b, e) for b, e in zip(self.begin, self.end, strict=True))
         return z, y, x
 
     def clip(self, other: "Box") -> "Box":
+        """The part of it that lies in `other`."""
         return Box(begin=maximum(self.begin, other.begin), end=minimum(self.end, other.end))
 
     def shift(self, offset: Zyx) -> "Box":
+        """The box moved by `offset` voxels."""
         return Box(begin=plus(self.begin, offset), end=plus(self.end, offset))
 
     def grid(self, step: Zyx) -> Iterator["Box"]:
@@ -99,20 +116,22 @@ class ScaleSpec(Value):
     """One scale of both volumes."""
 
     factor: Zyx = Field(description="Voxels of scale 0 per voxel.")
-    begin: Zyx
-    size: Zyx
+    begin: Zyx = Field(description="First voxel on the absolute grid.")
+    size: Zyx = Field(description="Number of voxels.")
     resolution: tuple[float, float, float] = Field(description="Voxel size in nm, z, y, x.")
     shard: Zyx = Field(description="Shape of a shard of aligned/, voxels.")
     inner: Zyx = Field(description="Shape of a chunk within a shard of aligned/, voxels.")
-    preshift_bits: int = Field(description="Chunks per shard of ng/ as a power of two.")
-    shard_bits: int
+    preshift_bits: int = Field(description="Chunks per shard of ng/, as a power of two.")
+    shard_bits: int = Field(description="Bits of the number of a shard of ng/.")
 
     @property
     def box(self) -> Box:
+        """All of its voxels."""
         return Box(begin=self.begin, end=plus(self.begin, self.size))
 
     @property
     def key(self) -> str:
+        """Its folder in the viewer volume: voxel size in nm as X_Y_Z, as neuroglancer's tools name it."""
         return "_".join(f"{r:g}" for r in reversed(self.resolution))
 
 
@@ -127,23 +146,25 @@ class Tier(Value):
 
     @property
     def scales(self) -> range:
+        """Scales that its units write."""
         return range(self.first, self.last + 1)
 
     def corner(self, unit: int) -> Zyx:
+        """Place of a unit in the grid of units; x varies fastest."""
         nz, ny, nx = self.grid
         return unit // (ny * nx) % nz, unit // nx % ny, unit % nx
 
 
 class VolumeSpec(Document):
-    """Everything about the shapes of the two volumes; made by `solve`, read by all later steps."""
+    """All shapes of the two volumes. `solve` makes it, and nothing changes it afterwards."""
 
     name: str
     dtype: Literal["uint8", "uint16"]
-    background: int
-    chunk: int
+    background: int = Field(description="Grey value outside of the slices.")
+    chunk: int = Field(description="Edge of a cubic chunk of ng/ in voxels.")
     jpeg_quality: int
-    window: tuple[float, float] | None
-    aligned: str = Field(description="Where the lossless volume lies under the run's root.")
+    window: tuple[float, float] | None = Field(description="Stored values shown as black and white; None: unchanged.")
+    aligned: str = Field(description="Folder of the lossless volume under the run's root.")
     slab: int = Field(description="Planes of one unit of render.")
     scales: tuple[ScaleSpec, ...]
     shown: tuple[int, int] | None = Field(None, description="First and last scale of ng/; None: all.")
@@ -154,26 +175,27 @@ class VolumeSpec(Document):
     coarsen: FanOut
 
     def shapes(self) -> dict[str, Any]:
-        """All but how the work is cut into parts, which changes no voxel."""
+        """All fields but the numbers of units and parts, which change no voxel."""
         return self.model_dump(exclude=set(self.work))
 
     @property
     def work(self) -> dict[str, FanOut]:
         """The units of the steps that write voxels, in the steps' order."""
-        return {"render": self.render, "write": self.write, "coarsen": self.coarsen}
+        return {name: value for name, value in self if isinstance(value, FanOut)}
 
     @property
     def itemsize(self) -> int:
+        """Bytes of a voxel of the lossless volume."""
         return 1 if self.dtype == "uint8" else 2
 
     @property
     def ng_scales(self) -> range:
-        """Scales that ng/ has."""
+        """Scales of ng/."""
         first, last = self.shown or (0, len(self.scales) - 1)
         return range(first, last + 1)
 
     def unit_box(self, tier: Tier, unit: int, scale: int) -> Box:
-        """The voxels of `scale` that `unit` owns, absolute; empty where the scale ends before it."""
+        """The voxels of `scale` that `unit` owns, on the absolute grid; empty where the scale ends before it."""
         spec, corner = self.scales[scale], tier.corner(unit)
         step = self.step(tier, scale)
         begin = plus(spec.begin, times(corner, step))
@@ -190,8 +212,9 @@ class VolumeSpec(Document):
         return over(self.scales[coarse].factor, self.scales[fine].factor)
 
     def source_box(self, tier: Tier, unit: int) -> Box:
-        """The voxels of the tier's source that `unit` needs for all scales that it writes, absolute."""
+        """The voxels of the tier's source that `unit` needs for all scales that it writes, on the absolute grid."""
         source = self.scales[tier.source]
+        # coarse voxels reach up to their factor - 1 voxels beyond the unit where a scale begins at no multiple of it
         boxes = [(self.unit_box(tier, unit, k), self.ratio(tier.source, k)) for k in tier.scales]
         ends = [(times(b.begin, r), times(b.end, r)) for b, r in boxes if not b.empty]
         if not ends:
@@ -210,7 +233,7 @@ class VolumeSpec(Document):
         return [(z * ny + y) * nx + x for z, y, x in itertools.product(*spans)]
 
     def slab_box(self, unit: int) -> Box:
-        """The planes of scale 0 that `unit` of render owns, absolute."""
+        """The planes of scale 0 that `unit` of render owns, on the absolute grid."""
         whole = self.scales[0].box
         z0 = whole.begin[0] + unit * self.slab
         return Box(begin=(z0, 0, 0), end=(z0 + self.slab, *whole.end[1:])).clip(whole)
@@ -226,16 +249,17 @@ class VolumeSpec(Document):
 
     def morton(self, scale: int, corner: Zyx) -> int:
         """Compressed Morton code of the chunk at `corner` (z, y, x)."""
-        left, code = list(corner), 0
+        rest, code = list(corner), 0
         for bit, axis in enumerate(morton_axes(self.chunks(scale))):
-            code |= (left[axis] & 1) << bit
-            left[axis] >>= 1
+            code |= (rest[axis] & 1) << bit
+            rest[axis] >>= 1
         return code
 
     def memory_gib(self, step: str) -> float:
-        """Memory that one unit of `step` needs, in GiB (measured shapes: arrays, codecs and the interpreter)."""
+        """Memory in GiB that one unit of `step` needs: its arrays, its codecs and the interpreter."""
         plane = self.scales[0].size[1] * self.scales[0].size[2] * self.itemsize
         tier = self.coarsen_tier if step == "coarsen" else self.write_tier
         block = math.prod(minimum(tier.unit, self.scales[tier.source].size)) * self.itemsize
-        need = plane * (self.slab + 8) if step == "render" else block * 2.5
+        # eight planes: the decoded slice, its float copies and the warped one; half a GiB: interpreter and libraries
+        need = plane * (self.slab + 8) if step == "render" else block * BLOCK_COPIES
         return need / GIB + 0.5

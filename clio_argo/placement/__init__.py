@@ -1,1 +1,1 @@
-"""Where a slice lies, whether it is good, and what stands in its place: values in, values out, no store."""
+"""Where each slice lies, whether it is good, and what fills its plane: values in, values out, no store."""

@@ -1,4 +1,4 @@
-"""Decides where every slice lies, which are bad, and what stands in their place. Pure: reads and writes nothing."""
+"""Decides where every slice lies, which slices are bad, and what fills their planes. Reads and writes nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from clio_argo.placement.flicker import even_out
 from clio_argo.placement.imported import place_imported
 from clio_argo.placement.overrides import correct_fits, overrule
 from clio_argo.placement.replacement import replace_slices
-from clio_argo.placement.verdicts import alignable, judge, not_placed
+from clio_argo.placement.verdicts import alignable_slices, judge, remarks_on_isolated
 
 # 16-bit values shown as black and white, unless the request says which: one in two hundred is clipped at either end
 WINDOW = (0.005, 0.995)
@@ -33,7 +33,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the user gives beside the slices; `imported` are transforms that replace alignment."""
+    """What the user provides beside the slices; `imported` are transforms that replace alignment."""
 
     files: UserInputs
     imported: Transforms | None = None
@@ -47,13 +47,13 @@ def decide(
     inputs: Inputs,
     request: Request,
 ) -> Transforms:
-    """A place, a verdict and what is shown, for every z of the plan.
+    """Matrix, verdict and source slices for every z of the plan.
 
     files: the usable slices by z.
-    fits: the fits of pairs; None where alignment is skipped.
+    fits: the fits of pairs; None if alignment is skipped.
 
     Raises:
-        UserError: an override calls a slice good whose pixels cannot be had.
+        UserError: an override calls a slice good that does not decode.
     """
     if inputs.imported:
         placed = place_imported(inputs.imported, plan, files, statistics.slices)
@@ -61,8 +61,9 @@ def decide(
         placed = _place_all(plan, files, statistics.slices, fits, inputs.files, request.alignment.anchor)
     window = _window(request, plan, placed, statistics.histogram)
     placed = placed.model_copy(update={"window": window, "sources": inputs.files.files})
-    shown = replace_slices(overrule(inputs.files.overrides, placed), request.bad_slices)
-    return even_out(shown, statistics.slices, request.contrast.flicker)
+    # overrides come before replacement, so that a slice that the user calls bad gets a neighbour's pixels
+    replaced = replace_slices(overrule(inputs.files.overrides, placed), request.bad_slices)
+    return even_out(replaced, statistics.slices, request.contrast.flicker)
 
 
 def _place_all(
@@ -78,10 +79,11 @@ def _place_all(
         solution = identities([f.z for f in statistics if f.error is None], user_inputs.recorded)
     else:
         fits = correct_fits(user_inputs.overrides, fits)
-        usable = alignable(statistics, remarks, user_inputs.overrides.usable)
+        usable = alignable_slices(statistics, remarks, user_inputs.overrides.usable)
         solution = solve_stack(usable, fits, plan.width, plan.height, user_inputs.recorded, anchor)
     matrices, (width, height) = on_canvas(solution.placed, {z: f.size for z, f in files.items()})
-    remarks = {**remarks, **not_placed(solution, fits or []), **plan.remarks}
+    # the strongest reason last: a file that cannot be read has no other fault
+    remarks = {**remarks, **remarks_on_isolated(solution, fits or []), **plan.remarks}
     digests = {f.z: f.digest for f in statistics}
     return Transforms(
         width=width,
@@ -97,7 +99,7 @@ def _place_all(
 
 
 def _placed_slice(
-    z: int, file: SliceFile | None, matrix: Matrix | None, remark: Remark | None, pixels: str
+    z: int, file: SliceFile | None, matrix: Matrix | None, remark: Remark | None, digest: str
 ) -> PlacedSlice:
     return PlacedSlice(
         z=z,
@@ -107,16 +109,17 @@ def _placed_slice(
         reason=remark.reason if remark else "",
         matrix=matrix,
         source_slices=(z,),
-        digest=pixels,
+        digest=digest,
     )
 
 
 def _window(
     request: Request, plan: Plan, placed: Transforms, histogram: NDArray[np.int64]
 ) -> tuple[float, float] | None:
-    """Grey values of the files shown as black and white, fixed once for the stack; `histogram` is [grey values]."""
+    """Grey values of the files shown as black and white; `histogram` [grey values] is that of the whole stack."""
     if request.viewer.window is not None or plan.dtype == "uint8":
         return request.viewer.window
+    # imported transforms of a run bring its window, so that the same slices look the same again
     if placed.window is not None:
         return placed.window
     low, high = percentiles(histogram, WINDOW)

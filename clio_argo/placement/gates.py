@@ -1,82 +1,83 @@
-"""Gates: what stops a run before it renders, unless a person lets it pass."""
+"""Gates: limits that stop a run before it renders, unless the user raises them."""
 
 import math
 from collections.abc import Iterable
 
 from clio_argo.errors import GateStopped
 from clio_argo.model.alignment import Transforms
+from clio_argo.model.layout import TRANSFORMS_TABLE
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
 from clio_argo.model.run import Gate
 from clio_argo.placement.replacement import longest_gap
 from clio_argo.placement.residuals import disagreement_px
 
-# A canvas twice as wide as the largest slice is four times the data. No stage moves so far; wrong fits add up to it.
+# a canvas twice as wide and high as the largest slice is four times the data; no stage moves so far, but wrong fits do
 CANVAS_LIMIT = 2
 
 
-def gates(transforms: Transforms, plan: Plan, config: Request) -> tuple[Gate, ...]:
-    """All gates with their values; the problems of one that stops say how to let it pass, if that is possible."""
-    every = (_empty(transforms, plan), _bad(transforms, plan, config), _gap(transforms, config),
-             _breaks(transforms, config), _residual(transforms, plan, config), _canvas(transforms, plan))  # fmt: skip
+def gates(transforms: Transforms, plan: Plan, request: Request) -> tuple[Gate, ...]:
+    """All gates with their values; the problems of a gate that stops say how to raise its limit, if possible."""
+    every = (_empty(transforms, plan), _bad(transforms, plan, request), _gap(transforms, request),
+             _breaks(transforms, request), _residual(transforms, plan, request), _canvas(transforms, plan))  # fmt: skip
     return tuple(g.model_copy(update={"problems": ()}) if g.passed else g for g in every)
 
 
-def check_gates(found: Iterable[Gate]) -> None:
-    """Raise GateStopped with the problems of all gates that stop."""
-    problems = [p for gate in found for p in gate.problems]
+def check_gates(checked: Iterable[Gate]) -> None:
+    """Raise `GateStopped` with the problems of all gates that stop."""
+    problems = [p for gate in checked for p in gate.problems]
     if problems:
         raise GateStopped("\n".join(["stopped before rendering:", *(f"  - {p}" for p in problems)]))
 
 
 def _empty(transforms: Transforms, plan: Plan) -> Gate:
-    why = ("no slice is good: there is nothing to show",)
-    return Gate(name="unusable", value=len(transforms.flagged), limit=plan.depth - 1, unit="slices", problems=why)
+    problems = ("no slice is good: there is nothing to show",)
+    return Gate(name="unusable", value=len(transforms.flagged), limit=plan.depth - 1, unit="slices", problems=problems)
 
 
-def _bad(transforms: Transforms, plan: Plan, config: Request) -> Gate:
-    flagged, allowed = transforms.flagged, config.allowed_bad(plan.depth)
+def _bad(transforms: Transforms, plan: Plan, request: Request) -> Gate:
+    flagged, allowed = transforms.flagged, request.allowed_bad(plan.depth)
     problems = (f"{len(flagged)} of {plan.depth} slices are bad or missing, at most {allowed} may be; "
-                f"to put neighbours in their place: --allow-bad-slices {len(flagged)}",
+                f"to replace them by neighbours: --allow-bad-slices {len(flagged)}",
                 *(f"z {s.z} {s.file or ''}: {s.verdict}, {s.reason}" for s in flagged))  # fmt: skip
     return Gate(name="max_bad", value=len(flagged), limit=allowed, unit="slices", problems=problems)
 
 
-def _gap(transforms: Transforms, config: Request) -> Gate:
+def _gap(transforms: Transforms, request: Request) -> Gate:
     gap = longest_gap(s.z for s in transforms.flagged)
     return Gate(
-        name="max_gap", value=len(gap), limit=config.max_gap, unit="slices", problems=(gap_problem(gap, config),)
+        name="max_gap", value=len(gap), limit=request.max_gap, unit="slices", problems=(gap_problem(gap, request),)
     )
 
 
-def gap_problem(gap: range, config: Request) -> str:
-    """What is said of a run of slices that are bad or missing, and how to let it pass."""
+def gap_problem(gap: range, request: Request) -> str:
+    """The problem of too many bad or missing slices in a row, and how to raise the limit."""
     return (f"{len(gap)} slices in a row are bad or missing (z {gap.start} to {gap.stop - 1}), at most "
-            f"{config.max_gap} may be; to go on: --set max_gap={len(gap)}")  # fmt: skip
+            f"{request.max_gap} may be; to go on: --set max_gap={len(gap)}")  # fmt: skip
 
 
-def _residual(transforms: Transforms, plan: Plan, config: Request) -> Gate:
-    found = disagreement_px(transforms, plan.width, plan.height)
-    worst = max((error for *_, error in found), default=0.0)
-    over = [(a, b, e) for a, b, e in found if e > config.max_residual_px]
-    problems = (f"{len(over)} slices lie further than {config.max_residual_px:g} px from where any link puts them; "
+def _residual(transforms: Transforms, plan: Plan, request: Request) -> Gate:
+    errors = disagreement_px(transforms, plan.width, plan.height)
+    worst = max((error for *_, error in errors), default=0.0)
+    over = [(a, b, e) for a, b, e in errors if e > request.max_residual_px]
+    problems = (f"{len(over)} slices lie further than {request.max_residual_px:g} px from where any fit puts them; "
                 f"look at them, and to go on: --set max_residual_px={math.ceil(worst)}",
                 *(f"z {a} to {b}: {e:.1f} px" for a, b, e in over))  # fmt: skip
     return Gate(
-        name="max_residual_px", value=round(worst, 3), limit=config.max_residual_px, unit="px", problems=problems
+        name="max_residual_px", value=round(worst, 3), limit=request.max_residual_px, unit="px", problems=problems
     )
 
 
-def _breaks(transforms: Transforms, config: Request) -> Gate:
+def _breaks(transforms: Transforms, request: Request) -> Gate:
     breaks = transforms.breaks
-    problems = (f"the stack is broken in {len(breaks)} places, at most {config.max_breaks} may be; to place the parts "
-                f"where they were recorded: --set max_breaks={len(breaks)}",
-                *(f"no link crosses from z {b.below} to z {b.above}" for b in breaks))  # fmt: skip
-    return Gate(name="max_breaks", value=len(breaks), limit=config.max_breaks, unit="breaks", problems=problems)
+    problems = (f"the stack has {len(breaks)} breaks, at most {request.max_breaks} are allowed; to place the parts "
+                f"at their recorded positions: --set max_breaks={len(breaks)}",
+                *(f"no fit crosses from z {b.below} to z {b.above}" for b in breaks))  # fmt: skip
+    return Gate(name="max_breaks", value=len(breaks), limit=request.max_breaks, unit="breaks", problems=problems)
 
 
 def _canvas(transforms: Transforms, plan: Plan) -> Gate:
-    why = (f"the canvas would be {transforms.width} x {transforms.height} for slices of {plan.width} x "
-           f"{plan.height}: the slices drift apart; look at transforms.csv",)  # fmt: skip
+    problems = (f"the canvas would be {transforms.width} x {transforms.height} for slices of {plan.width} x "
+                f"{plan.height}: the slices drift apart; look at {TRANSFORMS_TABLE}",)  # fmt: skip
     times = max(transforms.width / plan.width, transforms.height / plan.height)
-    return Gate(name="canvas", value=round(times, 3), limit=CANVAS_LIMIT, unit="slice sizes", problems=why)
+    return Gate(name="canvas", value=round(times, 3), limit=CANVAS_LIMIT, unit="slice sizes", problems=problems)

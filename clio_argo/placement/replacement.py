@@ -1,4 +1,4 @@
-"""What stands in the planes of bad and missing slices."""
+"""What fills the planes of bad and missing slices."""
 
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from clio_argo.model.request import Treatment
 
 
 def replace_slices(transforms: Transforms, treatment: Treatment) -> Transforms:
-    """The same places, with what stands in every plane."""
+    """The same transforms with the source slices of every plane."""
     good = {s.z: s.matrix for s in transforms.slices if s.matrix and not s.flagged}
     numbers = sorted(good)
     slices = (s if s.z in good else _replace(s, numbers, good, treatment) for s in transforms.slices)
@@ -23,6 +23,7 @@ def _replace(
     near = neighbours(flagged.z, numbers)
     if treatment == "black" or not near:
         return flagged.model_copy(update={"source_slices": ()})
+    # a slice without a digest has no pixels to keep
     if treatment == "keep" and flagged.digest:
         return flagged if flagged.matrix else place_between(flagged, good)
     nearest = (min(near, key=lambda n: (abs(n - flagged.z), n)),)
@@ -37,20 +38,21 @@ def longest_gap(flagged: Iterable[int]) -> range:
     return max(runs, key=len)
 
 
-def neighbours(z: int, among: Sequence[int]) -> tuple[int, ...]:
-    """The nearest of `among` (sorted, without z) below and above z, as far as there are any."""
-    place = bisect(among, z)
-    return tuple(among[max(place - 1, 0) : place + 1])
+def neighbours(z: int, numbers: Sequence[int]) -> tuple[int, ...]:
+    """The nearest of `numbers` (sorted, without z) below and above z, as far as they exist."""
+    index = bisect(numbers, z)
+    return tuple(numbers[max(index - 1, 0) : index + 1])
 
 
-def weights(z: int, shown: Sequence[int]) -> tuple[int, ...]:
-    """How much each of the slices shown in plane z counts: linear in the distance, in whole numbers."""
-    low, high = shown[0], shown[-1]
+def weights(z: int, sources: Sequence[int]) -> tuple[int, ...]:
+    """Weight of each source slice in plane z, linear in the distance."""
+    # whole numbers: sums and one division of them give the same bytes on every processor
+    low, high = sources[0], sources[-1]
     return (high - z, z - low) if low != high else (1,)
 
 
 def place_between(placed: PlacedSlice, matrices: Mapping[int, Matrix]) -> PlacedSlice:
-    """The slice at the mean of its nearest neighbours' places, or at the only one's."""
+    """The slice with the mean matrix of its nearest neighbours, weighted by distance, or that of the only one."""
     near = neighbours(placed.z, sorted(matrices))
     mean = np.average([matrices[n] for n in near], axis=0, weights=weights(placed.z, near))
     return placed.model_copy(update={"matrix": to_matrix(mean), "placed_by": "neighbours"})

@@ -1,4 +1,4 @@
-"""The volume that follows from where the slices lie."""
+"""The shapes of the volume that follow from the transforms."""
 
 from typing import Any
 
@@ -36,21 +36,22 @@ def crop_canvas(crop: Crop, plan: Plan, transforms: Transforms) -> tuple[Zyx, Zy
 
 
 def _viewer_window(request: Request, plan: Plan, transforms: Transforms) -> tuple[float, float] | None:
-    """The window in stored values: contrast has spread it already, inversion turned it."""
+    """The window in stored values."""
+    # CLAHE has spread the window over the whole range already
     if transforms.window is None or request.contrast.clip_limit:
         return None
     return invert_window(transforms.window, TOP[plan.dtype]) if request.contrast.invert else transforms.window
 
 
 def planes(spec: VolumeSpec, transforms: Transforms, unit: int) -> Planes:
-    """What one unit of `render` shows, and where."""
+    """The slices that fill the planes of one unit of `render`."""
     box = spec.slab_box(unit)
     sources = tuple(transforms.sources_of(z) for z in range(box.begin[0], box.end[0]))
     return Planes(window=transforms.window, sources=sources)
 
 
 def attributes(request: Request, transforms: Transforms) -> dict[str, Any]:
-    """What both volumes say of themselves: contrast, window and flagged slices."""
+    """Attributes of both volumes: contrast, window, and flagged, suspect and replaced slices."""
     return {
         "contrast": request.contrast.model_dump(),
         "window": transforms.window,

@@ -40,12 +40,12 @@ def _centre(data: ReportData, matrix: Matrix = IDENTITY) -> Floats:
 def direct_pairs(fits: Iterable[PairFit]) -> dict[int, PairFit]:
     """The matched pair of each upper slice `z1` that spans the fewest slices."""
     # the last of several with one upper slice stays: its lower slice is the nearest
-    return {f.z1: f for f in sorted((f for f in fits if f.found), key=lambda f: f.z0)}
+    return {f.z1: f for f in sorted((f for f in fits if f.matched), key=lambda f: f.z0)}
 
 
 def longer_pairs(fits: Iterable[PairFit]) -> list[PairFit]:
     """Matched pairs whose upper slice is matched with a nearer slice, too, ordered by z1."""
-    matched = sorted((f for f in fits if f.found), key=lambda f: (f.z1, f.z0))
+    matched = sorted((f for f in fits if f.matched), key=lambda f: (f.z1, f.z0))
     return [a for a, b in pairwise(matched) if a.z1 == b.z1]
 
 

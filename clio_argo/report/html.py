@@ -8,7 +8,7 @@ from shlex import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from clio_argo.model.sizes import described
+from clio_argo.model.sizes import describe_sizes
 from clio_argo.report import curves, headline, overview, tables
 from clio_argo.report.data import ReportData
 from clio_argo.report.formats import duration, plural, px, relative_url, size, thousands, visible, xyz
@@ -23,16 +23,19 @@ def report_html(data: ReportData) -> str:
     z = (data.plan.minz, data.plan.maxz)
     marks = overview.find_marks(data)
     of_slices = [mark for mark in marks if mark.kind in OF_SLICES]
-    page = environment().get_template("page.html.j2")
-    return page.render(
-        data=data,
-        marks=marks,
-        strip=Strip(z, marks),
-        pair_plots=[Plot(z, marks, curve) for curve in curves.pair_curves(data)],
-        slice_plots=[Plot(z, of_slices, curve) for curve in curves.slice_curves(data)],
-        headline=headline,
-        overview=overview,
-        tables=tables,
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            data=data,
+            marks=marks,
+            strip=Strip(z, marks),
+            pair_plots=[Plot(z, marks, curve) for curve in curves.pair_curves(data)],
+            slice_plots=[Plot(z, of_slices, curve) for curve in curves.slice_curves(data)],
+            headline=headline,
+            overview=overview,
+            tables=tables,
+        )
     )
 
 
@@ -48,6 +51,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = (relative_url, thousands, plural, px, xyz, size, duration, described, quote)
+    filters = (relative_url, thousands, plural, px, xyz, size, duration, describe_sizes, quote)
     templates.filters.update({f.__name__: f for f in filters})
     return templates

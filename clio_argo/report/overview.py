@@ -21,7 +21,7 @@ def find_marks(data: ReportData) -> list[Mark]:
     outliers = data.quality.outliers if data.quality else ()
     return [
         *(Mark(s.verdict, s.z, _of_slice(s), s.z in cards) for s in transforms.slices if s.verdict != "good"),
-        *(Mark("unmatched", (f.z0 + f.z1) / 2, _of_pair(f)) for f in transforms.fits if not f.found),
+        *(Mark("unmatched", (f.z0 + f.z1) / 2, _of_pair(f)) for f in transforms.fits if not f.matched),
         *(Mark("outlier", (p.z0 + p.z1) / 2, str(p)) for p in outliers),
         *(Mark("jump", z - 0.5, f"the stage moved between z {z - 1} and z {z}") for z in transforms.jumps),
         *(

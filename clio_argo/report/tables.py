@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from clio_argo.model.alignment import PairFit, Transforms
 from clio_argo.model.parse_request import field_paths
 from clio_argo.model.request import Request
+from clio_argo.model.user_inputs import FORMER_MANUAL, MANUAL
 
 
 class Jump(NamedTuple):
@@ -54,7 +55,7 @@ def methods(fits: Iterable[PairFit]) -> list[tuple[str, str, int, float]]:
     """Method and model of the matched pairs with their number and median correlation, the most frequent first."""
     groups: dict[tuple[str, str], list[float]] = {}
     for fit in fits:
-        if fit.found:
+        if fit.matched:
             groups.setdefault((fit.method, fit.model), []).append(fit.correlation)
     rows = [(*kind, len(values), statistics.median(values)) for kind, values in groups.items()]
     return sorted(rows, key=lambda row: -row[2])
@@ -66,8 +67,8 @@ def reasons(fits: Iterable[PairFit]) -> dict[tuple[int, int], str]:
 
 
 def manual_pairs(fits: Iterable[PairFit]) -> list[PairFit]:
-    """Pairs that a person set or excluded."""
-    return [f for f in fits if "by hand: " in f.reason]
+    """Pairs that the user set or excluded."""
+    return [f for f in fits if any(mark in f.reason for mark in (MANUAL, FORMER_MANUAL))]
 
 
 def settings(request: Request) -> list[Setting]:

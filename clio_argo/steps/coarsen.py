@@ -1,4 +1,4 @@
-"""Writes the scales that are too coarse for a block, from the coarsest lossless scale that `write` made."""
+"""Writes the scales that are too coarse for a block, from the coarsest lossless scale that `write` wrote."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ from clio_argo.workspace.expected import needed_by_coarsen
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
-SLAB_VOXELS = 2**27
+SLAB_VOXELS = 2**27  # read at once: as many as a shard of ng/ holds at most
 
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
@@ -29,7 +29,8 @@ def _unit(run: Run, tier: Tier, unit: int) -> Outcome:
 
 
 def _first_scale(run: Run, tier: Tier, unit: int) -> tuple[Voxels, Zyx]:
-    """The tier's first scale over all that `unit` needs, made slab by slab: the source may not fit in memory."""
+    """The tier's first scale over all that `unit` needs: voxels [z, y, x] and their begin (z, y, x)."""
+    # slab by slab: the memory is an eighth of what is read, which may not fit
     ratio = run.volume.ratio(tier.source, tier.first)
     source = run.volume.source_box(tier, unit)
     parts = [coarser(run.volumes.read(tier.source, b), b.begin, ratio) for b in _slabs(source, ratio[0])]
@@ -37,7 +38,8 @@ def _first_scale(run: Run, tier: Tier, unit: int) -> tuple[Voxels, Zyx]:
 
 
 def _slabs(box: Box, step: int) -> Iterator[Box]:
-    """Slabs of a box whose borders are multiples of `step` planes."""
+    """Slabs of a box whose borders are multiples of `step` planes, counted from plane 0."""
+    # absolute multiples: a coarse plane is the mean of fine ones that must not fall into two slabs
     plane = box.shape[1] * box.shape[2]
     depth = max(1, SLAB_VOXELS // plane // step) * step
     cut = box.begin[0]

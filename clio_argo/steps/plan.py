@@ -1,4 +1,4 @@
-"""Finds the slices and everything that can be known of them from headers; makes the run's root its request's own."""
+"""Surveys the source by its headers, takes ownership of the run's root and writes the plan."""
 
 import os
 from collections.abc import Sequence
@@ -10,37 +10,38 @@ from clio_argo.model.request import Request
 from clio_argo.model.step import StepResult
 from clio_argo.workspace.expected import remove_outgrown_units
 from clio_argo.workspace.outputs import memory_of_alignment, parts_of_slices
-from clio_argo.workspace.ownership import claim, refuse_newer
+from clio_argo.workspace.ownership import refuse_newer, take_ownership
 from clio_argo.workspace.preflight import preflight
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.survey import survey
 from clio_argo.workspace.units import record_whole
-from clio_argo.workspace.user_inputs import located, write_given
+from clio_argo.workspace.user_inputs import with_absolute_names, write_user_inputs
 
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
-    """Write config.json, plan.json and one document of slices per unit.
+    """Write config.json, plan.json, copies of the request's files and one document of slices per unit.
 
-    The request comes from the environment (CLIO_REQUEST, JSON), where a shell cannot read anything into it.
+    The request comes from the environment (CLIO_REQUEST, JSON); without it from the run's config.json.
     """
+    # from the environment, because no shell interprets text there
     request = from_environment(os.environ) or run.request
     checked = preflight(request)
     checked.refuse()
     plan = checked.plan.model_copy(update={"algorithms": run.pipeline.versions})
     refuse_newer(run.store, plan.algorithms)
-    note = claim(run.store, located(request).model_copy(update={"source": plan.source}))
-    # what is being made again is not complete meanwhile
+    note = take_ownership(run.store, with_absolute_names(request).model_copy(update={"source": plan.source}))
+    # a volume that is being remade is not complete meanwhile
     run.store.delete(COMPLETE)
     record_whole(run, [
         run.store.record(CONFIG),
         *(run.store.write(slices_name(unit.unit), unit.to_bytes()) for unit in checked.units),
-        *write_given(run.store, checked.given, checked.imported, checked.units),
+        *write_user_inputs(run.store, checked.user_inputs, checked.imported, checked.units),
         run.store.write(PLAN, plan.to_bytes()),
     ])  # fmt: skip
     remove_outgrown_units(run, "plan")
     return StepResult(parts=parts_of_slices(plan, checked.units), memory_mib=memory_of_alignment(plan), note=note)
 
 
-def plan(config: Request) -> Plan:
-    """What a run of `config` would find; reads headers only and writes nothing. Raises `UserError`."""
-    return survey(config)[0]
+def plan(request: Request) -> Plan:
+    """The plan of a run of `request`. Reads headers only and writes nothing. Raises `UserError`."""
+    return survey(request)[0]

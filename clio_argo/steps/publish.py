@@ -1,4 +1,4 @@
-"""The report of a finished run, and complete.json: the last object of a run."""
+"""Writes the report of a finished run, then complete.json, the last object of a run."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -19,43 +19,44 @@ LIBRARIES = ("numpy", "opencv-python-headless", "scipy", "tensorstore")
 
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
-    """Write the views, report.html and complete.json."""
+    """Write quality.json, the pictures, report.html and complete.json."""
     quality = read_quality(run)
-    kept = run.store.write(QUALITY, quality.to_bytes())
+    quality_record = run.store.write(QUALITY, quality.to_bytes())
     done = completion(run, quality)
     pictures = write_report(run, done.status, Rendered(run.volume, quality, done.link))
-    # report.html tells times, so that of two runners each has another one
+    # report.html is not recorded: it shows times, and so differs between two runners of the same run
     last = done.to_bytes()
-    record_whole(run, [kept, *map(run.store.record, pictures), record_of(COMPLETE, last)])
+    record_whole(run, [quality_record, *map(run.store.record, pictures), record_of(COMPLETE, last)])
+    # last of all, after its own record: who finds complete.json finds a whole run
     run.store.write(COMPLETE, last)
     return StepResult(published={"link": done.link, "volume": done.ng, "flagged": len(done.flagged)})
 
 
 def completion(run: Run, quality: Quality) -> Completion:
-    """How the run ended."""
-    checked = run.store.document(Verification, VERIFICATION)
+    """The last document of the run: how it ended, from which request and source, made by which programs."""
+    verified = run.store.document(Verification, VERIFICATION)
     flagged, suspect = (tuple(s.z for s in of) for of in (run.transforms.flagged, run.transforms.suspect))
     flags = bool(flagged or suspect or run.transforms.breaks or quality.outliers)
     return Completion(
-        id=run.config.id,
+        id=run.settings.id,
         status="complete_with_flags" if flags else "complete",
         version=version("clio-argo"),
         config_digest=crc32c(run.store.need(CONFIG)),
         flagged=flagged,
         suspect=suspect,
-        bad_slices=run.config.bad_slices,
+        bad_slices=run.settings.bad_slices,
         replaced=run.transforms.replaced,
         breaks=run.transforms.breaks,
         quality=QualitySummary.of(quality),
         slices=run.plan.depth,
         ng=run.store.url_of(VIEWER),
-        aligned=run.store.url_of(run.volume.aligned) if run.config.lossless else None,
+        aligned=run.store.url_of(run.volume.aligned) if run.settings.lossless else None,
         link=viewer_link(run),
         labels=run.request.labels,
-        objects=checked.objects,
-        bytes=checked.bytes,
-        manifest=checked.manifest,
-        software=checked.software,
+        objects=verified.objects,
+        bytes=verified.bytes,
+        manifest=verified.manifest,
+        software=verified.software,
         libraries={"python": python_version(), **{name: version(name) for name in LIBRARIES}},
         settings=run.request.model_dump(mode="json"),
         source=run.plan.source,
@@ -71,10 +72,7 @@ def viewer_link(run: Run) -> str:
     scale = run.volume.scales[0]
     z, y, x = (b + s / 2 for b, s in zip(scale.begin, scale.size, strict=True))
     state = neuroglancer_state(
-        f"precomputed://{source}",
-        name=run.config.id,
-        position_vox=(x, y, z),
-        resolution_nm=run.config.resolution,
-        size=(scale.size[2], scale.size[1], scale.size[0]),
-    )
+        f"precomputed://{source}", name=run.settings.id, position_vox=(x, y, z),
+        resolution_nm=run.settings.resolution, size=(scale.size[2], scale.size[1], scale.size[0]),
+    )  # fmt: skip
     return viewer_url(state, LOCAL_HOST if local else PUBLIC_HOST)

@@ -1,8 +1,10 @@
-"""Decodes every slice once for alignment, and keeps what is small: reduced image, features, statistics."""
+"""Decodes every slice once for alignment, and writes what is small: reduced image, features, statistics."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clio_argo.kernels.features import Reduced, histogram, reduce_slice
 from clio_argo.kernels.quality import exposure, focus, middle_lines, saturation, stripes
@@ -12,12 +14,10 @@ from clio_argo.model.layout import reduced_name, statistics_name
 from clio_argo.model.plan import SliceFile
 from clio_argo.model.step import StepResult
 from clio_argo.store.documents import crc32c
-from clio_argo.store.images.base import Pixels, Undecodable
+from clio_argo.store.images.base import Undecodable
 from clio_argo.store.reduced import write_arrays
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
-
-Seen = tuple[SliceStatistics, Reduced | None, Pixels | None]
 
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
@@ -32,60 +32,60 @@ def _unit(run: Run, unit: int) -> Outcome:
 
 
 def largest_px(run: Run) -> int:
-    """Longest side of the largest slice of the stack."""
+    """Longest side of the largest slice of the stack, in pixels."""
+    # all slices are reduced by one factor, so that both sides of a change of size show the same detail
     return max(run.plan.width, run.plan.height)
 
 
 def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
     counts = np.zeros(256 if slices[0].dtype == "uint8" else 65536, np.int64)
-    small, statistics = dict[str, np.ndarray](), dict[str, np.ndarray]()
-    seen = []
+    arrays, lines = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
+    statistics = []
     for slice_file in slices:
-        fact, reduced, tally = see(run, slice_file)
-        seen.append(fact)
+        measured, reduced, slice_counts = measure_slice(run, slice_file)
+        statistics.append(measured)
         if reduced is not None:
-            counts += tally
-            small.update(_packed(slice_file.z, reduced))
+            counts += slice_counts
+            arrays.update(_pack(slice_file.z, reduced))
             row, column = middle_lines(reduced.image)
-            statistics.update({f"row{slice_file.z}": row, f"column{slice_file.z}": column})
-    statistics["histogram"] = counts
-    statistics["facts"] = np.frombuffer(canonical_json([f.model_dump() for f in seen]), np.uint8)
+            lines.update({f"row{slice_file.z}": row, f"column{slice_file.z}": column})
+    # apart from the reduced slices: `suspects`, `solve` and the report read these of the whole stack
+    text = np.frombuffer(canonical_json([s.model_dump() for s in statistics]), np.uint8)
     objects = [
-        write_arrays(run.store, reduced_name(unit), small),
-        write_arrays(run.store, statistics_name(unit), statistics),
+        write_arrays(run.store, reduced_name(unit), arrays),
+        write_arrays(run.store, statistics_name(unit), {**lines, "histogram": counts, "facts": text}),
     ]
-    return Done(objects, [f"{f.z}: {f.error}" for f in seen if f.error])
+    return Done(objects, [f"{s.z}: {s.error}" for s in statistics if s.error])
 
 
-def see(run: Run, slice_file: SliceFile) -> "tuple[SliceStatistics, Reduced | None, np.ndarray]":
-    """Decode and reduce one slice; a slice that does not decode becomes a fact, not a failure."""
+def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Reduced | None, NDArray[np.int64]]:
+    """Decode, measure and reduce one slice.
+
+    Returns its statistics, the reduced slice and the histogram [grey values] of its pixels. A slice that does not
+    decode has an error in its statistics, and nothing else.
+    """
     try:
         pixels = run.source.decode(slice_file)
+        # after decoding, so that a file written meanwhile is noticed
         run.source.refuse_changed(slice_file)
     except Undecodable as error:
-        return SliceStatistics(z=slice_file.z, digest="", error=str(error)), None, np.zeros(0)
-    alignment = run.config.alignment
-    reduced = reduce_slice(
-        pixels, largest_px(run), alignment.downsample, detect=not (alignment.skip or run.config.transforms)
-    )
+        return SliceStatistics(z=slice_file.z, digest="", error=str(error)), None, np.zeros(0, np.int64)
+    alignment = run.settings.alignment
+    matched = not (alignment.skip or run.settings.transforms)
+    reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, detect=matched)
     counts = histogram(pixels)
+    # rounded: the digits behind mean nothing, and would make the document longer
     mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(counts)))
-    fact = SliceStatistics(
-        z=slice_file.z,
-        digest=crc32c(pixels.tobytes()),
-        mean=mean,
-        std=std,
-        low=low,
-        high=high,
-        focus=round(focus(reduced), 4),
-        stripes=round(stripes(reduced), 4),
-        valid=round(float(reduced.mask.mean()), 4),
-        features=len(reduced.points),
-    )
-    return fact, reduced, counts
+    statistics = SliceStatistics(
+        z=slice_file.z, digest=crc32c(pixels.tobytes()), mean=mean, std=std, low=low, high=high,
+        focus=round(focus(reduced), 4), stripes=round(stripes(reduced), 4),
+        valid=round(float(reduced.mask.mean()), 4), features=len(reduced.points),
+    )  # fmt: skip
+    return statistics, reduced, counts
 
 
-def _packed(z: int, reduced: Reduced) -> "dict[str, np.ndarray]":
+def _pack(z: int, reduced: Reduced) -> dict[str, NDArray[Any]]:
+    """Arrays of a reduced slice by name: image and mask [y, x], points [n, 2], descriptors [n, values], factors."""
     return {
         f"image{z}": reduced.image,
         f"mask{z}": np.packbits(reduced.mask),

@@ -1,4 +1,4 @@
-"""Fits the pairs that `suspects` asked for, from what `reduce` kept: nothing is decoded again."""
+"""Fits the pairs that `suspects` listed, from the reduced slices: nothing is decoded again."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,16 @@ from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
     """Fit the pairs whose lower slices lie in some units."""
-    requests = {r.unit: r for r in run.suspects.rematch_units}
-    return each_unit(units, lambda unit: _unit(run, requests[unit]))
+    by_number = {r.unit: r for r in run.suspects.rematch_units}
+    return each_unit(units, lambda unit: _unit(run, by_number[unit]))
 
 
-def _unit(run: Run, relinks: RematchUnit) -> Outcome:
-    inputs = [relinks.pairs, checksums(run.records("reduce", relinks.units))]
-    return once(run, relinks.unit, inputs, lambda: _relink(run, relinks))
+def _unit(run: Run, rematch: RematchUnit) -> Outcome:
+    inputs = [rematch.pairs, checksums(run.records("reduce", rematch.units))]
+    return once(run, rematch.unit, inputs, lambda: _rematch(run, rematch))
 
 
-def _relink(run: Run, relinks: RematchUnit) -> Done:
-    slices, model = ReducedSlices(run, relinks.units), run.config.alignment.model
-    fits = tuple(fit_pair(slices[z0], slices[z1], z0, z1, model) for z0, z1 in relinks.pairs)
-    return Done([run.store.write(refits_name(relinks.unit), Fits(unit=relinks.unit, fits=fits).to_bytes())])
+def _rematch(run: Run, rematch: RematchUnit) -> Done:
+    slices, model = ReducedSlices(run, rematch.units), run.settings.alignment.model
+    fits = tuple(fit_pair(slices[z0], slices[z1], z0, z1, model) for z0, z1 in rematch.pairs)
+    return Done([run.store.write(refits_name(rematch.unit), Fits(unit=rematch.unit, fits=fits).to_bytes())])

@@ -1,4 +1,4 @@
-"""Decodes every slice a second time, adjusts its contrast and writes it where it belongs: aligned/, scale 0."""
+"""Decodes every slice again, adjusts its contrast, warps it and writes scale 0 of the lossless volume."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,8 +23,9 @@ from clio_argo.workspace.run import Run
 from clio_argo.workspace.similarity import PlaneTiles, write_similarity
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
+# the fields of a slice that decide its voxels: a verdict or reason that changes renders nothing again
 PIXELS = {"z", "file", "page", "matrix", "digest", "grey"}
-WHOLE = 255
+WHOLE = 255  # coverage of a pixel of uint8; a slice counts where its own pixels make up more than half of one
 
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
@@ -54,8 +55,9 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
     images: dict[int, Image] = {}
     tiles: list[PlaneTiles] = []
     for z, plane, placed in zip(range(box.begin[0], box.end[0]), slab, planes.sources, strict=True):
-        sources = [_in(box, s) for s in placed]
-        images = {s.z: images[s.z] if s.z in images else _contrasted(run, s, planes.window) for s in sources}
+        sources = [_shift_to(box, s) for s in placed]
+        # a slice that fills several planes in a row is decoded once, and only slices of this plane stay in memory
+        images = {s.z: images[s.z] if s.z in images else _adjusted_image(run, s, planes.window) for s in sources}
         _fill(plane, z, sources, images, volume.background)
         tiles += [(s.z, sample(plane, s.matrix, images[z].shape[::-1])) for s in sources if s.z == z and s.matrix]
         picture = jpeg(to_viewer(thumbnail(plane), volume.window))
@@ -64,46 +66,53 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
     return Done([*run.volumes.write_aligned(0, box, slab), *objects])
 
 
-def plane_again(run: Run, unit: int, z: int) -> Image:
-    """Plane z [y, x] of a unit, rendered anew."""
+def render_plane(run: Run, unit: int, z: int) -> Image:
+    """Plane z [y, x] of a unit, rendered from its slices; nothing is written."""
     volume, box, planes = run.volume, run.volume.slab_box(unit), run.planes(unit)
     plane = np.full(box.shape[1:], volume.background, volume.dtype)
-    sources = [_in(box, s) for s in planes.sources[z - box.begin[0]]]
-    images = {s.z: _contrasted(run, s, planes.window) for s in sources}
+    sources = [_shift_to(box, s) for s in planes.sources[z - box.begin[0]]]
+    images = {s.z: _adjusted_image(run, s, planes.window) for s in sources}
     _fill(plane, z, sources, images, volume.background)
     return plane
 
 
-def _in(box: Box, placed: PlacedSlice) -> PlacedSlice:
-    """The slice with its place counted from the begin of `box` instead of the canvas."""
+def _shift_to(box: Box, placed: PlacedSlice) -> PlacedSlice:
+    """The slice with a matrix to pixels of `box` instead of the canvas."""
     _, y, x = box.begin
     matrix = None if placed.matrix is None else compose(((1, 0, -x), (0, 1, -y)), placed.matrix)
     return placed.model_copy(update={"matrix": matrix})
 
 
 def _fill(plane: Image, z: int, sources: Sequence[PlacedSlice], images: Mapping[int, Image], background: int) -> None:
-    """Put the slices that fill plane z into `plane` [y, x], which is background."""
+    """Warp the slices [y, x] that fill plane z into `plane` [y, x], which is background."""
     placed = [(images[s.z], s.matrix) for s in sources if s.matrix is not None]
     if len(placed) < 2:
         for image, matrix in placed:
             place(image, matrix, plane, background)
         return
-    planes, reached = [plane.copy() for _ in placed], [np.zeros(plane.shape, np.uint8) for _ in placed]
-    for (image, matrix), own, reach in zip(placed, planes, reached, strict=True):
-        place(image, matrix, own, background)
-        place(np.full(image.shape, WHOLE, np.uint8), matrix, reach, 0)
-    plane[:] = blend(planes, [r > WHOLE // 2 for r in reached], weights(z, [s.z for s in sources]))
+    # where only one slice reaches it counts alone, so that no border fades into the background
+    planes, coverages = [plane.copy() for _ in placed], [np.zeros(plane.shape, np.uint8) for _ in placed]
+    for (image, matrix), warped, coverage in zip(placed, planes, coverages, strict=True):
+        place(image, matrix, warped, background)
+        place(np.full(image.shape, WHOLE, np.uint8), matrix, coverage, 0)
+    plane[:] = blend(planes, [c > WHOLE // 2 for c in coverages], weights(z, [s.z for s in sources]))
 
 
-def _contrasted(run: Run, placed: PlacedSlice, window: tuple[float, float] | None) -> Image:
-    contrast, pixels = run.config.contrast, decode(run, placed)
+def _adjusted_image(run: Run, placed: PlacedSlice, window: tuple[float, float] | None) -> Image:
+    """Pixels [y, x] of a slice, with its flicker evened out and its contrast adjusted."""
+    # before warping, so that the background cannot leak into the histograms of the contrast
+    contrast, pixels = run.settings.contrast, decode(run, placed)
     if placed.grey is not None:
         pixels = apply_gain(pixels, *placed.grey)
     return adjust(pixels, contrast.clip_limit, contrast.invert, window)
 
 
 def decode(run: Run, placed: PlacedSlice) -> Image:
-    """The pixels that `reduce` saw; anything else stops the run."""
+    """Pixels [y, x] of a slice's file.
+
+    Raises:
+        ClioError: they are not those that `reduce` decoded.
+    """
     try:
         pixels = run.source.decode(run.slice_file(placed.z))
     except Undecodable as error:

@@ -25,50 +25,47 @@ from clio_argo.workspace.units import record_whole
 
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
-    """Write transforms.json and .csv, the planes of each unit of render, volume.json and all metadata."""
-    transforms = decide(
-        run.plan,
-        {s.z: s for unit in run.all_slices for s in unit.slices},
-        Statistics(*read_all_statistics(run)),
-        None if run.request.transforms else read_fits(run),
-        read_inputs(run),
-        run.request,
-    )
+    """Write transforms.json and .csv, the planes of each unit of render, volume.json, all metadata and the report."""
+    files = {s.z: s for unit in run.all_slices for s in unit.slices}
+    statistics = Statistics(*read_all_statistics(run))
+    fits = None if run.request.transforms else read_fits(run)
+    transforms = decide(run.plan, files, statistics, fits, read_inputs(run), run.request)
     written = write_transforms(run, transforms)
+    # of the whole request: gates and memory change no voxel, and are not among the declared settings
     try:
         check_gates(gates(transforms, run.plan, run.request))
         spec = fix_shapes(run.request, run.plan, transforms)
         refuse_too_large(memory_of_volumes(spec))
     except (GateStopped, UserError) as stop:
+        # a person who decides whether to go on needs to see what was decided
         write_report(run, str(stop))
         raise
-    write_report(run, ALIGNED)
     lay_out(run, spec, transforms, written)
+    write_report(run, ALIGNED)
     return StepResult(
         parts=parts_of_volumes(spec), memory_mib=memory_of_volumes(spec), published={"flagged": len(transforms.flagged)}
     )
 
 
 def read_inputs(run: Run) -> Inputs:
-    """What the user gave, as `plan` kept it."""
+    """What the user gave, as `plan` copied it."""
     user_inputs = run.store.document(UserInputs, USER_INPUTS)
     return Inputs(user_inputs, run.store.document(Transforms, IMPORTED_TRANSFORMS) if run.request.transforms else None)
 
 
 def write_transforms(run: Run, transforms: Transforms) -> list[ObjectRecord]:
-    """Write transforms.json, and its table for people."""
-    return [
-        run.store.write(TRANSFORMS, transforms.to_bytes()),
-        run.store.write(TRANSFORMS_TABLE, as_csv(transforms).encode()),
-    ]
+    """Write transforms.json, and the same as a table for people."""
+    table = as_csv(transforms).encode()
+    return [run.store.write(TRANSFORMS, transforms.to_bytes()), run.store.write(TRANSFORMS_TABLE, table)]
 
 
 def lay_out(run: Run, spec: VolumeSpec, transforms: Transforms, written: Sequence[ObjectRecord]) -> None:
     """Write volume.json, the planes of each unit of render and all metadata; delete what the volume no longer has.
 
-    written: what was written before and belongs to the same record.
+    written: objects that belong to the same record.
     """
     before = run.store.intact(VolumeSpec, VOLUME)
+    # while volume.json still names the earlier shapes: a run that is killed here finds them again
     if before is not None and before != spec:
         remove_outgrown_objects(run.store, before, spec)
     record_whole(run, [
@@ -81,13 +78,13 @@ def lay_out(run: Run, spec: VolumeSpec, transforms: Transforms, written: Sequenc
 
 
 def lay_out_again(run: Run) -> None:
-    """Write anew what follows from transforms.json: its table, volume.json, the planes and all metadata."""
+    """Write again what follows from transforms.json: its table, volume.json, the planes and all metadata."""
     spec = fix_shapes(run.request, run.plan, run.transforms)
     lay_out(run, spec, run.transforms, write_transforms(run, run.transforms))
 
 
 def as_csv(transforms: Transforms) -> str:
-    """One line a slice: z, file, verdict, the slices that fill the plane, and the six numbers of the matrix."""
+    """A line per slice: z, file, verdict, the slices that fill its plane, and the six numbers of its matrix."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["z", "file", "verdict", "source_slices", "a", "b", "tx", "c", "d", "ty"])

@@ -1,4 +1,4 @@
-"""Proves that the volume is complete: every expected object is there, as it was written, and nothing else is."""
+"""Proves that the volumes are complete: they hold every expected object as it was written, and nothing else."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,16 @@ from clio_argo.model.step import Counts, StepResult
 from clio_argo.workspace.comparison import compare, listing
 from clio_argo.workspace.run import Run
 
-# an error message names so many objects: a terminal's screen
-SHOWN = 20
+SHOWN = 20  # objects in an error message: a screen of a terminal
 
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
-    """Compare names, sizes and listed checksums of all objects with the manifest; all were read back when written."""
+    """Compare names, sizes and listed checksums of all objects with the manifest."""
+    # nothing is read: every object was read back when it was written
     verification = compare(run, listing(run))
     if faults := verification.faults:
         lines = [f"  - {f.name}: {f.what}" for f in faults[:SHOWN]]
         raise BrokenVolume("\n".join([f"the volume is broken in {len(faults)} places:", *lines,
-                                      "clio-argo repair mends it"]))  # fmt: skip
+                                      "run clio-argo repair"]))  # fmt: skip
     run.store.write(VERIFICATION, verification.to_bytes())
     return StepResult(counts=Counts(bytes=verification.bytes))

@@ -1,4 +1,4 @@
-"""Writes blocks: the viewer volume and the lossless coarser scales, from the lossless volume alone."""
+"""Writes blocks of the viewer volume and of the coarser lossless scales, from the lossless volume alone."""
 
 from collections.abc import Sequence
 
@@ -27,22 +27,27 @@ def _unit(run: Run, tier: Tier, unit: int) -> Outcome:
 
 
 def pyramid(run: Run, tier: Tier, unit: int, voxels: Voxels, begin: Zyx) -> list[ObjectRecord]:
-    """Write what `unit` owns of all scales of its tier; `voxels` are of the tier's first scale, from `begin`."""
+    """Write what `unit` owns of all scales of its tier.
+
+    voxels: [z, y, x] of the tier's first scale; the first one lies at `begin` (z, y, x).
+    """
     volumes, spec = run.volumes, run.volume
     written: list[ObjectRecord] = []
     for scale in tier.scales:
-        own = spec.unit_box(tier, unit, scale)
-        if not own.empty:
-            part = _cut(voxels, begin, own)
+        box = spec.unit_box(tier, unit, scale)
+        if not box.empty:
+            part = _cut(voxels, begin, box)
             if scale in spec.ng_scales:
-                written += volumes.write_viewer(scale, own, to_viewer(part, spec.window))
-            written += volumes.write_aligned(scale, own, part) if scale else []
+                written += volumes.write_viewer(scale, box, to_viewer(part, spec.window))
+            # scale 0 is what `render` wrote
+            written += volumes.write_aligned(scale, box, part) if scale else []
         if scale < tier.last:
-            voxels, box = coarser(voxels, begin, spec.ratio(scale, scale + 1))
-            begin = box.begin
+            voxels, coarse_box = coarser(voxels, begin, spec.ratio(scale, scale + 1))
+            begin = coarse_box.begin
     return written
 
 
 def _cut(voxels: Voxels, begin: Zyx, box: Box) -> Voxels:
+    """The part of `voxels` [z, y, x], of which the first lies at `begin`, that lies in `box`."""
     z, y, x = begin
     return voxels[box.shift((-z, -y, -x)).slices]

@@ -1,13 +1,28 @@
 """Which objects each unit of a volume owns, metadata included, and which units it is made from."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from clio_argo.model.layout import MANIFEST, in_volumes, is_kept, record_name, thumbnail_name, thumbnails
+from clio_argo.model.step import Step, load
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.documents import Store
 from clio_argo.store.manifest import read_record
-from clio_argo.store.volumes import Shard, metadata_names, slab_shards, tier_shards
+from clio_argo.store.volumes import Shard, aligned_shards, metadata_names, slab_shards, tier_shards, viewer_shards
 from clio_argo.workspace.run import Run
+
+
+def expected_names(run: Run, step: Step, unit: int) -> Iterator[str]:
+    """Names of the objects that a unit of a step must have written and that stay after the run."""
+    # computed from volume.json, not read from the manifest: a lost record must not make its objects unexpected
+    if step.objects:
+        yield from load(step.objects)(run, unit)
+    yield from (shard.name for shard in kept_shards(run, step, unit))
+
+
+def kept_shards(run: Run, step: Step, unit: int) -> list[Shard]:
+    """Shards that a unit of a step must have written and that stay; none where the step writes no volume."""
+    shards: Iterator[Shard] = load(step.shards)(run, unit) if step.shards else iter(())
+    return [shard for shard in shards if is_kept(shard.name)]
 
 
 def metadata(run: Run, unit: int) -> Iterator[str]:
@@ -15,33 +30,25 @@ def metadata(run: Run, unit: int) -> Iterator[str]:
     return filter(in_volumes, metadata_names(run.volume))
 
 
-def rendered(run: Run, unit: int) -> Iterator[str]:
-    """Small pictures and shards of one slab."""
+def slab_thumbnails(run: Run, unit: int) -> Iterator[str]:
+    """Small pictures of the planes of one slab."""
     box = run.volume.slab_box(unit)
-    yield from (thumbnail_name(z) for z in range(box.begin[0], box.end[0]))
-    yield from _kept(slab_shards(run.volume, unit))
+    return map(thumbnail_name, range(box.begin[0], box.end[0]))
 
 
-def written(run: Run, unit: int) -> Iterator[str]:
+def shards_of_slab(run: Run, unit: int) -> Iterator[Shard]:
+    """Shards of one slab."""
+    return slab_shards(run.volume, unit)
+
+
+def shards_of_block(run: Run, unit: int) -> Iterator[Shard]:
     """Shards of one block."""
-    return _kept(tier_shards(run.volume, run.volume.write_tier, unit))
+    return tier_shards(run.volume, run.volume.write_tier, unit)
 
 
-def coarsened(run: Run, unit: int) -> Iterator[str]:
+def shards_of_coarse_block(run: Run, unit: int) -> Iterator[Shard]:
     """Shards of one block of the coarse scales."""
-    return _kept(tier_shards(run.volume, run.volume.coarsen_tier, unit))
-
-
-def _kept(shards: Iterable[Shard]) -> Iterator[str]:
-    return (s.name for s in shards if is_kept(s.name))
-
-
-def unit_shards(spec: VolumeSpec, step: str, unit: int) -> list[Shard]:
-    """All shards that a unit of a step owns; none where the step writes no volume."""
-    tiers = {"write": spec.write_tier, "coarsen": spec.coarsen_tier}
-    if step == "render":
-        return list(slab_shards(spec, unit))
-    return list(tier_shards(spec, tiers[step], unit)) if step in tiers else []
+    return tier_shards(run.volume, run.volume.coarsen_tier, unit)
 
 
 def needed_by_write(run: Run, unit: int) -> range:
@@ -61,7 +68,7 @@ def remove_outgrown_units(run: Run, document: str) -> None:
     """Delete records of units that a new `document` (plan, suspects, volume) no longer has, with their objects."""
     for step in run.pipeline.steps:
         if step.units.partition(".")[0] == document:
-            numbers = set(run.numbered_units(step))
+            numbers = set(run.unit_numbers(step))
             for unit in _units_on_record(run.store, step.name) - numbers:
                 _remove_unit(run.store, step.name, unit)
 
@@ -74,22 +81,20 @@ def _remove_unit(store: Store, step: str, unit: int) -> None:
     record = read_record(store, step, unit)
     for name in [o.name for o in record.objects] if record else []:
         store.delete(name)
-    # last, so that a run that is killed in between finds the objects in it again
+    # The record goes last: a run that is killed in between still finds the other objects through it.
     store.delete(record_name(step, unit))
 
 
 def remove_outgrown_objects(store: Store, before: VolumeSpec, spec: VolumeSpec) -> None:
     """Delete shards and small pictures that an earlier volume of this run had and the new one has not."""
-    for name in _voxel_objects(before) - _voxel_objects(spec):
+    # By name, not by record: the same unit may own other shards now, and its new record replaces the old one.
+    for name in {*shard_names(before), *thumbnails(before)} - {*shard_names(spec), *thumbnails(spec)}:
         store.delete(name)
-
-
-def _voxel_objects(spec: VolumeSpec) -> set[str]:
-    return {*shard_names(spec), *thumbnails(spec)}
 
 
 def shard_names(spec: VolumeSpec) -> Iterator[str]:
     """Names of all shards of both volumes."""
-    for step, work in spec.work.items():
-        for unit in range(work.units):
-            yield from (shard.name for shard in unit_shards(spec, step, unit))
+    for scale, grid in enumerate(spec.scales):
+        yield from (shard.name for shard in aligned_shards(spec, scale, grid.box))
+        if scale in spec.ng_scales:
+            yield from (shard.name for shard in viewer_shards(spec, scale, grid.box))

@@ -1,4 +1,4 @@
-"""Reads what the steps that fit pairs leave behind."""
+"""Reads the fits of pairs that `match` and `rematch` wrote."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ def read_first_fits(run: Run) -> list[PairFit] | None:
     """Fits of `match`; None where alignment is skipped."""
     if not run.plan.match.units:
         return None
-    return _fits(run, [fits_name(u) for u in range(run.plan.match.units)])
+    return _read(run, [fits_name(u) for u in range(run.plan.match.units)])
 
 
 def read_fits(run: Run) -> list[PairFit] | None:
@@ -19,8 +19,8 @@ def read_fits(run: Run) -> list[PairFit] | None:
     first = read_first_fits(run)
     if first is None:
         return None
-    return first + _fits(run, [refits_name(r.unit) for r in run.suspects.rematch_units])
+    return first + _read(run, [refits_name(r.unit) for r in run.suspects.rematch_units])
 
 
-def _fits(run: Run, names: Sequence[str]) -> list[PairFit]:
-    return [f for fits in run.store.documents(Fits, names) for f in fits.fits]
+def _read(run: Run, names: Sequence[str]) -> list[PairFit]:
+    return [fit for fits in run.store.documents(Fits, names) for fit in fits.fits]

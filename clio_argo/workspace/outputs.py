@@ -11,10 +11,11 @@ from clio_argo.model.step import Part
 from clio_argo.model.volume import VolumeSpec
 
 MEMORY_MAX = "CLIO_MEMORY_MAX_MIB"
-MIB = 2**20
-# Measured, in MiB: the interpreter with its libraries and room for requests under way; a slice's facts and fits.
+MIB = 2**20  # bytes
+# Measured (docs/design.md): the interpreter with its libraries and room for requests under way; statistics and fits of
+# a slice, 270 MiB for 14,000 slices with three links each and their solution.
 BASE_MIB, MIB_PER_SLICE = 384, 0.04
-# Decoded pixels, their copy while they are reduced, and the file.
+# Decoded pixels, their copy while they are reduced, and the file: 0.13 GiB and 4 planes were measured (docs/design.md).
 PLANES_OF_REDUCE = 4
 Parts = dict[str, tuple[Part, ...]]
 
@@ -28,14 +29,14 @@ def parts_of_slices(plan: Plan, units: Sequence[SliceUnit]) -> Parts:
     return {"reduce_parts": _parts(plan.reduce, "slices", span), "match_parts": _parts(plan.match, "slices", span)}
 
 
-def rematch_parts(inspection: Suspects) -> Parts:
+def rematch_parts(suspects: Suspects) -> Parts:
     """Parts of rematch, by the slices that their pairs reach."""
 
     def span(part: range) -> tuple[int, int]:
-        pairs = [pair for i in part for pair in inspection.rematch_units[i].pairs]
+        pairs = [pair for i in part for pair in suspects.rematch_units[i].pairs]
         return pairs[0][0], max(z1 for _, z1 in pairs)
 
-    return {"rematch_parts": _parts(inspection.rematch, "slices", span)}
+    return {"rematch_parts": _parts(suspects.rematch, "slices", span)}
 
 
 def parts_of_volumes(spec: VolumeSpec) -> Parts:
@@ -60,23 +61,24 @@ def _parts(work: FanOut, kind: str, span: Callable[[range], tuple[int, int]]) ->
 
 
 def memory_of_alignment(plan: Plan) -> dict[str, int]:
-    """MiB of the pods of reduce, match, and of those that read all slices' facts."""
+    """MiB of the pods of reduce, of match, and of the steps that read the statistics of all slices."""
     plane = plan.width * plan.height * (1 if plan.dtype == "uint8" else 2) / MIB
     whole = math.ceil(BASE_MIB + MIB_PER_SLICE * plan.depth)
+    # match holds slices of fixed size, whatever the source has
     return {"reduce_mib": math.ceil(BASE_MIB + PLANES_OF_REDUCE * plane), "match_mib": 2 * BASE_MIB, "solve_mib": whole}
 
 
 def memory_of_volumes(spec: VolumeSpec) -> dict[str, int]:
-    """MiB of the pods of render, write, coarsen, and of those that read every object's record."""
+    """MiB of the pods of render, write, coarsen, and of the steps that read the records of all objects."""
     stages = {f"{stage}_mib": math.ceil(spec.memory_gib(stage) * 1024) for stage in spec.work}
     return {**stages, "publish_mib": math.ceil(2 * BASE_MIB + MIB_PER_SLICE * spec.scales[0].size[0])}
 
 
 def memory_problems(needs: Mapping[str, int]) -> list[str]:
-    """Stages whose pods no node of the cluster can hold, by CLIO_MEMORY_MAX_MIB: they would wait for ever."""
+    """Stages whose pods no node can hold, by the limit in CLIO_MEMORY_MAX_MIB; Kubernetes never schedules such pods."""
     limit = int(os.environ.get(MEMORY_MAX) or 0)
     return [
-        f"{output.removesuffix('_mib')} needs {mib} MiB, the cluster's pods can have {limit} MiB (memory_max_mib): "
+        f"{output.removesuffix('_mib')} needs {mib} MiB, pods of this cluster can have {limit} MiB (memory_max_mib): "
         "set a smaller memory_gib, or use larger nodes"
         for output, mib in needs.items()
         if limit and mib > limit
@@ -84,6 +86,6 @@ def memory_problems(needs: Mapping[str, int]) -> list[str]:
 
 
 def refuse_too_large(needs: Mapping[str, int]) -> None:
-    """Refuse pods that no node can hold. Raises `UserError`, which names each stage."""
+    """Raise `UserError`, naming each stage, if no node of the cluster can hold its pods."""
     if problems := memory_problems(needs):
-        raise UserError.all("the cluster cannot run it:", problems)
+        raise UserError.all("the cluster cannot run this request:", problems)

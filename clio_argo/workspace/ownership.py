@@ -1,4 +1,4 @@
-"""Whose a run's root is: made its own, joined, or taken over by a request."""
+"""Which request owns a run's root: a request creates a run, joins one, or replaces the request of one."""
 
 from collections.abc import Mapping
 
@@ -10,50 +10,55 @@ from clio_argo.model.request import Request
 from clio_argo.store.documents import Store, absolute_url
 
 
-def claim(store: Store, config: Request) -> str:
-    """Make the root this request's own, join the same request, or take another one's over; what was done, if any.
+def take_ownership(store: Store, request: Request) -> str:
+    """Create a run with this request, join the run of the same request, or replace another request (`update`).
+
+    Returns a note for people; empty for a new run.
 
     Raises:
-        UserError: the root holds something else, or another request that may not be updated.
-        TransientError: somebody else changed the request at the same time.
+        UserError: the root holds something else, or another request and `update` is off.
+        TransientError: another process changed the request at the same time.
     """
     if store.local is not None and store.local.is_file():
         raise UserError(f"{store.local} is a file; choose another --out")
-    wanted, before = config.model_copy(update={"update": False}), store.generation(CONFIG)
-    found = store.find_document(Request, CONFIG)
-    if found is None:
-        _refuse_foreign(store, wanted.buckets.elsewhere())
-        if store.create(CONFIG, wanted.to_bytes()):
-            return ""
-        return claim(store, config)
-    if found.buckets != wanted.buckets:
-        raise UserError(f"{store.url}: its parts stay where its first request put them; choose another --out")
-    differing = differing_keys(wanted, found)
-    if differing and not config.update:
+    # without `update`, which says how to begin and not what to make
+    owner, generation = request.model_copy(update={"update": False}), store.generation(CONFIG)
+    before = store.find_document(Request, CONFIG)
+    if before is None:
+        _refuse_other_content(store, request.buckets.elsewhere())
+        # There is no lock. Of two processes that create config.json one succeeds, and the other looks again.
+        return "" if store.create(CONFIG, owner.to_bytes()) else take_ownership(store, request)
+    if before.buckets != request.buckets:
+        raise UserError(f"{store.url}: the buckets of a run cannot change; choose another --out")
+    differences = differing_keys(owner, before)
+    if differences and not request.update:
         raise UserError.all(
-            f"{store.url} holds another run; choose another --out, ask for the same, or take it over with --update. "
+            f"{store.url} holds another run; choose another --out, request the same, or replace it with --update. "
             "What differs:",
-            differing,
+            differences,
         )
-    if found != wanted and not store.replace(CONFIG, wanted.to_bytes(), before):
+    # Written on condition of the generation read above, so that no third request is overwritten unseen. Settings that
+    # change no voxel (gates, workers, labels) are no difference, but are kept.
+    if before != owner and not store.replace(CONFIG, owner.to_bytes(), generation):
         raise TransientError(f"{store.url}{CONFIG}: another process changed it at the same time; try again")
-    if differing:
-        return f"{store.url} held another request; done again is what depends on {'; '.join(differing)}"
-    return f"{store.url} holds this request: joined, and what is done is not done again"
+    if differences:
+        return f"{store.url} held another request; rerunning what depends on {'; '.join(differences)}"
+    return f"{store.url} holds this request: joined; finished units are not rerun"
 
 
 def refuse_newer(store: Store, versions: Mapping[str, int]) -> None:
-    """Refuse a run that a newer program has worked on, if units of the two would differ.
+    """Raise `UserError` if a newer program with other results has worked on the run.
 
-    versions: of this program's steps.
+    versions: version of each step's algorithm in this program.
     """
+    # Two such programs would rerun each other's units for ever.
     plan = store.intact(Plan, PLAN)
     if plan is None:
         return
     newer = [
-        f"{step}: version {theirs}, this one has {versions.get(step, 1)}"
-        for step, theirs in sorted(plan.algorithms.items())
-        if theirs > versions.get(step, 1)
+        f"{step}: version {version}, this program has {versions.get(step, 1)}"
+        for step, version in sorted(plan.algorithms.items())
+        if version > versions.get(step, 1)
     ]
     if newer:
         raise UserError.all(
@@ -62,14 +67,15 @@ def refuse_newer(store: Store, versions: Mapping[str, int]) -> None:
         )
 
 
-def _refuse_foreign(store: Store, places: Mapping[str, str]) -> None:
-    """Refuse a root that holds something else, and places that are not this run's alone."""
-    found = {url: Store(url).names() for url in map(absolute_url, places.values())}
+def _refuse_other_content(store: Store, elsewhere: Mapping[str, str]) -> None:
+    """Refuse a root, or folders kept elsewhere, that hold anything or overlap."""
+    # a listing of a shared folder could not tell two runs apart
+    contents = {url: Store(url).names() for url in map(absolute_url, elsewhere.values())}
     names = store.names()
     if CONFIG in names:
-        return  # another runner made it this moment
-    problems = [f"{url} is not empty ({', '.join(n[:3])} ...)" for url, n in found.items() if n]
-    problems += [f"{url} and {store.url} overlap" for url in found if _overlap(url, store.url)]
+        return  # another process has created the run since config.json was read
+    problems = [f"{url} is not empty ({', '.join(n[:3])} ...)" for url, n in contents.items() if n]
+    problems += [f"{url} and {store.url} overlap" for url in contents if _overlap(url, store.url)]
     if names:
         problems.append(f"{store.url} is not empty ({', '.join(names[:3])} ...) and holds no run")
     if problems:

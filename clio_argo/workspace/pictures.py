@@ -18,8 +18,10 @@ from clio_argo.report.data import Picture
 from clio_argo.store.reduced import read_arrays
 from clio_argo.workspace.run import Run
 
-VIEW_PX, TALL_PX, SLICE_PX = 1024, 240, 320
-# reading the reduced slices of a long stack would take longer than solving it
+VIEW_PX = 1024  # the report's page is 1180 px wide
+TALL_PX = 240  # least height of a cut, a fifth of the page's width: one through ten slices would be a line
+SLICE_PX = 320  # several of these share a row of the page
+# Reading all reduced slices of 14,000 takes longer than solving them; these are 1.7 GB and 3 CPU s (docs/design.md).
 MOST_REDUCED = 1024
 Image = NDArray[np.uint8]
 CAPTIONS = {
@@ -30,22 +32,26 @@ CAPTIONS = {
 
 
 def make_views(run: Run, volume: VolumeSpec | None) -> tuple[Picture, ...]:
-    """Write views/*.png and say what they show; XZ and YZ have z downwards.
+    """Write pictures of cuts through the stack before and after alignment: XY [y, x], XZ [z, x] and YZ [z, y].
 
-    Without a volume the slices as `reduce` kept them are put where `solve` has them; of a long stack the middle.
+    volume: of the run; None before it is rendered. Then reduced slices are warped to where `solve` put them, those in
+        the middle of a long stack.
     """
     numbers = range(run.plan.minz, run.plan.maxz + 1)
     if volume is None:
         spare = max(0, len(numbers) - MOST_REDUCED)
         numbers = numbers[spare // 2 : len(numbers) - (spare + 1) // 2]
-    shown = f"; z {numbers[0]} to {numbers[-1]}" if len(numbers) < run.plan.depth else ""
-    views = {"before": _recorded(run, numbers)}
-    views["after"] = _of_reduced(run, numbers) if volume is None else _of_volume(run, volume)
-    return tuple(_picture(run, t, text + shown, views) for t, text in CAPTIONS.items())
+    range_shown = f"; z {numbers[0]} to {numbers[-1]}" if len(numbers) < run.plan.depth else ""
+    views = {"before": _cut_files(run, numbers)}
+    views["after"] = _cut_reduced(run, numbers) if volume is None else _cut_volume(run, volume)
+    return tuple(_write_picture(run, title, text + range_shown, views) for title, text in CAPTIONS.items())
 
 
 def make_slice_pictures(run: Run, slices: Iterable[PlacedSlice]) -> dict[int, str]:
-    """Write small pictures of slices as they were recorded; those that do not decode have none."""
+    """Write small pictures of slices as they were recorded, and return their names by z.
+
+    Slices that do not decode have none.
+    """
     reduced, names = _Reduced(run), {}
     for s in slices:
         if s.digest and run.plan.reduce.units:
@@ -55,19 +61,21 @@ def make_slice_pictures(run: Run, slices: Iterable[PlacedSlice]) -> dict[int, st
     return names
 
 
-def _picture(run: Run, title: str, caption: str, views: Mapping[str, Mapping[str, Image]]) -> Picture:
+def _write_picture(run: Run, title: str, caption: str, views: Mapping[str, Mapping[str, Image]]) -> Picture:
+    """Write the cuts [rows, columns] of one title from `views["before"]` and `views["after"]`, where there are any."""
     names = {when: view_name(title, when) for when, images in views.items() if title in images}
     for when, name in names.items():
         run.store.write(name, png(np.ascontiguousarray(views[when][title])))
     return Picture(title=title, caption=caption, before=names.get("before"), after=names.get("after"))
 
 
-def _recorded(run: Run, numbers: range) -> dict[str, Image]:
-    """Middle lines of the slices as they were recorded; a slice without pixels is black."""
+def _cut_files(run: Run, numbers: range) -> dict[str, Image]:
+    """Cuts XZ [z, x], YZ [z, y] and XY [y, x] through the slices as they were recorded; one without pixels is black."""
     rows, columns = dict[int, Image](), dict[int, Image]()
-    if not run.plan.reduce.units:  # transforms were given, and with them all that is known of the slices
+    # where transforms were imported, nothing was reduced
+    if not run.plan.reduce.units:
         return {}
-    for unit in sorted({run.place_of(z)[0] for z in numbers if z not in run.plan.unusable}):
+    for unit in sorted({run.find_slice(z)[0] for z in numbers if z not in run.plan.unusable}):
         arrays = read_arrays(run.store, statistics_name(unit))
         for z in (int(name[3:]) for name in arrays if name.startswith("row")):
             rows[z], columns[z] = arrays[f"row{z}"], arrays[f"column{z}"]
@@ -75,50 +83,51 @@ def _recorded(run: Run, numbers: range) -> dict[str, Image]:
         return {}
     middle = min(rows, key=lambda z: abs(z - (numbers[0] + numbers[-1]) / 2))
     return {
-        "XZ": _stacked(rows.get(z) for z in numbers),
-        "YZ": _stacked(columns.get(z) for z in numbers),
-        "XY": _small(_Reduced(run).image(middle)[0]),
+        "XZ": _stack(rows.get(z) for z in numbers),
+        "YZ": _stack(columns.get(z) for z in numbers),
+        "XY": _shrink(_Reduced(run).image(middle)[0]),
     }
 
 
-def _stacked(lines: Iterable[Image | None]) -> Image:
-    """Lines as the rows of one image; None is black."""
-    every = list(lines)
-    image = np.zeros((len(every), max(len(line) for line in every if line is not None)), np.uint8)
-    for row, line in zip(image, every, strict=True):
-        if line is not None:
-            row[: len(line)] = line
-    return _tall(_small(image))
+def _stack(lines: Iterable[Image | None]) -> Image:
+    """Lines, each of n pixels, as the rows of one picture [z, n]; None is black."""
+    rows = [np.zeros(0, np.uint8) if line is None else line.ravel() for line in lines]
+    image = np.zeros((len(rows), max(map(len, rows))), np.uint8)
+    for row, line in zip(image, rows, strict=True):
+        row[: len(line)] = line
+    return _heighten(_shrink(image))
 
 
 class _Reduced:
-    """Slices as `reduce` kept them; the last unit and the last slice stay unpacked."""
+    """Slices as `reduce` wrote them."""
 
     def __init__(self, run: Run) -> None:
+        self._find_slice = run.find_slice
+        # Planes are asked for in order of z, and those of one slice follow each other. More would fill the memory.
         self._unit = lru_cache(1)(lambda unit: read_arrays(run.store, reduced_name(unit)))
-        self._place = run.place_of
         self.image = lru_cache(1)(self._image)
 
     def _image(self, z: int) -> tuple[Image, int]:
-        """Slice `z`, and full-size pixels per pixel of it."""
-        arrays = self._unit(self._place(z)[0])
+        """Reduced slice `z` [y, x], and full-size pixels per pixel of it."""
+        arrays = self._unit(self._find_slice(z)[0])
         return arrays[f"image{z}"], int(arrays[f"factors{z}"][0])
 
-    def cut(self, z: int, shown: Sequence[PlacedSlice], factor: int, box: Bounds) -> Image | None:
-        """The part `box` of plane z of the canvas, reduced by `factor`; None if nothing stands in it."""
-        cuts = [self._cut(s, s.matrix, factor, box) for s in shown if s.matrix is not None]
+    def cut(self, z: int, sources: Sequence[PlacedSlice], factor: int, box: Bounds) -> Image | None:
+        """The part `box` [y, x] of plane z of the canvas, reduced by `factor`; None if no slice fills it."""
+        cuts = [self._cut(s.z, s.matrix, factor, box) for s in sources if s.matrix is not None]
         if not cuts:
             return None
-        mean = np.average(cuts, axis=0, weights=weights(z, [s.z for s in shown]))
+        mean = np.average(cuts, axis=0, weights=weights(z, [s.z for s in sources]))
         return np.asarray(mean.round(), np.uint8)
 
-    def _cut(self, placed: PlacedSlice, matrix: Matrix, factor: int, box: Bounds) -> AnyImage:
-        image, own_factor = self.image(placed.z)
-        return cut(image, (own_factor, factor), matrix, box)
+    def _cut(self, z: int, matrix: Matrix, factor: int, box: Bounds) -> AnyImage:
+        """The part `box` [y, x] of the canvas, reduced by `factor`, as slice z fills it."""
+        image, slice_factor = self.image(z)
+        return cut(image, (slice_factor, factor), matrix, box)
 
 
-def _of_reduced(run: Run, numbers: range) -> dict[str, Image]:
-    """The middle planes of the canvas as far as the reduced slices show them."""
+def _cut_reduced(run: Run, numbers: range) -> dict[str, Image]:
+    """Cuts XZ [z, x], YZ [z, y] and XY [y, x] through the middle of the canvas, from reduced slices."""
     if not run.plan.reduce.units:
         return {}
     transforms, reduced = run.transforms, _Reduced(run)
@@ -126,24 +135,24 @@ def _of_reduced(run: Run, numbers: range) -> dict[str, Image]:
     width, height = -(-transforms.width // factor), -(-transforms.height // factor)
 
     def part(z: int, box: Bounds) -> Image | None:
+        """The part `box` [y, x] of plane z."""
         return reduced.cut(z, transforms.sources_of(z), factor, box)
 
-    rows, columns = list[Image | None](), list[Image | None]()
-    for z in numbers:
-        rows.append(_line(part(z, (0, height // 2, width, height // 2 + 1))))
-        columns.append(_line(part(z, (width // 2, 0, width // 2 + 1, height))))
+    row, column = (0, height // 2, width, height // 2 + 1), (width // 2, 0, width // 2 + 1, height)
+    # both lines of a slice while it is in memory
+    lines = [(part(z, row), part(z, column)) for z in numbers]
     middle = part(numbers[len(numbers) // 2], (0, 0, width, height))
-    if not any(row is not None for row in rows):
+    if all(line is None for line, _ in lines):
         return {}
-    return {"XZ": _stacked(rows), "YZ": _stacked(columns), **({} if middle is None else {"XY": middle})}
+    cuts = {"XZ": _stack(line for line, _ in lines), "YZ": _stack(line for _, line in lines)}
+    return cuts if middle is None else {**cuts, "XY": middle}
 
 
-def _line(image: Image | None) -> Image | None:
-    return None if image is None else image.ravel()
+def _cut_volume(run: Run, spec: VolumeSpec) -> dict[str, Image]:
+    """Cuts XY [y, x], XZ [z, x] and YZ [z, y] through the middle of the lossless volume.
 
-
-def _of_volume(run: Run, spec: VolumeSpec) -> dict[str, Image]:
-    """The middle planes of the lossless volume, at the finest scale that a picture can hold."""
+    They are of the finest scale that is at most twice as large as a picture.
+    """
     scale = next(k for k, s in enumerate(spec.scales) if max(s.size) <= 2 * VIEW_PX or k == len(spec.scales) - 1)
     box = spec.scales[scale].box
     middle = [(b + e) // 2 for b, e in zip(box.begin, box.end, strict=True)]
@@ -153,23 +162,25 @@ def _of_volume(run: Run, spec: VolumeSpec) -> dict[str, Image]:
         end = zyx(m + 1 if a == axis else e for a, (m, e) in enumerate(zip(middle, box.end, strict=True)))
         plane = run.volumes.read(scale, Box(begin=begin, end=end)).squeeze(axis)
         background = to_viewer(np.full((1, 1), spec.background, plane.dtype), spec.window)
-        picture = _small(_visible(to_viewer(plane, spec.window), int(background[0, 0])))
-        cuts[title] = picture if axis == 0 else _tall(picture)
+        picture = _shrink(_stretch(to_viewer(plane, spec.window), int(background[0, 0])))
+        cuts[title] = picture if axis == 0 else _heighten(picture)
     return cuts
 
 
-def _visible(image: Image, background: int) -> Image:
-    """Stretch the grey values of what slices reach, as slices before alignment are stretched."""
+def _stretch(image: Image, background: int) -> Image:
+    """An image [y, x] with its grey values stretched, as those of reduced slices are."""
     counts = histogram(image)
+    # canvas that no slice reaches would decide what is black
     counts[background] = 0
     low, high = percentiles(counts, (0.0035, 0.9965))
     return np.asarray(spread(image, (low, max(high, low + 1)), np.uint8), np.uint8)
 
 
-def _tall(image: Image) -> Image:
-    """Thin stacks with every plane repeated, so that a cut can be seen."""
+def _heighten(image: Image) -> Image:
+    """A cut [z, n] with every row repeated if the stack is thin, so that people can see it."""
     return np.repeat(image, max(1, TALL_PX // len(image)), axis=0)
 
 
-def _small(image: Image) -> Image:
+def _shrink(image: Image) -> Image:
+    """An image [y, x] reduced by a whole factor to at most `VIEW_PX` a side."""
     return np.asarray(area_mean(image, -(-max(image.shape) // VIEW_PX)), np.uint8)

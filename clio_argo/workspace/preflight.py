@@ -1,4 +1,4 @@
-"""What can be known before anything is spent: one look for `plan`, `run`, `submit` and the library."""
+"""All that can be known before anything is spent: one check for `plan`, `run`, `submit` and the library."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,32 +16,32 @@ from clio_argo.placement.gates import gap_problem
 from clio_argo.placement.replacement import longest_gap
 from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes, memory_problems
 from clio_argo.workspace.survey import survey
-from clio_argo.workspace.user_inputs import read_given
+from clio_argo.workspace.user_inputs import read_user_inputs
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """A request held against its source.
+    """A request compared with its source.
 
     plan, units: what the source holds.
-    given, imported: what a person gave beside the slices; `imported` replaces alignment.
+    user_inputs, imported: what the request's files say; `imported` transforms replace alignment.
     volume: the volume as it will be if no slice has to move; None if there can be none.
     faults: why the request or its source cannot be used.
-    stops: gates that the missing and unusable slices do not pass, whatever the others look like.
+    stops: gates that fail because of missing and unusable slices, whatever the others look like.
     """
 
     plan: Plan
     units: tuple[SliceUnit, ...]
-    given: UserInputs
+    user_inputs: UserInputs
     imported: Transforms | None
     volume: VolumeSpec | None
     faults: tuple[str, ...]
     stops: tuple[str, ...]
 
     def refuse(self) -> None:
-        """Stop before anything is spent. All that is wrong is named at once.
+        """Stop before anything is spent, and name all problems at once.
 
         Raises:
             UserError: the stack cannot become a volume.
@@ -55,27 +55,26 @@ class Preflight:
 
 
 def preflight(request: Request) -> Preflight:
-    """Hold a request against its source: reads headers and the files given beside the slices, writes nothing.
+    """Compare a request with its source: reads headers and the request's files, writes nothing.
 
     Raises:
-        UserError: there is nothing to look at: no source, no slice, no way to number the files.
+        UserError: there is nothing to check: no source, no slice, no way to number the files.
     """
     plan, units = survey(request)
     faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
     faults += [*_memory_problem(plan, request), *_crop_problem(plan, request)]
-    inputs = _tried(lambda: read_given(request, plan), faults)
-    given, imported = inputs or (UserInputs(), None)
-    # without room for a slab there is no volume, which has been said then
-    volume = None if faults else _tried(lambda: estimate(plan, request), faults)
+    user_inputs, imported = _attempt(lambda: read_user_inputs(request, plan), faults) or (UserInputs(), None)
+    # without room for a slab there is no volume, and a fault says so already
+    volume = None if faults else _attempt(lambda: estimate(plan, request), faults)
     plan = without_alignment(plan, request, imported)
     faults += memory_problems({**memory_of_alignment(plan), **(memory_of_volumes(volume) if volume else {})})
-    return Preflight(plan, units, given, imported, volume, tuple(faults), tuple(_stops(plan, request)))
+    return Preflight(plan, units, user_inputs, imported, volume, tuple(faults), tuple(_stops(plan, request)))
 
 
-def _tried(look: Callable[[], T], faults: list[str]) -> T | None:
-    """What a look finds; a refusal is added to the faults."""
+def _attempt(check: Callable[[], T], faults: list[str]) -> T | None:
+    """The result of a check; None if it raises a `UserError`, which is added to the faults."""
     try:
-        return look()
+        return check()
     except UserError as error:
         faults.append(str(error))
         return None
@@ -88,14 +87,16 @@ def estimate(plan: Plan, request: Request) -> VolumeSpec:
 
 
 def without_alignment(plan: Plan, request: Request, imported: Transforms | None) -> Plan:
-    """The plan without what imported transforms make needless: fits, and facts where they are all known."""
+    """The plan without the work that imported transforms replace: all of match, and reduce if nothing else needs it."""
     if imported is None:
         return plan
     known = {s.z for s in imported.slices if s.flagged or s.digest}
-    facts = request.contrast.flicker or set(plan.usable_numbers) - known
+    # statistics even out flicker and tell the digest of slices that the transforms do not know
+    statistics = request.contrast.flicker or set(plan.usable_numbers) - known
+    # histograms give 16-bit volumes the window of the viewer
     window = plan.dtype == "uint8" or request.viewer.window or imported.window
     none = FanOut(units=0, parts=0)
-    return plan.model_copy(update={"match": none, **({} if facts or not window else {"reduce": none})})
+    return plan.model_copy(update={"match": none, **({} if statistics or not window else {"reduce": none})})
 
 
 def _stops(plan: Plan, request: Request) -> list[str]:
@@ -103,7 +104,7 @@ def _stops(plan: Plan, request: Request) -> list[str]:
     stops = []
     if bad > allowed:
         stops.append(f"{bad} of {plan.depth} slices are missing or unusable, at most {allowed} may be (max_bad); "
-                     f"mend the source, or show others in their place: --allow-bad-slices {bad}")  # fmt: skip
+                     f"repair the source, or show others in their place: --allow-bad-slices {bad}")  # fmt: skip
     return stops + ([gap_problem(gap, request)] if len(gap) > request.max_gap else [])
 
 

@@ -1,10 +1,11 @@
-"""What `reduce` leaves for later steps: statistics of all slices, and the reduced slices themselves."""
+"""Reads what `reduce` wrote: statistics of all slices, and the reduced slices themselves."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clio_argo.kernels.features import Reduced
 from clio_argo.model.alignment import SliceStatistics
@@ -16,8 +17,8 @@ from clio_argo.workspace.run import Run
 KEPT = 4
 
 
-def read_all_statistics(run: Run) -> "tuple[list[SliceStatistics], np.ndarray]":
-    """Statistics of all slices, ordered by z, and the histogram [grey values] of the whole stack."""
+def read_all_statistics(run: Run) -> tuple[list[SliceStatistics], NDArray[np.int64]]:
+    """Statistics of all slices, ordered by z, and the histogram [grey values] of the whole stack, in pixels."""
     statistics: list[SliceStatistics] = []
     counts: Any = 0
     for arrays in read_all_arrays(run.store, [statistics_name(u) for u in range(run.plan.reduce.units)]):
@@ -31,15 +32,19 @@ def read_statistics(run: Run, unit: int) -> list[SliceStatistics]:
     return _statistics(read_arrays(run.store, statistics_name(unit))["facts"])
 
 
-def _statistics(raw: "np.ndarray") -> list[SliceStatistics]:
-    return [SliceStatistics.model_validate(f) for f in json.loads(raw.tobytes())]
+def _statistics(raw: NDArray[np.uint8]) -> list[SliceStatistics]:
+    """Statistics of slices from their JSON text, bytes [n]."""
+    return [SliceStatistics.model_validate(s) for s in json.loads(raw.tobytes())]
 
 
 class ReducedSlices:
-    """The reduced slices of some units that show something, unpacked one at a time; the last four are kept."""
+    """The usable reduced slices of some units, unpacked one at a time; the last four are kept.
+
+    numbers: their z, in order.
+    """
 
     def __init__(self, run: Run, units: Sequence[int]) -> None:
-        self._unit_of = {f.z: unit for unit in units for f in read_statistics(run, unit) if f.usable}
+        self._unit_of = {s.z: unit for unit in units for s in read_statistics(run, unit) if s.usable}
         self._arrays = {unit: read_arrays(run.store, reduced_name(unit)) for unit in units}
         self._last: dict[int, Reduced] = {}
         self.numbers = list(self._unit_of)

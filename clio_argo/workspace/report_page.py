@@ -1,4 +1,4 @@
-"""The report of a run as far as it came: aligned, stopped by a gate, or with its volume."""
+"""Writes the report of a run that is aligned, stopped by a gate, or finished."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,7 +21,7 @@ ALIGNED = "aligned"
 
 @dataclass(frozen=True)
 class Rendered:
-    """What there is to show of a volume."""
+    """What the report shows of a finished volume."""
 
     volume: VolumeSpec
     quality: Quality
@@ -29,7 +29,7 @@ class Rendered:
 
 
 def write_report(run: Run, status: str, rendered: Rendered | None = None) -> list[str]:
-    """Write report.html and its pictures; of a run that is not rendered, what `solve` decided.
+    """Write report.html and its pictures. Before the volume is rendered they show what `solve` decided.
 
     Returns the names of the pictures.
     """
@@ -63,18 +63,16 @@ def _sizes(store: Store, volume: VolumeSpec) -> dict[str, int]:
 
 
 def stage_times(store: Store) -> tuple[StageTime, ...]:
-    """Time of all stages, summed over all attempts."""
+    """Time that each stage took, summed over all attempts, in the order in which stages began."""
     attempts = list(store.documents(Attempt, store.names(LOGS)))
     stages = dict.fromkeys(a.step for a in sorted(attempts, key=lambda a: a.started))
     return tuple(_stage(step, [a for a in attempts if a.step == step]) for step in stages)
 
 
 def _stage(step: str, attempts: list[Attempt]) -> StageTime:
+    # attempts overlap, and so their sum is not the time that a person waited
     begin, end = min(a.started for a in attempts), max(a.started + a.wall_s for a in attempts)
     return StageTime(
-        step=step,
-        units=sum(a.done for a in attempts),
-        wall_s=round(end - begin, 2),
-        cpu_s=round(sum(a.cpu_s for a in attempts), 2),
-        peak_mib=round(max(a.peak_mib for a in attempts)),
-    )
+        step=step, units=sum(a.done for a in attempts), wall_s=round(end - begin, 2),
+        cpu_s=round(sum(a.cpu_s for a in attempts), 2), peak_mib=round(max(a.peak_mib for a in attempts)),
+    )  # fmt: skip

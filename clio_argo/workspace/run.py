@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from clio_argo.store.slices import Source
 
 
-class Declared:
-    """The declared settings of a request. Any other is an error, so that no step depends on one unseen."""
+class DeclaredSettings:
+    """The settings of a request that a step declares. Reading any other raises `BrokenInvariant`.
+
+    A unit is rerun when the digest of its declared settings changes. One that was read without being declared would
+    change the result and leave the unit as it is.
+    """
 
     def __init__(self, section: Any, settings: Sequence[str]) -> None:
         self._section, self._settings = section, tuple(settings)
@@ -35,11 +39,14 @@ class Declared:
         inner = [s.removeprefix(f"{name}.") for s in self._settings if s.startswith(f"{name}.")]
         if not inner:
             raise BrokenInvariant(f"the step reads the setting {name!r} without declaring it")
-        return Declared(getattr(self._section, name), inner)
+        return DeclaredSettings(getattr(self._section, name), inner)
 
 
-def opened(url: str) -> Store:
-    """The store of a run, as its request lays it out; a root that holds no request yet has all in one place."""
+def open_run(url: str) -> Store:
+    """The store of the run at `url`, with the folders that its request keeps elsewhere.
+
+    A root without a request, or with a damaged one, has everything in one place.
+    """
     request = Store(url).intact(Request, CONFIG)
     return Store(url, request.buckets.elsewhere()) if request else Store(url)
 
@@ -58,9 +65,9 @@ class Run:
         return self.store.document(Request, CONFIG)
 
     @property
-    def config(self) -> Request:
+    def settings(self) -> Request:
         """The request, restricted to the settings that the step declares."""
-        return cast(Request, Declared(self.request, self.step.settings))
+        return cast(Request, DeclaredSettings(self.request, self.step.settings))
 
     @cached_property
     def settings_digest(self) -> str:
@@ -69,19 +76,23 @@ class Run:
 
     @cached_property
     def plan(self) -> Plan:
+        """What `plan` found in the source."""
         return self.store.document(Plan, PLAN)
 
     @cached_property
     def suspects(self) -> Suspects:
+        """What `suspects` found in doubt, and the pairs to fit again."""
         former = self.store.read(SUSPECTS) is None and self.store.read(FORMER_SUSPECTS) is not None
         return self.store.document(Suspects, FORMER_SUSPECTS if former else SUSPECTS)
 
     @cached_property
     def transforms(self) -> Transforms:
+        """Where `solve` put every slice."""
         return self.store.document(Transforms, TRANSFORMS)
 
     @cached_property
     def volume(self) -> VolumeSpec:
+        """The shapes of both volumes."""
         return self.store.document(VolumeSpec, VOLUME)
 
     @cached_property
@@ -92,7 +103,7 @@ class Run:
     @cached_property
     def source(self) -> "Source":
         """The slices' files."""
-        # decoders of images, which the steps that write volumes do without
+        # imported here: the container image of the steps that write volumes holds no decoders of images
         from clio_argo.store.slices import Source
 
         return Source(self.plan.source)
@@ -101,13 +112,14 @@ class Run:
         """The units of one part of a step."""
         if not step.units:
             return [part]
-        numbers = self.numbered_units(step)
+        numbers = self.unit_numbers(step)
         return [numbers[i] for i in self._fan_out(step).part(part)]
 
-    def numbered_units(self, step: Step) -> Sequence[int]:
-        """All units of a step, by the numbers of their records."""
+    def unit_numbers(self, step: Step) -> Sequence[int]:
+        """Numbers of all units of a step, as in the names of their records."""
         if not step.units:
             return [0]
+        # numbered by the units of slices that the pairs start in, of which most have none
         if step.units == "suspects.rematch":
             return [r.unit for r in self.suspects.rematch_units]
         return range(self._fan_out(step).units)
@@ -126,21 +138,21 @@ class Run:
         return self.store.documents(SliceUnit, [slices_name(u) for u in range(self.plan.units)])
 
     def planes(self, unit: int) -> Planes:
-        """What a unit of `render` shows."""
+        """The slices that fill the planes of a unit of `render`."""
         return self.store.document(Planes, planes_name(unit))
 
     def slice_file(self, z: int) -> SliceFile:
         """The file of usable slice `z`."""
-        unit, place = self.place_of(z)
+        unit, index = self.find_slice(z)
         if unit not in self._units:
             self._units[unit] = self.slices(unit)
-        file = self._units[unit].slices[place]
+        file = self._units[unit].slices[index]
         if file.z != z:
             raise BrokenInvariant(f"slice {z} is not where the plan has it")
         return file
 
-    def place_of(self, z: int) -> tuple[int, int]:
-        """Unit of the usable slice `z`, and its place there: units hold the usable slices in order."""
+    def find_slice(self, z: int) -> tuple[int, int]:
+        """Unit of the usable slice `z`, and its index there: units hold the usable slices in order."""
         return divmod(z - self.plan.minz - bisect_left(self._unusable, z), self.plan.unit_slices)
 
     @cached_property
@@ -160,26 +172,21 @@ class Run:
             raise BrokenInvariant(f"{self.step.name} started before units {missing[:5]} of {step} were done")
         return [r for r in records if r is not None]
 
-    def record(self, unit: int, inputs: object = None, objects: Iterable[ObjectRecord] = ()) -> UnitRecord:
-        """What is known of a unit of this step: what it depends on, and what it wrote."""
+    def new_record(self, unit: int, inputs: object = None, objects: Iterable[ObjectRecord] = ()) -> UnitRecord:
+        """A record of a unit of this step: what it depends on, and what it wrote."""
         return UnitRecord(
-            step=self.step.name,
-            unit=unit,
-            inputs=digest(inputs),
-            settings=self.settings_digest,
-            algorithm=self.step.version,
-            software=software(),
-            objects=tuple(objects),
-        )
+            step=self.step.name, unit=unit, inputs=digest(inputs), settings=self.settings_digest,
+            algorithm=self.step.version, software=software(), objects=tuple(objects),
+        )  # fmt: skip
 
-    def keep(self, record: UnitRecord) -> None:
-        """Record what was done, if the run is still that of this request."""
+    def write_record(self, record: UnitRecord) -> None:
+        """Write the record of a finished unit. Raises `SupersededError`."""
+        # checked again: the request may have been replaced while the unit was under way
         self.refuse_superseded()
         write_record(self.store, record)
 
     def refuse_superseded(self) -> None:
-        """Stop if another request took the run over: what this one wrote would be neither's."""
+        """Raise `SupersededError` if another request has replaced this one in config.json."""
+        # read anew each time: there is no lock, so this is how a process learns of `--update` elsewhere
         if self.store.document(Request, CONFIG).identity() != self.request.identity():
-            raise SupersededError(
-                f"{self.store.url}{CONFIG}: another request took this run over (--update); this one stops"
-            )
+            raise SupersededError(f"{self.store.url}{CONFIG}: another request replaced this one (--update); it stops")

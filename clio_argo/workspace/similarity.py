@@ -13,14 +13,17 @@ from clio_argo.store.documents import Store
 from clio_argo.store.reduced import read_all_arrays, write_arrays
 from clio_argo.workspace.run import Run
 
-# correlations of other processors differ in the seventh digit
+# On other processors correlations differ in the seventh digit, and the bytes of quality.json must not.
 DIGITS = 5
 PlaneTiles = tuple[int, Tiles]
+"""z of a plane and its tiles."""
 Pair = tuple[int, int, float]
+"""z of two planes and their correlation, NaN if unknown."""
 
 
 def write_similarity(store: Store, unit: int, planes: Sequence[PlaneTiles]) -> ObjectRecord:
-    """Keep the pairs of a unit's planes, by z, and the tiles of its first and last plane."""
+    """Write the pairs of a unit's planes, by z, and the tiles of its first and last plane."""
+    # the ends pair with those of the units around this one, which `publish` joins
     pairs = [_pair(a, b) for a, b in pairwise(planes)]
     ends = [planes[0], planes[-1]] if planes else []
     arrays = {
@@ -38,7 +41,7 @@ def _pair(a: PlaneTiles, b: PlaneTiles) -> Pair:
 
 
 def read_quality(run: Run) -> Quality:
-    """All pairs of the volume; the same however it was cut into units."""
+    """All pairs of the volume; the result does not depend on how the volume was cut into units."""
     pairs: list[Pair] = []
     last: PlaneTiles | None = None
     for arrays in read_all_arrays(run.store, [similarity_name(u) for u in range(run.volume.render.units)]):
@@ -52,11 +55,9 @@ def read_quality(run: Run) -> Quality:
 
 
 def judge_pairs(pairs: Sequence[Pair]) -> Quality:
-    """Each pair with the median around it; pairs without a correlation are not judged.
-
-    Similarity falls by about the same factor from slice to slice: that of pairs across a gap is compared per slice.
-    """
+    """Each pair with the median around it; pairs without a correlation are not judged."""
     known = [p for p in pairs if not np.isnan(p[2])]
+    # Similarity falls by about the same factor from slice to slice, so pairs across a gap are compared per slice.
     gaps, correlations = np.array([b - a for a, b, _ in known]), np.array([c for *_, c in known])
     medians, outliers = median_and_outliers(np.sign(correlations) * np.abs(correlations) ** (1 / gaps))
     judged = {

@@ -1,4 +1,4 @@
-"""Units of work: each is done once, and its record says from what and what it wrote."""
+"""Units of work: each is done once, and its record names its inputs and the objects that it wrote."""
 
 import os
 import resource
@@ -16,7 +16,7 @@ from clio_argo.workspace.run import Run
 
 @dataclass(frozen=True)
 class Done:
-    """What a unit wrote, and which slices turned out bad in it."""
+    """The objects that a unit wrote, and the slices that turned out bad in it, as `z: reason`."""
 
     objects: Sequence[ObjectRecord]
     notes: Sequence[str] = ()
@@ -24,57 +24,65 @@ class Done:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Why a unit was done, None if it had been done before; and its record."""
+    """The record of a unit, and the reason why it was done now; None if it had been done before."""
 
-    why: str | None
+    reason: str | None
     record: UnitRecord
 
 
 def once(run: Run, unit: int, inputs: object, work: Callable[[], Done]) -> Outcome:
-    """Do a unit unless its record says that it is done from the same inputs.
+    """Do a unit unless its record shows that it was done from the same inputs.
 
-    Two runners that do the same unit write the same bytes, so that it does not matter whose come last.
+    inputs: everything that the result depends on besides the declared settings; anything with a JSON form.
+
+    Two runners that do the same unit write the same bytes, so the order of their writes does not matter.
+
+    Raises:
+        SupersededError: another request has replaced this one.
     """
-    wanted, before = run.record(unit, inputs), read_record(run.store, run.step.name, unit)
-    why = why_again(run.store, before, wanted)
-    if before is not None and why is None:
+    record, before = run.new_record(unit, inputs), read_record(run.store, run.step.name, unit)
+    # Objects are read whole here. Their presence proves nothing: a store may hold one cut short or of 0 bytes, and a
+    # missing shard reads as zeros.
+    reason = why_again(run.store, before, record)
+    if before is not None and reason is None:
         return Outcome(None, before)
+    # before the first write: units of the request that replaced this one may have the same names
     run.refuse_superseded()
     started = time.process_time()
     done = work()
-    spent = round(time.process_time() - started, 3)
-    facts = {"objects": tuple(done.objects), "cpu_s": spent, "notes": tuple(done.notes)}
-    record = wanted.model_copy(update=facts)
-    run.keep(record)
-    return Outcome(why, record)
+    cpu_s = round(time.process_time() - started, 3)
+    update = {"objects": tuple(done.objects), "cpu_s": cpu_s, "notes": tuple(done.notes)}
+    record = record.model_copy(update=update)
+    # after the objects: a run that is killed in between does the unit again
+    run.write_record(record)
+    return Outcome(reason, record)
 
 
 def record_whole(run: Run, objects: Iterable[ObjectRecord]) -> None:
-    """Record what a step without units wrote, and delete what it wrote before and has no longer."""
-    record, before = run.record(0, objects=objects), read_record(run.store, run.step.name, 0)
-    # another version of the program that comes to the same changes nothing
+    """Record what a step without units wrote, and delete what it wrote before and did not write again."""
+    record, before = run.new_record(0, objects=objects), read_record(run.store, run.step.name, 0)
+    # another version of the program with the same result must not touch the record: verify counts who made what
     if before is not None and before.model_copy(update={"software": record.software}) == record:
         return
-    # first, so that a run that is killed in between finds them in the record again
-    earlier = {o.name for o in before.objects} if before else set[str]()
-    for name in earlier - {o.name for o in record.objects}:
+    # deleted before the new record replaces the old one: a run that is killed in between finds them there again
+    for name in {o.name for o in (before.objects if before else ())} - {o.name for o in record.objects}:
         run.store.delete(name)
-    run.keep(record)
+    run.write_record(record)
 
 
 def each_unit(units: Iterable[int], do: Callable[[int], Outcome]) -> StepResult:
-    """Do units in order; the result counts those done now and those done before, and why some were done again."""
+    """Do units in order; the result counts those done now, those done before, and the reasons for reruns."""
     numbers, outcomes = list(units), list[Outcome]()
     for unit in numbers:
         report_progress(len(outcomes), len(numbers))
         outcomes.append(do(unit))
     report_progress(len(outcomes), len(numbers))
-    reasons = [o.why for o in outcomes if o.why is not None]
+    reasons = [o.reason for o in outcomes if o.reason is not None]
     return StepResult(
         counts=Counts(
             done=len(reasons),
             skipped=len(outcomes) - len(reasons),
-            again=dict(Counter(why for why in reasons if why != NEW)),
+            again=dict(Counter(reason for reason in reasons if reason != NEW)),
             bytes=sum(o.size for outcome in outcomes for o in outcome.record.objects),
             peak_mib=peak_mib(),
         )
@@ -82,7 +90,7 @@ def each_unit(units: Iterable[int], do: Callable[[int], Outcome]) -> StepResult:
 
 
 def report_progress(done: int, units: int) -> None:
-    """Write N/M where Argo reads it: it shows the file's content beside the pod."""
+    """Write N/M to the file whose content Argo shows beside the pod."""
     if name := os.environ.get("ARGO_PROGRESS_FILE"):
         Path(name).write_text(f"{done}/{units}\n")
 

@@ -10,33 +10,25 @@ from clio_argo.model.plan import Plan, SliceUnit
 from clio_argo.model.request import FILES, Request
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.storage import Buckets
-from clio_argo.model.user_inputs import Overrides, Position, UserInputs, parse_overrides, parse_positions
+from clio_argo.model.user_inputs import Overrides, UserInputs, parse_overrides, parse_positions
 from clio_argo.placement.imported import fit_canvas
 from clio_argo.store.documents import Store, absolute_url, crc32c
 
 
-def read_given(config: Request, plan: Plan) -> tuple[UserInputs, Transforms | None]:
+def read_user_inputs(request: Request, plan: Plan) -> tuple[UserInputs, Transforms | None]:
     """Everything that the request's files say.
 
     Raises:
         UserError: names all problems of all files.
     """
-    texts = {key: _text(key, name) for key in FILES if (name := getattr(config, key))}
-    problems: list[str] = []
-    positions, overrides, transforms = tuple[Position, ...](), Overrides(), None
-    if "positions" in texts:
-        positions, found = parse_positions(texts["positions"], config.positions or "", plan)
-        problems += found
-    if "overrides" in texts:
-        overrides, found = parse_overrides(texts["overrides"], config.overrides or "", plan)
-        problems += found
-    if "transforms" in texts:
-        transforms, found = parse_transforms(texts["transforms"], config.transforms or "", plan)
-        problems += found
-    if problems:
-        raise UserError.all("the given files cannot be used:", problems)
-    sums = {getattr(config, key): crc32c(text.encode()) for key, text in texts.items()}
-    return UserInputs(positions=positions, overrides=overrides, files=sums), transforms
+    files = {key: (_text(key, name), name) for key in FILES if (name := getattr(request, key))}
+    positions, bad_positions = parse_positions(*files["positions"], plan) if "positions" in files else ((), [])
+    overrides, bad_overrides = parse_overrides(*files["overrides"], plan) if "overrides" in files else (Overrides(), [])
+    transforms, bad_transforms = parse_transforms(*files["transforms"], plan) if "transforms" in files else (None, [])
+    if problems := [*bad_positions, *bad_overrides, *bad_transforms]:
+        raise UserError.all("these files of the request cannot be used:", problems)
+    checksums = {name: crc32c(text.encode()) for text, name in files.values()}
+    return UserInputs(positions=positions, overrides=overrides, files=checksums), transforms
 
 
 def _text(key: str, name: str) -> str:
@@ -45,23 +37,26 @@ def _text(key: str, name: str) -> str:
     if data is None:
         raise UserError(f"{key} {name}: there is no such file")
     try:
+        # with or without a byte order mark, which spreadsheets write
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{key} {name}: not a text file") from error
 
 
-def located(config: Request) -> Request:
-    """The request with names of files that hold wherever it is read."""
-    names = {key: absolute_url(name).rstrip("/") for key in FILES if (name := getattr(config, key))}
-    places = {key: place and absolute_url(place) for key, place in config.buckets}
-    return config.model_copy(update={**names, "buckets": Buckets(**places)})
+def with_absolute_names(request: Request) -> Request:
+    """The request with absolute names of files and buckets, which mean the same wherever they are read."""
+    files = {key: absolute_url(name).rstrip("/") for key in FILES if (name := getattr(request, key))}
+    buckets = {key: url and absolute_url(url) for key, url in request.buckets}
+    return request.model_copy(update={**files, "buckets": Buckets(**buckets)})
 
 
-def write_given(
-    store: Store, given: UserInputs, transforms: Transforms | None, units: Sequence[SliceUnit]
+def write_user_inputs(
+    store: Store, user_inputs: UserInputs, transforms: Transforms | None, units: Sequence[SliceUnit]
 ) -> list[ObjectRecord]:
-    """Keep what was read under the run's root: later steps read nothing else, and a changed file is noticed."""
-    written = [store.write(USER_INPUTS, given.to_bytes())]
+    """Write a copy of what the files say under the run's root."""
+    # `solve` reads nothing else. A file that changed changes what it decides, and only the units of `render` whose
+    # planes differ are rerun.
+    written = [store.write(USER_INPUTS, user_inputs.to_bytes())]
     if transforms is None:
         store.delete(IMPORTED_TRANSFORMS)
         return written

@@ -43,16 +43,16 @@ WRONG: dict[str, tuple[Callable[[Document], None], str]] = {
     ),
     "an output that nobody makes": (
         argument("{{tasks.solve.outputs.parameters.verify_mib}}"),
-        "verify: refers to solve's output verify_mib, which is not there",
+        "verify: refers to solve's output verify_mib, which does not exist",
     ),
     "a task that comes later": (
         argument("{{tasks.publish.outputs.parameters.link}}"),
-        "verify: refers to an output of publish, which need not be done before",
+        "verify: refers to an output of publish, which may still run then",
     ),
-    "an item without a list": (argument("{{item.part}}"), "verify: refers to item.part, which is not there"),
+    "an item without a list": (argument("{{item.part}}"), "verify: refers to item.part, which does not exist"),
     "a misspelt argument of the workflow": (
         argument("{{workflow.parameters.memroy}}"),
-        "verify: refers to workflow.parameters.memroy, which is not there",
+        "verify: refers to workflow.parameters.memroy, which does not exist",
     ),
     "a missing argument": (lambda d: task(d, "verify")["arguments"]["parameters"].pop(), "verify: does not give mib"),
     "an argument too many": (
@@ -61,7 +61,7 @@ WRONG: dict[str, tuple[Callable[[Document], None], str]] = {
     ),
     "an input that is not there": (
         lambda d: template(d, "plan")["container"]["args"].append("{{inputs.parameters.slab}}"),
-        "plan: refers to inputs.parameters.slab, which is not there",
+        "plan: refers to inputs.parameters.slab, which does not exist",
     ),
     "two templates of one name": (
         lambda d: d["spec"]["templates"].append(template(d, "plan")),

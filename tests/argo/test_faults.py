@@ -28,8 +28,8 @@ SAID: dict[str, tuple[int, str, type[ClioError], str]] = {
     "no CRD, by Argo Server": (
         404, '{"code":5,"message":"the server could not find the requested resource"}', UserError, "not installed",
     ),
-    "name taken": (409, STATUS % (r"workflows.argoproj.io \"wa\" already exists", 409), Conflict, "wa already"),
-    "decided by somebody else": (422, STATUS % (OVERTAKEN, 422), Conflict, "changed meanwhile"),
+    "name taken": (409, STATUS % (r"workflows.argoproj.io \"wa\" already exists", 409), Conflict, "wa already exists"),
+    "decided by somebody else": (422, STATUS % (OVERTAKEN, 422), Conflict, "in the meantime"),
     "decided by somebody else, by Argo Server": (500, f'{{"code":13,"message":"{NO_NODE}"}}', Conflict, "changed"),
     "invalid": (422, STATUS % (r"Workflow \"Wa_\" is invalid: metadata.name", 422), UserError, "metadata.name"),
     "overloaded": (429, "too many requests", TransientError, "429"),

@@ -164,7 +164,7 @@ def test_a_misspelt_volume_is_refused() -> None:
     volume = Volume(
         name="data", mount_path="/data", source={"persistentVolumeClaim": {"claimNam": "x", "claimName": "y"}}
     )
-    with pytest.raises(UserError, match=r"volumes.data.source: .* is not what a pod's volume looks like"):
+    with pytest.raises(UserError, match=r"volumes.data.source: .* is not a valid volume of a pod"):
         workflow_template(cluster=ClusterSettings(volumes=(volume,)))
 
 

@@ -23,7 +23,7 @@ def workflow(of: str, phase: str) -> dict[str, Any]:
     ("found", "words"),
     [
         ([], "clio-argo install -n em"),
-        ([template("b"), template("a")], "from a, b"),
+        ([template("b"), template("a")], "--template: a, b"),
         ([template("a", "0.0.1")], "a is of version 0.0.1"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from clio_argo.cli.cluster_submit import check_source, overridden
 from clio_argo.errors import GateStopped, UserError
-from clio_argo.model.parse_request import build_config
+from clio_argo.model.parse_request import build_request
 from clio_argo.model.request import Request
 from tests.stacks import FIRST, cli, demo_slices, write_stack
 
@@ -65,7 +65,7 @@ def test_what_is_given_beside_the_slices_is_checked_as_well(tmp_path: Path) -> N
 def test_arguments_override_the_request_by_old_and_new_names_and_empty_ones_do_not() -> None:
     asked = Request(id="fly", source="gs://bucket/s", minz=3)
     given = {"minz": "5", "maxz": "", "skip_align": "true", "approval": "ask"}
-    assert overridden(asked, given) == build_config(asked.model_dump(), {"minz": 5, "alignment.skip": True})
+    assert overridden(asked, given) == build_request(asked.model_dump(), {"minz": 5, "alignment.skip": True})
     with pytest.raises(UserError, match="minz"):
         overridden(asked, {"minz": "many"})
 

@@ -140,7 +140,7 @@ def test_a_context_is_chosen_even_where_argo_server_is_named(kubeconfig: Path, m
 def test_dry_run_needs_no_cluster_and_names_its_template(tmp_path: Path) -> None:
     source = ("--source", "/mounted/slices", "--out", "gs://bucket/run", "--dry-run")
     told = cli("submit", *source, KUBECONFIG="/none", ARGO_SERVER="")
-    assert (told.returncode, "mount it by the template" in told.stderr) == (2, True)
+    assert (told.returncode, "setting volumes of the installation" in told.stderr) == (2, True)
     settings = tmp_path / "settings.yaml"
     volume = {"name": "slices", "mountPath": "/mounted", "source": {"persistentVolumeClaim": {"claimName": "slices"}}}
     settings.write_text(yaml.safe_dump({"volumes": [volume]}))

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "clio-argo"
 # of this session alone: a run goes on where another one stopped
 BUCKET = f"gs://clio-e2e-{time.time_ns():x}"
-RIG = Path(os.environ.get("CLIO_RIG_SCRIPT", ROOT.parent / "shared" / "rig" / "rig"))
+# program that kills and starts the workflow controller: `RIG controller kill`
+RIG = os.environ.get("CLIO_RIG_SCRIPT")
 # one part a stage, and a person asked in the middle
 ASK = ("-p", "approval=ask", "--set", "max_parts=1")
 Json = dict[str, Any]

@@ -34,7 +34,7 @@ def _store() -> Iterator[None]:
     """An emulator for this process, the programs it starts, and the pods."""
     if not (STORE and os.environ.get("KUBECONFIG")):
         stop = pytest.fail if os.environ.get("CLIO_REQUIRE_CLUSTER") == "1" else pytest.skip
-        stop("KUBECONFIG and CLIO_GCS_ENDPOINT name no cluster and store")
+        stop("no cluster: docs/testing.md, 'On a cluster', has the commands that make one; then: make e2e")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in EMULATOR.items():
             patch.setenv(name, value)

@@ -287,7 +287,7 @@ def test_a_new_template_takes_over_and_the_old_one_is_pruned(cluster: KubeClient
     new = next(d for d in documents() if d["kind"] == "WorkflowTemplate")
     new["metadata"]["name"] = "clio-argo-next"
     said = list(install(cluster, [new]))
-    assert said[-1] == f"WorkflowTemplate {old['metadata']['name']} is followed no more"
+    assert said[-1] == f"WorkflowTemplate {old['metadata']['name']} is no longer current"
     name = old["metadata"]["name"]
     cluster.create(workflow(name, {}, {"name": "refers"}, dict([NOWHERE.split("=")])))
     assert run("kubeconfig", "template", "prune").stdout == ""

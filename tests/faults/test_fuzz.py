@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from clio_argo.errors import ClioError, UserError
 from clio_argo.model.import_transforms import parse_transforms
-from clio_argo.model.parse_request import build_config, parse_text
+from clio_argo.model.parse_request import build_request, parse_text
 from clio_argo.model.plan import Plan
 from clio_argo.model.user_inputs import parse_overrides, parse_positions
 from clio_argo.pipeline import PIPELINE
@@ -56,7 +56,7 @@ texts = st.one_of(*(spoiled(t.encode()) for t in (REQUEST, OVERRIDES, POSITIONS,
 @given(spoiled(REQUEST.encode()))
 def test_any_request_is_one_or_refused(data: bytes) -> None:
     with suppress(UserError):
-        build_config(parse_text(data.decode(errors="replace"), "request.yaml"))
+        build_request(parse_text(data.decode(errors="replace"), "request.yaml"))
 
 
 @given(text=texts.map(lambda b: b.decode(errors="replace")))

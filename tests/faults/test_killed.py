@@ -64,7 +64,7 @@ def assert_said(ended: Ended) -> None:
     """Done, ended by the system, or said what was missing."""
     assert ended.code in (0, KILLED, *ABORTED), ended.said
     assert "Traceback" not in ended.said
-    assert ended.code != KILLED or "memory does not suffice" in ended.said
+    assert ended.code != KILLED or "not enough memory" in ended.said
 
 
 def test_what_a_dead_process_left_is_ignored(stack: Path, undisturbed: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def neighbour(z: int) -> Reduced:
 
 def fit(fixed: Reduced, moving: Reduced, model: Model = "auto") -> PairFit:
     found = fit_pair(fixed, moving, 0, 1, model)
-    assert found.found, found.reason
+    assert found.matched, found.reason
     return found
 
 
@@ -189,7 +189,7 @@ def test_a_shift_that_the_slices_hardly_confirm_does_not_count(seed: int) -> Non
     """The shift itself stands out, but the correlation in register is 0.2."""
     fixed, moving = noisy_pair(seed, 160)
     assert abs(phase_shift(enhance(fixed), enhance(moving)).matrix[0, 2] - 9) < 5
-    assert not fit_pair(fixed, moving, 0, 1).found
+    assert not fit_pair(fixed, moving, 0, 1).matched
 
 
 def test_a_shift_stands_out_of_neighbours_and_not_of_noise() -> None:

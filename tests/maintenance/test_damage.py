@@ -151,5 +151,5 @@ def test_foreign_object_is_named_and_removed_on_request_only(whole: Path, out: P
     done = repair(out)
     assert ([f.name for f in done.left.faults], done.again, done.removed) == ([name], {}, ())
     assert (out / name).read_bytes() == b"mine"
-    assert repair(out, remove_foreign=True).removed == (name,)
+    assert repair(out, remove_unexpected=True).removed == (name,)
     assert (faults(out), contents(out)) == ({}, contents(whole))

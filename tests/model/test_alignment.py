@@ -121,4 +121,4 @@ def test_transforms_survive_being_written(a: Matrix, b: Matrix) -> None:
     again = Transforms.from_bytes(whole.to_bytes(), "transforms.json")
     assert again == whole
     assert [s.z for s in again.flagged] == [3, 4]
-    assert [f.found for f in again.fits] == [True, False]
+    assert [f.matched for f in again.fits] == [True, False]

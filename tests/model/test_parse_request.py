@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clio_argo.errors import UserError
-from clio_argo.model.parse_request import build_config, differing_keys, field_paths, parse_setting, parse_text
+from clio_argo.model.parse_request import build_request, differing_keys, field_paths, parse_setting, parse_text
 from clio_argo.model.request import Request
 
 NEEDED = {"id": "stack", "source": "slices"}
@@ -38,12 +38,12 @@ SPELLINGS = {
 
 
 def built(**settings: Any) -> Request:
-    return build_config(NEEDED, settings)
+    return build_request(NEEDED, settings)
 
 
 def refusal(*layers: dict[str, Any]) -> str:
     with pytest.raises(UserError) as caught:
-        build_config(*layers)
+        build_request(*layers)
     return str(caught.value)
 
 
@@ -54,7 +54,7 @@ def refusal(*layers: dict[str, Any]) -> str:
 def test_the_predecessors_documents_work_in_every_spelling(names: tuple[str, ...]) -> None:
     spelled = dict(zip(SPELLINGS, names, strict=True))
     document = json.dumps({spelled.get(k, k): v for k, v in PREDECESSOR.items()})
-    config = build_config(parse_text(document, "request.json"))
+    config = build_request(parse_text(document, "request.json"))
     assert config == Request.model_validate(
         {
             "id": "slice2",
@@ -74,7 +74,7 @@ def test_the_predecessors_documents_work_in_every_spelling(names: tuple[str, ...
 
 def test_the_predecessors_defaults_are_ours() -> None:
     needed = {k: PREDECESSOR[k] for k in ("id", "source", "image", "minz", "maxz", "email")}
-    config = build_config(needed)
+    config = build_request(needed)
     assert config.resolution == (8, 8, 8)
     assert (config.alignment.downsample, config.alignment.skip) == (1, False)
     assert (config.contrast.clip_limit, config.lossless) == (0.02, True)
@@ -134,22 +134,22 @@ def test_every_setting_can_be_given_by_its_dotted_name() -> None:
         for name in path.split("."):
             value = getattr(value, name)
         flat[path] = value
-    assert build_config(flat) == config
+    assert build_request(flat) == config
 
 
 def test_a_section_can_be_given_whole_and_changed_by_dotted_settings() -> None:
-    config = build_config(
+    config = build_request(
         NEEDED, {"viewer": {"chunk": 32, "jpeg_quality": 70}}, parse_setting("viewer.jpeg_quality=90")
     )
     assert (config.viewer.chunk, config.viewer.jpeg_quality) == (32, 90)
 
 
 def test_a_later_spelling_overrides_an_earlier_one() -> None:
-    assert build_config(NEEDED, {"clip-limit": 0.1}, {"contrast.clip_limit": 0}).contrast.clip_limit == 0
+    assert build_request(NEEDED, {"clip-limit": 0.1}, {"contrast.clip_limit": 0}).contrast.clip_limit == 0
 
 
 def test_labels_are_free_and_may_hold_dots() -> None:
-    config = build_config(NEEDED, {"labels": {"lab": "x", "a.b/c": "y"}}, parse_setting("labels.lab=z"))
+    config = build_request(NEEDED, {"labels": {"lab": "x", "a.b/c": "y"}}, parse_setting("labels.lab=z"))
     assert config.labels == {"lab": "z", "a.b/c": "y"}
 
 
@@ -164,7 +164,7 @@ def test_a_section_given_a_plain_value_says_what_belongs_there(section: str, val
 
 @pytest.mark.parametrize("section", ["alignment", "contrast", "viewer", "notify", "labels"])
 def test_a_section_left_empty_keeps_its_defaults(section: str) -> None:
-    assert build_config(NEEDED, parse_text(f"{section}:\n", "r.yaml")) == built()
+    assert build_request(NEEDED, parse_text(f"{section}:\n", "r.yaml")) == built()
 
 
 @pytest.mark.parametrize("layers", [[{"labels": 3}, {"labels": {"a": "b"}}], [{"labels.a": "b", "labels": "c"}]])
@@ -332,7 +332,7 @@ documents = st.dictionaries(keys, json_values, max_size=4)
 @given(documents)
 def test_any_document_is_a_request_or_refused(document: dict[Any, Any]) -> None:
     try:
-        config = build_config(NEEDED, document)
+        config = build_request(NEEDED, document)
     except UserError:
         return
     assert Request.from_bytes(config.to_bytes(), "config.json") == config
@@ -350,7 +350,7 @@ def test_any_text_is_a_mapping_or_refused(text: str) -> None:
 @given(st.text(max_size=30))
 def test_any_setting_is_read_or_refused(text: str) -> None:
     with suppress(UserError):
-        build_config(NEEDED, parse_setting(text))
+        build_request(NEEDED, parse_setting(text))
 
 
 # --- differences

@@ -62,6 +62,17 @@ def test_a_slice_that_lies_where_no_link_puts_it_stops_the_run(aligned: Path) ->
     assert f"z {FIRST + 1} to {FIRST + 2}: 1" in "\n".join(gate.problems)
 
 
+@pytest.mark.parametrize(("width", "height"), [(385, 192), (192, 385)])
+def test_a_canvas_of_more_than_twice_a_slice_stops_the_run(aligned: Path, width: int, height: int) -> None:
+    plan, config = Store(str(aligned)).document(Plan, "plan.json"), request(aligned.parent / "source")
+    canvases = ((384, 384), (width, height))
+    twice, more = (transforms(aligned).model_copy(update={"width": w, "height": h}) for w, h in canvases)
+    assert {g.name: g.passed for g in gates(twice, plan, config)}["canvas"]
+    stopped = {g.name: g for g in gates(more, plan, config)}["canvas"]
+    assert not stopped.passed
+    assert f"the canvas would be {width} x {height} for slices of 192 x 192" in "".join(stopped.problems)
+
+
 def test_a_long_gap_is_told_at_plan_with_the_flag_that_accepts_it(tmp_path: Path) -> None:
     slices = {z: image for z, image in demo_slices(9, 160).items() if not FIRST + 3 <= z < FIRST + 6}
     source = write_stack(tmp_path / "source", slices)

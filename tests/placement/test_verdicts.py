@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clio_argo.model.alignment import IDENTITY, PairFit, SliceStatistics
-from clio_argo.placement.verdicts import LEAST_STACK, doubtful_links, judge
+from clio_argo.placement.verdicts import LEAST_STACK, judge, pairs_at_jumps, pairs_in_doubt
 
 SLICES, ODD = 40, 20
 
@@ -92,10 +92,16 @@ def test_neighbours_of_a_slice_that_agrees_with_none_are_not_blamed(odd: tuple[i
     assert set(judge(facts(), fits(odd, reach=3))) == set(odd)
 
 
+def test_a_good_slice_between_two_odd_ones_is_compared_with_others_as_far_apart() -> None:
+    odd = (ODD - 1, ODD + 1)
+    falling = [f.model_copy(update={"correlation": 1 - 0.02 * 4 ** (f.z1 - f.z0 - 1)}) for f in fits(odd, reach=3)]
+    assert set(judge(facts(), falling)) == set(odd)
+
+
 def test_a_part_that_only_one_slice_hides_is_its_fault() -> None:
-    hidden = [f.model_copy(update={"hidden": (0.1 * (f.z0 == ODD), 0.1 * (f.z1 == ODD))}) for f in fits(reach=3)]
+    hidden = [f.model_copy(update={"occluded": (0.1 * (f.z0 == ODD), 0.1 * (f.z1 == ODD))}) for f in fits(reach=3)]
     assert {z: r.reason for z, r in judge(facts(), hidden).items()} == {
-        ODD: "partly covered: hidden part 10%, usually 0%"
+        ODD: "partly covered: occluded part 10%, usually 0%"
     }
 
 
@@ -106,11 +112,17 @@ def test_few_slices_are_not_compared() -> None:
 
 def test_links_are_asked_for_around_slices_in_doubt_only() -> None:
     stack, links = facts(), fits()
-    assert doubtful_links(stack, links, {}) == []
+    assert pairs_in_doubt(stack, links, {}) == []
     stack = changed(stack, ODD, valid=0.0)
-    around = doubtful_links(stack, [f for f in links if ODD not in (f.z0, f.z1)], judge(stack, links))
+    around = pairs_in_doubt(stack, [f for f in links if ODD not in (f.z0, f.z1)], judge(stack, links))
     assert (ODD - 1, ODD + 1) in around
     assert all(ODD not in pair for pair in around)
     assert {b - a for a, b in around} == {2, 3, 4}
     assert min(around)[0] >= ODD - 4
     assert max(b for _, b in around) <= ODD + 4
+
+
+def test_links_are_asked_for_from_64_slices_below_a_jump_to_64_above() -> None:
+    numbers, tried = range(1000, 1400), [PairFit(z0=1199, z1=1201)]
+    asked = pairs_at_jumps(numbers, tried, [1200])
+    assert asked == [(z, z + n) for z in range(1136, 1264) for n in (2, 3) if (z, n) != (1199, 2)]

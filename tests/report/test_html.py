@@ -187,12 +187,17 @@ def test_a_break_is_never_green() -> None:
 def test_corrections_of_a_person_are_listed_with_their_reasons() -> None:
     data = example(60)
     first, *slices = data.transforms.slices
-    placed = first.model_copy(update={"manual": True, "reason": "by hand: <charging>", "page": 3})
-    fits = (PairFit(z0=3493, z1=3494, reason="excluded by hand: folded"), *data.transforms.fits)
+    placed = first.model_copy(update={"manual": True, "reason": "manual: <charging>", "page": 3})
+    fits = (
+        PairFit(z0=3493, z1=3494, reason="manual: excluded, folded"),
+        PairFit(z0=3494, z1=3495, reason="excluded by hand: in version 0.1"),
+        *data.transforms.fits,
+    )
     changed = _changed(data, slices=(placed, *slices), fits=fits, sources={"overrides.yaml": "0badcafe"})
     page = _Page(report_html(changed))
-    assert ["3493", placed.verdict, "by hand: <charging>"] in page.rows
-    assert ["3494", "3493", "excluded by hand: folded"] in page.rows
+    assert ["3493", placed.verdict, "manual: <charging>"] in page.rows
+    assert ["3494", "3493", "manual: excluded, folded"] in page.rows
+    assert ["3495", "3494", "excluded by hand: in version 0.1"] in page.rows
     assert ["overrides.yaml", "0badcafe"] in page.rows
     assert "Manual corrections" in page.text
     assert "Manual corrections" not in _Page(report_html(data)).text

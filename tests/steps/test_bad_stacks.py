@@ -58,7 +58,7 @@ STOPPED: dict[str, tuple[Callable[[], Slices], str]] = {
     "smooth noise": (lambda: noise(4), "no slice is good"),
     "two unlike slices": (lambda: {z: two_samples()[z] for z in (FIRST, HALF)}, "missing"),
     "every second slice": (lambda: dict(list(demo_slices(COUNT).items())[::2]), r"z 3491: missing(.|\n)*z 3493"),
-    "two samples": (two_samples, rf"no link crosses from z {HALF - 1} to z {HALF}"),
+    "two samples": (two_samples, rf"no fit crosses from z {HALF - 1} to z {HALF}"),
 }
 
 
@@ -93,7 +93,7 @@ def test_one_slice_is_a_volume_of_one_slice(tmp_path: Path) -> None:
 def test_two_slices_are_aligned(tmp_path: Path) -> None:
     out = run_here(request(write_stack(tmp_path / "source", demo_slices(2, SIDE))), tmp_path / "out")
     assert completion(out).status == "complete"
-    assert [f.found for f in transforms(out).fits] == [True]
+    assert [f.matched for f in transforms(out).fits] == [True]
 
 
 def test_every_second_slice_is_linked_over_the_gaps(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_two_samples_stay_apart_where_that_is_accepted(tmp_path: Path) -> None:
     out = run_here(request(write_stack(tmp_path / "source", two_samples()), max_breaks=1), tmp_path / "out")
     assert completion(out).status == "complete_with_flags"
     assert [(b.below, b.above) for b in transforms(out).breaks] == [(HALF - 1, HALF)]
-    assert all((f.z0 < HALF) == (f.z1 < HALF) for f in transforms(out).fits if f.found)
+    assert all((f.z0 < HALF) == (f.z1 < HALF) for f in transforms(out).fits if f.matched)
 
 
 @pytest.mark.parametrize("swapped", [[FIRST + 5], list(range(HALF + 1, FIRST + COUNT))], ids=["one", "the rest"])

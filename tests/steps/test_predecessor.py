@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from clio_argo.errors import GateStopped, UserError
-from clio_argo.model.parse_request import build_config
+from clio_argo.model.parse_request import build_request
 from clio_argo.steps.plan import plan
 from tests.stacks import (
     DEMO,
@@ -42,7 +42,7 @@ def old_run(tmp_path: Path, slices: dict[int, Image], name: str = "out", **setti
     """A run of a request in the predecessor's spelling (`clip_limit` stands for `clip-limit`)."""
     source = write_stack(tmp_path / "source", slices)
     spelled = {k.replace("clip_limit", "clip-limit"): v for k, v in settings.items()}
-    return run_here(build_config({**OLD_REQUEST, "source": str(source)}, spelled), tmp_path / name)
+    return run_here(build_request({**OLD_REQUEST, "source": str(source)}, spelled), tmp_path / name)
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +116,9 @@ def test_error_03_clip_limit_reaches_the_pixels(tmp_path: Path) -> None:
 
 def test_error_04_every_key_is_read_under_its_own_name(tmp_path: Path) -> None:
     for project in ("project", "project_id"):
-        assert build_config({**OLD_REQUEST, "source": "bucket", project: "mine"}).project == "mine"
+        assert build_request({**OLD_REQUEST, "source": "bucket", project: "mine"}).project == "mine"
     with pytest.raises(UserError, match=r"project and project_id|project_id and project"):
-        build_config({**OLD_REQUEST, "source": "bucket", "project": "mine", "project_id": "yours"})
+        build_request({**OLD_REQUEST, "source": "bucket", "project": "mine", "project_id": "yours"})
     skipped = old_run(tmp_path, demo_slices(2), "skipped", skip_align=True, project_id="mine")
     aligned = old_run(tmp_path, demo_slices(2), "aligned", project_id="mine")
     assert [s.matrix for s in transforms(skipped).slices] == [((1, 0, 0), (0, 1, 0))] * 2
@@ -217,7 +217,7 @@ def test_error_11_a_still_stack_does_not_walk(tmp_path: Path) -> None:
 
 
 def test_error_11_a_link_over_a_bad_slice_is_one_link(over_noise: Path) -> None:
-    found = {(f.z0, f.z1) for f in transforms(over_noise).fits if f.found}
+    found = {(f.z0, f.z1) for f in transforms(over_noise).fits if f.matched}
     assert (NOISE - 1, NOISE + 1) in found
 
 

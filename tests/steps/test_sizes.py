@@ -7,7 +7,7 @@ import pytest
 
 from clio_argo.errors import GateStopped
 from clio_argo.kernels.render import footprint
-from clio_argo.model.sizes import FEWEST_ALIKE, SizeRun, belonging, described, size_runs
+from clio_argo.model.sizes import FEWEST_ALIKE, SizeRun, accept_sizes, describe_sizes, size_runs
 from clio_argo.steps.plan import plan
 from tests.stacks import (
     DEMO,
@@ -105,11 +105,11 @@ def test_fewer_slices_of_another_size_are_a_mistake(tmp_path: Path) -> None:
     ],
 )
 def test_which_sizes_belong_to_a_stack(sizes: list[tuple[int, int]], expected: str) -> None:
-    assert "".join(str(int(b)) for b in belonging(sizes)) == expected
+    assert "".join(str(int(b)) for b in accept_sizes(sizes)) == expected
 
 
 def test_runs_of_sizes_in_words() -> None:
     runs = size_runs([(z, A if z < 5 else B) for z in (3, 4, 6, 7)])
     assert runs == (SizeRun(z=3, slices=2, width=100, height=80), SizeRun(z=6, slices=2, width=120, height=80))
-    assert described(runs) == "100 x 80 pixels, from z 6 on 120 x 80 pixels"
-    assert described(runs * 3).endswith(", and 2 changes more")
+    assert describe_sizes(runs) == "100 x 80 pixels, from z 6 on 120 x 80 pixels"
+    assert describe_sizes(runs * 3).endswith(", and 2 more changes")

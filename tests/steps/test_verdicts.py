@@ -59,7 +59,7 @@ def test_what_a_check_does_not_find_counts_as_not_tried(stack: Path, tmp_path: P
     numbers = sorted({z for pair in fits for z in pair})
     neighbours = set(pairwise(numbers))
     checks = {(a, b) for a, b in zip(numbers, numbers[2:], strict=False) if a % LOOP_EVERY == 0}
-    assert {pair for pair, fit in fits.items() if not fit.found} < neighbours < fits.keys()
+    assert {pair for pair, fit in fits.items() if not fit.matched} < neighbours < fits.keys()
     assert checks & fits.keys()
     assert checks - fits.keys()
 
@@ -75,7 +75,7 @@ def test_part_borders_change_nothing(
 def test_a_wrong_link_is_no_fault_of_its_slices(found: Transforms) -> None:
     """Even a link that claims 30 px, twice as sure as all others, moves nothing."""
     usable = [s.z for s in found.slices if s.matrix]
-    wrong = next(f for f in found.fits if f.found and (f.z0, f.z1) == (FIRST + 7, FIRST + 8))
+    wrong = next(f for f in found.fits if f.matched and (f.z0, f.z1) == (FIRST + 7, FIRST + 8))
     moved = wrong.model_copy(update={"matrix": ((1.0, 0.0, 30.0), (0.0, 1.0, 0.0)), "noise_px": wrong.noise_px / 2})
     fits = [moved if f is wrong else f for f in found.fits]
     before, after = (solve_stack(usable, f, SIZE, SIZE) for f in (found.fits, fits))

@@ -13,7 +13,7 @@ from clio_argo.model.request import Request
 from clio_argo.model.run import Completion
 from clio_argo.model.storage import Buckets
 from clio_argo.store.documents import Store
-from clio_argo.workspace.run import opened
+from clio_argo.workspace.run import open_run
 from tests.serving import serving
 from tests.stacks import contents, demo_slices, request, run_here, write_stack
 from tests.stores import Bucket
@@ -45,7 +45,7 @@ def run(folder: Path, tmp_path: Path) -> Path:
 def test_volumes_lie_where_the_request_says(run: Path, together: dict[str, str], tmp_path: Path) -> None:
     assert contents(run) == together
     assert not {n.partition("/")[0] for n in Store(str(run)).names()} & set(FOLDERS.values())
-    done = opened(str(run)).document(Completion, COMPLETE)
+    done = open_run(str(run)).document(Completion, COMPLETE)
     assert (done.ng, done.aligned) == ((tmp_path / "the viewer").as_uri(), (tmp_path / "the lossless").as_uri())
     assert any((tmp_path / "the temporary").iterdir())
     assert not verify(run).faults
@@ -55,7 +55,7 @@ def test_volumes_lie_in_other_buckets(folder: Path, together: dict[str, str], bu
     out = run_here(apart(folder, f"{bucket.url}/of the run"), f"{bucket.url}/run")
     assert contents(out) == together
     assert not any(n.startswith("ng/") for n in Store(out).names())
-    done = opened(out).document(Completion, COMPLETE)
+    done = open_run(out).document(Completion, COMPLETE)
     assert f"{bucket.name}/of%20the%20run/the%20viewer" in done.link
     assert not verify(out, "deep").faults
 
@@ -101,5 +101,5 @@ def test_two_roles_need_two_folders() -> None:
 
 
 def test_parts_do_not_move(run: Path, folder: Path) -> None:
-    with pytest.raises(UserError, match="stay where its first request put them"):
+    with pytest.raises(UserError, match="the buckets of a run cannot change"):
         run_here(request(folder, update=True), run)

@@ -82,7 +82,7 @@ pairs:
     assert (by_z[FIRST + 6].verdict, by_z[FIRST + 6].source_slices) == ("bad", (FIRST + 5,))
     assert completion(out).flagged == (FIRST + 6,)
     report = (out / "report.html").read_text()
-    assert all(f"by hand: {why}" in report for why in ("I can see it", "charging", "measured in Fiji"))
+    assert all(f"manual: {why}" in report for why in ("I can see it", "charging", "measured in Fiji"))
     assert len(transforms(out).sources) == 1
     # without the file everything is as it was
     run_here(request(source, max_bad=1), out)
@@ -95,7 +95,7 @@ def test_an_excluded_pair_is_a_break_and_an_excluded_slice_is_never_shown(source
             "slices": [{"z": NOISE, "exclude": True, "reason": "nothing there"}]}  # fmt: skip
     file = written(tmp_path / "overrides.json", json.dumps(text))
     config = request(source, max_bad=1, overrides=file, bad_slices="keep")
-    with pytest.raises(GateStopped, match=rf"no link crosses from z {FIRST + 1} to z {FIRST + 2}"):
+    with pytest.raises(GateStopped, match=rf"no fit crosses from z {FIRST + 1} to z {FIRST + 2}"):
         run_here(config, tmp_path / "out")
     out = run_here(config.model_copy(update={"max_breaks": 1}), tmp_path / "out")
     excluded = transforms(out).slices[NOISE - FIRST]
@@ -109,7 +109,7 @@ def test_a_slice_that_does_not_decode_cannot_be_called_good(tmp_path: Path) -> N
     data[len(data) // 2] ^= 0x10
     (source / f"iso.{FIRST + 1:05d}.png").write_bytes(data)
     file = written(tmp_path / "o.yaml", f"slices: [{{z: {FIRST + 1}, verdict: good, reason: sure}}]")
-    with pytest.raises(UserError, match=rf"pixels cannot be had(.|\n)*z {FIRST + 1}"):
+    with pytest.raises(UserError, match=rf"do not decode(.|\n)*z {FIRST + 1}"):
         run_here(plain(source, max_bad=1, overrides=file), tmp_path / "out")
 
 
@@ -124,7 +124,7 @@ def test_a_slice_that_is_called_good_is_placed_by_its_links_again(tmp_path: Path
     file = written(tmp_path / "o.yaml", f"slices: [{{z: {FIRST + 2}, verdict: good, reason: twice indeed}}]")
     run_here(request(source, max_bad=1, overrides=file), out, stop_before="render")
     twice = transforms(out).slices[2]
-    assert (twice.verdict, twice.placed_by) == ("good", "links")
+    assert (twice.verdict, twice.placed_by) == ("good", "pairs")
     assert step_px(out, FIRST + 1, FIRST + 2) == pytest.approx([0, 0], abs=0.05)
     assert step_px(out, FIRST + 2, FIRST + 3) == pytest.approx(over, abs=0.05)
 
@@ -257,7 +257,7 @@ def test_a_plain_csv_of_affines_may_begin_anywhere(tmp_path: Path) -> None:
     out = run_here(config, tmp_path / "out", stop_before="render")
     expected: list[Matrix] = [((1, 0, 0), (0, 1, 0)), ((1, 0, 4.5), (0, 1, 0))]
     assert [s.matrix for s in transforms(out).slices] == expected
-    assert {s.placed_by for s in transforms(out).slices} == {"given"}
+    assert {s.placed_by for s in transforms(out).slices} == {"imported"}
 
 
 # --- all that can be wrong -------------------------------------------------------------------------------

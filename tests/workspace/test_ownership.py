@@ -1,4 +1,4 @@
-"""One root and several requests: joined, refused, or taken over; nothing of two requests is ever mixed."""
+"""One root and several requests: joined, refused, or replaced; nothing of two requests is ever mixed."""
 
 import subprocess
 from pathlib import Path
@@ -8,10 +8,10 @@ import pytest
 from clio_argo.errors import SupersededError, TransientError, UserError
 from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE
-from clio_argo.runner import Quiet, run, run_step
+from clio_argo.runner import NoProgress, run, run_step
 from clio_argo.steps import render
 from clio_argo.store.documents import Store
-from clio_argo.workspace.ownership import claim
+from clio_argo.workspace.ownership import take_ownership
 from clio_argo.workspace.run import Run
 from tests.stacks import CLI, contents, demo_slices, records, request, run_here, write_stack
 from tests.stores import Bucket
@@ -31,7 +31,7 @@ def test_two_runs_at_once_give_one_result(slices: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "out") == contents(run_here(request(slices), tmp_path / "alone"))
 
 
-class Another(Quiet):
+class Another(NoProgress):
     """Another runner of the same request, which begins as the first one ends."""
 
     def __init__(self, out: Path, times: int) -> None:
@@ -53,11 +53,11 @@ def test_another_runner_begins_as_one_ends(slices: Path, tmp_path: Path) -> None
 def test_a_request_that_changes_meanwhile_is_asked_for_again(slices: Path, gcs: Bucket) -> None:
     store = Store(gcs.url)
     gcs.fault("POST .*config[.]json", 412, 1)
-    assert claim(store, request(slices)) == "", "its own after a second look"
+    assert take_ownership(store, request(slices)) == "", "its own after a second look"
     gcs.fault("POST .*config[.]json", 412, 1)
     with pytest.raises(TransientError, match=r"config\.json: another process changed it .*; try again"):
-        claim(store, request(slices, background=1, update=True))
-    assert "done again is what depends on background" in claim(store, request(slices, background=1, update=True))
+        take_ownership(store, request(slices, background=1, update=True))
+    assert "rerunning what depends on background" in take_ownership(store, request(slices, background=1, update=True))
 
 
 def test_an_update_does_again_what_depends_on_it(slices: Path, tmp_path: Path) -> None:
@@ -84,9 +84,10 @@ def test_units_of_the_older_request_stop(slices: Path, bucket: Bucket) -> None:
     older = Run(Store(out), step, PIPELINE)
     assert older.request.contrast.clip_limit == 0.02
     run_here(request(slices, contrast__clip_limit=0, update=True), out, stop_before="reduce")
-    with pytest.raises(SupersededError, match="another request took this run over"):
+    with pytest.raises(SupersededError, match="another request replaced this one"):
         render.run(older, [0])
-    assert not [n for n in Store(out).names("manifest") if n.startswith("manifest/render")]
+    written = [n for n in Store(out).names() if n.startswith(("manifest/render", "aligned/0/c/", "thumbnails/"))]
+    assert not written, "a unit stops before it writes, not only before its record"
     fresh = run_here(request(slices, contrast__clip_limit=0), f"{bucket.url}/fresh")
     assert contents(run_here(request(slices, contrast__clip_limit=0), out)) == contents(fresh)
 
@@ -94,8 +95,8 @@ def test_units_of_the_older_request_stop(slices: Path, bucket: Bucket) -> None:
 def test_a_record_is_not_written_when_the_run_changed_hands_meanwhile(slices: Path, tmp_path: Path) -> None:
     run_here(request(slices), tmp_path, stop_before="render")
     older = Run(Store(str(tmp_path)), PIPELINE["render"], PIPELINE)
-    record = older.record(0)
+    record = older.new_record(0)
     run_here(request(slices, contrast__clip_limit=0, update=True), tmp_path, stop_before="reduce")
     with pytest.raises(SupersededError):
-        older.keep(record)
+        older.write_record(record)
     assert not [n for n in records(tmp_path) if n.startswith("manifest/render")]

@@ -1,4 +1,4 @@
-"""Runs that several tests look at."""
+"""Runs that many tests look at."""
 
 from pathlib import Path
 

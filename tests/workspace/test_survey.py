@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from clio_argo.errors import ClioError, GateStopped, StoreError, UserError
-from clio_argo.model.parse_request import build_config
+from clio_argo.model.parse_request import build_request
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.steps.plan import plan
@@ -209,7 +209,7 @@ def test_no_source(tmp_path: Path) -> None:
 )
 def test_setting_out_of_range_is_named(source: Path, key: str, value: float, why: str) -> None:
     with pytest.raises(UserError, match=rf"  - {re.escape(key)}: .*{re.escape(why)}"):
-        build_config({"id": "x", "source": str(source)}, {key: value})
+        build_request({"id": "x", "source": str(source)}, {key: value})
 
 
 # --- slices that turn out bad later ---------------------------------------------------------------------

@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clio_argo.errors import TransientError
+from clio_argo.maintenance import check_voxels
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
 from clio_argo.model.run import UnitRecord
 from clio_argo.model.volume import Box, VolumeSpec, plus
+from clio_argo.steps import render
 from clio_argo.store.documents import Store
 from clio_argo.store.manifest import read_record, write_record
 from clio_argo.store.volumes import Volumes
@@ -19,7 +22,7 @@ from tests.stacks import FIRST, contents, plain, run_here
 pytestmark = pytest.mark.usefixtures("here")
 
 
-def write_wrongly(out: Path, step: str, name: str) -> None:
+def write_wrongly(out: Path, step: str, name: str, planes: slice = slice(None)) -> None:
     """Let a unit have written other voxels into a shard than it should, and have recorded that."""
     store = Store(str(out))
     spec = store.document(VolumeSpec, "volume.json")
@@ -32,7 +35,9 @@ def write_wrongly(out: Path, step: str, name: str) -> None:
         scale = int(name.split("/")[1])
         begin, shape = spec.scales[scale].begin, spec.scales[scale].shard
         box = Box(begin=begin, end=plus(begin, shape)).clip(spec.scales[scale].box)
-        made = volumes.write_aligned(scale, box, volumes.read(scale, box) ^ np.uint8(1))
+        voxels = volumes.read(scale, box).copy()
+        voxels[planes] ^= np.uint8(1)
+        made = volumes.write_aligned(scale, box, voxels)
     objects = {o.name: o for o in (*record.objects, *made)}
     write_record(store, UnitRecord(**{**record.model_dump(), "objects": tuple(objects.values())}))
 
@@ -40,7 +45,7 @@ def write_wrongly(out: Path, step: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("step", "name", "what"),
     [
-        ("render", "aligned/0/c/0/0/0", f"plane {FIRST} shows something else than rendering it again does"),
+        ("render", "aligned/0/c/0/0/0", f"plane {FIRST} differs from the same plane rendered again"),
         ("write", "aligned/1/c/0/0/0", "is not the mean of the finer scale"),
         ("coarsen", "aligned/3/c/0/0/0", "is not the mean of the finer scale"),
         ("write", "ng/10_10_10/0.shard", "is not that of the lossless volume"),
@@ -56,6 +61,25 @@ def test_wrong_voxels_are_named_by_deep_alone_and_mended(
     assert repair(out, deep=True).left.faults == ()
     assert verify(out, "deep").faults == ()
     assert contents(out) == contents(whole)
+
+
+def test_every_plane_that_is_due_is_compared(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_voxels, "EVERY_PLANE", 3)
+    write_wrongly(out, "render", "aligned/0/c/0/0/0", planes=slice(1, None))
+    found = {f.name: f.what for f in verify(out, "deep").faults}
+    wrong = f"plane {FIRST + 3} differs from the same plane rendered again"
+    assert found["aligned/0/c/0/0/0"] == wrong
+
+
+def test_a_store_that_fails_while_samples_are_compared_does_not_read_as_clean(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise TransientError("the store does not answer")
+
+    monkeypatch.setattr(render, "render_plane", fails)
+    with pytest.raises(TransientError, match="does not answer"):
+        verify(out, "deep")
 
 
 def test_a_shard_that_does_not_decode_is_named(out: Path) -> None:

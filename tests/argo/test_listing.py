@@ -1,0 +1,95 @@
+"""Workflows are listed alike through both servers: what is requested, and in which order they come back."""
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from kubernetes import client as k8s
+
+from clio_argo.argo.client import Client
+from clio_argo.argo.follow import named
+from clio_argo.argo.kube import KubeClient
+from clio_argo.argo.nodes import newest, with_phases
+from clio_argo.argo.server import ArgoServer
+from clio_argo.argo.summary import summarise
+
+# in the order of names, as servers list them
+WORKFLOWS = [
+    {"metadata": {"name": name, "creationTimestamp": f"2026-11-2{day}T10:00:00Z"}}
+    for name, day in (("a", 1), ("b", 3), ("c", 2))
+]
+
+
+class Cluster(ThreadingHTTPServer):
+    """A server that answers every request with WORKFLOWS, and keeps the paths and queries."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Listing)
+        self.requests: list[tuple[str, dict[str, list[str]]]] = []
+
+
+class Listing(BaseHTTPRequestHandler):
+    server: Cluster
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        self.server.requests.append((url.path, parse_qs(url.query)))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps({"items": WORKFLOWS}).encode())
+
+    def log_message(self, *arguments: Any) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with Cluster() as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(params=["kubeconfig", "argo-server"])
+def client(request: pytest.FixtureRequest, cluster: Cluster) -> Client:
+    url = f"http://127.0.0.1:{cluster.server_port}"
+    if request.param == "argo-server":
+        return ArgoServer(url, "em")
+    return KubeClient(k8s.ApiClient(k8s.Configuration(host=url)), "em")
+
+
+def test_the_newest_come_first_and_others_are_left_out(client: Client) -> None:
+    assert [w["metadata"]["name"] for w in client.find()] == ["b", "c", "a"]
+    assert [w["metadata"]["name"] for w in client.find(limit=2)] == ["b", "c"]
+    assert named(client, "@latest") == "b"
+
+
+def test_labels_and_phases_are_left_to_the_server(client: Client, cluster: Cluster) -> None:
+    client.find("grant=x", phases=("Failed", "Error"))
+    ((path, query),) = cluster.requests
+    assert path.endswith("/em/workflows") or path == "/api/v1/workflows/em"
+    selectors = query.get("labelSelector") or query["listOptions.labelSelector"]
+    assert selectors == ["grant=x,workflows.argoproj.io/phase in (Failed,Error)"]
+
+
+def test_all_namespaces_are_one_request(client: Client, cluster: Cluster) -> None:
+    client.find(everywhere=True)
+    ((path, _),) = cluster.requests
+    assert path in ("/apis/argoproj.io/v1alpha1/workflows", "/api/v1/workflows/")
+
+
+def test_a_selector_without_phases_stays_as_it_is() -> None:
+    assert with_phases("", ()) == ""
+    assert with_phases("", ("Running",)) == "workflows.argoproj.io/phase in (Running)"
+    assert newest([], 3) == []
+
+
+def test_arguments_that_are_no_text_are_read_as_argo_reads_them() -> None:
+    arguments = {"parameters": [{"name": "minz", "value": 3}, {"name": "skip_align", "value": True}, {"name": "run"}]}
+    summary = summarise({"metadata": {"name": "x"}, "spec": {"arguments": arguments}})
+    assert summary.arguments == {"minz": "3", "skip_align": "true"}

@@ -1,0 +1,151 @@
+"""A run that another request takes over (`--update`) ends as a fresh run of that request, object for object."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+
+from clio_argo.errors import ClioError, UserError
+from clio_argo.maintenance import verify
+from clio_argo.model.parse_request import field_paths
+from clio_argo.model.request import FILES, Request
+from clio_argo.workspace import report_page
+from clio_argo.workspace.run import opened
+from tests.maintenance.conftest import Here
+from tests.properties.values import values_of
+from tests.properties.worlds import GIVEN, HINTS, WORLDS, World
+from tests.stacks import run_here
+
+pytestmark = pytest.mark.properties
+# a run's parts stay where its first request put them, and an update to another place is refused
+FIXED = [p for p in field_paths() if p.startswith("buckets.")]
+# `update` itself is what the test changes; a document's version is no setting
+SETTINGS = [p for p in field_paths() if p not in {"schema_version", "update", *FIXED}]
+# what tells of the attempts and not of the result
+ATTEMPTS = "process/"
+TIMES = ("cpu_s",)
+Objects = dict[str, bytes]
+EXAMPLES = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "search" else 2
+
+
+class Bench:
+    """One world with a finished run of its request; all runs are made in one folder, since runs tell where they are."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world, self.folder, self.out = world, folder, folder / "out"
+        world.write(folder)
+        self.base = world.request(folder, {})
+        run_here(self.base, self.out)
+        self.fresh_base = objects(self.out)
+        self.out.rename(folder / "base")
+
+    def updated(self, begin: Path, config: Request) -> Objects:
+        """Objects after a run of `config` that takes a copy of the finished run `begin` over."""
+        shutil.rmtree(self.out, ignore_errors=True)
+        shutil.copytree(begin, self.out)
+        run_here(config.model_copy(update={"update": True}), self.out)
+        return objects(self.out)
+
+    def moved(self, name: str) -> Path:
+        """The folder of the last run, out of the way of the next."""
+        place = self.folder / name
+        shutil.rmtree(place, ignore_errors=True)
+        return self.out.rename(place)
+
+    def fresh(self, config: Request) -> Objects:
+        shutil.rmtree(self.out, ignore_errors=True)
+        run_here(config, self.out)
+        return objects(self.out)
+
+
+@pytest.fixture(scope="session", params=WORLDS)
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with pytest.MonkeyPatch.context() as patch:
+        # reports differ by nothing else then
+        patch.setattr(report_page, "stage_times", lambda store: ())
+        patch.setattr(verify, "worker_pool", in_this_process)
+        yield Bench(WORLDS[request.param], tmp_path_factory.mktemp("bench"))
+
+
+@contextmanager
+def in_this_process(workers: int) -> Iterator[Executor]:
+    yield Here()
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_an_update_ends_as_a_fresh_run(bench: Bench, setting: str, data: st.DataObject) -> None:
+    value = data.draw(HINTS[setting] if setting in HINTS else values_of(setting), setting)
+    config = changed(bench, setting, value)
+    assume(config is not None and config != bench.base)
+    try:
+        fresh = bench.fresh(config)
+    except ClioError:
+        assume(False)
+    problems = [f"fresh run: {f}" for f in faults(bench.out)]
+    other = bench.moved("fresh")
+    there = bench.updated(bench.folder / "base", config)
+    problems += differences(there, fresh) + faults(bench.out)
+    back = bench.updated(other, bench.base)
+    problems += [f"back: {p}" for p in differences(back, bench.fresh_base) + faults(bench.out)]
+    assert not problems, "\n".join([f"{setting} = {value!r}", *problems])
+
+
+@pytest.mark.parametrize("setting", FILES)
+def test_a_file_that_changed_counts_as_another_request(bench: Bench, setting: str) -> None:
+    file = bench.folder / "given.txt"
+    text, other = GIVEN[setting]
+    config = bench.base.model_copy(update={setting: str(file)})
+    file.write_text(text)
+    bench.fresh(config)
+    before = bench.moved("before")
+    file.write_text(other)
+    fresh = bench.fresh(config)
+    problems = differences(bench.updated(before, config), fresh) + faults(bench.out)
+    assert not problems, "\n".join(problems)
+
+
+def changed(bench: Bench, setting: str, value: Any) -> Request | None:
+    """The request with one setting changed; None if there is no such request."""
+    needed = {"make_buckets.location": "us-east4"} if setting.startswith("make_buckets.") else {}
+    try:
+        return bench.world.request(bench.folder, {**needed, setting: value})
+    except UserError:
+        return None
+
+
+def objects(out: Path) -> Objects:
+    """All objects of a run by name, without what tells of its attempts."""
+    store = opened(str(out))
+    names = [n for n in store.names() if not n.startswith(ATTEMPTS)]
+    return {n: timeless(n, data) for n, data in zip(names, store.need_all(names), strict=True)}
+
+
+def timeless(name: str, data: bytes) -> bytes:
+    if not name.startswith("manifest/"):
+        return data
+    return json.dumps({k: v for k, v in json.loads(data).items() if k not in TIMES}).encode()
+
+
+def differences(found: Mapping[str, bytes], wanted: Mapping[str, bytes]) -> list[str]:
+    both = found.keys() & wanted.keys()
+    return [
+        *(f"left over: {n}" for n in sorted(found.keys() - wanted.keys())),
+        *(f"lacking: {n}" for n in sorted(wanted.keys() - found.keys())),
+        *(f"other bytes: {n}" for n in sorted(both) if found[n] != wanted[n]),
+    ]
+
+
+def faults(out: Path) -> list[str]:
+    """What `verify` finds."""
+    every = [f for mode in ("default", "deep") for f in verify.verify(out, mode, 1).faults]  # type: ignore[arg-type]
+    return list(dict.fromkeys(f"verify: {f.name} {f.what}" for f in every))

@@ -1,0 +1,119 @@
+"""Small stacks with a request each, from which one setting is changed."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from hypothesis import strategies as st
+
+from clio_argo.model.request import FILES, Request
+from clio_argo.store.documents import crc32c
+from tests.properties.values import Values
+from tests.stacks import DEMO, NAME, Image, request, write_stack
+
+FIRST, DEPTH, MISSING = 3505, 9, 3508
+NUMBERS = [z for z in range(FIRST, FIRST + DEPTH) if z != MISSING]
+
+
+@dataclass(frozen=True)
+class World:
+    """A stack and the request that is changed."""
+
+    name: str
+    height: int
+    width: int
+    settings: Mapping[str, Any]
+    dtype: type[np.uint8] | type[np.uint16] = np.uint8
+
+    def write(self, folder: Path) -> None:
+        """Save the stack, and others that may take its place."""
+        slices = {z: self._slice(z) for z in NUMBERS}
+        write_stack(folder / "stack", slices)
+        shutil.copytree(folder / "stack", folder / "copy")
+        write_stack(folder / "other", {z: image[::-1] for z, image in slices.items()})
+
+    def _slice(self, z: int) -> Image:
+        image = cv2.imread(str(DEMO / (NAME % z)), cv2.IMREAD_UNCHANGED)[40:280, 60:250]
+        tiled = np.tile(image, (1, -(-self.width // 190)))[: self.height, : self.width]
+        return np.ascontiguousarray(tiled) if self.dtype is np.uint8 else tiled.astype(np.uint16) * 150 + 3000
+
+    def request(self, folder: Path, changes: Mapping[str, Any]) -> Request:
+        """The world's request with other settings (dotted names) changed."""
+        named = {"source": "stack", **self.settings, **changes}
+        return request(**{k.replace(".", "__"): usable(k, value, folder) for k, value in named.items()})
+
+
+def usable(setting: str, value: Any, folder: Path) -> Any:
+    """A value as requests take it: a stack by its path, and a text as a file."""
+    if setting == "source":
+        return str(folder / value)
+    if setting not in FILES or value is None:
+        return value
+    file = folder / f"{setting}-{crc32c(value.encode())}.txt"
+    file.write_text(value)
+    return str(file)
+
+
+def table(header: str, row: str, step: int) -> str:
+    """A CSV file with a line for each slice, moved by `step` more from slice to slice."""
+    return "\n".join([header, *(row.format(z=z, d=(z - FIRST) * step) for z in NUMBERS), ""])
+
+
+def positions(step: int) -> str:
+    return table("z,x_px,y_px", "{z},{d},{d}", step)
+
+
+def transforms(step: int) -> str:
+    return table("z,a,b,tx,c,d,ty", "{z},1,0,{d},0,1,{d}", step)
+
+
+def overrides(z: int, verdict: str) -> str:
+    return f"slices: [{{z: {z}, verdict: {verdict}, reason: seen}}]"
+
+
+# two contents of each file
+GIVEN = {
+    "positions": (positions(1), positions(-1)),
+    "transforms": (transforms(2), transforms(-1)),
+    "overrides": (overrides(FIRST + 1, "suspect"), overrides(FIRST + 5, "bad")),
+}
+COMMON = {"max_bad": 3, "viewer.chunk": 32}
+WORLDS = {
+    w.name: w
+    for w in (
+        World("aligned", 96, 120, COMMON),
+        # two scales, of which a crop loses one
+        World("wide", 40, 530, {**COMMON, "alignment.skip": True, "positions": positions(1)}, np.uint16),
+        World("given", 64, 64, {
+            **COMMON, "transforms": transforms(1), "overrides": overrides(FIRST + 5, "bad"), "lossless": False,
+            "bad_slices": "interpolate",
+        }),
+    )
+}  # fmt: skip
+
+
+def span(low: int, high: int) -> Values:
+    return st.lists(st.integers(low, high), min_size=2, max_size=2).map(lambda v: tuple(sorted(v)))
+
+
+VERDICTS = st.sampled_from(["bad", "suspect", "good"])
+# Values that only the stack or a file beside it gives a meaning. Files are given as their text.
+HINTS: dict[str, Values] = {
+    "source": st.sampled_from(["copy", "other"]),
+    "image": st.sampled_from(["iso.%05d.png", "iso.0350%d.png", "iso.035%d.png"]),
+    "image_regex": st.sampled_from([r"iso\.0*(\d+)\.png", r"iso\.03(?P<z>\d+)\.png"]),
+    "minz": st.integers(FIRST - 1, FIRST + 4),
+    "maxz": st.integers(FIRST + 4, FIRST + DEPTH),
+    "crop.x": span(0, 115) | st.none(),
+    "crop.y": span(0, 35) | st.none(),
+    "crop.z": span(FIRST, FIRST + DEPTH - 1) | st.none(),
+    "viewer.scales": span(0, 1) | st.none(),
+    "memory_gib": st.sampled_from([0.25, 0.5, 1, 8]),
+    "positions": st.integers(-3, 3).map(positions) | st.none(),
+    "overrides": st.builds(overrides, st.sampled_from(NUMBERS), VERDICTS) | st.none(),
+    "transforms": st.integers(-3, 3).map(transforms) | st.none(),
+}
