@@ -22,14 +22,13 @@ def report_html(data: ReportData) -> str:
     """The whole page, in the order in which a person asks: how did it end, does it look right, what is wrong."""
     z = (data.plan.minz, data.plan.maxz)
     marks = overview.find_marks(data)
-    of_slices = [mark for mark in marks if mark.kind in OF_SLICES]
     page = environment().get_template("page.html.j2")
     return page.render(
         data=data,
         marks=marks,
         strip=Strip(z, marks),
         pair_plots=[Plot(z, marks, curve) for curve in curves.pair_curves(data)],
-        slice_plots=[Plot(z, of_slices, curve) for curve in curves.slice_curves(data)],
+        slice_plots=[Plot(z, [m for m in marks if m.kind in OF_SLICES], curve) for curve in curves.slice_curves(data)],
         headline=headline,
         overview=overview,
         tables=tables,

@@ -183,7 +183,7 @@ def find_source(source: str) -> str:
     if images.is_image(source) or DEFAULT.bucket_problems(source):
         bucket = f"{scheme}://{source}" if source[0].isalnum() else f"{scheme}://BUCKET/FOLDER"
         raise UserError(
-            f"source {source}: no such file or folder in {Path.cwd()}; if it is in a bucket, write {bucket}"
+            f"source {source}: there is no such file or folder in {Path.cwd()}; for a bucket write {bucket}"
         )
     return f"{scheme}://{source}"
 

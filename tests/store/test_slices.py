@@ -162,7 +162,7 @@ def test_a_source_that_is_no_path_here_and_no_bucket_name_is_refused_at_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     meant = f"gs://{source}" if source[0].isalnum() else "gs://BUCKET/FOLDER"
-    message = f"source {source}: no such file or folder in {tmp_path}; if it is in a bucket, write {meant}"
+    message = f"source {source}: there is no such file or folder in {tmp_path}; for a bucket write {meant}"
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         find_source(source)
 
