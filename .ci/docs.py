@@ -227,6 +227,8 @@ def everything() -> Iterator[Source]:
 
 Check = Callable[[list[Source]], Iterator[str]]
 CHECKS: dict[str, Check] = {c.__name__: c for c in (arrays, constants, docstrings, comments, lengths, layout)}
+
+
 def main(arguments: list[str]) -> int:
     sources = list(everything())
     problems = [problem for check in arguments or CHECKS for problem in CHECKS[check](sources)]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
     yield facts([
         ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
         ("report", f"{folder}{REPORT}"),
-        ("viewer", f"clio-argo view {folder}" if Store(done.ng).local else done.link),
+        ("viewer", f"clio-argo view {quote(folder)}" if Store(done.ng).local else done.link),
     ])  # fmt: skip
     yield f"{done.status}: {_counts(transforms)}, {done.objects} objects verified ({human_size(done.bytes)})"
 

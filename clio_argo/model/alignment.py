@@ -96,13 +96,9 @@ class PairFit(Value):
     correlation: float = Field(0.0, description="Masked correlation of the two reduced slices when registered.")
     residual_px: float = Field(0.0, description="Median distance of the matched features, full-size pixels.")
     coverage: float = Field(0.0, description="Fraction of the fixed slice that the matched features span.")
-    noise_px: float = Field(
-        0.0, description="Standard deviation of the fit, expected from the correlation; 0: unknown."
-    )
+    noise_px: float = Field(0.0, description="Standard deviation that the correlation predicts; 0: unknown.")
     worst_tile_correlation: float = Field(0.0, description="Correlation that nine of ten tiles of the slice exceed.")
-    occluded: tuple[float, float] = Field(
-        (0.0, 0.0), description="Fractions of the common field that only z1 shows, and that only z0 shows."
-    )
+    occluded: tuple[float, float] = Field((0.0, 0.0), description="Fraction that only z1 shows, and only z0.")
     reason: str = Field("", description="Why there is no fit, or why the user set or excluded it.")
 
     @property
@@ -196,9 +192,7 @@ class Transforms(Document):
     SCHEMA_VERSION = 2
     width: int = Field(description="Canvas width in pixels.")
     height: int = Field(description="Canvas height in pixels.")
-    window: tuple[float, float] | None = Field(
-        None, description="Grey values shown as black and white in the viewer volume; None: unchanged."
-    )
+    window: tuple[float, float] | None = Field(None, description="Grey values shown as black and white.")
     breaks: tuple[Break, ...] = ()
     jumps: tuple[int, ...] = Field((), description="First slices after each jump of the stage.")
     fits: tuple[PairFit, ...] = Field((), description="Fits of all pairs that were tried.")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from clio_argo.errors import NewerDocument, UserError
+from clio_argo.errors import BrokenInvariant, NewerDocument, UserError
 
 
 class Value(BaseModel):
@@ -15,6 +15,13 @@ class Value(BaseModel):
 
     # an unknown field is a misspelling or a newer layout: either would be lost in silence
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """The same value with some fields changed. Raises `BrokenInvariant` for a field that does not exist."""
+        # pydantic itself keeps an unknown name beside the fields, where nothing reads it
+        if unknown := set(update or ()) - type(self).model_fields.keys():
+            raise BrokenInvariant(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
+        return super().model_copy(update=update, deep=deep)
 
 
 def _join_lines(schema: dict[str, Any]) -> None:

@@ -14,18 +14,9 @@ SLICES_PER_UNIT = 16
 
 Verdict = Literal["good", "suspect", "bad", "missing"]
 ProblemKind = Literal[
-    "missing",
-    "duplicate",
-    "zero-byte",
-    "truncated",
-    "other size",
-    "other depth",
-    "other channels",
-    "unreadable",
-    "outside of the source",
-    "decompression bomb",
-    "unsupported",
-]
+    "missing", "duplicate", "zero-byte", "truncated", "other size", "other depth", "other channels", "unreadable",
+    "outside of the source", "decompression bomb", "unsupported",
+]  # fmt: skip
 
 
 class Remark(Value):

@@ -168,7 +168,7 @@ class Request(Section, Document):
 
     source: str = Field(min_length=1)
     """Folder, multi-page TIFF or bucket that holds the slices, at its root or in raw/. Without a scheme it is a local
-    path if that exists, else gs://SOURCE."""
+    path if that exists, else the bucket gs://SOURCE."""
 
     image: str | None = None
     """printf pattern of the file names, e.g. iso.%05d.png. Default: discovered."""

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from clio_argo.errors import UserError
+from clio_argo.errors import BrokenInvariant, UserError
 from clio_argo.model.alignment import Fits, Transforms
 from clio_argo.model.base import Document, canonical_json, digest
 from clio_argo.model.plan import Plan, SliceUnit
@@ -96,3 +96,9 @@ def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict[str, Any]) ->
 
 def test_digests_of_different_values_differ() -> None:
     assert len({digest(v) for v in ({}, [], None, 0, "0", {"a": 1}, {"a": "1"}, {"b": 1}, [1, 2], [2, 1])}) == 10
+
+
+def test_a_copy_with_an_unknown_field_is_refused() -> None:
+    with pytest.raises(BrokenInvariant, match="ObjectRecord has no field sise"):
+        RECORD.objects[0].model_copy(update={"sise": 8})
+    assert RECORD.objects[0].model_copy(update={"size": 8}).size == 8
