@@ -150,6 +150,9 @@ class Emulator(emulator.RequestHandler):
     def answer(self) -> None:
         request, response = emulator.Request(self, self.command), emulator.Response(self)
         self.server.log.append((time.time(), self.command, self.path, self.headers.get("Range")))
+        if origin := self.headers.get("Origin"):
+            # Google's JSON interface answers pages of any origin, whatever the bucket's rules say
+            response["Access-Control-Allow-Origin"] = origin
         data = request.data  # read outside of the lock
         with self.server.lock:
             self._answer(request, response, data)

@@ -19,7 +19,7 @@ from typer.main import get_command
 
 from clio_argo.cli.app import app
 from clio_argo.model import layout
-from clio_argo.model.parse_request import build_config
+from clio_argo.model.parse_request import build_request
 from clio_argo.model.user_inputs import Overrides
 
 ROOT = Path(__file__).parents[1]
@@ -128,7 +128,7 @@ def test_requests_and_overrides_are_accepted(page: Path) -> None:
         if "slices" in value:
             Overrides.model_validate(value)
         else:
-            build_config({"id": "fly", "source": "slices/"}, value)
+            build_request({"id": "fly", "source": "slices/"}, value)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
@@ -175,3 +175,11 @@ def test_pages_that_the_source_names_exist() -> None:
         for name in re.findall(r"\bdocs/[\w./-]+\.\w+", f.read_text(errors="ignore"))
     }
     assert not [n for n in named if not (ROOT / n).exists()]
+
+
+def test_every_test_file_is_listed_with_its_concept() -> None:
+    text = (ROOT / "docs" / "testing.md").read_text()
+    for file in sorted((ROOT / "tests").rglob("test_*.py")):
+        concept = (ast.get_docstring(ast.parse(file.read_text())) or "").split("\n\n")[0].replace("\n", " ")
+        assert concept, file
+        assert f"| `{file.name}` | {concept} |" in text, file

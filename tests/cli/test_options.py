@@ -65,7 +65,7 @@ def test_every_command_knows_the_short_help(command: str) -> None:
 
 def test_version_and_completion() -> None:
     assert said("--version").startswith("clio-argo ")
-    assert "clio-argo" in cli("--show-completion", "bash").stdout
+    assert "clio-argo" in cli("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1").stdout
 
 
 @pytest.mark.parametrize("verb", ["list", "get", "watch", "wait", "logs", *VERBS])

@@ -33,7 +33,7 @@ SETTINGS = [p for p in field_paths() if p not in {"schema_version", "update", *F
 ATTEMPTS = "process/"
 TIMES = ("cpu_s",)
 Objects = dict[str, bytes]
-EXAMPLES = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "search" else 2
+EXAMPLES = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "search" else 1
 
 
 class Bench:

@@ -49,7 +49,7 @@ def test_what_a_cluster_would_replace_is_handled_in_files_and_refused_in_request
     slices = demo_slices(2, 64)
     source = write_stack(tmp_path / "source", slices, f"{name}%05d.png")
     assert len(transforms(run_here(plain(source), tmp_path / f"{name}out")).slices) == 2
-    with pytest.raises(UserError, match="stands for something else on a cluster"):
+    with pytest.raises(UserError, match="which a cluster would substitute"):
         run_here(plain(write_stack(tmp_path / name, slices)), tmp_path / "out")
 
 
