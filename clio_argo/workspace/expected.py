@@ -74,7 +74,9 @@ def remove_outgrown_units(run: Run, document: str) -> None:
 
 
 def _units_on_record(store: Store, step: str) -> set[int]:
-    return {int(name.rpartition("/")[2].partition(".")[0]) for name in store.names(f"{MANIFEST}/{step}")}
+    names = (name.rpartition("/")[2].partition(".")[0] for name in store.names(f"{MANIFEST}/{step}"))
+    # what somebody else put there is none of ours
+    return {int(name) for name in names if name.isdecimal()}
 
 
 def _remove_unit(store: Store, step: str, unit: int) -> None:

@@ -14,6 +14,7 @@ from clio_argo.model.user_inputs import UserInputs
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.placement.gates import gap_problem
 from clio_argo.placement.replacement import longest_gap
+from clio_argo.placement.shapes import TOP
 from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes, memory_problems
 from clio_argo.workspace.survey import survey
 from clio_argo.workspace.user_inputs import read_user_inputs
@@ -62,7 +63,7 @@ def preflight(request: Request) -> Preflight:
     """
     plan, units = survey(request)
     faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
-    faults += [*_memory_problem(plan, request), *_crop_problem(plan, request)]
+    faults += [*_memory_problem(plan, request), *_crop_problem(plan, request), *_background_problem(plan, request)]
     user_inputs, imported = _attempt(lambda: read_user_inputs(request, plan), faults) or (UserInputs(), None)
     # without room for a slab there is no volume, and a fault says so already
     volume = None if faults else _attempt(lambda: estimate(plan, request), faults)
@@ -112,6 +113,11 @@ def _crop_problem(plan: Plan, request: Request) -> list[str]:
     low, high = request.crop.z or (plan.minz, plan.maxz)
     inside = plan.minz <= low and high <= plan.maxz
     return [] if inside else [f"crop.z {low} to {high}: the stack has z {plan.minz} to {plan.maxz}"]
+
+
+def _background_problem(plan: Plan, request: Request) -> list[str]:
+    wrong = plan.dtype == "uint8" and request.background > TOP[plan.dtype]
+    return [f"background {request.background}: slices of 8 bit hold at most {TOP[plan.dtype]}"] if wrong else []
 
 
 def _memory_problem(plan: Plan, request: Request) -> list[str]:

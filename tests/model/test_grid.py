@@ -332,3 +332,15 @@ def test_the_grid_of_a_box_covers_it_once(box: Box, step: Zyx) -> None:
     cells = list(box.grid(step))
     assert (owners(cells, box) == 1).all()
     assert all(a <= b for c in cells for a, b in zip(c.shape, step, strict=True))
+
+
+@given(volumes())
+def test_the_units_that_touch_a_box_are_those_whose_voxels_lie_in_it(spec: VolumeSpec) -> None:
+    """`coarsen` finds by it which blocks it is made from; the tiers of random volumes have many rows and columns."""
+    for tier in (spec.write_tier, spec.coarsen_tier):
+        scale = tier.source
+        boxes = {u: spec.unit_box(tier, u, scale) for u in range(min(math.prod(tier.grid), 64))}
+        last = max(boxes)
+        for box in (boxes[0], boxes[last], spec.scales[scale].box):
+            touching = {u for u, b in boxes.items() if not b.empty and not b.clip(box).empty}
+            assert touching == {u for u in spec.units_touching(tier, scale, box) if u <= last and not boxes[u].empty}

@@ -379,3 +379,9 @@ def test_full_disk_is_an_error_at_any_stage_and_the_run_goes_on_later(
     resize(small_disk, "20m")
     run_here(request(stack), small_disk)
     assert contents(small_disk) == contents(aligned)
+
+
+def test_a_background_that_slices_cannot_hold_is_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="background 256: slices of 8 bit hold at most 255"):
+        run_here(plain(source, background=256), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
