@@ -34,24 +34,16 @@ _HOMES = {
     "verify": "maintenance.verify",
 }
 __all__ = [
-    "ClioError",
-    "Completion",
-    "GateStopped",
-    "Plan",
-    "Request",
-    "UserError",
-    "align",
-    "plan",
-    "repair",
-    "run",
-    "verify",
-]
+    "ClioError", "Completion", "GateStopped", "Plan", "Request", "UserError", "align", "plan", "repair", "run", "verify",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used (PEP 562): importing the package loads no image library."""
     import importlib
 
+    # version 0.1 called the request so
+    name = "Request" if name == "IngestConfig" else name
     if name not in _HOMES:
         raise AttributeError(f"module 'clio_argo' has no attribute {name!r}")
     return getattr(importlib.import_module(f"clio_argo.{_HOMES[name]}"), name)
