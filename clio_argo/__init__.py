@@ -34,7 +34,8 @@ _HOMES = {
     "verify": "maintenance.verify",
 }
 __all__ = [
-    "ClioError", "Completion", "GateStopped", "Plan", "Request", "UserError", "align", "plan", "repair", "run", "verify",
+    "ClioError", "Completion", "GateStopped", "Plan", "Request", "UserError",
+    "align", "plan", "repair", "run", "verify",
 ]  # fmt: skip
 
 
