@@ -52,7 +52,7 @@ def test_a_bucket_far_from_the_nodes(cluster: Cluster, small: str) -> None:
     label = "topology.kubernetes.io/region"
     cluster.kubectl("label", "nodes", "--all", f"{label}=europe-west4")
     try:
-        said = cluster.submit(small, f"{BUCKET}/runs/far", "--dry-run")
+        said = cluster.submit(small, f"{BUCKET}/runs/far", "--server-dry-run")
     finally:
         cluster.kubectl("label", "nodes", "--all", f"{label}-")
     assert "is in US, the nodes are in europe-west4" in said
