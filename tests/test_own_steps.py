@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from clio_argo.errors import UserError
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
 from clio_argo.model.layout import VIEWER
@@ -93,3 +94,10 @@ def test_the_command_line_takes_the_pipeline_by_name(source: Path, tmp_path: Pat
     assert "1 of label" in cli("repair", tmp_path / "out", *own, **where).stdout
     wrong = cli("run", "--source", source, "--out", tmp_path / "out", "--pipeline", "nowhere:OWN")
     assert (wrong.returncode, "nowhere" in wrong.stderr) == (2, True)
+
+
+def test_without_its_pipeline_it_is_not_called_broken(source: Path, tmp_path: Path) -> None:
+    out = run_here(plain(source), tmp_path / "out", pipeline=OWN)
+    for look in (verify, repair):
+        with pytest.raises(UserError, match="was made with the steps label; name their pipeline by --pipeline"):
+            look(out, workers=1)

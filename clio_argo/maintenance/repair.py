@@ -59,7 +59,7 @@ def repair(
     counting = _Counting(progress or NoProgress())
     mode: Mode = "deep" if deep else "default"
     with worker_pool(workers or cores()) as pool:
-        repairer = _Repairer(existing_run(run), pipeline, pool, counting)
+        repairer = _Repairer(existing_run(run, pipeline), pipeline, pool, counting)
         before = repairer.verify(mode)
         unexpected = [f.name for f in before.faults if f.step is None and remove_unexpected]
         # Wrong voxels may have the right checksums. Their units are rerun because their records are deleted.

@@ -8,8 +8,8 @@ from functools import partial
 from clio_argo.errors import UserError
 from clio_argo.kernels import limit_threads
 from clio_argo.maintenance.check_bytes import NEEDED, Checked, check_bytes, check_completion, check_documents
-from clio_argo.model.layout import CONFIG, PLAN
-from clio_argo.model.plan import FanOut
+from clio_argo.model.layout import CONFIG, FORMER_STEPS, PLAN
+from clio_argo.model.plan import FanOut, Plan
 from clio_argo.model.run import Mode, Verification
 from clio_argo.model.step import Counts, Part, Pipeline, Step, StepResult
 from clio_argo.pipeline import PIPELINE
@@ -37,15 +37,24 @@ def verify(
         UserError: there is no run.
     """
     with worker_pool(workers or cores()) as pool:
-        return verify_store(existing_run(run), mode, pool, progress or NoProgress(), pipeline)
+        return verify_store(existing_run(run, pipeline), mode, pool, progress or NoProgress(), pipeline)
 
 
-def existing_run(run: str | os.PathLike[str]) -> Store:
+def existing_run(run: str | os.PathLike[str], pipeline: Pipeline) -> Store:
     """The store of a run. Raises `UserError` if there is none."""
     store = open_run(os.fspath(run))
     if all(store.read(name) is None for name in (CONFIG, PLAN)):
         raise UserError(f"{store.url} holds no run")
+    _refuse_other_steps(store, pipeline)
     return store
+
+
+def _refuse_other_steps(store: Store, pipeline: Pipeline) -> None:
+    """Refuse a run whose pipeline has other steps: what these wrote would count as unexpected."""
+    plan = store.intact(Plan, PLAN)
+    steps = {*pipeline.versions, *FORMER_STEPS.values()}
+    if plan and (unknown := sorted(plan.algorithms.keys() - steps)):
+        raise UserError(f"{store.url}: was made with the steps {', '.join(unknown)}; name their pipeline by --pipeline")
 
 
 def verify_store(

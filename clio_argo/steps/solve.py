@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.layout import IMPORTED_TRANSFORMS, TRANSFORMS, TRANSFORMS_TABLE, USER_INPUTS, VOLUME, planes_name
+from clio_argo.model.layout import (
+    IMPORTED_TRANSFORMS,
+    REPORT,
+    TRANSFORMS,
+    TRANSFORMS_TABLE,
+    USER_INPUTS,
+    VOLUME,
+    planes_name,
+)
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.step import StepResult
 from clio_argo.model.user_inputs import UserInputs
@@ -39,7 +47,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     except (GateStopped, UserError) as stop:
         # a person who decides whether to go on needs to see what was decided
         write_report(run, str(stop))
-        raise
+        raise type(stop)(f"{stop}\nthe report shows them: {run.store.url_of(REPORT)}") from stop
     lay_out(run, spec, transforms, written)
     write_report(run, ALIGNED)
     return StepResult(
