@@ -48,7 +48,7 @@ def _import(module: str, attribute: str, title: str) -> object:
 def _is_new_code(step: Step) -> bool:
     """Whether the step is not built in and refers to Python code; its place in the graph does not matter."""
     built_in = {replace(s, after=()) for s in PIPELINE.all_steps}
-    return bool(step.entry or step.objects or step.needs) and replace(step, after=()) not in built_in
+    return bool(step.entry or step.objects or step.shards or step.needs) and replace(step, after=()) not in built_in
 
 
 def _announced(pipeline: Pipeline, name: str) -> Pipeline:

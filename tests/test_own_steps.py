@@ -1,5 +1,6 @@
 """A step of one's own is one `Step` value: it runs, is recorded, verified and repaired like the others."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from clio_argo.model.step import Pipeline, Step, StepResult
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run
 from clio_argo.workspace.run import Run
-from clio_argo.workspace.units import Done, Outcome, each_unit, once
+from clio_argo.workspace.units import Done, Outcome, each_unit, once, record_whole
 from tests.stacks import cli, demo_slices, plain, records, request, run_here, write_stack
 
 SLICES = 12
@@ -101,3 +102,37 @@ def test_without_its_pipeline_it_is_not_called_broken(source: Path, tmp_path: Pa
     for look in (verify, repair):
         with pytest.raises(UserError, match="was made with the steps label; name their pipeline by --pipeline"):
             look(out, workers=1)
+
+
+EXTRA = f"{VIEWER}/extra"
+
+
+def describe(run: Run, units: Sequence[int]) -> None:
+    """A step without units that writes one object each time."""
+    record_whole(run, [run.store.write(EXTRA, b"extra")])
+
+
+def extra(run: Run, unit: int) -> Iterator[str]:
+    yield EXTRA
+
+
+@pytest.mark.parametrize("after", ["solve", "render"])
+def test_an_object_of_a_step_without_units_is_repaired(source: Path, tmp_path: Path, after: str) -> None:
+    step = Step("describe", f"{__name__}:describe", (after,), objects=f"{__name__}:extra")
+    pipeline = PIPELINE.with_step(step, before=("verify",))
+    out = run_here(plain(source), tmp_path / "out", pipeline=pipeline)
+    (out / EXTRA).write_bytes(b"extrA")
+    repaired = repair(out, workers=1, pipeline=pipeline)
+    assert (repaired.again, repaired.left.faults) == ({"describe": 1}, ())
+    assert verify(out, workers=1, pipeline=pipeline).faults == ()
+
+
+def test_a_step_between_others_does_not_hide_what_these_are_made_from(source: Path, tmp_path: Path) -> None:
+    pipeline = PIPELINE.with_step(LABEL, before=("write",))
+    out = run_here(plain(source, lossless=False), tmp_path / "out", pipeline=pipeline)
+    whole = {p: p.read_bytes() for p in (out / VIEWER).rglob("*.shard")}
+    shutil.rmtree(out / "tmp")
+    for shard in whole:
+        shard.unlink()
+    assert repair(out, workers=1, pipeline=pipeline).left.faults == ()
+    assert {p: p.read_bytes() for p in whole} == whole

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 
 from pydantic import Field
 
@@ -128,12 +127,12 @@ class _Repairer:
         # a lossless volume under tmp/ may be gone, and its metadata with it
         if any(f.step == "solve" for f in faults) or not is_kept(f"{self._run.volume.aligned}/"):
             self._lay_out()
-        rerun = set[int]()
+        rerun: dict[str, set[int]] = {}
         for step, units in self._damaged(faults).items():
             # with the units made from those that were rerun; these find themselves done where the same bytes came out
-            numbers = self._run.unit_numbers(step)
-            rerun = units | {n for n in numbers if rerun.intersection(self._needs(step, n))}
-            self._rerun(step, sorted(rerun))
+            earlier, numbers = rerun.get(step.made_from, set()), self._run.unit_numbers(step)
+            rerun[step.name] = units | {n for n in numbers if earlier.intersection(self._needs(step, n))}
+            self._rerun(step, sorted(rerun[step.name]))
 
     @property
     def _run(self) -> Run:
@@ -158,12 +157,13 @@ class _Repairer:
 
     def _damaged(self, faults: Sequence[Fault]) -> dict[Step, set[int]]:
         """Damaged units by step, in order, with the units that they are made from if these did not stay."""
-        steps = [s for s in self.pipeline.steps if s.makes_volumes]
+        laid_out = len(self.pipeline.until("solve"))
+        steps = [s for s in self.pipeline.steps[laid_out:] if s.objects or s.shards]
         damaged = {step: {f.unit for f in faults if f.step == step.name} for step in steps}
         if not is_kept(f"{self._run.volume.aligned}/"):
-            # from the last step to the first: each adds to the one before it
-            for before, step in reversed(list(pairwise(steps))):
-                damaged[before] |= {n for u in damaged[step] for n in self._needs(step, u)}
+            # from the last step to the first: each adds to the one that it is made from
+            for step in reversed([s for s in steps if s.made_from]):
+                damaged[self.pipeline[step.made_from]] |= {n for u in damaged[step] for n in self._needs(step, u)}
         return damaged
 
     def _needs(self, step: Step, unit: int) -> Iterable[int]:

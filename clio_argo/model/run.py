@@ -102,6 +102,7 @@ class Gate(Value):
 class Completion(Document):
     """The last document of a run."""
 
+    SCHEMA_VERSION = 2
     id: str
     status: Status
     version: str

@@ -23,7 +23,8 @@ class Step:
     objects: `module:function`, called with (run, unit): names of the objects that a unit must have written and that
         stay. "" leaves that to the unit's record.
     shards: the same for shards of the volumes, as `Shard` values, under tmp/ or not.
-    needs: `module:function`, called with (run, unit): the units of the step before it that a unit reads. "": none.
+    made_from, needs: the step whose units its units are made from, and `module:function`, called with (run, unit), that
+        names those of a unit. "": made from slices or documents.
     settings: fields of the request that the step may read, whole sections or `SECTION.FIELD`; its units are rerun when
         one of them changes.
     version: version of its algorithm. Raise it when the same inputs and settings give other bytes than before; another
@@ -46,6 +47,7 @@ class Step:
     units: str = ""
     objects: str = ""
     shards: str = ""
+    made_from: str = ""
     needs: str = ""
     settings: tuple[str, ...] = ()
     version: int = 1

@@ -23,7 +23,7 @@ from clio_argo.placement.decide import Inputs, Statistics, decide
 from clio_argo.placement.gates import check_gates, gates
 from clio_argo.placement.shapes import attributes, fix_shapes, planes
 from clio_argo.store.volumes import Volumes
-from clio_argo.workspace.expected import remove_outgrown_objects, remove_outgrown_units
+from clio_argo.workspace.expected import remove_former_records, remove_outgrown_objects, remove_outgrown_units
 from clio_argo.workspace.fits import read_fits
 from clio_argo.workspace.outputs import memory_of_volumes, parts_of_volumes, refuse_too_large
 from clio_argo.workspace.reduced import read_all_statistics
@@ -83,6 +83,7 @@ def lay_out(run: Run, spec: VolumeSpec, transforms: Transforms, written: Sequenc
         *Volumes(run.store, spec).create(attributes(run.request, transforms)),
     ])  # fmt: skip
     remove_outgrown_units(run, "volume")
+    remove_former_records(run)
 
 
 def lay_out_again(run: Run) -> None:

@@ -2,7 +2,16 @@
 
 from collections.abc import Iterator
 
-from clio_argo.model.layout import MANIFEST, in_volumes, is_kept, record_name, thumbnail_name, thumbnails
+from clio_argo.model.layout import (
+    FORMER_STEPS,
+    MANIFEST,
+    in_volumes,
+    is_kept,
+    planes_name,
+    record_name,
+    thumbnail_name,
+    thumbnails,
+)
 from clio_argo.model.step import Step, load
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.documents import Store
@@ -88,10 +97,26 @@ def _remove_unit(store: Store, step: str, unit: int) -> None:
 
 
 def remove_outgrown_objects(store: Store, before: VolumeSpec, spec: VolumeSpec) -> None:
-    """Delete shards and small pictures that an earlier volume of this run had and the new one has not."""
-    # By name, not by record: the same unit may own other shards now, and its new record replaces the old one.
-    for name in {*shard_names(before), *thumbnails(before)} - {*shard_names(spec), *thumbnails(spec)}:
+    """Delete what an earlier volume of this run had and the new one has not."""
+    # By name, not by record: the same unit may own other shards now, and its new record replaces the old one. A run
+    # that was killed before its record may have left metadata and planes, too.
+    for name in _names_of(before) - _names_of(spec):
         store.delete(name)
+
+
+def _names_of(spec: VolumeSpec) -> set[str]:
+    planes = map(planes_name, range(spec.render.units))
+    return {*shard_names(spec), *thumbnails(spec), *metadata_names(spec), *planes}
+
+
+def remove_former_records(run: Run) -> None:
+    """Delete what version 0.1 recorded of steps by other names; by now these have records of their own."""
+    for step, former in FORMER_STEPS.items():
+        numbers = set(run.unit_numbers(run.pipeline[step])) if step in run.pipeline.versions else set[int]()
+        for unit in _units_on_record(run.store, former):
+            if unit not in numbers:
+                _remove_unit(run.store, former, unit)
+            run.store.delete(record_name(former, unit))
 
 
 def shard_names(spec: VolumeSpec) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from clio_argo.errors import TransientError, UserError
-from clio_argo.model.layout import CONFIG, PLAN
+from clio_argo.model.layout import CONFIG, FORMER_STEPS, PLAN
 from clio_argo.model.parse_request import differing_keys
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
@@ -55,6 +55,7 @@ def refuse_newer(store: Store, versions: Mapping[str, int]) -> None:
     plan = store.intact(Plan, PLAN)
     if plan is None:
         return
+    versions = {**versions, **{former: versions.get(step, 1) for step, former in FORMER_STEPS.items()}}
     newer = [
         f"{step}: version {version}, this program has {versions.get(step, 1)}"
         for step, version in sorted(plan.algorithms.items())

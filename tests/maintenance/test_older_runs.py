@@ -13,7 +13,7 @@ from clio_argo.model.base import Document
 from clio_argo.model.layout import FORMER_SUSPECTS, QUALITY, TRANSFORMS, fits_name, planes_name
 from clio_argo.model.quality import Quality
 from clio_argo.store.documents import Store
-from tests.stacks import FIRST, completion, demo_slices, request, run_here, transforms, write_stack
+from tests.stacks import FIRST, completion, contents, demo_slices, request, run_here, transforms, write_stack
 
 NOISE = FIRST + 2
 DOCUMENTS: dict[str, type[Document]] = {
@@ -68,3 +68,14 @@ def test_its_places_are_taken_for_a_new_run(older: Path, tmp_path: Path) -> None
     config = request(source, max_bad=2, transforms=str(older / TRANSFORMS))
     out = run_here(config, tmp_path / "out")
     assert [s.matrix for s in transforms(out).slices] == [s.matrix for s in transforms(older).slices]
+
+
+def test_it_is_continued_and_leaves_nothing_of_its_former_names(older: Path, tmp_path: Path) -> None:
+    slices = {**demo_slices(6, 64), NOISE: np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)}
+    config = request(write_stack(tmp_path / "slices", slices), max_bad=2)
+    fresh = run_here(config, tmp_path / "fresh")
+    run_here(config.model_copy(update={"update": True}), older)
+    assert verify(older, workers=1).faults == ()
+    names, theirs = (set(Store(str(out)).names()) for out in (older, fresh))
+    assert {n for n in names - theirs if not n.startswith("process/")} == set()
+    assert contents(older) == contents(fresh)

@@ -1,11 +1,14 @@
 """One root and several requests: joined, refused, or replaced; nothing of two requests is ever mixed."""
 
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from clio_argo.errors import SupersededError, TransientError, UserError
+from clio_argo.maintenance.verify import verify
+from clio_argo.model.run import ObjectRecord
 from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import NoProgress, run, run_step
@@ -13,7 +16,7 @@ from clio_argo.steps import render
 from clio_argo.store.documents import Store
 from clio_argo.workspace.ownership import take_ownership
 from clio_argo.workspace.run import Run
-from tests.stacks import CLI, contents, demo_slices, records, request, run_here, write_stack
+from tests.stacks import CLI, contents, demo_slices, plain, records, request, run_here, write_stack
 from tests.stores import Bucket
 
 
@@ -100,3 +103,30 @@ def test_a_record_is_not_written_when_the_run_changed_hands_meanwhile(slices: Pa
     with pytest.raises(SupersededError):
         older.write_record(record)
     assert not [n for n in records(tmp_path) if n.startswith("manifest/render")]
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("writes", range(30, 60, 3))
+def test_a_takeover_that_is_killed_leaves_nothing_to_the_next(
+    slices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    first = plain(slices, lossless=False)
+    out, count = run_here(first, tmp_path / "out"), 0
+    write = Store.write
+
+    def dying(store: Store, name: str, data: bytes) -> ObjectRecord:
+        nonlocal count
+        count += 1
+        if count > writes:
+            raise Killed
+        return write(store, name, data)
+
+    with monkeypatch.context() as patch, suppress(Killed):
+        patch.setattr(Store, "write", dying)
+        run_here(plain(slices, update=True), out)
+    run_here(first.model_copy(update={"update": True}), out)
+    assert verify(out, workers=1).faults == ()
+    assert contents(out) == contents(run_here(first, tmp_path / "fresh"))
