@@ -13,6 +13,7 @@ from clio_argo.model.alignment import Fits, PairFit, PlacedSlice, Planes, Rematc
 from clio_argo.model.base import Document, Value, former_names
 from clio_argo.model.plan import FanOut, Remark
 from clio_argo.model.quality import PairSimilarity, Quality, QualitySummary
+from clio_argo.model.run import Completion
 
 MATRIX = ((1.0, 0.0, 5.0), (0.0, 1.0, -7.0))
 FIT_1 = {
@@ -33,6 +34,12 @@ SLICE = PlacedSlice(
 )  # fmt: skip
 SIMILARITY_1 = {"z0": 1, "z1": 2, "correlation": 0.5, "usual": 0.9, "low": True}
 SIMILARITY = PairSimilarity(z0=1, z1=2, correlation=0.5, local_median=0.9, outlier=True)
+SUMMARY = QualitySummary(pairs=4, median=0.8, lowest=SIMILARITY, outliers=(SIMILARITY,))
+DONE = {
+    "id": "fly", "status": "complete", "version": "0.1.0", "config_digest": "0badcafe", "flagged": [],
+    "bad_slices": "nearest", "slices": 5, "ng": "file:///fly/ng", "aligned": None, "link": "", "objects": 3, "bytes": 9,
+    "manifest": "ab",
+}  # fmt: skip
 # fields of layout 1, and the document that they are
 GOLDEN: list[tuple[dict[str, Any], Document]] = [
     ({"unit": 3, "fits": [FIT_1]}, Fits(unit=3, fits=(FIT,))),
@@ -54,6 +61,10 @@ GOLDEN: list[tuple[dict[str, Any], Document]] = [
     ),
     ({"window": None, "shown": [[SLICE_1]]}, Planes(window=None, sources=((SLICE,),))),
     ({"pairs": [SIMILARITY_1]}, Quality(pairs=(SIMILARITY,))),
+    (
+        {**DONE, "quality": {"pairs": 4, "median": 0.8, "lowest": SIMILARITY_1, "low": [SIMILARITY_1]}},
+        Completion.model_validate({**DONE, "quality": SUMMARY}),
+    ),
 ]
 
 
@@ -73,8 +84,7 @@ def test_every_document_of_layout_2_has_a_golden_one() -> None:
 
 def test_the_quality_of_an_older_completion_is_read() -> None:
     old = {"pairs": 4, "median": 0.8, "lowest": SIMILARITY_1, "low": [SIMILARITY_1]}
-    expected = QualitySummary(pairs=4, median=0.8, lowest=SIMILARITY, outliers=(SIMILARITY,))
-    assert QualitySummary.model_validate(old) == expected
+    assert QualitySummary.model_validate(old) == SUMMARY
 
 
 def test_imported_transforms_were_called_given() -> None:
