@@ -29,18 +29,8 @@ from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
 from scipy.sparse.csgraph import connected_components
 
-from clio_argo.kernels.anchor import (
-    LEAST_JUMP_PX,
-    Anchor,
-    Indices,
-    PairNoise,
-    estimate_anchor,
-    find_jumps,
-    loops,
-    no_anchor,
-    pair_noise,
-    typical_noise,
-)
+from clio_argo.kernels import anchor as anchoring
+from clio_argo.kernels.anchor import LEAST_JUMP_PX, Anchor, Indices, PairNoise
 from clio_argo.model.alignment import IDENTITY, Break, Floats, PairFit, homogeneous
 
 # the third round moves linear parts by 0.01 px at the border where slices stretch by 3 %, a fourth by 0.0002 px
@@ -122,16 +112,16 @@ def solve_stack(
     if len(kept) < 2:
         return Solution(identities(kept, recorded).placed, isolated)
     noise_px = np.array([f.noise_px for f in used])
-    guess_px = typical_noise(noise_px)
+    guess_px = anchoring.typical_noise(noise_px)
     # no fit is surer than a typical one: a wrong one would win over several right ones
     pairs = _index_pairs(kept, used, np.maximum(noise_px / guess_px, 1.0))
     centre, radius = np.array([(width - 1) / 2, (height - 1) / 2]), float(np.hypot(width, height)) / 2
     correlation = np.array([f.correlation for f in used])
-    noise = pair_noise(loops(pairs.z, pairs.w), pairs.matrix, correlation, centre, radius, guess_px)
+    noise = anchoring.pair_noise(anchoring.loops(pairs.z, pairs.w), pairs.matrix, correlation, centre, radius, guess_px)
     # loops agree on the shape of tissue too, which no frame of a microscope follows
     noise = replace(noise, linear_px=max(noise.linear_px, float(np.median(noise_px))))
     positions = np.array([recorded.get(z, (0.0, 0.0)) for z in kept], np.float64)
-    anchor_of: AnchorOf = estimate_anchor if anchor else lambda *_: no_anchor(noise.shift_px)
+    anchor_of: AnchorOf = anchoring.estimate_anchor if anchor else lambda *_: anchoring.no_anchor(noise.shift_px)
     u, g, held, jumps, weights = _solve(pairs, positions, centre, radius, noise, anchor_of)
     placed = {z: _affine(u[i], g[i], centre) for i, z in enumerate(kept)}
     first_after = tuple(kept[i + 1] for i in np.flatnonzero(jumps).tolist())
@@ -190,7 +180,7 @@ def _solve(
     g = np.zeros((slices, 2, 2))
 
     def steady(*arguments: Any) -> Anchor:
-        return replace(estimate_anchor(*arguments), hold_px=STEADY_FRAME * radius)
+        return replace(anchoring.estimate_anchor(*arguments), hold_px=STEADY_FRAME * radius)
 
     for _ in range(LINEAR_ROUNDS):
         modes_px = ((np.eye(2) + g[pairs.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4) @ MODES.T
@@ -215,11 +205,11 @@ def solve_anchored(
     Returns positions [slices, columns], the anchor, jumps [slices - 1] and weights [pairs].
     """
     weights, each_px = np.ones(len(differences)), fit_px * pairs.noise
-    loose, ties, steps = no_anchor(fit_px), np.ones(slices), np.ones(slices - 1)
+    loose, ties, steps = anchoring.no_anchor(fit_px), np.ones(slices), np.ones(slices - 1)
     for k in range(HUBER_ROUNDS + CUT_ROUNDS):
         x, _ = least_squares(pairs, differences, weights / each_px, loose, ties, steps)
         weights = pin(pairs, robust_weights(differences - pairs.across(x), each_px, cut=k >= HUBER_ROUNDS))
-    jumps = find_jumps(x) & steps_agreed_on(pairs, slices, weights)
+    jumps = anchoring.find_jumps(x) & steps_agreed_on(pairs, slices, weights)
     wrong_px = max(fit_px, tissue_px)
     anchor, each_px = anchor_of(x, jumps, wrong_px), wrong_px * pairs.noise
     for _ in range(CUT_ROUNDS):

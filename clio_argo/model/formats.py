@@ -29,12 +29,8 @@ def info(spec: VolumeSpec) -> dict[str, Any]:
 def provenance(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Content of `ng/provenance`: how the volume was made, in the form that cloud-volume reads."""
     # `info` has no place for attributes, and its readers know no other keys
-    return {
-        "description": "",
-        "owners": [],
-        "sources": [],
-        "processing": [{"method": dict(attributes), "by": "clio-argo"}],
-    }
+    processing = [{"method": dict(attributes), "by": "clio-argo"}]
+    return {"description": "", "owners": [], "sources": [], "processing": processing}
 
 
 def _info_scale(spec: VolumeSpec, scale: ScaleSpec) -> dict[str, Any]:

@@ -5,16 +5,8 @@ import io
 from collections.abc import Sequence
 
 from clio_argo.errors import GateStopped, UserError
+from clio_argo.model import layout
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.layout import (
-    IMPORTED_TRANSFORMS,
-    REPORT,
-    TRANSFORMS,
-    TRANSFORMS_TABLE,
-    USER_INPUTS,
-    VOLUME,
-    planes_name,
-)
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.step import StepResult
 from clio_argo.model.user_inputs import UserInputs
@@ -47,7 +39,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     except (GateStopped, UserError) as stop:
         # a person who decides whether to go on needs to see what was decided
         write_report(run, str(stop))
-        raise type(stop)(f"{stop}\nthe report shows them: {run.store.url_of(REPORT)}") from stop
+        raise type(stop)(f"{stop}\nthe report shows them: {run.store.url_of(layout.REPORT)}") from stop
     lay_out(run, spec, transforms, written)
     write_report(run, ALIGNED)
     return StepResult(
@@ -57,14 +49,16 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 
 def read_inputs(run: Run) -> Inputs:
     """What the user gave, as `plan` copied it."""
-    user_inputs = run.store.document(UserInputs, USER_INPUTS)
-    return Inputs(user_inputs, run.store.document(Transforms, IMPORTED_TRANSFORMS) if run.request.transforms else None)
+    user_inputs = run.store.document(UserInputs, layout.USER_INPUTS)
+    if not run.request.transforms:
+        return Inputs(user_inputs)
+    return Inputs(user_inputs, run.store.document(Transforms, layout.IMPORTED_TRANSFORMS))
 
 
 def write_transforms(run: Run, transforms: Transforms) -> list[ObjectRecord]:
     """Write transforms.json, and the same as a table for people."""
     table = as_csv(transforms).encode()
-    return [run.store.write(TRANSFORMS, transforms.to_bytes()), run.store.write(TRANSFORMS_TABLE, table)]
+    return [run.store.write(layout.TRANSFORMS, transforms.to_bytes()), run.store.write(layout.TRANSFORMS_TABLE, table)]
 
 
 def lay_out(run: Run, spec: VolumeSpec, transforms: Transforms, written: Sequence[ObjectRecord]) -> None:
@@ -72,14 +66,15 @@ def lay_out(run: Run, spec: VolumeSpec, transforms: Transforms, written: Sequenc
 
     written: objects that belong to the same record.
     """
-    before = run.store.intact(VolumeSpec, VOLUME)
+    before = run.store.intact(VolumeSpec, layout.VOLUME)
     # while volume.json still names the earlier shapes: a run that is killed here finds them again
     if before is not None and before != spec:
         remove_outgrown_objects(run.store, before, spec)
+    units = ((layout.planes_name(u), planes(spec, transforms, u)) for u in range(spec.render.units))
     record_whole(run, [
         *written,
-        run.store.write(VOLUME, spec.to_bytes()),
-        *(run.store.write(planes_name(u), planes(spec, transforms, u).to_bytes()) for u in range(spec.render.units)),
+        run.store.write(layout.VOLUME, spec.to_bytes()),
+        *(run.store.write(name, shown.to_bytes()) for name, shown in units),
         *Volumes(run.store, spec).create(attributes(run.request, transforms)),
     ])  # fmt: skip
     remove_outgrown_units(run, "volume")

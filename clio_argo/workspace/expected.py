@@ -2,16 +2,7 @@
 
 from collections.abc import Iterator
 
-from clio_argo.model.layout import (
-    FORMER_STEPS,
-    MANIFEST,
-    in_volumes,
-    is_kept,
-    planes_name,
-    record_name,
-    thumbnail_name,
-    thumbnails,
-)
+from clio_argo.model import layout
 from clio_argo.model.step import Step, load
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.documents import Store
@@ -31,18 +22,18 @@ def expected_names(run: Run, step: Step, unit: int) -> Iterator[str]:
 def kept_shards(run: Run, step: Step, unit: int) -> list[Shard]:
     """Shards that a unit of a step must have written and that stay; none where the step writes no volume."""
     shards: Iterator[Shard] = load(step.shards)(run, unit) if step.shards else iter(())
-    return [shard for shard in shards if is_kept(shard.name)]
+    return [shard for shard in shards if layout.is_kept(shard.name)]
 
 
 def metadata(run: Run, unit: int) -> Iterator[str]:
     """Metadata of both volumes as far as they stay."""
-    return filter(in_volumes, metadata_names(run.volume))
+    return filter(layout.in_volumes, metadata_names(run.volume))
 
 
 def slab_thumbnails(run: Run, unit: int) -> Iterator[str]:
     """Small pictures of the planes of one slab."""
     box = run.volume.slab_box(unit)
-    return map(thumbnail_name, range(box.begin[0], box.end[0]))
+    return map(layout.thumbnail_name, range(box.begin[0], box.end[0]))
 
 
 def shards_of_slab(run: Run, unit: int) -> Iterator[Shard]:
@@ -83,7 +74,7 @@ def remove_outgrown_units(run: Run, document: str) -> None:
 
 
 def _units_on_record(store: Store, step: str) -> set[int]:
-    names = (name.rpartition("/")[2].partition(".")[0] for name in store.names(f"{MANIFEST}/{step}"))
+    names = (name.rpartition("/")[2].partition(".")[0] for name in store.names(f"{layout.MANIFEST}/{step}"))
     # what somebody else put there is none of ours
     return {int(name) for name in names if name.isdecimal()}
 
@@ -93,7 +84,7 @@ def _remove_unit(store: Store, step: str, unit: int) -> None:
     for name in [o.name for o in record.objects] if record else []:
         store.delete(name)
     # The record goes last: a run that is killed in between still finds the other objects through it.
-    store.delete(record_name(step, unit))
+    store.delete(layout.record_name(step, unit))
 
 
 def remove_outgrown_objects(store: Store, before: VolumeSpec, spec: VolumeSpec) -> None:
@@ -105,18 +96,18 @@ def remove_outgrown_objects(store: Store, before: VolumeSpec, spec: VolumeSpec) 
 
 
 def _names_of(spec: VolumeSpec) -> set[str]:
-    planes = map(planes_name, range(spec.render.units))
-    return {*shard_names(spec), *thumbnails(spec), *metadata_names(spec), *planes}
+    planes = map(layout.planes_name, range(spec.render.units))
+    return {*shard_names(spec), *layout.thumbnails(spec), *metadata_names(spec), *planes}
 
 
 def remove_former_records(run: Run) -> None:
     """Delete what version 0.1 recorded of steps by other names; by now these have records of their own."""
-    for step, former in FORMER_STEPS.items():
+    for step, former in layout.FORMER_STEPS.items():
         numbers = set(run.unit_numbers(run.pipeline[step])) if step in run.pipeline.versions else set[int]()
         for unit in _units_on_record(run.store, former):
             if unit not in numbers:
                 _remove_unit(run.store, former, unit)
-            run.store.delete(record_name(former, unit))
+            run.store.delete(layout.record_name(former, unit))
 
 
 def shard_names(spec: VolumeSpec) -> Iterator[str]:
