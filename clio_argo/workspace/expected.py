@@ -103,9 +103,8 @@ def _names_of(spec: VolumeSpec) -> set[str]:
 def remove_former_records(run: Run) -> None:
     """Delete what version 0.1 recorded of steps by other names; by now these have records of their own."""
     for step, former in layout.FORMER_STEPS.items():
-        numbers = set(run.unit_numbers(run.pipeline[step])) if step in run.pipeline.versions else set[int]()
         for unit in _units_on_record(run.store, former):
-            if unit not in numbers:
+            if unit not in run.unit_numbers(run.pipeline[step]):
                 _remove_unit(run.store, former, unit)
             run.store.delete(layout.record_name(former, unit))
 
