@@ -20,6 +20,7 @@ from clio_argo.model.step import Part, Pipeline, Step, StepResult, load
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import NoProgress, Progress, cores, run_part, run_step, spread, walk, worker_pool
 from clio_argo.store.documents import Store, crc32c
+from clio_argo.workspace.comparison import volume_steps
 from clio_argo.workspace.run import Run, open_run
 
 # `solve` has to decide again if one of these is damaged. All else that it writes follows from transforms.json.
@@ -157,8 +158,7 @@ class _Repairer:
 
     def _damaged(self, faults: Sequence[Fault]) -> dict[Step, set[int]]:
         """Damaged units by step, in order, with the units that they are made from if these did not stay."""
-        laid_out = len(self.pipeline.until("solve"))
-        steps = [s for s in self.pipeline.steps[laid_out:] if s.objects or s.shards]
+        steps = [s for s in volume_steps(self._run) if s not in self.pipeline.until("solve")]
         damaged = {step: {f.unit for f in faults if f.step == step.name} for step in steps}
         if not is_kept(f"{self._run.volume.aligned}/"):
             # from the last step to the first: each adds to the one that it is made from
