@@ -4,6 +4,7 @@ The page holds no script and loads nothing but the pictures beside it: Argo serv
 allows inline styles, inline SVG and images of the same place, and nothing else.
 """
 
+from functools import cache
 from shlex import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -35,6 +36,7 @@ def report_html(data: ReportData) -> str:
     )
 
 
+@cache  # it takes a third of a second to compile the templates, and a run writes two reports
 def environment() -> Environment:
     """Templates in which every value is escaped and an unknown name is an error."""
     # a name that a template misspells stops the tests instead of leaving a gap on the page
