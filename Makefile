@@ -29,7 +29,7 @@ demo: $(VENV)/runtime ## align the small stack in tests/data/demo; ends with the
 	$(BIN)/clio-argo run tests/data/demo/request.yaml --out build/demo
 
 test: $(VENV)/dev ## unit and integration tests (PYTEST_ARGS="-k solve -x")
-	$(BIN)/pytest -n $(WORKERS) -m "not e2e and not properties" $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not e2e and not properties" $(PYTEST_ARGS)
 	@echo "not run: tests on a cluster (make e2e; docs/testing.md, 'On a cluster', says how to make one), make properties"
 
 properties: $(VENV)/dev ## runs that another request takes over, for every setting (HYPOTHESIS_PROFILE=search tries more)

@@ -33,7 +33,6 @@ SETTINGS = [p for p in field_paths() if p not in {"schema_version", "update", *F
 # what tells of the attempts and not of the result
 ATTEMPTS = "process/"
 TIMES = ("cpu_s",)
-MEMORY = "/dev/shm"
 Objects = dict[str, bytes]
 EXAMPLES = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "search" else 2
 
@@ -70,9 +69,7 @@ class Bench:
 
 @pytest.fixture(scope="session", params=WORLDS)
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    # in memory where that is possible: half of the time would go into waiting until a disk has each object
-    memory = MEMORY if Path(MEMORY).is_dir() else None
-    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(prefix="clio-", dir=memory) as folder:
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(prefix="clio-") as folder:
         # reports differ by nothing else then
         patch.setattr(report_page, "stage_times", lambda store: ())
         patch.setattr(verify, "worker_pool", in_this_process)
