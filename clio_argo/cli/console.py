@@ -59,8 +59,12 @@ def show(value: Any, form: str | None, view: Callable[[], Iterable[RenderableTyp
     if form:
         print(document(value, form))
         return
-    for part in view():
-        console().print(part)
+    out = console()
+    with out.capture() as text:
+        for part in view():
+            out.print(part)
+    # a table fills its last column with blanks
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in text.get().splitlines())
 
 
 def hint(verb: str, name: str, flags: str) -> str:

@@ -43,7 +43,7 @@ def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int) -> Iterator[R
         yield _problems(plan.problems)
     if volume is not None:
         yield facts(_needs(plan, volume))
-    if bad := len(plan.unusable):
+    if 0 < (bad := len(plan.unusable)) <= allowed:
         yield f"{bad} of {plan.depth} slices cannot be used; at most {allowed} may be (max_bad)."
 
 

@@ -39,7 +39,7 @@ def _bad(transforms: Transforms, plan: Plan, request: Request) -> Gate:
     flagged, allowed = transforms.flagged, request.allowed_bad(plan.depth)
     problems = (f"{len(flagged)} of {plan.depth} slices are bad or missing, at most {allowed} may be; "
                 f"to replace them by neighbours: --allow-bad-slices {len(flagged)}",
-                *(f"z {s.z}{f' {s.file}' if s.file else ''}: {s.verdict}, {s.reason}" for s in flagged))  # fmt: skip
+                *(f"z {s.z}{f' {s.file}' if s.file else ''}: {', '.join(dict.fromkeys((s.verdict, s.reason)))}" for s in flagged))  # fmt: skip
     return Gate(name="max_bad", value=len(flagged), limit=allowed, unit="slices", problems=problems)
 
 

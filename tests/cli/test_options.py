@@ -101,9 +101,10 @@ def test_plan_is_printed_as_json_and_yaml() -> None:
     assert json.loads(as_json)["plan"]["usable"] == 60
 
 
-def test_plan_in_a_pipe_has_no_boxes() -> None:
+def test_plan_in_a_pipe_has_no_boxes_and_no_trailing_blanks() -> None:
     told = cli("plan", "--source", DEMO, "--maxz", 3551, COLUMNS="40")
     assert not BOXES & set(told.stdout)
+    assert not any(line.endswith(" ") for line in told.stdout.splitlines())
     assert "3550 to 3551" in told.stdout
     assert f"source  {DEMO}" in told.stdout
 
