@@ -1,6 +1,6 @@
-"""How far a long stack drifts, where links and recorded positions err by known amounts, and what solving it costs.
+"""How far a long stack drifts, where fits and recorded positions err by known amounts, and what solving it costs.
 
-The best that can be made of the same links is least squares by one who knows both errors and where the stage
+The best that can be made of the same fits is least squares by one who knows both errors and where the stage
 jumped, but not how far: what was recorded before and after a jump has nothing to do with each other.
 """
 
@@ -21,7 +21,7 @@ from clio_argo.placement.verdicts import pairs_at_jumps
 from clio_argo.steps.match import LOOP_EVERY
 
 SLICES, SEEDS, SIDE_PX = 5000, 8, 1001
-LINK_PX, JITTER_PX, JUMPS, JUMP_PX = 0.2, 3.0, 10, 40.0
+FIT_PX, JITTER_PX, JUMPS, JUMP_PX = 0.2, 3.0, 10, 40.0
 LIMIT_PX, PAIR_LIMIT_PX, NEAR_BEST = 1.5, 0.25, 1.1
 COSTS, COST_LIMITS = (14_000, 100_000), (60.0, 2.0)
 NO_WALK_PX, EXACT_PX = 1e-4, 0.02
@@ -30,7 +30,7 @@ Pairs = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Stack:
-    """Slices [n, 2] where they are, the first slice after each jump, and links with their errors.
+    """Slices [n, 2] where they are, the first slice after each jump, and fits with their errors.
 
     Recorded, all slices lie at 0: raw image frames.
     """
@@ -56,11 +56,11 @@ def simulated(seed: int, slices: int, jumps: int, pairs: Iterable[tuple[int, int
     at = np.sort(random.choice(np.arange(50, slices - 50), jumps, replace=False))
     for z, angle in zip(at, random.uniform(0, 2 * np.pi, jumps), strict=True):
         stage[z:] += JUMP_PX * np.array([np.cos(angle), np.sin(angle)])
-    return Stack(-stage, tuple(at.tolist()), links(random, -stage, pairs))
+    return Stack(-stage, tuple(at.tolist()), noisy_fits(random, -stage, pairs))
 
 
-def links(
-    random: np.random.Generator, places: Floats, pairs: Iterable[tuple[int, int]], error_px: float = LINK_PX
+def noisy_fits(
+    random: np.random.Generator, places: Floats, pairs: Iterable[tuple[int, int]], error_px: float = FIT_PX
 ) -> tuple[PairFit, ...]:
     """What fits of these pairs would be, each with its own error."""
     low, high = np.array(list(pairs), np.intp).reshape(-1, 2).T
@@ -72,21 +72,21 @@ def links(
 
 
 def rematched(stack: Stack, seed: int) -> Stack:
-    """The same stack with what `suspects` asks for, once it has seen these links."""
+    """The same stack with what `suspects` asks for, once it has seen these fits."""
     numbers = range(len(stack.places))
     further = pairs_at_jumps(numbers, stack.fits, solved(stack).jumps)
-    return replace(stack, fits=stack.fits + links(np.random.default_rng(~seed % 2**32), stack.places, further))
+    return replace(stack, fits=stack.fits + noisy_fits(np.random.default_rng(~seed % 2**32), stack.places, further))
 
 
-def first_links(seed: int, slices: int) -> Stack:
+def first_fits(seed: int, slices: int) -> Stack:
     return simulated(seed, slices, JUMPS, as_matched(slices))
 
 
-def all_links(seed: int, slices: int) -> Stack:
-    return rematched(first_links(seed, slices), seed)
+def all_fits(seed: int, slices: int) -> Stack:
+    return rematched(first_fits(seed, slices), seed)
 
 
-def three_links(seed: int, slices: int) -> Stack:
+def three_fits(seed: int, slices: int) -> Stack:
     return simulated(seed, slices, JUMPS, next_ones(slices))
 
 
@@ -96,17 +96,17 @@ def moving_tissue(seed: int, slices: int) -> Stack:
 
 
 def on_tissue(stack: Stack, random: np.random.Generator) -> Stack:
-    """The same stack with such links; slices are as alike as tissue is that moves so."""
-    seen = stack.places + np.cumsum(random.normal(0, LINK_PX, stack.places.shape), 0)
-    alike = 1 / (1 + (LINK_PX / PX_PER_DIFFERENCE) ** 2)
-    fits = links(random, seen, as_matched(len(seen)), EXACT_PX)
+    """The same stack with such fits; slices are as alike as tissue is that moves so."""
+    seen = stack.places + np.cumsum(random.normal(0, FIT_PX, stack.places.shape), 0)
+    alike = 1 / (1 + (FIT_PX / PX_PER_DIFFERENCE) ** 2)
+    fits = noisy_fits(random, seen, as_matched(len(seen)), EXACT_PX)
     return replace(stack, fits=tuple(f.model_copy(update={"correlation": alike ** (f.z1 - f.z0)}) for f in fits))
 
 
 KINDS: dict[str, Callable[[int, int], Stack]] = {
-    "links of match alone": first_links,
-    "links of match and, around jumps, of rematch": all_links,
-    "three links a slice": three_links,
+    "fits of match alone": first_fits,
+    "fits of match and, around jumps, of rematch": all_fits,
+    "three fits a slice": three_fits,
 }
 
 
@@ -129,9 +129,9 @@ def held(stack: Stack, anchor: Anchor) -> Floats:
     ends = np.array([(f.z0, f.z1) for f in stack.fits])
     matrices = np.array([f.matrix for f in stack.fits], float)
     steps = 1.0 - np.isin(np.arange(1, len(stack.places)), stack.jumps)
-    links = PairFits(*ends.T, matrices, np.ones(len(ends)))
+    fits = PairFits(*ends.T, matrices, np.ones(len(ends)))
     ties = np.ones(len(stack.places))
-    return least_squares(links, matrices[:, :, 2], np.full(len(ends), 1 / LINK_PX), anchor, ties, steps)[0]
+    return least_squares(fits, matrices[:, :, 2], np.full(len(ends), 1 / FIT_PX), anchor, ties, steps)[0]
 
 
 def rms_px(found: Floats, stack: Stack) -> float:
@@ -163,7 +163,7 @@ def _drift(name: str, slices: int, seeds: int) -> list[Figure]:
     ratio = np.sqrt(sum(r**2 for r, _ in found) / sum(b**2 for _, b in found))
     return [
         Figure(f"{name}: drift, worst of {seeds} stacks", max(r for r, _ in found), "px rms", LIMIT_PX,
-               note=f"{fits:.2f} links a slice; each stack (the best possible): {each}"),
+               note=f"{fits:.2f} fits a slice; each stack (the best possible): {each}"),
         Figure(f"{name}: drift over the best possible", float(ratio), "", NEAR_BEST, note="all stacks together"),
         Figure(f"{name}: pair error, median, worst stack", pairs, "px", PAIR_LIMIT_PX),
         Figure(f"{name}: stacks with all jumps found, and no other", followed, "", seeds, at_least=True),
@@ -177,7 +177,7 @@ def _tissue(slices: int, seeds: int) -> Figure:
         for of in (lambda s: placed(solved(s)), lambda s: placed(solved(s, anchor=False)), best)
     )
     return Figure(
-        f"links that agree, on tissue that moves by {LINK_PX:g} px a slice: drift", float(held), "px rms",
+        f"fits that agree, on tissue that moves by {FIT_PX:g} px a slice: drift", float(held), "px rms",
         note=f"all {seeds} stacks; the best possible {least:.2f}, without an anchor {free:.2f}",
     )  # fmt: skip
 
@@ -186,7 +186,7 @@ COST = "import json, sys; from benchmarks.drift import cost; print(json.dumps(co
 
 
 def cost(slices: int) -> tuple[float, float]:
-    """CPU seconds of solving a stack with three links a slice, and the peak memory of this process in GiB."""
+    """CPU seconds of solving a stack with three fits a slice, and the peak memory of this process in GiB."""
     stack = simulated(0, slices, slices // 500, next_ones(slices))
     begin = time.process_time()
     solved(stack)
@@ -199,8 +199,8 @@ def _costs(counts: list[int]) -> list[Figure]:
     for n, (seconds, gib) in found.items():
         limits = COST_LIMITS if n == counts[0] else (None, None)
         figures += [
-            Figure(f"solving {n:,} slices with three links each", seconds, "s", limits[0]),
-            Figure(f"solving {n:,} slices: peak memory", gib, "GiB", limits[1], note="links and libraries included"),
+            Figure(f"solving {n:,} slices with three fits each", seconds, "s", limits[0]),
+            Figure(f"solving {n:,} slices: peak memory", gib, "GiB", limits[1], note="fits and libraries included"),
         ]  # fmt: skip
     each = [seconds / n for n, (seconds, _) in found.items()]
     return [*figures, Figure("solving: a slice of the long stack over one of the short", each[-1] / each[0], "", 1.2)]

@@ -108,7 +108,7 @@ def _objects(out: Path) -> dict[str, dict[str, str]]:
 
 
 def fits_differ_px(usual: Path, other: Path, side: int) -> float:
-    """Largest distance of a corner of a slice between where the same link puts it in two runs."""
+    """Largest distance of a corner of a slice between where the same fit puts it in two runs."""
     ours, theirs = ({(f.z0, f.z1): f for f in _fits(out)} for out in (usual, other))
     if ours.keys() != theirs.keys():
         return float("inf")

@@ -92,20 +92,20 @@ def with_defects(work: Path, quick: bool) -> list[Figure]:
     url, slices = work / "defects", FAULT_EVERY * len(FAULTS)
     plan = planned(damaged(work / "short", work / "damaged", slices), url)
     reduce = spent(lambda: [run_step(PIPELINE["reduce"], str(url), p) for p in range(plan.reduce.parts)])
-    linked: list[int] = []
+    matched: list[int] = []
 
-    def link() -> None:
+    def pair() -> None:
         for part in range(plan.match.parts):
             run_step(PIPELINE["match"], str(url), part)
         again = [part.part for part in run_step(PIPELINE["suspects"], str(url), 0).parts["rematch_parts"]]
-        linked[:] = [run_step(PIPELINE["rematch"], str(url), part).counts.done for part in again]
+        matched[:] = [run_step(PIPELINE["rematch"], str(url), part).counts.done for part in again]
 
     def before() -> None:
         forget(url, "match")
         forget(url, "rematch")
 
-    match = repeated(link, before, warm=False)
-    note = f"{slices} slices with {len(FAULTS)} kinds of fault, {sum(linked)} of {plan.match.units} units linked again"
+    match = repeated(pair, before, warm=False)
+    note = f"{slices} slices with {len(FAULTS)} kinds of fault, {sum(matched)} of {plan.match.units} matched again"
     limit = None if quick else DEFECTS_LIMIT_S
     return [Figure("reduce, match, suspects and rematch a slice, 5 % defects",
                    ((reduce + match) / slices).cpu_s, "CPU s", limit, note=note)]  # fmt: skip

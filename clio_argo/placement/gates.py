@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 
 from clio_argo.errors import GateStopped
-from clio_argo.model.alignment import Transforms
+from clio_argo.model.alignment import PlacedSlice, Transforms
 from clio_argo.model.layout import TRANSFORMS_TABLE
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
@@ -39,8 +39,14 @@ def _bad(transforms: Transforms, plan: Plan, request: Request) -> Gate:
     flagged, allowed = transforms.flagged, request.allowed_bad(plan.depth)
     problems = (f"{len(flagged)} of {plan.depth} slices are bad or missing, at most {allowed} may be; "
                 f"to replace them by neighbours: --allow-bad-slices {len(flagged)}",
-                *(f"z {s.z}{f' {s.file}' if s.file else ''}: {', '.join(dict.fromkeys((s.verdict, s.reason)))}" for s in flagged))  # fmt: skip
+                *map(_why, flagged))  # fmt: skip
     return Gate(name="max_bad", value=len(flagged), limit=allowed, unit="slices", problems=problems)
+
+
+def _why(flagged: PlacedSlice) -> str:
+    file = f" {flagged.file}" if flagged.file else ""
+    # the reason of a slice that is missing may be no more than that
+    return f"z {flagged.z}{file}: {', '.join(dict.fromkeys((flagged.verdict, flagged.reason)))}"
 
 
 def _gap(transforms: Transforms, request: Request) -> Gate:

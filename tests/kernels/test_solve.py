@@ -16,9 +16,9 @@ from benchmarks.drift import (
     as_matched,
     best,
     held,
-    links,
     moving_tissue,
     next_ones,
+    noisy_fits,
     on_tissue,
     pair_px,
     placed,
@@ -64,14 +64,14 @@ def positions(solution: Solution) -> Floats:
 
 
 @given(st.integers(2, 40), st.integers(1, 3), st.integers(0, 2**32 - 1))
-def test_exact_links_are_met_exactly(slices: int, reach: int, seed: int) -> None:
+def test_exact_fits_are_met_exactly(slices: int, reach: int, seed: int) -> None:
     truth = poses(np.random.default_rng(seed), slices, 0.0, 0.0)
     solution = solve_stack(range(slices), fits_of(truth, next_ones(slices, reach)), SIDE, SIDE)
     assert pair_errors(solution, truth).max() < 1e-3
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_slices_out_of_place_follow_their_links(seed: int) -> None:
+def test_slices_out_of_place_follow_their_fits(seed: int) -> None:
     truth = poses(np.random.default_rng(seed), 100, 4.0, 0.001)
     solution = solve_stack(range(100), fits_of(truth, next_ones(100, 2)), SIDE, SIDE)
     assert np.median(pair_errors(solution, truth)) < 0.05
@@ -98,7 +98,7 @@ def test_jumps_in_quick_succession_are_followed() -> None:
 def test_an_anchor_lets_go_of_positions_that_drift() -> None:
     random = np.random.default_rng(0)
     places = np.cumsum(random.normal(0, 0.5, (2000, 2)), 0) + random.normal(0, 2, (2000, 2))
-    stack = Stack(places, (), links(random, places, as_matched(2000)))
+    stack = Stack(places, (), noisy_fits(random, places, as_matched(2000)))
     assert solved(stack).jumps == ()
     assert pair_px(placed(solved(stack)), stack) < pair_px(held(stack, no_anchor(0.2)), stack) + 0.005
 
@@ -136,19 +136,19 @@ def test_noise_in_all_slices_is_no_tissue(tissue: float, noise: float) -> None:
 
 @pytest.mark.parametrize("jitter_px", [0.0, 2.0])
 @pytest.mark.parametrize("count", [1, 2, 3, 200])
-def test_slices_that_were_put_elsewhere_follow_their_links(jitter_px: float, count: int) -> None:
+def test_slices_that_were_put_elsewhere_follow_their_fits(jitter_px: float, count: int) -> None:
     """Single ones, some too few to be seen as a jump, and all from one on; whether frames lie still or not."""
     random = np.random.default_rng(0)
     places = random.normal(0, jitter_px, (400, 2))
     places[200 : 200 + count] += (300, 0)
-    fits = links(random, places, as_matched(400))
+    fits = noisy_fits(random, places, as_matched(400))
     held, free = (placed(solve_stack(range(400), fits, SIDE, SIDE, anchor=a)) for a in (True, False))
     assert np.abs(np.diff(held - free, axis=0)).max() < 0.8
 
 
 @pytest.mark.parametrize("degrees", [-0.3, 3.0])
 @pytest.mark.parametrize("count", [1, 3, 50])
-def test_slices_that_were_turned_follow_their_links(degrees: float, count: int) -> None:
+def test_slices_that_were_turned_follow_their_fits(degrees: float, count: int) -> None:
     random, turn = np.random.default_rng(0), cv2.getRotationMatrix2D((500, 500), degrees, 1)
     truth = np.tile(np.eye(3), (100, 1, 1))
     truth[50 : 50 + count, :2] = turn
@@ -166,7 +166,7 @@ def test_slices_that_were_turned_follow_their_links(degrees: float, count: int) 
     assert max(errors) < 0.06 * abs(np.deg2rad(degrees)) * 707 + 0.8
 
 
-def test_one_link_in_ten_may_be_nonsense() -> None:
+def test_one_fit_in_ten_may_be_nonsense() -> None:
     stack = simulated(0, 1000, 0, next_ones(1000))
     random = np.random.default_rng(1)
     wrong = [
@@ -182,11 +182,11 @@ def test_one_link_in_ten_may_be_nonsense() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_links_that_are_a_little_wrong_are_the_outliers_and_no_others(seed: int) -> None:
+def test_fits_that_are_a_little_wrong_are_the_outliers_and_no_others(seed: int) -> None:
     """One in ten is off by 6 to 12 px; its neighbours by 0.2 px on each axis."""
     random, pairs = np.random.default_rng(seed), next_ones(400)
     places = random.normal(0, 3, (400, 2))
-    fits = list(links(random, places, pairs))
+    fits = list(noisy_fits(random, places, pairs))
     wrong = random.choice(len(fits), len(fits) // 10, replace=False).tolist()
     for i, angle, off_px in zip(wrong, random.uniform(0, 6.28, 400), random.uniform(6, 12, 400), strict=False):
         (_, _, x), (_, _, y) = np.array(fits[i].matrix)
@@ -195,8 +195,8 @@ def test_links_that_are_a_little_wrong_are_the_outliers_and_no_others(seed: int)
     assert set(solve_stack(range(400), fits, SIDE, SIDE).outliers) == {(fits[i].z0, fits[i].z1) for i in wrong}
 
 
-def test_shapes_that_all_links_agree_on_are_held_as_far_as_tissue_misleads_links() -> None:
-    """Loops close exactly, so that only the correlation of links tells how far to follow them."""
+def test_shapes_that_all_fits_agree_on_are_held_as_far_as_tissue_misleads_fits() -> None:
+    """Loops close exactly, so that only the correlation of fits tells how far to follow them."""
     truth = np.tile(np.eye(3), (200, 1, 1))
     truth[:, :2, :2] += np.cumsum(np.random.default_rng(0).normal(0, 0.1 / 707, (200, 2, 2)), 0)
     truth[:, :2, 2] = CENTRE - truth[:, :2, :2] @ CENTRE
@@ -206,14 +206,14 @@ def test_shapes_that_all_links_agree_on_are_held_as_far_as_tissue_misleads_links
     assert np.linalg.norm(placed[:, :2, :2] - np.eye(2), axis=(1, 2)).max() * 707 < 1
 
 
-def test_a_gap_without_links_is_a_break_and_the_parts_stay_where_they_were_recorded() -> None:
+def test_a_gap_without_fits_is_a_break_and_the_parts_stay_where_they_were_recorded() -> None:
     fits = fits_of(np.tile(np.eye(3), (10, 1, 1)), [p for p in next_ones(10, 1) if p != (4, 5)])
     solution = solve_stack(range(10), fits, SIDE, SIDE)
     assert solution.breaks == (Break(below=4, above=5),)
     np.testing.assert_allclose(positions(solution), np.zeros((10, 2)), atol=1e-6)
 
 
-def test_a_slice_without_links_is_not_placed() -> None:
+def test_a_slice_without_fits_is_not_placed() -> None:
     fits = fits_of(np.tile(np.eye(3), (5, 1, 1)), [(0, 1), (1, 3), (3, 4)])
     solution = solve_stack(range(5), fits, SIDE, SIDE)
     assert solution.isolated == {2}
@@ -221,7 +221,7 @@ def test_a_slice_without_links_is_not_placed() -> None:
     assert solution.breaks == ()
 
 
-def test_no_stack_shears_or_shrinks_by_what_its_links_add_up() -> None:
+def test_no_stack_shears_or_shrinks_by_what_its_fits_add_up() -> None:
     """Tissue that seems to turn and stretch by 1e-4 from slice to slice would come to 20 % over 2,000 slices."""
     random = np.random.default_rng(1)
     fits = []
