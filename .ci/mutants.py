@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "clio_argo"
 # which tests concern a module; more than these would only cost time
 TESTS = {
-    "placement": "tests/placement tests/kernels/test_flicker.py tests/steps",
+    "placement": "tests/placement tests/kernels/test_flicker.py tests/steps tests/workspace/test_user_inputs.py",
     "kernels/solve.py": "tests/kernels/test_solve.py tests/kernels/test_positions.py tests/placement/test_gates.py",
     "model/volume.py": "tests/model/test_grid.py tests/store/test_volumes.py tests/maintenance/test_damage.py",
     "workspace": "tests/workspace tests/steps tests/maintenance tests/faults/test_killed.py",

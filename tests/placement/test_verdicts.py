@@ -51,6 +51,14 @@ def test_no_alarm_at_a_step_that_stays() -> None:
     assert judge(stepped, fits()) == {}
 
 
+@pytest.mark.parametrize("mean", [30.0, 240.0])
+def test_seven_odd_slices_in_a_row_are_faults_and_eight_are_a_step(mean: float) -> None:
+    for run in (7, 8):
+        odd = range(ODD, ODD + run)
+        stack = [f.model_copy(update={"mean": mean} if f.z in odd else {}) for f in facts()]
+        assert list(judge(stack, fits())) == (list(odd) if run == 7 else [])
+
+
 @pytest.mark.parametrize(
     ("update", "word"),
     [
