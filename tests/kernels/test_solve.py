@@ -27,7 +27,7 @@ from benchmarks.drift import (
     solved,
 )
 from clio_argo.kernels.anchor import no_anchor, noise_px, tissue_px
-from clio_argo.kernels.solve import Solution, solve_stack
+from clio_argo.kernels.solve import Solution, isolated_slices, remaining_stiffness, robust_weights, solve_stack
 from clio_argo.model.alignment import Break, PairFit, homogeneous, to_matrix
 
 SIDE = 1001
@@ -230,3 +230,47 @@ def test_no_stack_shears_or_shrinks_by_what_its_fits_add_up() -> None:
         fits.append(PairFit(z0=a, z1=b, matrix=to_matrix(np.c_[linear, CENTRE - linear @ CENTRE])))
     placed = np.array(list(solve_stack(range(2000), fits, SIDE, SIDE).placed.values()))
     assert np.abs(placed[:, :2, :2] - np.eye(2)).max() < 0.03
+
+
+# --- parts of the solution, by their definitions ---
+
+
+def test_weights_are_those_of_huber_and_of_geman_and_mcclure() -> None:
+    """Huber's fall beyond one standard deviation; Geman and McClure's have a scale of three of them."""
+    errors = np.array([0.0, 1.0, 3.0, 4.0, 9.0])
+    columns, noise = np.stack([errors, errors], 1) * 0.5, np.full(5, 0.5)
+    assert robust_weights(columns, noise, cut=False) == pytest.approx([1, 1, 3**-0.5, 0.5, 1 / 3])
+    assert robust_weights(columns, noise, cut=True) == pytest.approx([1, 0.9, 0.5, 9 / 25, 0.1])
+
+
+def test_a_tie_is_released_beyond_four_standard_deviations_with_the_fourth_power() -> None:
+    departures = np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 16.0], [12.0, 16.0]])
+    assert remaining_stiffness(departures, 2.0) == pytest.approx([1, 1, 1 / 16, (2 / 5) ** 4])
+
+
+def test_only_slices_among_others_are_isolated() -> None:
+    (fit,) = fits_of(np.tile(np.eye(3), (2, 1, 1)), [(0, 1)])
+    assert isolated_slices([0], []) == frozenset()
+    assert isolated_slices([0, 1], []) == {0, 1}
+    assert isolated_slices([0, 1, 2], [fit]) == {2}
+    assert list(solve_stack([7], [], SIDE, SIDE).placed) == [7]
+
+
+@pytest.mark.parametrize(("width", "height"), [(SIDE, SIDE), (801, 301), (302, 800)])
+def test_slices_turned_about_the_centre_of_the_field_stay_there(width: int, height: int) -> None:
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    turns = [cv2.getRotationMatrix2D(tuple(centre), 3 * (z % 2), 1.0) for z in range(6)]
+    truth = np.array([homogeneous(turn) for turn in turns])
+    found = solve_stack(range(6), fits_of(truth, next_ones(6)), width, height).placed.values()
+    for matrix in found:
+        assert (matrix @ np.append(centre, 1))[:2] == pytest.approx(centre, abs=1e-3)
+
+
+def test_of_fits_that_contradict_each_other_the_noisier_gives_way() -> None:
+    """A loop that errs by 0.3 px is closed by its fits in proportion to their variances, 1 : 1 : 16."""
+    fits = [
+        PairFit(z0=a, z1=b, matrix=((1, 0, x), (0, 1, 0)), correlation=0.98, noise_px=noise)
+        for a, b, x, noise in ((0, 1, 0.0, 0.5), (1, 2, 0.0, 0.5), (0, 2, 0.3, 2.0))
+    ]
+    first, _, last = positions(solve_stack(range(3), fits, SIDE, SIDE, anchor=False))[:, 0]
+    assert last - first == pytest.approx(0.3 * 2 / 18, abs=0.002)

@@ -314,6 +314,15 @@ def test_the_memory_asked_for_holds_what_a_unit_reads_and_makes_of_it(spec: Volu
     assert spec.memory_gib("render") * GIB >= (spec.slab + 3) * math.prod(spec.scales[0].size[1:]) * itemsize
 
 
+@pytest.mark.parametrize(("dtype", "itemsize"), [("uint8", 1), ("uint16", 2)])
+def test_memory_is_that_of_a_slab_and_eight_planes_or_of_two_and_a_half_blocks(dtype: str, itemsize: int) -> None:
+    spec = volume((300, 5000, 6000), memory_gib=4, dtype=dtype)
+    assert spec.memory_gib("render") == 0.5 + (spec.slab + 8) * 5000 * 6000 * itemsize / 2**30
+    block = 300 * spec.write_tier.unit[1] * spec.write_tier.unit[2]
+    assert spec.memory_gib("write") == 0.5 + 2.5 * block * itemsize / 2**30
+    assert spec.memory_gib("coarsen") == 0.5 + 2.5 * 19 * 313 * 375 * itemsize / 2**30
+
+
 def test_a_canvas_too_large_for_the_memory_is_refused_with_the_memory_needed() -> None:
     with pytest.raises(UserError, match=r"memory_gib.*at least 1\.4"):
         volume((10, 12_000, 12_000), memory_gib=1)

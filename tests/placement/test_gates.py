@@ -1,5 +1,6 @@
 """What stops a run before it renders, and what lets it pass."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ def test_the_link_that_agrees_best_counts() -> None:
     fits = (link(1, 2, 40), link(1, 3, 4.5), link(2, 3, 3), PairFit(z0=3, z1=5))
     found = disagreement_px(Transforms(width=9, height=9, slices=slices, fits=fits), 100, 50)
     assert found == [(1, 2, pytest.approx(0.5)), (2, 3, pytest.approx(0.5))]
+
+
+def test_the_error_of_a_fit_is_the_mean_over_the_corners_and_the_centre() -> None:
+    """A turn by a quarter about the first pixel moves each point by sqrt(2) times its distance from there."""
+    turn = PairFit(z0=1, z1=2, matrix=((0, -1, 0), (1, 0, 0)), model="rigid")
+    ((_, _, error),) = disagreement_px(Transforms(width=9, height=9, slices=(at(1, 0), at(2, 0)), fits=(turn,)), 7, 5)
+    assert error == pytest.approx(math.sqrt(2) * (0 + 6 + 4 + 1.5 * math.hypot(6, 4)) / 5)
 
 
 def test_a_stack_without_links_has_no_disagreement() -> None:

@@ -1,5 +1,6 @@
 """Which facts make a slice bad or suspect, and that a stack's own ways do not."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -74,6 +75,39 @@ def test_an_odd_slice_is_suspect_and_its_reason_names_numbers(update: dict[str, 
     assert set(found) == {ODD}
     assert found[ODD].verdict == "suspect"
     assert word in found[ODD].reason
+
+
+# departures from facts() without spread that just make a fault: ratios of what is compared by its logarithm
+STATISTICS = {
+    "contrast": ("std", 40 * math.exp(0.5), 40),
+    "focus": ("focus", 0.16 * math.exp(-0.3), 0.16),
+    "stripes": ("stripes", 0.06 * math.exp(0.6), 0.06),
+    "brightness": ("mean", 121 + 0.75 * 40, 121),  # a slice brighter than all others leaves their upper median
+}
+TURN = 0.015 / math.sqrt(2)
+FITS = {
+    "unlike its neighbours:": lambda part: {"correlation": 1 - 0.02 * math.exp(0.6 * part)},
+    "in places": lambda part: {"worst_tile_correlation": 1 - 0.05 * math.exp(0.9 * part)},
+    "out of shape": lambda part: {"matrix": ((1.0, TURN * part, 0.0), (-TURN * part, 1.0, 0.0))},
+    "partly covered": lambda part: {"occluded": (0.03 * part, 0.03 * part)},
+}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_a_departure_as_large_as_stated_is_a_fault_and_a_smaller_one_is_none(name: str) -> None:
+    field, limit, usual = STATISTICS[name]
+    for part, found in ((0.98, set()), (1.02, {ODD})):
+        value = usual + (limit - usual) * part
+        assert set(judge(changed(facts(spread=0), ODD, **{field: value}), fits())) == found
+
+
+@pytest.mark.parametrize("word", FITS)
+def test_fits_that_depart_as_far_as_stated_are_a_fault_and_others_are_none(word: str) -> None:
+    for part, found in ((0.98, []), (1.02, [ODD])):
+        odd = [f.model_copy(update=FITS[word](part) if ODD in (f.z0, f.z1) else {}) for f in fits()]
+        remarks = judge(facts(spread=0), odd)
+        assert list(remarks) == found
+        assert all(word in r.reason for r in remarks.values())
 
 
 @pytest.mark.parametrize(
