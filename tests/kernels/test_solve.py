@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -27,7 +28,18 @@ from benchmarks.drift import (
     solved,
 )
 from clio_argo.kernels.anchor import no_anchor, noise_px, tissue_px
-from clio_argo.kernels.solve import Solution, isolated_slices, remaining_stiffness, robust_weights, solve_stack
+from clio_argo.kernels.solve import (
+    PairFits,
+    Solution,
+    find_breaks,
+    isolated_slices,
+    least_squares,
+    pin,
+    remaining_stiffness,
+    robust_weights,
+    solve_stack,
+    steps_agreed_on,
+)
 from clio_argo.model.alignment import Break, PairFit, homogeneous, to_matrix
 
 SIDE = 1001
@@ -246,6 +258,58 @@ def test_weights_are_those_of_huber_and_of_geman_and_mcclure() -> None:
 def test_a_tie_is_released_beyond_four_standard_deviations_with_the_fourth_power() -> None:
     departures = np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 16.0], [12.0, 16.0]])
     assert remaining_stiffness(departures, 2.0) == pytest.approx([1, 1, 1 / 16, (2 / 5) ** 4])
+
+
+def between(pairs: Iterable[tuple[int, int]], pinned: Iterable[int] = ()) -> PairFits:
+    """Fits between slices by index; `pinned` counts them."""
+    z, w = np.array(list(pairs)).T
+    held = np.isin(np.arange(len(z)), list(pinned))
+    return PairFits(z, w, np.tile(np.eye(3), (len(z), 1, 1)), np.ones(len(z)), held)
+
+
+@given(st.integers(2, 12), st.integers(0, 2**32 - 1))
+def test_the_banded_system_is_that_of_all_equations_at_once(slices: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    pairs = [(a, b) for a, b in itertools.combinations(range(slices), 2) if b - a < 4 and random.random() < 0.7]
+    fits, count = between(pairs or [(0, 1)]), len(pairs or [(0, 1)])
+    differences, weights = random.normal(0, 5, (count, 2)), random.uniform(0.1, 4, count)
+    ties, steps = random.uniform(0, 1, slices), random.uniform(0, 1, slices - 1)
+    steps[random.random(slices - 1) < 0.2] = 0
+    anchor = replace(no_anchor(0.2), jitter_px=2.0, walk_px=0.7, hold_px=30.0)
+    one, nothing = np.eye(slices), np.zeros((slices, slices))
+    walk = np.maximum(steps / 0.7**2, 1e-8)[:, None] ** 0.5
+    equations = np.concatenate(
+        [
+            np.hstack([(one[fits.w] - one[fits.z]) * weights[:, None], nothing[fits.z]]),
+            np.hstack([one, -one]) * ties[:, None] ** 0.5 / 2.0,
+            np.hstack([nothing[1:], np.diff(one, axis=0)]) * walk,
+            np.hstack([nothing, one]) / 30.0,
+            np.hstack([nothing[:1], one[:1]]) / 0.7,
+        ]
+    )
+    wanted = np.zeros((len(equations), 2))
+    wanted[:count] = differences * weights[:, None]
+    solution = np.linalg.lstsq(equations, wanted, rcond=None)[0]
+    assert np.vstack(least_squares(fits, differences, weights, anchor, ties, steps)) == pytest.approx(
+        solution, abs=1e-3
+    )
+
+
+def test_a_step_counts_where_more_than_half_of_the_fits_that_cross_it_are_trusted() -> None:
+    fits = between([(0, 1), (0, 2), (2, 1), (2, 3), (2, 4), (3, 4)])
+    trusted = steps_agreed_on(fits, 5, np.array([0.51, 0.4, 0.6, 0.5, 0.9, 0.9]))
+    assert trusted.tolist() == [False, False, False, True]
+
+
+def test_manual_fits_have_their_weight_whatever_they_measure() -> None:
+    assert pin(between([(0, 1), (1, 2)], [1]), np.array([0.3, 0.3])).tolist() == [0.3, 100]
+
+
+def test_a_break_is_where_a_part_begins_that_no_fit_connects() -> None:
+    kept = [4, 5, 7, 8, 9]
+    assert find_breaks(kept, between([(0, 2), (1, 2), (3, 4)])) == (Break(below=7, above=8),)
+    assert find_breaks(kept, between([(0, 1), (1, 3), (4, 2)])) == (Break(below=5, above=7),)
+    assert find_breaks(kept, between([(0, 4), (1, 2), (2, 3), (3, 4)])) == ()
 
 
 def test_only_slices_among_others_are_isolated() -> None:
