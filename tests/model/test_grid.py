@@ -314,6 +314,12 @@ def test_the_memory_asked_for_holds_what_a_unit_reads_and_makes_of_it(spec: Volu
     assert spec.memory_gib("render") * GIB >= (spec.slab + 3) * math.prod(spec.scales[0].size[1:]) * itemsize
 
 
+def test_all_scales_are_shown_unless_some_are_chosen() -> None:
+    spec = volume((300, 5000, 6000))
+    assert list(spec.model_copy(update={"shown": None}).ng_scales) == [0, 1, 2, 3, 4] == list(spec.ng_scales)
+    assert list(spec.model_copy(update={"shown": (1, 3)}).ng_scales) == [1, 2, 3]
+
+
 @pytest.mark.parametrize(("dtype", "itemsize"), [("uint8", 1), ("uint16", 2)])
 def test_memory_is_that_of_a_slab_and_eight_planes_or_of_two_and_a_half_blocks(dtype: str, itemsize: int) -> None:
     spec = volume((300, 5000, 6000), memory_gib=4, dtype=dtype)
