@@ -41,6 +41,15 @@ def test_pictures_before_rendering_show_what_will_be_rendered(
     assert np.corrcoef(before[inside], rendered[inside])[0, 1] > 0.99
 
 
+@pytest.mark.parametrize("name", ["xz", "yz"])
+def test_a_cut_through_a_thin_stack_is_high_enough_to_see_and_as_wide_as_the_slices(
+    name: str, only_aligned: Path
+) -> None:
+    (height, width), top = view(only_aligned, f"{name}_after").shape, view(only_aligned, "xy_after")
+    assert 120 < height <= 240
+    assert width == top.shape[1 if name == "xz" else 0]
+
+
 def test_a_run_that_a_gate_stopped_has_a_report_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(GateStopped):
         run_here(request(DEMO, image="iso.%05d.png", minz=3508, maxz=3518), tmp_path)
