@@ -1,0 +1,35 @@
+"""Memory that the pods of a workflow are given, and the refusal of more than a node has."""
+
+from pathlib import Path
+
+import pytest
+
+from clio_argo.pipeline import PIPELINE
+from clio_argo.store.documents import Store
+from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes, memory_problems
+from clio_argo.workspace.run import Run
+
+
+@pytest.mark.parametrize(("dtype", "reduce_mib"), [("uint8", 384 + 4 * 100), ("uint16", 384 + 4 * 200)])
+def test_reduce_has_room_for_four_slices_and_what_reads_all_slices_for_their_facts(
+    dtype: str, reduce_mib: int, demo: Path
+) -> None:
+    plan = Run(Store(str(demo)), PIPELINE["match"], PIPELINE).plan
+    large = plan.model_copy(update={"width": 10 * 1024, "height": 10 * 1024, "dtype": dtype})
+    whole = 384 + 3  # 60 slices of 0.04 MiB
+    assert memory_of_alignment(large) == {"reduce_mib": reduce_mib, "match_mib": 768, "solve_mib": whole}
+
+
+def test_stages_that_write_voxels_have_the_memory_of_a_unit(demo: Path) -> None:
+    spec = Run(Store(str(demo)), PIPELINE["write"], PIPELINE).volume
+    needs = memory_of_volumes(spec)
+    assert needs.pop("publish_mib") == 768 + 3
+    assert all(0 <= needs[f"{name}_mib"] - 1024 * spec.memory_gib(name) < 1 for name in ("render", "write", "coarsen"))
+
+
+def test_stages_that_no_node_holds_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs = {"render_mib": 2048, "write_mib": 2049}
+    assert memory_problems(needs) == []
+    monkeypatch.setenv("CLIO_MEMORY_MAX_MIB", "2048")
+    (problem,) = memory_problems(needs)
+    assert problem.startswith("write needs 2049 MiB, pods of this cluster can have 2048 MiB")
