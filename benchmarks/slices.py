@@ -105,7 +105,8 @@ def with_defects(work: Path, quick: bool) -> list[Figure]:
         forget(url, "rematch")
 
     match = repeated(pair, before, warm=False)
-    note = f"{slices} slices with {len(FAULTS)} kinds of fault, {sum(matched)} of {plan.match.units} matched again"
+    again = f"{sum(matched)} of {plan.match.units} units matched again"
+    note = f"{slices} slices with {len(FAULTS)} kinds of fault, {again}"
     limit = None if quick else DEFECTS_LIMIT_S
     return [Figure("reduce, match, suspects and rematch a slice, 5 % defects",
                    ((reduce + match) / slices).cpu_s, "CPU s", limit, note=note)]  # fmt: skip

@@ -5,7 +5,7 @@ import shutil
 import signal
 from pathlib import Path
 
-# a tenth of the time would go into waiting until a disk has each object
+# nothing then waits until a disk has each object
 MEMORY, ENOUGH = "/dev/shm", 4 << 30
 if Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
     os.environ.setdefault("TMPDIR", MEMORY)

@@ -36,7 +36,7 @@ def report_html(data: ReportData) -> str:
     )
 
 
-@cache  # it takes a third of a second to compile the templates, and a run writes two reports
+@cache  # it takes about 0.2 s to compile the templates, and a run writes two reports
 def environment() -> Environment:
     """Templates in which every value is escaped and an unknown name is an error."""
     # a name that a template misspells stops the tests instead of leaving a gap on the page
