@@ -33,7 +33,7 @@ TESTS = {
     "model/volume.py": "tests/model/test_grid.py tests/store/test_volumes.py tests/maintenance/test_damage.py",
     "workspace": "tests/workspace tests/steps tests/maintenance tests/faults/test_killed.py",
 }
-CHOSEN = "not e2e and not properties and not browser"
+CHOSEN = "not e2e and not browser"
 # a mutant that loops for ever is noticed after so many times what the tests take as they are
 PATIENCE = 5
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {

@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -83,6 +82,8 @@ def test_every_setting_is_a_value_with_the_same_default() -> None:
 
 
 def test_values_fit_their_schema() -> None:
+    import jsonschema  # takes two seconds
+
     jsonschema.validate(yaml.safe_load((CHART / "values.yaml").read_text()), values_schema())
 
 

@@ -25,6 +25,7 @@ def seconds_of(out: Path) -> dict[str, float]:
     return {a.step: a.wall_s for a in (store.document(Attempt, n) for n in store.names("process/logs"))}
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
 def test_killed_in_every_stage_it_ends_the_same(
     stack: Path, undisturbed: Path, tmp_path: Path, what: signal.Signals

@@ -15,6 +15,7 @@ from benchmarks.processors import (
 )
 
 SIDE_PX = 128
+pytestmark = pytest.mark.properties
 
 
 @pytest.mark.parametrize("processor", [WITHOUT_AVX512, WITHOUT_AVX2], ids=["with AVX2", "without"])

@@ -89,6 +89,7 @@ def test_slices_out_of_place_follow_their_fits(seed: int) -> None:
     assert np.median(pair_errors(solution, truth)) < 0.05
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("kind", KINDS)
 def test_recorded_positions_stop_the_random_walk_as_well_as_can_be(kind: str) -> None:
     stacks = [KINDS[kind](seed, 3000) for seed in range(4)]
@@ -115,6 +116,7 @@ def test_an_anchor_lets_go_of_positions_that_drift() -> None:
     assert pair_px(placed(solved(stack)), stack) < pair_px(held(stack, no_anchor(0.2)), stack) + 0.005
 
 
+@pytest.mark.properties
 def test_what_tissue_adds_up_is_no_drift_of_the_stage() -> None:
     stacks = [moving_tissue(seed, 3000) for seed in range(4)]
     found, free, least = (

@@ -61,6 +61,7 @@ def test_image_of_the_container_is_recorded(tmp_path: Path) -> None:
     assert {s.partition(" in ")[2] for s in completion(tmp_path / "out").software} == {image}
 
 
+@pytest.mark.properties
 def test_a_unit_done_by_two_processes_at_once_gives_one_result(whole: Path, out: Path) -> None:
     for record in (out / "manifest" / "write").iterdir():
         record.unlink()

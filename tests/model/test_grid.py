@@ -11,7 +11,6 @@ import pytest
 import tensorstore as ts
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from igneous.shards import image_shard_shape_from_spec
 
 from clio_argo.errors import UserError
 from clio_argo.model.formats import info, zarr_array
@@ -156,6 +155,8 @@ def memory_with_info(spec: VolumeSpec) -> tuple[ts.Context, ts.KvStore]:
 
 @given(volumes())
 def test_shapes_of_viewer_shards_agree_with_tensorstore_and_igneous(spec: VolumeSpec) -> None:
+    from igneous.shards import image_shard_shape_from_spec  # takes a second
+
     context, _ = memory_with_info(spec)
     for k, scale in enumerate(spec.scales):
         array = open_array(spec, context, k, "neuroglancer_precomputed")

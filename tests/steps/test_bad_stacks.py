@@ -62,6 +62,7 @@ STOPPED: dict[str, tuple[Callable[[], Slices], str]] = {
 }
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("kind", STOPPED)
 def test_the_run_stops_before_rendering_and_says_why(kind: str, tmp_path: Path) -> None:
     slices, why = STOPPED[kind]

@@ -100,6 +100,7 @@ def test_every_setting_is_tested() -> None:
     assert EFFECTS.keys() == set(field_paths()) - {"schema_version"}
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("setting", EFFECTS)
 def test_setting_changes_what_it_should_and_nothing_else(
     setting: str, two_stacks: Path, base_run: Path, tmp_path: Path

@@ -64,6 +64,7 @@ def test_what_a_check_does_not_find_counts_as_not_tried(stack: Path, tmp_path: P
     assert checks - fits.keys()
 
 
+@pytest.mark.properties
 def test_part_borders_change_nothing(
     stack: Path, found: Transforms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

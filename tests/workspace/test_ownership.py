@@ -25,6 +25,7 @@ def slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_stack(tmp_path_factory.mktemp("slices"), demo_slices(4, 96))
 
 
+@pytest.mark.properties
 def test_two_runs_at_once_give_one_result(slices: Path, tmp_path: Path) -> None:
     command = [CLI, "run", "--source", slices, "--resolution", "10", "--set", "id=test", "--workers", "1", "--out"]
     both = [subprocess.Popen([*command, tmp_path / "out"], stderr=subprocess.PIPE, text=True) for _ in range(2)]
@@ -46,6 +47,7 @@ class Another(NoProgress):
             run_step(PIPELINE["plan"], str(self._out), 0)
 
 
+@pytest.mark.properties
 def test_another_runner_begins_as_one_ends(slices: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(request(slices), out, 1, Another(out, 1)).status == "complete"
@@ -109,6 +111,7 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("writes", range(30, 60, 3))
 def test_a_takeover_that_is_killed_leaves_nothing_to_the_next(
     slices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int

@@ -45,6 +45,7 @@ def reference(long_stack: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return run_here(request(long_stack), tmp_path_factory.mktemp("reference"))
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("workers", [1, 2])
 def test_result_does_not_depend_on_workers(long_stack: Path, reference: Path, tmp_path: Path, workers: int) -> None:
     done = run(request(long_stack), tmp_path, workers)
@@ -89,6 +90,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.properties
 def test_killed_again_and_again_it_ends_the_same(long_stack: Path, reference: Path, tmp_path: Path) -> None:
     total = len(written_at(reference))
     random = np.random.default_rng()
