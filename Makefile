@@ -32,7 +32,7 @@ test: $(VENV)/dev ## unit and integration tests (PYTEST_ARGS="-k solve -x")
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not e2e and not properties" $(PYTEST_ARGS)
 	@echo "not run: tests on a cluster (make e2e; docs/testing.md, 'On a cluster', says how to make one), make properties"
 
-properties: $(VENV)/dev ## laws that take many runs to try: every setting, every moment (HYPOTHESIS_PROFILE=search tries more)
+properties: $(VENV)/dev ## what takes many runs or large stacks to try: every setting, every moment (HYPOTHESIS_PROFILE=search tries more)
 	$(BIN)/pytest -n $(WORKERS) -m properties $(PYTEST_ARGS)
 
 mutants: $(VENV)/dev ## a sample of small changes to the source, and which of them no test notices (COUNT=40 SEED=1 MODULES=...)

@@ -47,6 +47,7 @@ def test_images_set_the_environment_of_local_workers() -> None:
     assert {name: values.get(name) for name in WORKER_ENVIRONMENT} == WORKER_ENVIRONMENT
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("image", ["align", "write"])
 def test_the_bill_of_materials_names_what_is_installed(image: str, tmp_path: Path) -> None:
     lock, bill = ROOT / "images" / f"{image}.lock", tmp_path / "sbom.json"

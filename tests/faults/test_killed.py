@@ -68,6 +68,7 @@ def assert_said(ended: Ended) -> None:
     assert ended.code != KILLED or "not enough memory" in ended.said
 
 
+@pytest.mark.properties
 def test_what_a_dead_process_left_is_ignored(stack: Path, undisturbed: Path, tmp_path: Path) -> None:
     out, config = tmp_path / "out", request(stack, max_parts=1)
     assert run_apart(config, out).code == 0

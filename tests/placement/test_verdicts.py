@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clio_argo.model.alignment import IDENTITY, PairFit, SliceStatistics
-from clio_argo.placement.verdicts import LEAST_STACK, judge, pairs_at_jumps, pairs_in_doubt
+from clio_argo.placement.verdicts import judge, pairs_at_jumps, pairs_in_doubt
 
 SLICES, ODD = 40, 20
 
@@ -147,9 +147,9 @@ def test_a_part_that_only_one_slice_hides_is_its_fault() -> None:
     }
 
 
-def test_few_slices_are_not_compared() -> None:
-    few = changed(facts()[: LEAST_STACK - 1], 1, focus=0.01)
-    assert judge(few, []) == {}
+def test_five_slices_are_compared_and_four_are_not() -> None:
+    for count, found in ((4, []), (5, [1])):
+        assert list(judge(changed(facts()[:count], 1, focus=0.01), [])) == found
 
 
 def test_links_are_asked_for_around_slices_in_doubt_only() -> None:

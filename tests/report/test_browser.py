@@ -63,6 +63,7 @@ def _check(page: Page) -> None:
     assert page.evaluate(LOADED_PICTURES) == page.evaluate("document.images.length") > 6
 
 
+@pytest.mark.properties
 @pytest.mark.browser
 @pytest.mark.parametrize("slices", [60, 14_000])
 def test_opens_from_a_folder(tmp_path: Path, browser: Browser, slices: int) -> None:

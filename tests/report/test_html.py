@@ -317,6 +317,7 @@ def _hostile(name: str) -> ReportData:
     )
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("bad_every", [101, 1])
 def test_a_report_of_14000_slices_is_small_and_quick(bad_every: int) -> None:
     data = example(14_000, bad_every=bad_every, broken=True)

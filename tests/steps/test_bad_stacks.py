@@ -105,6 +105,7 @@ def test_every_second_slice_is_linked_over_the_gaps(tmp_path: Path) -> None:
     assert transforms(out).breaks == ()
 
 
+@pytest.mark.properties
 def test_two_samples_stay_apart_where_that_is_accepted(tmp_path: Path) -> None:
     out = run_here(request(write_stack(tmp_path / "source", two_samples()), max_breaks=1), tmp_path / "out")
     assert completion(out).status == "complete_with_flags"
@@ -112,6 +113,7 @@ def test_two_samples_stay_apart_where_that_is_accepted(tmp_path: Path) -> None:
     assert all((f.z0 < HALF) == (f.z1 < HALF) for f in transforms(out).fits if f.matched)
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("swapped", [[FIRST + 5], list(range(HALF + 1, FIRST + COUNT))], ids=["one", "the rest"])
 def test_inverted_slices_are_placed_and_named(swapped: list[int], tmp_path: Path) -> None:
     slices = {z: 255 - s if z in swapped else s for z, s in demo_slices(COUNT, SIDE).items()}
