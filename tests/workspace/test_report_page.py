@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from clio_argo.errors import GateStopped
-from tests.stacks import DEMO, Image, request, run_here
+from clio_argo.model.layout import attempt_name
+from clio_argo.model.run import Attempt, StageTime
+from clio_argo.pipeline import PIPELINE
+from clio_argo.store.documents import Store
+from clio_argo.workspace.pictures import make_views
+from clio_argo.workspace.report_page import stage_times
+from clio_argo.workspace.run import Run
+from tests.stacks import DEMO, FIRST, Image, request, run_here
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +55,24 @@ def test_a_cut_through_a_thin_stack_is_high_enough_to_see_and_as_wide_as_the_sli
     (height, width), top = view(only_aligned, f"{name}_after").shape, view(only_aligned, "xy_after")
     assert 120 < height <= 240
     assert width == top.shape[1 if name == "xz" else 0]
+
+
+def test_of_a_long_stack_that_is_not_rendered_the_middle_is_shown(
+    only_aligned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clio_argo.workspace.pictures.MOST_REDUCED", 2)
+    pictures = make_views(Run(Store(str(only_aligned)), PIPELINE["solve"], PIPELINE), None)
+    assert {p.caption.rpartition("; ")[2] for p in pictures} == {f"z {FIRST + 2} to {FIRST + 3}"}
+
+
+def test_times_and_memory_of_a_stage_are_those_of_all_its_attempts(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    for part, (started, wall, memory) in enumerate([(10.0, 5.0, 300.0), (12.0, 1.0, 100.0)]):
+        attempt = Attempt(
+            step="match", part=part, host="h", started=started, wall_s=wall, cpu_s=2, peak_mib=memory, done=3
+        )
+        store.write(attempt_name("match", part, 1), attempt.to_bytes())
+    assert stage_times(store) == (StageTime(step="match", units=6, wall_s=5, cpu_s=4, peak_mib=300),)
 
 
 def test_a_run_that_a_gate_stopped_has_a_report_that_says_so(tmp_path: Path) -> None:
