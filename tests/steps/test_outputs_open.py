@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clio_argo.viewer.url import Point, neuroglancer_state, viewer_url
 from tests.browser import Browser
-from tests.serving import serving
+from tests.serving import served, serving
 from tests.stacks import lossless
 from tests.store.test_volumes import pyramid, volumes, write_all
 
@@ -43,16 +43,16 @@ def seen(browser: Browser, link: str, picture: Path) -> NDArray[np.float64]:
 def test_both_volumes_show_the_same_tissue_in_the_same_place(browser: Browser, demo: Path, tmp_path: Path) -> None:
     depth, height, width = lossless(demo).shape
     with serving(demo) as link:
-        host = link.partition("/neuroglancer")[0]
+        client, objects = served(link)
         jpeg = seen(browser, link, tmp_path / "ng.png")
         state = neuroglancer_state(
-            f"zarr://{host}/run/aligned/",
+            f"zarr://{objects}/aligned/",
             name="aligned",
             position_vox=(width / 2, height / 2, 3490 + depth / 2),
             resolution_nm=(10, 10, 10),
             size=(width, height, depth),
         )
-        zarr = seen(browser, viewer_url(state, f"{host}/neuroglancer/v/run"), tmp_path / "zarr.png")
+        zarr = seen(browser, viewer_url(state, f"{client}/v/run"), tmp_path / "zarr.png")
     assert jpeg.std() > 30  # tissue after CLAHE, not an empty panel
     assert np.corrcoef(jpeg.ravel(), zarr.ravel())[0, 1] > 0.95
 
@@ -71,13 +71,13 @@ def test_a_landmark_has_one_position_in_both_volumes(
     write_all(written, pyramid(written.spec, finest))
     middle = (42.0, 204.0, 3503.0)
     with serving(tmp_path) as link:
-        host = link.partition("/neuroglancer")[0]
+        client, objects = served(link)
         state = neuroglancer_state(
-            f"precomputed://{host}/run/ng", name="ng", position_vox=middle, resolution_nm=resolution, size=(90, 530, 24)
+            f"precomputed://{objects}/ng", name="ng", position_vox=middle, resolution_nm=resolution, size=(90, 530, 24)
         )
-        state["layers"].append({"type": "image", "source": f"zarr://{host}/run/aligned/", "name": "aligned"})
+        state["layers"].append({"type": "image", "source": f"zarr://{objects}/aligned/", "name": "aligned"})
         state["crossSectionScale"] = zoom
-        page = browser.open(viewer_url(state, f"{host}/neuroglancer/v/run"))
+        page = browser.open(viewer_url(state, f"{client}/v/run"))
         page.wait(READY.replace(".length", ".length === 2"))
         profiles = np.array(page.evaluate(PROFILES.replace("POINT", str(list(middle)))))
     quarters = np.arange(-40, 40) / 4 + 0.125
