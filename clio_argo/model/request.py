@@ -161,6 +161,14 @@ class Notify(Section):
     def _split(cls, value: Any) -> Any:
         return tuple(re.findall(r"[^,\s]+", value)) if isinstance(value, str) else value
 
+    @field_validator("email")
+    @classmethod
+    def _check_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # a line break would begin another header of the mail
+        if not all(a.strip() and a.isprintable() for a in value):
+            raise ValueError("an address holds nothing, or a line break or another character that cannot be printed")
+        return value
+
 
 class Request(Section, Document):
     """One request: a stack of numbered slices and the volumes to make of it."""

@@ -10,6 +10,7 @@ from clio_argo.errors import UserError
 
 # a hundred thousand names take half a second
 LIMIT_S = 20
+# four times the longest name of a file
 LONGEST_EXPRESSION = 1000
 # Python's engine may take longer than the universe for a name of 40 letters, and only another process can be ended
 _MATCH = """

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 MINISWHITE = 0  # TIFF 6.0, section 8: high values are dark
 # values of the tag PhotometricInterpretation: MINISWHITE, MINISBLACK, RGB and YCBCR
 GREY_OR_COLOUR = (MINISWHITE, 1, 2, 6)
+# TIFF Technical Note 2: each strip or tile is a JPEG of its own
 JPEG_IN_TIFF = 7
 # Values of the tag Compression that are read: decoders that are told how many bytes to make, and JPEG, whose frame is
 # looked at first. What others make depends on their data alone, and no microscope needs them.
 COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits", 50000: "zstd", 7: "JPEG"}
+# colour and opacity
 MOST_CHANNELS = 4
 # of a stack, as many as a run may have slices; eight tags, without which there is no image, take more bytes
 MOST_PAGES, PAGE_BYTES = 100_000, 96
