@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clio_argo import notify as notification
@@ -200,6 +200,7 @@ def test_any_mail_is_one_or_refused(to: list[str], sender: str, name: str, statu
         assert len(message.as_bytes().split(b"\n\n", 1)[0].splitlines()) < 40
 
 
+@settings(max_examples=settings().max_examples // 4)
 @given(
     st.recursive(
         st.none() | st.integers() | st.text() | st.just("main: x"),

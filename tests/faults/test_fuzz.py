@@ -89,13 +89,13 @@ documents = (
 )
 
 
+@pytest.mark.properties
 @example(text="z,x_px,y_px\n3490," + "9" * 200_000 + ",0\n")
 @example(text="z,a,b,tx,c,d,ty\n" + "9" * 5000 + ",1,0,0,0,1,0\n")
 @example(text='{"3490": [1' + "0" * 400 + ", 0, 0, 1, 0, 0]}")
 @example(text='{"a":' * 20_000)
 @example(text="[" * 20_000)
 @example(text="3490,'[" + "9" * 400 + ",0,0,1,0,0]'")
-@settings(max_examples=settings().max_examples // 2)
 @given(text=documents)
 def test_whatever_a_file_holds_it_is_one_or_refused(plan: Plan, text: str) -> None:
     for parse in (parse_overrides, parse_positions, parse_transforms):
