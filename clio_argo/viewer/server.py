@@ -39,8 +39,7 @@ LOOPBACK = "127.0.0.1"
 # The client of the Python package takes its session from a path /v/SESSION/ and does not start without one.
 _CLIENT = "neuroglancer/"
 _SESSION = f"{_CLIENT}v/run/"
-# of a volume's metadata: a scale takes half a kilobyte
-_MOST_INFO_BYTES = 2**20
+_MOST_INFO_BYTES = 2**20  # a scale takes half a kilobyte
 
 # A person who returns to the page within a minute finds the connection open; it also ends incomplete requests.
 _IDLE_S = 60.0
