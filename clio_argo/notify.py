@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.message import EmailMessage
 from http.client import HTTPException
-from typing import Any
+from ipaddress import ip_address
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from clio_argo.errors import ClioError, TransientError, UserError
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.base import Value
+from clio_argo.model.base import UNREADABLE, Document, Value
 from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS
 from clio_argo.model.parse_request import from_environment
 from clio_argo.model.request import Request
@@ -28,6 +29,12 @@ MOST_FLAGGED = 20  # a screen of lines; the report has all
 MOST_MESSAGES = 5  # pods of one step fail for the same reason, so that more would repeat it
 # Argo writes for a pod that failed: `main: Error (exit code 2): MESSAGE`
 POD_PREFIX = "main: "
+# characters of a subject, which mail programs show in a line, and of a message that a pod may leave
+LONGEST_LINE, LONGEST_MESSAGE = 200, 1000
+# of CLIO_SMTP_URL; the last goes without encryption
+SCHEMES = ("smtp", "smtps", PLAIN := "smtp+plain")
+
+D = TypeVar("D", bound=Document)
 
 
 class Outcome(Value):
@@ -44,7 +51,7 @@ class Outcome(Value):
     @property
     def text(self) -> str:
         """The outcome in words. Slack and similar services show the field of this name."""
-        lines = [f"{self.id}: {self.outcome}", f"run: {self.run}", *self.messages]
+        lines = [_one_line(f"{self.id}: {self.outcome}"), f"run: {self.run}", *self.messages]
         if self.flagged:
             more = f"and {len(self.flagged) - MOST_FLAGGED} more" if len(self.flagged) > MOST_FLAGGED else ""
             lines.append(f"{len(self.flagged)} slices are flagged:")
@@ -62,17 +69,30 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
         UserError: a URL cannot be used, or the server refused for good.
     """
     # a run that failed in `plan` has left no request behind
-    request = run.store.find_document(Request, CONFIG) or from_environment(os.environ)
+    request = _readable(run, Request, CONFIG) or from_environment(os.environ)
     ending = outcome(run, request, os.environ)
-    sent = []
+    sent, errors = list[str](), list[ClioError]()
     server, to = os.environ.get("CLIO_SMTP_URL"), request.notify.email if request else ()
-    if server and to:
-        send_mail(server, os.environ.get("CLIO_MAIL_FROM", "clio-argo@localhost"), to, ending)
-        sent.append("mail")
-    if url := os.environ.get("CLIO_WEBHOOK_URL"):
-        post(url, {**ending.model_dump(mode="json"), "text": ending.text})
-        sent.append("webhook")
+    sender, hook = os.environ.get("CLIO_MAIL_FROM", "clio-argo@localhost"), os.environ.get("CLIO_WEBHOOK_URL")
+    for name, send in (
+        ("mail", server and to and (lambda: send_mail(server, sender, to, ending))),
+        ("webhook", hook and (lambda: post(hook, {**ending.model_dump(mode="json"), "text": ending.text}))),
+    ):
+        # whoever can be told is told, whatever becomes of the others
+        try:
+            sent += [f"{name}{send() or ''}"] if send else []
+        except ClioError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
     return StepResult(note=f"sent: {', '.join(sent)}" if sent else "")
+
+
+def _readable(run: Run, kind: type[D], name: str) -> D | None:
+    """A document of the run, or None if it is damaged, too: that may be what people must be told."""
+    with suppress(UserError):
+        return run.store.find_document(kind, name)
+    return None
 
 
 def outcome(run: Run, request: Request | None, environment: Mapping[str, str]) -> Outcome:
@@ -80,8 +100,8 @@ def outcome(run: Run, request: Request | None, environment: Mapping[str, str]) -
 
     environment: CLIO_STATUS and CLIO_FAILURES, which a workflow sets.
     """
-    done = run.store.find_document(Completion, COMPLETE)
-    placed = run.store.find_document(Transforms, TRANSFORMS)
+    done = _readable(run, Completion, COMPLETE)
+    placed = _readable(run, Transforms, TRANSFORMS)
     status = environment.get("CLIO_STATUS", "")
     # complete.json may be that of an earlier workflow on the same root
     finished = done is not None and status in ("", "Succeeded")
@@ -106,38 +126,72 @@ def failures(text: str) -> list[str]:
     try:
         nodes = json.loads(text)
         nodes = json.loads(nodes) if isinstance(nodes, str) else nodes
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     # the list also holds the groups that the pods belong to, whose messages say nothing
-    pods = [f for f in nodes or [] if str(f.get("message", "")).startswith(POD_PREFIX)]
-    return [f"{f.get('displayName', '')}: {f['message'].removeprefix(POD_PREFIX)}" for f in pods]
+    named = [(str(n.get("displayName", "")), str(n.get("message", ""))) for n in _mappings(nodes)]
+    pods = [(name, said.removeprefix(POD_PREFIX)) for name, said in named if said.startswith(POD_PREFIX)]
+    return [f"{_one_line(name)}: {_printable(said)[:LONGEST_MESSAGE]}" for name, said in pods]
 
 
-def send_mail(server: str, sender: str, to: Sequence[str], ending: Outcome) -> None:
-    """Send one mail to all through smtp://USER:PASSWORD@HOST:PORT (with STARTTLS where offered) or smtps://.
+def _mappings(nodes: Any) -> list[dict[str, Any]]:
+    return [n for n in nodes if isinstance(n, dict)] if isinstance(nodes, list) else []
+
+
+def _printable(text: str) -> str:
+    """Text whose lines hold nothing that a terminal or a mail would not show."""
+    return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in text.splitlines())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(_printable(text).split())[:LONGEST_LINE]
+
+
+def send_mail(server: str, sender: str, to: Sequence[str], ending: Outcome) -> str:
+    """Send one mail to all through smtp://USER:PASSWORD@HOST:PORT (with STARTTLS) or smtps://.
+
+    smtp+plain:// is smtp:// without encryption, which is used for servers of this machine only unless it is said so.
+
+    Returns what is to be said of recipients whom the server refused while it took the mail for others.
 
     Raises:
         TransientError: the server does not answer, or asks to wait.
-        UserError: the URL cannot be used, or the server refuses.
+        UserError: the URL cannot be used, the server refuses, or it offers no encryption.
     """
     url, port = _parse_server(server)
-    message = EmailMessage()
-    message["From"], message["To"] = sender, ", ".join(to)
-    message["Subject"] = f"clio-argo: {ending.id} {ending.outcome}".replace("\n", " ")[:200]
-    message.set_content(ending.text)
+    message = _mail(sender, to, ending)
     try:
         with _connect(url.scheme, url.hostname or "", port) as smtp:
             if url.username:
                 smtp.login(unquote(url.username), unquote(url.password or ""))
-            smtp.send_message(message)
+            refused = smtp.send_message(message, sender, to)
     except smtplib.SMTPResponseException as error:
         raise _refusal("the mail server", error.smtp_code >= 500, error.smtp_error) from error
     except smtplib.SMTPRecipientsRefused as error:
         raise UserError(f"the mail server takes no mail for {', '.join(error.recipients)}") from error
     except UnicodeError as error:
         raise UserError("CLIO_SMTP_URL: the mail server takes ASCII names and passwords only") from error
+    except smtplib.SMTPNotSupportedError as error:
+        raise UserError(f"the mail server {url.hostname} cannot do what is asked of it: {error}") from error
+    except ssl.SSLCertVerificationError as error:
+        raise UserError(
+            f"the certificate of the mail server {url.hostname} is not valid: {error.verify_message}"
+        ) from error
     except (OSError, smtplib.SMTPException) as error:
         raise TransientError(f"the mail server {url.hostname} does not answer: {error}") from error
+    return f" (refused for {', '.join(sorted(refused))})" if refused else ""
+
+
+def _mail(sender: str, to: Sequence[str], ending: Outcome) -> EmailMessage:
+    message = EmailMessage()
+    try:
+        message["From"], message["To"] = sender, ", ".join(to)
+        message["Subject"] = _one_line(f"clio-argo: {ending.id} {ending.outcome}")
+    # of addresses that are none, some make Python's parser fail with whatever it runs into
+    except UNREADABLE as error:
+        raise UserError(f"CLIO_MAIL_FROM or notify.email: not addresses of a mail ({error})") from error
+    message.set_content(ending.text)
+    return message
 
 
 def _parse_server(server: str) -> tuple[SplitResult, int | None]:
@@ -145,10 +199,11 @@ def _parse_server(server: str) -> tuple[SplitResult, int | None]:
     # no error shows the URL, which holds a password
     with suppress(ValueError):
         url = urlsplit(server)
-        if url.scheme in ("smtp", "smtps") and url.hostname:
+        if url.scheme in SCHEMES and url.hostname:
             return url, url.port
     raise UserError(
-        "CLIO_SMTP_URL: expected smtp://USER:PASSWORD@HOST:PORT or smtps://, with %2F for a / and %40 for an @ in it"
+        "CLIO_SMTP_URL: expected smtp://USER:PASSWORD@HOST:PORT, smtps:// or smtp+plain://, "
+        "with %2F for a / and %40 for an @ in it"
     )
 
 
@@ -158,9 +213,22 @@ def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
         return smtplib.SMTP_SSL(host, port or 465, timeout=TIMEOUT_S, context=context)
     smtp = smtplib.SMTP(host, port or 587, timeout=TIMEOUT_S)
     smtp.ehlo()
-    if smtp.has_extn("starttls"):
+    if smtp.has_extn("starttls") and scheme != PLAIN:
         smtp.starttls(context=context)
-    return smtp
+        return smtp
+    if scheme == PLAIN or ip_address(smtp.sock.getpeername()[0]).is_loopback:  # type: ignore[union-attr]
+        return smtp
+    smtp.close()
+    raise UserError(
+        f"the mail server {host} offers no encryption; CLIO_SMTP_URL with {PLAIN}:// instead of smtp:// does without"
+    )
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """What a webhook gets is for its own address: another may be that of another machine of this network."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """None: the answer is an error then."""
 
 
 def post(url: str, body: Mapping[str, Any]) -> None:
@@ -170,10 +238,11 @@ def post(url: str, body: Mapping[str, Any]) -> None:
     headers = {"Content-Type": "application/json"}
     try:
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-        urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
+        urllib.request.build_opener(_NoRedirects).open(request, timeout=TIMEOUT_S).close()
     except urllib.error.HTTPError as error:
-        final = 400 <= error.code < 500 and error.code != 429
-        raise _refusal("the webhook", final, f"{error.code} {error.reason}") from error
+        moved = "; redirects are not followed, give its final address" if error.code < 400 else ""
+        final = error.code < 500 and error.code != 429
+        raise _refusal("the webhook", final, f"{error.code} {error.reason}{moved}") from error
     except OSError as error:
         raise TransientError(f"the webhook does not answer: {error}") from error
     # messages of these show the URL, which may hold a token

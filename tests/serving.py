@@ -1,11 +1,13 @@
 """The viewer's server in a thread of the test."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from aiohttp.web import GracefulExit
 
@@ -31,6 +33,13 @@ def serving(root: Path, **options: Any) -> Iterator[str]:
         finally:
             loop.call_soon_threadsafe(_exit)
         served.result()
+
+
+def served(link: str) -> tuple[str, str]:
+    """The address of the client, without its session, and that of the objects of the run, of a page's URL."""
+    page, _, state = link.partition("/neuroglancer/v/run/#!")
+    source = json.loads(unquote(state))["layers"][0]["source"]
+    return f"{page}/neuroglancer", source.removeprefix("precomputed://").removesuffix("/ng")
 
 
 def _exit() -> None:

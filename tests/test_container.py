@@ -107,7 +107,7 @@ def test_progress_and_the_report(stack: Path, tmp_path: Path) -> None:
     shown = [p.relative_to(outputs / "report") for p in (outputs / "report").rglob("*.png")]
     assert shown
     assert all(f'"{name}"' in page for name in shown)
-    assert (outputs / "link").read_text().startswith("http")
+    assert (outputs / "link").read_text().startswith("clio-argo view ")
 
 
 def test_sigterm_ends_a_busy_step_and_the_next_try_goes_on(tmp_path: Path) -> None:

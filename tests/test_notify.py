@@ -2,15 +2,20 @@
 
 import json
 import shutil
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from clio_argo import notify as notification
 from clio_argo.errors import TransientError, UserError
 from clio_argo.notify import failures
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
-from tests.receivers import Sink, mail_server, webhook
+from tests.receivers import Sink, mail_server, self_signed, webhook
 from tests.stacks import demo_slices, request, run_here, write_stack
 
 FAILURES = [
@@ -101,6 +106,112 @@ def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         notify(tmp_path, monkeypatch, CLIO_WEBHOOK_URL="file:///etc/passwd")
 
 
-@pytest.mark.parametrize("text", ["", "null", '"null"', "{", "[]"])
+def test_a_mail_server_without_encryption_gets_nothing_unless_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a server of this machine stands for one of another
+    monkeypatch.setattr(notification, "ip_address", lambda _: ip_address("192.0.2.1"))
+    wanted, sink = request(tmp_path, notify__email="a@example.org").model_dump_json(), Sink()
+    with mail_server(sink) as server:
+        with pytest.raises(UserError, match=r"offers no encryption; CLIO_SMTP_URL with smtp\+plain://"):
+            notify(tmp_path / "run", monkeypatch, CLIO_REQUEST=wanted, CLIO_SMTP_URL=f"smtp://lab:secret@{server}")
+        assert (sink.mails, sink.users) == ([], [])
+        notify(tmp_path / "run", monkeypatch, CLIO_SMTP_URL=f"smtp+plain://{server}")
+    assert len(sink.mails) == 1
+
+
+def test_a_mail_server_whose_certificate_is_not_valid_gets_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, sink = request(tmp_path, notify__email="a@example.org").model_dump_json(), Sink()
+    with (
+        mail_server(sink, certificate=self_signed(tmp_path)) as server,
+        pytest.raises(UserError, match=r"certificate of the mail server 127\.0\.0\.1 is not valid: self"),
+    ):
+        notify(tmp_path / "run", monkeypatch, CLIO_REQUEST=wanted, CLIO_SMTP_URL=f"smtp://lab:secret@{server}")
+    assert (sink.mails, sink.users) == ([], [])
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_of_a_webhook_are_not_followed(status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        webhook() as (other, seen),
+        webhook(status, location=other) as (hook, _),
+        pytest.raises(UserError, match=f"{status} .*not followed"),
+    ):
+        notify(tmp_path, monkeypatch, CLIO_WEBHOOK_URL=hook)
+    assert seen == []
+
+
+def test_the_webhook_is_told_though_the_mail_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = request(tmp_path, notify__email="a@example.org").model_dump_json()
+    with webhook() as (hook, got), pytest.raises(TransientError, match="mail server"):
+        notify(
+            tmp_path / "run",
+            monkeypatch,
+            CLIO_REQUEST=wanted,
+            CLIO_SMTP_URL="smtp://127.0.0.1:9",
+            CLIO_WEBHOOK_URL=hook,
+        )
+    assert len(got) == 1
+
+
+def test_a_recipient_whom_the_server_does_not_know_is_named_and_the_others_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, sink = request(tmp_path, notify__email=["a@example.org", "b@example.org"]), Sink(unknown="a@example.org")
+    with mail_server(sink) as server:
+        variables = {"CLIO_REQUEST": wanted.model_dump_json(), "CLIO_SMTP_URL": f"smtp://{server}"}
+        assert notify(tmp_path / "run", monkeypatch, **variables) == "sent: mail (refused for a@example.org)"
+    assert len(sink.mails) == 1
+
+
+def test_whoever_can_be_told_is_told_of_a_damaged_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("config.json", "complete.json", "transforms.json"):
+        (tmp_path / name).write_bytes(b"{")
+    wanted = request(tmp_path, id="fly\r\nBcc: x@example.org\x1b", notify__email="a@example.org").model_dump_json()
+    odd = [{"displayName": "a\nb", "message": "main: \x1b[2J\ud800 died\r\nhere"}, None, 3, {"message": ["main: "]}]
+    sink = Sink()
+    with mail_server(sink) as server:
+        notify(
+            tmp_path, monkeypatch, CLIO_REQUEST=wanted, CLIO_STATUS="Failed\n\x1b", CLIO_FAILURES=json.dumps(odd),
+            CLIO_SMTP_URL=f"smtp://{server}",
+        )  # fmt: skip
+    [mail] = sink.mails
+    assert (mail["Subject"], mail["Bcc"]) == ("clio-argo: fly Bcc: x@example.org failed", None)
+    assert "a b:  [2J  died\nhere" in mail.get_content().replace("\r", "")
+
+
+@pytest.mark.parametrize("address", ["a@example.org\nBcc: b@example.org", "\x1b", "", " ", "a\u2028@b"])
+def test_an_address_that_would_begin_another_line_is_refused(tmp_path: Path, address: str) -> None:
+    with pytest.raises(UserError, match=r"notify\.email: an address"):
+        request(tmp_path, notify__email=[address])
+
+
+@given(
+    to=st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1), min_size=1, max_size=3),
+    sender=st.text(max_size=20),
+    name=st.text(st.characters(exclude_categories=["Cs"])),
+    status=st.text(max_size=9),
+)
+def test_any_mail_is_one_or_refused(to: list[str], sender: str, name: str, status: str) -> None:
+    with suppress(UserError):
+        message = notification._mail(sender, to, notification.Outcome(id=name, run="x", outcome=status))
+        assert len(message.as_bytes().split(b"\n\n", 1)[0].splitlines()) < 40
+
+
+@settings(max_examples=settings().max_examples // 4)
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text() | st.just("main: x"),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["displayName", "message"]) | st.text(), inner),
+    )
+)
+def test_any_list_of_failures_is_read(value: object) -> None:
+    for text in (json.dumps(value), json.dumps(json.dumps(value)), str(value)):
+        assert all(line.encode() for line in failures(text))
+
+
+@pytest.mark.parametrize("text", ["", "null", '"null"', "{", "[]", "3", '{"a": 1}', "[" * 100_000])
 def test_no_failures(text: str) -> None:
     assert failures(text) == []

@@ -1,13 +1,17 @@
 """Frozen values, their canonical JSON and their digests."""
 
+import csv
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from clio_argo.errors import BrokenInvariant, NewerDocument, UserError
+
+# what parsers of text that may hold anything end with: text that is not what they read
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error)
 
 
 class Value(BaseModel):
@@ -98,7 +102,7 @@ class Document(Value):
                 )
             return cls.model_validate(raw)
         # json recurses into nested lists, and refuses integers of thousands of digits by ValueError
-        except (ValidationError, ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise UserError(f"{name}: not a valid {cls.__name__} document: {error}") from error
 
 

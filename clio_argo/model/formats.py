@@ -101,12 +101,9 @@ def zarr_group(spec: VolumeSpec, attributes: Mapping[str, Any]) -> dict[str, Any
 
 
 def _dataset(spec: VolumeSpec, k: int) -> dict[str, Any]:
-    scale, finest = spec.scales[k], spec.scales[0]
-    # NGFF places the centre of voxel 0, which is voxel `begin` of the absolute grid; without the halves coarse scales
-    # would shift by half a voxel against scale 0
-    translation = [
-        (b + 0.5) * r - 0.5 * r0 for b, r, r0 in zip(scale.begin, scale.resolution, finest.resolution, strict=True)
-    ]
+    scale = spec.scales[k]
+    # NGFF places the centre of voxel 0, which is voxel `begin` of the absolute grid; precomputed places its corner
+    translation = [(b + 0.5) * r for b, r in zip(scale.begin, scale.resolution, strict=True)]
     return {
         "path": str(k),
         "coordinateTransformations": [

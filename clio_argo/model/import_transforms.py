@@ -10,6 +10,7 @@ import numpy as np
 
 from clio_argo.errors import UserError
 from clio_argo.model.alignment import Matrix, PlacedSlice, Transforms, to_matrix
+from clio_argo.model.base import UNREADABLE
 from clio_argo.model.plan import Plan
 from clio_argo.model.user_inputs import matrix_fault, name_slices, number_problems
 
@@ -29,7 +30,7 @@ def parse_transforms(text: str, name: str, plan: Plan) -> tuple[Transforms, list
     try:
         # by content: predecessors and users name such files as they like
         transforms = _from_json(json.loads(text), name) if text.lstrip()[:1] == "{" else _from_csv(text)
-    except (UserError, ValueError, KeyError, TypeError) as error:
+    except (UserError, *UNREADABLE) as error:
         return Transforms(width=0, height=0, slices=()), [f"{name}: {error}"]
     return transforms, _faults(transforms, name, plan)
 
@@ -68,7 +69,7 @@ def _row(row: Mapping[str, str], line: int) -> Transforms:
     try:
         z, numbers = int(row["z"]), [row[c] for c in COLUMNS]
         matrix = to_matrix(np.array(numbers, np.float64).reshape(2, 3)) if any(numbers) else None
-    except (ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise UserError(f"line {line}: not the numbers of a transform ({error})") from error
     return _transforms({z: matrix}, row.get("verdict") or "good")
 

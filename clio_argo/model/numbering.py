@@ -1,4 +1,4 @@
-"""Slice numbers in file names, by printf pattern, by regular expression, or discovered."""
+"""Slice numbers in file names, by printf pattern or discovered (by regular expression: `workspace.name_patterns`)."""
 
 import re
 from collections import defaultdict
@@ -11,6 +11,8 @@ Numbering = Callable[[str], int | None]
 CONVERSION = re.compile(r"%(?P<zero>0?)(?P<width>\d*)[di]")
 # numbers up to request.MAX_Z; longer runs of digits are dates or identifiers
 MAX_DIGITS = 9
+# of a padded number; a file name has at most 255 bytes
+MAX_WIDTH = 255
 
 
 def numbering(request: Request, names: Sequence[str]) -> Numbering:
@@ -21,8 +23,6 @@ def numbering(request: Request, names: Sequence[str]) -> Numbering:
     """
     if request.image is not None:
         return printf_numbering(request.image)
-    if request.image_regex is not None:
-        return regex_numbering(request.image_regex)
     return discover_numbering(names)
 
 
@@ -33,6 +33,8 @@ def printf_numbering(pattern: str) -> Numbering:
     conversions = list(CONVERSION.finditer(plain))
     if len(conversions) != 1 or plain.count("%") != 1:
         raise UserError(f"image {pattern!r}: expected exactly one number, for example iso.%05d.png")
+    if int(conversions[0]["width"][:MAX_DIGITS] or 0) > MAX_WIDTH:
+        raise UserError(f"image {pattern[:MAX_WIDTH]!r}: a number of more than {MAX_WIDTH} characters")
     before, after = plain[: conversions[0].start()], plain[conversions[0].end() :]
     width, pad = conversions[0]["width"] or "0", "0" if conversions[0]["zero"] else " "
     literal = [re.escape(t.replace("\0", "%")) for t in (before, after)]
@@ -45,28 +47,6 @@ def printf_numbering(pattern: str) -> Numbering:
         # iso.007 is not what %d prints: two names of one number would be one slice
         z = int(match[1])
         return z if str(z).rjust(int(width), pad) == match[1] else None
-
-    return number
-
-
-def regex_numbering(expression: str) -> Numbering:
-    """Numbers names that `expression` matches as a whole, by its group z or its first one.
-
-    Raises:
-        UserError: it is no regular expression, or has no group.
-    """
-    try:
-        whole = re.compile(expression)
-    except re.error as error:
-        raise UserError(f"image_regex {expression!r}: {error}") from error
-    if not whole.groups:
-        raise UserError(f"image_regex {expression!r}: needs a group for the number, for example (?P<z>[0-9]+)")
-    group: str | int = "z" if "z" in whole.groupindex else 1
-
-    def number(name: str) -> int | None:
-        match = whole.fullmatch(name)
-        digits = match[group] if match else None
-        return int(digits) if digits and digits.isascii() and digits.isdecimal() else None
 
     return number
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from clio_argo.errors import UserError
 from clio_argo.model.request import OVERRIDE, REQUEST, Request
+from clio_argo.model.strict_yaml import parse_yaml
 
 # the predecessor's names of settings, each with the field it means: its requests run unchanged
 LEGACY = {
@@ -33,7 +33,7 @@ TEMPLATE_MARKS = ("{{", "}}", "$(", "$$")
 
 def parse_text(text: str, name: str) -> dict[str, Any]:
     """Read a YAML or JSON mapping. Raises `UserError`, which calls it `name`, if it is something else."""
-    value = _parse(text, name)
+    value = parse_yaml(text, name)
     if not isinstance(value, dict):
         raise UserError(f"{name}: expected a mapping of settings, found {type(value).__name__}")
     return value
@@ -44,15 +44,7 @@ def parse_setting(text: str) -> dict[str, Any]:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
         raise UserError(f"--set {text}: expected KEY=VALUE, for example contrast.clip_limit=0")
-    return {key.strip(): _parse(value, f"--set {key.strip()}")}
-
-
-def _parse(text: str, name: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    # explicit tags (!!timestamp x, !!bool x) make PyYAML fail with whatever its constructors run into
-    except (yaml.YAMLError, ValueError, AttributeError, LookupError, TypeError, RecursionError) as error:
-        raise UserError(f"{name}: not valid YAML or JSON: {str(error)[: LONGEST_VALUE * 2]}") from error
+    return {key.strip(): parse_yaml(value, f"--set {key.strip()}")}
 
 
 def build_request(*layers: Mapping[str, Any]) -> Request:

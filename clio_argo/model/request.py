@@ -53,7 +53,8 @@ def _three(value: Any) -> Any:
     return (value,) * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Nm = Annotated[float, Field(gt=0)]
+# an atom has 0.1 nm, a house 1e10: what is computed from voxels stays a number
+Nm = Annotated[float, Field(ge=1e-3, le=1e10)]
 Resolution = Annotated[tuple[Nm, Nm, Nm], BeforeValidator(_three)]
 
 
@@ -63,7 +64,8 @@ def _check_order(value: tuple[int, int]) -> tuple[int, int]:
     return value
 
 
-Span = Annotated[tuple[Annotated[int, Field(ge=0)], int], AfterValidator(_check_order)]
+Span = Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(le=MAX_Z)]], AfterValidator(_check_order)]
+Grey = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
 class Alignment(Section):
@@ -124,7 +126,7 @@ class Viewer(Section):
     chunk: int = Field(64, ge=16, le=256)
     """Edge of a cubic chunk in voxels, a power of two. Default 64, which neuroglancer loads fastest."""
 
-    window: tuple[float, float] | None = None
+    window: tuple[Grey, Grey] | None = None
     """Grey values shown as black and white. Default: 8-bit values are unchanged; 16-bit values use the 0.5 and 99.5
     percentiles over all slices, fixed once for the stack."""
 
@@ -158,6 +160,14 @@ class Notify(Section):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(re.findall(r"[^,\s]+", value)) if isinstance(value, str) else value
+
+    @field_validator("email")
+    @classmethod
+    def _check_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # a line break would begin another header of the mail
+        if not all(a.strip() and a.isprintable() for a in value):
+            raise ValueError("an address holds nothing, or a line break or another character that cannot be printed")
+        return value
 
 
 class Request(Section, Document):
@@ -251,7 +261,7 @@ class Request(Section, Document):
     crosses between them puts them. Correct fits agree within 1 or 2 px. Default 10 px (80 nm at 8 nm), more than the
     width of a thin neurite, so that beyond it neurites are lost."""
 
-    memory_gib: float = Field(4.0, ge=0.25)
+    memory_gib: float = Field(4.0, ge=0.25, le=2**20)
     """Memory of one worker in GiB; slabs and blocks are sized to it. Default 4, which suffices for slices of
     20,000 x 20,000 pixels at 8 bit."""
 

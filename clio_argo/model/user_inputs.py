@@ -128,13 +128,16 @@ def parse_positions(text: str, name: str, plan: Plan) -> tuple[tuple[Position, .
     positions: list[Position] = []
     problems: list[str] = []
     reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    if list(reader.fieldnames or ()) != ["z", "x_px", "y_px"]:
-        return (), [f"{name}: the first line must be z,x_px,y_px (it is {','.join(reader.fieldnames or ())})"]
-    for row in reader:
-        try:
-            positions.append(Position.model_validate({k: v for k, v in row.items() if k}))
-        except ValidationError as error:
-            problems += [f"{name} line {reader.line_num}: {line}" for line in messages(error)]
+    try:
+        if list(reader.fieldnames or ()) != ["z", "x_px", "y_px"]:
+            return (), [f"{name}: the first line must be z,x_px,y_px (it is {','.join(reader.fieldnames or ())[:200]})"]
+        for row in reader:
+            try:
+                positions.append(Position.model_validate({k: v for k, v in row.items() if k}))
+            except ValidationError as error:
+                problems += [f"{name} line {reader.line_num}: {line}" for line in messages(error)]
+    except csv.Error as error:
+        return (), [f"{name} line {reader.line_num + 1}: {error}"]
     numbers = [p.z for p in positions]
     problems += number_problems(name, numbers, plan)
     problems += name_slices(f"{name}: no position of slices", sorted(set(plan.usable_numbers) - set(numbers)))

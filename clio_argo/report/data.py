@@ -35,7 +35,8 @@ class ReportData(Value):
     pictures: tuple[Picture, ...] = ()
     slice_pictures: dict[int, str] = Field({}, description="Pictures of slices that are not good, by z.")
     sizes_bytes: dict[str, int] = Field({}, description="Bytes of each output, by its folder.")
-    viewer_url: str | None = Field(None, description="URL of the volume in neuroglancer.")
+    viewer_url: str | None = Field(
+        None, description="URL, or command for a local run, that opens the volume in neuroglancer."
+    )
     run: str = Field(description="URL of the run's root.")
-    folder: str | None = Field(None, description="The run's root if it is a folder of this machine.")
     version: str

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from importlib.metadata import version
 from platform import python_version
+from shlex import quote
 
 from clio_argo.model.layout import COMPLETE, CONFIG, QUALITY, VERIFICATION, VIEWER
 from clio_argo.model.quality import Quality, QualitySummary
 from clio_argo.model.run import Completion, Verification
 from clio_argo.model.step import StepResult
 from clio_argo.store.documents import crc32c, record_of
-from clio_argo.viewer.url import LOCAL_HOST, PUBLIC_HOST, VIEW_PORT, neuroglancer_state, viewer_url
+from clio_argo.viewer.url import PUBLIC_HOST, neuroglancer_state, viewer_url
 from clio_argo.workspace.report_page import Rendered, write_report
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.similarity import read_quality
@@ -66,13 +67,13 @@ def completion(run: Run, quality: Quality) -> Completion:
 
 
 def viewer_link(run: Run) -> str:
-    """Neuroglancer at the volume's middle; a local run's link works while `clio-argo view` serves it."""
-    local = run.store.at(VIEWER)[0].local is not None
-    source = f"http://127.0.0.1:{VIEW_PORT}/run/ng" if local else run.store.url_of(VIEWER)
+    """Neuroglancer at the volume's middle; for a local run the command that serves it, and prints a link of its own."""
+    if run.store.at(VIEWER)[0].local is not None:
+        return f"clio-argo view {quote(str(run.store.local or run.store.url))}"
     scale = run.volume.scales[0]
     z, y, x = (b + s / 2 for b, s in zip(scale.begin, scale.size, strict=True))
     state = neuroglancer_state(
-        f"precomputed://{source}", name=run.settings.id, position_vox=(x, y, z),
+        f"precomputed://{run.store.url_of(VIEWER)}", name=run.settings.id, position_vox=(x, y, z),
         resolution_nm=run.settings.resolution, size=(scale.size[2], scale.size[1], scale.size[0]),
     )  # fmt: skip
-    return viewer_url(state, LOCAL_HOST if local else PUBLIC_HOST)
+    return viewer_url(state, PUBLIC_HOST)

@@ -3,13 +3,13 @@
 import io
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from clio_argo.errors import MissingInput, StoreError, UserError
+from clio_argo.errors import MissingInput, StoreError, UserError, short_of_memory
 from clio_argo.model.base import Value
 from clio_argo.model.plan import SliceFile
 from clio_argo.store import images
@@ -26,6 +26,9 @@ BUFFER_BYTES = 2**16
 HEADER_BYTES = 2**20
 # planes that a decoder may need besides its result: four channels of colour
 SLACK = 4
+# Room at which a lack of memory is the file's own fault: all that a decoder may hold at once of four channels (file,
+# strips, result, copies), and its library with tables. A process with less is short of memory itself.
+ROOM_PLANES, ROOM_BYTES = 16, 2**28
 # in names: a backslash, which the store cannot address, and what stands for bytes that are not UTF-8
 UNUSABLE = ("\\", "\N{REPLACEMENT CHARACTER}")
 
@@ -68,7 +71,7 @@ class Source:
         if any(c in entry.name for c in UNUSABLE):
             raise Unreadable("its name holds a backslash or is not UTF-8; rename it")
         try:
-            with self._open(entry) as file:
+            with self._open(entry) as file, _own_lack_of_memory(entry.name, 0, Unreadable):
                 return images.read_headers(file, entry.size_bytes)
         except (MissingInput, StoreError) as error:
             # a bucket that refuses one object refuses them all
@@ -88,7 +91,8 @@ class Source:
         Raises:
             Undecodable: the file is gone, does not decode, or differs from what was planned.
         """
-        with self._content(slice_file) as file:
+        plane_bytes = slice_file.width * slice_file.height * np.dtype(slice_file.dtype).itemsize
+        with self._content(slice_file) as file, _own_lack_of_memory(slice_file.name, plane_bytes, Undecodable):
             _check_header(file, slice_file)
             try:
                 pixels = images.decode(file, slice_file.page)
@@ -160,6 +164,21 @@ class RangeFile(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+@contextmanager
+def _own_lack_of_memory(name: str, plane_bytes: int, kind: type[Unreadable | Undecodable]) -> Iterator[None]:
+    """Make it the fault of file `name`, as `kind`, if reading it finds no memory where one of its size has room."""
+    try:
+        yield
+    except Exception as error:
+        if not short_of_memory(error):
+            raise
+        try:
+            np.empty(ROOM_PLANES * plane_bytes + ROOM_BYTES, np.uint8)
+        except MemoryError:
+            raise MemoryError(f"{name}: {error}") from error
+        raise kind("asks for far more memory than its pixels need; save it anew") from error
 
 
 def _is_file(store: Store, parent: Store, name: str) -> bool:

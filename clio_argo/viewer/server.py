@@ -1,18 +1,19 @@
 """Serves one local run to neuroglancer, with a client that needs no internet.
 
-    /                  redirects to the volume in the client below
-    /neuroglancer/     neuroglancer's static client, from the PyPI package `neuroglancer` (extra `viewer`)
-    /run/...           the objects under the run's root; no listings
+    /TOKEN/                 redirects to the volume in the client below
+    /TOKEN/neuroglancer/    neuroglancer's static client, from the PyPI package `neuroglancer` (extra `viewer`)
+    /TOKEN/run/NAME/...     the objects under the root of the run NAME; no listings
 
-aiohttp does the HTTP. This module decides which files are served, and to whom: the data may be unpublished, and any
-page open in the same browser can send requests to this machine. So the server listens on loopback only, answers only
-requests addressed to loopback (a foreign name that resolves to 127.0.0.1 is refused: DNS rebinding), and lets only
-loopback pages and the given viewers read its answers.
+aiohttp does the HTTP. This module decides which files are served, and to whom: the data may be unpublished, any page
+open in the same browser and every user of this machine can send requests to it. So the server listens on loopback only,
+answers only requests addressed to loopback (a foreign name that resolves to 127.0.0.1 is refused: DNS rebinding) that
+know its token, which is another one each time, and lets only loopback pages and the given viewers read its answers.
 """
 
 import asyncio
-import json
+import os
 import re
+import secrets
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,12 +22,13 @@ from ipaddress import ip_address
 from mimetypes import guess_type
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Handler
+from pydantic import BaseModel, Field
 
 from clio_argo.errors import UserError
 from clio_argo.model.layout import INFO, VIEWER
@@ -34,10 +36,10 @@ from clio_argo.viewer.url import PUBLIC_HOST, neuroglancer_state, viewer_url
 
 LOOPBACK = "127.0.0.1"
 
-_CLIENT = "/neuroglancer/"
 # The client of the Python package takes its session from a path /v/SESSION/ and does not start without one.
+_CLIENT = "neuroglancer/"
 _SESSION = f"{_CLIENT}v/run/"
-_RUN, _VOLUME = "/run/", f"/run/{VIEWER}"
+_MOST_INFO_BYTES = 2**20  # a scale takes half a kilobyte
 
 # A person who returns to the page within a minute finds the connection open; it also ends incomplete requests.
 _IDLE_S = 60.0
@@ -47,13 +49,24 @@ _SHUTDOWN_S = 1.0
 _HEADERS = {
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",
     "Cache-Control": "no-cache",  # a run may be written again under the same names
+    "Cross-Origin-Resource-Policy": "same-origin",  # other sites read what CORS allows, and embed nothing
+    "Referrer-Policy": "no-referrer",  # the token is in the address
     "Server": "clio-argo",  # instead of the versions of Python and aiohttp
     "X-Content-Type-Options": "nosniff",
 }
+# The client may show layers of other places beside the volume; it compiles code, and makes workers and pictures itself.
+_CLIENT_POLICY = (
+    "default-src 'self'; connect-src * data: blob:; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+    "script-src 'self' 'unsafe-eval'; worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'"
+)
+# Objects of a run, its report included, run no script and ask nobody.
+_RUN_POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; "
+    "sandbox allow-same-origin allow-popups"
+)
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Headers": "Range",
-    "Access-Control-Allow-Private-Network": "true",  # Chromium asks before a public page may reach loopback
     "Access-Control-Max-Age": "86400",  # a day, the longest that any browser honours
 }
 _ONE_RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)", re.ASCII | re.IGNORECASE)
@@ -73,13 +86,17 @@ def serve(
     Raises `UserError` if there is no viewer volume or no client, or if the port is taken.
     """
     volume = volume or root / VIEWER
-    folders = {_SESSION: client_folder(), f"{_VOLUME}/": volume, _RUN: root}
-    view = _view(volume / INFO) | {"name": root.resolve().name or "volume"}
+    name = os.fsencode(root.resolve().name).decode(errors="replace") or "volume"
+    base = f"/{secrets.token_urlsafe(16)}/"
+    run = f"{base}run/{re.sub('[^A-Za-z0-9._-]', '_', name)}/"
+    folders = {base + _SESSION: client_folder(), f"{run}{VIEWER}/": volume, run: root}
+    view = _view(volume) | {"name": name}
     with _listen(port) as listener:
         address = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
-        url = viewer_url(neuroglancer_state(f"precomputed://{address}{_VOLUME}", **view), address + _CLIENT)
+        state = neuroglancer_state(f"precomputed://{address}{run}{VIEWER}", **view)
+        url = viewer_url(state, f"{address}{base}{_SESSION}")
         web.run_app(
-            _Site(url, folders, origins).application(),
+            _Site(url, base, folders, origins).application(),
             sock=listener,
             print=lambda _: ready(url),
             access_log=None,
@@ -102,17 +119,40 @@ def client_folder() -> Path:
     return folder
 
 
-def _view(info: Path) -> dict[str, Any]:
+_Voxels = Annotated[float, Field(allow_inf_nan=False, ge=-1e12, le=1e12)]
+_Sides = Annotated[int, Field(gt=0, lt=1e12)]
+_Nm = Annotated[float, Field(ge=1e-6, le=1e12)]
+
+
+class _Scale(BaseModel):
+    """What a view needs of a scale in `info`."""
+
+    size: tuple[_Sides, _Sides, _Sides]
+    resolution: tuple[_Nm, _Nm, _Nm]
+    voxel_offset: tuple[_Voxels, _Voxels, _Voxels] = (0, 0, 0)
+
+
+class _Info(BaseModel):
+    """What a view needs of `info`."""
+
+    scales: Annotated[list[_Scale], Field(min_length=1)]
+
+
+def _view(volume: Path) -> dict[str, Any]:
     """The middle, resolution and size of the finest scale, as `neuroglancer_state` takes them."""
+    info = volume / INFO
+    file = find_file(volume, INFO)
+    if file is None:
+        raise UserError(f"No viewer volume to show: {info} is not there.")
     try:
-        scale = json.loads(info.read_bytes())["scales"][0]
-        offset, size = scale.get("voxel_offset", (0, 0, 0)), scale["size"]
-        middle = [begin + n // 2 + 0.5 for begin, n in zip(offset, size, strict=True)]
-        return {"position_vox": middle, "resolution_nm": scale["resolution"], "size": size}
+        with file.open("rb") as opened:
+            scale = _Info.model_validate_json(opened.read(_MOST_INFO_BYTES)).scales[0]
     except OSError as error:
         raise UserError(f"No viewer volume to show: {info}: {error.strerror}.") from error
-    except (ValueError, LookupError, TypeError) as error:
+    except ValueError as error:
         raise UserError(f"Not the info of a precomputed volume: {info}.") from error
+    middle = [begin + n // 2 + 0.5 for begin, n in zip(scale.voxel_offset, scale.size, strict=True)]
+    return {"position_vox": middle, "resolution_nm": scale.resolution, "size": scale.size}
 
 
 def _listen(port: int) -> socket.socket:
@@ -124,12 +164,13 @@ def _listen(port: int) -> socket.socket:
 
 @dataclass(frozen=True)
 class _Site:
-    """What is served: the URL of the page, folders by prefix of the path, and sites that may read the answers.
+    """What is served: the URL of the page, the folder of its token, folders by prefix, and sites that may read it.
 
     The first prefix that a path starts with decides: the volume may lie outside of the run's root.
     """
 
     url: str
+    base: str
     folders: Mapping[str, Path]
     origins: tuple[str, ...]
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
@@ -138,20 +179,34 @@ class _Site:
         application = web.Application(middlewares=[_refuse_other_hosts])
         application.on_response_prepare.append(self._add_headers)
         application.on_shutdown.append(self._end_events)
-        application.router.add_get(f"{_CLIENT}events/run", self._events, allow_head=False)
+        application.router.add_get(f"{self.base}{_CLIENT}events/run", self._events, allow_head=False)
         application.router.add_get("/{path:.*}", self._file)
-        application.router.add_options("/{path:.*}", _preflight)
+        application.router.add_options("/{path:.*}", self._preflight)
         return application
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         """A file, or a redirect to the page: browsers carry the fragment, which holds the state, along."""
-        if location := {"/": self.url, _CLIENT: _SESSION, _CLIENT[:-1]: _SESSION}.get(request.path):
+        session = self.base + _SESSION
+        short = {self.base: self.url, self.base + _CLIENT: session}
+        if location := short.get(request.path):
             return web.Response(status=302, headers={"Location": location})
         prefix = next(filter(request.path.startswith, self.folders), None)
         file = prefix and find_file(self.folders[prefix], request.path.removeprefix(prefix) or "index.html")
         if not file:
             return web.Response(status=404)
-        return _FileResponse(file, headers={"Content-Type": _content_type(file.name)})
+        policy = _CLIENT_POLICY if prefix == session else _RUN_POLICY
+        return _FileResponse(
+            file, headers={"Content-Type": _content_type(file.name), "Content-Security-Policy": policy}
+        )
+
+    async def _preflight(self, request: web.Request) -> web.StreamResponse:
+        """The answer to a browser that asks whether a page may ask; Chromium does so for loopback, too."""
+        private = {"Access-Control-Allow-Private-Network": "true"} if self._may_read(request) else {}
+        return web.Response(status=204, headers=_PREFLIGHT | private)
+
+    def _may_read(self, request: web.Request) -> bool:
+        origin = request.headers.get("Origin", "")
+        return origin in self.origins or _is_loopback(origin)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """The channel on which the client awaits changes of its state; there are none, but it complains when closed."""
@@ -169,9 +224,8 @@ class _Site:
         response.headers.add("Vary", "Origin")
         for validator in ("ETag", "Last-Modified"):
             response.headers.pop(validator, None)
-        origin = request.headers.get("Origin", "")
-        if origin in self.origins or _is_loopback(origin):
-            response.headers["Access-Control-Allow-Origin"] = origin
+        if self._may_read(request):
+            response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
 
 
 class _FileResponse(web.FileResponse):
@@ -213,10 +267,6 @@ async def _refuse_other_hosts(request: web.Request, handler: Handler) -> web.Str
     if _is_loopback(f"//{request.headers.get('Host', LOOPBACK)}"):
         return await handler(request)
     return web.Response(status=403, text="Only requests to 127.0.0.1 or localhost are answered.\n")
-
-
-async def _preflight(_: web.Request) -> web.StreamResponse:
-    return web.Response(status=204, headers=_PREFLIGHT)
 
 
 def _is_loopback(url: str) -> bool:

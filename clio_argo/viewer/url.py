@@ -10,9 +10,8 @@ from math import hypot
 from typing import Any
 from urllib.parse import quote
 
-# `clio-argo view` serves on this port by default, so that the URL of a local run's page is known before it is served.
+# where `clio-argo view` serves by default, so that a tunnel to this machine can be set up beforehand
 VIEW_PORT = 8770
-LOCAL_HOST = f"http://127.0.0.1:{VIEW_PORT}/neuroglancer/v/run"
 PUBLIC_HOST = "https://neuroglancer-demo.appspot.com"
 
 Point = tuple[float, float, float]

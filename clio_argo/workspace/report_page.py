@@ -50,7 +50,6 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
         quality=rendered.quality if rendered else None,
         viewer_url=rendered.link if rendered else None,
         run=run.store.url,
-        folder=str(run.store.local) if run.store.local else None,
         version=version("clio-argo"),
     )
     run.store.write(REPORT, report_html(data).encode())

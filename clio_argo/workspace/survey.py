@@ -10,7 +10,7 @@ from typing import Literal
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import digest
-from clio_argo.model.numbering import numbering
+from clio_argo.model.numbering import Numbering, numbering
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
@@ -19,6 +19,7 @@ from clio_argo.store.images import format_names, is_image
 from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
 from clio_argo.store.slices import RAW, Entry, Source, find_source
+from clio_argo.workspace.name_patterns import regex_numbers
 
 # A bucket answers after tens of milliseconds, a disk after 0.12 ms (10,000 headers in 1.2 s by one thread, in 2.3 s by
 # sixteen, docs/design.md). Slower than QUICK_S is a bucket; the first batch tells.
@@ -58,7 +59,10 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...]]:
 def _entries(request: Request, source: Source) -> list[Entry]:
     """Image files at the source's root, or in raw/ if there are none."""
     root, raw = ([e for e in source.entries(f) if is_image(e.name)] for f in ("", RAW))
-    at_root, in_raw = ([e for e in entries if _matches(request, e.name)] for entries in (root, raw))
+    number = _numbering(request, [*root, *raw]) if request.image or request.image_regex else None
+    at_root, in_raw = (
+        [e for e in entries if number is None or number(_base(e)) is not None] for entries in (root, raw)
+    )
     if at_root and in_raw:
         raise UserError(
             f"source {request.source}: slices lie both at its root ({at_root[0].name}) and in raw/ "
@@ -72,18 +76,21 @@ def _entries(request: Request, source: Source) -> list[Entry]:
     return at_root or in_raw
 
 
-def _matches(request: Request, name: str) -> bool:
-    any_name = request.image is None and request.image_regex is None
-    return any_name or numbering(request, [])(name.rpartition("/")[2]) is not None
+def _base(entry: Entry) -> str:
+    return entry.name.rpartition("/")[2]
+
+
+def _numbering(request: Request, entries: Sequence[Entry]) -> Numbering:
+    names = [_base(e) for e in entries]
+    return regex_numbers(request.image_regex, names).get if request.image_regex else numbering(request, names)
 
 
 def _number_files(request: Request, entries: Sequence[Entry]) -> list[tuple[int | None, Entry]]:
     """Files with their slice numbers; None for the one multi-page file that needs none."""
-    names = [e.name.rpartition("/")[2] for e in entries]
     if len(entries) == 1 and request.image is None and request.image_regex is None:
         return [(None, entries[0])]
-    number = numbering(request, names)
-    pairs = [(number(n), e) for n, e in zip(names, entries, strict=True)]
+    number = _numbering(request, entries)
+    pairs = [(number(_base(e)), e) for e in entries]
     pairs.sort(key=lambda pair: (pair[0] or 0, natural_key(pair[1].name)))
     inside = range(request.minz or 0, 2**63 if request.maxz is None else request.maxz + 1)
     return [(z, e) for z, e in pairs if z is not None and z in inside]

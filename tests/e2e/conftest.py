@@ -75,7 +75,7 @@ def cluster(_store: None, receivers: Receivers) -> Iterator[Cluster]:
     found = Cluster(NAMESPACE, values)
     _make_bucket()
     with namespace(NAMESPACE):
-        secret = {"CLIO_SMTP_URL": f"smtp://{receivers.mail}", "CLIO_WEBHOOK_URL": receivers.hook}
+        secret = {"CLIO_SMTP_URL": f"smtp+plain://{receivers.mail}", "CLIO_WEBHOOK_URL": receivers.hook}
         pairs = (f"--from-literal={name}={value}" for name, value in secret.items())
         found.kubectl("create", "secret", "generic", "clio-argo-notification", *pairs)
         found.helm("install")

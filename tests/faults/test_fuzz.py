@@ -3,25 +3,29 @@
 The default profile tries a few hundred; `HYPOTHESIS_PROFILE=search` thousands.
 """
 
+import json
 import resource
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clio_argo.errors import ClioError, UserError
 from clio_argo.model.import_transforms import parse_transforms
-from clio_argo.model.parse_request import build_request, parse_text
+from clio_argo.model.numbering import printf_numbering
+from clio_argo.model.parse_request import build_request, field_paths, parse_setting, parse_text
 from clio_argo.model.plan import Plan
 from clio_argo.model.user_inputs import parse_overrides, parse_positions
 from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
+from clio_argo.workspace import name_patterns
 from clio_argo.workspace.preflight import preflight
 from tests.faults.attempts import Conditions, attempt
-from tests.faults.hostile import one_of_each, spoiled
+from tests.faults.hostile import one_of_each, spoiled, values
 from tests.stacks import demo_slices, encoded, request, run_here, write_stack
 
 # what a step may end with: done, failed, refused, no memory
@@ -64,6 +68,78 @@ def test_any_given_file_is_one_or_refused(plan: Plan, text: str) -> None:
     for parse in (parse_overrides, parse_positions, parse_transforms):
         _, problems = parse(text, "file", plan)
         assert all("file" in p for p in problems)
+
+
+# values where people write numbers, names and lists; text as YAML, CSV and JSON are made of
+anything = st.recursive(values, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner))
+typed = st.text(st.sampled_from("zxypas:,-[]{}&*!<>|?#'\"%@\n \t\\.0123456789eE+~\0\ud800é"), max_size=60)
+keys = st.sampled_from(
+    ["slices", "pairs", "z", "matrix", "verdict", "exclude", "reason", "3490", "width", "height", "id"]
+)
+structures = st.dictionaries(keys, anything | st.lists(st.dictionaries(keys, anything), max_size=2), max_size=4)
+documents = (
+    typed
+    | structures.map(lambda v: json.dumps(v, ensure_ascii=False))
+    | st.lists(st.tuples(*[anything] * 7), max_size=3).map(
+        lambda rows: CSV[:16] + "".join(",".join(map(str, row)) + "\n" for row in rows)
+    )
+    | st.lists(st.tuples(*[anything] * 3), max_size=3).map(
+        lambda rows: POSITIONS[:12] + "".join(",".join(map(str, row)) + "\n" for row in rows)
+    )
+)
+
+
+@pytest.mark.properties
+@example(text="z,x_px,y_px\n3490," + "9" * 200_000 + ",0\n")
+@example(text="z,a,b,tx,c,d,ty\n" + "9" * 5000 + ",1,0,0,0,1,0\n")
+@example(text='{"3490": [1' + "0" * 400 + ", 0, 0, 1, 0, 0]}")
+@example(text='{"a":' * 20_000)
+@example(text="[" * 20_000)
+@example(text="3490,'[" + "9" * 400 + ",0,0,1,0,0]'")
+@given(text=documents)
+def test_whatever_a_file_holds_it_is_one_or_refused(plan: Plan, text: str) -> None:
+    for parse in (parse_overrides, parse_positions, parse_transforms):
+        _, problems = parse(text, "file", plan)
+        assert all("file" in p for p in problems)
+    with suppress(UserError):
+        parse_setting(f"contrast.clip_limit={text}")
+    with suppress(UserError):
+        build_request(parse_text(REQUEST, "request"), parse_text(text, "request.yaml"))
+
+
+@given(path=st.sampled_from(field_paths()), value=anything)
+def test_whatever_a_setting_holds_it_is_planned_or_refused(tiny: Path, path: str, value: Any) -> None:
+    needed = {"id": "x", "source": str(tiny.parent / "source"), "max_bad": 2, "workers": 1}
+    with suppress(ClioError):
+        preflight(build_request(needed, {path: value})).refuse()
+
+
+@pytest.mark.parametrize("names", [1, 1000])
+def test_an_expression_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch, names: int) -> None:
+    monkeypatch.setattr(name_patterns, "LIMIT_S", 0.5)
+    with pytest.raises(UserError, match=r"takes longer than 0\.5 s"):
+        name_patterns.regex_numbers("(a+)+(?P<z>b)", ["a" * 60] * names)
+
+
+@pytest.mark.parametrize(
+    "expression", ["(" * 500 + ")" * 500, "(a{99999999999999999999})", "(" * 9, "[0-9]+", "(a)" * 999]
+)
+def test_an_expression_that_is_none_is_refused(expression: str) -> None:
+    with pytest.raises(UserError, match="image_regex"):
+        name_patterns.regex_numbers(expression, ["1.png"])
+
+
+@given(expression=st.text(st.sampled_from("()[]{}*+?|\\^$.<>P=!:-zdwa1,"), max_size=12))
+@settings(max_examples=settings().max_examples // 4)
+def test_any_expression_numbers_names_or_is_refused(expression: str) -> None:
+    with suppress(UserError):
+        assert name_patterns.regex_numbers(expression, ["a1", "1", "\ud800"]).keys() <= {"a1", "1", "\ud800"}
+
+
+@pytest.mark.parametrize("pattern", ["%0999999999d", "%" + "9" * 5000 + "d", "%256d"])
+def test_a_pattern_of_endless_numbers_is_refused(pattern: str) -> None:
+    with pytest.raises(UserError, match="more than 255 characters"):
+        printf_numbering(pattern)
 
 
 @given(data=st.data())

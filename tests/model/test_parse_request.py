@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import build_request, differing_keys, field_paths, parse_setting, parse_text
 from clio_argo.model.request import Request
+from clio_argo.model.strict_yaml import parse_yaml
 
 NEEDED = {"id": "stack", "source": "slices"}
 PREDECESSOR = {
@@ -210,6 +211,11 @@ def test_a_setting_that_cannot_be_read_is_refused(text: str) -> None:
         ("resolution", [8, 8]),
         ("resolution", [8, 8, -8]),
         ("resolution", float("inf")),
+        ("resolution", 1e-300),
+        ("resolution", 1e300),
+        ("crop.x", [0, 10**20]),
+        ("viewer.window", [0, 1e300]),
+        ("memory_gib", 1e300),
         ("resolution", float("nan")),
         ("alignment.downsample", 0),
         ("alignment.downsample", 65),
@@ -282,11 +288,23 @@ def test_a_huge_wrong_value_is_shown_short() -> None:
         "id: !!timestamp nonsense",
         "id: !!bool nonsense",
         "id: !!int ''",
-        "id: 2024-99-99",
+        "id: x\nid: y",
+        "alignment: {skip: true, skip: false}",
+        '{"id": 1, "id": 2}',
+        "a: &a {b: c}\nd: {<<: *a}",
+        "a: &a [x]\nb: [*a, *a]",
+        "minz: 0x" + "f" * 40,
+        'id: "\\ud83e"',
+        "a: !!int x",
+        "a: !!float x",
         "? [a]\n: b",
         "a: " + "[" * 5000,
         "a: " + "9" * 5000,
         "\x00",
+        "a: &a [*a]",
+        "alignment: &a {alignment: *a}",
+        "id: !!set {a, b}",
+        "? 2024-01-01\n: !!binary 1",
     ],
 )
 def test_text_that_is_no_mapping_is_refused_with_its_name(text: str) -> None:
@@ -295,9 +313,52 @@ def test_text_that_is_no_mapping_is_refused_with_its_name(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("010", 10),
+        ("0o10", 8),
+        ("0x1F", 31),
+        ("1:30", "1:30"),
+        ("no", "no"),
+        ("On", "On"),
+        ("True", True),
+        ("1e3", 1000.0),
+        (".5", 0.5),
+        ("1_000", "1_000"),
+        ("2024-01-01", "2024-01-01"),
+        ("~", None),
+        ("", None),
+        ("=", "="),
+        ('"\\ud83e\\udeb0"', "🪰"),
+        ("&a x", "x"),
+    ],
+)
+def test_values_have_the_types_of_yaml_1_2(text: str, value: object) -> None:
+    read = parse_setting(f"a={text}")["a"]
+    assert (read, type(read)) == (value, type(value))
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(10**28), 10**28)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(exclude_categories=["Cs", "Cc"])),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.text(st.characters(exclude_categories=["Cs", "Cc"])), inner, max_size=3)
+        ),
+        max_leaves=8,
+    )
+)
+def test_json_is_read_as_it_is(value: Any) -> None:
+    assert parse_yaml(json.dumps(value), "x") == value
+
+
+@pytest.mark.parametrize(
     "text",
     [
-        "id: 2024-01-01",
         "minz: 2024-01-01 10:00:00",
         "id: ~",
         "source: 12",
@@ -305,9 +366,6 @@ def test_text_that_is_no_mapping_is_refused_with_its_name(text: str) -> None:
         "1: 2",
         "~: 1",
         "? 2024-01-01\n: 1",
-        "a: &a [*a]",
-        "alignment: &a {alignment: *a}",
-        "id: !!set {a, b}",
         "notify: {email: {a: b}}",
     ],
 )

@@ -204,9 +204,10 @@ def test_corrections_of_a_person_are_listed_with_their_reasons() -> None:
 
 
 def test_a_local_run_says_how_its_volume_is_opened_and_long_reasons_are_cut() -> None:
-    update = {"folder": "/data/my run", "status": "stopped by gates:\n" + "\n".join(f" - reason {i}" for i in range(9))}
+    command = "clio-argo view '/data/my run'"
+    update = {"viewer_url": command, "status": "stopped by gates:\n" + "\n".join(f" - reason {i}" for i in range(9))}
     text = _Page(report_html(example(9).model_copy(update=update))).text
-    assert "Open in neuroglancer while clio-argo view '/data/my run' is running" in text
+    assert f"To open it in neuroglancer: {command}" in text
     assert "Stopped: by gates reason 0" in text
     assert "reason 5 and 3 more lines, all in the tables below" in text
 
@@ -312,7 +313,7 @@ def _hostile(name: str) -> ReportData:
             "pictures": (Picture(title=name, caption=name, before=name, after=f"https://{name}"),),
             "sizes_bytes": {name: 1},
             "slice_pictures": {3495: name},
-            **dict.fromkeys(("status", "viewer_url", "run", "folder", "version"), name),
+            **dict.fromkeys(("status", "viewer_url", "run", "version"), name),
         }
     )
 

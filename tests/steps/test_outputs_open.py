@@ -8,12 +8,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clio_argo.viewer.url import neuroglancer_state, viewer_url
+from clio_argo.viewer.url import Point, neuroglancer_state, viewer_url
 from tests.browser import Browser
-from tests.serving import serving
+from tests.serving import served, serving
 from tests.stacks import lossless
+from tests.store.test_volumes import pyramid, volumes, write_all
 
 READY = "window.viewer && viewer.layerManager.managedLayers.length && viewer.isReady()"
+# grey values of each layer at a quarter of a voxel from each other along each axis through a point
+PROFILES = """viewer.layerManager.managedLayers.map(({layer}) => [0, 1, 2].map(axis =>
+    [...Array(80).keys()].map(n => {
+        const at = Float32Array.from(POINT);
+        at[axis] += (n - 40) / 4 + 0.125;
+        return Number(layer.getValueAt(at, {pickedRenderLayer: null}) ?? -1);
+    })))"""
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +43,47 @@ def seen(browser: Browser, link: str, picture: Path) -> NDArray[np.float64]:
 def test_both_volumes_show_the_same_tissue_in_the_same_place(browser: Browser, demo: Path, tmp_path: Path) -> None:
     depth, height, width = lossless(demo).shape
     with serving(demo) as link:
-        host = link.partition("/neuroglancer")[0]
+        client, objects = served(link)
         jpeg = seen(browser, link, tmp_path / "ng.png")
         state = neuroglancer_state(
-            f"zarr://{host}/run/aligned/",
+            f"zarr://{objects}/aligned/",
             name="aligned",
             position_vox=(width / 2, height / 2, 3490 + depth / 2),
             resolution_nm=(10, 10, 10),
             size=(width, height, depth),
         )
-        zarr = seen(browser, viewer_url(state, f"{host}/neuroglancer/v/run"), tmp_path / "zarr.png")
+        zarr = seen(browser, viewer_url(state, f"{client}/v/run"), tmp_path / "zarr.png")
     assert jpeg.std() > 30  # tissue after CLAHE, not an empty panel
     assert np.corrcoef(jpeg.ravel(), zarr.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("resolution", "zoom"), [((8, 8, 8), 1), ((4, 8, 20), 1), ((4, 8, 20), 6)], ids=["isotropic", "finest", "coarsest"]
+)
+def test_a_landmark_has_one_position_in_both_volumes(
+    browser: Browser, tmp_path: Path, resolution: Point, zoom: float
+) -> None:
+    written = volumes(tmp_path, (24, 530, 90), z=3493, resolution=resolution)
+    finest = np.zeros(written.spec.scales[0].size, np.uint8)
+    # whole voxels of each scale: x 40 to 44, y 200 to 208, z 3501 to 3505
+    finest[8:12, 200:208, 40:44] = 240
+    write_all(written, pyramid(written.spec, finest))
+    middle = (42.0, 204.0, 3503.0)
+    with serving(tmp_path) as link:
+        client, objects = served(link)
+        state = neuroglancer_state(
+            f"precomputed://{objects}/ng", name="ng", position_vox=middle, resolution_nm=resolution, size=(90, 530, 24)
+        )
+        state["layers"].append({"type": "image", "source": f"zarr://{objects}/aligned/", "name": "aligned"})
+        state["crossSectionScale"] = zoom
+        page = browser.open(viewer_url(state, f"{client}/v/run"))
+        page.wait(READY.replace(".length", ".length === 2"))
+        profiles = np.array(page.evaluate(PROFILES.replace("POINT", str(list(middle)))))
+    quarters = np.arange(-40, 40) / 4 + 0.125
+    expected = [np.abs(quarters) < half for half in (2, 4, 2)]
+    assert np.array_equal(profiles > 120, [expected] * 2)
+    assert profiles.min() == 0  # -1 is a voxel that was not loaded
 
 
 @pytest.mark.browser

@@ -48,7 +48,7 @@ def test_voxel_offset_is_the_first_slice(aligned: Path) -> None:
     translation = json.loads((aligned / "aligned" / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0][
         "datasets"
     ][0]["coordinateTransformations"][1]
-    assert translation == {"type": "translation", "translation": [FIRST * 10, 0, 0]}
+    assert translation == {"type": "translation", "translation": [FIRST * 10 + 5, 5, 5]}
 
 
 def test_viewer_volume_looks_like_the_lossless_one(aligned: Path) -> None:

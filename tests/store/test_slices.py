@@ -15,7 +15,7 @@ from clio_argo.errors import UserError
 from clio_argo.store.documents import Store
 from clio_argo.store.images import read_headers
 from clio_argo.store.images.base import Undecodable, Unreadable
-from clio_argo.store.slices import Entry, RangeFile, Source, find_source
+from clio_argo.store.slices import Entry, RangeFile, Source, _own_lack_of_memory, find_source
 from tests.store.images.samples import GREY8, GREY16, HEIGHT, SAMPLES, encoded, one, planned, texture, tiff
 
 ODD_NAMES = [
@@ -50,6 +50,18 @@ def test_a_file_that_is_not_what_was_planned_is_refused(tmp_path: Path, data: by
     source, entry = one(tmp_path, "slice.png", data)
     with pytest.raises(Undecodable, match=reason):
         source.decode(planned(entry, page=0 if reason else 2))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "plane_bytes"),
+    [(Unreadable, 0), (Undecodable, 2**20), (MemoryError, 2**57)],
+    ids=["header", "pixels", "process"],
+)
+def test_memory_that_one_file_alone_asks_for_is_its_own_fault(wanted: type[Exception], plane_bytes: int) -> None:
+    own = wanted if wanted is not MemoryError else Undecodable
+    reason = r"iso\.7\.tif: " if wanted is MemoryError else "more memory than its pixels"
+    with pytest.raises(wanted, match=reason), _own_lack_of_memory("iso.7.tif", plane_bytes, own):
+        np.empty(2**62, np.uint8)
 
 
 def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:

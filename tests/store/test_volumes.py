@@ -227,7 +227,7 @@ def test_a_landmark_has_one_position_at_every_scale_of_both_volumes(
     scales = pyramid(target.spec, finest)
     write_all(target, scales)
     steps = np.array(resolution[::-1], float)
-    true_nm = np.array(plus(landmark.begin, (z, 0, 0))) * steps
+    true_nm = (np.array(plus(landmark.begin, (z, 0, 0))) + 0.5) * steps
     for k, scale in enumerate(target.spec.scales):
         step, begin = ngff_positions(target, k)
         found = centre(target.read(k, scale.box)) * step + begin
@@ -237,7 +237,7 @@ def test_a_landmark_has_one_position_at_every_scale_of_both_volumes(
         offset, voxel = np.array(ng["voxel_offset"][::-1]), np.array(ng["resolution"][::-1])
         shown = tensorstore_ng(tmp_path, k).read().result().astype(int)
         # a voxel of ng/ reaches from its number to the next: its centre lies half a voxel further
-        position = (centre(np.where(shown > 20, shown, 0)) + offset + 0.5) * voxel - 0.5 * steps
+        position = (centre(np.where(shown > 20, shown, 0)) + offset + 0.5) * voxel
         assert np.abs(position - true_nm).max() <= 0.15 * step.max()
 
 
@@ -246,10 +246,10 @@ def test_each_voxel_lies_where_ngff_says(tmp_path: Path) -> None:
     target.create({})
     for k, scale in enumerate(target.spec.scales):
         step, begin = ngff_positions(target, k)
-        # the first voxel of a scale covers these voxels of scale 0, whose centres are multiples of the resolution
+        # the first voxel of a scale covers these voxels of scale 0, whose centres lie half a voxel behind their numbers
         first = np.array(scale.begin) * scale.factor
         last = first + np.array(scale.factor) - 1
-        assert begin == pytest.approx((first + last) / 2 * (40, 4, 4))
+        assert begin == pytest.approx(((first + last) / 2 + 0.5) * (40, 4, 4))
         assert step == pytest.approx(np.array(scale.factor) * (40, 4, 4))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clio_argo.viewer.url import neuroglancer_state, viewer_url
 from tests.browser import Browser, Page
-from tests.serving import serving
+from tests.serving import served, serving
 
 pytestmark = pytest.mark.browser
 
@@ -80,15 +80,11 @@ def look(browser: Browser, link: str, out_png: Path) -> tuple[Page, list[Grey]]:
     return page, [picture[y : y + height, x : x + width] for x, y, width, height in boxes]
 
 
-def address(link: str) -> str:
-    return link.partition("/neuroglancer/")[0]
-
-
 def view(link: str, **changes: Any) -> dict[str, Any]:
     """The state behind `link`, or with `changes` another view of the same volume."""
     x, y, z = (begin + n / 2 + 0.5 for begin, n in zip(OFFSET, SIZE, strict=True))
     return neuroglancer_state(
-        f"precomputed://{address(link)}/run/ng",
+        f"precomputed://{served(link)[1]}/ng",
         name="octants",
         position_vox=(x, y, z),
         resolution_nm=RESOLUTION_NM,
@@ -144,7 +140,7 @@ def test_a_volume_without_objects_is_black(browser: Browser, panels: list[Grey],
 
 def test_window_sets_black_and_white(browser: Browser, link: str, tmp_path: Path) -> None:
     state = view(link, window=(55, 155), layout="xy")
-    _, (panel,) = look(browser, viewer_url(state, address(link) + "/neuroglancer"), tmp_path / "window.png")
+    _, (panel,) = look(browser, viewer_url(state, served(link)[0] + "/v/run"), tmp_path / "window.png")
     seen = quadrants(panel, half_px(state, (0, 1)))
     np.testing.assert_allclose(seen, np.array([[0, 127.5], [255, 255]]), atol=8)
 
@@ -153,14 +149,16 @@ def test_the_client_asks_this_machine_only_and_has_nothing_to_complain_about(
     browser: Browser, link: str, tmp_path: Path
 ) -> None:
     page, _ = look(browser, link, tmp_path / "page.png")
-    assert f"{address(link)}/run/ng/info" in page.requests
-    assert [url for url in page.requests if not url.startswith((address(link), "data:", "blob:"))] == []
+    assert f"{served(link)[1]}/ng/info" in page.requests
+    assert [
+        url for url in page.requests if not url.startswith((link.partition("/neuroglancer")[0], "data:", "blob:"))
+    ] == []
     # Browsers ask for an icon of their own accord.
     assert [url for url in page.failures if not url.endswith("/favicon.ico")] == []
     assert set(page.console) <= {"python state event source connected"}
 
 
 def test_the_short_address_leads_to_the_volume(browser: Browser, link: str) -> None:
-    page = browser.open(address(link))
+    page = browser.open(link.partition("neuroglancer")[0])
     page.wait(READY)
     assert "precomputed" in page.evaluate("location.hash")

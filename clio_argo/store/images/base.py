@@ -12,6 +12,9 @@ from clio_argo.model.base import Value
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 # longer than the end marks (12 bytes in PNG, 2 in JPEG), so that a few bytes of padding may follow them
 TAIL_BYTES = 64
+# Four channels of 16 bit are 8 bytes a pixel before compression, which adds less than as much again. Profiles and
+# comments of microscopes have kilobytes.
+MOST_BYTES_PER_PX, MOST_METADATA_BYTES = 16, 2**26
 
 
 class Unreadable(Exception):
@@ -60,6 +63,12 @@ def has_end_mark(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
     """Whether a format's end mark is among the last 64 bytes of a file; the file's position changes."""
     file.seek(max(0, size_bytes - TAIL_BYTES), io.SEEK_SET)
     return mark in file.read(TAIL_BYTES)
+
+
+def refuse_padded(width: int, height: int, size_bytes: int) -> None:
+    """Raise `Unreadable` for a file, of a format that is read at once, that is much larger than its pixels can be."""
+    if size_bytes > MOST_BYTES_PER_PX * width * height + MOST_METADATA_BYTES:
+        raise Unreadable(f"{size_bytes} bytes for {width} x {height} pixels; save it without what else it holds")
 
 
 def opencv_pixels(file: BinaryIO, _page: int) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 import struct
 from typing import BinaryIO
 
-from clio_argo.store.images.base import Format, Header, has_end_mark, opencv_pixels
+from clio_argo.store.images.base import Format, Header, has_end_mark, opencv_pixels, refuse_padded
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 # channels that OpenCV decodes each colour type of the PNG specification to; 3 is a palette of RGB colours
@@ -16,6 +16,7 @@ def headers(file: BinaryIO, size_bytes: int, _page: int | None) -> list[Header]:
     _, length, kind, width, height, bits, colour = struct.unpack(">8sI4sIIBB", file.read(26))
     if kind != b"IHDR" or length != 13 or not width or not height:
         raise ValueError("no IHDR chunk")
+    refuse_padded(width, height, size_bytes)
     complete = has_end_mark(file, size_bytes, b"IEND")
     # OpenCV unpacks 1, 2 and 4 bits to 8
     depth = max(8, bits)

@@ -135,6 +135,20 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     ),
     "LZW TIFF": lambda: Sample(".tif", tiff(GREY8, compression="lzw", predictor=True), GREY8),
     "zstd TIFF": lambda: Sample(".tif", tiff(GREY16, compression="zstd"), GREY16),
+    "PackBits TIFF": lambda: Sample(".tif", tiff(GREY16, compression="packbits", rowsperstrip=10), GREY16),
+    "JPEG TIFF of strips": lambda: Sample(
+        ".tif", tiff(GREY8, compression="jpeg", compressionargs={"level": 95}, rowsperstrip=16), GREY8, tolerance=12
+    ),
+    "tiled JPEG TIFF": lambda: Sample(
+        ".tif", tiff(GREY8, compression="jpeg", compressionargs={"level": 95}, tile=(64, 64)), GREY8, tolerance=12
+    ),
+    "grey as RGB JPEG TIFF": lambda: Sample(
+        ".tif",
+        tiff(np.dstack([GREY8] * 3), photometric="rgb", compression="jpeg", compressionargs={"level": 95}),
+        GREY8,
+        3,
+        tolerance=12,
+    ),
     "TIFF with its directory at the end": lambda: Sample(
         ".tif", pillow(Image.fromarray(GREY8), "tiff", compression="tiff_lzw"), GREY8
     ),

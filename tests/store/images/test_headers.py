@@ -1,11 +1,13 @@
 """Headers of files of every kind, whole and damaged; those of one format are in the test of its module."""
 
+import io
 from contextlib import suppress
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from clio_argo.store.images import read_headers
 from clio_argo.store.images.base import Header, Unreadable
 from tests.store.images.samples import HEIGHT, HUGE, HUGE_FILES, SAMPLES, WIDTH, headers
 
@@ -74,3 +76,10 @@ def test_a_header_that_claims_60000_x_60000_is_believed_and_nothing_is_unpacked(
 @pytest.mark.parametrize(("padding", "truncated"), [(50, False), (64, True)])
 def test_a_few_bytes_may_follow_the_end_mark(kind: str, padding: int, truncated: bool) -> None:
     assert headers(SAMPLES[kind]().data + bytes(padding))[0].truncated == truncated
+
+
+@pytest.mark.parametrize("kind", ["grey PNG", "JPEG"])
+def test_a_file_that_is_much_larger_than_its_pixels_is_unreadable(kind: str) -> None:
+    data = SAMPLES[kind]().data
+    with pytest.raises(Unreadable, match="bytes for 52 x 37 pixels"):
+        read_headers(io.BytesIO(data), 2**30)

@@ -32,6 +32,54 @@ def test_a_tiff_that_lacks_one_byte_is_truncated() -> None:
     assert headers(tiff(GREY8)[:-1])[0].truncated
 
 
+@pytest.mark.parametrize("compression", ["jpeg2000", "png", "jpegxl", "lzma", "jpegxr"])
+def test_a_compression_that_may_hold_anything_is_refused(compression: str) -> None:
+    with pytest.raises(Unreadable, match=r"compressed as .*; save it with one of: JPEG, LZW, PackBits, deflate"):
+        headers(tiff(GREY8, compression=compression))
+
+
+def changed(data: bytes, **tags: object) -> bytes:
+    """A TIFF with other values in tags of its first page."""
+    buffer = io.BytesIO(data)
+    with tifffile.TiffFile(buffer, mode="r+b") as file:
+        for name, value in tags.items():
+            file.pages[0].tags[name].overwrite(value)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (changed(tiff(GREY8, tile=(64, 64)), TileWidth=60_000, TileLength=60_000), "tiles, 60000 x 60000"),
+        (changed(tiff(GREY8), SamplesPerPixel=60_000), "60000 channels"),
+        (changed(tiff(GREY8, tile=(64, 64), compression="zstd"), TileByteCounts=100_000), "more bytes than its pixels"),
+    ],
+    ids=["tiles", "channels", "bytes"],
+)
+def test_a_page_that_would_take_more_memory_than_its_pixels_is_refused_by_its_header(data: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        headers(data + bytes(100_000))
+
+
+@pytest.mark.parametrize("kind", ["JPEG TIFF of strips", "tiled JPEG TIFF"])
+@pytest.mark.parametrize("size", [(60_000, 60_000), (65, 20), (20, 65)])
+def test_a_jpeg_larger_than_its_tile_is_not_unpacked(tmp_path: Path, kind: str, size: tuple[int, int]) -> None:
+    data = SAMPLES[kind]().data
+    place = data.rindex(b"\xff\xc0") + 5
+    with pytest.raises(Undecodable, match=f"a JPEG of {size[1]} x {size[0]} in a strip or tile of"):
+        decoded(tmp_path, "slice.tif", data[:place] + struct.pack(">HH", *size) + data[place + 4 :])
+
+
+def test_pages_in_a_circle_end() -> None:
+    data = pages(*[GREY8[:8, :8]] * 150)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        first, last = file.pages[0].offset, file.pages[-1].offset
+        tags = len(file.pages[-1].aspage().tags)
+    following = last + 2 + 12 * tags
+    with pytest.raises(Unreadable, match="more pages and strips than its bytes"):
+        headers(data[:following] + struct.pack("<I", first) + data[following + 4 :])
+
+
 def pages(*pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as writer:

@@ -1,0 +1,48 @@
+"""Numbers of files by a person's regular expression, within limits of time."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from clio_argo.errors import UserError
+
+# a hundred thousand names take half a second
+LIMIT_S = 20
+# four times the longest name of a file
+LONGEST_EXPRESSION = 1000
+# Python's engine may take longer than the universe for a name of 40 letters, and only another process can be ended
+_MATCH = """
+import json, re, sys
+expression, group, names = json.load(sys.stdin)
+found = map(re.compile(expression).fullmatch, names)
+json.dump([match and match[group] for match in found], sys.stdout)
+"""
+
+
+def regex_numbers(expression: str, names: Sequence[str]) -> dict[str, int]:
+    """Numbers of those `names` that `expression` matches as a whole, by its group z or its first one.
+
+    Raises:
+        UserError: it is no regular expression, has no group, or takes too long.
+    """
+    shown = f"image_regex {expression[:LONGEST_EXPRESSION]!r}"
+    if len(expression) > LONGEST_EXPRESSION:
+        raise UserError(f"{shown}: longer than {LONGEST_EXPRESSION} characters")
+    try:
+        whole = re.compile(expression)
+    # nested too deeply, or repeated too often
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UserError(f"{shown}: {error}") from error
+    if not whole.groups:
+        raise UserError(f"{shown}: needs a group for the number, for example (?P<z>[0-9]+)")
+    task = json.dumps([expression, "z" if "z" in whole.groupindex else 1, list(names)])
+    call = [sys.executable, "-I", "-S", "-W", "ignore", "-c", _MATCH]
+    try:
+        done = subprocess.run(call, input=task, capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    except subprocess.TimeoutExpired as error:
+        text = f"takes longer than {LIMIT_S} s for {len(names)} names; repetitions within repetitions, as in (a+)+, do"
+        raise UserError(f"{shown}: {text}") from error
+    digits = zip(names, json.loads(done.stdout), strict=True)
+    return {name: int(d) for name, d in digits if d and d.isascii() and d.isdecimal() and len(d) < LONGEST_EXPRESSION}
