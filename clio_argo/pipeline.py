@@ -12,7 +12,7 @@ PIPELINE = Pipeline(
         Step("plan", f"{_STEPS}.plan:run",
              title="read headers", settings=VOXEL_SETTINGS, reads_request=True),
         Step("reduce", f"{_STEPS}.reduce:run", ("plan",), "plan.reduce_parts",
-             title="find features", units="plan.reduce", memory="plan.reduce_mib", version=1,
+             title="find features", units="plan.reduce", memory="plan.reduce_mib", version=2,
              settings=("alignment.skip", "alignment.downsample", "transforms")),
         Step("match", f"{_STEPS}.match:run", ("reduce",), "plan.match_parts",
              title="fit neighbours", units="plan.match", memory="plan.match_mib", version=3,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.features import Reduced, histogram, reduce_slice
+from clio_argo.kernels.features import Reduced, histogram, reduce_slice, tissue_histogram
 from clio_argo.kernels.quality import exposure, focus, middle_lines, saturation, stripes
 from clio_argo.model.alignment import SliceStatistics
 from clio_argo.model.base import canonical_json
@@ -61,7 +61,7 @@ def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
 def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Reduced | None, NDArray[np.int64]]:
     """Decode, measure and reduce one slice.
 
-    Returns its statistics, the reduced slice and the histogram [grey values] of its pixels. A slice that does not
+    Returns its statistics, the reduced slice and the histogram [grey values] of its tissue. A slice that does not
     decode has an error in its statistics, and nothing else.
     """
     try:
@@ -73,15 +73,14 @@ def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Red
     alignment = run.settings.alignment
     matched = not (alignment.skip or run.settings.transforms)
     reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, detect=matched)
-    counts = histogram(pixels)
     # rounded: the digits behind mean nothing, and would make the document longer
-    mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(counts)))
+    mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(histogram(pixels))))
     statistics = SliceStatistics(
         z=slice_file.z, digest=crc32c(pixels.tobytes()), mean=mean, std=std, low=low, high=high,
         focus=round(focus(reduced), 4), stripes=round(stripes(reduced), 4),
         valid=round(float(reduced.mask.mean()), 4), features=len(reduced.points),
     )  # fmt: skip
-    return statistics, reduced, counts
+    return statistics, reduced, tissue_histogram(pixels, reduced)
 
 
 def _pack(z: int, reduced: Reduced) -> dict[str, NDArray[Any]]:
