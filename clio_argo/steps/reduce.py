@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels.features import Reduced, histogram, reduce_slice, tissue_histogram
+from clio_argo.kernels.frame import NOTHING, details
 from clio_argo.kernels.quality import exposure, focus, middle_lines, saturation, stripes
 from clio_argo.model.alignment import SliceStatistics
 from clio_argo.model.base import canonical_json
@@ -16,6 +17,7 @@ from clio_argo.model.step import StepResult
 from clio_argo.store.documents import crc32c
 from clio_argo.store.images.base import Undecodable
 from clio_argo.store.reduced import write_arrays
+from clio_argo.workspace.frame import write_frame_sums
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
@@ -40,12 +42,13 @@ def largest_px(run: Run) -> int:
 def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
     counts = np.zeros(256 if slices[0].dtype == "uint8" else 65536, np.int64)
     arrays, lines = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
-    statistics = []
+    statistics, sums = [], NOTHING
     for slice_file in slices:
         measured, reduced, slice_counts = measure_slice(run, slice_file)
         statistics.append(measured)
         if reduced is not None:
             counts += slice_counts
+            sums += details(reduced)
             arrays.update(_pack(slice_file.z, reduced))
             row, column = middle_lines(reduced.image)
             lines.update({f"row{slice_file.z}": row, f"column{slice_file.z}": column})
@@ -54,6 +57,7 @@ def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
     objects = [
         write_arrays(run.store, reduced_name(unit), arrays),
         write_arrays(run.store, statistics_name(unit), {**lines, "histogram": counts, "facts": text}),
+        write_frame_sums(run.store, unit, sums),
     ]
     return Done(objects, [f"{s.z}: {s.error}" for s in statistics if s.error])
 
