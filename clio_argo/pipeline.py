@@ -13,7 +13,7 @@ PIPELINE = Pipeline(
              title="read headers", settings=VOXEL_SETTINGS, reads_request=True),
         Step("reduce", f"{_STEPS}.reduce:run", ("plan",), "plan.reduce_parts",
              title="find features", units="plan.reduce", memory="plan.reduce_mib", version=2,
-             settings=("alignment.skip", "alignment.downsample", "transforms")),
+             settings=("alignment.skip", "alignment.downsample", "transforms", "source_crop", "ignore")),
         Step("frame", f"{_STEPS}.frame:run", ("reduce",),
              title="find what stays in the frame", memory="plan.solve_mib"),
         Step("match", f"{_STEPS}.match:run", ("frame",), "plan.match_parts",

@@ -20,6 +20,21 @@ FEATURES = 1000
 STRETCH, CONTRAST = 0.0035, 0.04
 
 
+Bounds = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels, right and bottom exclusive."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """Where a slice may be tissue, in full-size pixels: inside of `box`, and in none of the `ignored` rectangles."""
+
+    box: Bounds
+    ignored: tuple[Bounds, ...] = ()
+
+
+EVERYWHERE = Area((0, 0, 1 << 30, 1 << 30))
+
+
 @dataclass(frozen=True)
 class Reduced:
     """A slice as alignment sees it.
@@ -41,20 +56,34 @@ class Reduced:
     window: tuple[float, float] = (0.0, 255.0)
 
 
-def reduce_slice(pixels: Image, largest_px: int, downsample: int = 1, detect: bool = True) -> Reduced:
+def reduce_slice(
+    pixels: Image, largest_px: int, downsample: int = 1, detect: bool = True, area: Area = EVERYWHERE
+) -> Reduced:
     """Reduce a slice [y, x] and detect its features at 420 px, or at 1/`downsample` of its size if that is less.
 
     largest_px: longest side of any slice of the stack, in pixels. It becomes about 1250 px; smaller slices are
     reduced by the same factor, so that neighbours show the same detail.
+    area: where it may be tissue.
     """
     factor = max(1, round(largest_px / REDUCED_PX))
     small = area_mean(pixels, factor)
-    mask = tissue_mask(small)
+    mask = _mask(small, area, factor)
     window = percentiles(histogram(small, mask), (STRETCH, 1 - STRETCH))
     image = stretch(small, window)
     coarse = max(1.0, largest_px // factor / FEATURE_PX, downsample / factor)
     points, descriptors = find_features(image, mask, coarse) if detect else no_features()
     return Reduced(image, mask, to_full(points, factor), descriptors, factor, factor * coarse, window)
+
+
+def _mask(small: Image, area: Area, factor: int) -> Mask:
+    """Where a reduced slice [y, x] shows tissue within `area`."""
+    left, top, right, bottom = area.box
+    inside = np.s_[-(-top // factor) : max(0, bottom // factor), -(-left // factor) : max(0, right // factor)]
+    mask = np.zeros(small.shape, np.bool_)
+    mask[inside] = tissue_mask(small[inside])
+    for x0, y0, x1, y1 in area.ignored:
+        mask[y0 // factor : -(-y1 // factor), x0 // factor : -(-x1 // factor)] = False
+    return mask
 
 
 def area_mean(pixels: Image, factor: int) -> Image:

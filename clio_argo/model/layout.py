@@ -19,6 +19,8 @@ TRANSFORMS_TABLE, REPORT = "transforms.csv", "report.html"
 USER_INPUTS, IMPORTED_TRANSFORMS, SUSPECTS = ("user_inputs.json", "user_inputs/transforms.json", "suspects.json")
 # names of version 0.1, which are still read
 FORMER_SUSPECTS, FORMER_STEPS = "inspection.json", {"suspects": "inspect", "rematch": "relink"}
+# steps that runs of version 0.1 do not have
+LATER_STEPS = ("frame",)
 VIEWER, LOSSLESS, TEMPORARY, PROCESS = "ng", "aligned", "tmp", "process"
 MANIFEST, THUMBNAILS, PICTURES = "manifest", "thumbnails", "views"
 PATTERN, PATTERN_PICTURE = f"{TEMPORARY}/frame/pattern.npz", f"{PICTURES}/pattern.png"

@@ -34,6 +34,7 @@ class ReportData(Value):
     stages: tuple[StageTime, ...] = ()
     pictures: tuple[Picture, ...] = ()
     slice_pictures: dict[int, str] = Field({}, description="Pictures of slices that are not good, by z.")
+    pattern_picture: str | None = Field(None, description="Picture of what stays in the frame while tissue moves.")
     sizes_bytes: dict[str, int] = Field({}, description="Bytes of each output, by its folder.")
     viewer_url: str | None = Field(None, description="URL of the volume in neuroglancer.")
     run: str = Field(description="URL of the run's root.")

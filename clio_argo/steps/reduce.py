@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.features import Reduced, histogram, reduce_slice, tissue_histogram
+from clio_argo.kernels.data_bar import data_bar_rows
+from clio_argo.kernels.features import Area, Reduced, histogram, reduce_slice, tissue_histogram
 from clio_argo.kernels.frame import NOTHING, details
 from clio_argo.kernels.quality import exposure, focus, middle_lines, saturation, stripes
-from clio_argo.model.alignment import SliceStatistics
+from clio_argo.model.alignment import Shown, SliceStatistics
 from clio_argo.model.base import canonical_json
 from clio_argo.model.layout import reduced_name, statistics_name
 from clio_argo.model.plan import SliceFile
@@ -76,15 +77,26 @@ def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Red
         return SliceStatistics(z=slice_file.z, digest="", error=str(error)), None, np.zeros(0, np.int64)
     alignment = run.settings.alignment
     matched = not (alignment.skip or run.settings.transforms)
-    reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, detect=matched)
+    bar_px = data_bar_rows(pixels)
+    area = _area(run, slice_file, bar_px)
+    reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, matched, area)
     # rounded: the digits behind mean nothing, and would make the document longer
     mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(histogram(pixels))))
     statistics = SliceStatistics(
         z=slice_file.z, digest=crc32c(pixels.tobytes()), mean=mean, std=std, low=low, high=high,
         focus=round(focus(reduced), 4), stripes=round(stripes(reduced), 4),
         valid=round(float(reduced.mask.mean()), 4), features=len(reduced.points),
+        data_bar_px=bar_px,
     )  # fmt: skip
     return statistics, reduced, tissue_histogram(pixels, reduced)
+
+
+def _area(run: Run, slice_file: SliceFile, bar_px: int) -> Area:
+    """Where a slice may be tissue."""
+    crop = run.settings.source_crop
+    shown = Shown(x=crop.x, y=crop.y, data_bar_px=bar_px)
+    ignored = tuple((r.x[0], r.y[0], r.x[1] + 1, r.y[1] + 1) for r in run.settings.ignore)
+    return Area(shown.box(*slice_file.size), ignored)
 
 
 def _pack(z: int, reduced: Reduced) -> dict[str, NDArray[Any]]:

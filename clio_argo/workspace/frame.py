@@ -48,3 +48,9 @@ def read_pattern(run: Run) -> Mask:
 def pattern_checksum(run: Run) -> str:
     """CRC32C of the pattern, as an input of the fits that leave it out."""
     return crc32c(run.store.need(PATTERN))
+
+
+def read_pattern_share(run: Run) -> float:
+    """Fraction of the frame that stays while tissue moves."""
+    pattern = read_pattern(run)
+    return round(float(pattern.mean()), 4) if pattern.size else 0.0
