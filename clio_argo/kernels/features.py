@@ -45,6 +45,7 @@ class Reduced:
     descriptors: uint8 [n, 128], SIFT: 4 x 4 cells of histograms with 8 directions.
     feature_factor: full-size pixels per pixel of the image on which features were detected.
     window: grey values of the file at 0 and 255 of `image`.
+    patterned: whether something stays in the frame of the stack, which the mask leaves out.
     """
 
     image: NDArray[np.uint8]
@@ -54,6 +55,7 @@ class Reduced:
     factor: int
     feature_factor: float
     window: tuple[float, float] = (0.0, 255.0)
+    patterned: bool = False
 
 
 def reduce_slice(

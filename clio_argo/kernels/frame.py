@@ -133,6 +133,5 @@ def leave_out(reduced: Reduced, pattern: Mask) -> Reduced:
     whole = np.pad(whole, ((0, max(0, height - whole.shape[0])), (0, max(0, width - whole.shape[1]))))[:height, :width]
     at = np.rint((reduced.points - (reduced.factor - 1) / 2) / reduced.factor).astype(int)
     kept = ~whole[at[:, 1].clip(0, height - 1), at[:, 0].clip(0, width - 1)]
-    return replace(
-        reduced, mask=reduced.mask & ~whole, points=reduced.points[kept], descriptors=reduced.descriptors[kept]
-    )
+    points, descriptors = reduced.points[kept], reduced.descriptors[kept]
+    return replace(reduced, mask=reduced.mask & ~whole, points=points, descriptors=descriptors, patterned=True)

@@ -1,6 +1,7 @@
 """What stays in the frame while tissue moves is found and left out; tissue is not, however it moves."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, reduce
 from itertools import pairwise
 from operator import add
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from clio_argo.kernels.features import Reduced, reduce_slice
 from clio_argo.kernels.fill import Mask
 from clio_argo.kernels.frame import LEAST_SLICES, NOTHING, details, fixed_pattern, leave_out, picture
-from clio_argo.kernels.match import fit_pair
+from clio_argo.kernels.match import Start, best_of, fit_pair, phase_shift, starts
+from clio_argo.kernels.register import NotFound
 from clio_argo.model.alignment import Floats
 from tests.defects import bytes_of
 from tests.stacks import FIRST, NOISE, Image, demo_slice
@@ -136,3 +138,29 @@ def test_sums_depend_on_neither_order_nor_cut(order: list[int], cut: int) -> Non
     parts = reduce(add, (slices[i] for i in order[:cut])) + reduce(add, (slices[i] for i in order[cut:]))
     assert all(np.array_equal(a, b) for a, b in ((whole.detail, parts.detail), (whole.count, parts.count)))
     assert whole.energy == parts.energy
+
+
+@pytest.mark.parametrize("grey", [0, 255])
+def test_phase_correlation_sees_tissue_alone(grey: int) -> None:
+    """A block that stays in both slices, and is masked, does not hold them together."""
+    images = [tissue(z)[20 * i :, 15 * i :][:SIDE, :SIDE].copy() for i, z in enumerate((FIRST, FIRST + 1))]
+    slices = []
+    for image in images:
+        image[60:140, 50:150] = grey
+        reduced = reduce_slice(image, SIDE, detect=False)
+        assert not reduced.mask[70:130, 60:140].any()
+        slices.append(reduced)
+    assert np.abs(phase_shift(*slices).matrix[:, 2] - (15, 20)).max() < 2
+
+
+def test_tissue_decides_between_rivals_of_a_fit_under_a_pattern() -> None:
+    """Features may agree that nothing moved, where they lie beside the mask."""
+    a, b = (reduce_slice(bytes_of(image), SIDE) for image in moving([(0, 0), (30, -25)]))
+    still = Start(np.eye(2, 3), 100, np.zeros((0, 2)), np.zeros((0, 2)))
+    assert len(list(starts(a, b, still))) == 1
+    under = [replace(s, patterned=True) for s in (a, b)]
+    matrix, correlation, _ = best_of(a, b, starts(under[0], under[1], still), "translation")
+    assert np.abs(matrix[:, 2] - (30, -25)).max() < 2
+    assert correlation > 0.8
+    with pytest.raises(NotFound):
+        best_of(a, b, [np.array([[1, 0, 5000.0], [0, 1, 0]])], "translation")
