@@ -128,10 +128,13 @@ def histogram(image: Image, mask: Mask | None = None) -> NDArray[np.int64]:
     return np.asarray(counts).ravel().astype(np.int64)
 
 
-def tissue_histogram(pixels: Image, reduced: Reduced) -> NDArray[np.int64]:
-    """Counts of the grey values of a slice [y, x] where it shows tissue; of all if it has no fill, or nothing else."""
+def tissue_histogram(pixels: Image, reduced: Reduced, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Counts of the grey values of a slice [y, x] where it shows tissue.
+
+    counts: those of all pixels [values], returned if there is no fill; or nothing else.
+    """
     if reduced.mask[BORDER:-BORDER, BORDER:-BORDER].all():
-        return histogram(pixels)
+        return counts
     height, width = (s * reduced.factor for s in reduced.mask.shape)
     mask = cv2.resize(reduced.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     return histogram(pixels[:height, :width], np.asarray(mask, np.bool_))

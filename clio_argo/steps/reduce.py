@@ -80,15 +80,16 @@ def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Red
     bar_px = data_bar_rows(pixels)
     area = _area(run, slice_file, bar_px)
     reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, matched, area)
+    counts = histogram(pixels)
     # rounded: the digits behind mean nothing, and would make the document longer
-    mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(histogram(pixels))))
+    mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(counts)))
     statistics = SliceStatistics(
         z=slice_file.z, digest=crc32c(pixels.tobytes()), mean=mean, std=std, low=low, high=high,
         focus=round(focus(reduced), 4), stripes=round(stripes(reduced), 4),
         valid=round(float(reduced.mask.mean()), 4), features=len(reduced.points),
         data_bar_px=bar_px,
     )  # fmt: skip
-    return statistics, reduced, tissue_histogram(pixels, reduced)
+    return statistics, reduced, tissue_histogram(pixels, reduced, counts)
 
 
 def _area(run: Run, slice_file: SliceFile, bar_px: int) -> Area:

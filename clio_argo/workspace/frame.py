@@ -24,11 +24,15 @@ def write_frame_sums(store: Store, unit: int, sums: FrameSums) -> ObjectRecord:
     return write_arrays(store, frame_name(unit), {"detail": detail, "count": count, "energy": np.array(sums.energy)})
 
 
+def sampled_units(run: Run) -> list[int]:
+    """Units of `reduce` whose slices tell what stays in the frame."""
+    units = run.plan.reduce.units
+    return sorted({i * units // MOST_UNITS for i in range(MOST_UNITS)}) if units > MOST_UNITS else list(range(units))
+
+
 def read_frame_sums(run: Run) -> FrameSums:
     """Sums over the slices of the stack."""
-    units = run.plan.reduce.units
-    chosen = sorted({i * units // MOST_UNITS for i in range(MOST_UNITS)}) if units > MOST_UNITS else range(units)
-    arrays = read_all_arrays(run.store, [frame_name(unit) for unit in chosen])
+    arrays = read_all_arrays(run.store, [frame_name(unit) for unit in sampled_units(run)])
     sums = (FrameSums(a["detail"].astype(np.int32), a["count"].astype(np.int32), int(a["energy"])) for a in arrays)
     return reduce(add, sums, NOTHING)
 
