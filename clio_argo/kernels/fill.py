@@ -19,6 +19,8 @@ FLAT_PATCH = 9
 BORDER = 8
 # of every fourth pixel: fills 12 px thin are seen, and windows of tissue 60 px long always show something
 WINDOW, BLUR = (15, 3), 1.0
+# chosen: four windows; along a shorter side one organelle can reach
+LEAST_PX = 240
 # of what four of five windows stay below. Fills: 0.01 to 0.06, 0.2 with noise; windows of mitochondria go down to 0.1
 STRUCTURELESS, USUAL = 0.25, 80
 # a moved slice leaves fill along whole sides; thin tips of wedges are not seen, mitochondria reach along a third
@@ -52,6 +54,8 @@ def _of_one_value(image: Image) -> Mask:
 def _structureless(image: Image, flat: Mask) -> Mask:
     """Fills without structure of an image [y, x] that reach its border: bool [y, x]. flat: where it has one value."""
     height, width = image.shape
+    if min(height, width) < LEAST_PX:
+        return np.zeros(image.shape, np.bool_)
     half = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     smooth = np.asarray(cv2.GaussianBlur(half.astype(np.float32), (0, 0), BLUR), np.float32)[::2, ::2].copy()
     windows = {size: _variance(smooth, size) for size in (WINDOW, WINDOW[::-1])}

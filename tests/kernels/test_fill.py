@@ -53,6 +53,13 @@ def test_tissue_is_no_fill(z: int) -> None:
         assert tissue_mask(image)[NO_BORDER].all()
 
 
+@pytest.mark.parametrize("size", [64, 128, 200, 240])
+def test_tissue_of_a_small_field_is_no_fill(size: int) -> None:
+    """There, one organelle may reach along a side."""
+    for z in range(FIRST, NOISE, 2):
+        assert tissue_mask(demo_slice(z, size))[NO_BORDER].all()
+
+
 @pytest.mark.parametrize("grey", [0, 110, 255])
 def test_a_fill_that_jumps_drags_nothing(grey: int) -> None:
     """Slices in register under a frame of noisy grey that jumps by 20 px."""
