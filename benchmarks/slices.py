@@ -76,9 +76,12 @@ MOVES = shifts(SLICES)
 def align(work: Path, quick: bool) -> list[Figure]:
     """CPU time of reduce and match per slice."""
     source, url = stack(work, quick), work / "align"
-    size = planned(source, url).unit_slices
-    run_step(PIPELINE["reduce"], str(url), 1)
-    reduce, match = (_again(url, name) / size for name in ("reduce", "match"))
+    plan = planned(source, url)
+    for part in range(1, plan.reduce.parts):
+        run_step(PIPELINE["reduce"], str(url), part)
+    reduce = _again(url, "reduce") / plan.unit_slices
+    run_step(PIPELINE["frame"], str(url), 0)
+    match = _again(url, "match") / plan.unit_slices
     return [
         Figure("reduce a slice", reduce.cpu_s, "CPU s", note="decode, downsample, features, digest"),
         Figure("match a slice", match.cpu_s, "CPU s", note="with the next one"),
@@ -92,6 +95,7 @@ def with_defects(work: Path, quick: bool) -> list[Figure]:
     url, slices = work / "defects", FAULT_EVERY * len(FAULTS)
     plan = planned(damaged(work / "short", work / "damaged", slices), url)
     reduce = spent(lambda: [run_step(PIPELINE["reduce"], str(url), p) for p in range(plan.reduce.parts)])
+    run_step(PIPELINE["frame"], str(url), 0)
     matched: list[int] = []
 
     def pair() -> None:

@@ -141,7 +141,8 @@ def _flagged(transforms: Transforms) -> list[Row]:
     lines = [(f"z {s.z}", f"{s.verdict}: {s.reason}; shown: {s.content}") for s in odd]
     manual = [("manual", f"{transforms.overrides} corrections")] if transforms.overrides else []
     breaks = [("break", f"no pair connects z {b.below} and z {b.above}") for b in transforms.breaks]
-    return [*_first(lines), *manual, *breaks]
+    left_out = [("left out", text) for text in transforms.left_out]
+    return [*_first(lines), *manual, *breaks, *left_out]
 
 
 def _first(rows: list[Row]) -> list[Row]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels import Image, as_image
+from clio_argo.kernels.fill import BORDER, Mask, tissue_mask
 from clio_argo.model.alignment import Floats
 
 # at this size refined pairs of 5000 px slices err by 0.07 to 0.12 px at a corner, less than tissue moves (0.26 px)
@@ -15,14 +16,23 @@ REDUCED_PX = 1250
 FEATURE_PX = 420
 # chosen: hundreds of inliers per pair are enough, and matching takes the square of the number
 FEATURES = 1000
-# chosen: noise keeps 81 pixels of tissue from being equal
-FLAT_PATCH = 9
-# fills of 1 to 5 px, too thin for the patch: static stacks err by 0.10 px with them, by 0.002 px without
-BORDER = 8
 # saturated on either side, as in FIJI's SIFT alignment; threshold of SIFT, OpenCV's default
 STRETCH, CONTRAST = 0.0035, 0.04
 
-Mask = NDArray[np.bool_]
+
+Bounds = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels, right and bottom exclusive."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """Where a slice may be tissue, in full-size pixels: inside of `box`, and in none of the `ignored` rectangles."""
+
+    box: Bounds
+    ignored: tuple[Bounds, ...] = ()
+
+
+EVERYWHERE = Area((0, 0, 1 << 30, 1 << 30))
 
 
 @dataclass(frozen=True)
@@ -30,11 +40,12 @@ class Reduced:
     """A slice as alignment sees it.
 
     image: uint8 [y, x], area means of `factor` x `factor` pixels, contrast stretched.
-    mask: bool [y, x], False on flat patches (fills) and along the border.
+    mask: bool [y, x], False on fills and along the border.
     points: float32 [n, 2], (x, y) of features in full-size pixels.
     descriptors: uint8 [n, 128], SIFT: 4 x 4 cells of histograms with 8 directions.
     feature_factor: full-size pixels per pixel of the image on which features were detected.
     window: grey values of the file at 0 and 255 of `image`.
+    patterned: whether something stays in the frame of the stack, which the mask leaves out.
     """
 
     image: NDArray[np.uint8]
@@ -44,22 +55,37 @@ class Reduced:
     factor: int
     feature_factor: float
     window: tuple[float, float] = (0.0, 255.0)
+    patterned: bool = False
 
 
-def reduce_slice(pixels: Image, largest_px: int, downsample: int = 1, detect: bool = True) -> Reduced:
+def reduce_slice(
+    pixels: Image, largest_px: int, downsample: int = 1, detect: bool = True, area: Area = EVERYWHERE
+) -> Reduced:
     """Reduce a slice [y, x] and detect its features at 420 px, or at 1/`downsample` of its size if that is less.
 
     largest_px: longest side of any slice of the stack, in pixels. It becomes about 1250 px; smaller slices are
     reduced by the same factor, so that neighbours show the same detail.
+    area: where it may be tissue.
     """
     factor = max(1, round(largest_px / REDUCED_PX))
     small = area_mean(pixels, factor)
-    window = percentiles(histogram(small), (STRETCH, 1 - STRETCH))
+    mask = _mask(small, area, factor)
+    window = percentiles(histogram(small, mask), (STRETCH, 1 - STRETCH))
     image = stretch(small, window)
-    mask = valid_mask(image)
     coarse = max(1.0, largest_px // factor / FEATURE_PX, downsample / factor)
     points, descriptors = find_features(image, mask, coarse) if detect else no_features()
     return Reduced(image, mask, to_full(points, factor), descriptors, factor, factor * coarse, window)
+
+
+def _mask(small: Image, area: Area, factor: int) -> Mask:
+    """Where a reduced slice [y, x] shows tissue within `area`."""
+    left, top, right, bottom = area.box
+    inside = np.s_[-(-top // factor) : max(0, bottom // factor), -(-left // factor) : max(0, right // factor)]
+    mask = np.zeros(small.shape, np.bool_)
+    mask[inside] = tissue_mask(small[inside])
+    for x0, y0, x1, y1 in area.ignored:
+        mask[y0 // factor : -(-y1 // factor), x0 // factor : -(-x1 // factor)] = False
+    return mask
 
 
 def area_mean(pixels: Image, factor: int) -> Image:
@@ -91,11 +117,27 @@ def stretch(image: Image, window: tuple[float, float]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(table).astype(np.uint8)[image], np.uint8)
 
 
-def histogram(image: Image) -> NDArray[np.int64]:
-    """Counts [256] or [65536] of all grey values of the data type of an image [y, x]."""
+def histogram(image: Image, mask: Mask | None = None) -> NDArray[np.int64]:
+    """Counts [256] or [65536] of all grey values of the data type of an image [y, x].
+
+    mask: bool [y, x], of which pixels count; of all if it is True nowhere.
+    """
     bins = int(np.iinfo(image.dtype).max) + 1
-    counts = cv2.calcHist([image], [0], None, [bins], [0, bins])
+    counted = mask.astype(np.uint8) if mask is not None and mask.any() else None
+    counts = cv2.calcHist([image], [0], counted, [bins], [0, bins])
     return np.asarray(counts).ravel().astype(np.int64)
+
+
+def tissue_histogram(pixels: Image, reduced: Reduced, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Counts of the grey values of a slice [y, x] where it shows tissue.
+
+    counts: those of all pixels [values], returned if there is no fill; or nothing else.
+    """
+    if reduced.mask[BORDER:-BORDER, BORDER:-BORDER].all():
+        return counts
+    height, width = (s * reduced.factor for s in reduced.mask.shape)
+    mask = cv2.resize(reduced.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    return histogram(pixels[:height, :width], np.asarray(mask, np.bool_))
 
 
 def percentiles(counts: NDArray[np.int64], fractions: tuple[float, float]) -> tuple[float, float]:
@@ -103,23 +145,6 @@ def percentiles(counts: NDArray[np.int64], fractions: tuple[float, float]) -> tu
     total = np.cumsum(counts)
     low, high = (int(np.searchsorted(total, f * total[-1])) for f in fractions)
     return float(low), float(min(high, len(counts) - 1))
-
-
-def valid_mask(image: NDArray[np.uint8]) -> Mask:
-    """Mask [y, x]: False on patches of at least 9 x 9 equal pixels (fills), within 2 px of them, along the border.
-
-    The border masks fills that are too thin to differ from tissue; unmasked, 4 px of fill bias a fit by 0.3 px.
-    Images of less than four borders are not masked.
-    """
-    if min(image.shape) < 4 * BORDER:
-        return np.ones(image.shape, np.bool_)
-    patch = np.ones((FLAT_PATCH, FLAT_PATCH), np.uint8)
-    flat = (cv2.dilate(image, patch) == cv2.erode(image, patch)).astype(np.uint8)
-    # `flat` holds centres of patches; 4 px more are 2 px of mixed grey values on each side of a fill
-    grown = cv2.dilate(flat, np.ones((FLAT_PATCH + 4, FLAT_PATCH + 4), np.uint8))
-    inside = np.zeros(image.shape, np.bool_)
-    inside[BORDER:-BORDER, BORDER:-BORDER] = True
-    return np.asarray(inside & (np.asarray(grown) == 0), np.bool_)
 
 
 def find_features(

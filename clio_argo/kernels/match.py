@@ -3,8 +3,10 @@
 The matrix of a pair maps a pixel of the moving slice to the fixed slice, in full-size pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, Literal
 
 import cv2
@@ -73,7 +75,7 @@ def _fit(method: "Method", fixed: Reduced, moving: Reduced, model: Model) -> Pai
     """Start, refine and check a fit of slices as `method` prepared them, images [y, x]; raises `NotFound`."""
     start = method.find(fixed, moving)
     check_sane(start.matrix)
-    matrix, correlation, used = refine(fixed, moving, start.matrix, model)
+    matrix, correlation, used = best_of(fixed, moving, starts(fixed, moving, start), model)
     check_sane(matrix)
     if correlation < method.least_correlation:
         raise NotFound(f"correlation {correlation:.2f} after alignment is too low")
@@ -89,6 +91,34 @@ def _fit(method: "Method", fixed: Reduced, moving: Reduced, model: Model) -> Pai
         residual_px=round(float(np.median(residual)), 4),
         coverage=round(coverage(start.fixed, fixed), 4),
     )
+
+
+def starts(fixed: Reduced, moving: Reduced, start: Start) -> Iterator[Floats]:
+    """Matrices [2, 3] to refine, `start` first; rivals follow where a pattern may have held features in the frame."""
+    yield start.matrix
+    if fixed.patterned and moving.patterned:
+        yield np.eye(2, 3)
+        with suppress(NotFound):
+            yield phase_shift(fixed, moving).matrix
+
+
+def best_of(
+    fixed: Reduced, moving: Reduced, matrices: Iterable[Floats], model: Model
+) -> tuple[Floats, float, FitModel]:
+    """Of refined `matrices` [2, 3] the one with the highest correlation of tissue, as `refine` returns it.
+
+    Raises:
+        NotFound: none converges.
+    """
+    found, reason = [], NotFound("")
+    for matrix in matrices:
+        try:
+            found.append(refine(fixed, moving, matrix, model))
+        except NotFound as error:
+            reason = error
+    if not found:
+        raise reason
+    return max(found, key=itemgetter(1))
 
 
 def _comparison(fit: PairFit, fixed: Reduced, moving: Reduced) -> dict[str, Any]:
@@ -241,9 +271,10 @@ def peak_sigmas(a: Floats, b: Floats) -> float:
 
 
 def apply_window(reduced: Reduced, window: Floats) -> Floats:
-    """The image less its mean, times `window` [y, x], which fades the borders: they correlate by themselves."""
-    image = reduced.image[: window.shape[0], : window.shape[1]].astype(np.float64)
-    return np.asarray((image - image.mean()) * window, np.float64)
+    """Tissue less its mean, times `window` [y, x], which fades the borders: they correlate by themselves."""
+    height, width = window.shape
+    image, mask = reduced.image[:height, :width].astype(np.float64), reduced.mask[:height, :width]
+    return np.asarray((image - image[mask].mean()) * window * mask if mask.any() else np.zeros(window.shape))
 
 
 @dataclass(frozen=True)

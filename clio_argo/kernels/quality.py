@@ -5,7 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels import Image
-from clio_argo.kernels.features import Mask, Reduced
+from clio_argo.kernels.features import Reduced
+from clio_argo.kernels.fill import Mask
 from clio_argo.model.alignment import Floats
 
 # Gaussian sigmas: between them good slices vary by 4 %, in the Laplacian (which sees noise) by 14 %

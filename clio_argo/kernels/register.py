@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.features import Mask, Reduced, scaling
+from clio_argo.kernels.features import Reduced, scaling
+from clio_argo.kernels.fill import Mask
 from clio_argo.model.alignment import Floats, apply, homogeneous
 
 FitModel = Literal["translation", "rigid", "affine"]

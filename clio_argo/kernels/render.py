@@ -7,14 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels import Image, as_image
-from clio_argo.kernels.features import area_mean, scaling
+from clio_argo.kernels.features import Bounds, area_mean, scaling
 from clio_argo.model.alignment import IDENTITY, Floats, Matrix, apply, corners, homogeneous, to_matrix
 from clio_argo.model.sizes import Size
 
 # chosen: a row of thumbnails fits on a screen, and each takes some kilobytes without a difference that the eye sees
 THUMBNAIL_PX, JPEG_QUALITY = 256, 85
-Bounds = tuple[int, int, int, int]
-"""(left, top, right, bottom) in pixels, right and bottom exclusive."""
 
 
 def footprint(matrix: Matrix, width: int, height: int) -> Bounds:

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.features import BORDER, Mask, Reduced
+from clio_argo.kernels.features import Reduced
+from clio_argo.kernels.fill import BORDER, Mask
 from clio_argo.model.alignment import Floats
 
 # 6 x 6 tiles: nine of ten correlate by 0.92 in good pairs, by 0.3 to 0.6 if rows are displaced by 6 to 20 px

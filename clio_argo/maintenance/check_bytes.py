@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from clio_argo.errors import ClioError
-from clio_argo.model.layout import COMPLETE, CONFIG, PLAN, TRANSFORMS, VOLUME, is_kept, record_name
+from clio_argo.model.layout import COMPLETE, CONFIG, LATER_STEPS, PLAN, TRANSFORMS, VOLUME, is_kept, record_name
 from clio_argo.model.run import Completion, Fault, UnitRecord, Verification
 from clio_argo.model.step import Step
 from clio_argo.store.documents import crc32c
@@ -66,7 +66,8 @@ def check_documents(run: Run) -> list[Fault]:
 def _known_units(run: Run, step: Step, faults: Sequence[Fault]) -> Sequence[int]:
     """The units of a step; none if the document that lists them is damaged."""
     try:
-        return run.unit_numbers(step)
+        older = step.name in LATER_STEPS and step.name not in run.plan.algorithms
+        return [] if older else run.unit_numbers(step)
     except ClioError:
         # A damaged document is among the faults of the step that wrote it. Without one this is another error.
         if not faults:

@@ -70,6 +70,7 @@ class SliceStatistics(Value):
     stripes: float = Field(0.0, description="Contrast of straight stripes over the whole contrast.")
     valid: float = Field(1.0, description="Fraction of the pixels that show something: no fill, no border.")
     features: int = Field(0, description="Number of features detected on the reduced slice.")
+    data_bar_px: int = Field(0, description="Rows of a data bar at the bottom of the file.")
     error: str | None = Field(None, description="Why the slice cannot be decoded; None if it can.")
 
     @property
@@ -186,6 +187,25 @@ class Break(Value):
     above: int
 
 
+class Shown(Value):
+    """The part of every file that the volume shows."""
+
+    x: tuple[int, int] | None = Field(None, description="First and last column of the files. None: all.")
+    y: tuple[int, int] | None = Field(None, description="First and last row of the files. None: all.")
+    data_bar_px: int = Field(0, description="Rows at the bottom that are a data bar, and not shown.")
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """The first column and row that are shown."""
+        return (self.x[0] if self.x else 0), (self.y[0] if self.y else 0)
+
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) in pixels of a file of width x height pixels, right and bottom exclusive."""
+        right = min(width, self.x[1] + 1) if self.x else width
+        bottom = min(height - self.data_bar_px, self.y[1] + 1 if self.y else height)
+        return *self.origin, right, bottom
+
+
 class Transforms(Document):
     """Where every slice lies on the canvas."""
 
@@ -193,6 +213,8 @@ class Transforms(Document):
     width: int = Field(description="Canvas width in pixels.")
     height: int = Field(description="Canvas height in pixels.")
     window: tuple[float, float] | None = Field(None, description="Grey values shown as black and white.")
+    shown: Shown = Field(Shown(), description="The part of every file that the volume shows.")
+    pattern: float = Field(0.0, description="Fraction of the frame that stays while tissue moves, left out of fits.")
     breaks: tuple[Break, ...] = ()
     jumps: tuple[int, ...] = Field((), description="First slices after each jump of the stage.")
     fits: tuple[PairFit, ...] = Field((), description="Fits of all pairs that were tried.")
@@ -215,6 +237,19 @@ class Transforms(Document):
         """Planes that are not filled by the slice of their number, and the slices that fill them."""
         return {s.z: s.source_slices for s in self.slices if s.source_slices != (s.z,)}
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What was left out of the volume or of the alignment, in words."""
+        bar = (
+            f"a data bar of {self.shown.data_bar_px} rows was cut off the bottom of every file; "
+            "source_crop says which rows are shown instead"
+        )
+        pattern = (
+            f"{max(self.pattern, 0.001):.1%} of the frame stays where it is while tissue moves (dirt, lines, text), "
+            "and was left out of the alignment"
+        )
+        return (*((bar,) if self.shown.data_bar_px else ()), *((pattern,) if self.pattern else ()))
+
     def sources_of(self, z: int) -> tuple[PlacedSlice, ...]:
         """The slices whose pixels fill plane z."""
         # one slice for every z from the first, missing ones included
@@ -229,6 +264,7 @@ class Planes(Document):
     SCHEMA_VERSION = 2
     _former = former_names({"shown": "sources"})
     window: tuple[float, float] | None
+    shown: Shown = Shown()
     sources: tuple[tuple[PlacedSlice, ...], ...] = Field(
         description="Slices that fill each plane of the unit, by z of the plane."
     )

@@ -19,8 +19,11 @@ TRANSFORMS_TABLE, REPORT = "transforms.csv", "report.html"
 USER_INPUTS, IMPORTED_TRANSFORMS, SUSPECTS = ("user_inputs.json", "user_inputs/transforms.json", "suspects.json")
 # names of version 0.1, which are still read
 FORMER_SUSPECTS, FORMER_STEPS = "inspection.json", {"suspects": "inspect", "rematch": "relink"}
+# steps that runs of version 0.1 do not have
+LATER_STEPS = ("frame",)
 VIEWER, LOSSLESS, TEMPORARY, PROCESS = "ng", "aligned", "tmp", "process"
 MANIFEST, THUMBNAILS, PICTURES = "manifest", "thumbnails", "views"
+PATTERN, PATTERN_PICTURE = f"{TEMPORARY}/frame/pattern.npz", f"{PICTURES}/pattern.png"
 LOGS, TRACES = f"{PROCESS}/logs", f"{PROCESS}/traces"
 INFO, PROVENANCE, ZARR = "info", "provenance", "zarr.json"
 # what remains of a run's volumes; the lossless one lies under tmp/ if the request does not keep it
@@ -70,6 +73,11 @@ def reduced_name(unit: int) -> str:
 def statistics_name(unit: int) -> str:
     """Statistics of the slices of one unit, with their middle lines and histogram."""
     return f"{TEMPORARY}/facts/{unit:06d}.npz"
+
+
+def frame_name(unit: int) -> str:
+    """Sums over the slices of one unit of their details, in coordinates of the frame."""
+    return f"{TEMPORARY}/frame/{unit:06d}.npz"
 
 
 def fits_name(unit: int) -> str:

@@ -117,6 +117,19 @@ class Crop(Section):
     """First and last slice number; all slices from minz to maxz are aligned. Default: all slices."""
 
 
+class SourceCrop(Section):
+    """The part of every file that is used, in pixels of the file, before anything else; transforms stay in pixels of
+    the file. With either axis no data bar is looked for. Default: all of it but a data bar.
+    """
+
+    x: Span | None = None
+    """First and last column, both inclusive. Default: all columns."""
+
+    y: Span | None = None
+    """First and last row, both inclusive. Default: all rows, but for a data bar at the bottom that nine of ten slices
+    have: constant rows with text."""
+
+
 class Viewer(Section):
     """The neuroglancer volume (ng/)."""
 
@@ -148,6 +161,19 @@ class Viewer(Section):
         if value and not value[0] < value[1]:
             raise ValueError("the first value must be below the second")
         return value
+
+
+class Rectangle(Section):
+    """A rectangle of every file, in pixels of the file; first and last value of each axis, both inclusive."""
+
+    x: Span
+    """First and last column."""
+
+    y: Span
+    """First and last row."""
+
+    def __str__(self) -> str:
+        return f"x {self.x[0]} to {self.x[1]}, y {self.y[0]} to {self.y[1]}"
 
 
 class Notify(Section):
@@ -211,6 +237,13 @@ class Request(Section, Document):
     transforms: Annotated[str | None, FILE] = None
     """transforms.json or .csv of another run, transforms of clio_ingest, or a CSV file with the columns
     z,a,b,tx,c,d,ty. Slices lie where it places them, and nothing is matched. Default: slices are aligned."""
+
+    source_crop: SourceCrop = SourceCrop()
+    """The part of every file that is used."""
+
+    ignore: tuple[Rectangle, ...] = ()
+    """Parts of every file that alignment leaves out, as [{x: [first, last], y: [first, last]}, ...] in pixels of the
+    file; they are in the volume nevertheless. Default: what stays in the frame while tissue moves is found."""
 
     crop: Crop = Crop()
     """The part of the canvas that is written."""

@@ -114,6 +114,7 @@ class Completion(Document):
         {}, description="Planes that other slices fill, and which; none: the plane is background."
     )
     breaks: tuple[Break, ...] = Field((), description="Neighbouring slices between which no fit crosses.")
+    left_out: tuple[str, ...] = Field((), description="What was left out of the volume or of the alignment, in words.")
     quality: QualitySummary | None = Field(None, description="Similarity of neighbouring planes in the volume.")
     slices: int = Field(description="Number of planes.")
     ng: str = Field(description="Where the viewer volume lies.")

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels.features import percentiles
-from clio_argo.kernels.render import on_canvas
 from clio_argo.kernels.solve import identities, solve_stack
 from clio_argo.model.alignment import Matrix, PairFit, PlacedSlice, SliceStatistics, Transforms
 from clio_argo.model.plan import Plan, Remark, SliceFile
@@ -17,6 +16,7 @@ from clio_argo.placement.flicker import even_out
 from clio_argo.placement.imported import place_imported
 from clio_argo.placement.overrides import correct_fits, overrule
 from clio_argo.placement.replacement import replace_slices
+from clio_argo.placement.shown import place_shown, shown_part
 from clio_argo.placement.verdicts import alignable_slices, judge, remarks_on_isolated
 
 # 16-bit values shown as black and white, unless the request says which: one in two hundred is clipped at either end
@@ -25,10 +25,14 @@ WINDOW = (0.005, 0.995)
 
 @dataclass(frozen=True)
 class Statistics:
-    """What `reduce` measured: statistics of each slice, ordered by z, and the histogram [grey values] of the stack."""
+    """What `reduce` measured: statistics of each slice, ordered by z, and the histogram [grey values] of the stack.
+
+    pattern: fraction of the frame that stays while tissue moves.
+    """
 
     slices: Sequence[SliceStatistics]
     histogram: NDArray[np.int64]
+    pattern: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,11 @@ def decide(
         UserError: an override calls a slice good that does not decode.
     """
     if inputs.imported:
-        placed = place_imported(inputs.imported, plan, files, statistics.slices)
+        placed = place_imported(inputs.imported, plan, files, statistics.slices, request.source_crop)
     else:
-        placed = _place_all(plan, files, statistics.slices, fits, inputs.files, request.alignment.anchor)
+        placed = _place_all(plan, files, statistics.slices, fits, inputs.files, request)
     window = _window(request, plan, placed, statistics.histogram)
-    placed = placed.model_copy(update={"window": window, "sources": inputs.files.files})
+    placed = placed.model_copy(update={"window": window, "pattern": statistics.pattern, "sources": inputs.files.files})
     # overrides come before replacement, so that a slice that the user calls bad gets a neighbour's pixels
     replaced = replace_slices(overrule(inputs.files.overrides, placed), request.bad_slices)
     return even_out(replaced, statistics.slices, request.contrast.flicker)
@@ -72,7 +76,7 @@ def _place_all(
     statistics: Sequence[SliceStatistics],
     fits: Sequence[PairFit] | None,
     user_inputs: UserInputs,
-    anchor: bool,
+    request: Request,
 ) -> Transforms:
     remarks = judge(statistics, fits)
     if fits is None:
@@ -80,14 +84,16 @@ def _place_all(
     else:
         fits = correct_fits(user_inputs.overrides, fits)
         usable = alignable_slices(statistics, remarks, user_inputs.overrides.usable)
-        solution = solve_stack(usable, fits, plan.width, plan.height, user_inputs.recorded, anchor)
-    matrices, (width, height) = on_canvas(solution.placed, {z: f.size for z, f in files.items()})
+        solution = solve_stack(usable, fits, plan.width, plan.height, user_inputs.recorded, request.alignment.anchor)
+    shown = shown_part(request.source_crop, statistics)
+    matrices, (width, height) = place_shown(solution.placed, files, shown)
     # the strongest reason last: a file that cannot be read has no other fault
     remarks = {**remarks, **remarks_on_isolated(solution, fits or []), **plan.remarks}
     digests = {f.z: f.digest for f in statistics}
     return Transforms(
         width=width,
         height=height,
+        shown=shown,
         breaks=solution.breaks,
         jumps=solution.jumps,
         fits=tuple(fits or ()),

@@ -5,18 +5,26 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from clio_argo.kernels.render import on_canvas
-from clio_argo.model.alignment import PlacedSlice, SliceStatistics, Transforms
+from clio_argo.model.alignment import PlacedSlice, Shown, SliceStatistics, Transforms
 from clio_argo.model.plan import Plan, SliceFile
+from clio_argo.model.request import SourceCrop
+from clio_argo.placement.shown import shown_part
 
 
 def place_imported(
-    imported: Transforms, plan: Plan, files: Mapping[int, SliceFile], statistics: Sequence[SliceStatistics]
+    imported: Transforms,
+    plan: Plan,
+    files: Mapping[int, SliceFile],
+    statistics: Sequence[SliceStatistics],
+    crop: SourceCrop,
 ) -> Transforms:
     """Imported transforms for every z of the plan; slices that are unusable now are flagged, whatever they were."""
     before, now = {s.z: s for s in imported.slices}, {f.z: f for f in statistics}
     numbers = range(plan.minz, plan.maxz + 1)
     slices = tuple(_place(z, before.get(z), plan, files.get(z), now.get(z)) for z in numbers)
-    return imported.model_copy(update={"slices": slices})
+    # a run brings what it showed, so that the same slices look the same again
+    shown = imported.shown if imported.shown != Shown() else shown_part(crop, statistics)
+    return imported.model_copy(update={"slices": slices, "shown": shown})
 
 
 def _place(

@@ -47,7 +47,7 @@ def planes(spec: VolumeSpec, transforms: Transforms, unit: int) -> Planes:
     """The slices that fill the planes of one unit of `render`."""
     box = spec.slab_box(unit)
     sources = tuple(transforms.sources_of(z) for z in range(box.begin[0], box.end[0]))
-    return Planes(window=transforms.window, sources=sources)
+    return Planes(window=transforms.window, shown=transforms.shown, sources=sources)
 
 
 def attributes(request: Request, transforms: Transforms) -> dict[str, Any]:

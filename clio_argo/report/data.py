@@ -34,6 +34,7 @@ class ReportData(Value):
     stages: tuple[StageTime, ...] = ()
     pictures: tuple[Picture, ...] = ()
     slice_pictures: dict[int, str] = Field({}, description="Pictures of slices that are not good, by z.")
+    pattern_picture: str | None = Field(None, description="Picture of what stays in the frame while tissue moves.")
     sizes_bytes: dict[str, int] = Field({}, description="Bytes of each output, by its folder.")
     viewer_url: str | None = Field(
         None, description="URL, or command for a local run, that opens the volume in neuroglancer."

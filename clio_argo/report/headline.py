@@ -17,7 +17,7 @@ def tone(data: ReportData) -> Tone:
     if data.status not in ENDED:
         return "red"
     transforms = data.transforms
-    doubts = transforms.flagged or transforms.suspect or transforms.breaks
+    doubts = transforms.flagged or transforms.suspect or transforms.breaks or transforms.shown.data_bar_px
     return "amber" if doubts or data.status == "complete_with_flags" else "green"
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from clio_argo.model.alignment import PairFit, Transforms
 from clio_argo.model.parse_request import field_paths
-from clio_argo.model.request import Request
+from clio_argo.model.request import Rectangle, Request
 from clio_argo.model.user_inputs import FORMER_MANUAL, MANUAL
 
 
@@ -88,8 +88,8 @@ def _text(value: Any) -> str:
     match value:
         case None | () | {}:
             return "–"
-        case str():
-            return value
+        case str() | Rectangle():
+            return str(value)
         case tuple():
             return ", ".join(map(_text, value))
         case dict():

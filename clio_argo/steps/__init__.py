@@ -1,1 +1,1 @@
-"""The eleven steps of a run. Each reads documents or arrays, decides or computes, and writes; none calls another."""
+"""The twelve steps of a run. Each reads documents or arrays, decides or computes, and writes; none calls another."""

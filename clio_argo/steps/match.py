@@ -11,6 +11,7 @@ from clio_argo.model.alignment import Fits
 from clio_argo.model.layout import fits_name
 from clio_argo.model.step import StepResult
 from clio_argo.store.manifest import checksums
+from clio_argo.workspace.frame import pattern_checksum
 from clio_argo.workspace.reduced import ReducedSlices, read_statistics
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
@@ -27,7 +28,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 
 def _unit(run: Run, unit: int) -> Outcome:
     near = _units_within_reach(run, unit)
-    inputs = checksums(run.records("reduce", near))
+    inputs = [checksums(run.records("reduce", near)), pattern_checksum(run)]
     return once(run, unit, inputs, lambda: _match(run, unit, near))
 
 

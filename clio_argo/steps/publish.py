@@ -37,7 +37,9 @@ def completion(run: Run, quality: Quality) -> Completion:
     """The last document of the run: how it ended, from which request and source, made by which programs."""
     verified = run.store.document(Verification, VERIFICATION)
     flagged, suspect = (tuple(s.z for s in of) for of in (run.transforms.flagged, run.transforms.suspect))
-    flags = bool(flagged or suspect or run.transforms.breaks or quality.outliers)
+    # a bar that nobody asked to cut
+    cut = run.transforms.shown.data_bar_px
+    flags = bool(flagged or suspect or run.transforms.breaks or quality.outliers or cut)
     return Completion(
         id=run.settings.id,
         status="complete_with_flags" if flags else "complete",
@@ -48,6 +50,7 @@ def completion(run: Run, quality: Quality) -> Completion:
         bad_slices=run.settings.bad_slices,
         replaced=run.transforms.replaced,
         breaks=run.transforms.breaks,
+        left_out=run.transforms.left_out,
         quality=QualitySummary.of(quality),
         slices=run.plan.depth,
         ng=run.store.url_of(VIEWER),

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.features import Reduced, histogram, reduce_slice
+from clio_argo.kernels.data_bar import data_bar_rows
+from clio_argo.kernels.features import Area, Reduced, histogram, reduce_slice, tissue_histogram
+from clio_argo.kernels.frame import NOTHING, details
 from clio_argo.kernels.quality import exposure, focus, middle_lines, saturation, stripes
-from clio_argo.model.alignment import SliceStatistics
+from clio_argo.model.alignment import Shown, SliceStatistics
 from clio_argo.model.base import canonical_json
 from clio_argo.model.layout import reduced_name, statistics_name
 from clio_argo.model.plan import SliceFile
@@ -16,6 +18,7 @@ from clio_argo.model.step import StepResult
 from clio_argo.store.documents import crc32c
 from clio_argo.store.images.base import Undecodable
 from clio_argo.store.reduced import write_arrays
+from clio_argo.workspace.frame import write_frame_sums
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
@@ -40,12 +43,13 @@ def largest_px(run: Run) -> int:
 def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
     counts = np.zeros(256 if slices[0].dtype == "uint8" else 65536, np.int64)
     arrays, lines = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
-    statistics = []
+    statistics, sums = [], NOTHING
     for slice_file in slices:
         measured, reduced, slice_counts = measure_slice(run, slice_file)
         statistics.append(measured)
         if reduced is not None:
             counts += slice_counts
+            sums += details(reduced)
             arrays.update(_pack(slice_file.z, reduced))
             row, column = middle_lines(reduced.image)
             lines.update({f"row{slice_file.z}": row, f"column{slice_file.z}": column})
@@ -54,6 +58,7 @@ def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
     objects = [
         write_arrays(run.store, reduced_name(unit), arrays),
         write_arrays(run.store, statistics_name(unit), {**lines, "histogram": counts, "facts": text}),
+        write_frame_sums(run.store, unit, sums),
     ]
     return Done(objects, [f"{s.z}: {s.error}" for s in statistics if s.error])
 
@@ -61,7 +66,7 @@ def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
 def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Reduced | None, NDArray[np.int64]]:
     """Decode, measure and reduce one slice.
 
-    Returns its statistics, the reduced slice and the histogram [grey values] of its pixels. A slice that does not
+    Returns its statistics, the reduced slice and the histogram [grey values] of its tissue. A slice that does not
     decode has an error in its statistics, and nothing else.
     """
     try:
@@ -72,7 +77,9 @@ def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Red
         return SliceStatistics(z=slice_file.z, digest="", error=str(error)), None, np.zeros(0, np.int64)
     alignment = run.settings.alignment
     matched = not (alignment.skip or run.settings.transforms)
-    reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, detect=matched)
+    bar_px = data_bar_rows(pixels)
+    area = _area(run, slice_file, bar_px)
+    reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, matched, area)
     counts = histogram(pixels)
     # rounded: the digits behind mean nothing, and would make the document longer
     mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(counts)))
@@ -80,8 +87,17 @@ def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Red
         z=slice_file.z, digest=crc32c(pixels.tobytes()), mean=mean, std=std, low=low, high=high,
         focus=round(focus(reduced), 4), stripes=round(stripes(reduced), 4),
         valid=round(float(reduced.mask.mean()), 4), features=len(reduced.points),
+        data_bar_px=bar_px,
     )  # fmt: skip
-    return statistics, reduced, counts
+    return statistics, reduced, tissue_histogram(pixels, reduced, counts)
+
+
+def _area(run: Run, slice_file: SliceFile, bar_px: int) -> Area:
+    """Where a slice may be tissue."""
+    crop = run.settings.source_crop
+    shown = Shown(x=crop.x, y=crop.y, data_bar_px=bar_px)
+    ignored = tuple((r.x[0], r.y[0], r.x[1] + 1, r.y[1] + 1) for r in run.settings.ignore)
+    return Area(shown.box(*slice_file.size), ignored)
 
 
 def _pack(z: int, reduced: Reduced) -> dict[str, NDArray[Any]]:

@@ -7,6 +7,7 @@ from clio_argo.model.alignment import Fits, RematchUnit
 from clio_argo.model.layout import refits_name
 from clio_argo.model.step import StepResult
 from clio_argo.store.manifest import checksums
+from clio_argo.workspace.frame import pattern_checksum
 from clio_argo.workspace.reduced import ReducedSlices
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
@@ -19,7 +20,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 
 
 def _unit(run: Run, rematch: RematchUnit) -> Outcome:
-    inputs = [rematch.pairs, checksums(run.records("reduce", rematch.units))]
+    inputs = [rematch.pairs, checksums(run.records("reduce", rematch.units)), pattern_checksum(run)]
     return once(run, rematch.unit, inputs, lambda: _rematch(run, rematch))
 
 

@@ -11,7 +11,7 @@ from clio_argo.kernels.contrast import adjust, apply_gain
 from clio_argo.kernels.render import jpeg, place, thumbnail
 from clio_argo.kernels.similarity import sample
 from clio_argo.kernels.window import to_viewer
-from clio_argo.model.alignment import PlacedSlice, Planes, compose
+from clio_argo.model.alignment import PlacedSlice, Planes, Shown, compose
 from clio_argo.model.layout import thumbnail_name
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.step import StepResult
@@ -43,6 +43,7 @@ def _unit(run: Run, unit: int) -> Outcome:
         run.volume.window,
         box.model_dump(),
         planes.window,
+        planes.shown.model_dump(),
         [[s.model_dump(include=PIXELS) for s in sources] for sources in planes.sources],
     ]
     return once(run, unit, inputs, lambda: _render(run, unit, box, planes))
@@ -55,9 +56,9 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
     images: dict[int, Image] = {}
     tiles: list[PlaneTiles] = []
     for z, plane, placed in zip(range(box.begin[0], box.end[0]), slab, planes.sources, strict=True):
-        sources = [_shift_to(box, s) for s in placed]
+        sources = [_shift_to(box, s, planes.shown) for s in placed]
         # a slice that fills several planes in a row is decoded once, and only slices of this plane stay in memory
-        images = {s.z: images[s.z] if s.z in images else _adjusted_image(run, s, planes.window) for s in sources}
+        images = {s.z: images[s.z] if s.z in images else _adjusted_image(run, s, planes) for s in sources}
         _fill(plane, z, sources, images, volume.background)
         tiles += [(s.z, sample(plane, s.matrix, images[z].shape[::-1])) for s in sources if s.z == z and s.matrix]
         picture = jpeg(to_viewer(thumbnail(plane), volume.window))
@@ -70,16 +71,16 @@ def render_plane(run: Run, unit: int, z: int) -> Image:
     """Plane z [y, x] of a unit, rendered from its slices; nothing is written."""
     volume, box, planes = run.volume, run.volume.slab_box(unit), run.planes(unit)
     plane = np.full(box.shape[1:], volume.background, volume.dtype)
-    sources = [_shift_to(box, s) for s in planes.sources[z - box.begin[0]]]
-    images = {s.z: _adjusted_image(run, s, planes.window) for s in sources}
+    sources = [_shift_to(box, s, planes.shown) for s in planes.sources[z - box.begin[0]]]
+    images = {s.z: _adjusted_image(run, s, planes) for s in sources}
     _fill(plane, z, sources, images, volume.background)
     return plane
 
 
-def _shift_to(box: Box, placed: PlacedSlice) -> PlacedSlice:
-    """The slice with a matrix to pixels of `box` instead of the canvas."""
-    _, y, x = box.begin
-    matrix = None if placed.matrix is None else compose(((1, 0, -x), (0, 1, -y)), placed.matrix)
+def _shift_to(box: Box, placed: PlacedSlice, shown: Shown) -> PlacedSlice:
+    """The slice with a matrix from pixels of what is shown of it to those of `box`, instead of the file and canvas."""
+    (_, y, x), (left, top) = box.begin, shown.origin
+    matrix = placed.matrix and compose(((1, 0, -x), (0, 1, -y)), compose(placed.matrix, ((1, 0, left), (0, 1, top))))
     return placed.model_copy(update={"matrix": matrix})
 
 
@@ -98,13 +99,15 @@ def _fill(plane: Image, z: int, sources: Sequence[PlacedSlice], images: Mapping[
     plane[:] = blend(planes, [c > WHOLE // 2 for c in coverages], weights(z, [s.z for s in sources]))
 
 
-def _adjusted_image(run: Run, placed: PlacedSlice, window: tuple[float, float] | None) -> Image:
-    """Pixels [y, x] of a slice, with its flicker evened out and its contrast adjusted."""
+def _adjusted_image(run: Run, placed: PlacedSlice, planes: Planes) -> Image:
+    """Pixels [y, x] of what is shown of a slice, with its flicker evened out and its contrast adjusted."""
     # before warping, so that the background cannot leak into the histograms of the contrast
     contrast, pixels = run.settings.contrast, decode(run, placed)
+    left, top, right, bottom = planes.shown.box(pixels.shape[1], pixels.shape[0])
+    pixels = pixels[top:bottom, left:right]
     if placed.grey is not None:
         pixels = apply_gain(pixels, *placed.grey)
-    return adjust(pixels, contrast.clip_limit, contrast.invert, window)
+    return adjust(pixels, contrast.clip_limit, contrast.invert, planes.window)
 
 
 def decode(run: Run, placed: PlacedSlice) -> Image:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels import Image as AnyImage
-from clio_argo.kernels.features import area_mean, histogram, percentiles
-from clio_argo.kernels.render import Bounds, cut, png
+from clio_argo.kernels.features import Bounds, area_mean, histogram, percentiles
+from clio_argo.kernels.render import cut, png
 from clio_argo.kernels.window import spread, to_viewer
 from clio_argo.model.alignment import Matrix, PlacedSlice
 from clio_argo.model.layout import reduced_name, slice_picture_name, statistics_name, view_name

@@ -64,6 +64,7 @@ def preflight(request: Request) -> Preflight:
     plan, units = survey(request)
     faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
     faults += [*_memory_problem(plan, request), *_crop_problem(plan, request), *_background_problem(plan, request)]
+    faults += _source_crop_problems(plan, request)
     user_inputs, imported = _attempt(lambda: read_user_inputs(request, plan), faults) or (UserInputs(), None)
     # without room for a slab there is no volume, and a fault says so already
     volume = None if faults else _attempt(lambda: estimate(plan, request), faults)
@@ -113,6 +114,17 @@ def _crop_problem(plan: Plan, request: Request) -> list[str]:
     low, high = request.crop.z or (plan.minz, plan.maxz)
     inside = plan.minz <= low and high <= plan.maxz
     return [] if inside else [f"crop.z {low} to {high}: the stack has z {plan.minz} to {plan.maxz}"]
+
+
+def _source_crop_problems(plan: Plan, request: Request) -> list[str]:
+    """Parts of the files that are on none of them, or leave nothing of the smallest."""
+    crop, smallest = request.source_crop, (min(s.width for s in plan.sizes), min(s.height for s in plan.sizes))
+    axes = zip("xy", (crop.x, crop.y), smallest, (plan.width, plan.height), strict=True)
+    return [
+        f"source_crop.{axis} {span[0]} to {span[1]}: the files have 0 to {least - 1}"
+        for axis, span, least, most in axes
+        if span and (span[0] >= least or span[1] >= most)
+    ]
 
 
 def _background_problem(plan: Plan, request: Request) -> list[str]:

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels.features import Reduced
+from clio_argo.kernels.frame import leave_out
 from clio_argo.model.alignment import SliceStatistics
 from clio_argo.model.layout import reduced_name, statistics_name
 from clio_argo.store.reduced import read_all_arrays, read_arrays
+from clio_argo.workspace.frame import read_pattern
 from clio_argo.workspace.run import Run
 
 # A slice is matched with up to three neighbours above it: with these four in memory none is unpacked twice.
@@ -38,7 +40,7 @@ def _statistics(raw: NDArray[np.uint8]) -> list[SliceStatistics]:
 
 
 class ReducedSlices:
-    """The usable reduced slices of some units, unpacked one at a time; the last four are kept.
+    """The usable reduced slices of some units, without what stays in the frame; the last four unpacked are kept.
 
     numbers: their z, in order.
     """
@@ -46,6 +48,7 @@ class ReducedSlices:
     def __init__(self, run: Run, units: Sequence[int]) -> None:
         self._unit_of = {s.z: unit for unit in units for s in read_statistics(run, unit) if s.usable}
         self._arrays = {unit: read_arrays(run.store, reduced_name(unit)) for unit in units}
+        self._pattern = read_pattern(run)
         self._last: dict[int, Reduced] = {}
         self.numbers = list(self._unit_of)
 
@@ -61,4 +64,5 @@ class ReducedSlices:
         mask = np.unpackbits(arrays[f"mask{z}"], count=image.size).reshape(image.shape).astype(np.bool_)
         factor, feature_factor, *window = (float(f) for f in arrays[f"factors{z}"])
         points, descriptors = arrays[f"points{z}"], arrays[f"descriptors{z}"]
-        return Reduced(image, mask, points, descriptors, int(factor), feature_factor, (window[0], window[1]))
+        reduced = Reduced(image, mask, points, descriptors, int(factor), feature_factor, (window[0], window[1]))
+        return leave_out(reduced, self._pattern) if self._pattern.any() else reduced

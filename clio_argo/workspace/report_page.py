@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from clio_argo.model.layout import LOGS, REPORT, THUMBNAILS, VIEWER
+from clio_argo.model.layout import LOGS, PATTERN_PICTURE, REPORT, THUMBNAILS, VIEWER
 from clio_argo.model.quality import Quality
 from clio_argo.model.run import Attempt, StageTime
 from clio_argo.model.volume import VolumeSpec
@@ -46,6 +46,7 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
         stages=stage_times(run.store),
         pictures=make_views(run, volume),
         slice_pictures=make_slice_pictures(run, notable(run.transforms)),
+        pattern_picture=PATTERN_PICTURE if run.transforms.pattern else None,
         sizes_bytes=_sizes(run.store, volume) if volume else {},
         quality=rendered.quality if rendered else None,
         viewer_url=rendered.link if rendered else None,

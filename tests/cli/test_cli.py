@@ -21,7 +21,8 @@ from tests.stacks import CLI, FIRST, cli, completion, demo_slices, flip_a_bit, w
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "reference" / "request.schema.json"
-STAGES = ["plan", "reduce", "match", "suspects", "rematch", "solve", "render", "write", "coarsen", "verify", "publish"]
+ALIGNING = ["plan", "reduce", "frame", "match", "suspects", "rematch", "solve"]
+STAGES = [*ALIGNING, "render", "write", "coarsen", "verify", "publish"]
 FAST = ("--workers", 1, "--set", "alignment.skip=true")
 
 

@@ -221,6 +221,8 @@ def test_the_viewer_volume_of_another_run_with_other_scales(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("crop", "error"),
     [({"crop__z": (0, 5)}, "crop.z 0 to 5: the stack has z 3510 to 3517"),
+     ({"source_crop__x": (0, 192), "source_crop__y": (200, 210)},
+      r"source_crop.x 0 to 192: the files have 0 to 191\n.*source_crop.y 200 to 210"),
      ({"crop__x": (0, 192), "crop__y": (190, 200)}, r"crop.y 190 to 200: the canvas has 0 to 191\n.*crop.x 0 to 192")],
 )  # fmt: skip
 def test_a_crop_that_is_not_there_is_refused(source: Path, tmp_path: Path, crop: Any, error: str) -> None:
