@@ -161,6 +161,9 @@ class PlacedSlice(Value):
         "is interpolated. Empty: the plane is background."
     )
     digest: str = Field("", description="CRC32C of the decoded pixels of the file.")
+    slow_px: tuple[float, float] | None = Field(
+        None, description="Slow part (x, y) of the images' path against the recorded frames; None: not measured."
+    )
     grey: tuple[float, float] | None = Field(
         None, description="(gain, offset) against flicker: stored value = gain x value of the file + offset. None: off."
     )
@@ -186,6 +189,28 @@ class Break(Value):
     above: int
 
 
+Part = Literal["shift", "turn", "stretch"]
+
+
+class Trend(Value):
+    """What the images' path does slowly against the recorded frames, and which of both the result follows."""
+
+    part: Part = Field(description="Turn and stretch are counted in pixels at the border of a slice.")
+    follows: Literal["recorded", "images"]
+    px_per_slice: float = Field(description="Root mean square of the slow part's steps, full-size pixels.")
+    extent_px: float = Field(description="Distance between the ends of the range that the slow part covers, pixels.")
+
+    @property
+    def text(self) -> str:
+        """The trend as a sentence without a full stop."""
+        how = {"shift": "run", "turn": "turn", "stretch": "stretch"}[self.part]
+        where = "" if self.part == "shift" else " at the border"
+        kept = {"recorded": "kept as recorded; `alignment.trend: images` follows them",
+                "images": "followed; `alignment.trend: recorded` keeps the recorded frames"}[self.follows]  # fmt: skip
+        return (f"the images {how} by {self.px_per_slice:.2f} px per slice{where} against the recorded frames, "
+                f"{self.extent_px:.0f} px over the stack: {kept}")  # fmt: skip
+
+
 class Transforms(Document):
     """Where every slice lies on the canvas."""
 
@@ -195,6 +220,7 @@ class Transforms(Document):
     window: tuple[float, float] | None = Field(None, description="Grey values shown as black and white.")
     breaks: tuple[Break, ...] = ()
     jumps: tuple[int, ...] = Field((), description="First slices after each jump of the stage.")
+    trends: tuple[Trend, ...] = Field((), description="Slow parts of the shift, the turn and the stretch.")
     fits: tuple[PairFit, ...] = Field((), description="Fits of all pairs that were tried.")
     overrides: int = Field(0, description="Number of manual corrections of slices and pairs, see user_inputs.json.")
     sources: dict[str, str] = Field({}, description="CRC32C of each file that the user provided, by its name.")

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from clio_argo.kernels.features import percentiles
 from clio_argo.kernels.render import on_canvas
-from clio_argo.kernels.solve import identities, solve_stack
-from clio_argo.model.alignment import Matrix, PairFit, PlacedSlice, SliceStatistics, Transforms
+from clio_argo.kernels.solve import Rules, identities, solve_stack
+from clio_argo.model.alignment import Floats, Matrix, PairFit, PlacedSlice, SliceStatistics, Transforms
 from clio_argo.model.plan import Plan, Remark, SliceFile
-from clio_argo.model.request import Request
+from clio_argo.model.request import Alignment, Request
 from clio_argo.model.user_inputs import UserInputs
 from clio_argo.placement.flicker import even_out
 from clio_argo.placement.imported import place_imported
@@ -58,12 +58,18 @@ def decide(
     if inputs.imported:
         placed = place_imported(inputs.imported, plan, files, statistics.slices)
     else:
-        placed = _place_all(plan, files, statistics.slices, fits, inputs.files, request.alignment.anchor)
+        placed = _place_all(plan, files, statistics.slices, fits, inputs.files, request.alignment)
     window = _window(request, plan, placed, statistics.histogram)
     placed = placed.model_copy(update={"window": window, "sources": inputs.files.files})
     # overrides come before replacement, so that a slice that the user calls bad gets a neighbour's pixels
     replaced = replace_slices(overrule(inputs.files.overrides, placed), request.bad_slices)
     return even_out(replaced, statistics.slices, request.contrast.flicker)
+
+
+def rules_of(alignment: Alignment) -> Rules:
+    """How recorded positions are used; without an anchor there is nothing but the images to follow."""
+    trend = alignment.trend if alignment.anchor else "images"
+    return Rules(alignment.anchor, trend, alignment.trend_slices)
 
 
 def _place_all(
@@ -72,7 +78,7 @@ def _place_all(
     statistics: Sequence[SliceStatistics],
     fits: Sequence[PairFit] | None,
     user_inputs: UserInputs,
-    anchor: bool,
+    alignment: Alignment,
 ) -> Transforms:
     remarks = judge(statistics, fits)
     if fits is None:
@@ -80,7 +86,7 @@ def _place_all(
     else:
         fits = correct_fits(user_inputs.overrides, fits)
         usable = alignable_slices(statistics, remarks, user_inputs.overrides.usable)
-        solution = solve_stack(usable, fits, plan.width, plan.height, user_inputs.recorded, anchor)
+        solution = solve_stack(usable, fits, plan.width, plan.height, user_inputs.recorded, rules_of(alignment))
     matrices, (width, height) = on_canvas(solution.placed, {z: f.size for z, f in files.items()})
     # the strongest reason last: a file that cannot be read has no other fault
     remarks = {**remarks, **remarks_on_isolated(solution, fits or []), **plan.remarks}
@@ -90,16 +96,17 @@ def _place_all(
         height=height,
         breaks=solution.breaks,
         jumps=solution.jumps,
+        trends=solution.trends,
         fits=tuple(fits or ()),
         slices=tuple(
-            _placed_slice(z, files.get(z), matrices.get(z), remarks.get(z), digests.get(z, ""))
+            _placed_slice(z, files.get(z), matrices.get(z), remarks.get(z), digests.get(z, ""), solution.slow.get(z))
             for z in range(plan.minz, plan.maxz + 1)
         ),
     )
 
 
 def _placed_slice(
-    z: int, file: SliceFile | None, matrix: Matrix | None, remark: Remark | None, digest: str
+    z: int, file: SliceFile | None, matrix: Matrix | None, remark: Remark | None, digest: str, slow: Floats | None
 ) -> PlacedSlice:
     return PlacedSlice(
         z=z,
@@ -110,6 +117,7 @@ def _placed_slice(
         matrix=matrix,
         source_slices=(z,),
         digest=digest,
+        slow_px=None if slow is None else (round(float(slow[0]), 3), round(float(slow[1]), 3)),
     )
 
 
