@@ -3,8 +3,9 @@
 Chained fits drift as a random walk. Recorded positions (the raw image frames) do not, unless the stage does.
 The position x of a slice is modelled as recorded + q + jitter, with a random walk q. Between jumps, the power of
 chained minus recorded positions at a wavelength of L slices is jitter^2 + (fit^2 + walk^2) / (2 - 2 cos(2 pi / L)), so
-both are read off the spectrum: what grows beyond what fits and tissue add up is the drift of the stage. A stage that stays has a stiff q, which stops
-the random walk. A stage that drifts has a loose q, which holds nothing. Across a jump q is free.
+both are read off the spectrum: what grows beyond what fits and tissue add up is the drift of the stage. A stage that
+stays has a stiff q, which stops the random walk. A stage that drifts has a loose q, which holds nothing. Across a jump
+q is free.
 
 Loops of fits show the noise of fits, but not how far tissue itself moves from slice to slice, since all fits agree
 on that. The similarity of slices shows it: noise makes any two slices less similar once, tissue does so with each

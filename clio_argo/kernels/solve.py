@@ -107,6 +107,14 @@ class Rules:
         drifts = drift.walk_px > wrong_px or speed_px > STEEPEST * wrong_px
         return self.trend == "images" or (self.trend == "auto" and (drifts or not self.anchored))
 
+    def sets_aside(self, follows: bool, speed_px: float, wrong_px: float) -> bool:
+        """Whether the slow part is taken out before slices are held: it would pull against the anchor."""
+        if follows:
+            # what is held in all stays within that
+            return not np.isfinite(self.hold_px)
+        # a slow part too weak to be told from noise does no harm
+        return self.trend == "recorded" or speed_px > wrong_px
+
 
 RULES = Rules()
 
@@ -244,36 +252,61 @@ def solve_anchored(
     differences: what fits measure between their slices [pairs, columns], pixels. fit_px: noise of a typical fit.
     tissue_px: by how much fits that agree with each other may still be wrong.
     """
+    x, weights = solve_loosely(pairs, slices, differences, fit_px)
+    jumps = anchoring.find_jumps(x) & steps_agreed_on(pairs, slices, weights)
+    wrong_px = max(fit_px, tissue_px)
+    fast, whole = (split(x, jumps, longest) for longest in (rules.trend_slices, np.inf))
+    slow, speed = fast.slow, speed_px(fast.slow)
+    drift = anchoring.estimate_anchor(fast.rest, jumps, wrong_px, rules.trend_slices)
+    follows = rules.follows_images(drift, speed, wrong_px)
+    if not rules.anchored:
+        return Track(x if follows else x - slow, anchoring.no_anchor(fit_px), jumps, weights, slow, follows)
+    # a short stack has few short waves; what is slow can only make its walk look looser
+    stiffer = min(drift, anchoring.estimate_anchor(whole.rest, jumps, wrong_px), key=lambda a: a.walk_px)
+    anchor = replace(stiffer, hold_px=rules.hold_px)
+    aside = slow if rules.sets_aside(follows, speed, wrong_px) else 0 * slow
+    each_px = wrong_px * pairs.noise
+    steps = steps_as_usual(x - aside, anchor, wrong_px)
+    x = solve_held(pairs, differences - pairs.across(aside), weights / each_px, anchor, jumps, steps)
+    return Track(x + aside if follows else x, anchor, jumps, weights, slow, follows)
+
+
+def solve_loosely(pairs: PairFits, slices: int, differences: Floats, fit_px: float) -> tuple[Floats, Floats]:
+    """Positions [slices, columns] by fits alone, and the weights of these [pairs].
+
+    differences: [pairs, columns], pixels. fit_px: noise of a typical fit.
+    """
     weights, each_px = np.ones(len(differences)), fit_px * pairs.noise
     loose, ties, steps = anchoring.no_anchor(fit_px), np.ones(slices), np.ones(slices - 1)
     for k in range(HUBER_ROUNDS + CUT_ROUNDS):
         x, _ = least_squares(pairs, differences, weights / each_px, loose, ties, steps)
         weights = pin(pairs, robust_weights(differences - pairs.across(x), each_px, cut=k >= HUBER_ROUNDS))
-    jumps = anchoring.find_jumps(x) & steps_agreed_on(pairs, slices, weights)
-    wrong_px = max(fit_px, tissue_px)
-    fast, whole = (split(x, jumps, longest) for longest in (rules.trend_slices, np.inf))
-    slow, speed = fast.slow, speed_px(fast.slow)
-    anchor = anchoring.estimate_anchor(fast.rest, jumps, wrong_px, rules.trend_slices)
-    follows = rules.follows_images(anchor, speed, wrong_px)
-    if not rules.anchored:
-        return Track(x if follows else x - slow, loose, jumps, weights, slow, follows)
-    # few waves are short, and what is slow makes a walk look looser than it is, if anything
-    anchor = min(anchor, anchoring.estimate_anchor(whole.rest, jumps, wrong_px), key=lambda a: a.walk_px)
-    bounded = bool(np.isfinite(rules.hold_px))
-    # a slow part too weak to be told from noise stays in the problem, and so does that of what is held in all
-    runs = rules.trend == "recorded" or speed > wrong_px
-    aside = slow if (runs and not follows) or (follows and not bounded) else 0 * slow
-    anchor, each_px = replace(anchor, hold_px=rules.hold_px), wrong_px * pairs.noise
-    differences = differences - pairs.across(aside)
-    # a jump that is not released from the first would be spread over all fits, none of which then errs by much
-    step_px = RELEASED_SIGMAS * float(np.sqrt(2 * anchor.jitter_px**2 + anchor.walk_px**2 + wrong_px**2))
-    steps = 1.0 * (np.linalg.norm(np.diff(x - aside, axis=0), axis=1) < max(step_px, LEAST_JUMP_PX))
+    return x, weights
+
+
+def steps_as_usual(x: Floats, anchor: Anchor, wrong_px: float) -> Floats:
+    """1 where `x` [slices, columns] steps no further than this anchor and fits that err by wrong_px allow, else 0.
+
+    A jump that is not released from the first would be spread over all fits, none of which then errs by much.
+    """
+    most_px = RELEASED_SIGMAS * float(np.sqrt(2 * anchor.jitter_px**2 + anchor.walk_px**2 + wrong_px**2))
+    return (np.linalg.norm(np.diff(x, axis=0), axis=1) < max(most_px, LEAST_JUMP_PX)).astype(np.float64)
+
+
+def solve_held(
+    pairs: PairFits, differences: Floats, weights: Floats, anchor: Anchor, jumps: NDArray[np.bool_], steps: Floats
+) -> Floats:
+    """Positions [slices, columns] by fits and anchor; slices and steps that do not fit the anchor are released.
+
+    differences: [pairs, columns], pixels. weights: [pairs], in 1 / px. jumps: bool [slices - 1].
+    steps: [slices - 1], factors on the stiffness of the walk in the first round.
+    """
+    ties = np.ones(len(jumps) + 1)
     for _ in range(CUT_ROUNDS):
-        free_jumps = np.where(jumps, 0, steps)
-        x, q = least_squares(pairs, differences, weights / each_px, anchor, ties, free_jumps)
+        x, q = least_squares(pairs, differences, weights, anchor, ties, np.where(jumps, 0, steps))
         ties = remaining_stiffness(x - q, anchor.jitter_px)
         steps = step_stiffness(np.diff(q, axis=0), anchor.walk_px)
-    return Track(x + aside if follows else x, anchor, jumps, weights, slow, follows)
+    return x
 
 
 def pin(pairs: PairFits, weights: Floats) -> Floats:

@@ -20,6 +20,8 @@ IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 # SIFT and BLAS differ in their last bits between processors. Rounding makes such fits equal again, and
 # moves a corner 10,000 px away by 1e-5 px (linear part) and 1e-4 px (offset).
 LINEAR_DIGITS, OFFSET_DIGITS = 9, 4
+# slices move by a pixel without any harm, and shorter trends are those of noise
+LEAST_TREND_PX = 1.0
 # a hundredth of a slice holds 4 or 5 of the 371 to 495 features that match between whole slices; a fit needs 8
 LEAST_VALID = 0.01
 
@@ -225,6 +227,11 @@ class Transforms(Document):
     overrides: int = Field(0, description="Number of manual corrections of slices and pairs, see user_inputs.json.")
     sources: dict[str, str] = Field({}, description="CRC32C of each file that the user provided, by its name.")
     slices: tuple[PlacedSlice, ...]
+
+    @property
+    def trends_to_tell(self) -> tuple[Trend, ...]:
+        """Trends that move slices by a pixel or more."""
+        return tuple(t for t in self.trends if t.extent_px >= LEAST_TREND_PX)
 
     @property
     def flagged(self) -> tuple[PlacedSlice, ...]:

@@ -108,6 +108,7 @@ def _place_all(
 def _placed_slice(
     z: int, file: SliceFile | None, matrix: Matrix | None, remark: Remark | None, digest: str, slow: Floats | None
 ) -> PlacedSlice:
+    """slow: slow part [2], (x, y) in pixels, of where the images put the slice."""
     return PlacedSlice(
         z=z,
         file=file.name if file else None,
