@@ -29,7 +29,7 @@ from scipy.linalg import solveh_banded
 from scipy.sparse.csgraph import connected_components
 
 from clio_argo.kernels import anchor as anchoring
-from clio_argo.kernels.anchor import LEAST_JUMP_PX, Anchor, Indices, PairNoise
+from clio_argo.kernels.anchor import LEAST_FIT_PX, LEAST_JUMP_PX, Anchor, Indices, PairNoise
 from clio_argo.kernels.trend import TREND_SLICES, Source, measured, speed_px, split
 from clio_argo.model.alignment import IDENTITY, Break, Floats, PairFit, Part, Trend, homogeneous
 
@@ -109,11 +109,13 @@ class Rules:
 
     def sets_aside(self, follows: bool, speed_px: float, wrong_px: float) -> bool:
         """Whether the slow part is taken out before slices are held: it would pull against the anchor."""
-        if follows:
-            # what is held in all stays within that
-            return not np.isfinite(self.hold_px)
         # a slow part too weak to be told from noise does no harm
-        return self.trend == "recorded" or speed_px > wrong_px
+        return follows or self.trend == "recorded" or speed_px > wrong_px
+
+    def bounded(self, slow: Floats) -> Floats:
+        """The slow part [slices, columns] as far as the path may go in all."""
+        rms_px = float(np.sqrt((slow**2).sum(1).mean()))
+        return slow * min(1.0, self.hold_px / max(rms_px, LEAST_FIT_PX))
 
 
 RULES = Rules()
@@ -268,7 +270,7 @@ def solve_anchored(
     each_px = wrong_px * pairs.noise
     steps = steps_as_usual(x - aside, anchor, wrong_px)
     x = solve_held(pairs, differences - pairs.across(aside), weights / each_px, anchor, jumps, steps)
-    return Track(x + aside if follows else x, anchor, jumps, weights, slow, follows)
+    return Track(x + rules.bounded(slow) if follows else x, anchor, jumps, weights, slow, follows)
 
 
 def solve_loosely(pairs: PairFits, slices: int, differences: Floats, fit_px: float) -> tuple[Floats, Floats]:
@@ -290,7 +292,7 @@ def steps_as_usual(x: Floats, anchor: Anchor, wrong_px: float) -> Floats:
     A jump that is not released from the first would be spread over all fits, none of which then errs by much.
     """
     most_px = RELEASED_SIGMAS * float(np.sqrt(2 * anchor.jitter_px**2 + anchor.walk_px**2 + wrong_px**2))
-    return (np.linalg.norm(np.diff(x, axis=0), axis=1) < max(most_px, LEAST_JUMP_PX)).astype(np.float64)
+    return np.asarray(np.linalg.norm(np.diff(x, axis=0), axis=1) < max(most_px, LEAST_JUMP_PX), np.float64)
 
 
 def solve_held(
