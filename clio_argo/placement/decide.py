@@ -66,12 +66,6 @@ def decide(
     return even_out(replaced, statistics.slices, request.contrast.flicker)
 
 
-def rules_of(alignment: Alignment) -> Rules:
-    """How recorded positions are used; without an anchor there is nothing but the images to follow."""
-    trend = alignment.trend if alignment.anchor else "images"
-    return Rules(alignment.anchor, trend, alignment.trend_slices)
-
-
 def _place_all(
     plan: Plan,
     files: Mapping[int, SliceFile],
@@ -86,7 +80,14 @@ def _place_all(
     else:
         fits = correct_fits(user_inputs.overrides, fits)
         usable = alignable_slices(statistics, remarks, user_inputs.overrides.usable)
-        solution = solve_stack(usable, fits, plan.width, plan.height, user_inputs.recorded, rules_of(alignment))
+        solution = solve_stack(
+            usable,
+            fits,
+            plan.width,
+            plan.height,
+            user_inputs.recorded,
+            Rules(alignment.anchor, alignment.trend, alignment.trend_slices),
+        )
     matrices, (width, height) = on_canvas(solution.placed, {z: f.size for z, f in files.items()})
     # the strongest reason last: a file that cannot be read has no other fault
     remarks = {**remarks, **remarks_on_isolated(solution, fits or []), **plan.remarks}
