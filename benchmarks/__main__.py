@@ -43,6 +43,7 @@ BENCHMARKS = {
     "headers": Benchmark("Planning", "benchmarks.scaling:headers"),
     "scaling": Benchmark("Many small slices", "benchmarks.scaling:measure", 4, in_memory=True),
     "drift": Benchmark("Drift of long stacks, simulated", "benchmarks.drift:measure"),
+    "short": Benchmark("Short and noisy stacks, simulated", "benchmarks.short:measure"),
     "trust": Benchmark("Verifying", "benchmarks.trust:measure", 6),
     "accuracy": Benchmark("Accuracy", "benchmarks.accuracy:measure", 2),
     "fanout": Benchmark("100,000 slices on a cluster", "benchmarks.fanout:measure", by_name=True),

@@ -137,12 +137,14 @@ def _quality(done: Completion) -> list[Row]:
 
 
 def _flagged(transforms: Transforms) -> list[Row]:
+    """Slices that are not good, what a person decided, and what a person may want to decide."""
     odd = (*transforms.flagged, *transforms.suspect)
     lines = [(f"z {s.z}", f"{s.verdict}: {s.reason}; shown: {s.content}") for s in odd]
     manual = [("manual", f"{transforms.overrides} corrections")] if transforms.overrides else []
     breaks = [("break", f"no pair connects z {b.below} and z {b.above}") for b in transforms.breaks]
     left_out = [("left out", text) for text in transforms.left_out]
-    return [*_first(lines), *manual, *breaks, *left_out]
+    trends = [("trend", t.text) for t in transforms.trends_to_tell]
+    return [*_first(lines), *manual, *breaks, *left_out, *trends]
 
 
 def _first(rows: list[Row]) -> list[Row]:

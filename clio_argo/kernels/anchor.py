@@ -1,10 +1,11 @@
 """Estimates from the stack itself how far recorded positions can be trusted.
 
 Chained fits drift as a random walk. Recorded positions (the raw image frames) do not, unless the stage does.
-The position x of a slice is modelled as recorded + q + jitter, with a random walk q. The variance of chained minus
-recorded positions at lag L is 2 jitter^2 + L (fit^2 + walk^2), a variogram with nugget and slope: growth beyond what
-fits and tissue add up is the drift of the stage. A stage that stays has a stiff q, which stops the random walk. A
-stage that drifts has a loose q, which holds nothing. Across a jump q is free.
+The position x of a slice is modelled as recorded + q + jitter, with a random walk q. Between jumps, the power of
+chained minus recorded positions at a wavelength of L slices is jitter^2 + (fit^2 + walk^2) / (2 - 2 cos(2 pi / L)), so
+both are read off the spectrum: what grows beyond what fits and tissue add up is the drift of the stage. A stage that
+stays has a stiff q, which stops the random walk. A stage that drifts has a loose q, which holds nothing. Across a jump
+q is free.
 
 Loops of fits show the noise of fits, but not how far tissue itself moves from slice to slice, since all fits agree
 on that. The similarity of slices shows it: noise makes any two slices less similar once, tissue does so with each
@@ -17,11 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy.fft import dct
 
 from clio_argo.model.alignment import Floats
 
-# equal steps on a logarithmic axis; jitter shows at short lags, a walk at long ones
-LAGS = (1, 2, 4, 8, 16, 32, 64, 128)
+# variance of a step of the walk over that of the jitter: from none to nothing else
+WALK_OVER_JITTER = np.logspace(-7, 4, 133)
 # with windows that shrink to three slices next to other jumps 149 of 150 jumps are found, 23 with sixteen for each
 JUMP_WINDOW, FEWEST_AROUND_JUMP = 8, 3
 # false jumps in 12,000 slices: 58 at 3 sigma (62 in drifting stages), 3 (8) at 4, 1 (0) from 5 to 8
@@ -30,8 +32,8 @@ JUMP_SIGMAS = 6.0
 LEAST_JUMP_PX = 3.0
 # sqrt(2 ln 2): the median length of vectors of two normal values, in their standard deviations
 RAYLEIGH_MEDIAN = 1.1774
-# chosen: the median of fewer errors says little of their scatter. Two unknowns, and one equation more
-FEWEST_LOOPS, FEWEST_LAGS = 8, 3
+# chosen: with fewer loops, or fewer cosines for two unknowns, short stacks were pulled 0.9 px off (benchmarks, short)
+FEWEST_LOOPS, FEWEST_WAVES = 3, 16
 # the noise at a correlation of 0.975 (neighbours of 8 nm); ten times the rounding of offsets, for fits without noise
 UNKNOWN_FIT_PX, LEAST_FIT_PX = 0.2, 1e-3
 # of a fit's noise: a walk that adds up to it in 10,000 slices; as good as free, far from the limits of double precision
@@ -58,11 +60,13 @@ class PairNoise:
     """Standard deviations of a fit in pixels: of its shift at the centre, and of its linear part at the border.
 
     tissue_px: of the shift at the centre that tissue alone causes from slice to slice.
+    known: whether loops tell them. Correlation does not: noise in slices lowers it, though fits may be right.
     """
 
     shift_px: float
     linear_px: float
     tissue_px: float
+    known: bool = True
 
 
 def no_anchor(fit_px: float) -> Anchor:
@@ -115,7 +119,7 @@ def pair_noise(
     radius: half its diagonal, in pixels. guess_px: the noise if there are few loops.
     """
     if len(closed) < FEWEST_LOOPS:
-        return PairNoise(guess_px, guess_px, 0.0)
+        return PairNoise(guess_px, guess_px, 0.0, known=False)
     first, second, whole = matrix[closed.T]
     error = first @ second @ np.linalg.inv(whole)
     shift = error[:, :2, :2] @ centre + error[:, :2, 2] - centre
@@ -214,37 +218,32 @@ def _best_cut(offsets: Floats, around: range) -> int:
     return min(cuts, key=lambda c: scatter(offsets[around.start : c]) + scatter(offsets[c : around.stop]))
 
 
-def estimate_anchor(offsets: Floats, jumps: NDArray[np.bool_], fit_px: float) -> Anchor:
-    """Jitter and walk from the variogram of `offsets` within the pieces between jumps (see the module).
+def estimate_anchor(path: Floats, jumps: NDArray[np.bool_], fit_px: float, longest: float = np.inf) -> Anchor:
+    """Jitter and walk from the spectra of `path` [slices, columns] between jumps, bool [slices - 1].
 
-    offsets: chained minus recorded positions [slices, columns] in pixels. jumps: bool [slices - 1].
-    fit_px: standard deviation by which offsets change from slice to slice without any drift of the stage.
-    Lags end at a quarter of the stack, which holds too few independent steps of longer ones. Each column has a variance
-    of its own, as frames may stretch along one axis alone.
+    path: chained minus recorded positions in pixels. fit_px: standard deviation by which it changes from slice to slice
+    without any drift of the stage. longest: wavelengths above are left out, slices.
+    Cosines (DCT-II) of a walk and of white jitter are independent and their variances are known up to two factors,
+    which are found by maximum likelihood.
     """
-    piece = np.concatenate([[0], np.cumsum(jumps)])
-    lags, variances = [], []
-    for lag in (g for g in LAGS if 4 * g < len(offsets)):
-        step = (offsets[lag:] - offsets[:-lag])[piece[lag:] == piece[:-lag]]
-        if len(step) > FEWEST_LOOPS:
-            lags.append(float(lag))
-            variances.append(max(float(np.mean([robust_std(c) ** 2 for c in step.T])), LEAST_FIT_PX**2))
-    if len(lags) < FEWEST_LAGS:
+    spectra = [_spectrum(piece, longest) for piece in np.split(path, np.flatnonzero(jumps) + 1)]
+    power, roughness = (np.concatenate(s) for s in zip(*spectra, strict=True))
+    if len(power) < FEWEST_WAVES:
         return no_anchor(fit_px)
-    # divided by what they should give, equations of small and of large variances count alike
-    model = np.stack([np.full(len(lags), 2.0), lags], 1) / np.array(variances)[:, None]
-    jitter, growth = _nonnegative_fit(model)
+
+    def unlikeliness(ratio: float) -> tuple[float, float, float]:
+        """That of a ratio of both variances with the best jitter variance, which follows, and the walk's variance."""
+        shape = 1 + ratio / roughness
+        variance = float(np.mean(power / shape))
+        return float(np.log(variance) + np.log(shape).mean()), variance, ratio * variance
+
+    _, jitter, growth = min(map(unlikeliness, WALK_OVER_JITTER))
     walk = np.sqrt(max(0.0, growth - fit_px**2))
     return Anchor(max(float(np.sqrt(jitter)), fit_px), max(float(walk), STIFFEST_WALK * fit_px))
 
 
-def _nonnegative_fit(model: Floats) -> tuple[float, float]:
-    """The two numbers, neither below 0, that bring `model` [equations, 2] nearest to 1 (least squares).
-
-    For two unknowns it is as short as a call of scipy.optimize.nnls, which takes half a second to import.
-    """
-    best = np.linalg.lstsq(model, np.ones(len(model)), rcond=None)[0]
-    if best.min() < 0:
-        alone = np.diag(np.maximum(0, model.sum(0) / (model**2).sum(0)))
-        best = min(alone, key=lambda one: float(np.sum((model @ one - 1) ** 2)))
-    return float(best[0]), float(best[1])
+def _spectrum(piece: Floats, longest: float) -> tuple[Floats, Floats]:
+    """Power [cosines] of `piece` [slices, columns], and that of differences between slices over it."""
+    k = np.arange(int(2 * len(piece) / longest) + 1, len(piece))
+    power = (dct(piece, axis=0, norm="ortho")[k] ** 2).mean(1)
+    return np.maximum(power, LEAST_FIT_PX**2), 2 - 2 * np.cos(np.pi * k / len(piece))

@@ -18,10 +18,9 @@ A fit that was not found is not part of the problem. A slice that no fit reaches
 each other are a part of their own, and the place between two parts is a break.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -30,8 +29,9 @@ from scipy.linalg import solveh_banded
 from scipy.sparse.csgraph import connected_components
 
 from clio_argo.kernels import anchor as anchoring
-from clio_argo.kernels.anchor import LEAST_JUMP_PX, Anchor, Indices, PairNoise
-from clio_argo.model.alignment import IDENTITY, Break, Floats, PairFit, homogeneous
+from clio_argo.kernels.anchor import LEAST_FIT_PX, LEAST_JUMP_PX, Anchor, Indices, PairNoise
+from clio_argo.kernels.trend import TREND_SLICES, Source, measured, speed_px, split
+from clio_argo.model.alignment import IDENTITY, Break, Floats, PairFit, Part, Trend, homogeneous
 
 # the third round moves linear parts by 0.01 px at the border where slices stretch by 3 %, a fourth by 0.0002 px
 LINEAR_ROUNDS = 3
@@ -50,7 +50,9 @@ STEADY_FRAME = 0.01
 # turn, dilation, two shears of (a, b, c, d). Frames turn more than they stretch: two anchors err by 0.49 px, one by 1.1
 MODES = np.array([[0, 1, -1, 0], [1, 0, 0, 1], [1, 0, 0, -1], [0, 1, 1, 0]]) / np.sqrt(2)
 TURN_STRETCH = (slice(0, 1), slice(1, 4))
-AnchorOf = Callable[[Floats, NDArray[np.bool_], float], Anchor]
+PARTS: tuple[Part, ...] = ("shift", "turn", "stretch")
+# of what tissue does to a pair: an oblique run of 0.3 px a slice on top of the medulla's own has 1.6
+STEEPEST = 4.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,56 @@ class Solution:
     anchor: Anchor | None = None
     jumps: tuple[int, ...] = ()
     outliers: tuple[tuple[int, int], ...] = ()
+    trends: tuple[Trend, ...] = ()
+    slow: Mapping[int, Floats] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Track:
+    """One part of all transforms, solved: `x` [slices, columns].
+
+    slow: part of the images' path, [slices, columns]; follows: whether x has it. jumps: bool [slices - 1].
+    weights: of fits, [pairs]. All lengths in pixels.
+    """
+
+    x: Floats
+    anchor: Anchor
+    jumps: NDArray[np.bool_]
+    weights: Floats
+    slow: Floats
+    follows: bool
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How recorded positions are used.
+
+    anchored: whether slices are held near them. trend: which path the slow part follows, trend_slices: the shortest
+    wavelength of that part. hold_px: standard deviation of all drift.
+    """
+
+    anchored: bool = True
+    trend: Source = "auto"
+    trend_slices: float = TREND_SLICES
+    hold_px: float = np.inf
+
+    def follows_images(self, drift: Anchor, speed_px: float, wrong_px: float) -> bool:
+        """Whether a slow part of this speed belongs to the stage, if the rest of the path drifts so."""
+        drifts = drift.walk_px > wrong_px or speed_px > STEEPEST * wrong_px
+        return self.trend == "images" or (self.trend == "auto" and (drifts or not self.anchored))
+
+    def sets_aside(self, follows: bool, speed_px: float, wrong_px: float) -> bool:
+        """Whether the slow part is taken out before slices are held: it would pull against the anchor."""
+        # a slow part too weak to be told from noise does no harm
+        return follows or self.trend == "recorded" or speed_px > wrong_px
+
+    def bounded(self, slow: Floats) -> Floats:
+        """The slow part [slices, columns] as far as the path may go in all."""
+        rms_px = float(np.sqrt((slow**2).sum(1).mean()))
+        return slow * min(1.0, self.hold_px / max(rms_px, LEAST_FIT_PX))
+
+
+RULES = Rules()
 
 
 @dataclass(frozen=True)
@@ -98,12 +150,12 @@ def solve_stack(
     width: int,
     height: int,
     recorded: Recorded = UNRECORDED,
-    anchor: bool = True,
+    rules: Rules = RULES,
 ) -> Solution:
     """Place the usable slices (sorted z) so that all fits agree best (see the module).
 
     width, height: of the field in pixels. recorded: positions (x, y) of the image frames by z in pixels; frames
-    without one lie at (0, 0). anchor: whether slices are held near to their recorded positions.
+    without one lie at (0, 0).
     """
     known = set(usable)
     used = [f for f in fits if f.matched and f.z0 in known and f.z1 in known]
@@ -121,13 +173,15 @@ def solve_stack(
     # loops agree on the shape of tissue too, which no frame of a microscope follows
     noise = replace(noise, linear_px=max(noise.linear_px, float(np.median(noise_px))))
     positions = np.array([recorded.get(z, (0.0, 0.0)) for z in kept], np.float64)
-    anchor_of: AnchorOf = anchoring.estimate_anchor if anchor else lambda *_: anchoring.no_anchor(noise.shift_px)
-    u, g, held, jumps, weights = _solve(pairs, positions, centre, radius, noise, anchor_of)
-    placed = {z: _affine(u[i], g[i], centre) for i, z in enumerate(kept)}
-    first_after = tuple(kept[i + 1] for i in np.flatnonzero(jumps).tolist())
+    track, g, trends = _solve(pairs, positions, centre, radius, noise, rules)
+    placed = {z: _affine(track.x[i] + positions[i], g[i], centre) for i, z in enumerate(kept)}
+    first_after = tuple(kept[i + 1] for i in np.flatnonzero(track.jumps).tolist())
     # weights below 0.1 are those of fits wrong by more than nine standard deviations
-    outliers = tuple((f.z0, f.z1) for f, w in zip(used, weights, strict=True) if w < 0.1)
-    return Solution(placed, isolated, find_breaks(kept, pairs), held, first_after, outliers)
+    outliers = tuple((f.z0, f.z1) for f, w in zip(used, track.weights, strict=True) if w < 0.1)
+    slow = dict(zip(kept, track.slow, strict=True))
+    return Solution(
+        placed, isolated, find_breaks(kept, pairs), track.anchor, first_after, outliers, trends=trends, slow=slow
+    )
 
 
 def _translation(position: tuple[float, float]) -> Floats:
@@ -170,55 +224,91 @@ def _affine(u: Floats, g: Floats, centre: Floats) -> Floats:
 
 
 def _solve(
-    pairs: PairFits, recorded: Floats, centre: Floats, radius: float, noise: PairNoise, anchor_of: AnchorOf
-) -> tuple[Floats, Floats, Anchor, NDArray[np.bool_], Floats]:
-    """Displacements [slices, 2], linear parts [slices, 2, 2], anchor of positions, jumps [slices - 1], weights [pairs].
+    pairs: PairFits, recorded: Floats, centre: Floats, radius: float, noise: PairNoise, rules: Rules
+) -> tuple[Track, Floats, tuple[Trend, ...]]:
+    """Displacements [slices, 2] against the recorded positions, linear parts [slices, 2, 2], and the trends of all.
 
     recorded: positions of the frames [slices, 2]. centre: [2] of the field. radius: half its diagonal. All in pixels.
     """
     linear, slices = pairs.matrix[:, :2, :2], len(recorded)
-    g = np.zeros((slices, 2, 2))
-
-    def steady(*arguments: Any) -> Anchor:
-        return replace(anchoring.estimate_anchor(*arguments), hold_px=STEADY_FRAME * radius)
-
+    g, steady = np.zeros((slices, 2, 2)), replace(rules, anchored=True, hold_px=STEADY_FRAME * radius)
     for _ in range(LINEAR_ROUNDS):
         modes_px = ((np.eye(2) + g[pairs.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4) @ MODES.T
-        parts = [solve_anchored(pairs, slices, modes_px[:, m], noise.linear_px, steady)[0] for m in TURN_STRETCH]
-        g = (np.hstack(parts) @ MODES).reshape(-1, 2, 2) / radius
+        parts = [solve_anchored(pairs, slices, modes_px[:, m], noise.linear_px, steady) for m in TURN_STRETCH]
+        g = (np.hstack([part.x for part in parts]) @ MODES).reshape(-1, 2, 2) / radius
     moved = linear @ centre + pairs.matrix[:, :2, 2] - centre
     shifts = np.einsum("nrk,nk->nr", np.eye(2) + g[pairs.z], moved)
     # displacements against the recorded positions, which the anchor pulls to 0
     shifts -= pairs.across(recorded)
-    u, held, jumps, weights = solve_anchored(pairs, slices, shifts, noise.shift_px, anchor_of, noise.tissue_px)
-    return u + recorded, g, held, jumps, weights
+    held = rules if noise.known else replace(rules, anchored=False)
+    track = solve_anchored(pairs, slices, shifts, noise.shift_px, held, noise.tissue_px)
+    trends = (measured(part, t.slow, t.follows) for part, t in zip(PARTS, (track, *parts), strict=True))
+    return track, g, tuple(trends)
 
 
 def solve_anchored(
-    pairs: PairFits, slices: int, differences: Floats, fit_px: float, anchor_of: AnchorOf, tissue_px: float = 0.0
-) -> tuple[Floats, Anchor, NDArray[np.bool_], Floats]:
+    pairs: PairFits, slices: int, differences: Floats, fit_px: float, rules: Rules, tissue_px: float = 0.0
+) -> Track:
     """Solve without an anchor, learn from the result how the recorded positions behave, and solve with an anchor.
 
     differences: what fits measure between their slices [pairs, columns], pixels. fit_px: noise of a typical fit.
-    anchor_of: from positions without an anchor [slices, columns], jumps [slices - 1] and the noise of fits in pixels.
     tissue_px: by how much fits that agree with each other may still be wrong.
-    Returns positions [slices, columns], the anchor, jumps [slices - 1] and weights [pairs].
+    """
+    x, weights = solve_loosely(pairs, slices, differences, fit_px)
+    jumps = anchoring.find_jumps(x) & steps_agreed_on(pairs, slices, weights)
+    wrong_px = max(fit_px, tissue_px)
+    fast, whole = (split(x, jumps, longest) for longest in (rules.trend_slices, np.inf))
+    slow, speed = fast.slow, speed_px(fast.slow)
+    drift = anchoring.estimate_anchor(fast.rest, jumps, wrong_px, rules.trend_slices)
+    follows = rules.follows_images(drift, speed, wrong_px)
+    if not rules.anchored:
+        return Track(x if follows else x - slow, anchoring.no_anchor(fit_px), jumps, weights, slow, follows)
+    # a short stack has few short waves; what is slow can only make its walk look looser
+    stiffer = min(drift, anchoring.estimate_anchor(whole.rest, jumps, wrong_px), key=lambda a: a.walk_px)
+    anchor = replace(stiffer, hold_px=rules.hold_px)
+    aside = slow if rules.sets_aside(follows, speed, wrong_px) else 0 * slow
+    each_px = wrong_px * pairs.noise
+    steps = steps_as_usual(x - aside, anchor, wrong_px)
+    x = solve_held(pairs, differences - pairs.across(aside), weights / each_px, anchor, jumps, steps)
+    return Track(x + rules.bounded(slow) if follows else x, anchor, jumps, weights, slow, follows)
+
+
+def solve_loosely(pairs: PairFits, slices: int, differences: Floats, fit_px: float) -> tuple[Floats, Floats]:
+    """Positions [slices, columns] by fits alone, and the weights of these [pairs].
+
+    differences: [pairs, columns], pixels. fit_px: noise of a typical fit.
     """
     weights, each_px = np.ones(len(differences)), fit_px * pairs.noise
     loose, ties, steps = anchoring.no_anchor(fit_px), np.ones(slices), np.ones(slices - 1)
     for k in range(HUBER_ROUNDS + CUT_ROUNDS):
         x, _ = least_squares(pairs, differences, weights / each_px, loose, ties, steps)
         weights = pin(pairs, robust_weights(differences - pairs.across(x), each_px, cut=k >= HUBER_ROUNDS))
-    jumps = anchoring.find_jumps(x) & steps_agreed_on(pairs, slices, weights)
-    wrong_px = max(fit_px, tissue_px)
-    anchor, each_px = anchor_of(x, jumps, wrong_px), wrong_px * pairs.noise
+    return x, weights
+
+
+def steps_as_usual(x: Floats, anchor: Anchor, wrong_px: float) -> Floats:
+    """1 where `x` [slices, columns] steps no further than this anchor and fits that err by wrong_px allow, else 0.
+
+    A jump that is not released from the first would be spread over all fits, none of which then errs by much.
+    """
+    most_px = RELEASED_SIGMAS * float(np.sqrt(2 * anchor.jitter_px**2 + anchor.walk_px**2 + wrong_px**2))
+    return np.asarray(np.linalg.norm(np.diff(x, axis=0), axis=1) < max(most_px, LEAST_JUMP_PX), np.float64)
+
+
+def solve_held(
+    pairs: PairFits, differences: Floats, weights: Floats, anchor: Anchor, jumps: NDArray[np.bool_], steps: Floats
+) -> Floats:
+    """Positions [slices, columns] by fits and anchor; slices and steps that do not fit the anchor are released.
+
+    differences: [pairs, columns], pixels. weights: [pairs], in 1 / px. jumps: bool [slices - 1].
+    steps: [slices - 1], factors on the stiffness of the walk in the first round.
+    """
+    ties = np.ones(len(jumps) + 1)
     for _ in range(CUT_ROUNDS):
-        free_jumps = np.where(jumps, 0, steps)
-        x, q = least_squares(pairs, differences, weights / each_px, anchor, ties, free_jumps)
+        x, q = least_squares(pairs, differences, weights, anchor, ties, np.where(jumps, 0, steps))
         ties = remaining_stiffness(x - q, anchor.jitter_px)
-        # jumps that follow each other too closely to be told apart
-        steps = remaining_stiffness(np.diff(q, axis=0), max(anchor.walk_px, LEAST_JUMP_PX / RELEASED_SIGMAS))
-    return x, anchor, jumps, weights
+        steps = step_stiffness(np.diff(q, axis=0), anchor.walk_px)
+    return x
 
 
 def pin(pairs: PairFits, weights: Floats) -> Floats:
@@ -257,6 +347,16 @@ def remaining_stiffness(departures: Floats, sigma_px: float) -> Floats:
     """
     sigmas = np.linalg.norm(departures / sigma_px, axis=1)
     return np.asarray((RELEASED_SIGMAS / np.maximum(sigmas, RELEASED_SIGMAS)) ** 4, np.float64)
+
+
+def step_stiffness(departures: Floats, walk_px: float) -> Floats:
+    """Factors [n] on the stiffness of a walk of `walk_px` that steps by `departures` [n, columns], pixels.
+
+    Jumps too close to be told apart are released, however stiff the walk: what is left is that of a loose one.
+    """
+    loose_px = max(walk_px, LEAST_JUMP_PX / RELEASED_SIGMAS)
+    left = remaining_stiffness(departures, loose_px)
+    return np.where(left < 1, left * (walk_px / loose_px) ** 2, 1.0)
 
 
 def least_squares(

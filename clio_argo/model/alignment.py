@@ -20,6 +20,8 @@ IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 # SIFT and BLAS differ in their last bits between processors. Rounding makes such fits equal again, and
 # moves a corner 10,000 px away by 1e-5 px (linear part) and 1e-4 px (offset).
 LINEAR_DIGITS, OFFSET_DIGITS = 9, 4
+# slices move by a pixel without any harm, and shorter trends are those of noise
+LEAST_TREND_PX = 1.0
 # a hundredth of a slice holds 4 or 5 of the 371 to 495 features that match between whole slices; a fit needs 8
 LEAST_VALID = 0.01
 
@@ -162,6 +164,9 @@ class PlacedSlice(Value):
         "is interpolated. Empty: the plane is background."
     )
     digest: str = Field("", description="CRC32C of the decoded pixels of the file.")
+    slow_px: tuple[float, float] | None = Field(
+        None, description="Slow part (x, y) of the images' path against the recorded frames; None: not measured."
+    )
     grey: tuple[float, float] | None = Field(
         None, description="(gain, offset) against flicker: stored value = gain x value of the file + offset. None: off."
     )
@@ -206,6 +211,28 @@ class Shown(Value):
         return *self.origin, right, bottom
 
 
+Part = Literal["shift", "turn", "stretch"]
+
+
+class Trend(Value):
+    """What the images' path does slowly against the recorded frames, and which of both the result follows."""
+
+    part: Part = Field(description="Turn and stretch are counted in pixels at the border of a slice.")
+    follows: Literal["recorded", "images"]
+    px_per_slice: float = Field(description="Root mean square of the slow part's steps, full-size pixels.")
+    extent_px: float = Field(description="Distance between the ends of the range that the slow part covers, pixels.")
+
+    @property
+    def text(self) -> str:
+        """The trend as a sentence without a full stop."""
+        how = {"shift": "run", "turn": "turn", "stretch": "stretch"}[self.part]
+        where = "" if self.part == "shift" else " at the border"
+        kept = {"recorded": "kept as recorded; `alignment.trend: images` follows them",
+                "images": "followed; `alignment.trend: recorded` keeps the recorded frames"}[self.follows]  # fmt: skip
+        return (f"the images {how} by {self.px_per_slice:.2f} px per slice{where} against the recorded frames, "
+                f"{self.extent_px:.0f} px over the stack: {kept}")  # fmt: skip
+
+
 class Transforms(Document):
     """Where every slice lies on the canvas."""
 
@@ -217,10 +244,16 @@ class Transforms(Document):
     pattern: float = Field(0.0, description="Fraction of the frame that stays while tissue moves, left out of fits.")
     breaks: tuple[Break, ...] = ()
     jumps: tuple[int, ...] = Field((), description="First slices after each jump of the stage.")
+    trends: tuple[Trend, ...] = Field((), description="Slow parts of the shift, the turn and the stretch.")
     fits: tuple[PairFit, ...] = Field((), description="Fits of all pairs that were tried.")
     overrides: int = Field(0, description="Number of manual corrections of slices and pairs, see user_inputs.json.")
     sources: dict[str, str] = Field({}, description="CRC32C of each file that the user provided, by its name.")
     slices: tuple[PlacedSlice, ...]
+
+    @property
+    def trends_to_tell(self) -> tuple[Trend, ...]:
+        """Trends that move slices by a pixel or more."""
+        return tuple(t for t in self.trends if t.extent_px >= LEAST_TREND_PX)
 
     @property
     def flagged(self) -> tuple[PlacedSlice, ...]:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels.features import percentiles
-from clio_argo.kernels.solve import identities, solve_stack
-from clio_argo.model.alignment import Matrix, PairFit, PlacedSlice, SliceStatistics, Transforms
+from clio_argo.kernels.solve import Rules, identities, solve_stack
+from clio_argo.model.alignment import Floats, Matrix, PairFit, PlacedSlice, SliceStatistics, Transforms
 from clio_argo.model.plan import Plan, Remark, SliceFile
 from clio_argo.model.request import Request
 from clio_argo.model.user_inputs import UserInputs
@@ -84,7 +84,8 @@ def _place_all(
     else:
         fits = correct_fits(user_inputs.overrides, fits)
         usable = alignable_slices(statistics, remarks, user_inputs.overrides.usable)
-        solution = solve_stack(usable, fits, plan.width, plan.height, user_inputs.recorded, request.alignment.anchor)
+        rules = Rules(request.alignment.anchor, request.alignment.trend, request.alignment.trend_slices)
+        solution = solve_stack(usable, fits, plan.width, plan.height, user_inputs.recorded, rules)
     shown = shown_part(request.source_crop, statistics)
     matrices, (width, height) = place_shown(solution.placed, files, shown)
     # the strongest reason last: a file that cannot be read has no other fault
@@ -96,17 +97,19 @@ def _place_all(
         shown=shown,
         breaks=solution.breaks,
         jumps=solution.jumps,
+        trends=solution.trends,
         fits=tuple(fits or ()),
         slices=tuple(
-            _placed_slice(z, files.get(z), matrices.get(z), remarks.get(z), digests.get(z, ""))
+            _placed_slice(z, files.get(z), matrices.get(z), remarks.get(z), digests.get(z, ""), solution.slow.get(z))
             for z in range(plan.minz, plan.maxz + 1)
         ),
     )
 
 
 def _placed_slice(
-    z: int, file: SliceFile | None, matrix: Matrix | None, remark: Remark | None, digest: str
+    z: int, file: SliceFile | None, matrix: Matrix | None, remark: Remark | None, digest: str, slow: Floats | None
 ) -> PlacedSlice:
+    """slow: slow part [2], (x, y) in pixels, of where the images put the slice."""
     return PlacedSlice(
         z=z,
         file=file.name if file else None,
@@ -116,6 +119,7 @@ def _placed_slice(
         matrix=matrix,
         source_slices=(z,),
         digest=digest,
+        slow_px=None if slow is None else (round(float(slow[0]), 3), round(float(slow[1]), 3)),
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -73,7 +73,20 @@ def _positions(data: ReportData) -> tuple[Series, ...]:
         return ()
     first = at[min(at)]
     x, y = ({z: float((p - first)[axis]) for z, p in at.items()} for axis in (0, 1))
-    return Series("x", _along(data, x)), Series("y", _along(data, y), "b")
+    return (Series("x", _along(data, x)), Series("y", _along(data, y), "b"), *_other_path(data, x, y))
+
+
+def _other_path(data: ReportData, *followed: Mapping[int, float]) -> Iterator[Series]:
+    """Where slices would lie if their slow shift followed the other path: offsets (x, y) by z as dots."""
+    shift = next((t for t in data.transforms.trends_to_tell if t.part == "shift"), None)
+    if shift is None:
+        return
+    sign, path = (1, "by the images") if shift.follows == "recorded" else (-1, "as recorded")
+    slow = {s.z: s.slow_px for s in data.transforms.slices if s.slow_px is not None}
+    styles: tuple[Style, Style] = ("a", "b")
+    for axis, (name, at, style) in enumerate(zip("xy", followed, styles, strict=True)):
+        dots = [(float(z), _plottable(at[z] + sign * slow[z][axis])) for z in sorted(at.keys() & slow.keys())]
+        yield Series(f"{name}, slow part {path}", dots, style, joined=False)
 
 
 def _rendered(data: ReportData) -> tuple[Series, ...]:

@@ -30,6 +30,7 @@ from benchmarks.drift import (
 from clio_argo.kernels.anchor import no_anchor, noise_px, tissue_px
 from clio_argo.kernels.solve import (
     PairFits,
+    Rules,
     Solution,
     find_breaks,
     isolated_slices,
@@ -156,7 +157,7 @@ def test_slices_that_were_put_elsewhere_follow_their_fits(jitter_px: float, coun
     places = random.normal(0, jitter_px, (400, 2))
     places[200 : 200 + count] += (300, 0)
     fits = noisy_fits(random, places, as_matched(400))
-    held, free = (placed(solve_stack(range(400), fits, SIDE, SIDE, anchor=a)) for a in (True, False))
+    held, free = (placed(solve_stack(range(400), fits, SIDE, SIDE, rules=Rules(anchored=a))) for a in (True, False))
     assert np.abs(np.diff(held - free, axis=0)).max() < 0.8
 
 
@@ -338,5 +339,5 @@ def test_of_fits_that_contradict_each_other_the_noisier_gives_way() -> None:
         PairFit(z0=a, z1=b, matrix=((1, 0, x), (0, 1, 0)), correlation=0.98, noise_px=noise)
         for a, b, x, noise in ((0, 1, 0.0, 0.5), (1, 2, 0.0, 0.5), (0, 2, 0.3, 2.0))
     ]
-    first, _, last = positions(solve_stack(range(3), fits, SIDE, SIDE, anchor=False))[:, 0]
+    first, _, last = positions(solve_stack(range(3), fits, SIDE, SIDE, rules=Rules(anchored=False)))[:, 0]
     assert last - first == pytest.approx(0.3 * 2 / 18, abs=0.002)

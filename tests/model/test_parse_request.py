@@ -255,6 +255,10 @@ def test_all_values_out_of_range_are_named_at_once() -> None:
 def test_contradictions_are_refused() -> None:
     assert "minz (5) is above maxz (3)" in refusal(NEEDED, {"minz": 5, "maxz": 3})
     assert "give image or image_regex" in refusal(NEEDED, {"image": "%d.png", "image_regex": "(.*)"})
+    held, followed = {"alignment": {"trend": "recorded"}}, {"alignment": {"trend": "images"}}
+    assert "anchor: false does not" in refusal(NEEDED, held, {"alignment.anchor": False})
+    assert "there are none" in refusal(NEEDED, followed, {"alignment.skip": True})
+    assert "transforms places them" in refusal(NEEDED, followed, {"transforms": "t.csv"})
 
 
 @pytest.mark.parametrize(

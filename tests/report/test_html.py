@@ -3,13 +3,15 @@
 import re
 import time
 from html.parser import HTMLParser
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clio_argo.model.alignment import Break, PairFit, PlacedSlice
+from clio_argo.model.alignment import Break, PairFit, PlacedSlice, Trend
 from clio_argo.model.plan import Problem
+from clio_argo.report.curves import pair_curves
 from clio_argo.report.data import Picture, ReportData
 from clio_argo.report.html import report_html
 from clio_argo.report.overview import MOST_CARDS, notable
@@ -331,3 +333,25 @@ def test_a_report_of_14000_slices_is_small_and_quick(bad_every: int) -> None:
 
 def test_the_same_data_give_the_same_page() -> None:
     assert report_html(example(60)) == report_html(example(60))
+
+
+@pytest.mark.parametrize(("follows", "other", "path"), [("recorded", "images", "by the images"),
+                                                        ("images", "recorded", "as recorded")])  # fmt: skip
+def test_a_trend_is_told_with_the_setting_that_changes_it_and_both_paths_are_drawn(
+    follows: Literal["recorded", "images"], other: str, path: str
+) -> None:
+    data = example(60)
+    slices = tuple(s.model_copy(update={"slow_px": (0.27 * s.z, 0.0)}) for s in data.transforms.slices)
+    trend = Trend(part="shift", follows=follows, px_per_slice=0.27, extent_px=15.9)
+    told = _changed(data, slices=slices, trends=(trend,))
+    page, quiet = _Page(report_html(told)).text, _Page(report_html(data)).text
+    assert "the images run by 0.27 px per slice against the recorded frames, 16 px over the stack" in page
+    assert f"alignment.trend: {other}" in page
+    assert f"x, slow part {path}" in page
+    assert "slow part" not in quiet
+    curve = next(c for c in pair_curves(told) if c.title == "Position")
+    x, _, dots, _ = (dict(s.samples) for s in curve.series)
+    sign = 1 if follows == "recorded" else -1
+    assert all(dots[z] == pytest.approx(x[z] + sign * 0.27 * z) for z in dots)
+    small = _changed(data, slices=slices, trends=(trend.model_copy(update={"extent_px": 0.4}),))
+    assert "Trend" not in _Page(report_html(small)).text

@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.alignment import Matrix, apply
 from clio_argo.model.request import Viewer
+from clio_argo.model.step import StepResult
 from clio_argo.placement.residuals import disagreement_px
 from tests.stacks import (
     Image,
@@ -158,6 +159,18 @@ def test_without_an_anchor_slices_lie_where_links_put_them(tmp_path: Path) -> No
     outs = [run_here(c, tmp_path / str(i), "render") for i, c in enumerate(configs)]
     held, free = (max(e for *_, e in disagreement_px(transforms(out), 128, 128)) for out in outs)
     assert free < 0.8 * held
+
+
+def test_a_changed_trend_decodes_and_matches_nothing_again(tmp_path: Path) -> None:
+    source, out = write_stack(tmp_path / "source", demo_slices(20, 128, FIRST + 4)), tmp_path / "out"
+    run_here(request(source, alignment__trend="recorded"), out, stop_before="render")
+    assert transforms(out).trends[0].follows == "recorded"
+    before, results = transforms(out), dict[str, StepResult]()
+    changed = request(source, alignment__trend="images", update=True)
+    run_here(changed, out, stop_before="render", results=results)
+    assert transforms(out).trends[0].follows == "images"
+    assert [s.matrix for s in transforms(out).slices] != [s.matrix for s in before.slices]
+    assert [results[s].counts.done for s in ("reduce", "match")] == [0, 0]
 
 
 def test_a_stack_that_is_not_aligned_lies_where_the_stage_stood(source: Path, tmp_path: Path) -> None:
