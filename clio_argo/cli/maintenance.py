@@ -93,6 +93,8 @@ def _verification(found: "Verification") -> Iterator[str]:
     yield from (literal(f"note: {note}") for note in found.notes[:SHOWN_NOTES])
     if more := found.notes[SHOWN_NOTES:]:
         yield f"note: and {len(more)} more such notes; -o json has all"
+    if found.leftovers:
+        yield f"note: {found.leftovers} files (*.__lock) that killed processes left; repair removes them"
     size = f"{found.objects} objects ({human_size(found.bytes)}), {METHODS[found.mode]}"
     places = f"{len(found.faults)} place{'s' if len(found.faults) > 1 else ''}"
     yield f"broken in {places}: {size}" if found.faults else f"whole: {size}"

@@ -13,6 +13,8 @@ SHOWN = 20  # objects in an error message: a screen of a terminal
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
     """Compare names, sizes and listed checksums of all objects with the manifest."""
+    # at the end of a run nobody writes, and what is still open stays
+    run.store.leftovers(remove=True)
     # nothing is read: every object was read back when it was written
     verification = compare(run, listing(run))
     if faults := verification.faults:
