@@ -1,6 +1,7 @@
 """The commands of `clio-argo`."""
 
 import json
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -153,6 +154,8 @@ def doctor(
     """Check machine, source, store and, with -n, cluster. A probe object is written to RUN and deleted."""
     from clio_argo.cli.doctor import examine
 
+    # set here, where it ends with the process: other calls of a process that examines a store stay patient
+    os.environ.setdefault("CLIO_STORE_TRIES", "2")
     findings = []
     for finding in examine(source or source_option, run or run_option, cluster if cluster != Cluster() else None):
         findings.append(finding)

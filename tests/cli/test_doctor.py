@@ -1,5 +1,6 @@
 """What the doctor finds right and wrong, on real stores; clusters are looked at in tests/e2e."""
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,12 @@ def test_a_sound_machine_source_and_folder(tmp_path: Path) -> None:
     assert wrong(found) == {}
     assert {f.name: f.found for f in found}[f"source {DEMO}: list"] == "60 images"
     assert Store(str(tmp_path)).names() == []
+
+
+def test_looking_changes_no_patience_of_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLIO_STORE_TRIES")
+    list(examine(str(DEMO), str(tmp_path), None))
+    assert "CLIO_STORE_TRIES" not in os.environ
 
 
 def test_a_bucket_is_tried_with_every_verb(bucket: Bucket) -> None:
