@@ -24,6 +24,7 @@ NO_ANSWER = "the store does not answer; try again"
 # where a store gave no HTTP status: the first expression that occurs in the text of an error
 REMEDIES: tuple[tuple[str, type[ClioError], str], ...] = (
     ("No space left|RESOURCE_EXHAUSTED|Disk quota", StoreError, NO_SPACE),
+    ("Input/output error", StoreError, f"the disk or its server reports an error: look at its log, then {GOES_ON}"),
     ("Read-only file system|PERMISSION_DENIED|Permission denied|UNAUTHENTICATED|credentials", StoreError, NO_ACCESS),
     ("NOT_FOUND|No such file", MissingInput, "it does not exist"),
     ("UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|[Tt]imeout|connect|Connection", TransientError, NO_ANSWER),
