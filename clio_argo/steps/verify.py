@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from clio_argo.errors import BrokenVolume
+from clio_argo.errors import BrokenVolume, printable
 from clio_argo.model.layout import VERIFICATION
 from clio_argo.model.step import Counts, StepResult
 from clio_argo.workspace.comparison import compare, listing
@@ -18,7 +18,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     # nothing is read: every object was read back when it was written
     verification = compare(run, listing(run))
     if faults := verification.faults:
-        lines = [f"  - {f.name}: {f.what}" for f in faults[:SHOWN]]
+        lines = [f"  - {printable(f.name)}: {f.what}" for f in faults[:SHOWN]]
         raise BrokenVolume("\n".join([f"the volume is broken in {len(faults)} places:", *lines,
                                       "run clio-argo repair"]))  # fmt: skip
     run.store.write(VERIFICATION, verification.to_bytes())

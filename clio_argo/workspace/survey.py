@@ -8,7 +8,7 @@ from itertools import chain
 from statistics import median, mode
 from typing import Literal
 
-from clio_argo.errors import UserError
+from clio_argo.errors import UserError, printable
 from clio_argo.model.base import digest
 from clio_argo.model.numbering import numbering
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
@@ -57,7 +57,7 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...]]:
 
 def _entries(request: Request, source: Source) -> list[Entry]:
     """Image files at the source's root, or in raw/ if there are none."""
-    root, raw = ([e for e in source.entries(f) if is_image(e.name)] for f in ("", RAW))
+    root, raw = (source.entries(f, is_image) for f in ("", RAW))
     at_root, in_raw = ([e for e in entries if _matches(request, e.name)] for entries in (root, raw))
     if at_root and in_raw:
         raise UserError(
@@ -65,7 +65,7 @@ def _entries(request: Request, source: Source) -> list[Entry]:
             f"({in_raw[0].name}); give the folder that is meant"
         )
     if not (at_root or in_raw):
-        names = ", ".join(e.name for e in (root + raw)[:5]) or f"no {format_names()} file"
+        names = ", ".join(printable(e.name) for e in (root + raw)[:5]) or f"no {format_names()} file"
         pattern = request.image or request.image_regex
         text = f"no slice{f' named {pattern!r}' if pattern else ''}; there is {names}"
         raise UserError(f"source {request.source}: found {text}")

@@ -11,7 +11,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from clio_argo.cli.app import app
 from clio_argo.cli.doctor import examine
 from clio_argo.cli.doctor_store import clock, location, readable_by_pages
 from clio_argo.cli.findings import Finding, Inconclusive, look
@@ -41,7 +43,7 @@ def test_a_sound_machine_source_and_folder(tmp_path: Path) -> None:
 
 def test_looking_changes_no_patience_of_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLIO_STORE_TRIES")
-    list(examine(str(DEMO), str(tmp_path), None))
+    assert CliRunner().invoke(app, ["doctor", str(DEMO), str(tmp_path)]).exit_code == 0
     assert "CLIO_STORE_TRIES" not in os.environ
 
 
