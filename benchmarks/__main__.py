@@ -49,6 +49,7 @@ BENCHMARKS = {
     "fanout": Benchmark("100,000 slices on a cluster", "benchmarks.fanout:measure", by_name=True),
     "processors": Benchmark("The same run on other processors", "benchmarks.processors:measure", 1),
     "soak": Benchmark("Killed at random moments", "benchmarks.soak:measure", 1),
+    "faults": Benchmark("Faults at every call", "benchmarks.faults:measure", in_memory=True),
 }
 
 

@@ -6,10 +6,19 @@ Exit codes: 0 success, 1 failure, 2 wrong call or request, 75 try again, 137 out
 from collections.abc import Sequence
 
 
+def printable(text: str, but: str = "") -> str:
+    r"""Text in which characters that a terminal would obey are spelled out (`\n`, `\x1b`), except those of `but`."""
+    return "".join(c if c.isprintable() or c in but else c.encode("unicode_escape").decode() for c in text)
+
+
 class ClioError(Exception):
     """A failure whose message says what is wrong and what to do; it is shown without a stack trace."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The message, in which lines are kept: names within them are made printable where they are put in."""
+        return printable(super().__str__(), but="\n")
 
 
 class UserError(ClioError):

@@ -194,7 +194,7 @@ def _run_here(
 
         for note in prepare(request, store.url):
             reports.note(note)
-    with _environment({REQUEST: request.model_dump_json()}), worker_pool(workers or _workers(request)) as pool:
+    with environment({REQUEST: request.model_dump_json()}), worker_pool(workers or _workers(request)) as pool:
         walk(pipeline, store.url, pool, reports, last)
     return store
 
@@ -264,7 +264,7 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     except OSError as error:
         raise ClioError(f"workers need shared memory: /dev/shm must be there and writable ({error})") from error
     try:
-        with _environment(WORKER_ENVIRONMENT):
+        with environment(WORKER_ENVIRONMENT):
             yield pool
     except KeyboardInterrupt:
         # a unit that was under way is rerun: its record is written last
@@ -298,7 +298,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
+def environment(values: Mapping[str, str]) -> Iterator[None]:
     """Set variables for processes that start meanwhile."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -1,6 +1,7 @@
 """The commands of `clio-argo`."""
 
 import json
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -152,12 +153,15 @@ def doctor(
 ) -> None:
     """Check machine, source, store and, with -n, cluster. A probe object is written to RUN and deleted."""
     from clio_argo.cli.doctor import examine
+    from clio_argo.runner import environment
 
     findings = []
-    for finding in examine(source or source_option, run or run_option, cluster if cluster != Cluster() else None):
-        findings.append(finding)
-        if not output:
-            print(finding.line(), flush=True)
+    # this look is short, and other calls of the same process stay patient
+    with environment({"CLIO_STORE_TRIES": os.environ.get("CLIO_STORE_TRIES", "2")}):
+        for finding in examine(source or source_option, run or run_option, cluster if cluster != Cluster() else None):
+            findings.append(finding)
+            if not output:
+                print(finding.line(), flush=True)
     if output:
         show([vars(finding) for finding in findings], output, tuple)
     exit_unless(all(finding.verdict != "WRONG" for finding in findings))

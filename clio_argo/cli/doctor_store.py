@@ -1,6 +1,5 @@
 """Checks of a source and of a run's store: every operation that a run performs, on a probe object."""
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -31,7 +30,6 @@ CORS = "let the bucket answer browsers: allow GET with the header Range for any 
 
 def look_at_source(url: str) -> Iterator[Finding]:
     """Check that slices can be listed and read."""
-    os.environ.setdefault("CLIO_STORE_TRIES", "2")
     first: list[tuple[Source, Entry]] = []
     yield look(f"source {url}: list", lambda: _list_images(url, first), REACH, LISTING_S)
     if first:
@@ -63,7 +61,6 @@ def _headers(source: "Source", entry: "Entry") -> str:
 
 def look_at_run(url: str) -> Iterator[Finding]:
     """Check every operation on a probe object, what browsers need, and the store's clock."""
-    os.environ.setdefault("CLIO_STORE_TRIES", "2")
     store, probe = Store(url), f"{TEMPORARY}/doctor-{uuid4().hex}"
     written = look(f"{url}: write", lambda: _written(store, probe), REACH)
     yield written

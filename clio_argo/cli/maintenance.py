@@ -10,7 +10,7 @@ from typer import Option
 from clio_argo.cli.commands import LOOK, RunCommand, command
 from clio_argo.cli.console import exit_unless, literal, show
 from clio_argo.cli.options import Form, Local, Root
-from clio_argo.errors import UserError
+from clio_argo.errors import UserError, printable
 
 if TYPE_CHECKING:
     from clio_argo.maintenance.repair import Repair
@@ -20,6 +20,8 @@ commands = typer.Typer()
 Deep = Annotated[bool, Option("--deep", help="Also decode both volumes and compare samples.")]
 # notes repeat themselves for each folder of a store; JSON has all
 SHOWN_NOTES = 5
+# a screen of a terminal; somebody may have copied a million files into the folder
+SHOWN_FAULTS = 20
 METHODS = {
     "quick": "names and sizes compared", "default": "every byte read", "deep": "every byte read, every chunk decoded"
 }  # fmt: skip
@@ -81,7 +83,9 @@ def repair(
 
 def _repair(done: "Repair") -> Iterator[str]:
     yield from _faults(done.found.faults)
-    yield from (literal(f"removed {name}") for name in done.removed)
+    yield from (literal(f"removed {printable(name)}") for name in done.removed[:SHOWN_FAULTS])
+    if len(done.removed) > SHOWN_FAULTS:
+        yield f"and {len(done.removed) - SHOWN_FAULTS} more were removed"
     yield f"units rerun: {', '.join(f'{units} of {step}' for step, units in done.again.items()) or 'none'}"
     yield from _verification(done.left)
 
@@ -93,10 +97,15 @@ def _verification(found: "Verification") -> Iterator[str]:
     yield from (literal(f"note: {note}") for note in found.notes[:SHOWN_NOTES])
     if more := found.notes[SHOWN_NOTES:]:
         yield f"note: and {len(more)} more such notes; -o json has all"
+    if found.leftovers:
+        yield f"note: {found.leftovers} files (*.__lock) that killed processes left; repair removes them"
     size = f"{found.objects} objects ({human_size(found.bytes)}), {METHODS[found.mode]}"
     places = f"{len(found.faults)} place{'s' if len(found.faults) > 1 else ''}"
     yield f"broken in {places}: {size}" if found.faults else f"whole: {size}"
 
 
 def _faults(faults: "Iterable[Fault]") -> Iterator[str]:
-    return (literal(f"{fault.name}: {fault.what}") for fault in faults)
+    lines = [literal(f"{printable(fault.name)}: {fault.what}") for fault in faults]
+    yield from lines[:SHOWN_FAULTS]
+    if len(lines) > SHOWN_FAULTS:
+        yield f"and {len(lines) - SHOWN_FAULTS} more; -o json has all"

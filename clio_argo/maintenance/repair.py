@@ -9,7 +9,7 @@ from functools import partial
 
 from pydantic import Field
 
-from clio_argo.errors import UserError
+from clio_argo.errors import TransientError, UserError
 from clio_argo.maintenance.check_bytes import NEEDED
 from clio_argo.maintenance.verify import existing_run, verify_store
 from clio_argo.model.base import Value
@@ -61,6 +61,7 @@ def repair(
     with worker_pool(workers or cores()) as pool:
         repairer = _Repairer(existing_run(run, pipeline), pipeline, pool, counting)
         before = repairer.verify(mode)
+        repairer.store.leftovers(remove=True)
         unexpected = [f.name for f in before.faults if f.step is None and remove_unexpected]
         # Wrong voxels may have the right checksums. Their units are rerun because their records are deleted.
         remade = {s.name for s in pipeline.steps if s.makes_volumes}
@@ -173,8 +174,9 @@ class _Repairer:
 
 def _restore_request(store: Store) -> None:
     """Write config.json again from the settings in complete.json. Raises `UserError` if they are not the same."""
-    done = store.intact(Completion, COMPLETE)
+    generation, done = store.generation(CONFIG), store.intact(Completion, COMPLETE)
     request = Request.model_validate(done.settings).to_bytes() if done else b""
     if done is None or crc32c(request) != done.config_digest:
         raise UserError(f"{store.url}{CONFIG} is damaged, and {COMPLETE} does not have it: run the same request again")
-    store.write(CONFIG, request)
+    if not store.replace(CONFIG, request, generation):
+        raise TransientError(f"{store.url}{CONFIG}: another process changed it at the same time; try again")

@@ -74,8 +74,9 @@ def verify_store(
         faults += checked.faults
         notes = tuple(dict.fromkeys(checked.notes))
     # the listing and the reading may find the same damage: the first fault of each object counts
+    left = len(run.store.leftovers())
     distinct = tuple({f.name: f for f in reversed(faults)}.values())[::-1]
-    return verification.model_copy(update={"mode": mode, "faults": distinct, "notes": notes})
+    return verification.model_copy(update={"mode": mode, "faults": distinct, "notes": notes, "leftovers": left})
 
 
 def _check_volumes(run: Run, mode: Mode, pool: ProcessPoolExecutor, progress: Progress) -> Iterator[Checked]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from clio_argo.errors import printable
 from clio_argo.model.plan import Problem
 
 # fills a few screens; `clio-argo plan` and the report show all
@@ -28,4 +29,4 @@ def group_problems(problems: Sequence[Problem]) -> list[tuple[str, Problem]]:
 
 def _line(z: str, problem: Problem) -> str:
     where = " ".join(v for v in (f"z {z}" if z else "", problem.file or "") if v)
-    return f"{where}: {problem.kind}" + (f" ({problem.detail})" if problem.detail else "")
+    return printable(f"{where}: {problem.kind}" + (f" ({problem.detail})" if problem.detail else ""))

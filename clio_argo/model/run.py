@@ -56,6 +56,7 @@ class Verification(Document):
     software: dict[str, int] = Field({}, description="Number of units of the volumes that each program made.")
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = Field((), description="What was not checked, and why.")
+    leftovers: int = Field(0, description="Files that killed processes left beside the objects.")
 
 
 class Attempt(Document):

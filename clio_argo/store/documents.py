@@ -3,6 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from itertools import starmap
@@ -18,7 +19,7 @@ from clio_argo.model.base import Document
 from clio_argo.model.run import ObjectRecord
 from clio_argo.store.backends import backend_of
 from clio_argo.store.backends.base import Listed, Verb
-from clio_argo.store.faults import REFUSALS, store_errors
+from clio_argo.store.faults import GOES_ON, REFUSALS, store_errors
 
 D = TypeVar("D", bound=Document)
 # tensorstore's generations: "no such object" as a condition, and "unknown" when a condition did not hold
@@ -111,10 +112,11 @@ class Store:
             raise MissingInput(f"{self.url_of(name)}: it is gone")
         return bytes(result.value)
 
-    def _ask(self, name: str, verb: Verb, question: Callable[[ts.KvStore, str], Any]) -> Any:
+    def _ask(self, name: str, verb: Verb, question: Callable[[ts.KvStore, str], Any], conditional: bool = False) -> Any:
         """The answer of the store in which an object lies."""
         store, key = self.at(name)
-        with store_errors(store.url, key, verb):
+        writing = store._backend.writing(store._bucket, store._path + key, conditional)
+        with store_errors(store.url, key, verb), writing if verb == "write" else nullcontext():
             return question(store.kv, key).result()
 
     def need(self, name: str) -> bytes:
@@ -134,11 +136,18 @@ class Store:
             yield data
 
     def write(self, name: str, data: bytes) -> ObjectRecord:
-        """Write an object, whether or not it exists; its size and checksum."""
+        """Write an object, whether or not it exists, and read it back; its size and checksum.
+
+        Raises:
+            StoreError: the store holds something else than was written.
+        """
         stamp = self._ask(name, "write", lambda kv, key: kv.write(key, data))
         if stamp.generation == REFUSED:
             raise StoreError(f"{self.url_of(name)}: {REFUSALS[412]}")
-        return record_of(name, data)
+        meant, stored = record_of(name, data), self.record(name)
+        if stored != meant:
+            raise StoreError(f"{self.url_of(name)}: {_differs(meant, stored)}; {GOES_ON}")
+        return stored
 
     def create(self, name: str, data: bytes) -> bool:
         """Write unless the object exists; whether it was written."""
@@ -150,7 +159,7 @@ class Store:
 
     def replace(self, name: str, data: bytes, generation: bytes) -> bool:
         """Write if the object is still of this generation; whether it was written."""
-        stamp = self._ask(name, "write", lambda kv, key: kv.write(key, data, if_equal=generation))
+        stamp = self._ask(name, "write", lambda kv, key: kv.write(key, data, if_equal=generation), True)
         return bool(stamp.generation != REFUSED)
 
     def delete(self, name: str) -> None:
@@ -187,6 +196,14 @@ class Store:
                 # consoles make empty objects that look like folders
                 if not item.name.endswith("/"):
                     yield replace(item, name=item.name.removeprefix(self._path))
+
+    def leftovers(self, remove: bool = False) -> list[str]:
+        """URLs of what writers left that were killed; none of it is an object. Removed on request."""
+        found = list[str]()
+        for store in (self, *self._elsewhere.values()):
+            with store_errors(store.url, "", "delete" if remove else "list"):
+                found += store._backend.leftovers(store._bucket, store._path, remove)
+        return found
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of every object under `folder`, by name."""
@@ -264,6 +281,12 @@ def intact(kind: type[D], data: bytes | None, name: str) -> D | None:
 def as_json(value: Any) -> bytes:
     """JSON as people read it."""
     return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _differs(meant: ObjectRecord, stored: ObjectRecord) -> str:
+    """How an object differs from what was written."""
+    what, held = (f"{r.size} bytes with the CRC32C {r.crc32c}" for r in (meant, stored))
+    return f"{what} were written, and it holds {held}: another process writes there, or the store is broken"
 
 
 def record_of(name: str, data: bytes) -> ObjectRecord:

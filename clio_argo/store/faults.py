@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clio_argo.errors import ClioError, MissingBucket, MissingInput, StoreError, TransientError
+from clio_argo.errors import ClioError, MissingBucket, MissingInput, StoreError, TransientError, printable
 from clio_argo.store.backends import backend_of
 from clio_argo.store.backends.base import Backend, Verb
 
@@ -24,6 +24,7 @@ NO_ANSWER = "the store does not answer; try again"
 # where a store gave no HTTP status: the first expression that occurs in the text of an error
 REMEDIES: tuple[tuple[str, type[ClioError], str], ...] = (
     ("No space left|RESOURCE_EXHAUSTED|Disk quota", StoreError, NO_SPACE),
+    ("Input/output error", StoreError, f"the disk or its server reports an error: look at its log, then {GOES_ON}"),
     ("Read-only file system|PERMISSION_DENIED|Permission denied|UNAUTHENTICATED|credentials", StoreError, NO_ACCESS),
     ("NOT_FOUND|No such file", MissingInput, "it does not exist"),
     ("UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|[Tt]imeout|connect|Connection", TransientError, NO_ANSWER),
@@ -56,7 +57,7 @@ def explained(url: str, name: str, error: Exception, verb: Verb = "read") -> Cli
     status = _status(backend, error, text)
     by_text = next(((kind, remedy) for sign, kind, remedy in REMEDIES if re.search(sign, text)), (StoreError, ""))
     kind, remedy = (status and _by_status(url, status, verb)) or by_text
-    return kind(f"{url}{name}: {remedy + chr(10) if remedy else ''}  ({text.splitlines()[0][:300]})")
+    return kind(f"{url}{printable(name)}: {remedy + chr(10) if remedy else ''}  ({text.splitlines()[0][:300]})")
 
 
 def _status(backend: Backend, error: Exception, text: str) -> int | None:

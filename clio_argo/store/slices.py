@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -55,15 +55,15 @@ class Source:
         if _is_file(self._store, parent, name):
             self._store, self._file = parent, name
 
-    def entries(self, folder: str = "") -> list[Entry]:
-        """Objects directly in `folder`, ordered by name."""
-        entries = (e for e in self._list(folder) if self._file in ("", e.name))
+    def entries(self, folder: str = "", wanted: Callable[[str], bool] = lambda _: True) -> list[Entry]:
+        """Objects directly in `folder` whose names are `wanted`, ordered by name."""
+        entries = (e for e in self._list(folder, wanted) if self._file in ("", e.name))
         return sorted(entries, key=lambda e: e.name)
 
-    def _list(self, folder: str) -> Iterator[Entry]:
+    def _list(self, folder: str, wanted: Callable[[str], bool]) -> Iterator[Entry]:
         if self._store.local is not None:
-            return _scan(self._store.local, folder)
-        objects = self._store.objects(folder + self._file, flat=True)
+            return _scan(self._store.local, folder, wanted)
+        objects = (o for o in self._store.objects(folder + self._file, flat=True) if wanted(o.name))
         return (Entry(name=o.name, size_bytes=o.size, stamp=o.stamp) for o in objects)
 
     def headers(self, entry: Entry) -> list[Header]:
@@ -207,12 +207,13 @@ def find_source(source: str) -> str:
     return f"{scheme}://{source}"
 
 
-def _scan(root: Path, folder: str) -> Iterator[Entry]:
+def _scan(root: Path, folder: str, wanted: Callable[[str], bool]) -> Iterator[Entry]:
     base = os.path.realpath(root)
     outside = not _inside(root / folder, base)
     try:
         with suppress(FileNotFoundError), os.scandir(root / folder) as items:
-            yield from (_local_entry(e, folder, base, outside) for e in items if not _is_folder(e))
+            files = (e for e in items if wanted(e.name) and not _is_folder(e))
+            yield from (_local_entry(e, folder, base, outside) for e in files)
     except OSError as error:
         raise UserError(f"source {root / folder}: cannot be listed: {error.strerror}") from error
 

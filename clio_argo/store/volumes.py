@@ -19,7 +19,6 @@ from clio_argo.store.documents import Store, as_json
 from clio_argo.store.faults import store_errors
 
 Voxels = NDArray[np.uint8] | NDArray[np.uint16]
-_Arrays = tuple[ts.TensorStore, ts.TensorStore]
 # shards are read and written once, and a process has one CPU; backends add what limits their requests
 LIMITS = {"cache_pool": {"total_bytes_limit": 0}, "data_copy_concurrency": {"limit": 1}}
 BACK: Zyx = (-1, -1, -1)  # times a corner: the shift that moves it to the origin
@@ -60,37 +59,34 @@ class Volumes:
 
     def write_aligned(self, scale: int, box: Box, voxels: Voxels) -> list[ObjectRecord]:
         """Write whole shards of the lossless volume at `scale`: `voxels` [z, y, x] fills `box`."""
-        arrays = self._aligned(scale), self._aligned(scale, self._scratch)
-        shards = aligned_shards(self.spec, scale, box)
-        return [self._put(arrays, s, voxels[_inside(s.box(self.spec), box.begin).slices]) for s in shards]
+        array, shards = self._aligned(scale, self._scratch), aligned_shards(self.spec, scale, box)
+        return [self._put(array, s, voxels[_inside(s.box(self.spec), box.begin).slices]) for s in shards]
 
     def write_viewer(self, scale: int, box: Box, voxels: NDArray[np.uint8]) -> list[ObjectRecord]:
         """Write whole shards of the viewer volume at `scale`: `voxels` [z, y, x] fills `box`."""
-        arrays = self._viewer(scale), self._viewer(scale, self._scratch)
-        shards = viewer_shards(self.spec, scale, box)
+        array, shards = self._viewer(scale, self._scratch), viewer_shards(self.spec, scale, box)
         parts = ((s, voxels[_inside(s.box(self.spec), box.begin).slices]) for s in shards)
-        return [self._put(arrays, s, without_zero_chunks(part, self.spec.chunk)) for s, part in parts]
+        return [self._put(array, s, without_zero_chunks(part, self.spec.chunk)) for s, part in parts]
 
     def read_shard(self, shard: "Shard") -> Voxels:
         """All voxels [z, y, x] of a shard."""
         read = self.read_viewer if shard.volume == layout.VIEWER else self.read
         return read(shard.scale, shard.box(self.spec))
 
-    def _put(self, arrays: _Arrays, shard: "Shard", voxels: Voxels) -> ObjectRecord:
-        """Write `voxels` [z, y, x] as one shard, whatever was there; its size and checksum as it stands in the store.
+    def _put(self, array: ts.TensorStore, shard: "Shard", voxels: Voxels) -> ObjectRecord:
+        """Write `voxels` [z, y, x] as one shard, whatever was there; its size and checksum.
 
-        At the border of the volume it is made in memory, since tensorstore would keep the padding of an old shard, and
-        stop at a damaged one. In one transaction, since outside of one every chunk rewrites its shard.
+        It is made in memory, so that what the store holds can be compared with the bytes that were meant; in the store
+        tensorstore would keep the padding of an old shard, and stop at a damaged one. In one transaction, since outside
+        of one every chunk rewrites its shard.
 
-        arrays: the volume at the shard's scale, in the store and in memory.
+        array: the volume at the shard's scale, in memory.
         """
-        box, border = shard.box(self.spec), voxels.shape != shard.shape
-        with store_errors(self.store.url_of(shard.name), "", "write"), ts.Transaction() as transaction:
-            arrays[border].with_transaction(transaction)[box.slices] = voxels
-        if border:
-            self.store.write(shard.name, self._scratch.read(shard.name).result().value)
-            self._scratch.write(shard.name, None).result()
-        return self.store.record(shard.name)
+        with ts.Transaction() as transaction:
+            array.with_transaction(transaction)[shard.box(self.spec).slices] = voxels
+        data = self._scratch.read(shard.name).result().value
+        self._scratch.write(shard.name, None).result()
+        return self.store.write(shard.name, data)
 
     @cached_property
     def _scratch(self) -> ts.KvStore:

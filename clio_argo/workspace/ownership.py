@@ -1,8 +1,9 @@
 """Which request owns a run's root: a request creates a run, joins one, or replaces the request of one."""
 
 from collections.abc import Mapping
+from itertools import islice
 
-from clio_argo.errors import TransientError, UserError
+from clio_argo.errors import TransientError, UserError, printable
 from clio_argo.model.layout import CONFIG, FORMER_STEPS, PLAN
 from clio_argo.model.parse_request import differing_keys
 from clio_argo.model.plan import Plan
@@ -71,16 +72,21 @@ def refuse_newer(store: Store, versions: Mapping[str, int]) -> None:
 def _refuse_other_content(store: Store, elsewhere: Mapping[str, str]) -> None:
     """Refuse a root, or folders kept elsewhere, that hold anything or overlap."""
     # a listing of a shared folder could not tell two runs apart
-    contents = {url: Store(url).names() for url in map(absolute_url, elsewhere.values())}
-    names = store.names()
-    if CONFIG in names:
+    contents = {url: _first_names(Store(url)) for url in map(absolute_url, elsewhere.values())}
+    names = _first_names(store)
+    if store.read(CONFIG) is not None:
         return  # another process has created the run since config.json was read
-    problems = [f"{url} is not empty ({', '.join(n[:3])} ...)" for url, n in contents.items() if n]
+    problems = [f"{url} is not empty ({', '.join(n)} ...)" for url, n in contents.items() if n]
     problems += [f"{url} and {store.url} overlap" for url in contents if _overlap(url, store.url)]
     if names:
-        problems.append(f"{store.url} is not empty ({', '.join(names[:3])} ...) and holds no run")
+        problems.append(f"{store.url} is not empty ({', '.join(names)} ...) and holds no run")
     if problems:
         raise UserError.all("a run needs folders of its own; choose another --out or other buckets:", problems)
+
+
+def _first_names(store: Store) -> list[str]:
+    """A few names as they may be printed: somebody's folder may hold a million."""
+    return [printable(o.name) for o in islice(store.listed(), 3)]
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -8,7 +8,7 @@ from itertools import chain
 from statistics import median, mode
 from typing import Literal
 
-from clio_argo.errors import UserError
+from clio_argo.errors import UserError, printable
 from clio_argo.model.base import digest
 from clio_argo.model.numbering import Numbering, numbering
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
@@ -58,7 +58,7 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...]]:
 
 def _entries(request: Request, source: Source) -> list[Entry]:
     """Image files at the source's root, or in raw/ if there are none."""
-    root, raw = ([e for e in source.entries(f) if is_image(e.name)] for f in ("", RAW))
+    root, raw = (source.entries(f, is_image) for f in ("", RAW))
     number = _numbering(request, [*root, *raw]) if request.image or request.image_regex else None
     at_root, in_raw = (
         [e for e in entries if number is None or number(_base(e)) is not None] for entries in (root, raw)
@@ -69,7 +69,7 @@ def _entries(request: Request, source: Source) -> list[Entry]:
             f"({in_raw[0].name}); give the folder that is meant"
         )
     if not (at_root or in_raw):
-        names = ", ".join(e.name for e in (root + raw)[:5]) or f"no {format_names()} file"
+        names = ", ".join(printable(e.name) for e in (root + raw)[:5]) or f"no {format_names()} file"
         pattern = request.image or request.image_regex
         text = f"no slice{f' named {pattern!r}' if pattern else ''}; there is {names}"
         raise UserError(f"source {request.source}: found {text}")

@@ -1,5 +1,6 @@
 """What the doctor finds right and wrong, on real stores; clusters are looked at in tests/e2e."""
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from clio_argo.cli.app import app
 from clio_argo.cli.doctor import examine
 from clio_argo.cli.doctor_store import clock, location, readable_by_pages
 from clio_argo.cli.findings import Finding, Inconclusive, look
@@ -36,6 +39,12 @@ def test_a_sound_machine_source_and_folder(tmp_path: Path) -> None:
     assert wrong(found) == {}
     assert {f.name: f.found for f in found}[f"source {DEMO}: list"] == "60 images"
     assert Store(str(tmp_path)).names() == []
+
+
+def test_looking_changes_no_patience_of_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLIO_STORE_TRIES")
+    assert CliRunner().invoke(app, ["doctor", str(DEMO), str(tmp_path)]).exit_code == 0
+    assert "CLIO_STORE_TRIES" not in os.environ
 
 
 def test_a_bucket_is_tried_with_every_verb(bucket: Bucket) -> None:

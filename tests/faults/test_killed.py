@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clio_argo.maintenance.verify import verify
 from clio_argo.model.run import Attempt
 from clio_argo.model.step import StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
@@ -72,12 +73,17 @@ def assert_said(ended: Ended) -> None:
 def test_what_a_dead_process_left_is_ignored(stack: Path, undisturbed: Path, tmp_path: Path) -> None:
     out, config = tmp_path / "out", request(stack, max_parts=1)
     assert run_apart(config, out).code == 0
-    for name in contents(out):
-        # what tensorstore's file driver leaves when it is killed while it writes
-        (out / f"{name}.__lock").write_bytes(b"half of an object")
+    objects = [p for p in out.rglob("*") if p.is_file()]
+    for path in objects:
+        # what tensorstore's file driver leaves when it is killed while it writes, with locks of its own and without;
+        # longer than the object that comes next
+        for left in (".__lock", "_0123456789abcdef.__lock"):
+            path.with_name(path.name + left).write_bytes(path.read_bytes() + b"of an earlier run" * 300)
+    assert verify(out, "quick", 1).leftovers == 2 * len(objects)
     for record in records(out):
         (out / record).unlink()
     ended = run_apart(config, out)
     assert ended.code == 0, ended.said
     assert contents(out) == contents(undisturbed)
     assert completion(out).manifest == completion(undisturbed).manifest
+    assert not list(out.rglob("*.__lock"))

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +18,8 @@ from clio_argo.errors import GateStopped, UserError
 from clio_argo.maintenance import verify
 from clio_argo.model.parse_request import field_paths
 from clio_argo.model.request import FILES, Request
+from clio_argo.model.run import ObjectRecord
+from clio_argo.store.documents import Store
 from clio_argo.workspace import report_page
 from clio_argo.workspace.run import open_run
 from tests.maintenance.conftest import Here
@@ -34,6 +36,11 @@ SETTINGS = [p for p in field_paths() if p not in {"schema_version", "update", *F
 ATTEMPTS = "process/"
 TIMES = ("cpu_s",)
 Objects = dict[str, bytes]
+# what needs a setting of its own beside it says little in threes
+COMBINED = [p for p in SETTINGS if not p.startswith("make_buckets.")]
+# a run writes about so many objects
+WRITES = 100
+EXAMPLES_OF_THREE = 100 if os.environ.get("HYPOTHESIS_PROFILE") == "search" else 5
 EXAMPLES = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "search" else 2
 
 
@@ -54,6 +61,21 @@ class Bench:
         shutil.copytree(begin, self.out)
         run_here(config.model_copy(update={"update": True}), self.out)
         return objects(self.out)
+
+    def interrupted(self, config: Request, writes: int) -> None:
+        """Let a run of `config` take the finished run over, and stop it after so many objects."""
+        shutil.rmtree(self.out, ignore_errors=True)
+        shutil.copytree(self.folder / "base", self.out)
+        left, write = iter(range(writes)), Store.write
+
+        def stop_at_last(store: Store, name: str, content: bytes) -> ObjectRecord:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return write(store, name, content)
+
+        with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt, UserError, GateStopped):
+            patch.setattr(Store, "write", stop_at_last)
+            run_here(config.model_copy(update={"update": True}), self.out)
 
     def moved(self, name: str) -> Path:
         """The folder of the last run, out of the way of the next."""
@@ -86,7 +108,7 @@ def in_this_process(workers: int) -> Iterator[Executor]:
 @given(data=st.data())
 def test_an_update_ends_as_a_fresh_run(bench: Bench, setting: str, data: st.DataObject) -> None:
     value = data.draw(HINTS[setting] if setting in HINTS else values_of(setting), setting)
-    config = changed(bench, setting, value)
+    config = changed(bench, {setting: value})
     assume(config is not None and config != bench.base)
     try:
         fresh = bench.fresh(config)
@@ -99,6 +121,23 @@ def test_an_update_ends_as_a_fresh_run(bench: Bench, setting: str, data: st.Data
     back = bench.updated(other, bench.base)
     problems += [f"back: {p}" for p in differences(back, bench.fresh_base) + faults(bench.out)]
     assert not problems, "\n".join([f"{setting} = {value!r}", *problems])
+
+
+@settings(max_examples=EXAMPLES_OF_THREE, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_three_settings_and_an_update_that_was_interrupted_in_between(bench: Bench, data: st.DataObject) -> None:
+    names = data.draw(st.lists(st.sampled_from(COMBINED), min_size=3, max_size=3, unique=True))
+    values = {name: data.draw(HINTS[name] if name in HINTS else values_of(name), name) for name in names}
+    config = changed(bench, values)
+    assume(config is not None and config != bench.base)
+    between = changed(bench, dict([*values.items()][: data.draw(st.integers(1, 3))])) or config
+    try:
+        fresh = bench.fresh(config)
+    except (UserError, GateStopped):
+        assume(False)
+    bench.interrupted(between, data.draw(st.integers(1, WRITES)))
+    problems = differences(bench.updated(bench.moved("between"), config), fresh) + faults(bench.out)
+    assert not problems, "\n".join([f"{values!r}", *problems])
 
 
 @pytest.mark.parametrize("setting", FILES)
@@ -115,11 +154,11 @@ def test_a_file_that_changed_counts_as_another_request(bench: Bench, setting: st
     assert not problems, "\n".join(problems)
 
 
-def changed(bench: Bench, setting: str, value: Any) -> Request | None:
-    """The request with one setting changed; None if there is no such request."""
-    needed = {"make_buckets.location": "us-east4"} if setting.startswith("make_buckets.") else {}
+def changed(bench: Bench, values: Mapping[str, Any]) -> Request | None:
+    """The request with some settings changed; None if there is no such request."""
+    needed = {"make_buckets.location": "us-east4"} if any(n.startswith("make_buckets.") for n in values) else {}
     try:
-        return bench.world.request(bench.folder, {**needed, setting: value})
+        return bench.world.request(bench.folder, {**needed, **values})
     except UserError:
         return None
 

@@ -1,5 +1,6 @@
 """Objects by name: what is written is read, once means once, and what a store refuses is explained."""
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clio_argo.errors import BrokenVolume, ClioError, MissingInput, StoreError, UserError
+from clio_argo.errors import BrokenVolume, ClioError, MissingInput, StoreError, TransientError, UserError
 from clio_argo.model.run import ObjectRecord, UnitRecord, Verification
-from clio_argo.store.backends import web
+from clio_argo.store.backends import file, web
 from clio_argo.store.documents import Store, absolute_url, crc32c, split_url
 
 KIB = 1024
@@ -105,6 +106,74 @@ def test_what_a_killed_writer_left_is_no_object(store: Store, tmp_path: Path) ->
     (tmp_path / "run" / "b.__lock").write_bytes(b"half")
     assert store.names() == ["a"]
     assert store.write("b", b"whole").size == 5
+
+
+LONGER = b"of an earlier writer" * 300
+
+
+def test_what_a_killed_writer_left_is_no_part_of_what_is_written(store: Store, tmp_path: Path) -> None:
+    for name in ("a", "config.json"):
+        store.write(name, b"old")
+        (tmp_path / "run" / f"{name}.__lock").write_bytes(LONGER)
+    assert store.write("a", b"short").size == 5
+    assert store.replace("config.json", b"short", store.generation("config.json"))
+    assert store.read("a") == store.read("config.json") == b"short"
+    assert store.leftovers() == [f"{tmp_path}/run/a.__lock"]
+
+
+def test_what_killed_writers_left_is_removed_but_for_what_somebody_has_open(store: Store, tmp_path: Path) -> None:
+    store.write("deep/folder/a", b"1")
+    folder = tmp_path / "run" / "deep" / "folder"
+    left, used = folder / "a_0123456789abcdef.__lock", folder / "b.__lock"
+    for path in (left, used):
+        path.write_bytes(b"half")
+    # its target stays, and it itself is too young to be told from one in use
+    (folder / "c.__lock").symlink_to(folder / "a")
+    with used.open("rb"):
+        assert store.leftovers() == store.leftovers(remove=True) == [str(left)]
+        assert sorted(p.name for p in folder.iterdir()) == ["a", "b.__lock", "c.__lock"]
+    assert store.leftovers(remove=True) == [str(used)]
+
+
+def test_a_lock_that_is_held_is_waited_for_and_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file, "PATIENCE_S", 0.3)
+    store.write("config.json", b"1")
+    before, lock = store.generation("config.json"), Path(store.url.removeprefix("file://")) / "config.json.__lock"
+    with lock.open("wb") as held:
+        fcntl.fcntl(held, fcntl.F_OFD_SETLK, file.EXCLUSIVE)
+        with pytest.raises(TransientError, match=rf"^{lock}: another process has held this lock for 0.3 s"):
+            store.replace("config.json", b"2", before)
+        # what needs no condition needs no lock
+        store.write("config.json", b"3")
+    assert not store.replace("config.json", b"2", before)
+    assert store.read("config.json") == b"3"
+    assert not lock.exists()
+
+
+def test_a_lock_that_is_a_link_is_not_followed(store: Store, tmp_path: Path) -> None:
+    store.write("a", b"1")
+    (tmp_path / "run" / "config.json.__lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match=r"config\.json"):
+        store.create("config.json", b"2")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_store_that_holds_something_else_than_was_written_is_named(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "read", lambda *_: b"something longer")
+    with pytest.raises(StoreError, match=r"run/a: 1 bytes .* were written, and it holds 16 bytes .*; run the same"):
+        store.write("a", b"1")
+
+
+def test_folders_above_a_new_one_are_synced(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = list[str]()
+    monkeypatch.setattr(os, "fsync", lambda n: synced.append(str(Path(f"/proc/self/fd/{n}").readlink())))
+    store.write("deep/folder/a", b"1")
+    # tensorstore itself syncs the folder of the file
+    assert synced == [str(tmp_path / "run" / "deep"), str(tmp_path / "run"), str(tmp_path)]
+    store.write("deep/folder/b", b"1")
+    assert len(synced) == 3
 
 
 def test_a_foreign_file_with_an_unreadable_name_is_listed(store: Store, tmp_path: Path) -> None:
@@ -200,7 +269,8 @@ def test_the_folder_of_a_bucket_and_of_the_file_system_are_what_tensorstore_expe
         "aws_region": "us-east-1",
         "s3_request_retries": web.retries(),
     }
-    assert Store("/").spec("ng") == {"driver": "file", "path": "/ng/"}
+    unlocked = {"file_io_locking": {"mode": "none"}}
+    assert Store("/").spec("ng") == {"driver": "file", "path": "/ng/", **unlocked}
 
 
 @pytest.mark.parametrize(

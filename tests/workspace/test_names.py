@@ -6,8 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clio_argo.cli.maintenance import _verification
 from clio_argo.errors import UserError
+from clio_argo.model.run import Fault, Verification
 from clio_argo.steps.plan import plan
+from clio_argo.store import slices
+from clio_argo.store.documents import Store
+from clio_argo.store.slices import _local_entry
 from tests.stacks import (
     FIRST,
     demo_slice,
@@ -32,6 +37,47 @@ HOSTILE = [
     "`touch y`",
     "<script>",
 ]
+
+
+# clears the screen, and looks like another line
+ESCAPE = "\x1b[2J\nwhole: 0 objects"
+SPELLED = r"\x1b[2J\nwhole: 0 objects"
+
+
+def test_names_of_foreign_objects_are_spelled_out_in_messages(tmp_path: Path) -> None:
+    source = write_stack(tmp_path / "source", demo_slices(2, 64))
+    Store(str(tmp_path / "out")).write(ESCAPE, b"")
+    with pytest.raises(UserError) as caught:
+        run_here(plain(source), tmp_path / "out")
+    assert f"not empty ({SPELLED} ...)" in str(caught.value)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / f"{ESCAPE}.png").touch()
+    with pytest.raises(UserError) as caught:
+        plan(plain(tmp_path / "other", image="iso.%d.png"))
+    assert str(caught.value).endswith(f"there is {SPELLED}.png")
+
+
+def test_faults_are_spelled_out_and_a_long_list_is_cut() -> None:
+    faults = tuple(Fault(name=f"{ESCAPE}{i}", what="does not belong to this volume") for i in range(300))
+    *lines, more, _ = _verification(Verification(mode="quick", objects=0, bytes=0, faults=faults))
+    assert len(lines) == 20
+    assert all(f"{SPELLED}{i}: does" in line for i, line in enumerate(lines))
+    assert more == "and 280 more; -o json has all"
+
+
+def test_a_million_foreign_files_cost_no_look_at_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_stack(tmp_path / "source", demo_slices(2, 64))
+    foreign, looked = 500, list[str]()
+    for i in range(foreign):
+        (source / f"{i}.txt").touch()
+        (tmp_path / "out" / f"{i}").parent.mkdir(exist_ok=True)
+        (tmp_path / "out" / f"{i}").touch()
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **more: looked.append(str(path)) or stat(path, **more))
+    monkeypatch.setattr(slices, "_local_entry", lambda *given: looked.append(given[0].name) or _local_entry(*given))
+    with pytest.raises(UserError, match="is not empty"):
+        run_here(plain(source), tmp_path / "out")
+    assert len(looked) < foreign
 
 
 @pytest.mark.parametrize("name", HOSTILE)

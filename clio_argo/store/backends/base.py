@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -44,6 +45,8 @@ class Backend:
     status: the HTTP status that an exception of these packages carries.
     web_address: (bucket, name) -> URL under which a viewer in a browser reads the object; None without such URLs.
     location: where a bucket is; None if the store does not tell this account.
+    writing: (bucket, name, conditional) -> what an object is written in, where the store does not do all by itself.
+    leftovers: (bucket, path, remove) -> names of what killed writers left below the path, removed if that is asked.
     """
 
     scheme: str
@@ -59,6 +62,8 @@ class Backend:
     status: Callable[[Exception], int | None] = lambda _: None
     web_address: Callable[[str, str], str | None] = lambda *_: None
     location: Callable[[str], str | None] = lambda _: None
+    writing: Callable[[str, str, bool], AbstractContextManager[None]] = lambda *_: nullcontext()
+    leftovers: Callable[[str, str, bool], list[str]] = lambda *_: []
 
 
 def name_problems(name: str, characters: str, words: str, longest: int) -> list[str]:
