@@ -77,7 +77,7 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
     transforms = store.document(Transforms, TRANSFORMS)
     for (step, why), units in again.items():
         yield f"rerun: {units} units of {step}: {why}"
-    yield facts([("shifts", shifts(transforms)), *_quality(done), *_flagged(transforms)])
+    yield facts([("shifts", shifts(transforms)), *_quality(done), *_flagged(transforms), *_notes(done)])
     folder, kept = relative(store.url), relative(done.aligned) if done.aligned else "no lossless volume kept"
     yield facts([
         ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
@@ -142,6 +142,11 @@ def _flagged(transforms: Transforms) -> list[Row]:
     manual = [("manual", f"{transforms.overrides} corrections")] if transforms.overrides else []
     breaks = [("break", f"no pair connects z {b.below} and z {b.above}") for b in transforms.breaks]
     return [*_first(lines), *manual, *breaks]
+
+
+def _notes(done: Completion) -> list[Row]:
+    """What is to be known of the whole volume."""
+    return [("note", note) for note in done.notes]
 
 
 def _first(rows: list[Row]) -> list[Row]:

@@ -26,6 +26,7 @@ class Rendered:
     volume: VolumeSpec
     quality: Quality
     link: str
+    notes: tuple[str, ...]
 
 
 def write_report(run: Run, status: str, rendered: Rendered | None = None) -> list[str]:
@@ -48,6 +49,7 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
         slice_pictures=make_slice_pictures(run, notable(run.transforms)),
         sizes_bytes=_sizes(run.store, volume) if volume else {},
         quality=rendered.quality if rendered else None,
+        notes=rendered.notes if rendered else (),
         viewer_url=rendered.link if rendered else None,
         run=run.store.url,
         folder=str(run.store.local) if run.store.local else None,
