@@ -84,7 +84,8 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
         ("report", f"{folder}{REPORT}"),
         ("viewer", f"clio-argo view {quote(folder)}" if Store(done.ng).local else done.link),
     ])  # fmt: skip
-    yield f"{done.status}: {_counts(transforms)}, {done.objects} objects verified ({human_size(done.bytes)})"
+    verified = f"{done.objects} objects verified ({human_size(done.bytes)})"
+    yield f"{done.status}: {_counts(transforms)}{_displacement(done)}, {verified}"
 
 
 def aligned_view(transforms: Transforms, store: Store) -> Iterator[RenderableType]:
@@ -142,6 +143,14 @@ def _flagged(transforms: Transforms) -> list[Row]:
     manual = [("manual", f"{transforms.overrides} corrections")] if transforms.overrides else []
     breaks = [("break", f"no pair connects z {b.below} and z {b.above}") for b in transforms.breaks]
     return [*_first(lines), *manual, *breaks]
+
+
+def _displacement(done: Completion) -> str:
+    """How far windows of neighbours are displaced in the volume."""
+    quality = done.quality
+    if quality is None or quality.displaced_px is None:
+        return ""
+    return f", neighbours displaced by {quality.displaced_px:.2f} px (nine of ten below {quality.displaced_p90_px:.2f})"
 
 
 def _notes(done: Completion) -> list[Row]:

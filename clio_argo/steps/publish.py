@@ -22,7 +22,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     """Write quality.json, the pictures, report.html and complete.json."""
     quality = read_quality(run)
     quality_record = run.store.write(QUALITY, quality.to_bytes())
-    done = completion(run, quality, notes=())
+    done = completion(run, quality, notes=quality.notes)
     pictures = write_report(run, done.status, Rendered(run.volume, quality, done.link, done.notes))
     # report.html is not recorded: it shows times, and so differs between two runners of the same run
     last = done.to_bytes()

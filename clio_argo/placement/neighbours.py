@@ -1,0 +1,113 @@
+"""Judges a rendered volume by how alike its neighbouring planes are, whatever has placed them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from clio_argo.kernels.similarity import MEDIAN_PAIRS, Comparison, median_and_outliers
+from clio_argo.model.quality import PairSimilarity, Quality
+
+# On other processors correlations differ in the seventh digit, and the bytes of quality.json must not.
+DIGITS, DISTANCE_DIGITS = 5, 2
+# Windows of registered medulla are displaced by 0.3 px (nine of ten by less than 0.5), of slices four sections apart by
+# 1.1 (2.0), of registered ssTEM by 4.6 (7.2). Tissue that moves so far has changed, too: these are at most 3.6 (6.7)
+# times the root of 1/correlation - 1. Slices bent by 1.5 to 3 px or with displaced rows reach 4.8 to 7.5 (9 to 20).
+LIMIT_PX, LIMIT_TISSUE, P90 = 1.0, 4.0, 2.0
+# Where tissue has changed too much for nearly all shifts to stand out, only their gain tells: of what correlations lack
+# of 1, moving windows back gains at most 0.21 in registered stacks, 10 and more where slices are moved by 10 px.
+LIMIT_FOUND, LIMIT_GAIN = 0.9, 0.25
+# what neighbours with nothing in common reach by chance (one window of four); registered ones correlate by 0.28 where noise is strongest
+CHANCE_FOUND, CHANCE_CORRELATION = 0.3, 0.1
+# of a list in a line; quality.json has all pairs
+MOST_LISTED = 10
+Comparisons = dict[tuple[int, int], Comparison]
+"""Comparisons of neighbouring and second neighbouring planes, by the z of both."""
+Pair = tuple[int, int, float]
+"""z of two planes and their correlation, NaN if unknown."""
+
+
+def judge(comparisons: Comparisons) -> Quality:
+    """Neighbouring planes of the volume, each with the median around it, and what is wrong with the volume."""
+    numbers = sorted({z for pair in comparisons for z in pair})
+    neighbours = {pair: comparisons[pair] for pair in pairwise(numbers)}
+    similar = judge_pairs([(*pair, c.correlation) for pair, c in neighbours.items()])
+    median, most = _summary(neighbours.values())
+    return Quality(
+        pairs=tuple(map(_with_distances, similar, neighbours.values())),
+        displaced_px=median,
+        displaced_p90_px=most,
+        notes=(*_displaced(neighbours), *_unlike(neighbours)),
+    )
+
+
+def judge_pairs(pairs: Sequence[Pair]) -> tuple[PairSimilarity, ...]:
+    """Each pair with the median around it; pairs without a correlation are not judged."""
+    known = [p for p in pairs if not np.isnan(p[2])]
+    # Similarity falls by about the same factor from slice to slice, so pairs across a gap are compared per slice.
+    gaps, correlations = np.array([b - a for a, b, _ in known]), np.array([c for *_, c in known])
+    medians, outliers = median_and_outliers(np.sign(correlations) * np.abs(correlations) ** (1 / gaps))
+    judged = {
+        (a, b): PairSimilarity(
+            z0=a, z1=b, correlation=round(c, DIGITS), local_median=round(float(m), DIGITS), outlier=bool(far)
+        )
+        for (a, b, c), m, far in zip(known, medians**gaps, outliers, strict=True)
+    }
+    unknown = (PairSimilarity(z0=a, z1=b, correlation=None) for a, b, _ in pairs)
+    return tuple(judged.get((p.z0, p.z1), p) for p in unknown)
+
+
+def _with_distances(pair: PairSimilarity, compared: Comparison) -> PairSimilarity:
+    median, most = _summary([compared])
+    return pair.model_copy(update={"displaced_px": median, "displaced_p90_px": most})
+
+
+def _summary(compared: Iterable[Comparison]) -> tuple[float, float] | tuple[None, None]:
+    """Median and ninth decile of all known displacements of windows, in pixels."""
+    distances = np.concatenate([np.zeros(0), *(c.distances for c in compared)])
+    if not np.isfinite(distances).any():
+        return None, None
+    median, most = (round(float(v), DISTANCE_DIGITS) for v in np.nanquantile(distances, (0.5, 0.9)))
+    return median, most
+
+
+def _displaced(neighbours: Mapping[tuple[int, int], Comparison]) -> list[str]:
+    """Where planes are displaced against each other by more than tissue is, in stretches of the stack."""
+    seen = [pair for pair, c in neighbours.items() if np.isfinite(c.gain)]
+    stretches = np.array_split(np.arange(len(seen)), -(-len(seen) // MEDIAN_PAIRS)) if seen else []
+    wrong = [seen[i] for at in stretches if _is_displaced({seen[i]: neighbours[seen[i]] for i in at}) for i in at]
+    if not wrong:
+        return []
+    median, most = _summary(neighbours[pair] for pair in wrong)
+    return [
+        f"neighbouring slices do not lie on each other between z {wrong[0][0]} and {wrong[-1][1]}: half of their "
+        f"windows are displaced by {median} px or more, one in ten by {most} px or more"
+    ]
+
+
+def _is_displaced(stretch: Mapping[tuple[int, int], Comparison]) -> bool:
+    # tissue runs on across a gap
+    distances = np.concatenate([c.distances / (z - y) for (y, z), c in stretch.items()])
+    median, most = np.nanquantile(distances, (0.5, 0.9))
+    found, gain, correlation = np.median([(c.found, c.gain, c.correlation) for c in stretch.values()], axis=0)
+    changed = np.sqrt(1 / max(correlation, CHANCE_CORRELATION) - 1)
+
+    def beyond(limit: float) -> bool:
+        return bool(median > limit or most > P90 * limit)
+
+    seen_well = found >= LIMIT_FOUND and beyond(LIMIT_TISSUE * changed)
+    return beyond(LIMIT_PX) and bool(seen_well or gain > LIMIT_GAIN)
+
+
+def _unlike(neighbours: Mapping[tuple[int, int], Comparison]) -> list[str]:
+    """Pairs that have nothing in common."""
+    pairs = [
+        f"{a}/{b}" for (a, b), c in neighbours.items() if c.found < CHANCE_FOUND and c.correlation < CHANCE_CORRELATION
+    ]
+    return [f"neighbouring slices have nothing in common: z {listed(pairs)}"] if pairs else []
+
+
+def listed(texts: Sequence[str]) -> str:
+    """The first texts of a list, and how many more there are."""
+    more = [f"and {len(texts) - MOST_LISTED} more"] if len(texts) > MOST_LISTED else []
+    return ", ".join([*texts[:MOST_LISTED], *more])
