@@ -17,8 +17,10 @@ LIMIT_PX, LIMIT_TISSUE, P90 = 1.0, 4.0, 2.0
 # Where tissue has changed too much for nearly all shifts to stand out, only their gain tells: of what correlations lack
 # of 1, moving windows back gains at most 0.21 in registered stacks, 10 and more where slices are moved by 10 px.
 LIMIT_FOUND, LIMIT_GAIN = 0.9, 0.25
-# what neighbours with nothing in common reach by chance (one window of four); registered ones correlate by 0.28 where noise is strongest
+# what neighbours with nothing in common reach by chance, one window of four; noisy FIB-SEM correlates by 0.3
 CHANCE_FOUND, CHANCE_CORRELATION = 0.3, 0.1
+# standard errors by which a correlation exceeds another; both ends of a swap must
+SURE = 3.0
 # of a list in a line; quality.json has all pairs
 MOST_LISTED = 10
 Comparisons = dict[tuple[int, int], Comparison]
@@ -37,7 +39,7 @@ def judge(comparisons: Comparisons) -> Quality:
         pairs=tuple(map(_with_distances, similar, neighbours.values())),
         displaced_px=median,
         displaced_p90_px=most,
-        notes=(*_displaced(neighbours), *_unlike(neighbours)),
+        notes=(*_displaced(neighbours), *_unlike(neighbours), *_swapped(comparisons, numbers)),
     )
 
 
@@ -105,6 +107,31 @@ def _unlike(neighbours: Mapping[tuple[int, int], Comparison]) -> list[str]:
         f"{a}/{b}" for (a, b), c in neighbours.items() if c.found < CHANCE_FOUND and c.correlation < CHANCE_CORRELATION
     ]
     return [f"neighbouring slices have nothing in common: z {listed(pairs)}"] if pairs else []
+
+
+def _swapped(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
+    """Neighbours that fit better in the other order: both are more like the slices beyond the other one."""
+    swaps = [
+        f"{b}, {a}"
+        for i, (a, b) in enumerate(pairwise(numbers))
+        if _fits_swapped(comparisons, numbers[max(0, i - 1) : i], (a, b), numbers[i + 2 : i + 3])
+    ]
+    return [f"slices fit better in another order: z {listed(swaps)} instead of ascending"] if swaps else []
+
+
+def _fits_swapped(comparisons: Comparisons, below: Sequence[int], pair: tuple[int, int], above: Sequence[int]) -> bool:
+    a, b = pair
+    better = [((y, b), (y, a)) for y in below] + [((a, y), (b, y)) for y in above]
+    # at an end of the stack a faulty slice looks alike, but for its likeness to the other of the pair
+    better += [(pair, worse) for _, worse in better] if len(better) == 1 else []
+    return bool(better) and all(_exceeds(comparisons[more], comparisons[less]) for more, less in better)
+
+
+def _exceeds(more: Comparison, less: Comparison) -> bool:
+    """Whether a correlation is surely higher, by the scatter of the parts of windows."""
+    difference = (more.parts - less.parts).astype(np.float64)
+    difference = difference[np.isfinite(difference)]
+    return len(difference) > 1 and bool(difference.mean() > SURE * difference.std() / len(difference) ** 0.5)
 
 
 def listed(texts: Sequence[str]) -> str:

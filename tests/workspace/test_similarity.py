@@ -7,8 +7,9 @@ import pytest
 
 from clio_argo.kernels.similarity import compare, sample
 from clio_argo.model.quality import PairSimilarity, Quality
-from clio_argo.placement.neighbours import judge_pairs
+from clio_argo.placement.neighbours import judge, judge_pairs
 from clio_argo.store.documents import Store
+from clio_argo.workspace.similarity import Neighbours
 from tests.stacks import FIRST, completion, demo_slices, lossless, plain, run_here, transforms, write_stack
 
 NOISE = 3513
@@ -89,3 +90,23 @@ def test_stacks_too_small_to_judge(pairs: list[tuple[int, int, float]]) -> None:
         str(PairSimilarity(z0=1, z1=2, correlation=0.31, local_median=0.78))
         == "z 1/2: correlation 0.31, around it 0.78"
     )
+
+
+@pytest.mark.parametrize("noise", [0, 40])
+@pytest.mark.parametrize(
+    ("order", "swapped"),
+    [
+        (range(10), ""),
+        ((0, 1, 2, 4, 3, 5, 6, 7, 8, 9), "4, 3"),
+        ((1, 0, 3, 2, 5, 4, 7, 6, 9, 8), "1, 0, 3, 2, 5, 4, 7, 6, 9, 8"),
+    ],
+    ids=["right", "one pair", "every pair"],
+)
+def test_swapped_slices_are_named(demo: Path, order: list[int], swapped: str, noise: int) -> None:
+    random, volume = np.random.default_rng(0), lossless(demo)[:, 40:280, 40:280]
+    compared = Neighbours({})
+    for z, k in enumerate(order):
+        plane = np.clip(volume[k] + random.normal(0, noise, volume[k].shape), 0, 255).astype(np.uint8)
+        compared.add(z, sample(plane, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), (240, 240)))
+    notes = judge(compared.pairs).notes
+    assert notes == ((f"slices fit better in another order: z {swapped} instead of ascending",) if swapped else ())
