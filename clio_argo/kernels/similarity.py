@@ -34,7 +34,7 @@ MEDIAN_PAIRS, SCATTER_PAIRS = 31, 201
 SIGMAS, LEAST_DROP = 6.0, 0.05
 # 1 - correlation below which planes are the same: rounding alone
 LEAST_DIFFERENCE = 1e-3
-Planes = NDArray[np.float32]
+Windows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Tiles:
     factor: int = 1
 
     @cached_property
-    def smooth(self) -> Planes:
+    def smooth(self) -> Windows:
         """The windows [n, y, x] after a Gaussian blur, each less its mean."""
         blurred = np.stack([cv2.GaussianBlur(t.astype(np.float32), (0, 0), SMOOTH_PX) for t in self.tiles])
         return np.asarray(blurred - blurred.mean((1, 2), keepdims=True), np.float32)
@@ -81,8 +81,8 @@ class Comparison:
     gain: of correlation, if windows were moved back, over what the moved ones lack of 1; NaN without a shift.
     """
 
-    parts: Planes
-    distances: Planes
+    parts: Windows
+    distances: Windows
     gain: float
 
     @property
@@ -142,7 +142,7 @@ def similarity(a: Tiles, b: Tiles) -> Floats:
     return parts.ravel()
 
 
-def _parts(a: Planes, b: Planes) -> Floats:
+def _parts(a: Windows, b: Windows) -> Floats:
     """Means of the products of windows [n, y, x] in 4 x 4 parts of each: [n, 16]."""
     size = (PARTS, PARTS)
     means = [cv2.resize(product, size, interpolation=cv2.INTER_AREA).ravel() for product in a * b]
@@ -181,7 +181,7 @@ def _shifts(
     return np.asarray(shifts, np.float64), np.asarray(height > FOUND * flat.std(1), np.bool_)
 
 
-def _vertex(surfaces: Planes, places: NDArray[np.int64], axis: int) -> Floats:
+def _vertex(surfaces: Windows, places: NDArray[np.int64], axis: int) -> Floats:
     """Where parabolas through the peaks of surfaces [n, y, x], at `places` [2, n], are highest along an axis: [n]."""
     step = np.zeros((2, 1), int)
     step[axis] = 1
@@ -193,7 +193,7 @@ def _vertex(surfaces: Planes, places: NDArray[np.int64], axis: int) -> Floats:
     )
 
 
-def _gain(a: Planes, b: Planes, shifts: NDArray[np.int64]) -> float:
+def _gain(a: Windows, b: Windows, shifts: NDArray[np.int64]) -> float:
     """What shifting windows [n, y, x] back by whole pixels [n, 2] gains, over what the shifted ones lack of 1."""
     present = np.array([(v * w).sum((1, 2), dtype=np.float64) for v, w in ((a, b), (a, a), (b, b))]).T
     moved = present.copy()
@@ -203,7 +203,7 @@ def _gain(a: Planes, b: Planes, shifts: NDArray[np.int64]) -> float:
     return (after - before) / max(1 - after, LEAST_DIFFERENCE)
 
 
-def _overlap(a: Planes, b: Planes, shift: NDArray[np.int64]) -> Floats:
+def _overlap(a: Windows, b: Windows, shift: NDArray[np.int64]) -> Floats:
     """Covariance and variances [3], times pixels, of windows [y, x] where `b`, shifted back by (x, y), overlaps `a`."""
     x, y = (int(v) for v in shift)
     height, width = a.shape
@@ -214,13 +214,13 @@ def _overlap(a: Planes, b: Planes, shift: NDArray[np.int64]) -> Floats:
 
 
 @cache
-def _taper(height: int, width: int) -> Planes:
+def _taper(height: int, width: int) -> Windows:
     """Hann window [y, x] whose ends are not 0, so that a window of one pixel keeps it."""
     return np.outer(*(np.hanning(n + 2)[1:-1] for n in (height, width))).astype(np.float32)
 
 
 @cache
-def _band(height: int, width: int) -> Planes:
+def _band(height: int, width: int) -> Windows:
     """Gaussian [y, x] over the frequencies of `rfft2`."""
     y, x = fft.fftfreq(height)[:, None], fft.rfftfreq(width)[None]
     return np.asarray(np.exp(-2 * (np.pi * BAND_PX) ** 2 * (x * x + y * y)), np.float32)

@@ -74,10 +74,12 @@ def read_quality(run: Run) -> Quality:
 
 
 def _comparisons(arrays: Mapping[str, NDArray[Any]]) -> Comparisons:
+    """Comparisons of the planes of a unit, from arrays [pairs, ...]."""
     rows = zip(*(arrays[name] for name in ("pairs", "parts", "distances", "gains")), strict=True)
     return {(int(a), int(b)): Comparison(parts, distances, float(gain)) for (a, b), parts, distances, gain in rows}
 
 
 def _planes(arrays: Mapping[str, NDArray[Any]], which: str) -> Iterable[PlaneTiles]:
+    """The `first` or `last` planes of a unit, with windows [n, y, x]."""
     for z in arrays[which].tolist():
         yield z, Tiles(arrays[f"tiles{z}"], arrays[f"covered{z}"], int(arrays["factor"][0]))
