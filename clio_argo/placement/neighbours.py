@@ -21,6 +21,9 @@ LIMIT_FOUND, LIMIT_GAIN = 0.9, 0.25
 CHANCE_FOUND, CHANCE_CORRELATION = 0.3, 0.1
 # standard errors by which a correlation exceeds another; both ends of a swap must
 SURE = 3.0
+# Of one section recorded twice both slices are as like their neighbours (natural pairs differ by 0.39 of what second
+# neighbours lose, or more), and no window is displaced by tissue.
+SAME, STILL, SURE_TWICE = 0.35, 0.8, 2.0
 # of a list in a line; quality.json has all pairs
 MOST_LISTED = 10
 Comparisons = dict[tuple[int, int], Comparison]
@@ -39,7 +42,12 @@ def judge(comparisons: Comparisons) -> Quality:
         pairs=tuple(map(_with_distances, similar, neighbours.values())),
         displaced_px=median,
         displaced_p90_px=most,
-        notes=(*_displaced(neighbours), *_unlike(neighbours), *_swapped(comparisons, numbers)),
+        notes=(
+            *_displaced(neighbours),
+            *_unlike(neighbours),
+            *_swapped(comparisons, numbers),
+            *_repeated(comparisons, numbers),
+        ),
     )
 
 
@@ -88,7 +96,6 @@ def _displaced(neighbours: Mapping[tuple[int, int], Comparison]) -> list[str]:
 
 
 def _is_displaced(stretch: Mapping[tuple[int, int], Comparison]) -> bool:
-    # tissue runs on across a gap
     distances = np.concatenate([c.distances / (z - y) for (y, z), c in stretch.items()])
     median, most = np.nanquantile(distances, (0.5, 0.9))
     found, gain, correlation = np.median([(c.found, c.gain, c.correlation) for c in stretch.values()], axis=0)
@@ -109,6 +116,10 @@ def _unlike(neighbours: Mapping[tuple[int, int], Comparison]) -> list[str]:
     return [f"neighbouring slices have nothing in common: z {listed(pairs)}"] if pairs else []
 
 
+def _order(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
+    return [*_swapped(comparisons, numbers), *_repeated(comparisons, numbers)]
+
+
 def _swapped(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
     """Neighbours that fit better in the other order: both are more like the slices beyond the other one."""
     swaps = [
@@ -127,11 +138,32 @@ def _fits_swapped(comparisons: Comparisons, below: Sequence[int], pair: tuple[in
     return bool(better) and all(_exceeds(comparisons[more], comparisons[less]) for more, less in better)
 
 
-def _exceeds(more: Comparison, less: Comparison) -> bool:
+def _repeated(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
+    """Slices that show the section of the one before, recorded again."""
+    first, second = (
+        np.array([comparisons[p].correlation for p in zip(numbers, numbers[n:], strict=False)]) for n in (1, 2)
+    )
+    if len(second) < 2:
+        return []
+    loss = float(np.nanmedian(first[:-1]) - np.nanmedian(second))
+    usual, _ = _summary(comparisons[pair] for pair in pairwise(numbers))
+    same = [
+        str(b)
+        for y, a, b, z in zip(numbers, numbers[1:], numbers[2:], numbers[3:], strict=False)
+        if usual
+        and all(_exceeds(comparisons[a, b], comparisons[p], SURE_TWICE) for p in ((y, a), (b, z)))
+        and abs(comparisons[y, a].correlation - comparisons[y, b].correlation) < SAME * loss
+        and abs(comparisons[b, z].correlation - comparisons[a, z].correlation) < SAME * loss
+        and np.nanmedian(comparisons[a, b].distances) < STILL * usual
+    ]
+    return [f"slices show the section of the one before, recorded again: z {listed(same)}"] if same else []
+
+
+def _exceeds(more: Comparison, less: Comparison, sure: float = SURE) -> bool:
     """Whether a correlation is surely higher, by the scatter of the parts of windows."""
     difference = (more.parts - less.parts).astype(np.float64)
     difference = difference[np.isfinite(difference)]
-    return len(difference) > 1 and bool(difference.mean() > SURE * difference.std() / len(difference) ** 0.5)
+    return len(difference) > 1 and bool(difference.mean() > sure * difference.std() / len(difference) ** 0.5)
 
 
 def listed(texts: Sequence[str]) -> str:

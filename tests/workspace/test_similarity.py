@@ -110,3 +110,13 @@ def test_swapped_slices_are_named(demo: Path, order: list[int], swapped: str, no
         compared.add(z, sample(plane, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), (240, 240)))
     notes = judge(compared.pairs).notes
     assert notes == ((f"slices fit better in another order: z {swapped} instead of ascending",) if swapped else ())
+
+
+@pytest.mark.parametrize("noise", [5, 20])
+def test_a_section_recorded_twice_is_named(demo: Path, noise: int) -> None:
+    random, volume = np.random.default_rng(0), lossless(demo)[:, 30:290, 30:290]
+    compared = Neighbours({})
+    for z, k in enumerate([0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9]):
+        plane = np.clip(volume[k] + random.normal(0, noise, volume[k].shape), 0, 255).astype(np.uint8)
+        compared.add(z, sample(plane, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), (260, 260)))
+    assert judge(compared.pairs).notes == ("slices show the section of the one before, recorded again: z 5",)
