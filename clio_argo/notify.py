@@ -45,6 +45,7 @@ class Outcome(Value):
     outcome: str
     flagged: tuple[str, ...] = ()
     suspect: int = 0
+    notes: tuple[str, ...] = ()
     link: str | None = None
     messages: tuple[str, ...] = ()
 
@@ -58,6 +59,7 @@ class Outcome(Value):
             lines += [f"  {s}" for s in self.flagged[:MOST_FLAGGED]] + ([more] if more else [])
         if self.suspect:
             lines.append(f"{self.suspect} slices are suspect; the report shows them")
+        lines += self.notes
         return "\n".join([*lines, *([f"look at it: {self.link}"] if self.link else [])])
 
 
@@ -111,6 +113,7 @@ def outcome(run: Run, request: Request | None, environment: Mapping[str, str]) -
         outcome=done.status if done and finished else _describe_end(status),
         flagged=tuple(f"z {s.z}: {s.verdict}, {s.reason}" for s in placed.flagged) if placed else (),
         suspect=len(placed.suspect) if placed else 0,
+        notes=done.notes if done and finished else (),
         link=done.link if done and finished else None,
         messages=tuple(failures(environment.get("CLIO_FAILURES", "")))[:MOST_MESSAGES],
     )

@@ -77,14 +77,15 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
     transforms = store.document(Transforms, TRANSFORMS)
     for (step, why), units in again.items():
         yield f"rerun: {units} units of {step}: {why}"
-    yield facts([("shifts", shifts(transforms)), *_quality(done), *_flagged(transforms)])
+    yield facts([("shifts", shifts(transforms)), *_quality(done), *_flagged(transforms), *_notes(done)])
     folder, kept = relative(store.url), relative(done.aligned) if done.aligned else "no lossless volume kept"
     yield facts([
         ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
         ("report", f"{folder}{REPORT}"),
         ("viewer", f"clio-argo view {quote(folder)}" if Store(done.ng).local else done.link),
     ])  # fmt: skip
-    yield f"{done.status}: {_counts(transforms)}, {done.objects} objects verified ({human_size(done.bytes)})"
+    verified = f"{done.objects} objects verified ({human_size(done.bytes)})"
+    yield f"{done.status}: {_counts(transforms)}{_displacement(done)}, {verified}"
 
 
 def aligned_view(transforms: Transforms, store: Store) -> Iterator[RenderableType]:
@@ -145,6 +146,19 @@ def _flagged(transforms: Transforms) -> list[Row]:
     left_out = [("left out", text) for text in transforms.left_out]
     trends = [("trend", t.text) for t in transforms.trends_to_tell]
     return [*_first(lines), *manual, *breaks, *left_out, *trends]
+
+
+def _displacement(done: Completion) -> str:
+    """How far windows of neighbours are displaced in the volume."""
+    quality = done.quality
+    if quality is None or quality.displaced_px is None:
+        return ""
+    return f", neighbours displaced by {quality.displaced_px:.2f} px (nine of ten below {quality.displaced_p90_px:.2f})"
+
+
+def _notes(done: Completion) -> list[Row]:
+    """What is to be known of the whole volume."""
+    return [("note", note) for note in done.notes]
 
 
 def _first(rows: list[Row]) -> list[Row]:

@@ -17,6 +17,9 @@ class PairSimilarity(Value):
     local_median: float | None = Field(None, description="Median correlation of the pairs around it.")
     outlier: bool = Field(False, description="Far below the local median, compared with the scatter of the stack.")
 
+    displaced_px: float | None = Field(None, description="Median displacement of windows; None: it cannot be seen.")
+    displaced_p90_px: float | None = Field(None, description="Displacement that nine of ten windows do not exceed.")
+
     def __str__(self) -> str:
         return f"z {self.z0}/{self.z1}: correlation {self.correlation or 0:.2f}, around it {self.local_median or 0:.2f}"
 
@@ -26,6 +29,9 @@ class Quality(Document):
 
     SCHEMA_VERSION = 2
     pairs: tuple[PairSimilarity, ...]
+    displaced_px: float | None = Field(None, description="Median displacement of all windows of all pairs.")
+    displaced_p90_px: float | None = Field(None, description="Displacement that nine of ten windows do not exceed.")
+    notes: tuple[str, ...] = Field((), description="What is wrong with the volume as a whole.")
 
     @property
     def outliers(self) -> tuple[PairSimilarity, ...]:
@@ -40,6 +46,8 @@ class QualitySummary(Value):
     pairs: int
     median: float | None
     lowest: PairSimilarity | None
+    displaced_px: float | None = Field(None, description="Median displacement of windows of neighbouring planes.")
+    displaced_p90_px: float | None = Field(None, description="Displacement that nine of ten windows do not exceed.")
     outliers: tuple[PairSimilarity, ...] = Field((), description="Pairs far less similar than those around them.")
 
     @classmethod
@@ -50,5 +58,7 @@ class QualitySummary(Value):
             pairs=len(quality.pairs),
             median=known[len(known) // 2][0] if known else None,
             lowest=known[0][-1] if known else None,
+            displaced_px=quality.displaced_px,
+            displaced_p90_px=quality.displaced_p90_px,
             outliers=quality.outliers,
         )

@@ -117,6 +117,7 @@ class Completion(Document):
     breaks: tuple[Break, ...] = Field((), description="Neighbouring slices between which no fit crosses.")
     left_out: tuple[str, ...] = Field((), description="What was left out of the volume or of the alignment, in words.")
     quality: QualitySummary | None = Field(None, description="Similarity of neighbouring planes in the volume.")
+    notes: tuple[str, ...] = Field((), description="What is to be known of the whole volume; each flags the run.")
     slices: int = Field(description="Number of planes.")
     ng: str = Field(description="Where the viewer volume lies.")
     aligned: str | None = Field(description="Where the lossless volume lies; None: it is not kept.")

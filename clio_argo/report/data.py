@@ -31,6 +31,7 @@ class ReportData(Value):
     status: str = Field(description="complete, complete_with_flags, aligned, or why the run stopped.")
     gates: tuple[Gate, ...] = ()
     quality: Quality | None = Field(None, description="Similarity of neighbours in the rendered volume.")
+    notes: tuple[str, ...] = Field((), description="What is to be known of the whole volume.")
     stages: tuple[StageTime, ...] = ()
     pictures: tuple[Picture, ...] = ()
     slice_pictures: dict[int, str] = Field({}, description="Pictures of slices that are not good, by z.")

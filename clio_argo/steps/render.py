@@ -20,7 +20,7 @@ from clio_argo.placement.replacement import weights
 from clio_argo.store.documents import crc32c
 from clio_argo.store.images.base import Undecodable
 from clio_argo.workspace.run import Run
-from clio_argo.workspace.similarity import PlaneTiles, write_similarity
+from clio_argo.workspace.similarity import Neighbours, write_similarity
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
 
 # the fields of a slice that decide its voxels: a verdict or reason that changes renders nothing again
@@ -54,16 +54,18 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
     slab = np.full(box.shape, volume.background, volume.dtype)
     objects: list[ObjectRecord] = []
     images: dict[int, Image] = {}
-    tiles: list[PlaneTiles] = []
+    compared = Neighbours({})
     for z, plane, placed in zip(range(box.begin[0], box.end[0]), slab, planes.sources, strict=True):
         sources = [_shift_to(box, s, planes.shown) for s in placed]
         # a slice that fills several planes in a row is decoded once, and only slices of this plane stay in memory
         images = {s.z: images[s.z] if s.z in images else _adjusted_image(run, s, planes) for s in sources}
         _fill(plane, z, sources, images, volume.background)
-        tiles += [(s.z, sample(plane, s.matrix, images[z].shape[::-1])) for s in sources if s.z == z and s.matrix]
+        for s in sources:
+            if s.z == z and s.matrix:
+                compared.add(z, sample(plane, s.matrix, images[z].shape[::-1]))
         picture = jpeg(to_viewer(thumbnail(plane), volume.window))
         objects.append(run.store.write(thumbnail_name(z), picture))
-    objects.append(write_similarity(run.store, unit, tiles))
+    objects.append(write_similarity(run.store, unit, compared))
     return Done([*run.volumes.write_aligned(0, box, slab), *objects])
 
 

@@ -26,6 +26,7 @@ class Rendered:
     volume: VolumeSpec
     quality: Quality
     link: str
+    notes: tuple[str, ...]
 
 
 def write_report(run: Run, status: str, rendered: Rendered | None = None) -> list[str]:
@@ -49,6 +50,7 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
         pattern_picture=PATTERN_PICTURE if run.transforms.pattern else None,
         sizes_bytes=_sizes(run.store, volume) if volume else {},
         quality=rendered.quality if rendered else None,
+        notes=rendered.notes if rendered else (),
         viewer_url=rendered.link if rendered else None,
         run=run.store.url,
         version=version("clio-argo"),

@@ -1,68 +1,85 @@
-"""Similarity of neighbouring planes: `render` measures pairs within its units, `publish` those across units."""
+"""Similarity of neighbouring planes: `render` compares those within its units, `publish` those across units."""
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clio_argo.kernels.similarity import Tiles, median_and_outliers, similarity
+from clio_argo.kernels.similarity import Comparison, Tiles, compare
 from clio_argo.model.layout import similarity_name
-from clio_argo.model.quality import PairSimilarity, Quality
+from clio_argo.model.quality import Quality
 from clio_argo.model.run import ObjectRecord
+from clio_argo.placement.neighbours import Comparisons, judge
 from clio_argo.store.documents import Store
 from clio_argo.store.reduced import read_all_arrays, write_arrays
 from clio_argo.workspace.run import Run
 
-# On other processors correlations differ in the seventh digit, and the bytes of quality.json must not.
-DIGITS = 5
+# neighbours and second neighbours: these tell whether the order is right
+REACH = 2
 PlaneTiles = tuple[int, Tiles]
-"""z of a plane and its tiles."""
-Pair = tuple[int, int, float]
-"""z of two planes and their correlation, NaN if unknown."""
+"""z of a plane and its windows."""
 
 
-def write_similarity(store: Store, unit: int, planes: Sequence[PlaneTiles]) -> ObjectRecord:
-    """Write the pairs of a unit's planes, by z, and the tiles of its first and last plane."""
-    # the ends pair with those of the units around this one, which `publish` joins
-    pairs = [_pair(a, b) for a, b in pairwise(planes)]
-    ends = [planes[0], planes[-1]] if planes else []
-    arrays = {
-        "pairs": np.array(pairs).reshape(-1, 3),
-        "z": np.array([z for z, _ in ends], np.int64),
-        **{f"tiles{i}": tiles.tiles for i, (_, tiles) in enumerate(ends)},
-        **{f"covered{i}": tiles.covered for i, (_, tiles) in enumerate(ends)},
+class Neighbours:
+    """Compares planes, given in order of z, each with the two before it.
+
+    pairs: comparisons by the z of both planes, to which it adds; those that are there already are not made again.
+    first, last: the first and last two planes, which pair with those of the units around.
+    """
+
+    def __init__(self, pairs: Comparisons) -> None:
+        self.pairs = pairs
+        self.first: list[PlaneTiles] = []
+        self.last: list[PlaneTiles] = []
+
+    def add(self, z: int, tiles: Tiles) -> None:
+        """Compare plane `z`."""
+        for lag, (below, earlier) in enumerate(reversed(self.last), 1):
+            if (below, z) not in self.pairs:
+                self.pairs[below, z] = compare(earlier, tiles, displaced=lag == 1)
+        self.last = [*self.last, (z, tiles)][-REACH:]
+        self.first = [*self.first, (z, tiles)][:REACH]
+
+
+def write_similarity(store: Store, unit: int, compared: Neighbours) -> ObjectRecord:
+    """Write the comparisons of a unit's planes, and the windows of its first and last planes."""
+    pairs = list(compared.pairs.values())
+    ends = dict([*compared.first, *compared.last])
+    arrays: dict[str, NDArray[Any]] = {
+        "pairs": np.array(list(compared.pairs), np.int64).reshape(-1, 2),
+        "parts": np.array([p.parts for p in pairs], np.float32),
+        "distances": np.array([p.distances for p in pairs], np.float32),
+        "gains": np.array([p.gain for p in pairs], np.float32),
+        "first": np.array([z for z, _ in compared.first], np.int64),
+        "last": np.array([z for z, _ in compared.last], np.int64),
+        **{f"tiles{z}": tiles.tiles for z, tiles in ends.items()},
+        **{f"covered{z}": tiles.covered for z, tiles in ends.items()},
+        "factor": np.array([tiles.factor for tiles in ends.values()][:1], np.int64),
     }
     return write_arrays(store, similarity_name(unit), arrays)
 
 
-def _pair(a: PlaneTiles, b: PlaneTiles) -> Pair:
-    correlation = similarity(a[1], b[1])
-    return a[0], b[0], np.nan if correlation is None else round(correlation, DIGITS)
-
-
 def read_quality(run: Run) -> Quality:
-    """All pairs of the volume; the result does not depend on how the volume was cut into units."""
-    pairs: list[Pair] = []
-    last: PlaneTiles | None = None
+    """How alike the planes of the volume are; the result does not depend on how it was cut into units."""
+    pairs: Comparisons = {}
+    last: Sequence[PlaneTiles] = ()
     for arrays in read_all_arrays(run.store, [similarity_name(u) for u in range(run.volume.render.units)]):
-        if not len(arrays["z"]):
-            continue
-        first, end = ((int(arrays["z"][i]), Tiles(arrays[f"tiles{i}"], arrays[f"covered{i}"])) for i in (0, 1))
-        pairs += [_pair(last, first)] if last else []
-        pairs += [(int(a), int(b), float(c)) for a, b, c in arrays["pairs"]]
-        last = end
-    return judge_pairs(pairs)
+        pairs.update(_comparisons(arrays))
+        joined = Neighbours(pairs)
+        for z, tiles in (*last, *_planes(arrays, "first")):
+            joined.add(z, tiles)
+        last = [*last, *_planes(arrays, "last")][-REACH:]
+    return judge(pairs)
 
 
-def judge_pairs(pairs: Sequence[Pair]) -> Quality:
-    """Each pair with the median around it; pairs without a correlation are not judged."""
-    known = [p for p in pairs if not np.isnan(p[2])]
-    # Similarity falls by about the same factor from slice to slice, so pairs across a gap are compared per slice.
-    gaps, correlations = np.array([b - a for a, b, _ in known]), np.array([c for *_, c in known])
-    medians, outliers = median_and_outliers(np.sign(correlations) * np.abs(correlations) ** (1 / gaps))
-    judged = {
-        (a, b): PairSimilarity(z0=a, z1=b, correlation=c, local_median=round(float(m), DIGITS), outlier=bool(far))
-        for (a, b, c), m, far in zip(known, medians**gaps, outliers, strict=True)
-    }
-    unknown = (PairSimilarity(z0=a, z1=b, correlation=None) for a, b, _ in pairs)
-    return Quality(pairs=tuple(judged.get((p.z0, p.z1), p) for p in unknown))
+def _comparisons(arrays: Mapping[str, NDArray[Any]]) -> Comparisons:
+    """Comparisons of the planes of a unit, from arrays [pairs, ...]."""
+    rows = zip(*(arrays[name] for name in ("pairs", "parts", "distances", "gains")), strict=True)
+    return {(int(a), int(b)): Comparison(parts, distances, float(gain)) for (a, b), parts, distances, gain in rows}
+
+
+def _planes(arrays: Mapping[str, NDArray[Any]], which: str) -> Iterable[PlaneTiles]:
+    """The `first` or `last` planes of a unit, with windows [n, y, x]."""
+    for z in arrays[which].tolist():
+        yield z, Tiles(arrays[f"tiles{z}"], arrays[f"covered{z}"], int(arrays["factor"][0]))

@@ -133,6 +133,11 @@ def test_flagged_slices_are_pictured_before_suspect_ones() -> None:
     assert [s.z for s in shown] == sorted(s.z for s in shown)
 
 
+def test_notes_on_the_volume_stand_at_the_top() -> None:
+    text = report_html(example(20, bad_every=NO_BAD).model_copy(update={"notes": ("z 3 and < z 4",)}))
+    assert "<li>z 3 and &lt; z 4</li>" in text[: text.index("</header>")]
+
+
 def test_a_stack_without_faults_says_so() -> None:
     data = example(20, bad_every=NO_BAD)
     slices = tuple(s.model_copy(update={"verdict": "good", "reason": ""}) for s in data.transforms.slices)

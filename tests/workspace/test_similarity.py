@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clio_argo.kernels.similarity import sample, similarity
+from clio_argo.kernels.similarity import compare, sample
 from clio_argo.model.quality import PairSimilarity, Quality
+from clio_argo.placement.neighbours import judge, judge_pairs
 from clio_argo.store.documents import Store
-from clio_argo.workspace.similarity import judge_pairs
+from clio_argo.workspace.similarity import Neighbours
 from tests.stacks import FIRST, completion, demo_slices, lossless, plain, run_here, transforms, write_stack
 
 NOISE = 3513
@@ -28,7 +29,7 @@ def test_pairs_are_measured_in_the_volume_whatever_its_units(demo: Path) -> None
     pairs = list(zip(sorted(looks), sorted(looks)[1:], strict=False))
     assert (NOISE - 1, NOISE + 1) in pairs
     found = {(p.z0, p.z1): p.correlation for p in quality(demo).pairs}
-    assert found == {(a, b): pytest.approx(similarity(looks[a], looks[b]), abs=1e-5) for a, b in pairs}
+    assert found == {(a, b): pytest.approx(compare(looks[a], looks[b]).correlation, abs=1e-5) for a, b in pairs}
 
 
 def test_the_demo_has_no_pair_that_is_out_of_place(demo: Path) -> None:
@@ -62,26 +63,60 @@ def test_background_does_not_count() -> None:
         sample(canvas, matrix, (256, 256)),
         sample(canvas, ((1.0, 0.0, 190.0), (0.0, 1.0, 100.0)), (210, 256)),
     )
-    assert 0 < mine.covered.sum() < 64
-    assert similarity(mine, mine) == pytest.approx(1)
+    assert 0 < mine.covered.sum() < len(mine.covered)
+    assert compare(mine, mine).correlation == pytest.approx(1)
     assert other.covered.sum() < mine.covered.sum()
     nowhere = sample(canvas, ((1.0, 0.0, 4000.0), (0.0, 1.0, 0.0)), (256, 256))
-    assert similarity(mine, nowhere) is None
-    assert similarity(mine, sample(255 - canvas, matrix, (256, 256))) == pytest.approx(-1)
+    assert np.isnan(compare(mine, nowhere).correlation)
+    assert compare(mine, sample(255 - canvas, matrix, (256, 256))).correlation == pytest.approx(-1)
+
+
+def _outliers(pairs: list[tuple[int, int, float]]) -> list[int]:
+    return [p.z0 for p in judge_pairs(pairs) if p.outlier]
 
 
 def test_pairs_across_a_gap_are_compared_as_what_they_are() -> None:
     steady = [(z, z + 1, 0.9) for z in range(20)]
     across = [*steady, (20, 22, 0.81), *((z, z + 1, 0.9) for z in range(22, 40))]
-    assert judge_pairs(across).outliers == ()
-    assert [p.z0 for p in judge_pairs([*steady, (20, 21, 0.7), *across[21:]]).outliers] == [20]
+    assert _outliers(across) == []
+    assert _outliers([*steady, (20, 21, 0.7), *across[21:]]) == [20]
 
 
 @pytest.mark.parametrize("pairs", [[], [(1, 2, np.nan)], [(1, 2, 0.4)]])
 def test_stacks_too_small_to_judge(pairs: list[tuple[int, int, float]]) -> None:
-    assert judge_pairs(pairs).outliers == ()
-    assert len(judge_pairs(pairs).pairs) == len(pairs)
+    assert _outliers(pairs) == []
+    assert len(judge_pairs(pairs)) == len(pairs)
     assert (
         str(PairSimilarity(z0=1, z1=2, correlation=0.31, local_median=0.78))
         == "z 1/2: correlation 0.31, around it 0.78"
     )
+
+
+@pytest.mark.parametrize("noise", [0, 40])
+@pytest.mark.parametrize(
+    ("order", "swapped"),
+    [
+        (range(10), ""),
+        ((0, 1, 2, 4, 3, 5, 6, 7, 8, 9), "4, 3"),
+        ((1, 0, 3, 2, 5, 4, 7, 6, 9, 8), "1, 0, 3, 2, 5, 4, 7, 6, 9, 8"),
+    ],
+    ids=["right", "one pair", "every pair"],
+)
+def test_swapped_slices_are_named(demo: Path, order: list[int], swapped: str, noise: int) -> None:
+    random, volume = np.random.default_rng(0), lossless(demo)[:, 40:280, 40:280]
+    compared = Neighbours({})
+    for z, k in enumerate(order):
+        plane = np.clip(volume[k] + random.normal(0, noise, volume[k].shape), 0, 255).astype(np.uint8)
+        compared.add(z, sample(plane, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), (240, 240)))
+    notes = judge(compared.pairs).notes
+    assert notes == ((f"slices fit better in another order: z {swapped} instead of ascending",) if swapped else ())
+
+
+@pytest.mark.parametrize("noise", [5, 20])
+def test_a_section_recorded_twice_is_named(demo: Path, noise: int) -> None:
+    random, volume = np.random.default_rng(0), lossless(demo)[:, 30:290, 30:290]
+    compared = Neighbours({})
+    for z, k in enumerate([0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9]):
+        plane = np.clip(volume[k] + random.normal(0, noise, volume[k].shape), 0, 255).astype(np.uint8)
+        compared.add(z, sample(plane, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), (260, 260)))
+    assert judge(compared.pairs).notes == ("slices show the section of the one before, recorded again: z 5",)
