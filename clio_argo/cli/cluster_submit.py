@@ -130,9 +130,13 @@ def check_source(config: Request) -> None:
 
     try:
         _refuse_unseen(config)
-        preflight(config).refuse()
+        checked = preflight(config)
+        checked.refuse()
     except (StoreError, TransientError) as error:
         print(f"the source is not checked from here: {error}", file=sys.stderr)
+    else:
+        if checked.warning:
+            print(f"warning: {checked.warning}", file=sys.stderr)
 
 
 def _refuse_unseen(config: Request) -> None:

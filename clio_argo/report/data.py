@@ -7,7 +7,7 @@ from clio_argo.model.base import Value
 from clio_argo.model.plan import Plan
 from clio_argo.model.quality import Quality
 from clio_argo.model.request import Request
-from clio_argo.model.run import Gate, StageTime
+from clio_argo.model.run import Gate, SourceChanges, StageTime
 from clio_argo.model.volume import VolumeSpec
 
 
@@ -31,6 +31,7 @@ class ReportData(Value):
     status: str = Field(description="complete, complete_with_flags, aligned, or why the run stopped.")
     gates: tuple[Gate, ...] = ()
     quality: Quality | None = Field(None, description="Similarity of neighbours in the rendered volume.")
+    source_changes: SourceChanges = SourceChanges()
     stages: tuple[StageTime, ...] = ()
     pictures: tuple[Picture, ...] = ()
     slice_pictures: dict[int, str] = Field({}, description="Pictures of slices that are not good, by z.")

@@ -10,6 +10,7 @@ from clio_argo.model.run import Completion, Verification
 from clio_argo.model.step import StepResult
 from clio_argo.store.documents import crc32c, record_of
 from clio_argo.viewer.url import LOCAL_HOST, PUBLIC_HOST, VIEW_PORT, neuroglancer_state, viewer_url
+from clio_argo.workspace.arrival import source_changes
 from clio_argo.workspace.report_page import Rendered, write_report
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.similarity import read_quality
@@ -23,7 +24,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     quality = read_quality(run)
     quality_record = run.store.write(QUALITY, quality.to_bytes())
     done = completion(run, quality)
-    pictures = write_report(run, done.status, Rendered(run.volume, quality, done.link))
+    pictures = write_report(run, done.status, Rendered(run.volume, quality, done.link, done.source_changes))
     # report.html is not recorded: it shows times, and so differs between two runners of the same run
     last = done.to_bytes()
     record_whole(run, [quality_record, *map(run.store.record, pictures), record_of(COMPLETE, last)])
@@ -35,8 +36,9 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 def completion(run: Run, quality: Quality) -> Completion:
     """The last document of the run: how it ended, from which request and source, made by which programs."""
     verified = run.store.document(Verification, VERIFICATION)
+    changes = source_changes(run)
     flagged, suspect = (tuple(s.z for s in of) for of in (run.transforms.flagged, run.transforms.suspect))
-    flags = bool(flagged or suspect or run.transforms.breaks or quality.outliers)
+    flags = bool(flagged or suspect or run.transforms.breaks or quality.outliers or changes.line())
     return Completion(
         id=run.settings.id,
         status="complete_with_flags" if flags else "complete",
@@ -61,6 +63,7 @@ def completion(run: Run, quality: Quality) -> Completion:
         settings=run.request.model_dump(mode="json"),
         source=run.plan.source,
         source_digest=run.plan.digest,
+        source_changes=changes,
         given=run.transforms.sources,
     )
 

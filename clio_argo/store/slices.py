@@ -35,12 +35,14 @@ class Entry(Value):
 
     stamp: changes when the content of the object changes.
     outside: it is a link that leaves the folder of the source, or leads nowhere.
+    arrived_s: when it got there, in seconds since 1970; 0 if unknown.
     """
 
     name: str
     size_bytes: int
     stamp: str
     outside: bool = False
+    arrived_s: float = 0.0
 
 
 class Source:
@@ -61,7 +63,7 @@ class Source:
         if self._store.local is not None:
             return _scan(self._store.local, folder)
         objects = self._store.objects(folder + self._file, flat=True)
-        return (Entry(name=o.name, size_bytes=o.size, stamp=o.stamp) for o in objects)
+        return (Entry(name=o.name, size_bytes=o.size, stamp=o.stamp, arrived_s=o.written_s) for o in objects)
 
     def headers(self, entry: Entry) -> list[Header]:
         """Headers of all pages of a file. Raises `Unreadable`."""
@@ -217,7 +219,8 @@ def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: bool
     # a link that leads nowhere or in a circle
     except OSError:
         return Entry(name=name, size_bytes=0, stamp="", outside=True)
-    return Entry(name=name, size_bytes=stat.st_size, stamp=_stamp(stat), outside=outside)
+    # copies keep the time at which a file was modified; ctime is when it was renamed to this name
+    return Entry(name=name, size_bytes=stat.st_size, stamp=_stamp(stat), outside=outside, arrived_s=stat.st_ctime)
 
 
 def _stamp(stat: os.stat_result) -> str:

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from clio_argo.model.layout import LOGS, REPORT, THUMBNAILS, VIEWER
 from clio_argo.model.quality import Quality
-from clio_argo.model.run import Attempt, StageTime
+from clio_argo.model.run import Attempt, SourceChanges, StageTime
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.placement.gates import gates
 from clio_argo.report.data import ReportData
@@ -26,6 +26,7 @@ class Rendered:
     volume: VolumeSpec
     quality: Quality
     link: str
+    changes: SourceChanges
 
 
 def write_report(run: Run, status: str, rendered: Rendered | None = None) -> list[str]:
@@ -48,6 +49,7 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
         slice_pictures=make_slice_pictures(run, notable(run.transforms)),
         sizes_bytes=_sizes(run.store, volume) if volume else {},
         quality=rendered.quality if rendered else None,
+        source_changes=rendered.changes if rendered else SourceChanges(),
         viewer_url=rendered.link if rendered else None,
         run=run.store.url,
         folder=str(run.store.local) if run.store.local else None,

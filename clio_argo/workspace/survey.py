@@ -19,6 +19,7 @@ from clio_argo.store.images import format_names, is_image
 from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
 from clio_argo.store.slices import RAW, Entry, Source, find_source
+from clio_argo.store.transfers import is_transfer
 
 # A bucket answers after tens of milliseconds, a disk after 0.12 ms (10,000 headers in 1.2 s by one thread, in 2.3 s by
 # sixteen, docs/design.md). Slower than QUICK_S is a bucket; the first batch tells.
@@ -31,14 +32,15 @@ FoundSlice = tuple[int, Entry, int, Header]
 """Number of a slice, its file, its page there, and its header."""
 
 
-def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...]]:
-    """The plan of a stack, and its usable slices by unit.
+def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entry]]:
+    """The plan of a stack, its usable slices by unit, and all files of the folder in which they lie.
 
     Raises:
         UserError: there is nothing to plan with: no source, no slices, no way to number them.
     """
     source = Source(find_source(request.source))
-    candidates = _number_files(request, _entries(request, source))
+    images, entries = _entries(request, source)
+    candidates = number_files(request, images)
     problems, slices = _read_headers(source, candidates, request)
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
     stack = _range(request, numbers)
@@ -52,12 +54,17 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...]]:
     if not usable:
         raise UserError.all(f"source {request.source}: no usable slice", problem_lines(problems))
     _refuse_colour(source, usable, channels=max(h.channels for *_, h in slices))
-    return _assemble(source, usable, [p for p in problems if p.z is None or p.z in stack], stack, request)
+    stamps = {e.name: e.stamp for _, e in candidates}
+    problems = [
+        p.model_copy(update={"stamp": stamps.get(p.file or "", "")}) for p in problems if p.z is None or p.z in stack
+    ]
+    return *_assemble(source, usable, problems, stack, request), entries
 
 
-def _entries(request: Request, source: Source) -> list[Entry]:
-    """Image files at the source's root, or in raw/ if there are none."""
-    root, raw = ([e for e in source.entries(f) if is_image(e.name)] for f in ("", RAW))
+def _entries(request: Request, source: Source) -> tuple[list[Entry], list[Entry]]:
+    """Image files at the source's root, or in raw/ if there are none, and all files there."""
+    listed = [source.entries(f) for f in ("", RAW)]
+    root, raw = ([e for e in entries if is_image(e.name) and not is_transfer(e.name)] for entries in listed)
     at_root, in_raw = ([e for e in entries if _matches(request, e.name)] for entries in (root, raw))
     if at_root and in_raw:
         raise UserError(
@@ -69,7 +76,7 @@ def _entries(request: Request, source: Source) -> list[Entry]:
         pattern = request.image or request.image_regex
         text = f"no slice{f' named {pattern!r}' if pattern else ''}; there is {names}"
         raise UserError(f"source {request.source}: found {text}")
-    return at_root or in_raw
+    return at_root or in_raw, listed[0 if at_root else 1]
 
 
 def _matches(request: Request, name: str) -> bool:
@@ -77,8 +84,8 @@ def _matches(request: Request, name: str) -> bool:
     return any_name or numbering(request, [])(name.rpartition("/")[2]) is not None
 
 
-def _number_files(request: Request, entries: Sequence[Entry]) -> list[tuple[int | None, Entry]]:
-    """Files with their slice numbers; None for the one multi-page file that needs none."""
+def number_files(request: Request, entries: Sequence[Entry]) -> list[tuple[int | None, Entry]]:
+    """Slices of a request among its images, with their numbers; None for the one multi-page file that needs none."""
     names = [e.name.rpartition("/")[2] for e in entries]
     if len(entries) == 1 and request.image is None and request.image_regex is None:
         return [(None, entries[0])]
