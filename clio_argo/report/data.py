@@ -33,6 +33,7 @@ class ReportData(Value):
     quality: Quality | None = Field(None, description="Similarity of neighbours in the rendered volume.")
     source_changes: SourceChanges = SourceChanges()
     stages: tuple[StageTime, ...] = ()
+    unread_logs: int = Field(0, description="Files under process/logs that could not be read.")
     pictures: tuple[Picture, ...] = ()
     slice_pictures: dict[int, str] = Field({}, description="Pictures of slices that are not good, by z.")
     sizes_bytes: dict[str, int] = Field({}, description="Bytes of each output, by its folder.")

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from clio_argo.errors import GateStopped
-from tests.stacks import DEMO, Image, request, run_here
+from clio_argo.pipeline import PIPELINE
+from clio_argo.runner import run_step
+from clio_argo.store.documents import Store
+from tests.stacks import DEMO, Image, completion, demo_slices, plain, request, run_here, write_stack
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +60,14 @@ def test_a_run_that_a_gate_stopped_has_a_report_that_says_so(tmp_path: Path) -> 
     assert "Stopped: before rendering" in page
     assert "1 of 11 slices are bad or missing, at most 0 may be" in page
     assert (tmp_path / "views" / "xz_after.png").exists()
+
+
+def test_a_damaged_log_costs_a_note(tmp_path: Path) -> None:
+    source, out = write_stack(tmp_path / "source", demo_slices(2, 64)), tmp_path / "out"
+    run_here(plain(source), out, stop_before="publish")
+    logs = sorted((out / "process" / "logs").iterdir())
+    logs[0].write_bytes(b"{")
+    logs[1].write_bytes(b"")
+    run_step(PIPELINE["publish"], Store(str(out)).url, 0)
+    assert completion(out).status
+    assert "2 logs under process/logs could not be read" in (out / "report.html").read_text()
