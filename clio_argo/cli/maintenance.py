@@ -20,6 +20,7 @@ commands = typer.Typer()
 Deep = Annotated[bool, Option("--deep", help="Also decode both volumes and compare samples.")]
 # notes repeat themselves for each folder of a store; JSON has all
 SHOWN_NOTES = 5
+# fits on a screen with the question
 SHOWN_NAMES = 20
 METHODS = {
     "quick": "names and sizes compared", "default": "every byte read", "deep": "every byte read, every chunk decoded"
