@@ -107,6 +107,7 @@ def outcome(run: Run, request: Request | None, environment: Mapping[str, str]) -
     status = environment.get("CLIO_STATUS", "")
     # complete.json may be that of an earlier workflow on the same root
     finished = done is not None and status in ("", "Succeeded")
+    changed = [line] if done and finished and (line := done.source_changes.line()) else []
     return Outcome(
         id=request.id if request else "unknown",
         run=run.store.url,
@@ -115,7 +116,7 @@ def outcome(run: Run, request: Request | None, environment: Mapping[str, str]) -
         suspect=len(placed.suspect) if placed else 0,
         notes=done.notes if done and finished else (),
         link=done.link if done and finished else None,
-        messages=tuple(failures(environment.get("CLIO_FAILURES", "")))[:MOST_MESSAGES],
+        messages=(*changed, *failures(environment.get("CLIO_FAILURES", "")))[:MOST_MESSAGES],
     )
 
 

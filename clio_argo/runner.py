@@ -190,9 +190,9 @@ def _run_here(
     store, reports = Store(os.fspath(out)), progress or NoProgress()
     if request.make_buckets.location is not None:
         # imported here: it loads OpenCV, which this process needs for nothing else
-        from clio_argo.store.roles import prepare
+        from clio_argo.workspace.buckets import claim_with_buckets
 
-        for note in prepare(request, store.url):
+        for note in claim_with_buckets(request, store, pipeline.versions):
             reports.note(note)
     with environment({REQUEST: request.model_dump_json()}), worker_pool(workers or _workers(request)) as pool:
         walk(pipeline, store.url, pool, reports, last)

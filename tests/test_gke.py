@@ -41,3 +41,16 @@ def test_a_wrong_name_is_refused() -> None:
     command = [str(GKE / "create.sh"), "--dry-run", "p", "r", "Too_Long"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, "NAME Too_Long" in done.stderr) == (2, True)
+
+
+def test_what_has_no_label_stays(tmp_path: Path) -> None:
+    gcloud, log = tmp_path / "gcloud", tmp_path / "log"
+    # all exists; only the cluster is labelled as create.sh labels it
+    gcloud.write_text(f'#!/bin/sh\necho "$*" >> {log}\ncase "$*" in *"clusters describe"*) echo clio-argo;; esac\n')
+    gcloud.chmod(0o755)
+    command = [str(GKE / "remove.sh"), "--with-data", "my-project", "europe-west4"]
+    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
+    deleted = [line for line in log.read_text().splitlines() if " delete " in line or "storage rm" in line]
+    assert [line.partition(" --")[0] for line in deleted] == ["container clusters delete clio-argo"]
+    assert done.stderr.count("so create.sh did not make it") == 6

@@ -87,7 +87,8 @@ def plan(request: RequestOptions, output: Form = None) -> None:
     checked = preflight(config)
     plan, volume, allowed = checked.plan, checked.volume, config.allowed_bad(checked.plan.depth)
     documents = {"plan": plan.model_dump(mode="json"), "volume": volume and volume.model_dump(mode="json")}
-    show({**documents, "max_bad": allowed}, output, lambda: plan_view(plan, volume, allowed))
+    value = {**documents, "max_bad": allowed, "warning": checked.warning}
+    show(value, output, lambda: plan_view(plan, volume, allowed, checked.warning))
     checked.refuse()
 
 

@@ -24,6 +24,7 @@ Name = Annotated[str, Argument(help="Name of the bucket, with or without gs://."
 Project = Annotated[str | None, Option(help="Cloud project that owns it.")]
 Folder = Annotated[str, Option(help="Only objects below this folder of the bucket.")]
 Days = Annotated[int, Option(min=0, help="Age of the objects in days.")]
+Foreign = Annotated[bool, Option("--foreign", help="Also a bucket that clio-argo did not make.")]
 PUBLIC = (
     "gs://{name} would be public: everybody on the internet can read and copy all its objects, and you pay for "
     "what they read. Give --public if you mean that; single people need only roles/storage.objectViewer"
@@ -34,6 +35,14 @@ def _bucket(name: str) -> "Bucket":
     from clio_argo.store.buckets import Bucket
 
     return Bucket(name)
+
+
+def _own(name: str, foreign: bool) -> "Bucket":
+    """A bucket that may be changed. Raises `UserError`."""
+    bucket = _bucket(name)
+    if not foreign:
+        bucket.refuse_foreign("not changed; give --foreign if you mean it")
+    return bucket
 
 
 @command(commands)
@@ -83,13 +92,15 @@ def _rows(found: "Facts") -> dict[str, str]:
 
 @command(commands)
 def publish(
-    name: Name, public: Annotated[bool, Option("--public", help="For everybody on the internet.")] = False
+    name: Name,
+    public: Annotated[bool, Option("--public", help="For everybody on the internet.")] = False,
+    foreign: Foreign = False,
 ) -> None:
     """Let everybody read a bucket, and let neuroglancer's pages show it."""
     bucket = _bucket(name)
     if not public:
         raise UserError(PUBLIC.format(name=bucket.name))
-    print(bucket.publish())
+    print(_own(name, foreign).publish())
 
 
 @command(commands)
@@ -105,12 +116,11 @@ def cors(name: Name) -> None:
 
 
 @command(commands)
-def expire(name: Name, folder: Folder = f"{TEMPORARY}/", days: Days = 7) -> None:
+def expire(name: Name, folder: Folder = f"{TEMPORARY}/", days: Days = 7, foreign: Foreign = False) -> None:
     """Delete temporary objects of a certain age, every day from now on."""
-    bucket = _bucket(name)
     if not folder.strip("/"):
         raise UserError("--folder: name a folder; without one everything in the bucket would be deleted")
-    print(bucket.expire(folder.strip("/") + "/", days))
+    print(_own(name, foreign).expire(folder.strip("/") + "/", days))
 
 
 @command(commands)
@@ -120,11 +130,12 @@ def archive(
     folder: Folder = "",
     days: Days = 30,
     yes: Annotated[bool, Option("--yes", help="Do not ask.")] = False,
+    foreign: Foreign = False,
 ) -> None:
     """Move objects of a certain age to a colder class. Shows first what that costs, and asks."""
-    bucket, prefix = _bucket(name), f"{folder.strip('/')}/" if folder.strip("/") else ""
     if to.upper() not in PRICES:
         raise UserError(f"--class {to}: use one of {', '.join(PRICES)}")
+    bucket, prefix = _own(name, foreign), f"{folder.strip('/')}/" if folder.strip("/") else ""
     print(price_of(to.upper()))
     if not yes and not typer.confirm(f"Move gs://{bucket.name}/{prefix} there after {days} days?"):
         raise typer.Exit(1)

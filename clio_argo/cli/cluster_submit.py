@@ -71,7 +71,7 @@ def submit(
     if server_dry_run:
         print(document(client.create(workflow, dry_run=True), output or "yaml"))
         return
-    make_buckets(requested, out)
+    make_buckets(requested, out, pipeline)
     created = client.create(workflow)
     if output:
         print(document(created, output))
@@ -111,12 +111,13 @@ def warn_of_distance(client: "Client", run: str) -> None:
         print(finding.line(), file=sys.stderr)
 
 
-def make_buckets(config: Request, run: str) -> None:
-    """Make the buckets that the request asks for, and report each."""
+def make_buckets(config: Request, run: str, pipeline: str | None) -> None:
+    """Claim the root and make the buckets that the request asks for, and report each."""
     if config.make_buckets.location is not None:
-        from clio_argo.store.roles import prepare
+        from clio_argo.store.documents import Store
+        from clio_argo.workspace.buckets import claim_with_buckets
 
-        for done in prepare(config, run):
+        for done in claim_with_buckets(config, Store(run), load_pipeline(pipeline).versions):
             print(done, file=sys.stderr)
 
 
@@ -130,9 +131,13 @@ def check_source(config: Request) -> None:
 
     try:
         _refuse_unseen(config)
-        preflight(config).refuse()
+        checked = preflight(config)
+        checked.refuse()
     except (StoreError, TransientError) as error:
         print(f"the source is not checked from here: {error}", file=sys.stderr)
+    else:
+        if checked.warning:
+            print(f"warning: {checked.warning}", file=sys.stderr)
 
 
 def _refuse_unseen(config: Request) -> None:

@@ -1,7 +1,7 @@
 """Commands on finished runs: whether they are whole, their repair, and where they come from."""
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,14 +71,25 @@ def repair(
     remove_unexpected: Annotated[
         bool, Option("--remove-unexpected", "--remove-foreign", help="Delete objects that are not of the run.")
     ] = False,
+    yes: Annotated[bool, Option("--yes", help="Do not ask before that.")] = False,
 ) -> None:
     """Rerun what is damaged or missing, and nothing else. Exit with 1 if something is left."""
     from clio_argo.maintenance.repair import repair as repair_run
 
+    remove = remove_unexpected and (yes or _may_remove)
     with local.reporter() as progress:
-        done = repair_run(run, local.workers, progress, deep, remove_unexpected, local.graph)
+        done = repair_run(run, local.workers, progress, deep, remove, local.graph)
     local.end(done.model_dump(mode="json"), lambda: _repair(done))
     exit_unless(not done.left.faults)
+
+
+def _may_remove(names: Sequence[str]) -> bool:
+    """Whether a person agrees that objects are deleted, of which the first are shown."""
+    if not names:
+        return False
+    text = "".join(f"  {name!r}\n" for name in names[:SHOWN_FAULTS])
+    more = f"  and {len(names) - SHOWN_FAULTS} more\n" if len(names) > SHOWN_FAULTS else ""
+    return typer.confirm(f"These do not belong to the run:\n{text}{more}Delete them?", err=True)
 
 
 def _repair(done: "Repair") -> Iterator[str]:

@@ -28,10 +28,10 @@ PYRAMID = 8 / 7
 Row = tuple[str, str]
 
 
-def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int) -> Iterator[RenderableType]:
+def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int, warning: str) -> Iterator[RenderableType]:
     """The stack, what is wrong with it, and what a run will need.
 
-    allowed: slices that may be bad or missing.
+    allowed: slices that may be bad or missing. warning: what else a person should know; may be empty.
     """
     bits = 8 if plan.dtype == "uint8" else 16
     yield facts([
@@ -45,6 +45,8 @@ def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int) -> Iterator[R
         yield facts(_needs(plan, volume))
     if 0 < (bad := len(plan.unusable)) <= allowed:
         yield f"{bad} of {plan.depth} slices cannot be used; at most {allowed} may be (max_bad)."
+    if warning:
+        yield literal(f"warning: {warning}")
 
 
 def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
@@ -84,8 +86,9 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
         ("report", f"{folder}{REPORT}"),
         ("viewer", f"clio-argo view {quote(folder)}" if Store(done.ng).local else done.link),
     ])  # fmt: skip
+    changes = f"; {line}" if (line := done.source_changes.line()) else ""
     verified = f"{done.objects} objects verified ({human_size(done.bytes)})"
-    yield f"{done.status}: {_counts(transforms)}{_displacement(done)}, {verified}"
+    yield literal(f"{done.status}: {_counts(transforms)}{_displacement(done)}, {verified}{changes}")
 
 
 def aligned_view(transforms: Transforms, store: Store) -> Iterator[RenderableType]:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +41,7 @@ def repair(
     workers: int | None = None,
     progress: Progress | None = None,
     deep: bool = False,
-    remove_unexpected: bool = False,
+    remove_unexpected: bool | Callable[[Sequence[str]], bool] = False,
     pipeline: Pipeline = PIPELINE,
 ) -> Repair:
     """Rerun the units whose objects are damaged or missing, and no others; they write the same bytes as before.
@@ -50,7 +50,7 @@ def repair(
     alignment are damaged, the whole pipeline is run again, which reruns only what is missing.
 
     deep: find damage as `verify` does in mode deep.
-    remove_unexpected: delete objects that do not belong to the run.
+    remove_unexpected: whether objects that do not belong to the run are deleted, or who decides that by their names.
 
     Raises:
         UserError: there is no run, or its request is lost.
@@ -62,7 +62,9 @@ def repair(
         repairer = _Repairer(existing_run(run, pipeline), pipeline, pool, counting)
         before = repairer.verify(mode)
         repairer.store.leftovers(remove=True)
-        unexpected = [f.name for f in before.faults if f.step is None and remove_unexpected]
+        unexpected = [f.name for f in before.faults if f.step is None]
+        if not (remove_unexpected(unexpected) if callable(remove_unexpected) else remove_unexpected):
+            unexpected = []
         # Wrong voxels may have the right checksums. Their units are rerun because their records are deleted.
         remade = {s.name for s in pipeline.steps if s.makes_volumes}
         wrong = [record_name(f.step, f.unit) for f in before.faults if f.step in remade and f.step and deep]

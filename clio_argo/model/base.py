@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
@@ -115,3 +115,8 @@ def digest(value: Any) -> str:
     """First 32 hexadecimal digits of SHA-256 over the canonical JSON of `value`."""
     # 128 bits: no two inputs of any run meet by chance
     return hashlib.sha256(canonical_json(value)).hexdigest()[:32]
+
+
+def few(items: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are."""
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from clio_argo.errors import UserError
+from clio_argo.model.base import few
 from clio_argo.model.request import Request
 
 Numbering = Callable[[str], int | None]
@@ -62,9 +63,9 @@ def discover_numbering(names: Sequence[str]) -> Numbering:
         groups[tuple(_texts(name))].append(_digits(name))
     groups = {k: v for k, v in groups.items() if v[0]}
     if not groups:
-        raise UserError(f"no file name holds a number: {_few(names)}; give `image` or `image_regex`")
+        raise UserError(f"no file name holds a number: {few(names)}; give `image` or `image_regex`")
     if len(groups) > 1:
-        patterns = _few([_pattern(k) + f" ({len(v)} files)" for k, v in groups.items()])
+        patterns = few([_pattern(k) + f" ({len(v)} files)" for k, v in groups.items()])
         raise UserError(f"the files follow several patterns: {patterns}; say which are the slices with `image`")
     texts, digits = next(iter(groups.items()))
     index = _varying_number(texts, digits)
@@ -89,7 +90,3 @@ def _digits(name: str) -> list[str]:
 
 def _pattern(texts: tuple[str, ...]) -> str:
     return "#".join(texts)
-
-
-def _few(items: Sequence[str]) -> str:
-    return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")

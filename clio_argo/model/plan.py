@@ -34,6 +34,7 @@ class Problem(Value):
     z: int | None = None
     file: str | None = None
     detail: str = ""
+    stamp: str = Field("", description="Identity of the file's content, as of a usable slice.")
 
     @property
     def costs_slice(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from clio_argo.model.alignment import Break
-from clio_argo.model.base import Document, Value
+from clio_argo.model.base import Document, Value, few
 from clio_argo.model.quality import QualitySummary
 
 Status = Literal["complete", "complete_with_flags"]
@@ -100,6 +100,23 @@ class Gate(Value):
         return self.value <= self.limit
 
 
+class SourceChanges(Value):
+    """How the source differs at the end of a run from what was planned: names of its files."""
+
+    new: tuple[str, ...] = Field((), description="Slices that nobody planned.")
+    gone: tuple[str, ...] = ()
+    changed: tuple[str, ...] = Field((), description="Slices with other content.")
+    transfers: tuple[str, ...] = Field((), description="Files that look like transfers under way.")
+    unread: str = Field("", description="Why the source could not be listed.")
+
+    def line(self, most: int = 5) -> str:
+        """All of it for people, at most so many names of each kind; empty if nothing changed."""
+        kinds = {"new": self.new, "gone": self.gone, "changed": self.changed, "in transfer": self.transfers}
+        parts = [f"{len(names)} {kind} ({few(names, most)})" for kind, names in kinds.items() if names]
+        parts += [f"it cannot be listed: {self.unread}"] if self.unread else []
+        return f"the source changed since it was planned: {', '.join(parts)}" if parts else ""
+
+
 class Completion(Document):
     """The last document of a run."""
 
@@ -130,5 +147,6 @@ class Completion(Document):
     libraries: dict[str, str] = Field({}, description="Versions of the libraries of the last program.")
     settings: dict[str, Any] = Field({}, description="The request with all defaults.")
     source: str = ""
+    source_changes: SourceChanges = SourceChanges()
     source_digest: str = Field("", description="Digest over all slices: names, sizes, times or generations.")
     given: dict[str, str] = Field({}, description="CRC32C of each file that the user provided, by its name.")

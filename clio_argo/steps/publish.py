@@ -11,6 +11,7 @@ from clio_argo.model.run import Completion, Verification
 from clio_argo.model.step import StepResult
 from clio_argo.store.documents import crc32c, record_of
 from clio_argo.viewer.url import PUBLIC_HOST, neuroglancer_state, viewer_url
+from clio_argo.workspace.arrival import source_changes
 from clio_argo.workspace.report_page import Rendered, write_report
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.similarity import read_quality
@@ -23,8 +24,8 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     """Write quality.json, the pictures, report.html and complete.json."""
     quality = read_quality(run)
     quality_record = run.store.write(QUALITY, quality.to_bytes())
-    done = completion(run, quality, notes=quality.notes)
-    pictures = write_report(run, done.status, Rendered(run.volume, quality, done.link, done.notes))
+    done = completion(run, quality)
+    pictures = write_report(run, done.status, Rendered(run.volume, quality, done.link, done.notes, done.source_changes))
     # report.html is not recorded: it shows times, and so differs between two runners of the same run
     last = done.to_bytes()
     record_whole(run, [quality_record, *map(run.store.record, pictures), record_of(COMPLETE, last)])
@@ -33,13 +34,15 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     return StepResult(published={"link": done.link, "volume": done.ng, "flagged": len(done.flagged)})
 
 
-def completion(run: Run, quality: Quality, notes: tuple[str, ...]) -> Completion:
+def completion(run: Run, quality: Quality) -> Completion:
     """The last document of the run: how it ended, from which request and source, made by which programs."""
     verified = run.store.document(Verification, VERIFICATION)
+    changes = source_changes(run)
     flagged, suspect = (tuple(s.z for s in of) for of in (run.transforms.flagged, run.transforms.suspect))
     # a bar that nobody asked to cut
     cut = run.transforms.shown.data_bar_px
-    flags = bool(flagged or suspect or run.transforms.breaks or quality.outliers or cut or notes)
+    odd = (flagged, suspect, run.transforms.breaks, quality.outliers, quality.notes, cut, changes.line())
+    flags = any(odd)
     return Completion(
         id=run.settings.id,
         status="complete_with_flags" if flags else "complete",
@@ -52,7 +55,7 @@ def completion(run: Run, quality: Quality, notes: tuple[str, ...]) -> Completion
         breaks=run.transforms.breaks,
         left_out=run.transforms.left_out,
         quality=QualitySummary.of(quality),
-        notes=notes,
+        notes=quality.notes,
         slices=run.plan.depth,
         ng=run.store.url_of(VIEWER),
         aligned=run.store.url_of(run.volume.aligned) if run.settings.lossless else None,
@@ -66,6 +69,7 @@ def completion(run: Run, quality: Quality, notes: tuple[str, ...]) -> Completion
         settings=run.request.model_dump(mode="json"),
         source=run.plan.source,
         source_digest=run.plan.digest,
+        source_changes=changes,
         given=run.transforms.sources,
     )
 

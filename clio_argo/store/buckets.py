@@ -85,6 +85,11 @@ class Bucket:
         with self._bucket() as bucket:
             return _labelled(bucket)
 
+    def refuse_foreign(self, what: str) -> None:
+        """Raise `UserError`, which says `what` was not done, if somebody else made it."""
+        if not self.ours():
+            raise UserError(f"gs://{self.name}: {UNLABELLED}; {what}")
+
     def facts(self) -> Facts:
         """Where it is, who may read it, and what happens to its objects."""
         with self._bucket() as bucket:
@@ -162,8 +167,7 @@ class Bucket:
 
         typed: the name as a person typed it to confirm.
         """
-        if not self.ours():
-            raise UserError(f"gs://{self.name}: {UNLABELLED}; not deleted")
+        self.refuse_foreign("not deleted")
         if typed != self.name:
             raise UserError(f"gs://{self.name}: {typed!r} is not its name; nothing was deleted")
         with self._bucket() as bucket, ThreadPoolExecutor(DELETIONS) as threads:

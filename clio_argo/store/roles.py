@@ -37,8 +37,8 @@ def _folder(role: str, url: str) -> _Folder:
     return _Folder(role, url, *split_url(absolute_url(url)))
 
 
-def prepare(request: Request, run: str) -> Iterator[str]:
-    """Make the missing buckets of a request and configure all by their roles; yields a line for each change.
+def make_missing(request: Request, run: str) -> Iterator[str]:
+    """Make the missing buckets of a request; yields a line for each.
 
     run: URL of the run's root.
 
@@ -48,7 +48,7 @@ def prepare(request: Request, run: str) -> Iterator[str]:
     requested = request.make_buckets
     if requested.location is None:
         return
-    folders = [_folder(role, url) for role, url in (("run", run), *request.buckets) if url]
+    folders = _folders(request, run)
     ours = {f.bucket: _ours(f.bucket) for f in folders if f.google}
     if problems := [*_unmet(requested, folders), *_refused(folders, ours), *_exposed(request, folders)]:
         raise UserError.all("the buckets of this request cannot be made and set:", problems)
@@ -56,7 +56,16 @@ def prepare(request: Request, run: str) -> Iterator[str]:
         roles = {f.role for f in folders if f.bucket == name}
         _make(name, requested.location, request.project, temporary=roles == {"temporary"})
         yield f"gs://{name} was made in {requested.location} ({', '.join(sorted(roles))})"
-    yield from _set(requested, {f.role: f for f in folders})
+
+
+def set_roles(request: Request, run: str) -> Iterator[str]:
+    """Configure the buckets of a request by their roles; yields a line for each change."""
+    if request.make_buckets.location is not None:
+        yield from _set(request.make_buckets, {f.role: f for f in _folders(request, run)})
+
+
+def _folders(request: Request, run: str) -> list[_Folder]:
+    return [_folder(role, url) for role, url in (("run", run), *request.buckets) if url]
 
 
 def _ours(name: str) -> bool | None:

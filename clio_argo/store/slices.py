@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ from clio_argo.store.backends import DEFAULT
 from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
 from clio_argo.store.images.base import Header, Pixels, Undecodable, Unreadable
+from clio_argo.store.transfers import in_sight
 
 # folder of a source in which slices may lie
 RAW = "raw/"
@@ -38,12 +39,14 @@ class Entry(Value):
 
     stamp: changes when the content of the object changes.
     outside: it is a link that leaves the folder of the source, or leads nowhere.
+    arrived_s: when it got there, in seconds since 1970; 0 if unknown.
     """
 
     name: str
     size_bytes: int
     stamp: str
     outside: bool = False
+    arrived_s: float = 0.0
 
 
 class Source:
@@ -55,16 +58,16 @@ class Source:
         if _is_file(self._store, parent, name):
             self._store, self._file = parent, name
 
-    def entries(self, folder: str = "", wanted: Callable[[str], bool] = lambda _: True) -> list[Entry]:
-        """Objects directly in `folder` whose names are `wanted`, ordered by name."""
-        entries = (e for e in self._list(folder, wanted) if self._file in ("", e.name))
+    def entries(self, folder: str = "") -> list[Entry]:
+        """Images and transfers under way directly in `folder`, ordered by name."""
+        entries = (e for e in self._list(folder) if self._file in ("", e.name))
         return sorted(entries, key=lambda e: e.name)
 
-    def _list(self, folder: str, wanted: Callable[[str], bool]) -> Iterator[Entry]:
+    def _list(self, folder: str) -> Iterator[Entry]:
         if self._store.local is not None:
-            return _scan(self._store.local, folder, wanted)
-        objects = (o for o in self._store.objects(folder + self._file, flat=True) if wanted(o.name))
-        return (Entry(name=o.name, size_bytes=o.size, stamp=o.stamp) for o in objects)
+            return _scan(self._store.local, folder)
+        objects = (o for o in self._store.objects(folder + self._file, flat=True) if in_sight(o.name))
+        return (Entry(name=o.name, size_bytes=o.size, stamp=o.stamp, arrived_s=o.written_s) for o in objects)
 
     def headers(self, entry: Entry) -> list[Header]:
         """Headers of all pages of a file. Raises `Unreadable`."""
@@ -207,12 +210,12 @@ def find_source(source: str) -> str:
     return f"{scheme}://{source}"
 
 
-def _scan(root: Path, folder: str, wanted: Callable[[str], bool]) -> Iterator[Entry]:
+def _scan(root: Path, folder: str) -> Iterator[Entry]:
     base = os.path.realpath(root)
     outside = not _inside(root / folder, base)
     try:
         with suppress(FileNotFoundError), os.scandir(root / folder) as items:
-            files = (e for e in items if wanted(e.name) and not _is_folder(e))
+            files = (e for e in items if in_sight(e.name) and not _is_folder(e))
             yield from (_local_entry(e, folder, base, outside) for e in files)
     except OSError as error:
         raise UserError(f"source {root / folder}: cannot be listed: {error.strerror}") from error
@@ -237,7 +240,8 @@ def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: bool
     # a link that leads nowhere or in a circle
     except OSError:
         return Entry(name=name, size_bytes=0, stamp="", outside=True)
-    return Entry(name=name, size_bytes=stat.st_size, stamp=_stamp(stat), outside=outside)
+    # copies keep the time at which a file was modified; ctime is when it was renamed to this name
+    return Entry(name=name, size_bytes=stat.st_size, stamp=_stamp(stat), outside=outside, arrived_s=stat.st_ctime)
 
 
 def _stamp(stat: os.stat_result) -> str:

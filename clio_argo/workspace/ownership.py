@@ -1,9 +1,9 @@
 """Which request owns a run's root: a request creates a run, joins one, or replaces the request of one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from clio_argo.errors import TransientError, UserError, printable
+from clio_argo.errors import MissingBucket, TransientError, UserError, printable
 from clio_argo.model.layout import CONFIG, FORMER_STEPS, PLAN
 from clio_argo.model.parse_request import differing_keys
 from clio_argo.model.plan import Plan
@@ -20,24 +20,12 @@ def take_ownership(store: Store, request: Request) -> str:
         UserError: the root holds something else, or another request and `update` is off.
         TransientError: another process changed the request at the same time.
     """
-    if store.local is not None and store.local.is_file():
-        raise UserError(f"{store.local} is a file; choose another --out")
     # without `update`, which says how to begin and not what to make
     owner, generation = request.model_copy(update={"update": False}), store.generation(CONFIG)
-    before = store.find_document(Request, CONFIG)
+    before, differences = refuse_other(store, owner, request.update)
     if before is None:
-        _refuse_other_content(store, request.buckets.elsewhere())
         # There is no lock. Of two processes that create config.json one succeeds, and the other looks again.
         return "" if store.create(CONFIG, owner.to_bytes()) else take_ownership(store, request)
-    if before.buckets != request.buckets:
-        raise UserError(f"{store.url}: the buckets of a run cannot change; choose another --out")
-    differences = differing_keys(owner, before)
-    if differences and not request.update:
-        raise UserError.all(
-            f"{store.url} holds another run; choose another --out, request the same, or replace it with --update. "
-            "What differs:",
-            differences,
-        )
     # Written on condition of the generation read above, so that no third request is overwritten unseen. Settings that
     # change no voxel (gates, workers, labels) are no difference, but are kept.
     if before != owner and not store.replace(CONFIG, owner.to_bytes(), generation):
@@ -45,6 +33,34 @@ def take_ownership(store: Store, request: Request) -> str:
     if differences:
         return f"{store.url} held another request; rerunning what depends on {'; '.join(differences)}"
     return f"{store.url} holds this request: joined; finished units are not rerun"
+
+
+def refuse_other(
+    store: Store, request: Request, update: bool, absent: bool = False
+) -> tuple[Request | None, Sequence[str]]:
+    """The request that owns the root, None if there is none, and how this one differs.
+
+    absent: buckets that do not exist count as empty.
+
+    Raises:
+        UserError: the root holds something else, or another request and `update` is off.
+    """
+    if store.local is not None and store.local.is_file():
+        raise UserError(f"{store.local} is a file; choose another --out")
+    before = store.find_document(Request, CONFIG)
+    if before is None:
+        _refuse_other_content(store, request.buckets.elsewhere(), absent)
+        return None, ()
+    if before.buckets != request.buckets:
+        raise UserError(f"{store.url}: the buckets of a run cannot change; choose another --out")
+    differences = differing_keys(request, before)
+    if differences and not update:
+        raise UserError.all(
+            f"{store.url} holds another run; choose another --out, request the same, or replace it with --update. "
+            "What differs:",
+            differences,
+        )
+    return before, differences
 
 
 def refuse_newer(store: Store, versions: Mapping[str, int]) -> None:
@@ -69,12 +85,12 @@ def refuse_newer(store: Store, versions: Mapping[str, int]) -> None:
         )
 
 
-def _refuse_other_content(store: Store, elsewhere: Mapping[str, str]) -> None:
+def _refuse_other_content(store: Store, elsewhere: Mapping[str, str], absent: bool) -> None:
     """Refuse a root, or folders kept elsewhere, that hold anything or overlap."""
     # a listing of a shared folder could not tell two runs apart
-    contents = {url: _first_names(Store(url)) for url in map(absolute_url, elsewhere.values())}
-    names = _first_names(store)
-    if store.read(CONFIG) is not None:
+    contents = {url: _first_names(Store(url), absent) for url in map(absolute_url, elsewhere.values())}
+    names = _first_names(store, absent)
+    if names and store.read(CONFIG) is not None:
         return  # another process has created the run since config.json was read
     problems = [f"{url} is not empty ({', '.join(n)} ...)" for url, n in contents.items() if n]
     problems += [f"{url} and {store.url} overlap" for url in contents if _overlap(url, store.url)]
@@ -84,9 +100,14 @@ def _refuse_other_content(store: Store, elsewhere: Mapping[str, str]) -> None:
         raise UserError.all("a run needs folders of its own; choose another --out or other buckets:", problems)
 
 
-def _first_names(store: Store) -> list[str]:
+def _first_names(store: Store, absent: bool) -> list[str]:
     """A few names as they may be printed: somebody's folder may hold a million."""
-    return [printable(o.name) for o in islice(store.listed(), 3)]
+    try:
+        return [printable(o.name) for o in islice(store.listed(), 3)]
+    except MissingBucket:
+        if absent:
+            return []
+        raise
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -1,5 +1,6 @@
 """All that can be known before anything is spent: one check for `plan`, `run`, `submit` and the library."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,6 +16,7 @@ from clio_argo.model.volume import VolumeSpec
 from clio_argo.placement.gates import gap_problem
 from clio_argo.placement.replacement import longest_gap
 from clio_argo.placement.shapes import TOP
+from clio_argo.workspace.arrival import arrival_warning
 from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes, memory_problems
 from clio_argo.workspace.survey import survey
 from clio_argo.workspace.user_inputs import read_user_inputs
@@ -31,6 +33,7 @@ class Preflight:
     volume: the volume as it will be if no slice has to move; None if there can be none.
     faults: why the request or its source cannot be used.
     stops: gates that fail because of missing and unusable slices, whatever the others look like.
+    warning: signs that the source still arrives; empty without any.
     """
 
     plan: Plan
@@ -40,6 +43,7 @@ class Preflight:
     volume: VolumeSpec | None
     faults: tuple[str, ...]
     stops: tuple[str, ...]
+    warning: str
 
     def refuse(self) -> None:
         """Stop before anything is spent, and name all problems at once.
@@ -61,7 +65,8 @@ def preflight(request: Request) -> Preflight:
     Raises:
         UserError: there is nothing to check: no source, no slice, no way to number the files.
     """
-    plan, units = survey(request)
+    plan, units, entries = survey(request)
+    warning = arrival_warning(entries, (s.name for unit in units for s in unit.slices), time.time())
     faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
     faults += [*_memory_problem(plan, request), *_crop_problem(plan, request), *_background_problem(plan, request)]
     faults += _source_crop_problems(plan, request)
@@ -70,7 +75,7 @@ def preflight(request: Request) -> Preflight:
     volume = None if faults else _attempt(lambda: estimate(plan, request), faults)
     plan = without_alignment(plan, request, imported)
     faults += memory_problems({**memory_of_alignment(plan), **(memory_of_volumes(volume) if volume else {})})
-    return Preflight(plan, units, user_inputs, imported, volume, tuple(faults), tuple(_stops(plan, request)))
+    return Preflight(plan, units, user_inputs, imported, volume, tuple(faults), tuple(_stops(plan, request)), warning)
 
 
 def _attempt(check: Callable[[], T], faults: list[str]) -> T | None:

@@ -1,17 +1,19 @@
 """Writes the report of a run that is aligned, stopped by a gate, or finished."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from clio_argo.errors import StoreError
 from clio_argo.model.layout import LOGS, PATTERN_PICTURE, REPORT, THUMBNAILS, VIEWER
 from clio_argo.model.quality import Quality
-from clio_argo.model.run import Attempt, StageTime
+from clio_argo.model.run import Attempt, SourceChanges, StageTime
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.placement.gates import gates
 from clio_argo.report.data import ReportData
 from clio_argo.report.html import report_html
 from clio_argo.report.overview import notable
-from clio_argo.store.documents import Store
+from clio_argo.store.documents import Store, intact
 from clio_argo.workspace.pictures import make_slice_pictures, make_views
 from clio_argo.workspace.reduced import read_all_statistics
 from clio_argo.workspace.run import Run
@@ -27,6 +29,7 @@ class Rendered:
     quality: Quality
     link: str
     notes: tuple[str, ...]
+    changes: SourceChanges
 
 
 def write_report(run: Run, status: str, rendered: Rendered | None = None) -> list[str]:
@@ -35,6 +38,7 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
     Returns the names of the pictures.
     """
     statistics, _ = read_all_statistics(run)
+    attempts, unread = read_attempts(run.store)
     volume = rendered.volume if rendered else None
     data = ReportData(
         request=run.request,
@@ -44,13 +48,15 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
         volume=volume,
         status=status,
         gates=gates(run.transforms, run.plan, run.request),
-        stages=stage_times(run.store),
+        stages=stage_times(attempts),
+        unread_logs=unread,
         pictures=make_views(run, volume),
         slice_pictures=make_slice_pictures(run, notable(run.transforms)),
         pattern_picture=PATTERN_PICTURE if run.transforms.pattern else None,
         sizes_bytes=_sizes(run.store, volume) if volume else {},
         quality=rendered.quality if rendered else None,
         notes=rendered.notes if rendered else (),
+        source_changes=rendered.changes if rendered else SourceChanges(),
         viewer_url=rendered.link if rendered else None,
         run=run.store.url,
         version=version("clio-argo"),
@@ -64,9 +70,27 @@ def _sizes(store: Store, volume: VolumeSpec) -> dict[str, int]:
     return {f: sum(store.sizes(f).values()) for f in (VIEWER, volume.aligned, THUMBNAILS)}
 
 
-def stage_times(store: Store) -> tuple[StageTime, ...]:
+def read_attempts(store: Store) -> tuple[list[Attempt], int]:
+    """All logs that can be read, and the number of those that cannot: no result depends on them."""
+    names = store.names(LOGS)
+    try:
+        contents = list(store.read_all(names))
+    except StoreError:
+        contents = [_readable(store, name) for name in names]
+    attempts = [intact(Attempt, data, name) for name, data in zip(names, contents, strict=True)]
+    known = [a for a in attempts if a]
+    return known, len(names) - len(known)
+
+
+def _readable(store: Store, name: str) -> bytes | None:
+    try:
+        return store.read(name)
+    except StoreError:
+        return None
+
+
+def stage_times(attempts: Sequence[Attempt]) -> tuple[StageTime, ...]:
     """Time that each stage took, summed over all attempts, in the order in which stages began."""
-    attempts = list(store.documents(Attempt, store.names(LOGS)))
     stages = dict.fromkeys(a.step for a in sorted(attempts, key=lambda a: a.started))
     return tuple(_stage(step, [a for a in attempts if a.step == step]) for step in stages)
 

@@ -15,10 +15,11 @@ from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, 
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
 from clio_argo.model.sizes import accept_sizes, size_runs, usual_size
-from clio_argo.store.images import format_names, is_image
+from clio_argo.store.images import format_names
 from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
 from clio_argo.store.slices import RAW, Entry, Source, find_source
+from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.name_patterns import regex_numbers
 
 # A bucket answers after tens of milliseconds, a disk after 0.12 ms (10,000 headers in 1.2 s by one thread, in 2.3 s by
@@ -32,14 +33,15 @@ FoundSlice = tuple[int, Entry, int, Header]
 """Number of a slice, its file, its page there, and its header."""
 
 
-def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...]]:
-    """The plan of a stack, and its usable slices by unit.
+def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entry]]:
+    """The plan of a stack, its usable slices by unit, and all files of the folder in which they lie.
 
     Raises:
         UserError: there is nothing to plan with: no source, no slices, no way to number them.
     """
     source = Source(find_source(request.source))
-    candidates = _number_files(request, _entries(request, source))
+    images, entries = _entries(request, source)
+    candidates = number_files(request, images)
     problems, slices = _read_headers(source, candidates, request)
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
     stack = _range(request, numbers)
@@ -53,12 +55,17 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...]]:
     if not usable:
         raise UserError.all(f"source {request.source}: no usable slice", problem_lines(problems))
     _refuse_colour(source, usable, channels=max(h.channels for *_, h in slices))
-    return _assemble(source, usable, [p for p in problems if p.z is None or p.z in stack], stack, request)
+    stamps = {e.name: e.stamp for _, e in candidates}
+    problems = [
+        p.model_copy(update={"stamp": stamps.get(p.file or "", "")}) for p in problems if p.z is None or p.z in stack
+    ]
+    return *_assemble(source, usable, problems, stack, request), entries
 
 
-def _entries(request: Request, source: Source) -> list[Entry]:
-    """Image files at the source's root, or in raw/ if there are none."""
-    root, raw = (source.entries(f, is_image) for f in ("", RAW))
+def _entries(request: Request, source: Source) -> tuple[list[Entry], list[Entry]]:
+    """Image files at the source's root, or in raw/ if there are none, and transfers there, too."""
+    listed = [source.entries(f) for f in ("", RAW)]
+    root, raw = ([e for e in entries if not is_transfer(e.name)] for entries in listed)
     number = _numbering(request, [*root, *raw]) if request.image or request.image_regex else None
     at_root, in_raw = (
         [e for e in entries if number is None or number(_base(e)) is not None] for entries in (root, raw)
@@ -73,7 +80,7 @@ def _entries(request: Request, source: Source) -> list[Entry]:
         pattern = request.image or request.image_regex
         text = f"no slice{f' named {pattern!r}' if pattern else ''}; there is {names}"
         raise UserError(f"source {request.source}: found {text}")
-    return at_root or in_raw
+    return at_root or in_raw, listed[0 if at_root else 1]
 
 
 def _base(entry: Entry) -> str:
@@ -85,8 +92,8 @@ def _numbering(request: Request, entries: Sequence[Entry]) -> Numbering:
     return regex_numbers(request.image_regex, names).get if request.image_regex else numbering(request, names)
 
 
-def _number_files(request: Request, entries: Sequence[Entry]) -> list[tuple[int | None, Entry]]:
-    """Files with their slice numbers; None for the one multi-page file that needs none."""
+def number_files(request: Request, entries: Sequence[Entry]) -> list[tuple[int | None, Entry]]:
+    """Slices of a request among its images, with their numbers; None for the one multi-page file that needs none."""
     if len(entries) == 1 and request.image is None and request.image_regex is None:
         return [(None, entries[0])]
     number = _numbering(request, entries)

@@ -40,12 +40,22 @@ run() {
   [[ -n $DRY ]] || "$@"
 }
 
-# whether something is there already; in a dry run everything is made, or removed
+# whether something is there already; in a dry run everything is made
 exists() {
   [[ -z $DRY ]] && "$@" >/dev/null 2>&1
 }
-present() {
-  [[ -n $DRY ]] || "$@" >/dev/null 2>&1
+
+# what create.sh made, so that remove.sh deletes nothing else of the same name
+# shellcheck disable=SC2034
+readonly LABEL=made-by=clio-argo
+
+# whether it is there and ours: FIELD VALUE gcloud ... describe ...
+ours() {
+  local field=$1 value=$2 found
+  shift 2
+  [[ -z $DRY ]] || return 0
+  found=$("$@" --format "value($field)" 2>/dev/null) || return 1
+  [[ $found == "$value" ]] || { echo "kept: ${*:4}: $field is '$found', not '$value', so create.sh did not make it" >&2; return 1; }
 }
 
 account() { echo "$NAME-$1@$PROJECT.iam.gserviceaccount.com"; }

@@ -23,8 +23,10 @@ identities() {
 }
 
 bucket() { # URL
-  exists gcloud storage buckets describe "$1" ||
+  exists gcloud storage buckets describe "$1" || {
     g storage buckets create "$1" --location "$REGION" --uniform-bucket-level-access --public-access-prevention
+    g storage buckets update "$1" --update-labels "$LABEL"
+  }
 }
 
 buckets() {
@@ -41,7 +43,7 @@ grant() { # BUCKET ACCOUNT ROLE
 
 registry() {
   exists gcloud artifacts repositories describe "$NAME" --location "$REGION" --project "$PROJECT" ||
-    g artifacts repositories create "$NAME" --repository-format docker --location "$REGION"
+    g artifacts repositories create "$NAME" --repository-format docker --location "$REGION" --labels "$LABEL"
   g artifacts repositories add-iam-policy-binding "$NAME" --location "$REGION" \
     --member "serviceAccount:$(account nodes)" --role roles/artifactregistry.reader
 }
@@ -49,7 +51,7 @@ registry() {
 # Dataplane V2 enforces the chart's NetworkPolicy
 cluster() {
   exists gcloud container clusters describe "$NAME" --region "$REGION" --project "$PROJECT" ||
-    g container clusters create "$NAME" --region "$REGION" --release-channel regular \
+    g container clusters create "$NAME" --region "$REGION" --release-channel regular --labels "$LABEL" \
       --workload-pool "$PROJECT.svc.id.goog" --enable-dataplane-v2 --autoscaling-profile optimize-utilization \
       --machine-type e2-standard-2 --num-nodes 1 --enable-autoscaling --total-min-nodes 1 --total-max-nodes 3 \
       --disk-type pd-balanced --disk-size 50 --service-account "$(account nodes)"

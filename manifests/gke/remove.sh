@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes what create.sh made. Runs and reports stay, unless --with-data is given: then the buckets go with all that is in them.
+# Removes what create.sh made and labelled. Runs and reports stay, unless --with-data is given: then the buckets go with all that is in them.
 set -euo pipefail
 EXTRA_USAGE='[--with-data] '
 # shellcheck source=manifests/gke/common.sh
@@ -7,13 +7,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 parse "$@"
 
 cluster() {
-  if present gcloud container clusters describe "$NAME" --region "$REGION" --project "$PROJECT"; then
+  if ours resourceLabels.made-by "${LABEL#*=}" gcloud container clusters describe "$NAME" --region "$REGION" --project "$PROJECT"; then
     g container clusters delete "$NAME" --region "$REGION"
   fi
 }
 
 registry() {
-  if present gcloud artifacts repositories describe "$NAME" --location "$REGION" --project "$PROJECT"; then
+  if ours labels.made-by "${LABEL#*=}" gcloud artifacts repositories describe "$NAME" --location "$REGION" --project "$PROJECT"; then
     g artifacts repositories delete "$NAME" --location "$REGION"
   fi
 }
@@ -21,7 +21,7 @@ registry() {
 data() {
   local bucket
   for bucket in "$DATA" "$ARTIFACTS"; do
-    if present gcloud storage buckets describe "$bucket"; then
+    if ours labels.made-by "${LABEL#*=}" gcloud storage buckets describe "$bucket"; then
       g storage rm --recursive "$bucket"
     fi
   done
@@ -32,7 +32,7 @@ identities() {
   g projects remove-iam-policy-binding "$PROJECT" --condition None --role roles/container.defaultNodeServiceAccount \
     --member "serviceAccount:$(account nodes)" --format none || true
   for need in nodes worker server; do
-    if present gcloud iam service-accounts describe "$(account $need)" --project "$PROJECT"; then
+    if ours displayName "clio-argo $need" gcloud iam service-accounts describe "$(account $need)" --project "$PROJECT"; then
       g iam service-accounts delete "$(account $need)"
     fi
   done

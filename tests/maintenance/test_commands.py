@@ -98,3 +98,14 @@ def test_run_says_which_units_it_did_again_and_why(wide_source: Path, tmp_path: 
     assert "rerun" not in cli(*command, *settings).stdout
     (tmp_path / SHARD).unlink()
     assert "rerun: 1 units of write: damaged objects\n" in cli(*command, *settings).stdout
+
+
+def test_a_person_is_asked_before_unexpected_objects_go(out: Path) -> None:
+    strange = out / "ng" / "mine.txt"
+    strange.write_bytes(b"mine")
+    # nobody answers
+    asked = cli("repair", out, "--remove-foreign", "--workers", 1)
+    assert (asked.returncode, strange.exists()) == (1, True)
+    assert "do not belong to the run:\n  'ng/mine.txt'\nDelete them?" in asked.stderr
+    assert cli("repair", out, "--remove-foreign", "--yes", "--workers", 1).returncode == 0
+    assert not strange.exists()

@@ -126,3 +126,12 @@ def test_the_commands_say_what_they_do(gcs: stores.Bucket) -> None:
     assert "is not its name" in said("delete", name, "--name-again", "other")
     assert said("delete", name, "--name-again", name) == f"gs://{name} and its 0 objects are deleted\n"
     assert "there is no bucket" in said("show", name)
+
+
+@pytest.mark.parametrize("command", [("publish", "--public"), ("expire",), ("archive", "--yes")])
+def test_buckets_of_others_are_changed_only_on_request(gcs: stores.Bucket, command: tuple[str, ...]) -> None:
+    before = Bucket(gcs.name).facts()
+    assert "somebody else made it; not changed; give --foreign" in said(command[0], gcs.name, *command[1:])
+    assert Bucket(gcs.name).facts() == before
+    said(command[0], gcs.name, *command[1:], "--foreign")
+    assert Bucket(gcs.name).facts() != before

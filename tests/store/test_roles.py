@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from clio_argo.errors import MissingBucket, UserError
+from clio_argo.errors import ClioError, MissingBucket, UserError
 from clio_argo.model.request import Request
 from clio_argo.model.storage import MakeBuckets
 from clio_argo.runner import run
 from clio_argo.store.buckets import Bucket, Facts
 from clio_argo.store.documents import Store
-from clio_argo.store.roles import prepare
+from clio_argo.store.roles import make_missing, set_roles
 from tests import stores
 from tests.stacks import demo_slices, request, write_stack
 
@@ -29,6 +29,11 @@ def asked(gcs: stores.Bucket, **settings: Any) -> Request:
 
 def facts(gcs: stores.Bucket) -> dict[str, Facts]:
     return {role: Bucket(f"{gcs.name}-{role}").facts() for role in (*ROLES, "run")}
+
+
+def prepare(config: Request, run: str) -> Iterator[str]:
+    yield from make_missing(config, run)
+    yield from set_roles(config, run)
 
 
 def prepared(gcs: stores.Bucket, config: Request) -> Iterator[str]:
@@ -122,3 +127,23 @@ def test_a_run_makes_its_buckets(gcs: stores.Bucket, tmp_path: Path) -> None:
     assert all(Store(f"{places[f'buckets__{role}']}").names() for role in ROLES)
     # what is set may change from run to run, as no voxel depends on it
     assert run(config.model_copy(update={"make_buckets": MakeBuckets()}), out, 1).status == "complete"
+
+
+def test_a_refused_run_changes_no_bucket(gcs: stores.Bucket, tmp_path: Path) -> None:
+    source = write_stack(tmp_path / "source", demo_slices(2, 64))
+    out, name = f"gs://{gcs.name}/fly", f"{gcs.name}-seen"
+    Bucket(name).make("us-east4")
+    places = {"buckets__viewer": f"gs://{name}/fly", "buckets__temporary": f"gs://{gcs.name}-tmp/fly"}
+    asked_for = {"location": "us-east4", "public": True, "expire_days": 7}
+    makes = {f"make_buckets__{key}": value for key, value in asked_for.items()}
+    Store(out).write("somebody.txt", b"1")
+    for config, why in (
+        (request(source, **places, **makes), "holds no run"),
+        (request(source, **places, **makes, max_bad=0, maxz=9999), "missing or unusable"),
+    ):
+        with pytest.raises(ClioError, match=why):
+            run(config, out, 1)
+    facts = Bucket(name).facts()
+    assert (facts.public, facts.rules, facts.cors) == (False, [], [])
+    with pytest.raises(MissingBucket):
+        Bucket(f"{gcs.name}-tmp").facts()

@@ -10,11 +10,12 @@ from clio_argo.errors import GateStopped
 from clio_argo.model.layout import attempt_name
 from clio_argo.model.run import Attempt, StageTime
 from clio_argo.pipeline import PIPELINE
+from clio_argo.runner import run_step
 from clio_argo.store.documents import Store
 from clio_argo.workspace.pictures import make_views
-from clio_argo.workspace.report_page import stage_times
+from clio_argo.workspace.report_page import read_attempts, stage_times
 from clio_argo.workspace.run import Run
-from tests.stacks import DEMO, FIRST, Image, request, run_here
+from tests.stacks import DEMO, FIRST, Image, completion, demo_slices, plain, request, run_here, write_stack
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_times_and_memory_of_a_stage_are_those_of_all_its_attempts(tmp_path: Pat
             step="match", part=part, host="h", started=started, wall_s=wall, cpu_s=2, peak_mib=memory, done=3
         )
         store.write(attempt_name("match", part, 1), attempt.to_bytes())
-    assert stage_times(store) == (StageTime(step="match", units=6, wall_s=5, cpu_s=4, peak_mib=300),)
+    assert stage_times(read_attempts(store)[0]) == (StageTime(step="match", units=6, wall_s=5, cpu_s=4, peak_mib=300),)
 
 
 def test_a_run_that_a_gate_stopped_has_a_report_that_says_so(tmp_path: Path) -> None:
@@ -82,3 +83,14 @@ def test_a_run_that_a_gate_stopped_has_a_report_that_says_so(tmp_path: Path) -> 
     assert "Stopped: before rendering" in page
     assert "1 of 11 slices are bad or missing, at most 0 may be" in page
     assert (tmp_path / "views" / "xz_after.png").exists()
+
+
+def test_a_damaged_log_costs_a_note(tmp_path: Path) -> None:
+    source, out = write_stack(tmp_path / "source", demo_slices(2, 64)), tmp_path / "out"
+    run_here(plain(source), out, stop_before="publish")
+    logs = sorted((out / "process" / "logs").iterdir())
+    logs[0].write_bytes(b"{")
+    logs[1].write_bytes(b"")
+    run_step(PIPELINE["publish"], Store(str(out)).url, 0)
+    assert completion(out).status
+    assert "2 logs under process/logs could not be read" in (out / "report.html").read_text()

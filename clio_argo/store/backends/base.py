@@ -18,12 +18,14 @@ class Listed:
     """An object as its store lists it; `stamp` changes when it is written again.
 
     crc32c: 8 hexadecimal digits; None where listings carry none (S3, folders).
+    written_s: when it was written, in seconds since 1970; 0 if the listing does not tell.
     """
 
     name: str
     size: int
     crc32c: str | None = None
     stamp: str = ""
+    written_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

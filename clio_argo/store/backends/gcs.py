@@ -14,7 +14,7 @@ EMULATOR = "STORAGE_EMULATOR_HOST"
 # nothing listens on the discard port, so that looking for a metadata server ends at once
 NOWHERE = "127.0.0.1:9"
 # what `Listed` keeps, of about thirty fields of an object
-FIELDS = "items(name,size,crc32c,generation),nextPageToken"
+FIELDS = "items(name,size,crc32c,generation,updated),nextPageToken"
 # https://cloud.google.com/storage/docs/buckets#naming; a name with dots is a domain's
 LONGEST_NAME, LONGEST_DOMAIN = 63, 222
 
@@ -69,7 +69,8 @@ def _objects(bucket: str, prefix: str, flat: bool) -> Iterator[Listed]:
     limits = {"fields": FIELDS, "page_size": web.PAGE, **patience()}
     for blob in client().list_blobs(bucket, prefix=prefix, delimiter=delimiter, **limits):
         crc32c = base64.b64decode(blob.crc32c).hex() if blob.crc32c else None
-        yield Listed(blob.name, blob.size, crc32c, f"{blob.generation}-{blob.crc32c}")
+        written_s = blob.updated.timestamp() if blob.updated else 0.0
+        yield Listed(blob.name, blob.size, crc32c, f"{blob.generation}-{blob.crc32c}", written_s)
 
 
 def _bucket_problems(name: str) -> list[str]:

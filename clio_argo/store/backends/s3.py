@@ -62,7 +62,8 @@ def _objects(bucket: str, prefix: str, flat: bool) -> Iterator[Listed]:
     limits = {"Delimiter": "/" if flat else "", "PaginationConfig": {"PageSize": web.PAGE}}
     for page in pages.paginate(Bucket=bucket, Prefix=prefix, **limits):
         for item in page.get("Contents", []):
-            yield Listed(item["Key"], item["Size"], None, item["ETag"].strip('"'))
+            stamp, written_s = item["ETag"].strip('"'), item["LastModified"].timestamp()
+            yield Listed(item["Key"], item["Size"], None, stamp, written_s)
 
 
 def _bucket_problems(name: str) -> list[str]:

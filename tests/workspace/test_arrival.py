@@ -1,0 +1,129 @@
+"""A source that still arrives: `plan` warns of it, and its changes until the end are named wherever it ends."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clio_argo.model.run import SourceChanges
+from clio_argo.notify import outcome
+from clio_argo.pipeline import PIPELINE
+from clio_argo.runner import run_step
+from clio_argo.store.documents import Store
+from clio_argo.store.slices import Entry
+from clio_argo.store.transfers import is_transfer
+from clio_argo.workspace.arrival import YOUNG_S, arrival_warning
+from clio_argo.workspace.preflight import preflight
+from clio_argo.workspace.run import Run
+from tests.stacks import FIRST, cli, completion, demo_slice, demo_slices, encoded, plain, run_here, write_stack
+from tests.stores import Bucket
+
+TRANSFERS = (
+    "iso.03494.png.part", "iso.03494.png.filepart", ".iso.03494.png.aB3dE9", "iso.03494.png.tmp",
+    "iso.03494.png.crdownload", "iso.03494.PNG.partial", "raw/.iso.03494.tif.x0Yz12", "iso.03494.png_.gstmp",
+    "iso.03494.png.6eF5b5da", ".in.iso.03494.png",
+)  # fmt: skip
+NO_TRANSFERS = ("iso.03494.png", ".DS_Store", "notes.txt", "part.png", "iso.tmp.png", "setup.backup", ".git.ignore")
+NEXT = FIRST + 4
+CHANGES: dict[str, tuple[Callable[[Path], object], SourceChanges]] = {
+    "nothing": (lambda _: None, SourceChanges()),
+    "more": (
+        lambda f: [(f / f"iso.{NEXT + i:05d}.png").write_bytes(encoded(demo_slice(NEXT, 64))) for i in range(2)],
+        SourceChanges(new=(f"iso.{NEXT:05d}.png", f"iso.{NEXT + 1:05d}.png")),
+    ),
+    "another pattern": (
+        lambda f: (f / "late 7.png").write_bytes(b"x"), SourceChanges(new=("late 7.png",)),
+    ),
+    "less": (lambda f: (f / f"iso.{FIRST:05d}.png").unlink(), SourceChanges(gone=(f"iso.{FIRST:05d}.png",))),
+    "other": (
+        lambda f: (f / f"iso.{FIRST:05d}.png").write_bytes(encoded(demo_slice(NEXT, 64))),
+        SourceChanges(changed=(f"iso.{FIRST:05d}.png",)),
+    ),
+    "a bad one that became whole": (
+        lambda f: (f / f"iso.{FIRST + 1:05d}.png").write_bytes(encoded(demo_slice(NEXT, 64))),
+        SourceChanges(changed=(f"iso.{FIRST + 1:05d}.png",)),
+    ),
+    "under way": (
+        lambda f: (f / f"iso.{NEXT:05d}.png.part").write_bytes(b"x"),
+        SourceChanges(transfers=(f"iso.{NEXT:05d}.png.part",)),
+    ),
+}  # fmt: skip
+
+
+def test_names_of_transfers() -> None:
+    assert [n for n in TRANSFERS if not is_transfer(n)] == []
+    assert [n for n in NO_TRANSFERS if is_transfer(n)] == []
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changed_until_the_end_is_told(tmp_path: Path, change: str) -> None:
+    source, out = write_stack(tmp_path / "source", demo_slices(4, 64)), tmp_path / "out"
+    if "bad" in change:
+        (source / f"iso.{FIRST + 1:05d}.png").write_bytes(b"")
+    config = plain(source, max_bad=1)
+    run_here(config, out, stop_before="publish")
+    harm, expected = CHANGES[change]
+    harm(source)
+    run_step(PIPELINE["publish"], Store(str(out)).url, 0)
+    done, line = completion(out), expected.line()
+    assert done.source_changes == expected
+    others = done.flagged or done.suspect or (done.quality and done.quality.outliers)
+    assert done.status == ("complete_with_flags" if line or others else "complete")
+    assert line[1:] in (out / "report.html").read_text()
+    assert (line in outcome(Run(Store(str(out)), PIPELINE["publish"], PIPELINE), config, {}).messages) == bool(line)
+
+
+def test_a_source_that_is_gone_ends_no_run(tmp_path: Path) -> None:
+    source, out = write_stack(tmp_path / "source", demo_slices(4, 64)), tmp_path / "out"
+    run_here(plain(source), out, stop_before="publish")
+    source.rename(tmp_path / "away")
+    run_step(PIPELINE["publish"], Store(str(out)).url, 0)
+    assert len(completion(out).source_changes.gone) == 4
+
+
+def test_the_last_line_names_what_changed(tmp_path: Path) -> None:
+    source = write_stack(tmp_path / "source", demo_slices(4, 64))
+    (source / "iso.1.png.part").write_bytes(b"x")
+    ended = cli(
+        "run",
+        "--source",
+        source,
+        "--resolution",
+        "10",
+        "--set",
+        "alignment.skip=true",
+        "--out",
+        tmp_path / "out",
+        "--strict",
+    )
+    assert ended.returncode == 1
+    assert "1 in transfer (iso.1.png.part)" in ended.stdout.splitlines()[-1]
+    assert "1 files look like transfers (iso.1.png.part); 4 slices are younger" in ended.stderr
+
+
+def test_plan_warns_in_one_line_as_long_as_slices_are_young(tmp_path: Path) -> None:
+    source = write_stack(tmp_path / "source", demo_slices(2, 64))
+    (source / ".iso.03494.png.aB3dE9").write_bytes(b"x")
+    shown = [
+        line
+        for line in cli("plan", "--source", source, "--resolution", "10").stdout.splitlines()
+        if line.startswith("warning: ")
+    ]
+    assert len(shown) == 1
+    assert "1 files look like transfers (.iso.03494.png.aB3dE9); 2 slices are younger than 2 minutes" in shown[0]
+    entry = Entry(name="a1.png", size_bytes=1, stamp="", arrived_s=time.time())
+    assert arrival_warning([entry], ["a1.png"], entry.arrived_s + YOUNG_S) == ""
+    assert arrival_warning([entry], [], entry.arrived_s) == ""
+
+
+def test_buckets_tell_when_slices_arrived(bucket: Bucket, tmp_path: Path) -> None:
+    source, out = Store(f"{bucket.url}/source"), tmp_path / "out"
+    for z, image in demo_slices(3, 64).items():
+        source.write(f"iso.{z:05d}.png", encoded(image))
+    config = plain(source.url)
+    assert "3 slices are younger than 2 minutes" in preflight(config).warning
+    run_here(config, out, stop_before="publish")
+    source.write("iso.03499.png", b"x")
+    run_step(PIPELINE["publish"], Store(str(out)).url, 0)
+    assert completion(out).source_changes == SourceChanges(new=("iso.03499.png",))
