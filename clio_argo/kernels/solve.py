@@ -112,8 +112,10 @@ class Rules:
         # a slow part too weak to be told from noise does no harm
         return follows or self.trend == "recorded" or speed_px > wrong_px
 
-    def bounded(self, slow: Floats) -> Floats:
-        """The slow part [slices, columns] as far as the path may go in all."""
+    def bounded(self, slow: Floats, wrong_px: float) -> Floats:
+        """The slow part [slices, columns] as far as the path may go in all, if fits alone may have added it up."""
+        if speed_px(slow) > STEEPEST * wrong_px:
+            return slow
         rms_px = float(np.sqrt((slow**2).sum(1).mean()))
         return slow * min(1.0, self.hold_px / max(rms_px, LEAST_FIT_PX))
 
@@ -270,7 +272,7 @@ def solve_anchored(
     each_px = wrong_px * pairs.noise
     steps = steps_as_usual(x - aside, anchor, wrong_px)
     x = solve_held(pairs, differences - pairs.across(aside), weights / each_px, anchor, jumps, steps)
-    return Track(x + rules.bounded(slow) if follows else x, anchor, jumps, weights, slow, follows)
+    return Track(x + rules.bounded(slow, wrong_px) if follows else x, anchor, jumps, weights, slow, follows)
 
 
 def solve_loosely(pairs: PairFits, slices: int, differences: Floats, fit_px: float) -> tuple[Floats, Floats]:

@@ -24,6 +24,8 @@ SURE = 3.0
 # Of one section recorded twice both slices are as like their neighbours (natural pairs differ by 0.39 of what second
 # neighbours lose, or more), and no window is displaced by tissue.
 SAME, STILL, SURE_TWICE = 0.35, 0.8, 2.0
+# parts of windows from whose scatter a standard error is taken
+LEAST_PARTS = 9
 # of a list in a line; quality.json has all pairs
 MOST_LISTED = 10
 Comparisons = dict[tuple[int, int], Comparison]
@@ -116,10 +118,6 @@ def _unlike(neighbours: Mapping[tuple[int, int], Comparison]) -> list[str]:
     return [f"neighbouring slices have nothing in common: z {listed(pairs)}"] if pairs else []
 
 
-def _order(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
-    return [*_swapped(comparisons, numbers), *_repeated(comparisons, numbers)]
-
-
 def _swapped(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
     """Neighbours that fit better in the other order: both are more like the slices beyond the other one."""
     swaps = [
@@ -163,7 +161,7 @@ def _exceeds(more: Comparison, less: Comparison, sure: float = SURE) -> bool:
     """Whether a correlation is surely higher, by the scatter of the parts of windows."""
     difference = (more.parts - less.parts).astype(np.float64)
     difference = difference[np.isfinite(difference)]
-    return len(difference) > 1 and bool(difference.mean() > sure * difference.std() / len(difference) ** 0.5)
+    return len(difference) >= LEAST_PARTS and bool(difference.mean() > sure * difference.std() / len(difference) ** 0.5)
 
 
 def listed(texts: Sequence[str]) -> str:

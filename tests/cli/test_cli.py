@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def test_run_ends_with_0_and_says_where_everything_is(
 
 def test_run_is_quiet_where_nobody_looks(finished: "tuple[subprocess.CompletedProcess[str], Path]") -> None:
     told, _ = finished
-    assert told.stderr == ""
+    assert re.fullmatch(r"the source may still be arriving: 3 slices are younger than 2 minutes .*\n", told.stderr)
     assert "\x1b" not in told.stdout
     assert "reduce" not in told.stdout
 
@@ -219,7 +220,8 @@ def test_ctrl_c_is_one_message_without_a_trace(slow: Path, tmp_path: Path, when:
     os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.strip() == "stopped; the same command continues where it stopped"
+    assert told.splitlines()[-1] == "stopped; the same command continues where it stopped"
+    assert "Traceback" not in told
 
 
 def never_sees_ctrl_c(process: int) -> bool:

@@ -164,6 +164,8 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "manifest/render/000000.json": ("render", "write", "verify", "publish"),
     "tmp/facts/000000.npz": ("match", "suspects", "solve"),
     "tmp/reduced/000000.npz": ("match",),
+    "tmp/frame/000000.npz": ("frame",),
+    "tmp/frame/pattern.npz": ("match", "solve"),
     "tmp/likeness/000000.npz": ("publish",),
     "ng/info": ("write", "verify", "publish"),
     "aligned/0/zarr.json": ("render", "write"),

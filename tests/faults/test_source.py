@@ -69,6 +69,7 @@ def resume(out: Path, step: str) -> None:
         return
     for part in range(4):
         run_step(PIPELINE["reduce"], url, part)
+    run_step(PIPELINE["frame"], url, 0)
     run_step(PIPELINE["suspects"], url, 0)
     run_step(PIPELINE["solve"], url, 0)
 

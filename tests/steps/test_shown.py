@@ -49,11 +49,11 @@ def test_a_bar_that_only_some_slices_have_is_not_cut(tmp_path: Path) -> None:
 
 
 def test_a_part_of_the_files_gives_the_volume_of_files_that_were_cut(tmp_path: Path) -> None:
-    """A person who knows better: no bar is looked for then, and nothing is flagged."""
+    """A person who knows better: no bar is looked for then, and none is cut off."""
     source = write_stack(tmp_path / "bars", with_bars())
     out = run_here(plain(source, source_crop__x=(11, 210), source_crop__y=(7, 310)), tmp_path / "out")
     assert np.array_equal(lossless(out), np.stack([image[7:311, 11:211] for image in with_bars().values()]))
-    assert completion(out).status == "complete"
+    assert completion(out).left_out == ()
     # in pixels of the file
     assert {s.matrix for s in transforms(out).slices} == {((1, 0, -11), (0, 1, -7))}
 

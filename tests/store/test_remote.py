@@ -42,11 +42,12 @@ def test_listings_hold_sizes_without_reading(bucket: Bucket) -> None:
     store, data = Store(f"{bucket.url}/runs/fly#1 ?"), os.urandom(70_000)
     written = [store.write(n, data[:k]) for n, k in (("ng/1.shard", 70_000), ("ng/info", 7))]
     Store(bucket.url).write("runs/fly", b"no part of the run")
+    before = len(bucket.log()) if bucket.server.scheme == "gs" else 0
     listed = list(store.listed("ng"))
     assert store.sizes("ng") == {o.name: o.size for o in written} == {o.name: o.size for o in listed}
     if bucket.server.scheme == "gs":
         assert [o.crc32c for o in listed] == [o.crc32c for o in written]
-        assert not [r for r in bucket.log() if "/o/" in r and r.startswith("GET")]
+        assert not [r for r in bucket.log()[before:] if "/o/" in r and r.startswith("GET")]
 
 
 def test_long_listings_come_in_pages(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

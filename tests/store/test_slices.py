@@ -107,12 +107,12 @@ def test_a_name_that_no_store_can_hold_is_a_problem_of_that_file_only(tmp_path: 
 
 
 def test_entries_are_ordered_and_have_sizes_and_stamps_that_change_with_the_file(tmp_path: Path) -> None:
-    for name in ("b.png", "a.png", "c.txt"):
+    for name in ("b.png", "a.png", "c.png.part", "d.txt"):
         (tmp_path / name).write_bytes(name.encode() * 3)
     (tmp_path / "folder.png").mkdir()
     source = Source(str(tmp_path))
     before = source.entries()
-    assert [(e.name, e.size_bytes) for e in before] == [("a.png", 15), ("b.png", 15), ("c.txt", 15)]
+    assert [(e.name, e.size_bytes) for e in before] == [("a.png", 15), ("b.png", 15), ("c.png.part", 30)]
     assert source.entries() == before
     os.utime(tmp_path / "a.png", (1, 1))
     (tmp_path / "new").write_bytes(b"b.png" * 3)

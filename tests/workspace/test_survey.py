@@ -278,6 +278,7 @@ def test_slice_that_shrinks_between_plan_and_alignment_is_bad(source: Path, tmp_
     file_of(source, BAD).write_bytes(encoded(small()[:50]))
     for part in range(8):
         run_step(PIPELINE["reduce"], Store(str(out)).url, part)
+    run_step(PIPELINE["frame"], Store(str(out)).url, 0)
     result = run_step(PIPELINE["solve"], Store(str(out)).url, 0)
     assert result.published["flagged"] == 1
     assert "64 x 50 now, 64 x 64 was planned" in transforms(out).slices[BAD - FIRST].reason

@@ -53,6 +53,6 @@ def test_random_bytes_are_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG"])
 def test_pixels_beyond_what_the_decoder_allows_are_refused_unpacked(tmp_path: Path, name: str) -> None:
-    source, entry = one(tmp_path, "slice", HUGE_FILES[name]())
+    source, entry = one(tmp_path, "slice.png", HUGE_FILES[name]())
     with pytest.raises(Undecodable):
         source.decode(planned(entry, height=HUGE, width=HUGE))
