@@ -141,7 +141,7 @@ def _repeated(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
     first, second = (
         np.array([comparisons[p].correlation for p in zip(numbers, numbers[n:], strict=False)]) for n in (1, 2)
     )
-    if len(second) < 2:
+    if np.isfinite(first[:-1]).sum() < 1 or np.isfinite(second).sum() < 2:
         return []
     loss = float(np.nanmedian(first[:-1]) - np.nanmedian(second))
     usual, _ = _summary(comparisons[pair] for pair in pairwise(numbers))

@@ -33,4 +33,4 @@ def test_after_any_fault_the_next_run_ends_as_a_clean_one(attempts: Trial) -> No
 def test_a_disk_that_fails_is_said_with_the_object_and_what_to_do(attempts: Trial) -> None:
     fault = next(f for f in attempts.faults if str(f).startswith("EIO at fsync") and f.kind == "plan.json")
     ended, _ = run_traced(attempts.requests[SAME], attempts.out / "anew", fault)
-    assert re.search(r"anew/.*json: the disk or its server reports an error: .*run the same command again", ended.said)
+    assert re.search(r"anew/\S+: the disk or its server reports an error: .*run the same command again", ended.said)

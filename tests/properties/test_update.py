@@ -156,7 +156,12 @@ def test_a_file_that_changed_counts_as_another_request(bench: Bench, setting: st
 
 def changed(bench: Bench, values: Mapping[str, Any]) -> Request | None:
     """The request with some settings changed; None if there is no such request."""
-    needed = {"make_buckets.location": "us-east4"} if any(n.startswith("make_buckets.") for n in values) else {}
+    needed: dict[str, Any] = {}
+    if any(name.startswith("make_buckets.") for name in values):
+        needed["make_buckets.location"] = "us-east4"
+    # transforms leave no choice of a path
+    if values.get("alignment.trend", "auto") != "auto":
+        needed["transforms"] = None
     try:
         return bench.world.request(bench.folder, {**needed, **values})
     except UserError:

@@ -65,6 +65,8 @@ def _arrays(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Values:
 
 
 def _objects(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Values:
+    if "properties" in part:
+        return st.fixed_dictionaries({}, optional={n: _values(p, schema) for n, p in part["properties"].items()})
     return st.dictionaries(st.text(PRINTABLE, min_size=1), _values(part["additionalProperties"], schema), max_size=3)
 
 

@@ -108,6 +108,7 @@ HINTS: dict[str, Values] = {
     "image_regex": st.sampled_from([r"iso\.0*(\d+)\.png", r"iso\.03(?P<z>\d+)\.png"]),
     "minz": st.integers(FIRST - 1, FIRST + 4),
     "maxz": st.integers(FIRST + 4, FIRST + DEPTH),
+    "ignore": st.lists(st.fixed_dictionaries({"x": span(0, 115), "y": span(0, 35)}), max_size=2),
     "crop.x": span(0, 115) | st.none(),
     "crop.y": span(0, 35) | st.none(),
     "crop.z": span(FIRST, FIRST + DEPTH - 1) | st.none(),
