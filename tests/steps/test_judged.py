@@ -74,6 +74,7 @@ def _torn(image: Image, seed: int) -> Image:
     return torn
 
 
+@pytest.mark.properties
 def test_right_stacks_are_complete(still: dict[int, Image], moved: dict[int, Image], tmp_path: Path) -> None:
     assert _judged(tmp_path / "still", still, alignment__skip=True) == ("complete", "")
     assert _judged(tmp_path / "moved", moved) == ("complete", "")
@@ -84,6 +85,7 @@ def test_right_stacks_are_complete(still: dict[int, Image], moved: dict[int, Ima
     assert _judged(tmp_path / "oblique", oblique, alignment__skip=True) == ("complete", "")
 
 
+@pytest.mark.properties
 def test_stacks_that_are_wrong_everywhere_are_flagged(
     still: dict[int, Image], moved: dict[int, Image], tmp_path: Path
 ) -> None:
@@ -102,6 +104,7 @@ def test_stacks_that_are_wrong_everywhere_are_flagged(
         assert "do not lie on each other between z 0 and 9: half of their windows are displaced by" in note
 
 
+@pytest.mark.properties
 def test_a_slice_of_noise_is_named_where_nothing_is_aligned(still: dict[int, Image], tmp_path: Path) -> None:
     slices = {**still, 4: noise(still[4])}
     status, note = _judged(tmp_path, slices, alignment__skip=True)

@@ -86,6 +86,7 @@ def disturbed() -> dict[int, Image]:
     return slices
 
 
+@pytest.mark.properties
 def test_what_stays_is_shown_in_the_report(tmp_path: Path) -> None:
     out = run_here(request(write_stack(tmp_path / "lines", disturbed()), max_residual_px=1e4), tmp_path / "out")
     assert "stays where it is" in completion(out).left_out[0]
