@@ -34,8 +34,10 @@ ENHANCE_BLUR = 1.5
 WEAK_CONTRAST = 0.01
 # clip limit and tiles of CLAHE. Chosen: strong, and coarse, since only features are sought
 ENHANCE_CLIP, ENHANCE_TILES = 3.0, (4, 4)
-# chosen: no microscope stretches a section by a quarter, no stage turns it by 30 degrees (sine)
-MAX_STRETCH, MAX_TURN = 1.25, 0.5
+# chosen: no microscope stretches a section by a quarter, no stage turns it by 30 degrees
+MAX_STRETCH, MAX_TURN = 1.25, 30.0
+# matches by chance agree on any affine, those of tissue on one that hardly stretches
+SURE_STRETCH = 1.1
 # corner moves from which `auto` keeps a linear part: static stacks do, two of three undistorted tissue pairs do not
 MOST_UNSEEN_PX, UNSEEN_SIGMAS = 0.5, 2.3
 # chosen: a half of less than 128 px has too few pixels to converge on
@@ -66,6 +68,8 @@ def fit_pair(fixed: Reduced, moving: Reduced, z0: int, z1: int, model: Model = "
             fit = _fit(method, *method.prepare(fixed, moving), model)
             shown = invert(moving) if fit.method == "inverted" else moving
             return fit.model_copy(update={"z0": z0, "z1": z1, **_comparison(fit, fixed, shown)})
+        except Turned as error:
+            return PairFit(z0=z0, z1=z1, reason=str(error))
         except NotFound as error:
             reasons.append(str(error))
     return PairFit(z0=z0, z1=z1, reason=f"{reasons[0]}, and no other method finds more")
@@ -211,14 +215,25 @@ def looks_like_translation(matrix: Floats, moving: Reduced, limit_px: float) -> 
     return bool(np.hypot(*(shift - shift.mean(0)).T).max() <= limit_px)
 
 
+class Turned(NotFound):
+    """Tissue itself says that a slice was turned, by more than a stage does."""
+
+
 def check_sane(matrix: Floats) -> None:
-    """Raise `NotFound` for a matrix [2, 3] that mirrors, or stretches or turns beyond what a section can do."""
+    """Raise `NotFound` for a matrix [2, 3] that mirrors, or stretches or turns beyond what a section can do.
+
+    Raises:
+        Turned: it turns, and is no fit of chance matches.
+    """
+    (a, b), (c, d) = matrix[:, :2]
     stretches = np.linalg.svd(matrix[:, :2], compute_uv=False)
-    if np.linalg.det(matrix[:, :2]) <= 0 or stretches[0] > MAX_STRETCH or stretches[1] < 1 / MAX_STRETCH:
+    if a * d <= b * c or stretches[0] > MAX_STRETCH or stretches[1] < 1 / MAX_STRETCH:
         raise NotFound("the fit mirrors or stretches the slice by more than 25 %")
-    # the antisymmetric part of a rotation is its sine
-    if np.hypot(matrix[0, 1], matrix[1, 0]) / np.sqrt(2) > MAX_TURN * stretches[0]:
-        raise NotFound("the fit turns the slice by more than 30 degrees")
+    # of the rotation nearest to the matrix
+    degrees = np.degrees(np.arctan2(c - b, a + d))
+    if abs(degrees) > MAX_TURN:
+        sure = stretches[0] < SURE_STRETCH and stretches[1] > 1 / SURE_STRETCH
+        raise (Turned if sure else NotFound)(f"the slices are turned against each other by {abs(degrees):.0f} degrees")
 
 
 def enhance(reduced: Reduced) -> Reduced:

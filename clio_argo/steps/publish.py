@@ -9,6 +9,7 @@ from clio_argo.model.layout import COMPLETE, CONFIG, QUALITY, VERIFICATION, VIEW
 from clio_argo.model.quality import Quality, QualitySummary
 from clio_argo.model.run import Completion, Verification
 from clio_argo.model.step import StepResult
+from clio_argo.placement.magnification import magnification_notes
 from clio_argo.store.documents import crc32c, record_of
 from clio_argo.viewer.url import PUBLIC_HOST, neuroglancer_state, viewer_url
 from clio_argo.workspace.arrival import source_changes
@@ -38,10 +39,11 @@ def completion(run: Run, quality: Quality) -> Completion:
     """The last document of the run: how it ended, from which request and source, made by which programs."""
     verified = run.store.document(Verification, VERIFICATION)
     changes = source_changes(run)
+    notes = (*magnification_notes(run.transforms), *quality.notes)
     flagged, suspect = (tuple(s.z for s in of) for of in (run.transforms.flagged, run.transforms.suspect))
     # a bar that nobody asked to cut
     cut = run.transforms.shown.data_bar_px
-    odd = (flagged, suspect, run.transforms.breaks, quality.outliers, quality.notes, cut, changes.line())
+    odd = (flagged, suspect, run.transforms.breaks, quality.outliers, notes, cut, changes.line())
     flags = any(odd)
     return Completion(
         id=run.settings.id,
@@ -55,7 +57,7 @@ def completion(run: Run, quality: Quality) -> Completion:
         breaks=run.transforms.breaks,
         left_out=run.transforms.left_out,
         quality=QualitySummary.of(quality),
-        notes=quality.notes,
+        notes=notes,
         slices=run.plan.depth,
         ng=run.store.url_of(VIEWER),
         aligned=run.store.url_of(run.volume.aligned) if run.settings.lossless else None,

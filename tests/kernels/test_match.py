@@ -204,7 +204,7 @@ def test_a_shift_stands_out_of_neighbours_and_not_of_noise() -> None:
 
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize(
-    ("degrees", "stretch", "reason"), [(31, 1.0, "turns"), (0, 1.26, "stretches"), (29, 1 / 1.26, "stretches")]
+    ("degrees", "stretch", "reason"), [(31, 1.0, "by 31 degrees"), (0, 1.26, "stretches"), (29, 1 / 1.26, "stretches")]
 )
 def test_a_fit_that_no_section_could_need_is_refused(sign: int, degrees: float, stretch: float, reason: str) -> None:
     for largest in (1.24, 1 / 1.24):
