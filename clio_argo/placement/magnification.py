@@ -6,8 +6,8 @@ from clio_argo.model.alignment import Transforms
 
 # microscopes keep their scale within a thousandth, and people measure in the volume
 LIMIT_RANGE, LIMIT_STEP = 0.01, 0.005
-# at the corner of the canvas: tissue in fields of 128 and 256 px moves it by 2.2 px in all, 0.5 px from slice to slice
-LEAST_RANGE_PX, LEAST_STEP_PX = 3.0, 1.0
+# at the corner of the canvas: tissue in fields of 96 to 256 px moves it by 2.2 px in all, 1.0 px from slice to slice
+LEAST_RANGE_PX, LEAST_STEP_PX = 3.0, 1.5
 
 
 def magnification_notes(transforms: Transforms) -> tuple[str, ...]:
