@@ -51,7 +51,7 @@ STEADY_FRAME = 0.01
 MODES = np.array([[0, 1, -1, 0], [1, 0, 0, 1], [1, 0, 0, -1], [0, 1, 1, 0]]) / np.sqrt(2)
 TURN_STRETCH = (slice(0, 1), slice(1, 4))
 PARTS: tuple[Part, ...] = ("shift", "turn", "stretch")
-# of what tissue does to a pair: an oblique run of 0.3 px a slice on top of the medulla's own has 1.6
+# chosen. Of what tissue does to a pair: an oblique run of 0.3 px a slice on top of the medulla's own has 1.6
 STEEPEST = 4.0
 
 
