@@ -1,8 +1,8 @@
 """Commands on finished runs: whether they are whole, their repair, and where they come from."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from typer import Option
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clio_argo.maintenance.repair import Repair
     from clio_argo.model.run import Fault, Mode, Verification
 
+T = TypeVar("T")
 commands = typer.Typer()
 Deep = Annotated[bool, Option("--deep", help="Also decode both volumes and compare samples.")]
 # notes repeat themselves for each folder of a store; JSON has all
@@ -87,16 +88,13 @@ def _may_remove(names: Sequence[str]) -> bool:
     """Whether a person agrees that objects are deleted, of which the first are shown."""
     if not names:
         return False
-    text = "".join(f"  {name!r}\n" for name in names[:SHOWN_FAULTS])
-    more = f"  and {len(names) - SHOWN_FAULTS} more\n" if len(names) > SHOWN_FAULTS else ""
-    return typer.confirm(f"These do not belong to the run:\n{text}{more}Delete them?", err=True)
+    text = "".join(f"  {line}\n" for line in _first(names, repr, ""))
+    return typer.confirm(f"These do not belong to the run:\n{text}Delete them?", err=True)
 
 
 def _repair(done: "Repair") -> Iterator[str]:
     yield from _faults(done.found.faults)
-    yield from (literal(f"removed {printable(name)}") for name in done.removed[:SHOWN_FAULTS])
-    if len(done.removed) > SHOWN_FAULTS:
-        yield f"and {len(done.removed) - SHOWN_FAULTS} more were removed"
+    yield from _first(done.removed, lambda name: literal(f"removed {printable(name)}"), " were removed")
     yield f"units rerun: {', '.join(f'{units} of {step}' for step, units in done.again.items()) or 'none'}"
     yield from _verification(done.left)
 
@@ -115,8 +113,12 @@ def _verification(found: "Verification") -> Iterator[str]:
     yield f"broken in {places}: {size}" if found.faults else f"whole: {size}"
 
 
-def _faults(faults: "Iterable[Fault]") -> Iterator[str]:
-    lines = [literal(f"{printable(fault.name)}: {fault.what}") for fault in faults]
-    yield from lines[:SHOWN_FAULTS]
-    if len(lines) > SHOWN_FAULTS:
-        yield f"and {len(lines) - SHOWN_FAULTS} more; -o json has all"
+def _faults(faults: "Sequence[Fault]") -> Iterator[str]:
+    return _first(faults, lambda fault: literal(f"{printable(fault.name)}: {fault.what}"), "; -o json has all")
+
+
+def _first(items: Sequence[T], line: Callable[[T], str], more: str) -> Iterator[str]:
+    """A line for each of the first items, and one for the others, which ends with `more`."""
+    yield from map(line, items[:SHOWN_FAULTS])
+    if len(items) > SHOWN_FAULTS:
+        yield f"and {len(items) - SHOWN_FAULTS} more{more}"

@@ -48,7 +48,7 @@ def _of_one_value(image: Image) -> Mask:
     patch = np.ones((FLAT_PATCH, FLAT_PATCH), np.uint8)
     flat = (cv2.dilate(image, patch) == cv2.erode(image, patch)).astype(np.uint8)
     # `flat` holds centres of patches; 4 px more are 2 px of mixed grey values on each side of a fill
-    return _dilate(flat, (FLAT_PATCH + 4, FLAT_PATCH + 4))
+    return dilate(flat, (FLAT_PATCH + 4, FLAT_PATCH + 4))
 
 
 def _structureless(image: Image, flat: Mask) -> Mask:
@@ -61,8 +61,8 @@ def _structureless(image: Image, flat: Mask) -> Mask:
     windows = {size: _variance(smooth, size) for size in (WINDOW, WINDOW[::-1])}
     tissue = np.minimum(*windows.values())[~flat[1::4, 1::4][: smooth.shape[0], : smooth.shape[1]]]
     limit = STRUCTURELESS**2 * np.percentile(tissue[::3], USUAL) if tissue.size else 0.0
-    fill = np.logical_or(*(_dilate(variance < limit, size) for size, variance in windows.items()))
-    grown = _dilate(_at_border(fill), (2 * MARGIN + 1, 2 * MARGIN + 1))
+    fill = np.logical_or(*(dilate(variance < limit, size) for size, variance in windows.items()))
+    grown = dilate(_at_border(fill), (2 * MARGIN + 1, 2 * MARGIN + 1))
     return np.asarray(cv2.resize(grown.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0)
 
 
@@ -72,7 +72,7 @@ def _variance(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.f
     return np.asarray(cv2.sqrBoxFilter(image, -1, size, borderType=cv2.BORDER_REFLECT_101) - mean * mean, np.float32)
 
 
-def _dilate(mask: NDArray[Any], size: tuple[int, int]) -> Mask:
+def dilate(mask: NDArray[Any], size: tuple[int, int]) -> Mask:
     """The mask [y, x] grown by a window of `size` (width, height)."""
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones(size[::-1], np.uint8)), np.bool_)
 

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from clio_argo.kernels.anchor import robust_std
 from clio_argo.kernels.features import Reduced, area_mean
-from clio_argo.kernels.fill import Mask
+from clio_argo.kernels.fill import Mask, dilate
 from clio_argo.model.alignment import Floats
 
 # side of a window around whose mean a detail is taken, of reduced pixels at half size
@@ -91,9 +92,9 @@ def fixed_pattern(sums: FrameSums) -> Mask:
     mean, shown = sums.mean, sums.shown
     if not shown.any():
         return shown
-    far = np.abs(mean) / max(_sigma(mean[shown]), LEAST / SIGMAS * sums.contrast)
+    far = np.abs(mean) / max(robust_std(mean[shown]), LEAST / SIGMAS * sums.contrast)
     found = _grow(far) | _lines(mean, shown, sums.contrast)
-    return np.asarray(cv2.dilate(found.astype(np.uint8), np.ones((2 * MARGIN + 1,) * 2, np.uint8)) > 0)
+    return dilate(found, (2 * MARGIN + 1, 2 * MARGIN + 1))
 
 
 def picture(sums: FrameSums, pattern: Mask) -> NDArray[np.uint8]:
@@ -101,11 +102,6 @@ def picture(sums: FrameSums, pattern: Mask) -> NDArray[np.uint8]:
     outline = pattern & (cv2.erode(pattern.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
     grey = np.clip(128 + 60 * sums.mean / max(sums.contrast, 1e-6), 0, 230)
     return np.asarray(np.where(outline, 255, grey), np.uint8)
-
-
-def _sigma(values: Floats) -> float:
-    """Robust standard deviation of values [n] around 0, a scalar."""
-    return float(1.4826 * np.median(np.abs(values)))
 
 
 def _grow(far: Floats) -> Mask:
@@ -121,7 +117,7 @@ def _lines(mean: Floats, shown: Mask, contrast: float) -> Mask:
     for axis in (0, 1):
         profile = (mean * shown).sum(axis) / np.maximum(shown.sum(axis), 1)
         kept = shown.mean(axis) > LEAST_LENGTH
-        sigma = max(_sigma(profile[kept]), LEAST_LINE / LINE_SIGMAS * contrast) if kept.any() else np.inf
+        sigma = max(robust_std(profile[kept]), LEAST_LINE / LINE_SIGMAS * contrast) if kept.any() else np.inf
         lines.append(np.expand_dims(kept & (np.abs(profile) > LINE_SIGMAS * sigma), axis))
     return np.asarray((lines[0] | lines[1]) & shown)
 

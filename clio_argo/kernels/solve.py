@@ -235,10 +235,8 @@ def _solve(
     recorded: positions of the frames [slices, 2]. centre: [2] of the field. radius: half its diagonal. All in pixels.
     """
     linear, slices = pairs.matrix[:, :2, :2], len(recorded)
-    g, steady = (
-        np.zeros((slices, 2, 2)),
-        replace(rules, anchored=True, hold_px=STEADY_FRAME * radius, walk_is_stage=False),
-    )
+    g = np.zeros((slices, 2, 2))
+    steady = replace(rules, anchored=True, hold_px=STEADY_FRAME * radius, walk_is_stage=False)
     for _ in range(LINEAR_ROUNDS):
         modes_px = ((np.eye(2) + g[pairs.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4) @ MODES.T
         parts = [solve_anchored(pairs, slices, modes_px[:, m], noise.linear_px, steady) for m in TURN_STRETCH]
@@ -264,14 +262,15 @@ def solve_anchored(
     x, weights = solve_loosely(pairs, slices, differences, fit_px)
     jumps = anchoring.find_jumps(x) & steps_agreed_on(pairs, slices, weights)
     wrong_px = max(fit_px, tissue_px)
-    fast, whole = (split(x, jumps, longest) for longest in (rules.trend_slices, np.inf))
+    fast = split(x, jumps, rules.trend_slices)
     slow, speed = fast.slow, speed_px(fast.slow)
     drift = anchoring.estimate_anchor(fast.rest, jumps, wrong_px, rules.trend_slices)
     follows = rules.follows_images(drift, speed, wrong_px)
     if not rules.anchored:
         return Track(x if follows else x - slow, anchoring.no_anchor(fit_px), jumps, weights, slow, follows)
     # a short stack has few short waves; what is slow can only make its walk look looser
-    stiffer = min(drift, anchoring.estimate_anchor(whole.rest, jumps, wrong_px), key=lambda a: a.walk_px)
+    whole = anchoring.estimate_anchor(split(x, jumps, np.inf).rest, jumps, wrong_px)
+    stiffer = min(drift, whole, key=lambda a: a.walk_px)
     anchor = replace(stiffer, hold_px=rules.hold_px)
     aside = slow if rules.sets_aside(follows, speed, wrong_px) else 0 * slow
     each_px = wrong_px * pairs.noise

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from clio_argo.kernels.similarity import MEDIAN_PAIRS, Comparison, median_and_outliers
+from clio_argo.model.base import few
 from clio_argo.model.quality import PairSimilarity, Quality
 
 # On other processors correlations differ in the seventh digit, and the bytes of quality.json must not.
@@ -115,7 +116,7 @@ def _unlike(neighbours: Mapping[tuple[int, int], Comparison]) -> list[str]:
     pairs = [
         f"{a}/{b}" for (a, b), c in neighbours.items() if c.found < CHANCE_FOUND and c.correlation < CHANCE_CORRELATION
     ]
-    return [f"neighbouring slices have nothing in common: z {listed(pairs)}"] if pairs else []
+    return [f"neighbouring slices have nothing in common: z {few(pairs, MOST_LISTED)}"] if pairs else []
 
 
 def _swapped(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
@@ -125,7 +126,7 @@ def _swapped(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
         for i, (a, b) in enumerate(pairwise(numbers))
         if _fits_swapped(comparisons, numbers[max(0, i - 1) : i], (a, b), numbers[i + 2 : i + 3])
     ]
-    return [f"slices fit better in another order: z {listed(swaps)} instead of ascending"] if swaps else []
+    return [f"slices fit better in another order: z {few(swaps, MOST_LISTED)} instead of ascending"] if swaps else []
 
 
 def _fits_swapped(comparisons: Comparisons, below: Sequence[int], pair: tuple[int, int], above: Sequence[int]) -> bool:
@@ -154,7 +155,7 @@ def _repeated(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
         and abs(comparisons[b, z].correlation - comparisons[a, z].correlation) < SAME * loss
         and np.nanmedian(comparisons[a, b].distances) < STILL * usual
     ]
-    return [f"slices show the section of the one before, recorded again: z {listed(same)}"] if same else []
+    return [f"slices show the section of the one before, recorded again: z {few(same, MOST_LISTED)}"] if same else []
 
 
 def _exceeds(more: Comparison, less: Comparison, sure: float = SURE) -> bool:
@@ -162,9 +163,3 @@ def _exceeds(more: Comparison, less: Comparison, sure: float = SURE) -> bool:
     difference = (more.parts - less.parts).astype(np.float64)
     difference = difference[np.isfinite(difference)]
     return len(difference) >= LEAST_PARTS and bool(difference.mean() > sure * difference.std() / len(difference) ** 0.5)
-
-
-def listed(texts: Sequence[str]) -> str:
-    """The first texts of a list, and how many more there are."""
-    more = [f"and {len(texts) - MOST_LISTED} more"] if len(texts) > MOST_LISTED else []
-    return ", ".join([*texts[:MOST_LISTED], *more])

@@ -29,7 +29,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     checked.refuse()
     plan = checked.plan.model_copy(update={"algorithms": run.pipeline.versions})
     refuse_newer(run.store, plan.algorithms)
-    note = take_ownership(run.store, with_absolute_names(request).model_copy(update={"source": plan.source}))
+    note = take_ownership(run.store, with_absolute_names(request, plan.source))
     # a volume that is being remade is not complete meanwhile
     run.store.delete(COMPLETE)
     record_whole(run, [

@@ -26,7 +26,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     quality = read_quality(run)
     quality_record = run.store.write(QUALITY, quality.to_bytes())
     done = completion(run, quality)
-    pictures = write_report(run, done.status, Rendered(run.volume, quality, done.link, done.notes, done.source_changes))
+    pictures = write_report(run, done.status, Rendered(run.volume, quality, done))
     # report.html is not recorded: it shows times, and so differs between two runners of the same run
     last = done.to_bytes()
     record_whole(run, [quality_record, *map(run.store.record, pictures), record_of(COMPLETE, last)])

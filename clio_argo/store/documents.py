@@ -115,8 +115,8 @@ class Store:
     def _ask(self, name: str, verb: Verb, question: Callable[[ts.KvStore, str], Any], conditional: bool = False) -> Any:
         """The answer of the store in which an object lies."""
         store, key = self.at(name)
-        writing = store._backend.writing(store._bucket, store._path + key, conditional)
-        with store_errors(store.url, key, verb), writing if verb == "write" else nullcontext():
+        writing = store._backend.writing if verb == "write" else lambda *_: nullcontext()
+        with store_errors(store.url, key, verb), writing(store._bucket, store._path + key, conditional):
             return question(store.kv, key).result()
 
     def need(self, name: str) -> bytes:

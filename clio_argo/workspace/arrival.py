@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from clio_argo.errors import MissingBucket, StoreError, UserError
 from clio_argo.model.base import few
 from clio_argo.model.run import SourceChanges
-from clio_argo.store.images import is_image
 from clio_argo.store.slices import RAW, Entry
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.run import Run
@@ -55,7 +54,7 @@ def source_changes(run: Run) -> SourceChanges:
 
 def _slices(run: Run, entries: Iterable[Entry]) -> list[str]:
     """Names of the files that a plan of now would take for slices."""
-    images = [e for e in entries if is_image(e.name) and not is_transfer(e.name)]
+    images = [e for e in entries if not is_transfer(e.name)]
     try:
         return [e.name for _, e in number_files(run.settings, images)]
     # names that follow several patterns: each may be a slice

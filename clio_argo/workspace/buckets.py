@@ -20,9 +20,9 @@ def claim_with_buckets(request: Request, store: Store, versions: Mapping[str, in
     """
     checked = preflight(request)
     checked.refuse()
-    owner = with_absolute_names(request).model_copy(update={"source": checked.plan.source})
+    owner = with_absolute_names(request, checked.plan.source)
     refuse_newer(store, versions)
-    refuse_other(store, owner.model_copy(update={"update": False}), request.update, absent=True)
+    refuse_other(store, owner, absent=True)
     yield from make_missing(request, store.url)
     take_ownership(store, owner)
     yield from set_roles(request, store.url)

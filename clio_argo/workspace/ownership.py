@@ -20,9 +20,8 @@ def take_ownership(store: Store, request: Request) -> str:
         UserError: the root holds something else, or another request and `update` is off.
         TransientError: another process changed the request at the same time.
     """
-    # without `update`, which says how to begin and not what to make
-    owner, generation = request.model_copy(update={"update": False}), store.generation(CONFIG)
-    before, differences = refuse_other(store, owner, request.update)
+    owner, generation = _without_update(request), store.generation(CONFIG)
+    before, differences = refuse_other(store, request)
     if before is None:
         # There is no lock. Of two processes that create config.json one succeeds, and the other looks again.
         return "" if store.create(CONFIG, owner.to_bytes()) else take_ownership(store, request)
@@ -35,9 +34,12 @@ def take_ownership(store: Store, request: Request) -> str:
     return f"{store.url} holds this request: joined; finished units are not rerun"
 
 
-def refuse_other(
-    store: Store, request: Request, update: bool, absent: bool = False
-) -> tuple[Request | None, Sequence[str]]:
+def _without_update(request: Request) -> Request:
+    """What is to be made; `update` says how to begin."""
+    return request.model_copy(update={"update": False})
+
+
+def refuse_other(store: Store, request: Request, absent: bool = False) -> tuple[Request | None, Sequence[str]]:
     """The request that owns the root, None if there is none, and how this one differs.
 
     absent: buckets that do not exist count as empty.
@@ -53,8 +55,8 @@ def refuse_other(
         return None, ()
     if before.buckets != request.buckets:
         raise UserError(f"{store.url}: the buckets of a run cannot change; choose another --out")
-    differences = differing_keys(request, before)
-    if differences and not update:
+    differences = differing_keys(_without_update(request), before)
+    if differences and not request.update:
         raise UserError.all(
             f"{store.url} holds another run; choose another --out, request the same, or replace it with --update. "
             "What differs:",

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from clio_argo.errors import StoreError
 from clio_argo.model.layout import LOGS, PATTERN_PICTURE, REPORT, THUMBNAILS, VIEWER
 from clio_argo.model.quality import Quality
-from clio_argo.model.run import Attempt, SourceChanges, StageTime
+from clio_argo.model.run import Attempt, Completion, SourceChanges, StageTime
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.placement.gates import gates
 from clio_argo.report.data import ReportData
@@ -27,9 +27,7 @@ class Rendered:
 
     volume: VolumeSpec
     quality: Quality
-    link: str
-    notes: tuple[str, ...]
-    changes: SourceChanges
+    done: Completion
 
 
 def write_report(run: Run, status: str, rendered: Rendered | None = None) -> list[str]:
@@ -55,9 +53,9 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
         pattern_picture=PATTERN_PICTURE if run.transforms.pattern else None,
         sizes_bytes=_sizes(run.store, volume) if volume else {},
         quality=rendered.quality if rendered else None,
-        notes=rendered.notes if rendered else (),
-        source_changes=rendered.changes if rendered else SourceChanges(),
-        viewer_url=rendered.link if rendered else None,
+        notes=rendered.done.notes if rendered else (),
+        source_changes=rendered.done.source_changes if rendered else SourceChanges(),
+        viewer_url=rendered.done.link if rendered else None,
         run=run.store.url,
         version=version("clio-argo"),
     )

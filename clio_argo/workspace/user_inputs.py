@@ -43,11 +43,11 @@ def _text(key: str, name: str) -> str:
         raise UserError(f"{key} {name}: not a text file") from error
 
 
-def with_absolute_names(request: Request) -> Request:
-    """The request with absolute names of files and buckets, which mean the same wherever they are read."""
+def with_absolute_names(request: Request, source: str) -> Request:
+    """The request with absolute names of files, buckets and `source`, which mean the same wherever they are read."""
     files = {key: absolute_url(name).rstrip("/") for key in FILES if (name := getattr(request, key))}
     buckets = {key: url and absolute_url(url) for key, url in request.buckets}
-    return request.model_copy(update={**files, "buckets": Buckets(**buckets)})
+    return request.model_copy(update={**files, "buckets": Buckets(**buckets), "source": source})
 
 
 def write_user_inputs(

@@ -16,10 +16,7 @@ import pytest
 
 from clio_argo.errors import ClioError
 from clio_argo.maintenance import verify
-from clio_argo.model.request import REQUEST, Request
-from clio_argo.model.step import StepResult, parts_of
-from clio_argo.pipeline import PIPELINE
-from clio_argo.runner import run_step
+from clio_argo.model.request import Request
 from clio_argo.workspace import report_page
 from tests.faults.attempts import FORKS, LIMIT_S, Ended
 from tests.properties.test_update import Objects, differences, faults, in_this_process, objects
@@ -55,12 +52,8 @@ class Fault:
 
 def _run_in_turn(config: Request, url: str) -> None:
     """All steps in this process, which ends as a command does; what people would be told goes to standard error."""
-    os.environ[REQUEST] = config.model_dump_json()
-    results: dict[str, StepResult] = {}
     try:
-        for step in PIPELINE.steps:
-            for part in parts_of(step, results):
-                results[step.name] = run_step(step, url, part.part)
+        run_here(config, url)
     except ClioError as error:
         print(error, file=sys.stderr)
         os._exit(error.exit_code)
@@ -187,6 +180,6 @@ def trial(folder: Path) -> Iterator[Trial]:
     base = request(stack, max_parts=1, max_bad=3)
     changes = {SAME: {}, OTHER: {"background": 7}, OVERRIDES: {"overrides": str(folder / "overrides.yaml")}}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report_page, "stage_times", lambda store: ())
+        patch.setattr(report_page, "stage_times", lambda attempts: ())
         patch.setattr(verify, "worker_pool", in_this_process)
         yield Trial(folder, {name: base.model_copy(update=change) for name, change in changes.items()})

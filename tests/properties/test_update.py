@@ -93,7 +93,7 @@ class Bench:
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(prefix="clio-") as folder:
         # reports differ by nothing else then
-        patch.setattr(report_page, "stage_times", lambda store: ())
+        patch.setattr(report_page, "stage_times", lambda attempts: ())
         patch.setattr(verify, "worker_pool", in_this_process)
         yield Bench(WORLDS[request.param], Path(folder))
 
