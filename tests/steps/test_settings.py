@@ -52,7 +52,7 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "alignment.skip": (True, EVERYTHING),
     "alignment.downsample": (2, EVERYTHING),
     "alignment.anchor": (False, set()),  # four slices tell nothing of the stage; test_given has more
-    "alignment.trend": ("images", set()),  # as with the anchor
+    "alignment.trend": ("images", {"transforms"}),  # which says what turn and stretch follow; no slice moves
     "alignment.trend_slices": (8, {"transforms"}),
     "alignment.model": ("rigid", EVERYTHING),
     "contrast.clip_limit": (0.02, PIXELS | {"info"}),
