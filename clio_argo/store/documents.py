@@ -26,6 +26,8 @@ D = TypeVar("D", bound=Document)
 ABSENT, REFUSED = b"\x02", b""
 # small objects: a store answers each after tens of milliseconds, however many are requested
 AT_ONCE = 64
+# another runner of the same request may write between a write and its reading back; a broken store fails each time
+WRITES = 3
 
 
 class Store:
@@ -139,15 +141,18 @@ class Store:
         """Write an object, whether or not it exists, and read it back; its size and checksum.
 
         Raises:
-            StoreError: the store holds something else than was written.
+            StoreError: the store holds something else than was written, each time.
         """
-        stamp = self._ask(name, "write", lambda kv, key: kv.write(key, data))
-        if stamp.generation == REFUSED:
-            raise StoreError(f"{self.url_of(name)}: {REFUSALS[412]}")
-        meant, stored = record_of(name, data), self.record(name)
-        if stored != meant:
-            raise StoreError(f"{self.url_of(name)}: {_differs(meant, stored)}; {GOES_ON}")
-        return stored
+        meant, stored = record_of(name, data), None
+        for _ in range(WRITES):
+            stamp = self._ask(name, "write", lambda kv, key: kv.write(key, data))
+            if stamp.generation == REFUSED:
+                raise StoreError(f"{self.url_of(name)}: {REFUSALS[412]}")
+            held = self.read(name)
+            stored = None if held is None else record_of(name, held)
+            if stored == meant:
+                return meant
+        raise StoreError(f"{self.url_of(name)}: {_differs(meant, stored)}; {GOES_ON}")
 
     def create(self, name: str, data: bytes) -> bool:
         """Write unless the object exists; whether it was written."""
@@ -283,9 +288,9 @@ def as_json(value: Any) -> bytes:
     return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def _differs(meant: ObjectRecord, stored: ObjectRecord) -> str:
+def _differs(meant: ObjectRecord, stored: ObjectRecord | None) -> str:
     """How an object differs from what was written."""
-    what, held = (f"{r.size} bytes with the CRC32C {r.crc32c}" for r in (meant, stored))
+    what, held = (f"{r.size} bytes with the CRC32C {r.crc32c}" if r else "nothing" for r in (meant, stored))
     return f"{what} were written, and it holds {held}: another process writes there, or the store is broken"
 
 

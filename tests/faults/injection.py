@@ -141,7 +141,7 @@ class Trial:
 
     def problems(self, fault: Fault, then: str) -> list[str]:
         """What is wrong after a fault and a run of another request."""
-        ended, met = self._disturbed(fault)
+        ended, met = self.disturbed(fault)
         print(f"{fault} (it met {met}), then {then}: {ended.code} {ended.said.strip()[:300]}")
         told = ended.code in (0, -signal.SIGKILL, INTERRUPTED) or str(self.out) in ended.said
         # other files may be those of the interpreter, which cannot go on without them
@@ -152,7 +152,7 @@ class Trial:
         problems += [f"left over: {p}" for p in self.out.rglob("*.__lock")]
         return [f"{fault}, then {then}: {p}" for p in problems]
 
-    def _disturbed(self, fault: Fault) -> tuple[Ended, str]:
+    def disturbed(self, fault: Fault) -> tuple[Ended, str]:
         """How a run with the fault ended, and the kind of object that it met; empty if it was another file."""
         while True:
             self._empty()

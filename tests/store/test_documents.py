@@ -166,6 +166,12 @@ def test_a_store_that_holds_something_else_than_was_written_is_named(
         store.write("a", b"1")
 
 
+def test_what_another_writer_put_there_meanwhile_is_written_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, met = Store.read, iter([b"another run's", None])
+    monkeypatch.setattr(Store, "read", lambda *a: next(met, read(*a)))
+    assert store.write("a", b"1") == ObjectRecord(name="a", size=1, crc32c=crc32c(b"1"))
+
+
 def test_folders_above_a_new_one_are_synced(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced = list[str]()
     monkeypatch.setattr(os, "fsync", lambda n: synced.append(str(Path(f"/proc/self/fd/{n}").readlink())))
