@@ -39,6 +39,7 @@ def _verbs(lines: list[str]) -> set[str]:
     return {verb for line in lines for verb, form in VERBS if re.match(form, line)}
 
 
+@pytest.mark.properties
 def test_each_step_asks_for_what_the_table_says(gcs: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     source, slices = Store(f"{gcs.url}/source"), demo_slices(8, 64)
     slices[FIRST + 4] = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)  # links go around it

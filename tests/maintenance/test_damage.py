@@ -54,6 +54,7 @@ def test_a_whole_run_is_whole(whole: Path, mode: str) -> None:
     assert written_at(whole, "") == before
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.parametrize("name", SHARDS)
 def test_damaged_object_is_named_and_mended_alone(whole: Path, out: Path, name: str, harm: str) -> None:

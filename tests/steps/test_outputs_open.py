@@ -39,6 +39,7 @@ def seen(browser: Browser, link: str, picture: Path) -> NDArray[np.float64]:
     return grey[100:330, 180:430]
 
 
+@pytest.mark.properties
 @pytest.mark.browser
 def test_both_volumes_show_the_same_tissue_in_the_same_place(browser: Browser, demo: Path, tmp_path: Path) -> None:
     depth, height, width = lossless(demo).shape

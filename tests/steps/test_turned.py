@@ -42,6 +42,7 @@ def magnified(by: float) -> Callable[[Image], Image]:
     return lambda image: np.asarray(cv2.warpAffine(image, matrix, (SIDE, SIDE)))
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize(("by", "steps"), [(1.1, True), (1.015, True), (1.0, False)])
 def test_a_step_of_the_magnification_is_said(by: float, steps: bool, tmp_path: Path) -> None:
     out = run_here(request(stack(tmp_path, magnified(by), range(ODD, FIRST + COUNT))), tmp_path / "out")

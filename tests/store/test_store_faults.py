@@ -80,6 +80,7 @@ def test_a_bucket_that_is_not_there_is_named(verb: str, bucket: Bucket) -> None:
         {**VERBS, "need": lambda s: s.need("a")}[verb](store)
 
 
+@pytest.mark.properties
 def test_stumbles_are_tried_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"a/{i}" for i in range(len(STUMBLES))]
     with disturbed(bucket.server.endpoint, *STUMBLES) as proxy, ThreadPoolExecutor(len(names)) as threads:
@@ -122,6 +123,7 @@ def elsewhere(code: str, bucket: Bucket, endpoint: str, **variables: str) -> "su
     )  # fmt: skip
 
 
+@pytest.mark.properties
 def test_a_silent_connection_is_given_up_and_made_again(bucket: Bucket) -> None:
     code = OPEN.format(url=bucket.url) + "s.write('a', b'1'); print(s.read('a'), s.names())"
     with disturbed(bucket.server.endpoint, "silent", "none", "silent") as proxy:

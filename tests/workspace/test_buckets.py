@@ -55,6 +55,7 @@ def test_a_file_of_many_pages_is_read_from_a_bucket(bucket: Bucket, tmp_path: Pa
     assert contents(run_here(plain(f"{bucket.url}/stack.tif"), tmp_path / "there")) == here
 
 
+@pytest.mark.properties
 def test_a_bucket_that_is_gone_for_a_while_is_named_and_the_run_goes_on(
     folder: Path, local: dict[str, str], bucket: Bucket
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_bucket_that_is_gone_for_a_while_is_named_and_the_run_goes_on(
     assert [results[step].counts.done for step in ("reduce", "match", "render")] == [0, 0, 1]
 
 
+@pytest.mark.properties
 def test_a_run_finishes_on_a_store_that_stumbles(
     folder: Path, local: dict[str, str], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def test_an_update_does_again_what_depends_on_it(slices: Path, tmp_path: Path) -
     assert "joined" in results["plan"].note
 
 
+@pytest.mark.properties
 def test_units_of_the_older_request_stop(slices: Path, bucket: Bucket) -> None:
     out = f"{bucket.url}/run"
     run_here(request(slices), out, stop_before="render")
