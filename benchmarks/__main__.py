@@ -46,10 +46,11 @@ BENCHMARKS = {
     "short": Benchmark("Short and noisy stacks, simulated", "benchmarks.short:measure"),
     "trust": Benchmark("Verifying", "benchmarks.trust:measure", 6),
     "accuracy": Benchmark("Accuracy", "benchmarks.accuracy:measure", 2),
+    "cases": Benchmark("Stacks from the wild", "benchmarks.cases:measure", in_memory=True),
     "fanout": Benchmark("100,000 slices on a cluster", "benchmarks.fanout:measure", by_name=True),
     "processors": Benchmark("The same run on other processors", "benchmarks.processors:measure", 1),
     "soak": Benchmark("Killed at random moments", "benchmarks.soak:measure", 1),
-    "faults": Benchmark("Faults at every call", "benchmarks.faults:measure", in_memory=True),
+    "faults": Benchmark("Faults at every call", "benchmarks.faults:measure", by_name=True, in_memory=True),
 }
 
 
