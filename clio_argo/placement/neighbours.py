@@ -102,7 +102,7 @@ def _is_displaced(stretch: Mapping[tuple[int, int], Comparison]) -> bool:
     distances = np.concatenate([c.distances / (z - y) for (y, z), c in stretch.items()])
     median, most = np.nanquantile(distances, (0.5, 0.9))
     found, gain, correlation = np.median([(c.found, c.gain, c.correlation) for c in stretch.values()], axis=0)
-    changed = np.sqrt(1 / max(correlation, CHANCE_CORRELATION) - 1)
+    changed = np.sqrt(1 / np.clip(correlation, CHANCE_CORRELATION, 1) - 1)
 
     def beyond(limit: float) -> bool:
         return bool(median > limit or most > P90 * limit)
