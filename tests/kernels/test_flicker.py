@@ -60,6 +60,14 @@ def test_a_bad_slice_drags_no_other_and_one_that_is_not_there_has_no_gain() -> N
     assert even_out(stack, facts, 0) is stack
 
 
+def test_gains_have_six_digits_and_offsets_three() -> None:
+    stack = Transforms(width=1, height=1, slices=tuple(_placed(z, "good") for z in range(3)))
+    facts = [SliceStatistics(z=z, digest="", mean=100 + z**2 / 7, std=30 + z**2 / 3) for z in range(3)]
+    _, (gain, offset), _ = (s.grey or (1, 0) for s in even_out(stack, facts, WINDOW).slices)
+    assert gain == round(gain, 6) != round(gain, 5)
+    assert offset == round(offset, 3) != round(offset, 2)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_grey_values_are_moved_and_saturate(dtype: type) -> None:
     top = np.iinfo(dtype).max
