@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clio_argo.model.alignment import Shown
 from tests.kernels.test_data_bar import text_bar
 from tests.stacks import (
     FIRST,
@@ -74,6 +75,7 @@ def test_transforms_of_a_run_show_the_same_part(tmp_path: Path) -> None:
     again = run_here(
         plain(source, alignment__skip=False, transforms=str(first / "transforms.json")), tmp_path / "again"
     )
+    assert transforms(again).shown == transforms(first).shown != Shown()
     assert np.array_equal(lossless(again), lossless(first))
 
 
