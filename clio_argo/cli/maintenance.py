@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from typer import Option
 
-from clio_argo.cli.commands import LOOK, RunCommand, command
+from clio_argo.cli.commands import ADMINISTER, LOOK, RunCommand, command
 from clio_argo.cli.console import exit_unless, literal, show
 from clio_argo.cli.options import Form, Local, Root
 from clio_argo.errors import UserError, printable
@@ -82,6 +82,16 @@ def repair(
         done = repair_run(run, local.workers, progress, deep, remove, local.graph)
     local.end(done.model_dump(mode="json"), lambda: _repair(done))
     exit_unless(not done.left.faults)
+
+
+@command(commands, ADMINISTER, cls=RunCommand)
+def clean(run: Root, output: Form = None) -> None:
+    """Delete temporary objects of a finished run. Corrections and other settings then decode its slices again."""
+    from clio_argo.cli.views import human_size
+    from clio_argo.maintenance.clean import clean as clean_run
+
+    removed = clean_run(run)
+    show({"removed_bytes": removed}, output, lambda: [f"removed {human_size(removed)}"])
 
 
 def _may_remove(names: Sequence[str]) -> bool:

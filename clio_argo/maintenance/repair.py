@@ -13,7 +13,7 @@ from clio_argo.errors import TransientError, UserError
 from clio_argo.maintenance.check_bytes import NEEDED
 from clio_argo.maintenance.verify import existing_run, verify_store
 from clio_argo.model.base import Value
-from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS, is_kept, record_name
+from clio_argo.model.layout import CLEANED, COMPLETE, CONFIG, TRANSFORMS, is_kept, record_name
 from clio_argo.model.request import Request
 from clio_argo.model.run import Completion, Fault, Mode, Verification
 from clio_argo.model.step import Part, Pipeline, Step, StepResult, load
@@ -125,7 +125,12 @@ class _Repairer:
         if any(f.name == CONFIG for f in faults):
             _restore_request(self.store)
             faults = [f for f in faults if f.name != CONFIG]
-        if self._alignment_is_damaged(faults):
+        faults = [f for f in faults if f.name != COMPLETE or f.step is None]
+        cleaned = self._run.is_cleaned
+        if cleaned and any(f.step for f in faults):
+            # what was removed may be needed again
+            self.store.delete(CLEANED)
+        if (cleaned and any(f.step == "publish" for f in faults)) or self._alignment_is_damaged(faults):
             walk(self.pipeline, self.store.url, self.pool, self.progress)
             return
         # a lossless volume under tmp/ may be gone, and its metadata with it

@@ -25,6 +25,9 @@ VIEWER, LOSSLESS, TEMPORARY, PROCESS = "ng", "aligned", "tmp", "process"
 MANIFEST, THUMBNAILS, PICTURES = "manifest", "thumbnails", "views"
 PATTERN, PATTERN_PICTURE = f"{TEMPORARY}/frame/pattern.npz", f"{PICTURES}/pattern.png"
 LOGS, TRACES = f"{PROCESS}/logs", f"{PROCESS}/traces"
+CLEANED = f"{TEMPORARY}/cleaned.json"
+# what may be removed from a finished run, the dearest last: a slice is decoded faster than a plane is rendered
+REMOVABLE = tuple(f"{TEMPORARY}/{folder}/" for folder in ("aligned", "reduced", "frame", "likeness"))
 INFO, PROVENANCE, ZARR = "info", "provenance", "zarr.json"
 # what remains of a run's volumes; the lossless one lies under tmp/ if the request does not keep it
 VOLUME_FOLDERS = (VIEWER, LOSSLESS, THUMBNAILS)
@@ -33,6 +36,11 @@ VOLUME_FOLDERS = (VIEWER, LOSSLESS, THUMBNAILS)
 def is_kept(name: str) -> bool:
     """Whether an object remains after the run."""
     return not name.startswith(f"{TEMPORARY}/")
+
+
+def is_removable(name: str) -> bool:
+    """Whether a finished run can do without an object."""
+    return name.startswith(REMOVABLE) and name != PATTERN
 
 
 def in_volumes(name: str) -> bool:

@@ -59,6 +59,12 @@ class Verification(Document):
     leftovers: int = Field(0, description="Files that killed processes left beside the objects.")
 
 
+class Cleaned(Document):
+    """Says that temporary objects of a finished run may be gone; stored under tmp/."""
+
+    inputs: str = Field(description="Digest over the request, the plan and the user's files of that run.")
+
+
 class Attempt(Document):
     """One attempt at a part of a step; stored under process/logs/."""
 

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Sequence
 
-from clio_argo.model.layout import COMPLETE, CONFIG, PLAN, slices_name
+from clio_argo.model.layout import CONFIG, PLAN, slices_name
 from clio_argo.model.parse_request import from_environment
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
 from clio_argo.model.step import StepResult
+from clio_argo.workspace.cleaning import forget_if_needed
 from clio_argo.workspace.expected import remove_outgrown_units
 from clio_argo.workspace.outputs import memory_of_alignment, parts_of_slices
 from clio_argo.workspace.ownership import refuse_newer, take_ownership
@@ -30,8 +31,6 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     plan = checked.plan.model_copy(update={"algorithms": run.pipeline.versions})
     refuse_newer(run.store, plan.algorithms)
     note = take_ownership(run.store, with_absolute_names(request, plan.source))
-    # a volume that is being remade is not complete meanwhile
-    run.store.delete(COMPLETE)
     record_whole(run, [
         run.store.record(CONFIG),
         *(run.store.write(slices_name(unit.unit), unit.to_bytes()) for unit in checked.units),
@@ -39,6 +38,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
         run.store.write(PLAN, plan.to_bytes()),
     ])  # fmt: skip
     remove_outgrown_units(run, "plan")
+    forget_if_needed(run)
     note = "; ".join(filter(None, (note, checked.warning)))
     return StepResult(parts=parts_of_slices(plan, checked.units), memory_mib=memory_of_alignment(plan), note=note)
 

@@ -13,6 +13,7 @@ from clio_argo.placement.magnification import magnification_notes
 from clio_argo.store.documents import crc32c, record_of
 from clio_argo.viewer.url import PUBLIC_HOST, neuroglancer_state, viewer_url
 from clio_argo.workspace.arrival import source_changes
+from clio_argo.workspace.cleaning import allowed_bytes, clean
 from clio_argo.workspace.report_page import Rendered, write_report
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.similarity import read_quality
@@ -30,6 +31,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     # report.html is not recorded: it shows times, and so differs between two runners of the same run
     last = done.to_bytes()
     record_whole(run, [quality_record, *map(run.store.record, pictures), record_of(COMPLETE, last)])
+    clean(run, allowed_bytes(done.bytes))
     # last of all, after its own record: who finds complete.json finds a whole run
     run.store.write(COMPLETE, last)
     return StepResult(published={"link": done.link, "volume": done.ng, "flagged": len(done.flagged)})

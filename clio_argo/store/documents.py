@@ -171,6 +171,17 @@ class Store:
         """Remove the object, if there is one."""
         self._ask(name, "delete", lambda kv, key: kv.write(key, None))
 
+    def delete_all(self, names: Iterable[str]) -> None:
+        """Remove many objects; as many requests are under way as by `read_all`."""
+        waiting = deque[tuple[Store, str, Any]]()
+        for name in names:
+            store, key = self.at(name)
+            waiting.append((store, key, store.kv.write(key, None)))
+            if len(waiting) >= AT_ONCE:
+                _end(*waiting.popleft())
+        for each in waiting:
+            _end(*each)
+
     def record(self, name: str) -> ObjectRecord:
         """Size and checksum of an object as it stands in the store."""
         data = self.read(name)
@@ -237,6 +248,11 @@ def _bytes(store: Store, name: str, future: Any) -> bytes | None:
     with store_errors(store.url, name):
         result = future.result()
     return bytes(result.value) if result.state == "value" else None
+
+
+def _end(store: Store, name: str, deletion: Any) -> None:
+    with store_errors(store.url, name, "delete"):
+        deletion.result()
 
 
 def _folder(name: str) -> str:

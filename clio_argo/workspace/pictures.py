@@ -15,6 +15,7 @@ from clio_argo.model.layout import reduced_name, slice_picture_name, statistics_
 from clio_argo.model.volume import Box, VolumeSpec, zyx
 from clio_argo.placement.replacement import weights
 from clio_argo.report.data import Picture
+from clio_argo.store.documents import Store
 from clio_argo.store.reduced import read_arrays
 from clio_argo.workspace.run import Run
 
@@ -37,6 +38,9 @@ def make_views(run: Run, volume: VolumeSpec | None) -> tuple[Picture, ...]:
     volume: of the run; None before it is rendered. Then reduced slices are warped to where `solve` put them, those in
         the middle of a long stack.
     """
+    if run.is_cleaned:
+        # what they are made from may be gone
+        return tuple(_known_picture(run.store, title, text) for title, text in CAPTIONS.items())
     numbers = range(run.plan.minz, run.plan.maxz + 1)
     if volume is None:
         spare = max(0, len(numbers) - MOST_REDUCED)
@@ -55,10 +59,19 @@ def make_slice_pictures(run: Run, slices: Iterable[PlacedSlice]) -> dict[int, st
     reduced, names = _Reduced(run), {}
     for s in slices:
         if s.digest and run.plan.reduce.units:
-            image = reduced.image(s.z)[0]
             names[s.z] = slice_picture_name(s.z)
+            if run.is_cleaned:
+                continue
+            image = reduced.image(s.z)[0]
             run.store.write(names[s.z], png(np.asarray(area_mean(image, -(-max(image.shape) // SLICE_PX)), np.uint8)))
     return names
+
+
+def _known_picture(store: Store, title: str, caption: str) -> Picture:
+    """What an earlier report shows of one title."""
+    names = {when: view_name(title, when) for when in ("before", "after")}
+    there = {when: name for when, name in names.items() if store.read(name) is not None}
+    return Picture(title=title, caption=caption, before=there.get("before"), after=there.get("after"))
 
 
 def _write_picture(run: Run, title: str, caption: str, views: Mapping[str, Mapping[str, Image]]) -> Picture:

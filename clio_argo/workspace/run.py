@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, Any, cast
 from clio_argo.errors import BrokenInvariant, SupersededError
 from clio_argo.model.alignment import Planes, Suspects, Transforms
 from clio_argo.model.base import digest
-from clio_argo.model.layout import CONFIG, FORMER_SUSPECTS, PLAN, SUSPECTS, TRANSFORMS, VOLUME, planes_name, slices_name
+from clio_argo.model.layout import (
+    CLEANED,
+    CONFIG,
+    FORMER_SUSPECTS,
+    PLAN,
+    SUSPECTS,
+    TRANSFORMS,
+    USER_INPUTS,
+    VOLUME,
+    planes_name,
+    slices_name,
+)  # fmt: skip
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit
 from clio_argo.model.request import Request
-from clio_argo.model.run import ObjectRecord, UnitRecord
+from clio_argo.model.run import Cleaned, ObjectRecord, UnitRecord
 from clio_argo.model.step import Pipeline, Step
 from clio_argo.model.volume import VolumeSpec
-from clio_argo.store.documents import Store
+from clio_argo.store.documents import Store, crc32c
 from clio_argo.store.manifest import read_records, software, write_record
 from clio_argo.store.volumes import Volumes
 
@@ -73,6 +84,17 @@ class Run:
     def settings_digest(self) -> str:
         """Digest of the declared settings."""
         return digest({name: self.request.setting(name) for name in self.step.settings})
+
+    @property
+    def inputs(self) -> str:
+        """Digest over all that the results follow from: the request, the plan and the user's files."""
+        return digest([self.request.identity(), *map(crc32c, self.store.need_all((PLAN, USER_INPUTS)))])
+
+    @cached_property
+    def is_cleaned(self) -> bool:
+        """Whether temporary objects are gone of a run that was finished with the same inputs."""
+        marker = self.store.intact(Cleaned, CLEANED)
+        return marker is not None and marker.inputs == self.inputs
 
     @cached_property
     def plan(self) -> Plan:

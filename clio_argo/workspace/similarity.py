@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels.similarity import Comparison, Tiles, compare
-from clio_argo.model.layout import similarity_name
+from clio_argo.model.layout import QUALITY, similarity_name
 from clio_argo.model.quality import Quality
 from clio_argo.model.run import ObjectRecord
 from clio_argo.placement.neighbours import Comparisons, judge
@@ -62,6 +62,8 @@ def write_similarity(store: Store, unit: int, compared: Neighbours) -> ObjectRec
 
 def read_quality(run: Run) -> Quality:
     """How alike the planes of the volume are; the result does not depend on how it was cut into units."""
+    if run.is_cleaned:
+        return run.store.document(Quality, QUALITY)
     pairs: Comparisons = {}
     last: Sequence[PlaneTiles] = ()
     for arrays in read_all_arrays(run.store, [similarity_name(u) for u in range(run.volume.render.units)]):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clio_argo.model.layout import CLEANED, COMPLETE, is_removable
 from clio_argo.model.run import ObjectRecord, UnitRecord
 from clio_argo.model.step import Counts, StepResult
 from clio_argo.store.manifest import NEW, read_record, why_again
@@ -43,9 +44,12 @@ def once(run: Run, unit: int, inputs: object, work: Callable[[], Done]) -> Outco
     record, before = run.new_record(unit, inputs), read_record(run.store, run.step.name, unit)
     # Objects are read whole here. Their presence proves nothing: a store may hold one cut short or of 0 bytes, and a
     # missing shard reads as zeros.
-    reason = why_again(run.store, before, record)
+    reason = why_again(run.store, _what_stays(run, before), record)
     if before is not None and reason is None:
         return Outcome(None, before)
+    if run.is_cleaned:
+        # what this is made from may be gone; without the marker the next run makes that again
+        run.store.delete(CLEANED)
     # before the first write: units of the request that replaced this one may have the same names
     run.refuse_superseded()
     started = time.process_time()
@@ -58,12 +62,21 @@ def once(run: Run, unit: int, inputs: object, work: Callable[[], Done]) -> Outco
     return Outcome(reason, record)
 
 
+def _what_stays(run: Run, record: UnitRecord | None) -> UnitRecord | None:
+    """A record without the objects that may be gone."""
+    if record is None or not run.is_cleaned:
+        return record
+    return record.model_copy(update={"objects": tuple(o for o in record.objects if not is_removable(o.name))})
+
+
 def record_whole(run: Run, objects: Iterable[ObjectRecord]) -> None:
     """Record what a step without units wrote, and delete what it wrote before and did not write again."""
     record, before = run.new_record(0, objects=objects), read_record(run.store, run.step.name, 0)
     # another version of the program with the same result must not touch the record: verify counts who made what
     if before is not None and before.model_copy(update={"software": record.software}) == record:
         return
+    # a volume that is being remade is not complete meanwhile
+    run.store.delete(COMPLETE)
     # deleted before the new record replaces the old one: a run that is killed in between finds them there again
     for name in {o.name for o in (before.objects if before else ())} - {o.name for o in record.objects}:
         run.store.delete(name)
