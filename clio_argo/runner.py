@@ -19,12 +19,13 @@ from typing import Protocol, TypeVar
 from clio_argo.errors import BrokenInvariant, ClioError, OutOfMemory, TransientError, UserError, short_of_memory
 from clio_argo.kernels import limit_threads
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS, attempt_name, trace_name
+from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS, trace_name
 from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import Attempt, Completion
 from clio_argo.model.step import Part, Pipeline, Step, StepResult, load, parts_of
 from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
+from clio_argo.workspace.logs import log_attempt
 from clio_argo.workspace.run import Run, open_run
 from clio_argo.workspace.units import peak_mib
 
@@ -100,7 +101,7 @@ def run_step(
         **result.counts.model_dump(include={"done", "skipped", "again"}),
     )  # fmt: skip
     # opened again: `plan` wrote the request, which says where folders lie
-    open_run(url).write(attempt_name(step.name, part, int(started * 1000)), attempt.to_bytes())
+    log_attempt(open_run(url), attempt)
     return result
 
 
@@ -117,7 +118,7 @@ def _explain_errors(step: Step, store: Store, part: int) -> Iterator[None]:
         # no document of a run can be at fault where there is none: the trace is shown
         if store.find_document(Request, CONFIG) is None:
             raise
-        name = trace_name(step.name, part, time.time_ns() // 1_000_000)
+        name = trace_name(step.name, part)
         store.write(name, traceback.format_exc().encode())
         raise BrokenInvariant(
             f"{step.name}, part {part}: {type(error).__name__}: {str(error)[:300]}\n"

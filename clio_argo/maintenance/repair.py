@@ -184,6 +184,9 @@ def _restore_request(store: Store) -> None:
     generation, done = store.generation(CONFIG), store.intact(Completion, COMPLETE)
     request = Request.model_validate(done.settings).to_bytes() if done else b""
     if done is None or crc32c(request) != done.config_digest:
-        raise UserError(f"{store.url}{CONFIG} is damaged, and {COMPLETE} does not have it: run the same request again")
+        raise UserError(
+            f"{store.url}{CONFIG} is damaged, and {COMPLETE} does not have it: run the same request "
+            "with --update, which keeps finished units"
+        )
     if not store.replace(CONFIG, request, generation):
         raise TransientError(f"{store.url}{CONFIG}: another process changed it at the same time; try again")

@@ -58,14 +58,14 @@ def record_name(step: str, unit: int) -> str:
     return f"{MANIFEST}/{step}/{unit:06d}.json"
 
 
-def attempt_name(step: str, part: int, milliseconds: int) -> str:
-    """Log of one attempt at a part; `milliseconds` since 1970."""
-    return f"{LOGS}/{step}-{part:05d}-{milliseconds}.json"
+def log_name(step: str, part: int) -> str:
+    """Latest attempts at a part."""
+    return f"{LOGS}/{step}-{part:05d}.json"
 
 
-def trace_name(step: str, part: int, milliseconds: int) -> str:
-    """Stack trace of an attempt that failed unexpectedly."""
-    return f"{TRACES}/{step}-{part:05d}-{milliseconds}.txt"
+def trace_name(step: str, part: int) -> str:
+    """Stack trace of the latest attempt at a part that failed unexpectedly."""
+    return f"{TRACES}/{step}-{part:05d}.txt"
 
 
 def slices_name(unit: int) -> str:

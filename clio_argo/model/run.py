@@ -66,7 +66,7 @@ class Cleaned(Document):
 
 
 class Attempt(Document):
-    """One attempt at a part of a step; stored under process/logs/."""
+    """One attempt at a part of a step."""
 
     step: str
     part: int
@@ -79,6 +79,12 @@ class Attempt(Document):
     skipped: int = 0
     again: dict[str, int] = Field({}, description="Number of units that were rerun, by the reason.")
     outcome: str = "done"
+
+
+class PartLog(Document):
+    """The latest attempts at a part that did something; stored under process/logs/."""
+
+    attempts: tuple[Attempt, ...] = ()
 
 
 class StageTime(Value):

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from clio_argo.errors import MissingBucket, TransientError, UserError, printable
-from clio_argo.model.layout import CONFIG, FORMER_STEPS, PLAN
+from clio_argo.model.layout import COMPLETE, CONFIG, FORMER_STEPS, PLAN
 from clio_argo.model.parse_request import differing_keys
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
-from clio_argo.store.documents import Store, absolute_url
+from clio_argo.store.documents import Store, absolute_url, intact
 
 
 def take_ownership(store: Store, request: Request) -> str:
@@ -22,7 +22,7 @@ def take_ownership(store: Store, request: Request) -> str:
     """
     owner, generation = _without_update(request), store.generation(CONFIG)
     before, differences = refuse_other(store, request)
-    if before is None:
+    if before is None and not differences:
         # There is no lock. Of two processes that create config.json one succeeds, and the other looks again.
         return "" if store.create(CONFIG, owner.to_bytes()) else take_ownership(store, request)
     # Written on condition of the generation read above, so that no third request is overwritten unseen. Settings that
@@ -49,10 +49,10 @@ def refuse_other(store: Store, request: Request, absent: bool = False) -> tuple[
     """
     if store.local is not None and store.local.is_file():
         raise UserError(f"{store.local} is a file; choose another --out")
-    before = store.find_document(Request, CONFIG)
+    data = store.read(CONFIG)
+    before = intact(Request, data, store.url_of(CONFIG))
     if before is None:
-        _refuse_other_content(store, request.buckets.elsewhere(), absent)
-        return None, ()
+        return None, _refuse_without_request(store, request, absent, damaged=data is not None)
     if before.buckets != request.buckets:
         raise UserError(f"{store.url}: the buckets of a run cannot change; choose another --out")
     differences = differing_keys(_without_update(request), before)
@@ -63,6 +63,21 @@ def refuse_other(store: Store, request: Request, absent: bool = False) -> tuple[
             differences,
         )
     return before, differences
+
+
+def _refuse_without_request(store: Store, request: Request, absent: bool, damaged: bool) -> Sequence[str]:
+    """Refuse a root whose request is damaged or lost, unless it is replaced, and one that holds no run."""
+    if not damaged and (absent or store.intact(Plan, PLAN) is None):
+        _refuse_other_content(store, request.buckets.elsewhere(), absent)
+        return ()
+    if not damaged and store.read(CONFIG) is not None:
+        return ()  # another process has created the run since config.json was read
+    if not request.update:
+        raise UserError(
+            f"{store.url}{CONFIG} is {'damaged' if damaged else 'lost'}: clio-argo repair restores it if {COMPLETE} is "
+            "there; otherwise run the same request with --update, which keeps finished units"
+        )
+    return (f"what {CONFIG} said before it was {'damaged' if damaged else 'lost'}",)
 
 
 def refuse_newer(store: Store, versions: Mapping[str, int]) -> None:

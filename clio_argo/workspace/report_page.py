@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from clio_argo.errors import StoreError
-from clio_argo.model.layout import LOGS, PATTERN_PICTURE, REPORT, THUMBNAILS, VIEWER
+from clio_argo.model.layout import PATTERN_PICTURE, REPORT, THUMBNAILS, VIEWER
 from clio_argo.model.quality import Quality
 from clio_argo.model.run import Attempt, Completion, SourceChanges, StageTime
 from clio_argo.model.volume import VolumeSpec
@@ -13,7 +12,8 @@ from clio_argo.placement.gates import gates
 from clio_argo.report.data import ReportData
 from clio_argo.report.html import report_html
 from clio_argo.report.overview import notable
-from clio_argo.store.documents import Store, intact
+from clio_argo.store.documents import Store
+from clio_argo.workspace.logs import read_attempts
 from clio_argo.workspace.pictures import make_slice_pictures, make_views
 from clio_argo.workspace.reduced import read_all_statistics
 from clio_argo.workspace.run import Run
@@ -66,25 +66,6 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
 
 def _sizes(store: Store, volume: VolumeSpec) -> dict[str, int]:
     return {f: sum(store.sizes(f).values()) for f in (VIEWER, volume.aligned, THUMBNAILS)}
-
-
-def read_attempts(store: Store) -> tuple[list[Attempt], int]:
-    """All logs that can be read, and the number of those that cannot: no result depends on them."""
-    names = store.names(LOGS)
-    try:
-        contents = list(store.read_all(names))
-    except StoreError:
-        contents = [_readable(store, name) for name in names]
-    attempts = [intact(Attempt, data, name) for name, data in zip(names, contents, strict=True)]
-    known = [a for a in attempts if a]
-    return known, len(names) - len(known)
-
-
-def _readable(store: Store, name: str) -> bytes | None:
-    try:
-        return store.read(name)
-    except StoreError:
-        return None
 
 
 def stage_times(attempts: Sequence[Attempt]) -> tuple[StageTime, ...]:

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from clio_argo.model.run import Attempt
 from clio_argo.store.documents import Store
+from clio_argo.workspace.logs import read_attempts
 from tests.stacks import CLI
 
 ROOT = Path(__file__).parents[2]
@@ -160,7 +160,6 @@ def download(url: str, folder: Path) -> Path:
 def units_done(url: str) -> dict[str, int]:
     """Units that all attempts together made, by step: one per unit if nothing was done twice."""
     store, done = Store(url), dict[str, int]()
-    for name in store.names("process/logs"):
-        attempt = store.document(Attempt, name)
+    for attempt in read_attempts(store)[0]:
         done[attempt.step] = done.get(attempt.step, 0) + attempt.done
     return done

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from clio_argo.maintenance.verify import verify
-from clio_argo.model.run import Attempt
 from clio_argo.model.step import StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import KILLED
 from clio_argo.store.documents import Store
+from clio_argo.workspace.logs import read_attempts
 from tests.faults.attempts import Conditions, Ended, after, asking, attempt, run_apart
 from tests.stacks import completion, contents, records, request, written_at
 
@@ -23,7 +23,7 @@ MEMORY_MIB = (1, 40)
 def seconds_of(out: Path) -> dict[str, float]:
     """How long each step took in a run."""
     store = Store(str(out))
-    return {a.step: a.wall_s for a in (store.document(Attempt, n) for n in store.names("process/logs"))}
+    return {a.step: a.wall_s for a in read_attempts(store)[0]}
 
 
 @pytest.mark.properties

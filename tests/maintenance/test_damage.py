@@ -8,7 +8,9 @@ import pytest
 from clio_argo.errors import UserError
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
-from tests.stacks import FIRST, completion, contents, done_at, flip_a_bit, records, written_at
+from clio_argo.model.request import Request
+from clio_argo.model.step import StepResult
+from tests.stacks import FIRST, completion, contents, done_at, flip_a_bit, records, run_here, written_at
 
 pytestmark = pytest.mark.usefixtures("here")
 HARMS = {
@@ -101,6 +103,19 @@ def test_damaged_request_is_taken_from_the_last_document(whole: Path, out: Path,
     HARMS[harm](out / "config.json")
     with pytest.raises(UserError, match=r"config\.json is damaged, and complete\.json does not have it"):
         repair(out)
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_lost_request_is_replaced_on_request(whole: Path, out: Path, harm: str) -> None:
+    config = Request.from_bytes((out / "config.json").read_bytes(), "config.json")
+    (out / "complete.json").unlink()
+    HARMS[harm](out / "config.json")
+    with pytest.raises(UserError, match=r"config\.json is (damaged|lost): .* with --update"):
+        run_here(config, out)
+    results: dict[str, StepResult] = {}
+    run_here(config.model_copy(update={"update": True}), out, results=results)
+    assert [results[step].counts.done for step in ("reduce", "render", "write")] == [0, 0, 0]
+    assert (faults(out), told(out)) == ({}, told(whole))
 
 
 @pytest.mark.parametrize("harm", HARMS)

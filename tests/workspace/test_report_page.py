@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from clio_argo.errors import GateStopped
-from clio_argo.model.layout import attempt_name
 from clio_argo.model.run import Attempt, StageTime
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.store.documents import Store
+from clio_argo.workspace.logs import log_attempt, read_attempts
 from clio_argo.workspace.pictures import make_views
-from clio_argo.workspace.report_page import read_attempts, stage_times
+from clio_argo.workspace.report_page import stage_times
 from clio_argo.workspace.run import Run
 from tests.stacks import DEMO, FIRST, Image, completion, demo_slices, plain, request, run_here, write_stack
 
@@ -72,8 +72,21 @@ def test_times_and_memory_of_a_stage_are_those_of_all_its_attempts(tmp_path: Pat
         attempt = Attempt(
             step="match", part=part, host="h", started=started, wall_s=wall, cpu_s=2, peak_mib=memory, done=3
         )
-        store.write(attempt_name("match", part, 1), attempt.to_bytes())
+        log_attempt(store, attempt)
     assert stage_times(read_attempts(store)[0]) == (StageTime(step="match", units=6, wall_s=5, cpu_s=4, peak_mib=300),)
+
+
+def test_a_part_has_one_log_of_its_latest_attempts_that_did_something(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    for started in range(9):
+        facts = {"host": "h", "started": started, "wall_s": 1, "cpu_s": 1, "peak_mib": 1}
+        log_attempt(store, Attempt(step="match", part=0, done=1, **facts))
+        log_attempt(store, Attempt(step="match", part=0, skipped=3, **facts))
+    # of version 0.1
+    store.write("process/logs/match-00001-17.json", Attempt(step="match", part=1, **facts).to_bytes())
+    attempts, unread = read_attempts(store)
+    assert [(a.part, a.started) for a in attempts] == [*((0, k) for k in range(4, 9)), (1, 8)]
+    assert unread == 0
 
 
 def test_a_run_that_a_gate_stopped_has_a_report_that_says_so(tmp_path: Path) -> None:
