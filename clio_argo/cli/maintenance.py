@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 commands = typer.Typer()
 Deep = Annotated[bool, Option("--deep", help="Also decode both volumes and compare samples.")]
+Trust = Annotated[bool, Option("--trust-places", help="Work in the places outside of RUN that it names, too.")]
 # notes repeat themselves for each folder of a store; JSON has all
 SHOWN_NOTES = 5
 # a screen of a terminal; somebody may have copied a million files into the folder
@@ -49,15 +50,17 @@ def verify(
     local: Local,
     quick: Annotated[bool, Option("--quick", help="Compare names and sizes, and checksums if listed.")] = False,
     deep: Deep = False,
+    trust_places: Trust = False,
 ) -> None:
     """Compare a run with its manifest and name what is damaged, missing or unexpected. Exit with 1 if anything is."""
+    from clio_argo.maintenance.places import trusted_run
     from clio_argo.maintenance.verify import verify as verify_run
 
     if quick and deep:
         raise UserError("give --quick or --deep, not both")
     mode: Mode = "quick" if quick else "deep" if deep else "default"
     with local.reporter() as progress:
-        found = verify_run(run, mode, local.workers, progress, local.graph)
+        found = verify_run(trusted_run(run, trust_places), mode, local.workers, progress, local.graph)
     remedy = f"repair it with: clio-argo repair {shlex.quote(run)}{' --deep' if deep else ''}"
     advice = [literal(remedy)] if found.faults else []
     local.end(found.model_dump(mode="json"), lambda: [*_verification(found), *advice])
@@ -73,24 +76,32 @@ def repair(
         bool, Option("--remove-unexpected", "--remove-foreign", help="Delete objects that are not of the run.")
     ] = False,
     yes: Annotated[bool, Option("--yes", help="Do not ask before that.")] = False,
+    trust_places: Trust = False,
 ) -> None:
     """Rerun what is damaged or missing, and nothing else. Exit with 1 if something is left."""
+    from clio_argo.maintenance.places import trusted_run
     from clio_argo.maintenance.repair import repair as repair_run
+    from clio_argo.model.layout import PLAN
+    from clio_argo.model.plan import Plan
 
     remove = remove_unexpected and (yes or _may_remove)
+    store = trusted_run(run, trust_places)
     with local.reporter() as progress:
-        done = repair_run(run, local.workers, progress, deep, remove, local.graph)
+        if plan := store.intact(Plan, PLAN):
+            progress.note(f"slices that are needed are read from {printable(plan.source)}")
+        done = repair_run(store, local.workers, progress, deep, remove, local.graph)
     local.end(done.model_dump(mode="json"), lambda: _repair(done))
     exit_unless(not done.left.faults)
 
 
 @command(commands, ADMINISTER, cls=RunCommand)
-def clean(run: Root, output: Form = None) -> None:
+def clean(run: Root, output: Form = None, trust_places: Trust = False) -> None:
     """Delete temporary objects of a finished run. Corrections and other settings then decode its slices again."""
     from clio_argo.cli.views import human_size
     from clio_argo.maintenance.clean import clean as clean_run
+    from clio_argo.maintenance.places import trusted_run
 
-    removed = clean_run(run)
+    removed = clean_run(trusted_run(run, trust_places))
     show({"removed_bytes": removed}, output, lambda: [f"removed {human_size(removed)}"])
 
 

@@ -1,8 +1,7 @@
 """Removes what a finished run can do without."""
 
-import os
-
 from clio_argo.errors import UserError
+from clio_argo.maintenance.places import RunOrStore
 from clio_argo.maintenance.verify import existing_run
 from clio_argo.model.layout import COMPLETE
 from clio_argo.model.step import Pipeline
@@ -11,11 +10,11 @@ from clio_argo.workspace.cleaning import clean as clean_finished
 from clio_argo.workspace.run import Run
 
 
-def clean(run: str | os.PathLike[str], pipeline: Pipeline = PIPELINE) -> int:
+def clean(run: RunOrStore, pipeline: Pipeline = PIPELINE) -> int:
     """Delete temporary objects of a finished run; bytes deleted. The same request still counts as done.
 
     Raises:
-        UserError: there is no run, or it is not complete.
+        UserError: there is no run, it leads to other places, or it is not complete.
     """
     store = existing_run(run, pipeline)
     if store.read(COMPLETE) is None:

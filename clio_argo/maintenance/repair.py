@@ -1,6 +1,5 @@
 """Repairs a run: reruns the units whose objects are damaged or missing, and no others."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from clio_argo.errors import TransientError, UserError
 from clio_argo.maintenance.check_bytes import NEEDED
+from clio_argo.maintenance.places import RunOrStore
 from clio_argo.maintenance.verify import existing_run, verify_store
 from clio_argo.model.base import Value
 from clio_argo.model.layout import CLEANED, COMPLETE, CONFIG, TRANSFORMS, is_kept, record_name
@@ -37,7 +37,7 @@ class Repair(Value):
 
 
 def repair(
-    run: str | os.PathLike[str],
+    run: RunOrStore,
     workers: int | None = None,
     progress: Progress | None = None,
     deep: bool = False,
@@ -53,7 +53,7 @@ def repair(
     remove_unexpected: whether objects that do not belong to the run are deleted, or who decides that by their names.
 
     Raises:
-        UserError: there is no run, or its request is lost.
+        UserError: there is no run, it leads to other places, or its request is lost.
         ClioError: a slice that has to be rendered again is gone or has changed.
     """
     counting = _Counting(progress or NoProgress())

@@ -1,6 +1,5 @@
 """Verifies that a run is whole, from its store alone: no source, no slices, no log is needed."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -8,6 +7,7 @@ from functools import partial
 from clio_argo.errors import UserError
 from clio_argo.kernels import limit_threads
 from clio_argo.maintenance.check_bytes import NEEDED, Checked, check_bytes, check_completion, check_documents
+from clio_argo.maintenance.places import RunOrStore, trusted_run
 from clio_argo.model.layout import CONFIG, FORMER_STEPS, PLAN
 from clio_argo.model.plan import FanOut, Plan
 from clio_argo.model.run import Mode, Verification
@@ -22,7 +22,7 @@ TASKS_PER_WORKER = 8  # so that no worker waits for the last part for longer tha
 
 
 def verify(
-    run: str | os.PathLike[str],
+    run: RunOrStore,
     mode: Mode = "default",
     workers: int | None = None,
     progress: Progress | None = None,
@@ -34,15 +34,15 @@ def verify(
         stays of the run. deep also decodes both volumes, and compares samples with what they were made from.
 
     Raises:
-        UserError: there is no run.
+        UserError: there is no run, or it leads to other places.
     """
     with worker_pool(workers or cores()) as pool:
         return verify_store(existing_run(run, pipeline), mode, pool, progress or NoProgress(), pipeline)
 
 
-def existing_run(run: str | os.PathLike[str], pipeline: Pipeline) -> Store:
-    """The store of a run. Raises `UserError` if there is none."""
-    store = open_run(os.fspath(run))
+def existing_run(run: RunOrStore, pipeline: Pipeline) -> Store:
+    """The store of a run. Raises `UserError` if there is none, or if it leads to other places."""
+    store = trusted_run(run)
     if all(store.read(name) is None for name in (CONFIG, PLAN)):
         raise UserError(f"{store.url} holds no run")
     _refuse_other_steps(store, pipeline)
