@@ -145,7 +145,7 @@ def _flagged(transforms: Transforms) -> list[Row]:
     odd = (*transforms.flagged, *transforms.suspect)
     lines = [(f"z {s.z}", f"{s.verdict}: {s.reason}; shown: {s.content}") for s in odd]
     manual = [("manual", f"{transforms.overrides} corrections")] if transforms.overrides else []
-    breaks = [("break", f"no pair connects z {b.below} and z {b.above}") for b in transforms.breaks]
+    breaks = [("break", b.text) for b in transforms.breaks]
     left_out = [("left out", text) for text in transforms.left_out]
     trends = [("trend", t.text) for t in transforms.trends_to_tell]
     return [*_first(lines), *manual, *breaks, *left_out, *trends]

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 
 from clio_argo.kernels import Image, as_image
+from clio_argo.kernels.features import REDUCED_PX, area_mean
+from clio_argo.kernels.fill import Mask, fill_mask, keep_fill, reflect_into
 from clio_argo.kernels.window import invert_window, spread
 
 # an eighth of 8192 px, as scikit-image's default; slices shift by few pixels of that, so tiles keep their tissue
@@ -32,11 +34,23 @@ def adjust(pixels: Image, clip_limit: float, invert: bool, window: tuple[float, 
         pixels = np.iinfo(pixels.dtype).max - pixels
     if not clip_limit:
         return pixels
+    factor = max(1, round(max(pixels.shape) / REDUCED_PX))
+    # before the window, which may saturate tissue
+    fill = fill_mask(area_mean(pixels, factor))
     if window:
         top = int(np.iinfo(pixels.dtype).max)
         window = invert_window(window, top) if invert else window
         pixels = spread(pixels, window, np.uint8 if top == 255 else np.uint16)
-    return clahe(pixels, clip_limit)
+    return _clahe_of_tissue(pixels, fill, factor, clip_limit)
+
+
+def _clahe_of_tissue(pixels: Image, fill: Mask, factor: int, clip_limit: float) -> Image:
+    """CLAHE of a slice [y, x] whose fill [y, x], reduced by `factor`, stays as it is and counts nowhere."""
+    if not fill.any() or fill.all():
+        return clahe(pixels, clip_limit)
+    adjusted = clahe(reflect_into(pixels, fill, factor), clip_limit)
+    keep_fill(adjusted, pixels, fill, factor)
+    return adjusted
 
 
 def clahe(pixels: Image, clip_limit: float) -> Image:

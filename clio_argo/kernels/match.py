@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from clio_argo.kernels.anchor import noise_px
 from clio_argo.kernels.features import Reduced, area_mean, find_features, to_full
+from clio_argo.kernels.magnification import log_scale
 from clio_argo.kernels.register import FitModel, NotFound, register, to_reduced
 from clio_argo.kernels.worst_tiles import compare
 from clio_argo.model.alignment import IDENTITY, Floats, PairFit, apply, corners, homogeneous, to_matrix
@@ -84,6 +85,7 @@ def _fit(method: "Method", fixed: Reduced, moving: Reduced, model: Model) -> Pai
     if correlation < method.least_correlation:
         raise NotFound(f"correlation {correlation:.2f} after alignment is too low")
     residual = np.hypot(*(apply(matrix, start.moving) - start.fixed).T) if start.inliers else np.zeros(1)
+    scale = log_scale(start.fixed, start.moving)
     return PairFit(
         z0=0,
         z1=1,
@@ -94,6 +96,7 @@ def _fit(method: "Method", fixed: Reduced, moving: Reduced, model: Model) -> Pai
         correlation=round(correlation, 4),
         residual_px=round(float(np.median(residual)), 4),
         coverage=round(coverage(start.fixed, fixed), 4),
+        log_scale=scale and (round(scale[0], 6), round(scale[1], 6)),
     )
 
 

@@ -78,12 +78,22 @@ def _warp(pixels: Image, matrix: Matrix | Floats, box: Bounds, background: int) 
 
 def thumbnail(plane: Image) -> Image:
     """Area means of a plane [y, x], at most 256 px on the longer side."""
-    return area_mean(plane, -(-max(plane.shape) // THUMBNAIL_PX))
+    return area_mean(plane, thumbnail_factor(plane.shape))
 
 
 def jpeg(image: NDArray[np.uint8]) -> bytes:
     """A grey image [y, x] as JPEG bytes."""
     return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
+
+
+def read_picture(data: bytes) -> NDArray[np.uint8]:
+    """The grey image [y, x] that `jpeg` or `png` made."""
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def thumbnail_factor(shape: tuple[int, ...]) -> int:
+    """Pixels of a plane of `shape` (height, width) per pixel of its thumbnail."""
+    return -(-max(shape) // THUMBNAIL_PX)
 
 
 def png(image: NDArray[np.uint8]) -> bytes:

@@ -100,9 +100,15 @@ class PairFit(Value):
     residual_px: float = Field(0.0, description="Median distance of the matched features, full-size pixels.")
     coverage: float = Field(0.0, description="Fraction of the fixed slice that the matched features span.")
     noise_px: float = Field(0.0, description="Standard deviation that the correlation predicts; 0: unknown.")
+    log_scale: tuple[float, float] | None = Field(
+        None, description="Logarithm of the scale of the matched features, and its standard error. None: unknown."
+    )
     worst_tile_correlation: float = Field(0.0, description="Correlation that nine of ten tiles of the slice exceed.")
     occluded: tuple[float, float] = Field((0.0, 0.0), description="Fraction that only z1 shows, and only z0.")
     reason: str = Field("", description="Why there is no fit, or why the user set or excluded it.")
+    turned: Matrix | None = Field(
+        None, description="How z1 fits when it is turned by quarters or mirrored; `matrix` if it is turned back so."
+    )
 
     @property
     def matched(self) -> bool:
@@ -190,6 +196,12 @@ class Break(Value):
 
     below: int
     above: int
+    reason: str = Field("", description="What is known of why no fit crosses.")
+
+    @property
+    def text(self) -> str:
+        """The break as a sentence without a full stop."""
+        return f"no fit crosses from z {self.below} to z {self.above}" + (f": {self.reason}" if self.reason else "")
 
 
 class Shown(Value):

@@ -37,7 +37,8 @@ def parse_transforms(text: str, name: str, plan: Plan) -> tuple[Transforms, list
 
 def _faults(transforms: Transforms, name: str, plan: Plan) -> list[str]:
     numbers = [s.z for s in transforms.slices]
-    faults = ((s.z, matrix_fault(s.matrix)) for s in transforms.slices if s.matrix is not None)
+    # a run calls a slice suspect that it has turned back
+    faults = ((s.z, matrix_fault(s.matrix, s.verdict == "suspect")) for s in transforms.slices if s.matrix is not None)
     lost = [s.z for s in transforms.slices if s.matrix is None and not s.flagged]
     return [
         # a run of a part of the stack may use transforms of the whole

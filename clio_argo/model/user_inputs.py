@@ -108,15 +108,18 @@ class UserInputs(Document):
         return {p.z: (p.x_px, p.y_px) for p in self.positions}
 
 
-def matrix_fault(matrix: Matrix) -> str | None:
-    """Why a matrix cannot place a slice on its neighbour or the canvas; None if it can."""
+def matrix_fault(matrix: Matrix, mirrored: bool = False) -> str | None:
+    """Why a matrix cannot place a slice on its neighbour or the canvas; None if it can.
+
+    mirrored: whether it may turn a slice back that was mirrored.
+    """
     array = np.array(matrix, np.float64)
     if not np.isfinite(array).all():
         return "holds an infinite value or NaN"
     scales = np.linalg.svd(array[:, :2], compute_uv=False)
     if scales[-1] < SINGULAR:
         return "is singular"
-    if np.linalg.det(array[:, :2]) < 0:
+    if np.linalg.det(array[:, :2]) < 0 and not mirrored:
         return "mirrors the slice"
     if scales[0] > MOST_SCALE or scales[-1] < LEAST_SCALE:
         return f"scales by {scales[-1]:.3g} to {scales[0]:.3g}; matrices are in full-size pixels, and scale by about 1"

@@ -1,19 +1,28 @@
 """Decides where every slice lies, which slices are bad, and what fills their planes. Reads and writes nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels.features import percentiles
-from clio_argo.kernels.solve import Rules, identities, solve_stack
+from clio_argo.kernels.solve import Rules, Solution, identities, solve_stack
 from clio_argo.model.alignment import Floats, Matrix, PairFit, PlacedSlice, SliceStatistics, Transforms
 from clio_argo.model.plan import Plan, Remark, SliceFile
 from clio_argo.model.request import Request
 from clio_argo.model.user_inputs import UserInputs
 from clio_argo.placement.flicker import even_out
 from clio_argo.placement.imported import place_imported
+from clio_argo.placement.orientation import (
+    Turned,
+    accept_turned,
+    backward,
+    explain,
+    remark_turned,
+    turned_slices,
+    upright,
+)
 from clio_argo.placement.overrides import correct_fits, overrule
 from clio_argo.placement.replacement import replace_slices
 from clio_argo.placement.shown import place_shown, shown_part
@@ -78,14 +87,15 @@ def _place_all(
     user_inputs: UserInputs,
     request: Request,
 ) -> Transforms:
-    remarks = judge(statistics, fits)
     if fits is None:
+        remarks = judge(statistics, fits)
         solution = identities([f.z for f in statistics if f.error is None], user_inputs.recorded)
     else:
-        fits = correct_fits(user_inputs.overrides, fits)
+        turned = turned_slices(corrected := correct_fits(user_inputs.overrides, fits))
+        found, fits = (accept_turned(some, turned) for some in (fits, corrected))
+        remarks = remark_turned(judge(statistics, upright(found, turned, plan.width, plan.height)), turned)
         usable = alignable_slices(statistics, remarks, user_inputs.overrides.usable)
-        rules = Rules(request.alignment.anchor, request.alignment.trend, request.alignment.trend_slices)
-        solution = solve_stack(usable, fits, plan.width, plan.height, user_inputs.recorded, rules)
+        solution = _solve(plan, usable, fits, turned, user_inputs, request)
     shown = shown_part(request.source_crop, statistics)
     matrices, (width, height) = place_shown(solution.placed, files, shown)
     # the strongest reason last: a file that cannot be read has no other fault
@@ -95,7 +105,7 @@ def _place_all(
         width=width,
         height=height,
         shown=shown,
-        breaks=solution.breaks,
+        breaks=explain(solution.breaks, fits or ()),
         jumps=solution.jumps,
         trends=solution.trends,
         fits=tuple(fits or ()),
@@ -104,6 +114,23 @@ def _place_all(
             for z in range(plan.minz, plan.maxz + 1)
         ),
     )
+
+
+def _solve(
+    plan: Plan,
+    usable: Sequence[int],
+    fits: Sequence[PairFit],
+    turned: Turned,
+    user_inputs: UserInputs,
+    request: Request,
+) -> Solution:
+    """Places of the usable slices, of which some are `turned` back first."""
+    rules = Rules(request.alignment.anchor, request.alignment.trend, request.alignment.trend_slices)
+    between = upright(fits, turned, plan.width, plan.height)
+    solution = solve_stack(usable, between, plan.width, plan.height, user_inputs.recorded, rules)
+    back = backward(turned, plan.width, plan.height)
+    placed = {z: matrix @ back[z] if z in back else matrix for z, matrix in solution.placed.items()}
+    return replace(solution, placed=placed)
 
 
 def _placed_slice(

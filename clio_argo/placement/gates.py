@@ -78,7 +78,7 @@ def _breaks(transforms: Transforms, request: Request) -> Gate:
     breaks = transforms.breaks
     problems = (f"the stack has {len(breaks)} breaks, at most {request.max_breaks} are allowed; to place the parts "
                 f"at their recorded positions: --set max_breaks={len(breaks)}",
-                *(f"no fit crosses from z {b.below} to z {b.above}" for b in breaks))  # fmt: skip
+                *(b.text for b in breaks))  # fmt: skip
     return Gate(name="max_breaks", value=len(breaks), limit=request.max_breaks, unit="breaks", problems=problems)
 
 

@@ -1,7 +1,7 @@
 """Judges a rendered volume by how alike its neighbouring planes are, whatever has placed them."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -31,12 +31,17 @@ LEAST_PARTS = 9
 MOST_LISTED = 10
 Comparisons = dict[tuple[int, int], Comparison]
 """Comparisons of neighbouring and second neighbouring planes, by the z of both."""
+Distant = Callable[[int, int], Comparison]
+"""Compares any two planes, given by their z."""
 Pair = tuple[int, int, float]
 """z of two planes and their correlation, NaN if unknown."""
 
 
-def judge(comparisons: Comparisons) -> Quality:
-    """Neighbouring planes of the volume, each with the median around it, and what is wrong with the volume."""
+def judge(comparisons: Comparisons, distant: Distant | None = None) -> Quality:
+    """Neighbouring planes of the volume, each with the median around it, and what is wrong with the volume.
+
+    distant: compares planes that are no neighbours; without it nothing is known of blocks that were moved.
+    """
     numbers = sorted({z for pair in comparisons for z in pair})
     neighbours = {pair: comparisons[pair] for pair in pairwise(numbers)}
     similar = judge_pairs([(*pair, c.correlation) for pair, c in neighbours.items()])
@@ -49,7 +54,8 @@ def judge(comparisons: Comparisons) -> Quality:
             *_displaced(neighbours),
             *_unlike(neighbours),
             *_swapped(comparisons, numbers),
-            *_repeated(comparisons, numbers),
+            *(_moved(similar, numbers, distant) if distant else ()),
+            *_repeated(comparisons, numbers, {(p.z0, p.z1) for p in similar if p.outlier}),
         ),
     )
 
@@ -137,8 +143,30 @@ def _fits_swapped(comparisons: Comparisons, below: Sequence[int], pair: tuple[in
     return bool(better) and all(_exceeds(comparisons[more], comparisons[less]) for more, less in better)
 
 
-def _repeated(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
-    """Slices that show the section of the one before, recorded again."""
+def _moved(pairs: Sequence[PairSimilarity], numbers: Sequence[int], distant: Distant) -> list[str]:
+    """Blocks of slices that fit better below the ones before them, from where neighbours are unlike each other."""
+    low = [i for i, p in enumerate(pairs) if p.outlier][:MOST_LISTED]
+    # what lies between two blocks that changed places may be less plain than their other ends
+    cuts = ((i, min(range(i + 1, k), key=lambda j: pairs[j].correlation or 0), k) for i, k in combinations(low, 2)
+            if k - i > 2)  # fmt: skip
+    return [
+        f"slices fit better in another order: z {numbers[j + 1]} to {numbers[k]} below "
+        f"z {numbers[i + 1]} to {numbers[j]}"
+        for i, j, k in cuts
+        if _fits_moved([(numbers[n], numbers[n + 1]) for n in (i, j, k)], distant)
+    ]
+
+
+def _fits_moved(ends: Sequence[tuple[int, int]], distant: Distant) -> bool:
+    """Whether two blocks fit better when they change places; ends: the pairs below, between and above them."""
+    (a, b), (c, d), (e, f) = ends
+    return all(
+        _exceeds(distant(*more), distant(*less)) for more, less in zip(((a, d), (b, e), (c, f)), ends, strict=True)
+    )
+
+
+def _repeated(comparisons: Comparisons, numbers: Sequence[int], unlike: set[tuple[int, int]]) -> list[str]:
+    """Slices that show the section of the one before, recorded again; unlike: neighbours that are out of place."""
     first, second = (
         np.array([comparisons[p].correlation for p in zip(numbers, numbers[n:], strict=False)]) for n in (1, 2)
     )
@@ -148,14 +176,29 @@ def _repeated(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
     usual, _ = _summary(comparisons[pair] for pair in pairwise(numbers))
     same = [
         str(b)
-        for y, a, b, z in zip(numbers, numbers[1:], numbers[2:], numbers[3:], strict=False)
+        for i, (a, b) in enumerate(pairwise(numbers))
         if usual
-        and all(_exceeds(comparisons[a, b], comparisons[p], SURE_TWICE) for p in ((y, a), (b, z)))
-        and abs(comparisons[y, a].correlation - comparisons[y, b].correlation) < SAME * loss
-        and abs(comparisons[b, z].correlation - comparisons[a, z].correlation) < SAME * loss
-        and np.nanmedian(comparisons[a, b].distances) < STILL * usual
+        and unlike.isdisjoint(pairwise(numbers[max(0, i - 1) : i + 3]))
+        and _is_again(comparisons, numbers[max(0, i - 1) : i], (a, b), numbers[i + 2 : i + 3], loss, usual)
     ]
     return [f"slices show the section of the one before, recorded again: z {few(same, MOST_LISTED)}"] if same else []
+
+
+def _is_again(
+    comparisons: Comparisons,
+    below: Sequence[int],
+    pair: tuple[int, int],
+    above: Sequence[int],
+    loss: float,
+    usual: float,
+) -> bool:
+    """Whether a pair shows one section; loss: of correlation to second neighbours; usual: displacement in pixels."""
+    a, b = pair
+    # at an end of the stack there is one slice beside the pair
+    beside = [((y, a), (y, b)) for y in below] + [((b, z), (a, z)) for z in above]
+    alike = (abs(comparisons[near].correlation - comparisons[far].correlation) < SAME * loss for near, far in beside)
+    surer = (_exceeds(comparisons[pair], comparisons[near], SURE_TWICE) for near, _ in beside)
+    return all(alike) and all(surer) and bool(np.nanmedian(comparisons[pair].distances) < STILL * usual)
 
 
 def _exceeds(more: Comparison, less: Comparison, sure: float = SURE) -> bool:

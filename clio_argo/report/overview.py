@@ -24,10 +24,7 @@ def find_marks(data: ReportData) -> list[Mark]:
         *(Mark("unmatched", (f.z0 + f.z1) / 2, _of_pair(f)) for f in transforms.fits if not f.matched),
         *(Mark("outlier", (p.z0 + p.z1) / 2, str(p)) for p in outliers),
         *(Mark("jump", z - 0.5, f"the stage moved between z {z - 1} and z {z}") for z in transforms.jumps),
-        *(
-            Mark("break", (b.below + b.above) / 2, f"break between z {b.below} and z {b.above}")
-            for b in transforms.breaks
-        ),
+        *(Mark("break", (b.below + b.above) / 2, f"break: {b.text}") for b in transforms.breaks),
     ]
 
 

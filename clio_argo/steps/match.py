@@ -6,7 +6,7 @@ slices and not at units, so that borders of units cannot change a fit.
 
 from collections.abc import Iterator, Sequence
 
-from clio_argo.kernels.match import fit_pair
+from clio_argo.kernels.orientation import fit_oriented
 from clio_argo.model.alignment import Fits
 from clio_argo.model.layout import fits_name
 from clio_argo.model.step import StepResult
@@ -48,7 +48,7 @@ def _usable_slices(run: Run, unit: int) -> int:
 def _match(run: Run, unit: int, near: Sequence[int]) -> Done:
     slices, model = ReducedSlices(run, near), run.settings.alignment.model
     pairs = _pairs(slices.numbers, _usable_slices(run, unit))
-    fits_and_checks = ((fit_pair(slices[a], slices[b], a, b, model, check), check) for a, b, check in pairs)
+    fits_and_checks = ((fit_oriented(slices[a], slices[b], a, b, model, check), check) for a, b, check in pairs)
     # A check uses features only, so that one without a fit counts as not tried: `rematch` tries all other methods.
     fits = tuple(fit for fit, check in fits_and_checks if fit.matched or not check)
     return Done([run.store.write(fits_name(unit), Fits(unit=unit, fits=fits).to_bytes())])

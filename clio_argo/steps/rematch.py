@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from clio_argo.kernels.match import fit_pair
+from clio_argo.kernels.orientation import fit_oriented
 from clio_argo.model.alignment import Fits, RematchUnit
 from clio_argo.model.layout import refits_name
 from clio_argo.model.step import StepResult
@@ -26,5 +26,5 @@ def _unit(run: Run, rematch: RematchUnit) -> Outcome:
 
 def _rematch(run: Run, rematch: RematchUnit) -> Done:
     slices, model = ReducedSlices(run, rematch.units), run.settings.alignment.model
-    fits = tuple(fit_pair(slices[z0], slices[z1], z0, z1, model) for z0, z1 in rematch.pairs)
+    fits = tuple(fit_oriented(slices[z0], slices[z1], z0, z1, model) for z0, z1 in rematch.pairs)
     return Done([run.store.write(refits_name(rematch.unit), Fits(unit=rematch.unit, fits=fits).to_bytes())])

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.similarity import Comparison, Tiles, compare
-from clio_argo.model.layout import QUALITY, similarity_name
+from clio_argo.kernels.features import scaling
+from clio_argo.kernels.render import read_picture, thumbnail_factor
+from clio_argo.kernels.similarity import Comparison, Tiles, compare, sample
+from clio_argo.model.alignment import IDENTITY, homogeneous, to_matrix
+from clio_argo.model.layout import QUALITY, similarity_name, thumbnail_name
 from clio_argo.model.quality import Quality
 from clio_argo.model.run import ObjectRecord
 from clio_argo.placement.neighbours import Comparisons, judge
@@ -72,7 +75,21 @@ def read_quality(run: Run) -> Quality:
         for z, tiles in (*last, *_planes(arrays, "first")):
             joined.add(z, tiles)
         last = [*last, *_planes(arrays, "last")][-REACH:]
-    return judge(pairs)
+    return judge(pairs, lambda a, b: compare(_thumbnail(run, a), _thumbnail(run, b), displaced=False))
+
+
+def _thumbnail(run: Run, z: int) -> Tiles:
+    """Windows of the picture of plane `z`: blocks that were moved are compared with others anywhere in the stack."""
+    scale, shown = run.volume.scales[0], run.transforms.shown
+    factor = thumbnail_factor(scale.size[1:])
+    left, top, right, bottom = shown.box(run.plan.width, run.plan.height)
+    to_plane = homogeneous(run.transforms.sources_of(z)[0].matrix or IDENTITY) - [
+        [0, 0, scale.begin[2]],
+        [0, 0, scale.begin[1]],
+        [0, 0, 0],
+    ]
+    matrix = np.linalg.inv(scaling(factor)) @ to_plane @ homogeneous(((1.0, 0.0, left), (0.0, 1.0, top)))
+    return sample(read_picture(run.store.need(thumbnail_name(z))), to_matrix(matrix), (right - left, bottom - top))
 
 
 def _comparisons(arrays: Mapping[str, NDArray[Any]]) -> Comparisons:

@@ -101,4 +101,4 @@ def test_slices_that_no_link_joins_are_named_everywhere(tmp_path: Path) -> None:
     done = completion(out)
     assert [(b.below, b.above) for b in done.breaks] == [(FIRST + 3, FIRST + 4)]
     assert done.status == "complete_with_flags"
-    assert f"break between z {FIRST + 3} and z {FIRST + 4}" in (out / "report.html").read_text()
+    assert f"no fit crosses from z {FIRST + 3} to z {FIRST + 4}" in (out / "report.html").read_text()

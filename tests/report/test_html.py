@@ -187,7 +187,7 @@ def test_a_break_is_never_green() -> None:
     data = _changed(example(60, bad_every=NO_BAD), breaks=(Break(below=3500, above=3501),))
     text = report_html(data)
     assert 'class="status amber"' in text
-    assert "break between z 3500 and z 3501" in text
+    assert "no fit crosses from z 3500 to z 3501" in text
     assert ["3500", "3501", ""] in _Page(text).rows
 
 

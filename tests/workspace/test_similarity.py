@@ -1,5 +1,6 @@
 """Likeness of neighbours is that of the volume as it was written, and tells of slices that are out of place."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,19 @@ from clio_argo.model.quality import PairSimilarity, Quality
 from clio_argo.placement.neighbours import judge, judge_pairs
 from clio_argo.store.documents import Store
 from clio_argo.workspace.similarity import Neighbours
-from tests.stacks import FIRST, completion, demo_slices, lossless, plain, run_here, transforms, write_stack
+from tests.stacks import (
+    FIRST,
+    Image,
+    completion,
+    demo_slice,
+    demo_slices,
+    lossless,
+    plain,
+    request,
+    run_here,
+    transforms,
+    write_stack,
+)
 
 NOISE = 3513
 
@@ -110,6 +123,45 @@ def test_swapped_slices_are_named(demo: Path, order: list[int], swapped: str, no
         compared.add(z, sample(plane, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), (240, 240)))
     notes = judge(compared.pairs).notes
     assert notes == ((f"slices fit better in another order: z {swapped} instead of ascending",) if swapped else ())
+
+
+def test_a_block_that_was_moved_is_named_with_the_order_that_fits(tmp_path: Path) -> None:
+    order = [*range(5), *range(11, 17), *range(5, 11), *range(17, 22)]
+    slices = {FIRST + z: demo_slice(FIRST + k, 256) for z, k in enumerate(order)}
+    done = completion(run_here(request(write_stack(tmp_path / "source", slices)), tmp_path / "out"))
+    assert done.status == "complete_with_flags"
+    before, moved = f"{FIRST + 5} to {FIRST + 10}", f"{FIRST + 11} to {FIRST + 16}"
+    assert f"slices fit better in another order: z {moved} below z {before}" in done.notes
+
+
+def judged(volume: Image, order: Sequence[int], noise: float, flicker: float = 0) -> tuple[str, ...]:
+    """Notes on planes of `volume` [z, y, x] in this order, with other noise and light in each."""
+    random, compared, planes = np.random.default_rng(0), Neighbours({}), {}
+    for z, k in enumerate(order):
+        light = 1 + random.normal(0, flicker)
+        plane = np.clip(volume[k] * light + random.normal(0, noise, volume[k].shape), 0, 255).astype(np.uint8)
+        planes[z] = sample(plane, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), plane.shape[::-1])
+        compared.add(z, planes[z])
+    return judge(compared.pairs, lambda a, b: compare(planes[a], planes[b], displaced=False)).notes
+
+
+@pytest.mark.parametrize(
+    ("order", "noise", "flicker"),
+    [(range(22), 5, 0.15), (range(22), 30, 0.05), ([k for k in range(22) if k % 4 and k != 10], 5, 0.05),
+     # every fifth slice: sections of 50 nm, with some missing
+     (range(0, 60, 5), 5, 0.05), ([0, 5, 10, 20, 25, 30, 45, 50, 55], 5, 0.05)],
+    ids=["flicker", "noise", "missing", "thick", "thick and missing"],
+)  # fmt: skip
+def test_natural_order_is_never_doubted(order: Sequence[int], noise: float, flicker: float, demo: Path) -> None:
+    volume = np.delete(lossless(demo)[:, 30:290, 30:290], NOISE - FIRST, axis=0)
+    assert judged(volume, [k for k in order if k < len(volume)], noise, flicker) == ()
+
+
+@pytest.mark.parametrize(("first", "noise"), [(True, 5), (True, 20), (False, 5), (False, 20)])
+def test_a_section_recorded_twice_at_an_end_is_named(first: bool, noise: float, demo: Path) -> None:
+    order = [0, *range(10)] if first else [*range(10), 9]
+    notes = judged(lossless(demo)[:, 30:290, 30:290], order, noise)
+    assert notes == (f"slices show the section of the one before, recorded again: z {1 if first else 10}",)
 
 
 @pytest.mark.parametrize("noise", [5, 20])
