@@ -63,6 +63,16 @@ def estimated(found: Transforms) -> list[dict[str, Any]]:
     return [{"k": s.z - first, "out_to_ref": s.matrix} for s in found.slices if s.matrix is not None]
 
 
+def as_if_tissue_stood(truth: Sequence[dict[str, Any]], still: Transforms) -> list[dict[str, Any]]:
+    """The truth of moved slices with what tissue alone does to them put in: where they were placed unmoved."""
+    places = {e["k"]: homogeneous(e["out_to_ref"]) for e in estimated(still)}
+    return [
+        {**s, "out_to_ref": (places[s["k"]] @ homogeneous(np.array(s["out_to_ref"])))[:2].tolist()}
+        for s in truth
+        if s["k"] in places
+    ]
+
+
 def pair_error(
     right: Mapping[int, Floats], found: Mapping[int, Floats], pair: tuple[int, int], height: int, width: int
 ) -> float:

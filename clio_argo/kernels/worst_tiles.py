@@ -1,7 +1,10 @@
-"""Compares two registered slices: the correlation of their worst tiles, and what each of them occludes.
+"""Compares two registered slices: the correlation of their tiles, that of chance, and what each of them occludes.
 
-The correlation of a whole pair hardly falls if a tenth of a slice is covered or displaced. That of a tile does.
+The correlation of a whole pair hardly falls if a tenth of a slice is covered or displaced. That of a tile does. Tiles
+at different places show which correlation chance reaches: a permutation test.
 """
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,11 +20,40 @@ TILES = 6
 LEAST_TILE, WORST_TILES = 0.3, 0.1
 # slices are compared at half size (small ones excepted), where their masked border is half as wide
 EDGE_PX = BORDER // 2
+# below it both slices are as good as flat, and rounding alone correlates
+LEAST_CHANCE = 1e-3
 Plane = NDArray[np.float32]
 
 
-def compare(fixed: Reduced, moving: Reduced, matrix: Floats) -> tuple[float, tuple[float, float]]:
-    """Correlation that nine of ten tiles exceed, and the fractions of the common field that each slice occludes.
+@dataclass(frozen=True)
+class Tiles:
+    """How tiles of two registered slices correlate, -1 to 1: each of one slice with each of the other, [tiles, tiles].
+
+    Those at the same place are on the diagonal. All others show what chance reaches: tissue of these two slices that
+    has nothing in common.
+    """
+
+    correlations: Floats
+
+    @property
+    def worst(self) -> float:
+        """Correlation that nine of ten tiles exceed; 0 without tiles."""
+        same = np.diag(self.correlations)
+        return float(np.quantile(same, WORST_TILES)) if len(same) else 0.0
+
+    @property
+    def sigmas(self) -> float:
+        """Mean correlation of tiles at the same place above that of others, in standard deviations of such a mean."""
+        count = len(self.correlations)
+        if count < 2:
+            return 0.0
+        others = self.correlations[~np.eye(count, dtype=np.bool_)]
+        above = np.diag(self.correlations).mean() - others.mean()
+        return float(above / max(others.std(), LEAST_CHANCE) * count**0.5)
+
+
+def compare(fixed: Reduced, moving: Reduced, matrix: Floats) -> tuple[Tiles, tuple[float, float]]:
+    """Tiles of the registered slices, and the fractions of the common field that each slice occludes.
 
     matrix: [2, 3], maps pixels of the reduced `moving` to pixels of the reduced `fixed`.
     A slice occludes what it does not show and the other does: (fixed, moving), 0 to 1.
@@ -31,33 +63,40 @@ def compare(fixed: Reduced, moving: Reduced, matrix: Floats) -> tuple[float, tup
     moved_mask = _warp(moving.mask.astype(np.uint8), matrix, size, cv2.INTER_NEAREST) > 0
     common = _frame(fixed) & (_warp(_frame(moving).astype(np.uint8), matrix, size, cv2.INTER_NEAREST) > 0)
     area = max(int(common.sum()), 1)
-    tiles = tile_correlations(fixed.image.astype(np.float32), moved, fixed.mask & moved_mask)
     occluded = (
         float((common & moved_mask & ~fixed.mask).sum() / area),
         float((common & fixed.mask & ~moved_mask).sum() / area),
     )
-    return (float(np.quantile(tiles, WORST_TILES)) if len(tiles) else 0.0), occluded
+    return correlate_tiles(fixed.image.astype(np.float32), moved, fixed.mask & moved_mask), occluded
 
 
-def tile_correlations(a: Plane, b: Plane, mask: Mask) -> Floats:
-    """Correlations [tiles], -1 to 1, of two images [y, x] within each of 6 x 6 tiles.
+def correlate_tiles(a: Plane, b: Plane, mask: Mask) -> Tiles:
+    """Correlate each of 6 x 6 tiles of an image [y, x] with each of another.
 
     Pixels count where `mask` [y, x] is True. Tiles of which it leaves less than 30 % are left out.
     """
-    weight = mask.astype(np.float32)
-    n = _tile_means(weight)
-    kept = n > LEAST_TILE
-    a0, b0, aa, bb, ab = (_tile_means(v * weight)[kept] / n[kept] for v in (a, b, a * a, b * b, a * b))
+    if min(mask.shape) < TILES:
+        return Tiles(np.zeros((0, 0)))
+    weight = _cut(mask)
+    n = weight.sum(1, keepdims=True)
+    kept = n[:, 0] > LEAST_TILE * weight.shape[1]
+    (a0, a1), (b0, b1) = (_centred(_cut(plane), weight, np.maximum(n, 1)) for plane in (a, b))
+    return Tiles(((a0 @ b0.T) / np.outer(a1, b1))[np.ix_(kept, kept)].astype(np.float64))
+
+
+def _centred(tiles: Plane, weight: Plane, count: Plane) -> tuple[Plane, Plane]:
+    """Tiles [tiles, pixels] with mean 0 where `weight` [tiles, pixels] is 1, and 0 elsewhere; their lengths [tiles]."""
+    tiles -= np.einsum("tp,tp->t", tiles, weight)[:, None] / count
+    tiles *= weight
     # the limit is far below one squared grey level: flat tiles correlate by 0 instead of dividing by 0
-    variance = np.maximum((aa - a0 * a0) * (bb - b0 * b0), 1e-6)
-    return np.asarray((ab - a0 * b0) / np.sqrt(variance), np.float64)
+    return tiles, np.sqrt(np.maximum(np.einsum("tp,tp->t", tiles, tiles), 1e-3 * count[:, 0]))
 
 
-def _tile_means(values: Plane) -> Floats:
-    """Means [6, 6] of the tiles of an image [y, x]; rows and columns that fill no tile are cut off."""
-    # whole numbers of pixels a tile: means of fractions take five times as long
-    height, width = (max(1, s // TILES) * TILES for s in values.shape)
-    return np.asarray(cv2.resize(values[:height, :width], (TILES, TILES), interpolation=cv2.INTER_AREA), np.float64)
+def _cut(plane: Plane | Mask) -> Plane:
+    """The 6 x 6 tiles [36, pixels] of an image [y, x]; rows and columns that fill no tile are cut off."""
+    height, width = (s // TILES for s in plane.shape)
+    whole = plane[: TILES * height, : TILES * width].reshape(TILES, height, TILES, width)
+    return np.ascontiguousarray(whole.swapaxes(1, 2), np.float32).reshape(TILES * TILES, -1)
 
 
 def _frame(reduced: Reduced) -> Mask:

@@ -13,8 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clio_argo.kernels.features import Reduced, reduce_slice
-from clio_argo.kernels.match import Model, check_sane, enhance, fit_pair, phase_shift
-from clio_argo.kernels.register import NotFound
+from clio_argo.kernels.match import (
+    LEAST_SIGMAS,
+    MIN_INLIERS,
+    Model,
+    at_half_size,
+    check_sane,
+    enhance,
+    fit_pair,
+    match_features,
+    phase_shift,
+    refine,
+)
+from clio_argo.kernels.register import NotFound, to_reduced
+from clio_argo.kernels.worst_tiles import compare
 from clio_argo.model.alignment import Floats, PairFit, homogeneous
 from tests.stacks import FIRST, NOISE, Image, demo_slice
 
@@ -200,6 +212,66 @@ def test_a_shift_stands_out_of_neighbours_and_not_of_noise() -> None:
         moved = matrix(neighbour(FIRST + seed), neighbour(FIRST + seed + 1), "translation")
         found = homogeneous(phase_shift(neighbour(FIRST + seed), neighbour(FIRST + seed + 1)).matrix)
         assert apart(found, moved) < 1
+
+
+def lit(image: Image) -> Image:
+    """Weak tissue under light from the right."""
+    return np.asarray(0.3 * image + np.linspace(0, 170, image.shape[1]), np.uint8)
+
+
+def sheared(image: Image) -> Image:
+    """The slice sheared by 12 %."""
+    return resampled(image, SHEAR)
+
+
+SHEAR = np.array([[1, 0.12, -20], [0, 1, 0], [0, 0, 1]])
+TISSUE, OTHER = demo_slice(FIRST, SIDE), demo_slice(FIRST + 30, SIDE).T.copy()
+UNRELATED = {
+    "tissue": (TISSUE, sheared(OTHER)),
+    "tissue under uneven light": (lit(TISSUE), lit(sheared(OTHER))),
+    "coarse texture": (smooth_field(1, SIDE).astype(np.uint8), sheared(smooth_field(2, SIDE).astype(np.uint8))),
+    "noise": (np.random.default_rng(1).integers(0, 256, (SIDE, SIDE), np.uint8), sheared(OTHER)),
+}
+RELATED = {
+    "neighbours": (TISSUE, sheared(demo_slice(FIRST + 1, SIDE))),
+    "under uneven light": (lit(TISSUE), lit(sheared(demo_slice(FIRST + 1, SIDE)))),
+    "64 px": (TISSUE[:64, :64], demo_slice(FIRST + 1, SIDE)[:64, :64]),
+}
+
+
+def sigmas(fixed: Image, moving: Image) -> tuple[float, float]:
+    """How far slices fitted with a shear of 12 % are above chance, and their correlation."""
+    a, b = reduced(np.ascontiguousarray(fixed)), reduced(np.ascontiguousarray(moving))
+    start = np.linalg.inv(SHEAR) if len(moving) == SIDE else np.eye(3)
+    found, correlation, _ = refine(a, b, start[:2], "affine")
+    halves = at_half_size(a, b)
+    return compare(*halves, to_reduced(found, *halves))[0].sigmas, correlation
+
+
+@pytest.mark.parametrize("what", UNRELATED)
+def test_a_fit_of_unrelated_slices_is_no_better_than_chance(what: str) -> None:
+    assert sigmas(*UNRELATED[what])[0] < LEAST_SIGMAS - 1
+
+
+def test_correlation_proves_nothing_where_light_is_uneven() -> None:
+    assert sigmas(*UNRELATED["tissue under uneven light"])[1] > 0.8
+
+
+def test_what_an_eighth_of_two_slices_shares_proves_no_fit() -> None:
+    """Features agree there on a shear of 12 %, and all of it correlates by 0.1."""
+    shared, patch = demo_slice(FIRST + 15, SIDE), np.s_[190:305, 190:305]
+    fixed, moving = TISSUE.copy(), OTHER.copy()
+    fixed[patch], moving[patch] = shared[patch], sheared(shared)[patch]
+    a, b = reduced(fixed), reduced(moving)
+    start = match_features(a, b)
+    assert start.inliers > MIN_INLIERS
+    assert refine(a, b, start.matrix, "affine")[1] > 0.1
+    assert "no more alike than by chance" in fit_pair(a, b, 0, 1).reason
+
+
+@pytest.mark.parametrize("what", RELATED)
+def test_a_fit_of_neighbours_stands_out_of_chance(what: str) -> None:
+    assert sigmas(*RELATED[what])[0] > LEAST_SIGMAS + 2
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
