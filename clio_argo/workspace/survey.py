@@ -188,8 +188,8 @@ def _most_common(headers: Sequence[Header]) -> Header:
 
 def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
     return SliceFile(
-        z=z, name=entry.name, page=page, width=header.width, height=header.height, dtype=BITS[header.bits],
-        size_bytes=entry.size_bytes, stamp=entry.stamp,
+        z=z, name=entry.name, page=page, offset=header.offset, width=header.width, height=header.height,
+        dtype=BITS[header.bits], size_bytes=entry.size_bytes, stamp=entry.stamp,
     )  # fmt: skip
 
 

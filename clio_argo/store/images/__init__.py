@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.errors import ClioError, UserError, short_of_memory
-from clio_argo.store.images.base import Format, Header, Pixels, Undecodable, Unreadable
+from clio_argo.store.images.base import Format, Header, Page, Pixels, Undecodable, Unreadable
 from clio_argo.store.images.jpeg import JPEG
 from clio_argo.store.images.png import PNG
 from clio_argo.store.images.tiff import TIFF
@@ -46,8 +46,8 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(tuple(s for f in formats() for s in f.suffixes))
 
 
-def read_headers(file: BinaryIO, size_bytes: int, page: int | None = None) -> list[Header]:
-    """Headers of all pages of a file, or of page `page` only.
+def read_headers(file: BinaryIO, size_bytes: int, page: Page | None = None) -> list[Header]:
+    """Headers of all pages of a file, or of one page only.
 
     Raises:
         Unreadable: the file has none of the formats, or a broken header.
@@ -56,7 +56,7 @@ def read_headers(file: BinaryIO, size_bytes: int, page: int | None = None) -> li
         return _format_of(file).headers(file, size_bytes, page)
 
 
-def decode(file: BinaryIO, page: int) -> Pixels:
+def decode(file: BinaryIO, page: Page) -> Pixels:
     """Grey pixels [y, x] of one page, uint8 or uint16. Raises `Undecodable`."""
     with _failures_as(Undecodable, "does not decode"):
         pixels = _format_of(file).pixels(file, page)

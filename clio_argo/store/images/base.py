@@ -25,11 +25,19 @@ class Undecodable(Exception):
     """A slice whose pixels cannot be decoded; the message says why."""
 
 
+class Page(Value):
+    """One page of a file: its number, from 0, and the byte at which its header begins (0: found by its number)."""
+
+    number: int = 0
+    offset: int = 0
+
+
 class Header(Value):
     """Header of one page: its size in pixels, its samples, and whether the file ends before its last pixels.
 
     bits: bits per sample of the decoded pixels; 0 if they are not unsigned integers.
     channels: samples per decoded pixel.
+    offset: byte at which the page's own header begins, if a later reader may start there.
     """
 
     width: int
@@ -37,6 +45,7 @@ class Header(Value):
     bits: int
     channels: int
     truncated: bool = False
+    offset: int = 0
 
 
 class Format(Value):
@@ -55,8 +64,8 @@ class Format(Value):
     name: str
     suffixes: tuple[str, ...]
     magic: tuple[bytes, ...]
-    headers: Callable[[BinaryIO, int, int | None], list[Header]]
-    pixels: Callable[[BinaryIO, int], NDArray[Any]]
+    headers: Callable[[BinaryIO, int, Page | None], list[Header]]
+    pixels: Callable[[BinaryIO, Page], NDArray[Any]]
 
 
 def has_end_mark(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
@@ -71,7 +80,7 @@ def refuse_padded(width: int, height: int, size_bytes: int) -> None:
         raise Unreadable(f"{size_bytes} bytes for {width} x {height} pixels; save it without what else it holds")
 
 
-def opencv_pixels(file: BinaryIO, _page: int) -> NDArray[Any]:
+def opencv_pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
     """Samples of a single-page file, [y, x] or [y, x, channel], uint8 or uint16, decoded by OpenCV."""
     # imported here: reading headers needs no OpenCV
     import cv2

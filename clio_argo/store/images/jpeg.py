@@ -3,7 +3,7 @@
 import struct
 from typing import BinaryIO
 
-from clio_argo.store.images.base import Format, Header, has_end_mark, opencv_pixels, refuse_padded
+from clio_argo.store.images.base import Format, Header, Page, has_end_mark, opencv_pixels, refuse_padded
 
 MAGIC = b"\xff\xd8"
 # tables, profiles and comments of up to 64 kB each; what people's programs write has fewer than a hundred
@@ -35,7 +35,7 @@ def frame(file: BinaryIO) -> tuple[int, int, int, int]:
     raise ValueError("no frame header with pixels")
 
 
-def headers(file: BinaryIO, size_bytes: int, _page: int | None) -> list[Header]:
+def headers(file: BinaryIO, size_bytes: int, _page: Page | None) -> list[Header]:
     """The header of the one page. Raises `ValueError` if it has no pixels."""
     width, height, bits, channels = frame(file)
     refuse_padded(width, height, size_bytes)

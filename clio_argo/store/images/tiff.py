@@ -1,13 +1,12 @@
 """TIFF files of one page or many, read by tifffile, which is imported when one is read: that takes 0.2 s."""
 
 import math
-from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.store.images.base import Format, Header, Undecodable, Unreadable
+from clio_argo.store.images.base import Format, Header, Page, Undecodable, Unreadable
 from clio_argo.store.images.jpeg import frame
 
 if TYPE_CHECKING:
@@ -23,38 +22,28 @@ JPEG_IN_TIFF = 7
 COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits", 50000: "zstd", 7: "JPEG"}
 # colour and opacity
 MOST_CHANNELS = 4
-# of a stack, as many as a run may have slices; eight tags, without which there is no image, take more bytes
-MOST_PAGES, PAGE_BYTES = 100_000, 96
 # A tile may be larger than a small image. Decoders make whole tiles, so it costs memory that no header tells.
 TILE_SAMPLES, TILE_TO_IMAGE = 2**22, 4
 # how many bytes a strip or tile of noise may have, with tables, for each byte of its pixels
 MOST_TO_RAW, TABLE_BYTES = 2, 2**14
 
 
-def headers(file: BinaryIO, size_bytes: int, page: int | None) -> list[Header]:
-    """Headers of all pages, or of page `page` only.
+def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
+    """Headers of all pages, or of one page only.
 
     Raises:
         Unreadable: grey values are coded or compressed in a way that is not read, or data are missing.
-        ValueError: a page has no pixels, pages have no header of their own, or too many have one.
+        ValueError: a page has no pixels, or there are too many pages.
     """
     from tifffile import TiffFile
 
+    from clio_argo.store.images.tiff_pages import page_at, planes, walk
+
     with TiffFile(file) as tiff:
         if page is not None:
-            return [_header(tiff.pages[page].aspage(), size_bytes)]
-        images = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
-        found, strips = [], 0
-        # by itself, tifffile follows a circle of pages for ever
-        for one in islice(tiff.pages, MOST_PAGES + 1):
-            found.append(_header(one.aspage(), size_bytes))
-            strips += len(one.dataoffsets)
-            if len(found) > MOST_PAGES or PAGE_BYTES * len(found) + strips > size_bytes:
-                raise ValueError(f"more than {MOST_PAGES} pages, or more pages and strips than its bytes can hold")
-        # ImageJ writes stacks above 4 GB behind a single directory
-        if images > len(found):
-            raise ValueError(f"ImageJ file of {images} images behind {len(found)} header; save it as plain TIFF")
-        return found
+            return [_header(page_at(tiff, page), size_bytes)]
+        found = [_header(p, size_bytes) for p in walk(tiff, size_bytes)]
+        return found * planes(tiff, size_bytes) if len(found) == 1 else found
 
 
 def _header(page: "TiffPage", size_bytes: int) -> Header:
@@ -74,6 +63,7 @@ def _header(page: "TiffPage", size_bytes: int) -> Header:
         bits=page.dtype.itemsize * 8 if page.dtype is not None and page.dtype.kind == "u" else 0,
         channels=page.samplesperpixel,
         truncated=max(ends, default=0) > size_bytes,
+        offset=page.offset,
     )
 
 
@@ -106,12 +96,14 @@ def _refuse_larger_frames(page: "TiffPage") -> None:
             raise Undecodable(f"a JPEG of {across} x {down} in a strip or tile of {width} x {height}")
 
 
-def pixels(file: BinaryIO, page: int) -> NDArray[Any]:
+def pixels(file: BinaryIO, page: Page) -> NDArray[Any]:
     """Samples of one page, [y, x], [y, x, channel] or [channel, y, x], in the file's data type; small is dark."""
     from tifffile import TiffFile
 
+    from clio_argo.store.images.tiff_pages import page_at
+
     with TiffFile(file) as tiff:
-        read = tiff.pages[page].aspage()
+        read = page_at(tiff, page)
         if read.compression == JPEG_IN_TIFF:
             _refuse_larger_frames(read)
         values = read.asarray()

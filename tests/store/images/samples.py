@@ -4,7 +4,7 @@ import io
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -212,13 +212,22 @@ HUGE_FILES = {"PNG": lambda: png(GREY8, size=(HUGE, HUGE)), "JPEG": huge_jpeg, "
 
 
 def headers(data: bytes) -> list[Header]:
-    return read_headers(io.BytesIO(data), len(data))
+    """Headers of all pages, wherever in the file they lie."""
+    return [h.model_copy(update={"offset": 0}) for h in read_headers(io.BytesIO(data), len(data))]
 
 
 def planned(entry: Entry, page: int = 0, dtype: str = "uint8", height: int = HEIGHT, width: int = WIDTH) -> SliceFile:
     return SliceFile(
         z=0, name=entry.name, page=page, width=width, height=height, dtype=dtype, size_bytes=entry.size_bytes, stamp=""
     )
+
+
+def slices(source: Source) -> Iterator[np.ndarray]:
+    """Pixels of all pages of a file, each read from the place that its header tells."""
+    [entry] = source.entries()
+    for page, h in enumerate(source.headers(entry)):
+        at = planned(entry, page, f"uint{h.bits}", h.height, h.width)
+        yield source.decode(at.model_copy(update={"offset": h.offset}))
 
 
 def one(folder: Path, name: str, data: bytes) -> tuple[Source, Entry]:
