@@ -80,7 +80,7 @@ def refuse_padded(width: int, height: int, size_bytes: int) -> None:
         raise Unreadable(f"{size_bytes} bytes for {width} x {height} pixels; save it without what else it holds")
 
 
-def opencv_pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
+def opencv_pixels(file: BinaryIO) -> NDArray[Any]:
     """Samples of a single-page file, [y, x] or [y, x, channel], uint8 or uint16, decoded by OpenCV."""
     # imported here: reading headers needs no OpenCV
     import cv2

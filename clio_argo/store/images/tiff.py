@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 
 from clio_argo.store.images.base import Format, Header, Page, Undecodable, Unreadable
 from clio_argo.store.images.jpeg import frame
+from clio_argo.store.images.orientation import ORIENTATION, is_sideways, upright
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
 MINISWHITE = 0  # TIFF 6.0, section 8: high values are dark
-# values of the tag PhotometricInterpretation: MINISWHITE, MINISBLACK, RGB and YCBCR
-GREY_OR_COLOUR = (MINISWHITE, 1, 2, 6)
+PALETTE = 3
+# values of the tag PhotometricInterpretation: beside these MINISBLACK, RGB and YCBCR
+PHOTOMETRIC, GREY_OR_COLOUR = 262, (MINISWHITE, 1, 2, PALETTE, 6)
 # TIFF Technical Note 2: each strip or tile is a JPEG of its own
 JPEG_IN_TIFF = 7
 # Values of the tag Compression that are read: decoders that are told how many bytes to make, and JPEG, whose frame is
@@ -57,11 +59,12 @@ def _header(page: "TiffPage", size_bytes: int) -> Header:
     if len(page.dataoffsets) < math.prod(page.chunked) or not all(page.databytecounts):
         raise Unreadable("some of its strips or tiles hold no data")
     ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    sideways = is_sideways(_orientation(page))
     return Header(
-        width=page.imagewidth,
-        height=page.imagelength,
+        width=page.imagelength if sideways else page.imagewidth,
+        height=page.imagewidth if sideways else page.imagelength,
         bits=page.dtype.itemsize * 8 if page.dtype is not None and page.dtype.kind == "u" else 0,
-        channels=page.samplesperpixel,
+        channels=3 if _palette(page).ndim > 1 else page.samplesperpixel,
         truncated=max(ends, default=0) > size_bytes,
         offset=page.offset,
     )
@@ -91,13 +94,13 @@ def _refuse_larger_frames(page: "TiffPage") -> None:
     file = page.parent.filehandle
     for offset in page.dataoffsets:
         file.seek(offset)
-        across, down, _, channels = frame(cast("BinaryIO", file))
+        across, down, _, channels, _ = frame(cast("BinaryIO", file))
         if across > width or down > height or channels > MOST_CHANNELS:
             raise Undecodable(f"a JPEG of {across} x {down} in a strip or tile of {width} x {height}")
 
 
 def pixels(file: BinaryIO, page: Page) -> NDArray[Any]:
-    """Samples of one page, [y, x], [y, x, channel] or [channel, y, x], in the file's data type; small is dark."""
+    """Samples of one page, [y, x] or [y, x, channel], in the file's data type; small is dark."""
     from tifffile import TiffFile
 
     from clio_argo.store.images.tiff_pages import page_at
@@ -106,10 +109,39 @@ def pixels(file: BinaryIO, page: Page) -> NDArray[Any]:
         read = page_at(tiff, page)
         if read.compression == JPEG_IN_TIFF:
             _refuse_larger_frames(read)
-        values = read.asarray()
-        if read.photometric == MINISWHITE:
-            return np.asarray((1 << read.bitspersample) - 1 - values, values.dtype)
-        return values
+        return upright(_grey_or_colour(read, read.asarray()), _orientation(read))
+
+
+def _grey_or_colour(page: "TiffPage", values: NDArray[Any]) -> NDArray[Any]:
+    """Samples [y, x] or [y, x, channel], small is dark, of those that a page holds."""
+    if page.axes == "SYX":
+        values = np.moveaxis(values, 0, 2)
+    if page.photometric == PALETTE:
+        return np.asarray(_palette(page)[values])
+    # without the tag, tifffile says MINISWHITE
+    if page.photometric == MINISWHITE and PHOTOMETRIC in page.tags:
+        grey = values if values.ndim == 2 else values[..., :1]
+        grey[:] = (1 << page.bitspersample) - 1 - grey
+    return values
+
+
+def _palette(page: "TiffPage") -> NDArray[Any]:
+    """Grey values [index] or colours [index, channel] of a page's palette; empty for a page without one."""
+    if page.photometric != PALETTE:
+        return np.empty(0, np.uint8)
+    if page.colormap is None:
+        raise Unreadable("its values are indices of a palette that it does not have")
+    colours = page.colormap.T
+    if page.bitspersample <= 8:
+        # of 16 bits by the standard; old programs wrote 8
+        colours = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
+    is_grey = all(np.array_equal(colours[:, 0], colours[:, c]) for c in (1, 2))
+    return np.ascontiguousarray(colours[:, 0] if is_grey else colours)
+
+
+def _orientation(page: "TiffPage") -> int:
+    value = page.tags.valueof(ORIENTATION)
+    return value if isinstance(value, int) else 1
 
 
 TIFF = Format(name="TIFF", suffixes=(".tif", ".tiff"), magic=(b"II", b"MM"), headers=headers, pixels=pixels)

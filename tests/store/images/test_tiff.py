@@ -112,9 +112,17 @@ def test_values_that_are_no_unsigned_grey_have_no_depth(kind: str) -> None:
     assert headers(REFUSED[kind][1]())[0].bits == 0
 
 
-def test_a_palette_tiff_is_refused_by_what_it_is() -> None:
-    with pytest.raises(Unreadable, match="PALETTE; convert it to plain grey"):
-        headers(REFUSED["palette TIFF"][1]())
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (changed(tiff(GREY8), PhotometricInterpretation=32803), "coded as CFA; convert it to plain grey"),
+        (changed(tiff(GREY8), PhotometricInterpretation=3), "a palette that it does not have"),
+    ],
+    ids=["CFA", "palette"],
+)
+def test_other_codings_are_refused_by_what_they_are(data: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        headers(data)
 
 
 def test_a_tiff_with_holes_is_refused() -> None:
