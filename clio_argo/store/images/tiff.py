@@ -1,17 +1,19 @@
 """TIFF files of one page or many, read by tifffile, which is imported when one is read: that takes 0.2 s."""
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clio_argo.model.sizes import Size
 from clio_argo.store.images.base import Format, Header, Page, Undecodable, Unreadable
 from clio_argo.store.images.jpeg import frame
 from clio_argo.store.images.orientation import ORIENTATION, is_sideways, upright
 
 if TYPE_CHECKING:
-    from tifffile import TiffPage
+    from tifffile import TiffFile, TiffPage
 
 MINISWHITE = 0  # TIFF 6.0, section 8: high values are dark
 PALETTE = 3
@@ -39,13 +41,40 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
     """
     from tifffile import TiffFile
 
-    from clio_argo.store.images.tiff_pages import page_at, planes, walk
+    from clio_argo.store.images.tiff_pages import page_at, planes
 
     with TiffFile(file) as tiff:
         if page is not None:
             return [_header(page_at(tiff, page), size_bytes)]
-        found = [_header(p, size_bytes) for p in walk(tiff, size_bytes)]
+        found = _all_headers(tiff, size_bytes)
         return found * planes(tiff, size_bytes) if len(found) == 1 else found
+
+
+def _all_headers(tiff: "TiffFile", size_bytes: int) -> list[Header]:
+    """Headers of all pictures of a file, or of all pages if it has previews only. Raises as `headers`."""
+    from clio_argo.store.images.tiff_pages import beside, pictures, walk
+
+    found = _sized(pictures(tiff, size_bytes), size_bytes) or _sized(walk(tiff, size_bytes), size_bytes)
+    small = beside([size for size, _ in found])
+    return [_whole(header) for i, (_, header) in enumerate(found) if i not in small]
+
+
+def _sized(pages: "Iterable[TiffPage]", size_bytes: int) -> list[tuple[Size, Header | Unreadable]]:
+    """Size and header of each page, or why it is not read: it may be a preview, which is compressed otherwise."""
+    found = list[tuple[Size, Header | Unreadable]]()
+    for page in pages:
+        try:
+            header: Header | Unreadable = _header(page, size_bytes)
+        except Unreadable as error:
+            header = error
+        found.append(((page.imagewidth, page.imagelength), header))
+    return found
+
+
+def _whole(header: Header | Unreadable) -> Header:
+    if isinstance(header, Unreadable):
+        raise header
+    return header
 
 
 def _header(page: "TiffPage", size_bytes: int) -> Header:

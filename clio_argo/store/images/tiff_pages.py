@@ -1,15 +1,18 @@
 """Where the pages of a TIFF file and their pixels lie, read as libtiff reads what writers left wrong."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from tifffile import TiffFile, TiffPage
 
+from clio_argo.model.sizes import Size
 from clio_argo.store.images.base import Page, Unreadable
 
 # of a stack, as many as a run may have slices; eight tags, without which there is no image, take more bytes
 MOST_PAGES, PAGE_BYTES = 100_000, 96
+# each half as wide as the one before: of any picture that can be aligned, as `max_pixels` says
+MOST_LEVELS = 32
 
 
 def walk(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
@@ -23,6 +26,31 @@ def walk(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
         yield one.aspage()
     if not pages:
         raise ValueError("no page")
+
+
+def pictures(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
+    """The pages that are no thumbnails, previews or masks, each at its full size."""
+    for page in walk(tiff, size_bytes):
+        # a thumbnail may stand before its picture, which is among its SubIFDs then
+        both = (page, *(p.aspage() for p in islice(page.pages or (), MOST_LEVELS)))
+        full = max(both, key=lambda p: (not is_extra(p), p.imagewidth * p.imagelength))
+        if not is_extra(full):
+            yield full
+
+
+def is_extra(page: TiffPage) -> bool:
+    """Whether a page says that it is a smaller version of another one, or a mask."""
+    return page.is_reduced or page.is_mask
+
+
+def beside(sizes: Sequence[Size]) -> set[int]:
+    """Indices of the pages of a file, by their (width, height), that are previews of its one picture.
+
+    Some programs do not mark them. Pages of a stack may differ in size, too, but not by half from all but one.
+    """
+    width, height = max(sizes, key=math.prod)
+    small = {i for i, (w, h) in enumerate(sizes) if 2 * w <= width + 1 and 2 * h <= height + 1}
+    return small if len(small) == len(sizes) - 1 else set()
 
 
 def page_at(tiff: TiffFile, page: Page) -> TiffPage:

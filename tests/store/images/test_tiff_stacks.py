@@ -1,10 +1,14 @@
-"""TIFF files of many slices: ImageJ's stacks behind one header."""
+"""TIFF files of many pages: ImageJ's stacks behind one header, previews."""
 
+import io
 import struct
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from clio_argo.store.images.base import Unreadable
 from clio_argo.store.slices import Source
@@ -76,3 +80,57 @@ def test_one_slice_that_kept_the_description_of_its_stack_is_one_slice(compressi
         data = tiff(pixels, description=text, compression=compression)
         # with an overlay or a thumbnail behind its pixels
         assert len(headers(data + bytes(0 if pixels.ndim == 3 else 1900))) == (1 if pixels.ndim == 2 else 3)
+
+
+def previewed(*pages: tuple[np.ndarray, dict[str, Any]]) -> bytes:
+    """A TIFF of pages, each with its options."""
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for pixels, options in pages:
+            writer.write(pixels, **{"photometric": "minisblack", "metadata": None, "contiguous": False} | options)
+    return buffer.getvalue()
+
+
+FULL, SMALL = texture(height=80, width=100), texture(height=20, width=25)
+THUMBNAIL, REDUCED, MASK = np.dstack([SMALL] * 3), {"subfiletype": 1}, {"subfiletype": 4}
+PREVIEWS: dict[str, list[tuple[np.ndarray, dict[str, Any]]]] = {
+    "a thumbnail behind it": [(FULL, {}), (SMALL, REDUCED)],
+    "a thumbnail before it": [(SMALL, REDUCED), (FULL, {})],
+    "a coloured thumbnail that nothing marks": [(FULL, {}), (THUMBNAIL, {"photometric": "rgb"})],
+    "a thumbnail that is compressed otherwise": [(FULL, {}), (SMALL, {"compression": "png"})],
+    "a thumbnail as old programs mark it": [(FULL, {}), (FULL[::-1], {"extratags": [(255, 3, 1, 2, True)]})],
+    "levels that nothing marks": [(FULL, {}), (FULL[::2, ::2], {}), (FULL[::4, ::4], {}), (FULL[::8, ::8], {})],
+    "levels in SubIFDs": [(FULL, {"subifds": 2}), (FULL[::2, ::2], REDUCED), (FULL[::4, ::4], REDUCED)],
+    "itself in a SubIFD of its thumbnail": [(SMALL, {"subifds": 1, **REDUCED}), (FULL, {})],
+    "itself in a SubIFD of a thumbnail that nothing marks": [(SMALL, {"subifds": 1}), (FULL, {})],
+    "a mask": [(FULL, {}), (FULL > 99, MASK)],
+}
+
+
+@pytest.mark.parametrize("kind", PREVIEWS)
+def test_a_picture_is_read_at_its_full_size_beside(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "1.tif").write_bytes(previewed(*PREVIEWS[kind]))
+    [found] = slices(Source(str(tmp_path)))
+    assert np.array_equal(found, FULL)
+
+
+def test_each_slice_of_a_stack_is_read_beside_its_thumbnail(tmp_path: Path) -> None:
+    (tmp_path / "1.tif").write_bytes(previewed(*[(FULL, {}), (SMALL, REDUCED), (FULL[::-1], {}), (SMALL, REDUCED)]))
+    assert np.array_equal([*slices(Source(str(tmp_path)))], [FULL, FULL[::-1]])
+
+
+def test_pages_of_two_sizes_are_no_previews_of_each_other() -> None:
+    for stack in ([FULL, FULL, SMALL, SMALL], [FULL, FULL[:30]], [FULL, FULL[:, :30], SMALL]):
+        assert len(headers(previewed(*[(p, {}) for p in stack]))) == len(stack)
+
+
+def test_a_stack_whose_pages_all_call_themselves_reduced_is_read() -> None:
+    assert len(headers(previewed((FULL, REDUCED), (FULL[::-1], REDUCED)))) == 2
+
+
+def test_a_page_may_name_itself_a_million_times() -> None:
+    # as its SubIFDs: no more than there can be levels are looked at
+    data = previewed((FULL, {"extratags": [(330, 4, 10**6, [8] * 10**6, True)]}))
+    started = time.process_time()
+    assert len(headers(data)) == 1
+    assert time.process_time() - started < 2
