@@ -200,7 +200,7 @@ def _fault(header: Header, entry: Entry, common: Header, alike: bool, request: R
     bomb = pixels > request.max_pixels or (pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike)
     faults: tuple[tuple[bool, ProblemKind, str], ...] = (
         (bomb, "decompression bomb", f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {request.max_pixels})"),
-        (header.truncated, "truncated", f"ends after {entry.size_bytes} bytes, before its last pixels"),
+        (header.truncated, "truncated", f"its last pixels are not among its {entry.size_bytes} bytes"),
         (not alike, "other size", f"{w} x {h}, most are {common.width} x {common.height}"),
         (header.bits not in BITS, "unsupported", "only 8- and 16-bit unsigned grey values can be aligned"),
         (header.bits != common.bits, "other depth", f"{header.bits} bit, most have {common.bits}"),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clio_argo.errors import ClioError, UserError, short_of_memory
 from clio_argo.store.images.base import Format, Header, Page, Pixels, Undecodable, Unreadable
+from clio_argo.store.images.decoder_words import heard
 from clio_argo.store.images.jpeg import JPEG
 from clio_argo.store.images.png import PNG
 from clio_argo.store.images.tiff import TIFF
@@ -56,11 +57,11 @@ def read_headers(file: BinaryIO, size_bytes: int, page: Page | None = None) -> l
         return _format_of(file).headers(file, size_bytes, page)
 
 
-def decode(file: BinaryIO, page: Page) -> Pixels:
-    """Grey pixels [y, x] of one page, uint8 or uint16. Raises `Undecodable`."""
-    with _failures_as(Undecodable, "does not decode"):
+def decode(file: BinaryIO, page: Page) -> tuple[Pixels, str]:
+    """Grey pixels [y, x] of one page, uint8 or uint16, and what its decoder said of damage. Raises `Undecodable`."""
+    with _failures_as(Undecodable, "does not decode"), heard() as words:
         pixels = _format_of(file).pixels(file, page)
-    return grey(pixels)
+    return grey(pixels), "; ".join(dict.fromkeys(words))
 
 
 def _format_of(file: BinaryIO) -> Format:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clio_argo.model.base import Value
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-# longer than the end marks (12 bytes in PNG, 2 in JPEG), so that a few bytes of padding may follow them
+# longer than the end marks (12 bytes in PNG, 2 in JPEG): where these come last, or nearly so, nothing else is read
 TAIL_BYTES = 64
 # Four channels of 16 bit are 8 bytes a pixel before compression, which adds less than as much again. Profiles and
 # comments of microscopes have kilobytes.
@@ -33,7 +33,7 @@ class Page(Value):
 
 
 class Header(Value):
-    """Header of one page: its size in pixels, its samples, and whether the file ends before its last pixels.
+    """Header of one page: its size in pixels, its samples, and whether the file lacks its last pixels.
 
     bits: bits per sample of the decoded pixels; 0 if they are not unsigned integers.
     channels: samples per decoded pixel.

@@ -1,5 +1,6 @@
 """JPEG files: the frame header is read here, the pixels by OpenCV."""
 
+import re
 import struct
 from typing import Any, BinaryIO, NamedTuple
 
@@ -17,6 +18,8 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 LAST = frozenset(range(0xC0)) | frozenset(range(0xD0, 0xDB))
 
 
+# what is no marker: a byte 0xff of pixels, which 0 follows, and marks for restarting
+END, MARKER = b"\xff\xd9", re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
 EXIF, EXIF_MARK = 0xE1, b"Exif\0\0"
 
 
@@ -59,10 +62,22 @@ def headers(file: BinaryIO, size_bytes: int, _page: Page | None) -> list[Header]
     """The header of the one page. Raises `ValueError` if it has no pixels."""
     width, height, bits, channels, orientation = frame(file)
     refuse_padded(width, height, size_bytes)
-    complete = has_end_mark(file, size_bytes, b"\xff\xd9")
+    complete = has_end_mark(file, size_bytes, END) or _reaches_end(file)
     if is_sideways(orientation):
         width, height = height, width
     return [Header(width=width, height=height, bits=bits, channels=channels, truncated=not complete)]
+
+
+def _reaches_end(file: BinaryIO) -> bool:
+    """Whether an end mark follows the pixels: programs append what they like behind it."""
+    file.seek(0)
+    data, at = file.read(), len(MAGIC)
+    for _ in range(MOST_SEGMENTS):
+        found = MARKER.search(data, at)
+        if found is None or found[0].endswith(END) or found.end() + 2 > len(data):
+            break
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    return found is not None and found[0].endswith(END)
 
 
 def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:

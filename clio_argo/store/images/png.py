@@ -1,6 +1,8 @@
 """PNG files: the header chunk is read here, the pixels by OpenCV."""
 
 import struct
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
@@ -11,8 +13,10 @@ from clio_argo.store.images.orientation import exif_orientation, is_sideways, up
 MAGIC = b"\x89PNG\r\n\x1a\n"
 # channels that OpenCV decodes each colour type of the PNG specification to; 3 is a palette of RGB colours
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-# where the second chunk begins; as many before the pixels as no program writes; JPEG allows EXIF so many bytes
-END_OF_HEADER, MOST_CHUNKS, MOST_EXIF_BYTES = 33, 1000, 2**16
+# where the second chunk begins, and what ends each
+END_OF_HEADER, CHECKSUM_BYTES = 33, 4
+# more than programs write before the pixels; of pixels a gigabyte in the usual 8 kB; JPEG allows EXIF so many bytes
+MOST_BEFORE_PIXELS, MOST_CHUNKS, MOST_EXIF_BYTES = 1000, 2**17, 2**16
 
 
 def headers(file: BinaryIO, size_bytes: int, _page: Page | None) -> list[Header]:
@@ -24,24 +28,36 @@ def headers(file: BinaryIO, size_bytes: int, _page: Page | None) -> list[Header]
     refuse_padded(width, height, size_bytes)
     if is_sideways(_orientation(file)):
         width, height = height, width
-    complete = has_end_mark(file, size_bytes, b"IEND")
+    complete = has_end_mark(file, size_bytes, b"IEND") or _reaches_end(file)
     # OpenCV unpacks 1, 2 and 4 bits to 8
     depth = max(8, bits)
     return [Header(width=width, height=height, bits=depth, channels=CHANNELS[colour], truncated=not complete)]
 
 
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Kind and length of each chunk behind the first, at whose content the file is then; the last is the end mark."""
+    file.seek(END_OF_HEADER)
+    kind = b""
+    while kind != b"IEND" and len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        behind = file.tell() + length + CHECKSUM_BYTES
+        yield kind, length
+        file.seek(behind)
+
+
 def _orientation(file: BinaryIO) -> int:
     """The orientation by an EXIF block before the pixels."""
-    file.seek(END_OF_HEADER)
-    for _ in range(MOST_CHUNKS):
-        length, kind = struct.unpack(">I4s", file.read(8))
+    for kind, length in islice(_chunks(file), MOST_BEFORE_PIXELS):
         if kind == b"eXIf":
             return exif_orientation(file.read(min(length, MOST_EXIF_BYTES)))
-        if kind in (b"IDAT", b"IEND"):
+        if kind == b"IDAT":
             break
-        # its checksum follows
-        file.seek(length + 4, 1)
     return 1
+
+
+def _reaches_end(file: BinaryIO) -> bool:
+    """Whether an end mark follows the pixels: programs append what they like behind it."""
+    return any(kind == b"IEND" for kind, _ in islice(_chunks(file), MOST_CHUNKS))
 
 
 def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:

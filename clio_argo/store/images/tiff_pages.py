@@ -3,16 +3,28 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
 from clio_argo.model.sizes import Size
 from clio_argo.store.images.base import Page, Unreadable
+from clio_argo.store.images.orientation import ORIENTATION
 
 # of a stack, as many as a run may have slices; eight tags, without which there is no image, take more bytes
 MOST_PAGES, PAGE_BYTES = 100_000, 96
 # each half as wide as the one before: of any picture that can be aligned, as `max_pixels` says
 MOST_LEVELS = 32
+MINISWHITE = 0  # TIFF 6.0, section 8: high values are dark
+PALETTE = 3  # values are indices of colours
+# colour and opacity
+MOST_CHANNELS = 4
+# value of the tag PlanarConfiguration: each channel has strips of its own
+PLANES = 2
+# how many bytes a strip or tile of noise may have, with tables, for each byte of its pixels
+MOST_TO_RAW, TABLE_BYTES = 2, 2**14
 
 
 def walk(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
@@ -23,7 +35,7 @@ def walk(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
         pages, strips = pages + 1, strips + len(one.dataoffsets)
         if pages > MOST_PAGES or PAGE_BYTES * pages + strips > size_bytes:
             raise ValueError(f"more than {MOST_PAGES} pages, or more pages and strips than its bytes can hold")
-        yield one.aspage()
+        yield mended(one.aspage(), size_bytes)
     if not pages:
         raise ValueError("no page")
 
@@ -32,7 +44,7 @@ def pictures(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
     """The pages that are no thumbnails, previews or masks, each at its full size."""
     for page in walk(tiff, size_bytes):
         # a thumbnail may stand before its picture, which is among its SubIFDs then
-        both = (page, *(p.aspage() for p in islice(page.pages or (), MOST_LEVELS)))
+        both = (page, *(mended(p.aspage(), size_bytes) for p in islice(page.pages or (), MOST_LEVELS)))
         full = max(both, key=lambda p: (not is_extra(p), p.imagewidth * p.imagelength))
         if not is_extra(full):
             yield full
@@ -53,12 +65,42 @@ def beside(sizes: Sequence[Size]) -> set[int]:
     return small if len(small) == len(sizes) - 1 else set()
 
 
+def mended(page: TiffPage, size_bytes: int) -> TiffPage:
+    """The page with the strips that libtiff takes it to have where its tags are wrong."""
+    strips = page.samplesperpixel if page.planarconfig == PLANES else 1
+    if not page.rowsperstrip and not page.is_tiled and len(page.dataoffsets) == strips:
+        page.rowsperstrip = page.imagelength
+    if not page.is_tiled and page.rowsperstrip and not page.is_subsampled and isinstance(page.bitspersample, int):
+        counts = zip(page.dataoffsets, page.databytecounts, _needed_bytes(page), strict=False)
+        page.databytecounts = tuple(_strip_bytes(page, size_bytes, *values) for values in counts)
+    return page
+
+
+def _needed_bytes(page: TiffPage) -> Iterator[int]:
+    """Bytes of each strip without compression."""
+    samples = 1 if page.planarconfig == PLANES else page.samplesperpixel
+    row = (page.imagewidth * samples * page.bitspersample + 7) // 8
+    for _ in range(page.samplesperpixel if page.planarconfig == PLANES else 1):
+        for y in range(0, page.imagelength, page.rowsperstrip):
+            yield row * min(page.rowsperstrip, page.imagelength - y)
+
+
+def _strip_bytes(page: TiffPage, size_bytes: int, offset: int, count: int, needed: int) -> int:
+    """Bytes of a strip at `offset`, which says `count` and has `needed` without compression."""
+    only = len(page.dataoffsets) == 1
+    if page.compression == 1:
+        return needed if only and offset else min(count, needed)
+    # of too many, as many as its decoder may want, which stops where its data end
+    told = max(0, size_bytes - offset) if only and offset and not count else count
+    return min(told, MOST_TO_RAW * needed + TABLE_BYTES)
+
+
 def page_at(tiff: TiffFile, page: Page) -> TiffPage:
     """One page, without those before it if its place is known."""
     if not page.offset:
-        return tiff.pages[page.number].aspage()
+        return mended(tiff.pages[page.number].aspage(), tiff.filehandle.size)
     tiff.filehandle.seek(page.offset)
-    read = TiffPage(tiff, page.number)
+    read = mended(TiffPage(tiff, page.number), tiff.filehandle.size)
     if page.offset == tiff.pages.first.offset and page.number:
         skip = page.number * plane_bytes(read)
         read.dataoffsets = tuple(o + skip for o in read.dataoffsets)
@@ -86,3 +128,23 @@ def planes(tiff: TiffFile, size_bytes: int) -> int:
     if held not in (0, 1, said):
         raise Unreadable(f"ImageJ file that says images={said}, but holds {held}; save it anew")
     return max(1, held)
+
+
+def palette(page: TiffPage) -> NDArray[Any]:
+    """Grey values [index] or colours [index, channel] of a page's palette; empty for a page without one."""
+    if page.photometric != PALETTE:
+        return np.empty(0, np.uint8)
+    if page.colormap is None:
+        raise Unreadable("its values are indices of a palette that it does not have")
+    colours = page.colormap.T
+    if page.bitspersample <= 8:
+        # of 16 bits by the standard; old programs wrote 8
+        colours = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
+    is_grey = all(np.array_equal(colours[:, 0], colours[:, c]) for c in (1, 2))
+    return np.ascontiguousarray(colours[:, 0] if is_grey else colours)
+
+
+def orientation(page: TiffPage) -> int:
+    """The tag Orientation; 1 without one."""
+    value = page.tags.valueof(ORIENTATION)
+    return value if isinstance(value, int) else 1

@@ -15,6 +15,7 @@ from clio_argo.store.images.base import Header, Page, Undecodable, Unreadable
 from clio_argo.store.slices import Source
 from tests.store.images.samples import (
     GREY8,
+    GREY16,
     HEIGHT,
     REFUSED,
     SAMPLES,
@@ -52,13 +53,63 @@ def changed(data: bytes, **tags: object) -> bytes:
     [
         (changed(tiff(GREY8, tile=(64, 64)), TileWidth=60_000, TileLength=60_000), "tiles, 60000 x 60000"),
         (changed(tiff(GREY8), SamplesPerPixel=60_000), "60000 channels"),
-        (changed(tiff(GREY8, tile=(64, 64), compression="zstd"), TileByteCounts=100_000), "more bytes than its pixels"),
+        (
+            changed(tiff(GREY8, tile=(64, 64), compression="zstd"), TileByteCounts=100_000),
+            "tile holds more bytes than its",
+        ),
     ],
     ids=["tiles", "channels", "bytes"],
 )
 def test_a_page_that_would_take_more_memory_than_its_pixels_is_refused_by_its_header(data: bytes, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
         headers(data + bytes(100_000))
+
+
+# what others write, and libtiff reads: (tag, its values as a function of the right ones), with bytes behind or without
+WRONG_TAGS = {
+    "no bytes": ("StripByteCounts", lambda counts: [0]),
+    "more bytes than the file has": ("StripByteCounts", lambda counts: [10**6]),
+    "half of the bytes": ("StripByteCounts", lambda counts: [counts[0] // 2]),
+    "no rows in a strip": ("RowsPerStrip", lambda rows: 0),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_TAGS)
+@pytest.mark.parametrize("pixels", [GREY8, GREY16], ids=["8 bit", "16 bit"])
+def test_one_strip_is_read_whatever_its_tags_say(tmp_path: Path, kind: str, pixels: np.ndarray) -> None:
+    tag, change = WRONG_TAGS[kind]
+    data = tiff(pixels)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        value = change(file.pages[0].tags[tag].value)
+    found = decoded(tmp_path, "1.tif", changed(data, **{tag: value}), str(pixels.dtype))
+    assert np.array_equal(found, pixels)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "deflate", "jpeg"])
+def test_one_compressed_strip_without_a_length_is_read(tmp_path: Path, compression: str) -> None:
+    data = tiff(GREY8, compression=compression)
+    for tag, value in (("StripByteCounts", 0), ("StripByteCounts", 60_000), ("RowsPerStrip", 0)):
+        # behind it, so that the strip can be taken too long
+        wrong = changed(data, **{tag: value}) + bytes(2 * 10**6)
+        assert np.array_equal(decoded(tmp_path, "1.tif", wrong), decoded(tmp_path, "2.tif", data))
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "deflate", "jpeg"])
+def test_strips_that_say_too_many_bytes_are_read(tmp_path: Path, compression: str | None) -> None:
+    data = tiff(GREY8, compression=compression, rowsperstrip=16)
+    wrong = changed(data, StripByteCounts=[60_000] * 3) + bytes(10**6)
+    assert np.array_equal(decoded(tmp_path, "1.tif", wrong), decoded(tmp_path, "2.tif", data))
+
+
+@pytest.mark.parametrize("rows", [8, 37])
+def test_a_picture_within_a_tiff_that_is_smaller_than_its_strip_is_refused(tmp_path: Path, rows: int) -> None:
+    # its decoder leaves zeros, which would pass for black tissue
+    whole = tiff(GREY8, compression="jpeg", rowsperstrip=rows)
+    place = whole.rindex(b"\xff\xc0") + 5
+    height, width = struct.unpack(">HH", whole[place : place + 4])
+    for size in ((height - 1, width), (height, width - 8)):
+        with pytest.raises(Undecodable, match=r"a JPEG of \d+ x \d+ in a strip or tile of"):
+            decoded(tmp_path, "1.tif", whole[:place] + struct.pack(">HH", *size) + whole[place + 4 :])
 
 
 @pytest.mark.parametrize("kind", ["JPEG TIFF of strips", "tiled JPEG TIFF"])
@@ -136,7 +187,7 @@ def test_a_tiff_with_holes_is_refused() -> None:
 
 @pytest.mark.parametrize("lost", [1, 100, 412])
 def test_tiles_that_are_cut_off_are_not_taken_for_black(tmp_path: Path, lost: int) -> None:
-    with pytest.raises(Undecodable, match="before its last pixels"):
+    with pytest.raises(Undecodable, match="its last pixels are not among"):
         decoded(tmp_path, "slice.tif", SAMPLES["tiled TIFF"]().data[:-lost])
 
 
