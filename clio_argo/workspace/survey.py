@@ -20,6 +20,7 @@ from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
 from clio_argo.store.slices import RAW, Entry, Source, find_source
 from clio_argo.store.transfers import is_transfer
+from clio_argo.workspace.axes import chosen_pages
 from clio_argo.workspace.name_patterns import regex_numbers
 
 # A bucket answers after tens of milliseconds, a disk after 0.12 ms (10,000 headers in 1.2 s by one thread, in 2.3 s by
@@ -108,14 +109,16 @@ def _read_headers(
 ) -> tuple[list[Problem], list[FoundSlice]]:
     problems, slices = list[Problem](), list[FoundSlice]()
     for (z, entry), result in zip(candidates, _all_headers(source, [e for _, e in candidates]), strict=True):
-        if isinstance(result, Problem):
-            problems.append(result.model_copy(update={"z": z}))
-        elif z is not None and len(result) > 1:
-            text = f"{len(result)} pages in a file that is one slice of many"
-            problems.append(Problem(kind="unsupported", z=z, file=entry.name, detail=text))
+        pages = result if isinstance(result, Problem) else chosen_pages(result, request)
+        if isinstance(pages, list) and z is not None and len(pages) > 1:
+            pages = f"{len(pages)} pages in a file that is one slice of many"
+        if isinstance(pages, str):
+            pages = Problem(kind="unsupported", file=entry.name, detail=pages)
+        if isinstance(pages, Problem):
+            problems.append(pages.model_copy(update={"z": z}))
         else:
-            first = z if z is not None else _single(entry, result, request)
-            slices += [(first + page, entry, page, h) for page, h in enumerate(result)]
+            first = z if z is not None else _single(entry, pages, request)
+            slices += [(first + n, entry, page, h) for n, (page, h) in enumerate(pages)]
     return problems, slices
 
 
@@ -137,7 +140,7 @@ def _all_headers(source: Source, entries: Sequence[Entry]) -> Iterator[list[Head
         yield from chain.from_iterable(threads.map(lambda b: [_headers(source, e) for e in b], batches))
 
 
-def _single(entry: Entry, pages: Sequence[Header], request: Request) -> int:
+def _single(entry: Entry, pages: Sequence[object], request: Request) -> int:
     """Number of the first slice of a file that holds the whole stack."""
     if request.minz is not None:
         return request.minz

@@ -127,7 +127,7 @@ def test_large_slices_that_are_all_alike_are_no_bomb(tmp_path: Path) -> None:
     assert plan(request(tmp_path)).problems == ()
 
 
-@pytest.mark.parametrize(("size", "kind"), [(5000, "truncated"), (4999, "decompression bomb")])
+@pytest.mark.parametrize(("size", "kind"), [(5000, "other size"), (4999, "decompression bomb")])
 def test_a_slice_of_more_than_200_times_its_size_is_a_bomb(source: Path, size: int, kind: str) -> None:
     file_of(source, BAD).write_bytes(claiming(1000, 1000).ljust(size, b"\0"))
     assert kind in problems(source)[0]

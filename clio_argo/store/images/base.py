@@ -38,6 +38,7 @@ class Header(Value):
     bits: bits per sample of the decoded pixels; 0 if they are not unsigned integers.
     channels: samples per decoded pixel.
     offset: byte at which the page's own header begins, if a later reader may start there.
+    series, time, channel: which of several in its file the page belongs to, from 0.
     """
 
     width: int
@@ -46,6 +47,10 @@ class Header(Value):
     channels: int
     truncated: bool = False
     offset: int = 0
+    series: int = 0
+    time: int = 0
+    channel: int = 0
+    channel_name: str = ""
 
 
 class Format(Value):

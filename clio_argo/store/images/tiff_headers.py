@@ -9,6 +9,7 @@ from tifffile import TiffFile, TiffPage
 from clio_argo.model.sizes import Size
 from clio_argo.store.images.base import Header, Page, Unreadable
 from clio_argo.store.images.orientation import is_sideways
+from clio_argo.store.images.tiff_axes import with_axes
 from clio_argo.store.images.tiff_pages import (
     MINISWHITE,
     MOST_CHANNELS,
@@ -44,7 +45,7 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
         if page is not None:
             return [_header(page_at(tiff, page), size_bytes)]
         found = _all_headers(tiff, size_bytes)
-        return found * planes(tiff, size_bytes) if len(found) == 1 else found
+        return with_axes(tiff, found * planes(tiff, size_bytes) if len(found) == 1 else found)
 
 
 def _all_headers(tiff: TiffFile, size_bytes: int) -> list[Header]:

@@ -101,7 +101,8 @@ def page_at(tiff: TiffFile, page: Page) -> TiffPage:
         return mended(tiff.pages[page.number].aspage(), tiff.filehandle.size)
     tiff.filehandle.seek(page.offset)
     read = mended(TiffPage(tiff, page.number), tiff.filehandle.size)
-    if page.offset == tiff.pages.first.offset and page.number:
+    # behind one header
+    if page.number and not tiff.pages.is_multipage:
         skip = page.number * plane_bytes(read)
         read.dataoffsets = tuple(o + skip for o in read.dataoffsets)
     return read
