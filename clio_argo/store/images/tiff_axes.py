@@ -17,7 +17,7 @@ Element = ElementTree.Element
 NAMES = {"T": "times", "Z": "slices", "C": "channels"}
 
 
-class Plane(NamedTuple):
+class Place(NamedTuple):
     """Where a page lies; `name` is that of its channel."""
 
     series: int = 0
@@ -43,7 +43,7 @@ def with_axes(tiff: TiffFile, headers: Sequence[Header]) -> list[Header]:
     return [h.model_copy(update={**dict(zip(names, p[:3], strict=True)), "channel_name": p.name}) for p, h in pairs]
 
 
-def _planes(tiff: TiffFile, pages: int) -> list[Plane]:
+def _planes(tiff: TiffFile, pages: int) -> list[Place]:
     """The place of each page; none if nothing says it, or all of them are a stack over z."""
     first = tiff.pages.first
     if tiff.is_ome:
@@ -58,7 +58,7 @@ def _planes(tiff: TiffFile, pages: int) -> list[Plane]:
     return []
 
 
-def _grid(sizes: Mapping[str, int], pages: int) -> list[Plane]:
+def _grid(sizes: Mapping[str, int], pages: int) -> list[Place]:
     """Planes of axes of these sizes, the last of which is the fastest."""
     if math.prod(sizes.values()) != pages:
         # often left from the stack from which these pages were taken
@@ -69,13 +69,13 @@ def _grid(sizes: Mapping[str, int], pages: int) -> list[Plane]:
     return [_plane(dict(zip(sizes, at, strict=True))) for at in product(*map(range, sizes.values()))]
 
 
-def _plane(at: Mapping[str, int], series: int = 0, names: Sequence[str] = ()) -> Plane:
+def _plane(at: Mapping[str, int], series: int = 0, names: Sequence[str] = ()) -> Place:
     channel = at.get("C", 0)
     name = names[channel] if channel < len(names) else ""
-    return Plane(series, at.get("T", 0), channel, at.get("Z", 0), name)
+    return Place(series, at.get("T", 0), channel, at.get("Z", 0), name)
 
 
-def _shaped_planes(said: Mapping[str, Any], pages: int) -> list[Plane]:
+def _shaped_planes(said: Mapping[str, Any], pages: int) -> list[Place]:
     """Planes by the shape, and perhaps axes, of an array that tifffile wrote."""
     shape, axes = [int(n) for n in said["shape"]], str(said.get("axes", ""))
     # rows, columns and samples are within a page
@@ -90,9 +90,9 @@ def _shaped_planes(said: Mapping[str, Any], pages: int) -> list[Plane]:
     return _grid({a if a in NAMES else "Z": n for a, n in zip(axes, sizes, strict=False) if n > 1 or a in NAMES}, pages)
 
 
-def _ome_planes(xml: str, pages: int) -> list[Plane]:
+def _ome_planes(xml: str, pages: int) -> list[Place]:
     root = ElementTree.fromstring(xml)
-    found: dict[int, Plane] = {}
+    found: dict[int, Place] = {}
     images = root.findall("{*}Image/{*}Pixels")
     for series, pixels in enumerate(images):
         for page, plane in _blocks(pixels, series, root.get("UUID", ""), pages):
@@ -104,7 +104,7 @@ def _ome_planes(xml: str, pages: int) -> list[Plane]:
     return [found[page] for page in range(pages)]
 
 
-def _blocks(pixels: Element, series: int, own: str, pages: int) -> list[tuple[int, Plane]]:
+def _blocks(pixels: Element, series: int, own: str, pages: int) -> list[tuple[int, Place]]:
     """Pages, each with its plane, of one image of OME-XML; those that lie in other files are left out."""
     channels = pixels.findall("{*}Channel")
     samples = max([1, *(int(c.get("SamplesPerPixel", 1)) for c in channels)])
@@ -112,7 +112,7 @@ def _blocks(pixels: Element, series: int, own: str, pages: int) -> list[tuple[in
     order = pixels.get("DimensionOrder", "XYZCT")[:1:-1]
     sizes = {a: max(1, int(pixels.get(f"Size{a}", 1)) // (samples if a == "C" else 1)) for a in order}
     names = [c.get("Name") or "" for c in channels]
-    placed = list[tuple[int, Plane]]()
+    placed = list[tuple[int, Place]]()
     for block in pixels.findall("{*}TiffData") or [ElementTree.Element("TiffData")]:
         # no page twice, and no file without end
         if len(placed) >= pages:

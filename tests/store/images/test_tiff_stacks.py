@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from clio_argo.store.images.base import Unreadable
+from clio_argo.store.images import decode, read_headers
+from clio_argo.store.images.base import Page, Unreadable
 from clio_argo.store.slices import Source
 from tests.store.images.samples import headers, planned, slices, texture, tiff
 
@@ -134,3 +135,42 @@ def test_a_page_may_name_itself_a_million_times() -> None:
     started = time.process_time()
     assert len(headers(data)) == 1
     assert time.process_time() - started < 2
+
+
+class Counting(io.BytesIO):
+    """A file that counts what is read of it."""
+
+    bytes_read = reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.bytes_read, self.reads = self.bytes_read + len(data), self.reads + 1
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        count = super().readinto(buffer)
+        self.bytes_read, self.reads = self.bytes_read + count, self.reads + 1
+        return count
+
+
+def cost(file: Counting, page: Page) -> tuple[int, int]:
+    """Reads and bytes that one page costs."""
+    file.bytes_read = file.reads = 0
+    assert read_headers(file, len(file.getvalue()), page)[0].width == 8
+    decode(file, page)
+    return file.reads, file.bytes_read
+
+
+@pytest.mark.parametrize("kind", ["pages", "one header"])
+def test_the_last_slice_costs_as_much_as_the_second_and_the_plan_one_walk(kind: str) -> None:
+    count, plane = 400, texture(height=40, width=8)
+    head = one_header(count, plane.shape, 8)
+    data = previewed(*[(plane, {})] * count) if kind == "pages" else head + plane.tobytes() * count
+    file = Counting(data)
+    found = read_headers(file, len(data))
+    # each directory once, and none of the pixels
+    assert file.reads < 10 * count
+    assert file.bytes_read < (400 * count if kind == "pages" else 4000)
+    places = [Page(number=n, offset=found[n].offset) for n in (1, count - 1)]
+    assert cost(file, places[0]) == cost(file, places[1])
+    assert file.bytes_read < 4000
