@@ -10,7 +10,7 @@ from typing import Literal
 
 from clio_argo.errors import UserError, printable
 from clio_argo.model.base import digest
-from clio_argo.model.numbering import Numbering, numbering
+from clio_argo.model.numbering import Numbering, differ_by_numbers, numbering
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
@@ -42,7 +42,7 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     """
     source = Source(find_source(request.source))
     images, entries = _entries(request, source)
-    candidates = number_files(request, images)
+    candidates = _files_in_a_row(source, images, request) or number_files(request, images)
     problems, slices = _read_headers(source, candidates, request)
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
     stack = _range(request, numbers)
@@ -104,22 +104,52 @@ def number_files(request: Request, entries: Sequence[Entry]) -> list[tuple[int |
     return [(z, e) for z, e in pairs if z is not None and z in inside]
 
 
+def _files_in_a_row(source: Source, images: Sequence[Entry], request: Request) -> list[tuple[None, Entry]]:
+    """Files of many pages that are one stack, in natural order; none if each file is a slice."""
+    entries = sorted(images, key=lambda e: natural_key(_base(e)))
+    if request.image or request.image_regex:
+        number = _numbering(request, entries)
+        entries = [e for e in entries if number(_base(e)) is not None]
+    # of two stacks in one folder each is named otherwise
+    if len(entries) < 2 or not differ_by_numbers([_base(e) for e in entries]):
+        return []
+    return [(None, e) for e in entries] if all(_is_stack(source, e, request) for e in entries[:2]) else []
+
+
+def _is_stack(source: Source, entry: Entry, request: Request) -> bool:
+    headers = _headers(source, entry)
+    pages = chosen_pages(headers, request) if isinstance(headers, list) else ""
+    return isinstance(pages, list) and len(pages) > 1
+
+
 def _read_headers(
     source: Source, candidates: Sequence[tuple[int | None, Entry]], request: Request
 ) -> tuple[list[Problem], list[FoundSlice]]:
     problems, slices = list[Problem](), list[FoundSlice]()
+    in_a_row = len(candidates) > 1 and candidates[0][0] is None
     for (z, entry), result in zip(candidates, _all_headers(source, [e for _, e in candidates]), strict=True):
-        pages = result if isinstance(result, Problem) else chosen_pages(result, request)
-        if isinstance(pages, list) and z is not None and len(pages) > 1:
-            pages = f"{len(pages)} pages in a file that is one slice of many"
-        if isinstance(pages, str):
-            pages = Problem(kind="unsupported", file=entry.name, detail=pages)
+        pages = _pages(result, request, entry, one_slice=z is not None)
         if isinstance(pages, Problem):
             problems.append(pages.model_copy(update={"z": z}))
-        else:
-            first = z if z is not None else _single(entry, pages, request)
-            slices += [(first + n, entry, page, h) for n, (page, h) in enumerate(pages)]
+            continue
+        first = z if z is not None else _single(entry, pages, request)
+        if in_a_row and slices:
+            first = slices[-1][0] + 1
+        slices += [(first + n, entry, page, h) for n, (page, h) in enumerate(pages)]
+    if in_a_row and problems:
+        # how many slices it holds decides the numbers of all that follow
+        raise UserError.all(f"source {request.source}: of a stack in several files:", problem_lines(problems))
     return problems, slices
+
+
+def _pages(
+    result: list[Header] | Problem, request: Request, entry: Entry, one_slice: bool
+) -> list[tuple[int, Header]] | Problem:
+    """Pages of a file, by number, that are slices; or what is wrong with it."""
+    pages = result if isinstance(result, Problem) else chosen_pages(result, request)
+    if isinstance(pages, list) and one_slice and len(pages) > 1:
+        pages = f"{len(pages)} pages in a file that is one slice of many"
+    return Problem(kind="unsupported", file=entry.name, detail=pages) if isinstance(pages, str) else pages
 
 
 def _all_headers(source: Source, entries: Sequence[Entry]) -> Iterator[list[Header] | Problem]:
@@ -219,7 +249,7 @@ def _duplicates(candidates: Sequence[tuple[int | None, Entry]]) -> list[Problem]
     return [
         Problem(kind="duplicate", z=z, file=files[0], detail=f"also {', '.join(files[1:])}; remove all but one")
         for z, files in names.items()
-        if len(files) > 1
+        if len(files) > 1 and z is not None
     ]
 
 
