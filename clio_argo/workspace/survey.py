@@ -231,11 +231,16 @@ def _fault(header: Header, entry: Entry, common: Header, alike: bool, request: R
     # slices of one size cannot all be bombs: an empty stack compresses as well
     w, h, pixels = header.width, header.height, header.width * header.height
     bomb = pixels > request.max_pixels or (pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike)
+    name = header.type_name or f"uint{header.bits}"
     faults: tuple[tuple[bool, ProblemKind, str], ...] = (
         (bomb, "decompression bomb", f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {request.max_pixels})"),
         (header.truncated, "truncated", f"its last pixels are not among its {entry.size_bytes} bytes"),
         (not alike, "other size", f"{w} x {h}, most are {common.width} x {common.height}"),
-        (header.bits not in BITS, "unsupported", "only 8- and 16-bit unsigned grey values can be aligned"),
+        (
+            header.bits not in BITS,
+            "unsupported",
+            f"{name} values: only 8- and 16-bit unsigned ones are read; convert them",
+        ),
         (header.bits != common.bits, "other depth", f"{header.bits} bit, most have {common.bits}"),
         (header.channels != common.channels, "other channels", f"{header.channels}, most have {common.channels}"),
     )

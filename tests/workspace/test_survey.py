@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from clio_argo.errors import ClioError, GateStopped, StoreError, UserError
 from clio_argo.model.parse_request import build_request
@@ -392,3 +393,10 @@ def test_a_background_that_slices_cannot_hold_is_refused(source: Path, tmp_path:
     with pytest.raises(UserError, match="background 256: slices of 8 bit hold at most 255"):
         run_here(plain(source, background=256), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["int16", "int32", "uint32", "float32", "float64", "complex64"])
+def test_a_refusal_names_the_type_of_the_values(tmp_path: Path, kind: str) -> None:
+    tifffile.imwrite(tmp_path / "1.tif", small().astype(kind), metadata=None)
+    with pytest.raises(UserError, match=f"{kind} values: only 8- and 16-bit unsigned ones are read"):
+        plan(request(tmp_path))

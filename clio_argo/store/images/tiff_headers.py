@@ -89,10 +89,17 @@ def _header(page: TiffPage, size_bytes: int) -> Header:
         width=page.imagelength if sideways else page.imagewidth,
         height=page.imagewidth if sideways else page.imagelength,
         bits=page.dtype.itemsize * 8 if page.dtype is not None and page.dtype.kind == "u" else 0,
+        type_name=_type_name(page),
         channels=3 if palette(page).ndim > 1 else page.samplesperpixel,
         truncated=max(ends, default=0) > size_bytes,
         offset=page.offset,
     )
+
+
+def _type_name(page: TiffPage) -> str:
+    if page.dtype is None:
+        return f"{page.bitspersample}-bit"
+    return "" if page.dtype.kind == "u" else page.dtype.name
 
 
 def _refuse_coding(page: TiffPage) -> None:
