@@ -12,7 +12,7 @@ PIPELINE = Pipeline(
         Step("plan", f"{_STEPS}.plan:run",
              title="read headers", settings=VOXEL_SETTINGS, reads_request=True),
         Step("reduce", f"{_STEPS}.reduce:run", ("plan",), "plan.reduce_parts",
-             title="find features", units="plan.reduce", memory="plan.reduce_mib", version=2,
+             title="find features", units="plan.reduce", memory="plan.reduce_mib", version=3,
              settings=("alignment.skip", "alignment.downsample", "transforms", "source_crop", "ignore")),
         Step("frame", f"{_STEPS}.frame:run", ("reduce",),
              title="find what stays in the frame", memory="plan.solve_mib"),

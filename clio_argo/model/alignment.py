@@ -73,6 +73,7 @@ class SliceStatistics(Value):
     valid: float = Field(1.0, description="Fraction of the pixels that show something: no fill, no border.")
     features: int = Field(0, description="Number of features detected on the reduced slice.")
     data_bar_px: int = Field(0, description="Rows of a data bar at the bottom of the file.")
+    warning: str = Field("", description="What the decoder said of damage in a file that it decoded.")
     error: str | None = Field(None, description="Why the slice cannot be decoded; None if it can.")
 
     @property

@@ -80,8 +80,15 @@ def _varying_number(texts: tuple[str, ...], digits: list[list[str]]) -> int:
     return indices[0] if indices else len(digits[0]) - 1
 
 
+def differ_by_numbers(names: Sequence[str]) -> bool:
+    """Whether all names are the same but for their numbers."""
+    return len({tuple(_texts(n)) for n in names}) == 1 and bool(_digits(names[0]))
+
+
 def _texts(name: str) -> list[str]:
-    return re.split(r"[0-9]+", name)
+    # .TIF and .tif are one stack
+    stem, dot, suffix = name.rpartition(".")
+    return re.split(r"[0-9]+", stem + dot + suffix.lower())
 
 
 def _digits(name: str) -> list[str]:

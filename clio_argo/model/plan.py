@@ -54,6 +54,7 @@ class SliceFile(Value):
     z: int
     name: str
     page: int = 0
+    offset: int = Field(0, description="Byte at which the header of the page begins; 0: it is found by its number.")
     width: int
     height: int
     dtype: Literal["uint8", "uint16"]

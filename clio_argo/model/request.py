@@ -239,6 +239,12 @@ class Request(Section, Document):
     maxz: int | None = Field(None, ge=0, le=MAX_Z)
     """Last slice number, inclusive. Default: the highest number among the files."""
 
+    channel: int | None = Field(None, ge=0, le=MAX_Z)
+    """Channel, from 0, of files that hold several (hyperstacks of ImageJ, OME-TIFF). Default: the only one."""
+
+    time: int | None = Field(None, ge=0, le=MAX_Z)
+    """Time, from 0, of files that hold several. Default: the only one."""
+
     resolution: Resolution = (8.0, 8.0, 8.0)
     """Voxel size in nm: one number, or three for x, y, z. Default 8 nm, the usual FIB-SEM voxel."""
 

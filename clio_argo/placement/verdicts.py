@@ -121,8 +121,9 @@ def judge(statistics: Sequence[SliceStatistics], fits: Sequence[PairFit] | None)
     # twice: suspects of the first round are no witnesses in the second
     first = find_faults(good, fits, {f.z for f in good})
     suspect = find_faults(good, fits, {f.z for f in good} - first.keys()) if first else {}
-    swapped = {z: why for z, why in find_inverted(fits).items() if z not in bad}
-    suspect |= {z: "; ".join(filter(None, (why, suspect.get(z)))) for z, why in swapped.items()}
+    damaged = {f.z: f"damaged: {f.warning}" for f in good if f.warning}
+    for found in (find_inverted(fits), damaged):
+        suspect |= {z: "; ".join(filter(None, (why, suspect.get(z)))) for z, why in found.items() if z not in bad}
     return {**bad, **{z: Remark(z=z, verdict="suspect", reason=why) for z, why in suspect.items()}}
 
 

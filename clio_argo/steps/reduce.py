@@ -70,7 +70,7 @@ def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Red
     decode has an error in its statistics, and nothing else.
     """
     try:
-        pixels = run.source.decode(slice_file)
+        pixels, warning = run.source.decode_heard(slice_file)
         # after decoding, so that a file written meanwhile is noticed
         run.source.refuse_changed(slice_file)
     except Undecodable as error:
@@ -87,7 +87,7 @@ def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Red
         z=slice_file.z, digest=crc32c(pixels.tobytes()), mean=mean, std=std, low=low, high=high,
         focus=round(focus(reduced), 4), stripes=round(stripes(reduced), 4),
         valid=round(float(reduced.mask.mean()), 4), features=len(reduced.points),
-        data_bar_px=bar_px,
+        data_bar_px=bar_px, warning=warning,
     )  # fmt: skip
     return statistics, reduced, tissue_histogram(pixels, reduced, counts)
 

@@ -16,7 +16,7 @@ from clio_argo.store import images
 from clio_argo.store.backends import DEFAULT
 from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
-from clio_argo.store.images.base import Header, Pixels, Undecodable, Unreadable
+from clio_argo.store.images.base import Header, Page, Pixels, Undecodable, Unreadable
 from clio_argo.store.transfers import in_sight
 
 # folder of a source in which slices may lie
@@ -89,7 +89,11 @@ class Source:
         return io.BufferedReader(RangeFile(self._store, file), BUFFER_BYTES)
 
     def decode(self, slice_file: SliceFile) -> Pixels:
-        """Grey pixels [y, x] of a slice, uint8 or uint16 as planned.
+        """Grey pixels [y, x] of a slice, uint8 or uint16 as planned. Raises as `decode_heard`."""
+        return self.decode_heard(slice_file)[0]
+
+    def decode_heard(self, slice_file: SliceFile) -> tuple[Pixels, str]:
+        """Grey pixels [y, x] of a slice, uint8 or uint16 as planned, and what its decoder said of damage.
 
         Raises:
             Undecodable: the file is gone, does not decode, or differs from what was planned.
@@ -98,7 +102,7 @@ class Source:
         with self._content(slice_file) as file, _own_lack_of_memory(slice_file.name, plane_bytes, Undecodable):
             _check_header(file, slice_file)
             try:
-                pixels = images.decode(file, slice_file.page)
+                pixels, warning = images.decode(file, _page(slice_file))
             except Undecodable:
                 # decoders report a lack of memory alike: this fails with a MemoryError then
                 np.empty((SLACK, slice_file.height, slice_file.width), slice_file.dtype)
@@ -106,7 +110,7 @@ class Source:
         expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
         if (pixels.shape, pixels.dtype) != expected:
             raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
-        return pixels
+        return pixels, warning
 
     def refuse_changed(self, slice_file: SliceFile) -> None:
         """Raise `Undecodable` if the file is not the one that was planned."""
@@ -248,14 +252,18 @@ def _stamp(stat: os.stat_result) -> str:
     return f"{stat.st_mtime_ns // 1_000_000}-{stat.st_ino}"
 
 
+def _page(planned: SliceFile) -> Page:
+    return Page(number=planned.page, offset=planned.offset)
+
+
 def _check_header(file: BinaryIO, planned: SliceFile) -> None:
     """Refuse a file whose header has changed, before its pixels are allocated."""
     size = file.seek(0, io.SEEK_END)
     try:
-        header = images.read_headers(file, size, planned.page)[0]
+        header = images.read_headers(file, size, _page(planned))[0]
     except Unreadable as error:
         raise Undecodable(str(error)) from error
     if (header.width, header.height) != (planned.width, planned.height):
         raise Undecodable(f"is {header.width} x {header.height} now, {planned.width} x {planned.height} was planned")
     if header.truncated:
-        raise Undecodable(f"ends after {size} bytes, before its last pixels")
+        raise Undecodable(f"its last pixels are not among its {size} bytes")

@@ -15,7 +15,9 @@ BEHIND = re.compile(r"\.(.+)\.\w{6}|(.+)\.[0-9a-f]{8}", re.IGNORECASE | re.DOTAL
 
 def in_sight(name: str) -> bool:
     """Whether a source looks at a file: somebody may have hundreds of thousands of others beside the slices."""
-    return is_image(name) or is_transfer(name)
+    # macOS writes ._NAME beside each NAME of other file systems
+    is_hidden = name.rpartition("/")[2].startswith(".")
+    return (is_image(name) and not is_hidden) or is_transfer(name)
 
 
 def is_transfer(name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from clio_argo.errors import UserError, printable
 from clio_argo.model.base import digest
-from clio_argo.model.numbering import Numbering, numbering
+from clio_argo.model.numbering import Numbering, differ_by_numbers, numbering
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
@@ -20,6 +20,7 @@ from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
 from clio_argo.store.slices import RAW, Entry, Source, find_source
 from clio_argo.store.transfers import is_transfer
+from clio_argo.workspace.axes import chosen_pages
 from clio_argo.workspace.name_patterns import regex_numbers
 
 # A bucket answers after tens of milliseconds, a disk after 0.12 ms (10,000 headers in 1.2 s by one thread, in 2.3 s by
@@ -41,7 +42,7 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     """
     source = Source(find_source(request.source))
     images, entries = _entries(request, source)
-    candidates = number_files(request, images)
+    candidates = _files_in_a_row(source, images, request) or number_files(request, images)
     problems, slices = _read_headers(source, candidates, request)
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
     stack = _range(request, numbers)
@@ -103,20 +104,52 @@ def number_files(request: Request, entries: Sequence[Entry]) -> list[tuple[int |
     return [(z, e) for z, e in pairs if z is not None and z in inside]
 
 
+def _files_in_a_row(source: Source, images: Sequence[Entry], request: Request) -> list[tuple[None, Entry]]:
+    """Files of many pages that are one stack, in natural order; none if each file is a slice."""
+    entries = sorted(images, key=lambda e: natural_key(_base(e)))
+    if request.image or request.image_regex:
+        number = _numbering(request, entries)
+        entries = [e for e in entries if number(_base(e)) is not None]
+    # of two stacks in one folder each is named otherwise
+    if len(entries) < 2 or not differ_by_numbers([_base(e) for e in entries]):
+        return []
+    return [(None, e) for e in entries] if all(_is_stack(source, e, request) for e in entries[:2]) else []
+
+
+def _is_stack(source: Source, entry: Entry, request: Request) -> bool:
+    headers = _headers(source, entry)
+    pages = chosen_pages(headers, request) if isinstance(headers, list) else ""
+    return isinstance(pages, list) and len(pages) > 1
+
+
 def _read_headers(
     source: Source, candidates: Sequence[tuple[int | None, Entry]], request: Request
 ) -> tuple[list[Problem], list[FoundSlice]]:
     problems, slices = list[Problem](), list[FoundSlice]()
+    in_a_row = len(candidates) > 1 and candidates[0][0] is None
     for (z, entry), result in zip(candidates, _all_headers(source, [e for _, e in candidates]), strict=True):
-        if isinstance(result, Problem):
-            problems.append(result.model_copy(update={"z": z}))
-        elif z is not None and len(result) > 1:
-            text = f"{len(result)} pages in a file that is one slice of many"
-            problems.append(Problem(kind="unsupported", z=z, file=entry.name, detail=text))
-        else:
-            first = z if z is not None else _single(entry, result, request)
-            slices += [(first + page, entry, page, h) for page, h in enumerate(result)]
+        pages = _pages(result, request, entry, one_slice=z is not None)
+        if isinstance(pages, Problem):
+            problems.append(pages.model_copy(update={"z": z}))
+            continue
+        first = z if z is not None else _single(entry, pages, request)
+        if in_a_row and slices:
+            first = slices[-1][0] + 1
+        slices += [(first + n, entry, page, h) for n, (page, h) in enumerate(pages)]
+    if in_a_row and problems:
+        # how many slices it holds decides the numbers of all that follow
+        raise UserError.all(f"source {request.source}: of a stack in several files:", problem_lines(problems))
     return problems, slices
+
+
+def _pages(
+    result: list[Header] | Problem, request: Request, entry: Entry, one_slice: bool
+) -> list[tuple[int, Header]] | Problem:
+    """Pages of a file, by number, that are slices; or what is wrong with it."""
+    pages = result if isinstance(result, Problem) else chosen_pages(result, request)
+    if isinstance(pages, list) and one_slice and len(pages) > 1:
+        pages = f"{len(pages)} pages in a file that is one slice of many"
+    return Problem(kind="unsupported", file=entry.name, detail=pages) if isinstance(pages, str) else pages
 
 
 def _all_headers(source: Source, entries: Sequence[Entry]) -> Iterator[list[Header] | Problem]:
@@ -137,7 +170,7 @@ def _all_headers(source: Source, entries: Sequence[Entry]) -> Iterator[list[Head
         yield from chain.from_iterable(threads.map(lambda b: [_headers(source, e) for e in b], batches))
 
 
-def _single(entry: Entry, pages: Sequence[Header], request: Request) -> int:
+def _single(entry: Entry, pages: Sequence[object], request: Request) -> int:
     """Number of the first slice of a file that holds the whole stack."""
     if request.minz is not None:
         return request.minz
@@ -188,8 +221,8 @@ def _most_common(headers: Sequence[Header]) -> Header:
 
 def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
     return SliceFile(
-        z=z, name=entry.name, page=page, width=header.width, height=header.height, dtype=BITS[header.bits],
-        size_bytes=entry.size_bytes, stamp=entry.stamp,
+        z=z, name=entry.name, page=page, offset=header.offset, width=header.width, height=header.height,
+        dtype=BITS[header.bits], size_bytes=entry.size_bytes, stamp=entry.stamp,
     )  # fmt: skip
 
 
@@ -198,11 +231,16 @@ def _fault(header: Header, entry: Entry, common: Header, alike: bool, request: R
     # slices of one size cannot all be bombs: an empty stack compresses as well
     w, h, pixels = header.width, header.height, header.width * header.height
     bomb = pixels > request.max_pixels or (pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike)
+    name = header.type_name or f"uint{header.bits}"
     faults: tuple[tuple[bool, ProblemKind, str], ...] = (
         (bomb, "decompression bomb", f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {request.max_pixels})"),
-        (header.truncated, "truncated", f"ends after {entry.size_bytes} bytes, before its last pixels"),
+        (header.truncated, "truncated", f"its last pixels are not among its {entry.size_bytes} bytes"),
         (not alike, "other size", f"{w} x {h}, most are {common.width} x {common.height}"),
-        (header.bits not in BITS, "unsupported", "only 8- and 16-bit unsigned grey values can be aligned"),
+        (
+            header.bits not in BITS,
+            "unsupported",
+            f"{name} values: only 8- and 16-bit unsigned ones are read; convert them",
+        ),
         (header.bits != common.bits, "other depth", f"{header.bits} bit, most have {common.bits}"),
         (header.channels != common.channels, "other channels", f"{header.channels}, most have {common.channels}"),
     )
@@ -216,7 +254,7 @@ def _duplicates(candidates: Sequence[tuple[int | None, Entry]]) -> list[Problem]
     return [
         Problem(kind="duplicate", z=z, file=files[0], detail=f"also {', '.join(files[1:])}; remove all but one")
         for z, files in names.items()
-        if len(files) > 1
+        if len(files) > 1 and z is not None
     ]
 
 

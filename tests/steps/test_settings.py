@@ -39,6 +39,8 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "image_regex": (r"late\.0*(\d+)\.png", EVERYTHING),
     "minz": (FIRST + 1, EVERYTHING),
     "maxz": (FIRST + 2, EVERYTHING),
+    "channel": (0, set()),  # the only one; tests/store/images/test_tiff_axes.py has more
+    "time": (0, set()),
     "resolution": ((10, 10, 20), {"info"}),
     "positions": (f"z,x_px,y_px\n{''.join(f'{FIRST + i},5,5{chr(10)}' for i in range(4))}", {"transforms"}),
     "overrides": (f"slices: [{{z: {FIRST}, verdict: suspect, reason: dust}}]", {"transforms", "info"}),

@@ -28,7 +28,7 @@ ODD_NAMES = [
     "hash#7.png",
     "question?8.png",
     "quote'\"9.png",
-    "..10.png",
+    "a..10.png",
     "$(id)11.png",
     "{{12}}.png",
 ]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from clio_argo.errors import ClioError, GateStopped, StoreError, UserError
 from clio_argo.model.parse_request import build_request
@@ -127,7 +128,7 @@ def test_large_slices_that_are_all_alike_are_no_bomb(tmp_path: Path) -> None:
     assert plan(request(tmp_path)).problems == ()
 
 
-@pytest.mark.parametrize(("size", "kind"), [(5000, "truncated"), (4999, "decompression bomb")])
+@pytest.mark.parametrize(("size", "kind"), [(5000, "other size"), (4999, "decompression bomb")])
 def test_a_slice_of_more_than_200_times_its_size_is_a_bomb(source: Path, size: int, kind: str) -> None:
     file_of(source, BAD).write_bytes(claiming(1000, 1000).ljust(size, b"\0"))
     assert kind in problems(source)[0]
@@ -392,3 +393,10 @@ def test_a_background_that_slices_cannot_hold_is_refused(source: Path, tmp_path:
     with pytest.raises(UserError, match="background 256: slices of 8 bit hold at most 255"):
         run_here(plain(source, background=256), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["int16", "int32", "uint32", "float32", "float64", "complex64"])
+def test_a_refusal_names_the_type_of_the_values(tmp_path: Path, kind: str) -> None:
+    tifffile.imwrite(tmp_path / "1.tif", small().astype(kind), metadata=None)
+    with pytest.raises(UserError, match=f"{kind} values: only 8- and 16-bit unsigned ones are read"):
+        plan(request(tmp_path))

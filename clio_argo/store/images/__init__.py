@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.errors import ClioError, UserError, short_of_memory
-from clio_argo.store.images.base import Format, Header, Pixels, Undecodable, Unreadable
+from clio_argo.store.images.base import Format, Header, Page, Pixels, Undecodable, Unreadable
+from clio_argo.store.images.decoder_words import heard
 from clio_argo.store.images.jpeg import JPEG
 from clio_argo.store.images.png import PNG
 from clio_argo.store.images.tiff import TIFF
@@ -46,8 +47,8 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(tuple(s for f in formats() for s in f.suffixes))
 
 
-def read_headers(file: BinaryIO, size_bytes: int, page: int | None = None) -> list[Header]:
-    """Headers of all pages of a file, or of page `page` only.
+def read_headers(file: BinaryIO, size_bytes: int, page: Page | None = None) -> list[Header]:
+    """Headers of all pages of a file, or of one page only.
 
     Raises:
         Unreadable: the file has none of the formats, or a broken header.
@@ -56,11 +57,11 @@ def read_headers(file: BinaryIO, size_bytes: int, page: int | None = None) -> li
         return _format_of(file).headers(file, size_bytes, page)
 
 
-def decode(file: BinaryIO, page: int) -> Pixels:
-    """Grey pixels [y, x] of one page, uint8 or uint16. Raises `Undecodable`."""
-    with _failures_as(Undecodable, "does not decode"):
+def decode(file: BinaryIO, page: Page) -> tuple[Pixels, str]:
+    """Grey pixels [y, x] of one page, uint8 or uint16, and what its decoder said of damage. Raises `Undecodable`."""
+    with _failures_as(Undecodable, "does not decode"), heard() as words:
         pixels = _format_of(file).pixels(file, page)
-    return grey(pixels)
+    return grey(pixels), "; ".join(dict.fromkeys(words))
 
 
 def _format_of(file: BinaryIO) -> Format:
@@ -96,12 +97,21 @@ def grey(pixels: NDArray[Any]) -> Pixels:
     # TIFF with a plane per channel; an image 3 or 4 pixels wide is taken as [y, x, channel]
     if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
         pixels = np.moveaxis(pixels, 0, 2)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise Undecodable(f"{pixels.dtype} {pixels.shape}: only 8- and 16-bit grey slices can be aligned")
     if pixels.ndim == 3 and pixels.shape[2] <= 4:
-        first, colours = pixels[..., 0], pixels[..., 1:3]
-        opaque = pixels.shape[2] != 4 or bool((pixels[..., 3] == np.iinfo(pixels.dtype).max).all())
-        if not opaque or not all(np.array_equal(first, colours[..., c]) for c in range(colours.shape[2])):
-            raise Undecodable("colour or transparency: only grey slices can be aligned; convert it to grey")
-        pixels = np.ascontiguousarray(first)
-    if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):
+        pixels = np.ascontiguousarray(_one_of(pixels))
+    if pixels.ndim != 2:
         raise Undecodable(f"{pixels.dtype} {pixels.shape}: only 8- and 16-bit grey slices can be aligned")
     return pixels
+
+
+def _one_of(pixels: Pixels) -> Pixels:
+    """The first channel [y, x] of [y, x, channel] if the others hold nothing more. Raises `Undecodable`."""
+    first, others = pixels[..., 0], [pixels[..., c] for c in range(1, pixels.shape[2])]
+    # the second of two and the fourth of four are opacity
+    if len(others) in (1, 3) and bool((others[-1] == np.iinfo(pixels.dtype).max).all()):
+        others.pop()
+    if len(others) == 3 or not all(np.array_equal(first, o) for o in others):
+        raise Undecodable("colour or transparency: only grey slices can be aligned; convert it to grey")
+    return first

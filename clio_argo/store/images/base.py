@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clio_argo.model.base import Value
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-# longer than the end marks (12 bytes in PNG, 2 in JPEG), so that a few bytes of padding may follow them
+# longer than the end marks (12 bytes in PNG, 2 in JPEG): where these come last, or nearly so, nothing else is read
 TAIL_BYTES = 64
 # Four channels of 16 bit are 8 bytes a pixel before compression, which adds less than as much again. Profiles and
 # comments of microscopes have kilobytes.
@@ -25,18 +25,34 @@ class Undecodable(Exception):
     """A slice whose pixels cannot be decoded; the message says why."""
 
 
+class Page(Value):
+    """One page of a file: its number, from 0, and the byte at which its header begins (0: found by its number)."""
+
+    number: int = 0
+    offset: int = 0
+
+
 class Header(Value):
-    """Header of one page: its size in pixels, its samples, and whether the file ends before its last pixels.
+    """Header of one page: its size in pixels, its samples, and whether the file lacks its last pixels.
 
     bits: bits per sample of the decoded pixels; 0 if they are not unsigned integers.
+    type_name: of samples that are not, for messages: "int16", "float32".
     channels: samples per decoded pixel.
+    offset: byte at which the page's own header begins, if a later reader may start there.
+    series, time, channel: which of several in its file the page belongs to, from 0.
     """
 
     width: int
     height: int
     bits: int
+    type_name: str = ""
     channels: int
     truncated: bool = False
+    offset: int = 0
+    series: int = 0
+    time: int = 0
+    channel: int = 0
+    channel_name: str = ""
 
 
 class Format(Value):
@@ -55,8 +71,8 @@ class Format(Value):
     name: str
     suffixes: tuple[str, ...]
     magic: tuple[bytes, ...]
-    headers: Callable[[BinaryIO, int, int | None], list[Header]]
-    pixels: Callable[[BinaryIO, int], NDArray[Any]]
+    headers: Callable[[BinaryIO, int, Page | None], list[Header]]
+    pixels: Callable[[BinaryIO, Page], NDArray[Any]]
 
 
 def has_end_mark(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
@@ -71,7 +87,7 @@ def refuse_padded(width: int, height: int, size_bytes: int) -> None:
         raise Unreadable(f"{size_bytes} bytes for {width} x {height} pixels; save it without what else it holds")
 
 
-def opencv_pixels(file: BinaryIO, _page: int) -> NDArray[Any]:
+def opencv_pixels(file: BinaryIO) -> NDArray[Any]:
     """Samples of a single-page file, [y, x] or [y, x, channel], uint8 or uint16, decoded by OpenCV."""
     # imported here: reading headers needs no OpenCV
     import cv2

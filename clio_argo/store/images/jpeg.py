@@ -1,9 +1,13 @@
 """JPEG files: the frame header is read here, the pixels by OpenCV."""
 
+import re
 import struct
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-from clio_argo.store.images.base import Format, Header, has_end_mark, opencv_pixels, refuse_padded
+from numpy.typing import NDArray
+
+from clio_argo.store.images.base import Format, Header, Page, has_end_mark, opencv_pixels, refuse_padded
+from clio_argo.store.images.orientation import exif_orientation, is_sideways, upright
 
 MAGIC = b"\xff\xd8"
 # tables, profiles and comments of up to 64 kB each; what people's programs write has fewer than a hundred
@@ -14,13 +18,29 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 LAST = frozenset(range(0xC0)) | frozenset(range(0xD0, 0xDB))
 
 
-def frame(file: BinaryIO) -> tuple[int, int, int, int]:
-    """Width, height, bits per sample and channels, by the first frame header of a JPEG at the file's position.
+# what is no marker: a byte 0xff of pixels, which 0 follows, and marks for restarting
+END, MARKER = b"\xff\xd9", re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
+EXIF, EXIF_MARK = 0xE1, b"Exif\0\0"
 
-    Raises `ValueError` or `struct.error` if it has none, or no pixels.
+
+class Frame(NamedTuple):
+    """What stands before the pixels of a JPEG; width and height are those of the pixels as they are stored."""
+
+    width: int
+    height: int
+    bits: int
+    channels: int
+    orientation: int
+
+
+def frame(file: BinaryIO) -> Frame:
+    """The first frame header of a JPEG at the file's position, and the orientation by its EXIF block.
+
+    Raises `ValueError` or `struct.error` if it has no frame, or no pixels.
     """
     # Pillow keeps every comment, and walks through any number of them (docs/design.md)
     file.read(len(MAGIC))
+    orientation = 1
     for _ in range(MOST_SEGMENTS):
         start, marker, length = struct.unpack(">BBH", file.read(4))
         if start != 0xFF or marker in LAST:
@@ -28,19 +48,43 @@ def frame(file: BinaryIO) -> tuple[int, int, int, int]:
         if marker in FRAMES:
             bits, height, width, channels = struct.unpack(">BHHB", file.read(6))
             if width and height:
-                return width, height, bits, channels
+                return Frame(width, height, bits, channels, orientation)
             break
         # a fill byte may stand before a marker
-        file.seek(-3 if marker == 0xFF else length - 2, 1)
+        behind = file.tell() + (-3 if marker == 0xFF else length - 2)
+        if marker == EXIF and file.read(len(EXIF_MARK)) == EXIF_MARK:
+            orientation = exif_orientation(file.read(length))
+        file.seek(behind)
     raise ValueError("no frame header with pixels")
 
 
-def headers(file: BinaryIO, size_bytes: int, _page: int | None) -> list[Header]:
+def headers(file: BinaryIO, size_bytes: int, _page: Page | None) -> list[Header]:
     """The header of the one page. Raises `ValueError` if it has no pixels."""
-    width, height, bits, channels = frame(file)
+    width, height, bits, channels, orientation = frame(file)
     refuse_padded(width, height, size_bytes)
-    complete = has_end_mark(file, size_bytes, b"\xff\xd9")
+    complete = has_end_mark(file, size_bytes, END) or _reaches_end(file)
+    if is_sideways(orientation):
+        width, height = height, width
     return [Header(width=width, height=height, bits=bits, channels=channels, truncated=not complete)]
 
 
-JPEG = Format(name="JPEG", suffixes=(".jpg", ".jpeg"), magic=(MAGIC,), headers=headers, pixels=opencv_pixels)
+def _reaches_end(file: BinaryIO) -> bool:
+    """Whether an end mark follows the pixels: programs append what they like behind it."""
+    file.seek(0)
+    data, at = file.read(), len(MAGIC)
+    for _ in range(MOST_SEGMENTS):
+        found = MARKER.search(data, at)
+        if found is None or found[0].endswith(END) or found.end() + 2 > len(data):
+            break
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    return found is not None and found[0].endswith(END)
+
+
+def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
+    """Samples [y, x] or [y, x, channel], uint8."""
+    orientation = frame(file).orientation
+    file.seek(0)
+    return upright(opencv_pixels(file), orientation)
+
+
+JPEG = Format(name="JPEG", suffixes=(".jpg", ".jpeg"), magic=(MAGIC,), headers=headers, pixels=pixels)

@@ -1,26 +1,70 @@
 """PNG files: the header chunk is read here, the pixels by OpenCV."""
 
 import struct
-from typing import BinaryIO
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, BinaryIO
 
-from clio_argo.store.images.base import Format, Header, has_end_mark, opencv_pixels, refuse_padded
+from numpy.typing import NDArray
+
+from clio_argo.store.images.base import Format, Header, Page, has_end_mark, opencv_pixels, refuse_padded
+from clio_argo.store.images.orientation import exif_orientation, is_sideways, upright
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 # channels that OpenCV decodes each colour type of the PNG specification to; 3 is a palette of RGB colours
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+# where the second chunk begins, and what ends each
+END_OF_HEADER, CHECKSUM_BYTES = 33, 4
+# more than programs write before the pixels; of pixels a gigabyte in the usual 8 kB; JPEG allows EXIF so many bytes
+MOST_BEFORE_PIXELS, MOST_CHUNKS, MOST_EXIF_BYTES = 1000, 2**17, 2**16
 
 
-def headers(file: BinaryIO, size_bytes: int, _page: int | None) -> list[Header]:
+def headers(file: BinaryIO, size_bytes: int, _page: Page | None) -> list[Header]:
     """The header of the one page. Raises `ValueError` if there is none."""
     # Pillow would report 16-bit RGB as 8 bit, and refuses large slices (docs/design.md)
     _, length, kind, width, height, bits, colour = struct.unpack(">8sI4sIIBB", file.read(26))
     if kind != b"IHDR" or length != 13 or not width or not height:
         raise ValueError("no IHDR chunk")
     refuse_padded(width, height, size_bytes)
-    complete = has_end_mark(file, size_bytes, b"IEND")
+    if is_sideways(_orientation(file)):
+        width, height = height, width
+    complete = has_end_mark(file, size_bytes, b"IEND") or _reaches_end(file)
     # OpenCV unpacks 1, 2 and 4 bits to 8
     depth = max(8, bits)
     return [Header(width=width, height=height, bits=depth, channels=CHANNELS[colour], truncated=not complete)]
 
 
-PNG = Format(name="PNG", suffixes=(".png",), magic=(MAGIC,), headers=headers, pixels=opencv_pixels)
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Kind and length of each chunk behind the first, at whose content the file is then; the last is the end mark."""
+    file.seek(END_OF_HEADER)
+    kind = b""
+    while kind != b"IEND" and len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        behind = file.tell() + length + CHECKSUM_BYTES
+        yield kind, length
+        file.seek(behind)
+
+
+def _orientation(file: BinaryIO) -> int:
+    """The orientation by an EXIF block before the pixels."""
+    for kind, length in islice(_chunks(file), MOST_BEFORE_PIXELS):
+        if kind == b"eXIf":
+            return exif_orientation(file.read(min(length, MOST_EXIF_BYTES)))
+        if kind == b"IDAT":
+            break
+    return 1
+
+
+def _reaches_end(file: BinaryIO) -> bool:
+    """Whether an end mark follows the pixels: programs append what they like behind it."""
+    return any(kind == b"IEND" for kind, _ in islice(_chunks(file), MOST_CHUNKS))
+
+
+def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
+    """Samples [y, x] or [y, x, channel], uint8 or uint16."""
+    orientation = _orientation(file)
+    file.seek(0)
+    return upright(opencv_pixels(file), orientation)
+
+
+PNG = Format(name="PNG", suffixes=(".png",), magic=(MAGIC,), headers=headers, pixels=pixels)

@@ -1,123 +1,24 @@
 """TIFF files of one page or many, read by tifffile, which is imported when one is read: that takes 0.2 s."""
 
-import math
-from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
-import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.store.images.base import Format, Header, Undecodable, Unreadable
-from clio_argo.store.images.jpeg import frame
-
-if TYPE_CHECKING:
-    from tifffile import TiffPage
-
-MINISWHITE = 0  # TIFF 6.0, section 8: high values are dark
-# values of the tag PhotometricInterpretation: MINISWHITE, MINISBLACK, RGB and YCBCR
-GREY_OR_COLOUR = (MINISWHITE, 1, 2, 6)
-# TIFF Technical Note 2: each strip or tile is a JPEG of its own
-JPEG_IN_TIFF = 7
-# Values of the tag Compression that are read: decoders that are told how many bytes to make, and JPEG, whose frame is
-# looked at first. What others make depends on their data alone, and no microscope needs them.
-COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits", 50000: "zstd", 7: "JPEG"}
-# colour and opacity
-MOST_CHANNELS = 4
-# of a stack, as many as a run may have slices; eight tags, without which there is no image, take more bytes
-MOST_PAGES, PAGE_BYTES = 100_000, 96
-# A tile may be larger than a small image. Decoders make whole tiles, so it costs memory that no header tells.
-TILE_SAMPLES, TILE_TO_IMAGE = 2**22, 4
-# how many bytes a strip or tile of noise may have, with tables, for each byte of its pixels
-MOST_TO_RAW, TABLE_BYTES = 2, 2**14
+from clio_argo.store.images.base import Format, Header, Page
 
 
-def headers(file: BinaryIO, size_bytes: int, page: int | None) -> list[Header]:
-    """Headers of all pages, or of page `page` only.
+def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
+    """Headers of all pictures of a file, or of one page only. Raises as `tiff_headers.headers`."""
+    from clio_argo.store.images.tiff_headers import headers
 
-    Raises:
-        Unreadable: grey values are coded or compressed in a way that is not read, or data are missing.
-        ValueError: a page has no pixels, pages have no header of their own, or too many have one.
-    """
-    from tifffile import TiffFile
-
-    with TiffFile(file) as tiff:
-        if page is not None:
-            return [_header(tiff.pages[page].aspage(), size_bytes)]
-        images = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
-        found, strips = [], 0
-        # by itself, tifffile follows a circle of pages for ever
-        for one in islice(tiff.pages, MOST_PAGES + 1):
-            found.append(_header(one.aspage(), size_bytes))
-            strips += len(one.dataoffsets)
-            if len(found) > MOST_PAGES or PAGE_BYTES * len(found) + strips > size_bytes:
-                raise ValueError(f"more than {MOST_PAGES} pages, or more pages and strips than its bytes can hold")
-        # ImageJ writes stacks above 4 GB behind a single directory
-        if images > len(found):
-            raise ValueError(f"ImageJ file of {images} images behind {len(found)} header; save it as plain TIFF")
-        return found
+    return headers(file, size_bytes, page)
 
 
-def _header(page: "TiffPage", size_bytes: int) -> Header:
-    if not page.imagewidth or not page.imagelength:
-        raise ValueError("no pixels")
-    if page.photometric not in GREY_OR_COLOUR:
-        name = getattr(page.photometric, "name", page.photometric)
-        raise Unreadable(f"grey values are coded as {name}; convert it to plain grey")
-    _refuse_coding(page)
-    # decoded as zeros by tifffile, which would pass for black tissue
-    if len(page.dataoffsets) < math.prod(page.chunked) or not all(page.databytecounts):
-        raise Unreadable("some of its strips or tiles hold no data")
-    ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
-    return Header(
-        width=page.imagewidth,
-        height=page.imagelength,
-        bits=page.dtype.itemsize * 8 if page.dtype is not None and page.dtype.kind == "u" else 0,
-        channels=page.samplesperpixel,
-        truncated=max(ends, default=0) > size_bytes,
-    )
+def pixels(file: BinaryIO, page: Page) -> NDArray[Any]:
+    """Samples of one page, [y, x] or [y, x, channel], in the file's data type; small is dark."""
+    from clio_argo.store.images.tiff_pixels import pixels
 
-
-def _refuse_coding(page: "TiffPage") -> None:
-    """Raise `Unreadable` if decoding a page could take much more memory than its pixels."""
-    if page.compression not in COMPRESSIONS or page.jpegheader is not None:
-        name = getattr(page.compression, "name", page.compression)
-        raise Unreadable(f"compressed as {name}; save it with one of: {', '.join(sorted({*COMPRESSIONS.values()}))}")
-    if page.samplesperpixel > MOST_CHANNELS or page.imagedepth > 1:
-        what = f"{page.samplesperpixel} channels, depth {page.imagedepth}"
-        raise Unreadable(f"{what}: only grey slices can be aligned")
-    tile, image = math.prod(page.chunks), page.imagewidth * page.imagelength * page.samplesperpixel
-    if tile > max(TILE_SAMPLES, TILE_TO_IMAGE * image):
-        raise Unreadable(
-            f"its tiles, {page.tilewidth} x {page.tilelength}, are much larger than itself; save it in strips"
-        )
-    raw = tile * (page.dtype.itemsize if page.dtype is not None else 1)
-    if not page.is_contiguous and max(page.databytecounts, default=0) > MOST_TO_RAW * raw + TABLE_BYTES:
-        raise Unreadable("a strip or tile holds more bytes than its pixels can need")
-
-
-def _refuse_larger_frames(page: "TiffPage") -> None:
-    """Raise `Undecodable` if a JPEG within a page is larger than its strip or tile, as its decoder would make it."""
-    width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
-    file = page.parent.filehandle
-    for offset in page.dataoffsets:
-        file.seek(offset)
-        across, down, _, channels = frame(cast("BinaryIO", file))
-        if across > width or down > height or channels > MOST_CHANNELS:
-            raise Undecodable(f"a JPEG of {across} x {down} in a strip or tile of {width} x {height}")
-
-
-def pixels(file: BinaryIO, page: int) -> NDArray[Any]:
-    """Samples of one page, [y, x], [y, x, channel] or [channel, y, x], in the file's data type; small is dark."""
-    from tifffile import TiffFile
-
-    with TiffFile(file) as tiff:
-        read = tiff.pages[page].aspage()
-        if read.compression == JPEG_IN_TIFF:
-            _refuse_larger_frames(read)
-        values = read.asarray()
-        if read.photometric == MINISWHITE:
-            return np.asarray((1 << read.bitspersample) - 1 - values, values.dtype)
-        return values
+    return pixels(file, page)
 
 
 TIFF = Format(name="TIFF", suffixes=(".tif", ".tiff"), magic=(b"II", b"MM"), headers=headers, pixels=pixels)

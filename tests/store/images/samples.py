@@ -4,7 +4,7 @@ import io
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps
 
 from clio_argo.model.plan import SliceFile
 from clio_argo.store.images import read_headers
@@ -99,10 +99,29 @@ def colour_jpeg() -> Sample:
     return Sample(".jpg", encoded(".jpg", np.dstack([grey] * 3), cv2.IMWRITE_JPEG_QUALITY, 95), grey, 3, tolerance=12)
 
 
-def rotated_jpeg() -> Sample:
-    grey, exif = texture(), Image.Exif()
-    exif[0x0112] = 6  # "turn by 90 degrees to view": slices are aligned as they were stored
-    return Sample(".jpg", pillow(Image.fromarray(grey), "jpeg", quality=95, exif=exif), grey, tolerance=12)
+def exif(orientation: int) -> Image.Exif:
+    block = Image.Exif()
+    block[0x0112] = orientation
+    return block
+
+
+def turned(orientation: int, pixels: np.ndarray) -> np.ndarray:
+    """How a picture is looked at that is stored as `pixels`: an independent reader's answer."""
+    image = Image.fromarray(pixels)
+    image.getexif()[0x0112] = orientation
+    return np.asarray(ImageOps.exif_transpose(image))
+
+
+# index of each grey value in a palette
+ORDER = np.random.default_rng(2).permutation(256)
+
+
+def palette_tiff(colours: np.ndarray) -> bytes:
+    """A TIFF whose palette [index, channel] holds 16-bit colours; grey value g has the index ORDER[g]."""
+    return tiff(ORDER.astype(np.uint8)[GREY8], photometric="palette", colormap=colours[np.argsort(ORDER)].T)
+
+
+GREYS = np.repeat(np.arange(256, dtype=np.uint16), 3).reshape(256, 3)
 
 
 def with_alpha(grey: np.ndarray, alpha: int) -> np.ndarray:
@@ -110,6 +129,18 @@ def with_alpha(grey: np.ndarray, alpha: int) -> np.ndarray:
 
 
 GREY8, GREY16 = texture(), texture(np.uint16)
+# Orientation: rows from the bottom
+ORIENTED = (274, 3, 1, 4, True)
+# a colour that no pixel has, as of overexposed ones
+MARKED = GREYS * 257
+MARKED[next(v for v in range(256) if v not in GREY8)] = 65535, 0, 0
+
+
+def without_photometric(data: bytes) -> bytes:
+    """A TIFF without the tag PhotometricInterpretation: a number that nobody uses stands instead."""
+    return data.replace(struct.pack("<HH", 262, 3), struct.pack("<HH", 261, 3))
+
+
 SAMPLES: dict[str, Callable[[], Sample]] = {
     "grey PNG": lambda: Sample(".png", encoded(".png", GREY8), GREY8),
     "16-bit PNG": lambda: Sample(".png", encoded(".png", GREY16), GREY16),
@@ -165,7 +196,31 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
         ".jpeg", encoded(".jpg", GREY8, cv2.IMWRITE_JPEG_PROGRESSIVE, 1), GREY8, tolerance=16
     ),
     "grey as colour JPEG": colour_jpeg,
-    "JPEG that asks to be turned": rotated_jpeg,
+    "JPEG that asks to be turned": lambda: Sample(
+        ".jpg", pillow(Image.fromarray(GREY8[::-1, ::-1]), "jpeg", quality=95, exif=exif(3)), GREY8, tolerance=12
+    ),
+    "PNG that asks to be turned": lambda: Sample(
+        ".png", pillow(Image.fromarray(GREY8[::-1]), "png", exif=exif(4)), GREY8
+    ),
+    "TIFF that asks to be turned": lambda: Sample(".tif", tiff(GREY16[::-1], extratags=[ORIENTED]), GREY16),
+    "TIFF with a grey palette": lambda: Sample(".tif", palette_tiff(GREYS * 257), GREY8),
+    "TIFF with a grey palette of 8 bits": lambda: Sample(".tif", palette_tiff(GREYS), GREY8),
+    "TIFF with a grey palette and marks": lambda: Sample(".tif", palette_tiff(MARKED), GREY8, 3),
+    "TIFF that does not say which end is dark": lambda: Sample(".tif", without_photometric(tiff(GREY8)), GREY8),
+    "opaque grey and alpha TIFF": lambda: Sample(
+        ".tif", tiff(np.dstack([GREY8, np.full_like(GREY8, 255)]), extrasamples=["unassalpha"]), GREY8, 2
+    ),
+    "opaque grey and alpha TIFF of planes, white is zero": lambda: Sample(
+        ".tif",
+        tiff(
+            np.stack([65535 - GREY16, np.full_like(GREY16, 65535)]),
+            photometric="miniswhite",
+            planarconfig="separate",
+            extrasamples=["unassalpha"],
+        ),
+        GREY16,
+        2,
+    ),
 }
 COLOUR = np.dstack([GREY8, GREY8[::-1], GREY8])
 REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
@@ -174,6 +229,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "colour TIFF": (".tif", lambda: tiff(COLOUR, photometric="rgb")),
     "colour JPEG": (".jpg", lambda: encoded(".jpg", COLOUR)),
     "transparent PNG": (".png", lambda: encoded(".png", with_alpha(GREY8, 128))),
+    "transparent grey TIFF": (".tif", lambda: tiff(np.dstack([GREY8, GREY8 // 2]), extrasamples=["unassalpha"])),
     "five-channel TIFF": (
         ".tif",
         lambda: tiff(np.dstack([GREY8 * 0] * 3 + [GREY8] * 2), photometric="minisblack", planarconfig="contig"),
@@ -184,7 +240,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "bilevel TIFF": (".tif", lambda: tiff(GREY8 > 127)),
     "palette TIFF": (
         ".tif",
-        lambda: tiff(GREY8, photometric="palette", colormap=np.arange(768, dtype=np.uint16).reshape(3, 256)),
+        lambda: tiff(GREY8, photometric="palette", colormap=np.arange(768, dtype=np.uint16).reshape(3, 256) * 85),
     ),
 }
 
@@ -212,13 +268,22 @@ HUGE_FILES = {"PNG": lambda: png(GREY8, size=(HUGE, HUGE)), "JPEG": huge_jpeg, "
 
 
 def headers(data: bytes) -> list[Header]:
-    return read_headers(io.BytesIO(data), len(data))
+    """Headers of all pages, wherever in the file they lie."""
+    return [h.model_copy(update={"offset": 0}) for h in read_headers(io.BytesIO(data), len(data))]
 
 
 def planned(entry: Entry, page: int = 0, dtype: str = "uint8", height: int = HEIGHT, width: int = WIDTH) -> SliceFile:
     return SliceFile(
         z=0, name=entry.name, page=page, width=width, height=height, dtype=dtype, size_bytes=entry.size_bytes, stamp=""
     )
+
+
+def slices(source: Source) -> Iterator[np.ndarray]:
+    """Pixels of all pages of a file, each read from the place that its header tells."""
+    [entry] = source.entries()
+    for page, h in enumerate(source.headers(entry)):
+        at = planned(entry, page, f"uint{h.bits}", h.height, h.width)
+        yield source.decode(at.model_copy(update={"offset": h.offset}))
 
 
 def one(folder: Path, name: str, data: bytes) -> tuple[Source, Entry]:

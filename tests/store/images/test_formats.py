@@ -11,7 +11,7 @@ from clio_argo.errors import UserError
 from clio_argo.runner import run
 from clio_argo.steps.plan import plan
 from clio_argo.store.images import FORMATS, decode, format_names, formats, is_image
-from clio_argo.store.images.base import Undecodable
+from clio_argo.store.images.base import Page, Undecodable
 from tests.stacks import NAME, demo_slices, digests, plain, request, run_here, write_stack
 from tests.store.images.samples import HUGE_FILES
 from tests.store.images.toy import encode
@@ -88,8 +88,8 @@ def test_damaged_files_of_another_package_are_problems_of_their_slices(tmp_path:
     assert {z: p.kind for z, p in found.items()} == {2: "truncated", 3: "unreadable"}
     assert "broken header: ValueError" in found[3].detail
     with pytest.raises(Undecodable, match="does not decode: ValueError"):
-        decode(io.BytesIO(whole[:-1]), 0)
-    assert np.array_equal(decode(io.BytesIO(whole), 0), next(iter(demo_slices(1, 96).values())))
+        decode(io.BytesIO(whole[:-1]), Page())
+    assert np.array_equal(decode(io.BytesIO(whole), Page())[0], next(iter(demo_slices(1, 96).values())))
 
 
 @pytest.mark.parametrize(

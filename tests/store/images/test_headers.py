@@ -1,15 +1,18 @@
 """Headers of files of every kind, whole and damaged; those of one format are in the test of its module."""
 
 import io
+import time
 from contextlib import suppress
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clio_argo.store.images import read_headers
 from clio_argo.store.images.base import Header, Unreadable
-from tests.store.images.samples import HEIGHT, HUGE, HUGE_FILES, SAMPLES, WIDTH, headers
+from tests.store.images.samples import HEIGHT, HUGE, HUGE_FILES, SAMPLES, WIDTH, decoded, headers
 
 magics = st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"\xff\xd8\xff"])
 
@@ -72,10 +75,32 @@ def test_a_header_that_claims_60000_x_60000_is_believed_and_nothing_is_unpacked(
     assert (header.width, header.height) == (HUGE, HUGE)
 
 
-@pytest.mark.parametrize("kind", ["grey PNG", "JPEG"])
-@pytest.mark.parametrize(("padding", "truncated"), [(50, False), (64, True)])
-def test_a_few_bytes_may_follow_the_end_mark(kind: str, padding: int, truncated: bool) -> None:
-    assert headers(SAMPLES[kind]().data + bytes(padding))[0].truncated == truncated
+ENDED = ["grey PNG", "interlaced PNG", "JPEG", "progressive JPEG", "grey as colour JPEG"]
+
+
+@pytest.mark.parametrize("behind", [50, 64, 5000, "picture"])
+@pytest.mark.parametrize("kind", ENDED)
+def test_bytes_behind_the_end_mark_change_nothing(tmp_path: Path, kind: str, behind: int | str) -> None:
+    sample = SAMPLES[kind]()
+    data = sample.data + (sample.data[:-100] if behind == "picture" else bytes(int(behind)))
+    assert headers(data) == headers(sample.data)
+    assert np.array_equal(decoded(tmp_path, "1.png", data), decoded(tmp_path, "2.png", sample.data))
+
+
+@pytest.mark.parametrize("kind", ENDED)
+def test_zeros_that_stand_for_the_last_pixels_are_seen(kind: str) -> None:
+    data = SAMPLES[kind]().data
+    assert [headers(data[:n] + bytes(5000))[0].truncated for n in range(len(data) // 2, len(data) - 16, 50)].count(
+        False
+    ) == 0
+
+
+@pytest.mark.parametrize(("kind", "piece"), [("PNG", bytes(12)), ("JPEG", b"\xff\xfe\x00\x02")])
+def test_a_search_for_the_end_mark_ends(kind: str, piece: bytes) -> None:
+    data = SAMPLES["grey PNG"]().data[:33] if kind == "PNG" else SAMPLES["JPEG"]().data[:-30]
+    started = time.process_time()
+    assert headers(data + piece * (2**25 // len(piece)))[0].truncated
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("kind", ["grey PNG", "JPEG"])

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clio_argo.store.images import read_headers
-from clio_argo.store.images.base import Header, Undecodable, Unreadable
+from clio_argo.store.images.base import Header, Page, Undecodable, Unreadable
 from clio_argo.store.slices import Source
 from tests.store.images.samples import (
     GREY8,
+    GREY16,
     HEIGHT,
     REFUSED,
     SAMPLES,
@@ -52,13 +53,63 @@ def changed(data: bytes, **tags: object) -> bytes:
     [
         (changed(tiff(GREY8, tile=(64, 64)), TileWidth=60_000, TileLength=60_000), "tiles, 60000 x 60000"),
         (changed(tiff(GREY8), SamplesPerPixel=60_000), "60000 channels"),
-        (changed(tiff(GREY8, tile=(64, 64), compression="zstd"), TileByteCounts=100_000), "more bytes than its pixels"),
+        (
+            changed(tiff(GREY8, tile=(64, 64), compression="zstd"), TileByteCounts=100_000),
+            "tile holds more bytes than its",
+        ),
     ],
     ids=["tiles", "channels", "bytes"],
 )
 def test_a_page_that_would_take_more_memory_than_its_pixels_is_refused_by_its_header(data: bytes, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
         headers(data + bytes(100_000))
+
+
+# what others write, and libtiff reads: (tag, its values as a function of the right ones), with bytes behind or without
+WRONG_TAGS = {
+    "no bytes": ("StripByteCounts", lambda counts: [0]),
+    "more bytes than the file has": ("StripByteCounts", lambda counts: [10**6]),
+    "half of the bytes": ("StripByteCounts", lambda counts: [counts[0] // 2]),
+    "no rows in a strip": ("RowsPerStrip", lambda rows: 0),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_TAGS)
+@pytest.mark.parametrize("pixels", [GREY8, GREY16], ids=["8 bit", "16 bit"])
+def test_one_strip_is_read_whatever_its_tags_say(tmp_path: Path, kind: str, pixels: np.ndarray) -> None:
+    tag, change = WRONG_TAGS[kind]
+    data = tiff(pixels)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        value = change(file.pages[0].tags[tag].value)
+    found = decoded(tmp_path, "1.tif", changed(data, **{tag: value}), str(pixels.dtype))
+    assert np.array_equal(found, pixels)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "deflate", "jpeg"])
+def test_one_compressed_strip_without_a_length_is_read(tmp_path: Path, compression: str) -> None:
+    data = tiff(GREY8, compression=compression)
+    for tag, value in (("StripByteCounts", 0), ("StripByteCounts", 60_000), ("RowsPerStrip", 0)):
+        # behind it, so that the strip can be taken too long
+        wrong = changed(data, **{tag: value}) + bytes(2 * 10**6)
+        assert np.array_equal(decoded(tmp_path, "1.tif", wrong), decoded(tmp_path, "2.tif", data))
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "deflate", "jpeg"])
+def test_strips_that_say_too_many_bytes_are_read(tmp_path: Path, compression: str | None) -> None:
+    data = tiff(GREY8, compression=compression, rowsperstrip=16)
+    wrong = changed(data, StripByteCounts=[60_000] * 3) + bytes(10**6)
+    assert np.array_equal(decoded(tmp_path, "1.tif", wrong), decoded(tmp_path, "2.tif", data))
+
+
+@pytest.mark.parametrize("rows", [8, 37])
+def test_a_picture_within_a_tiff_that_is_smaller_than_its_strip_is_refused(tmp_path: Path, rows: int) -> None:
+    # its decoder leaves zeros, which would pass for black tissue
+    whole = tiff(GREY8, compression="jpeg", rowsperstrip=rows)
+    place = whole.rindex(b"\xff\xc0") + 5
+    height, width = struct.unpack(">HH", whole[place : place + 4])
+    for size in ((height - 1, width), (height, width - 8)):
+        with pytest.raises(Undecodable, match=r"a JPEG of \d+ x \d+ in a strip or tile of"):
+            decoded(tmp_path, "1.tif", whole[:place] + struct.pack(">HH", *size) + whole[place + 4 :])
 
 
 @pytest.mark.parametrize("kind", ["JPEG TIFF of strips", "tiled JPEG TIFF"])
@@ -100,9 +151,11 @@ def test_only_the_last_page_of_a_truncated_stack_is_truncated() -> None:
 
 def test_the_header_of_one_page_is_that_of_all() -> None:
     data = pages(GREY8, GREY8[:10], GREY8[:, :20])
-    assert [read_headers(io.BytesIO(data), len(data), page) for page in range(3)] == [[h] for h in headers(data)]
+    whole = read_headers(io.BytesIO(data), len(data))
+    for places in ([Page(number=k) for k in range(3)], [Page(number=k, offset=h.offset) for k, h in enumerate(whole)]):
+        assert [read_headers(io.BytesIO(data), len(data), place) for place in places] == [[h] for h in whole]
     with pytest.raises(Unreadable):
-        read_headers(io.BytesIO(data), len(data), 3)
+        read_headers(io.BytesIO(data), len(data), Page(number=3))
 
 
 @pytest.mark.parametrize("kind", ["float TIFF", "signed TIFF", "bilevel TIFF"])
@@ -110,9 +163,17 @@ def test_values_that_are_no_unsigned_grey_have_no_depth(kind: str) -> None:
     assert headers(REFUSED[kind][1]())[0].bits == 0
 
 
-def test_a_palette_tiff_is_refused_by_what_it_is() -> None:
-    with pytest.raises(Unreadable, match="PALETTE; convert it to plain grey"):
-        headers(REFUSED["palette TIFF"][1]())
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (changed(tiff(GREY8), PhotometricInterpretation=32803), "coded as CFA; convert it to plain grey"),
+        (changed(tiff(GREY8), PhotometricInterpretation=3), "a palette that it does not have"),
+    ],
+    ids=["CFA", "palette"],
+)
+def test_other_codings_are_refused_by_what_they_are(data: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        headers(data)
 
 
 def test_a_tiff_with_holes_is_refused() -> None:
@@ -124,22 +185,9 @@ def test_a_tiff_with_holes_is_refused() -> None:
         headers(buffer.getvalue())
 
 
-def test_an_imagej_stack_behind_one_header_is_refused() -> None:
-    data = tiff(np.stack([GREY8] * 3), imagej=True, metadata={"axes": "ZYX"})
-    whole = headers(data)
-    assert len(whole) == 3
-    # what ImageJ itself writes above 4 GB: one directory, all images behind each other
-    buffer = io.BytesIO(data)
-    with tifffile.TiffFile(buffer) as file:
-        second = file.pages[1].offset
-        where = data.index(struct.pack(f"{file.byteorder}I", second))
-    with pytest.raises(Unreadable, match="ImageJ file of 3 images"):
-        headers(data[:where] + bytes(4) + data[where + 4 :])
-
-
 @pytest.mark.parametrize("lost", [1, 100, 412])
 def test_tiles_that_are_cut_off_are_not_taken_for_black(tmp_path: Path, lost: int) -> None:
-    with pytest.raises(Undecodable, match="before its last pixels"):
+    with pytest.raises(Undecodable, match="its last pixels are not among"):
         decoded(tmp_path, "slice.tif", SAMPLES["tiled TIFF"]().data[:-lost])
 
 

@@ -1,0 +1,151 @@
+"""Where the pages of a TIFF file and their pixels lie, read as libtiff reads what writers left wrong."""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import TiffFile, TiffPage
+
+from clio_argo.model.sizes import Size
+from clio_argo.store.images.base import Page, Unreadable
+from clio_argo.store.images.orientation import ORIENTATION
+
+# of a stack, as many as a run may have slices; eight tags, without which there is no image, take more bytes
+MOST_PAGES, PAGE_BYTES = 100_000, 96
+# each half as wide as the one before: of any picture that can be aligned, as `max_pixels` says
+MOST_LEVELS = 32
+MINISWHITE = 0  # TIFF 6.0, section 8: high values are dark
+PALETTE = 3  # values are indices of colours
+# colour and opacity
+MOST_CHANNELS = 4
+# value of the tag PlanarConfiguration: each channel has strips of its own
+PLANES = 2
+# how many bytes a strip or tile of noise may have, with tables, for each byte of its pixels
+MOST_TO_RAW, TABLE_BYTES = 2, 2**14
+
+
+def walk(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
+    """All pages with a directory of their own. Raises `ValueError` if there is none, or too many."""
+    pages = strips = 0
+    # by itself, tifffile follows a circle of pages for ever
+    for one in islice(tiff.pages, MOST_PAGES + 1):
+        pages, strips = pages + 1, strips + len(one.dataoffsets)
+        if pages > MOST_PAGES or PAGE_BYTES * pages + strips > size_bytes:
+            raise ValueError(f"more than {MOST_PAGES} pages, or more pages and strips than its bytes can hold")
+        yield mended(one.aspage(), size_bytes)
+    if not pages:
+        raise ValueError("no page")
+
+
+def pictures(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
+    """The pages that are no thumbnails, previews or masks, each at its full size."""
+    for page in walk(tiff, size_bytes):
+        # a thumbnail may stand before its picture, which is among its SubIFDs then
+        both = (page, *(mended(p.aspage(), size_bytes) for p in islice(page.pages or (), MOST_LEVELS)))
+        full = max(both, key=lambda p: (not is_extra(p), p.imagewidth * p.imagelength))
+        if not is_extra(full):
+            yield full
+
+
+def is_extra(page: TiffPage) -> bool:
+    """Whether a page says that it is a smaller version of another one, or a mask."""
+    return page.is_reduced or page.is_mask
+
+
+def beside(sizes: Sequence[Size]) -> set[int]:
+    """Indices of the pages of a file, by their (width, height), that are previews of its one picture.
+
+    Some programs do not mark them. Pages of a stack may differ in size, too, but not by half from all but one.
+    """
+    width, height = max(sizes, key=math.prod)
+    small = {i for i, (w, h) in enumerate(sizes) if 2 * w <= width + 1 and 2 * h <= height + 1}
+    return small if len(small) == len(sizes) - 1 else set()
+
+
+def mended(page: TiffPage, size_bytes: int) -> TiffPage:
+    """The page with the strips that libtiff takes it to have where its tags are wrong."""
+    strips = page.samplesperpixel if page.planarconfig == PLANES else 1
+    if not page.rowsperstrip and not page.is_tiled and len(page.dataoffsets) == strips:
+        page.rowsperstrip = page.imagelength
+    if not page.is_tiled and page.rowsperstrip and not page.is_subsampled and isinstance(page.bitspersample, int):
+        counts = zip(page.dataoffsets, page.databytecounts, _needed_bytes(page), strict=False)
+        page.databytecounts = tuple(_strip_bytes(page, size_bytes, *values) for values in counts)
+    return page
+
+
+def _needed_bytes(page: TiffPage) -> Iterator[int]:
+    """Bytes of each strip without compression."""
+    samples = 1 if page.planarconfig == PLANES else page.samplesperpixel
+    row = (page.imagewidth * samples * page.bitspersample + 7) // 8
+    for _ in range(page.samplesperpixel if page.planarconfig == PLANES else 1):
+        for y in range(0, page.imagelength, page.rowsperstrip):
+            yield row * min(page.rowsperstrip, page.imagelength - y)
+
+
+def _strip_bytes(page: TiffPage, size_bytes: int, offset: int, count: int, needed: int) -> int:
+    """Bytes of a strip at `offset`, which says `count` and has `needed` without compression."""
+    only = len(page.dataoffsets) == 1
+    if page.compression == 1:
+        return needed if only and offset else min(count, needed)
+    # of too many, as many as its decoder may want, which stops where its data end
+    told = max(0, size_bytes - offset) if only and offset and not count else count
+    return min(told, MOST_TO_RAW * needed + TABLE_BYTES)
+
+
+def page_at(tiff: TiffFile, page: Page) -> TiffPage:
+    """One page, without those before it if its place is known."""
+    if not page.offset:
+        return mended(tiff.pages[page.number].aspage(), tiff.filehandle.size)
+    tiff.filehandle.seek(page.offset)
+    read = mended(TiffPage(tiff, page.number), tiff.filehandle.size)
+    # behind one header
+    if page.number and not tiff.pages.is_multipage:
+        skip = page.number * plane_bytes(read)
+        read.dataoffsets = tuple(o + skip for o in read.dataoffsets)
+    return read
+
+
+def plane_bytes(page: TiffPage) -> int:
+    """Bytes of the uncompressed pixels of a page."""
+    return math.prod(page.shaped) * page.bitspersample // 8
+
+
+def planes(tiff: TiffFile, size_bytes: int) -> int:
+    """How many images lie behind the only directory of a file: ImageJ writes stacks above 4 GB so.
+
+    Raises `Unreadable` if the file holds another number of them than it says.
+    """
+    page = tiff.pages.first
+    said = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
+    if said == 1 or not page.is_contiguous or not plane_bytes(page):
+        return 1
+    # what lies behind the pixels: the directory, or values of its tags
+    start, others = page.dataoffsets[0], (page.offset, *(t.valueoffset for t in page.tags))
+    held = (min((o for o in others if o > start), default=size_bytes) - start) // plane_bytes(page)
+    # "images" is often left from the stack of which this is one slice
+    if held not in (0, 1, said):
+        raise Unreadable(f"ImageJ file that says images={said}, but holds {held}; save it anew")
+    return max(1, held)
+
+
+def palette(page: TiffPage) -> NDArray[Any]:
+    """Grey values [index] or colours [index, channel] of a page's palette; empty for a page without one."""
+    if page.photometric != PALETTE:
+        return np.empty(0, np.uint8)
+    if page.colormap is None:
+        raise Unreadable("its values are indices of a palette that it does not have")
+    colours = page.colormap.T
+    if page.bitspersample <= 8:
+        # of 16 bits by the standard; old programs wrote 8
+        colours = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
+    is_grey = all(np.array_equal(colours[:, 0], colours[:, c]) for c in (1, 2))
+    return np.ascontiguousarray(colours[:, 0] if is_grey else colours)
+
+
+def orientation(page: TiffPage) -> int:
+    """The tag Orientation; 1 without one."""
+    value = page.tags.valueof(ORIENTATION)
+    return value if isinstance(value, int) else 1

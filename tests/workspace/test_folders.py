@@ -1,0 +1,82 @@
+"""Which files of a folder are a stack, and in which order."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clio_argo.errors import UserError
+from clio_argo.workspace.survey import survey
+from tests.stacks import request
+from tests.store.images.samples import texture, tiff
+from tests.store.images.test_tiff_axes import read
+
+STACK = np.stack([texture(height=20, width=24, seed=s) for s in range(12)])
+
+
+def parts(folder: Path, names: tuple[str, ...], each: int) -> None:
+    for n, name in enumerate(names):
+        (folder / name).write_bytes(tiff(STACK[n * each : (n + 1) * each]))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("part1.tif", "part2.tif", "part10.tif"),
+        ("a_0-3.tif", "a_4-7.tif", "a_8-11.TIF"),
+        ("2026-11-02.tif", "2026-11-10.tif", "2026-12-01.tif"),
+    ],
+)
+def test_pages_of_several_files_are_one_stack_in_natural_order(tmp_path: Path, names: tuple[str, ...]) -> None:
+    parts(tmp_path, names, 4)
+    assert np.array_equal(read(tmp_path), STACK)
+    plan, units, _ = survey(request(tmp_path, minz=100, maxz=105))
+    assert (plan.minz, plan.maxz, plan.problems) == (100, 105, ())
+    assert [(s.z, s.name, s.page) for unit in units for s in unit.slices][-2:] == [
+        (104, names[1], 0),
+        (105, names[1], 1),
+    ]
+
+
+def test_a_pattern_chooses_among_several_stacks(tmp_path: Path) -> None:
+    parts(tmp_path, ("part1.tif", "part2.tif"), 6)
+    parts(tmp_path, ("other1.tif", "other2.tif"), 3)
+    assert np.array_equal(read(tmp_path, image="part%d.tif"), STACK)
+    with pytest.raises(UserError, match="several patterns"):
+        read(tmp_path)
+
+
+def test_the_last_of_several_files_may_hold_one_slice(tmp_path: Path) -> None:
+    parts(tmp_path, ("1.tif", "2.tif"), 5)
+    (tmp_path / "3.tif").write_bytes(tiff(STACK[10]))
+    assert np.array_equal(read(tmp_path), STACK[:11])
+
+
+def test_an_unreadable_one_of_several_files_is_named(tmp_path: Path) -> None:
+    parts(tmp_path, ("1.tif", "2.tif", "3.tif"), 4)
+    (tmp_path / "3.tif").write_bytes(b"II*\0")
+    with pytest.raises(UserError, match=r"of a stack in several files:\n.*3.tif: unreadable"):
+        read(tmp_path)
+
+
+def test_one_stack_among_slices_is_named(tmp_path: Path) -> None:
+    for z in range(4):
+        (tmp_path / f"{z}.tif").write_bytes(tiff(STACK[z] if z else STACK[:3]))
+    [problem] = survey(request(tmp_path))[0].problems
+    assert (problem.z, problem.detail) == (0, "3 pages in a file that is one slice of many")
+
+
+def test_suffixes_in_capitals_are_the_same_stack_and_hidden_files_are_none(tmp_path: Path) -> None:
+    for z in range(4):
+        (tmp_path / f"s_{z}.{'tif' if z % 2 else 'TIF'}").write_bytes(tiff(STACK[z]))
+        (tmp_path / f"._s_{z}.tif").write_bytes(b"\0\5\x16\7")
+        (tmp_path / f".old_{z}.tif").write_bytes(tiff(STACK[z]))
+    plan, *_ = survey(request(tmp_path))
+    assert (plan.usable, plan.problems) == (4, ())
+    assert np.array_equal(read(tmp_path), STACK[:4])
+
+
+def test_one_number_in_small_and_in_capitals_is_a_duplicate(tmp_path: Path) -> None:
+    for name in ("1.tif", "2.tif", "2.TIF"):
+        (tmp_path / name).write_bytes(tiff(STACK[0]))
+    assert [(p.kind, p.z) for p in survey(request(tmp_path))[0].problems] == [("duplicate", 2)]
