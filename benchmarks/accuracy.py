@@ -32,6 +32,7 @@ from benchmarks.truth import (
     flags,
     jumps,
     over_seeds,
+    own_errors_of_fits,
     pair_error,
 )
 from benchmarks.whole import COMMAND
@@ -129,15 +130,17 @@ def _above_tissue(what: str, scores: Sequence[Score]) -> list[Figure]:
 
 
 def own(work: Path, few: Sequence[str], seeds: Sequence[int]) -> list[Figure]:
-    """What fits themselves err by: moved stacks against the same slices unmoved, by one model without an anchor."""
+    """What a result adds to tissue: moved stacks against the same slices unmoved, by one model without an anchor."""
     figures = list[Figure]()
     for noise in (0, 5):
         scores = [_own(work / "own", ["--noise", f"{noise}", "--seed", str(s), *few]) for s in seeds]
         what, over = f"own error, noise of {noise} grey levels", over_seeds(scores)
+        fits = float(np.median([s["fits"] for s in scores]))
         figures += [
-            Figure(f"{what}: {measure}", over[key], "px", None if few or noise else OWN_LIMITS_PX[key],
-                   note=f"against the same slices unmoved, model affine, no anchor; {len(seeds)} stacks")
-            for key, measure in (("median", "pair"), ("jitter", "detrended"))
+            Figure(f"{what}: fits alone", fits, "px", note="of pairs, before slices are placed"),
+            *(Figure(f"{what}: {measure}", over[key], "px", None if few or noise else OWN_LIMITS_PX[key],
+                     note=f"against the same slices unmoved, model affine, no anchor; {len(seeds)} stacks")
+              for key, measure in (("median", "pair"), ("jitter", "detrended"))),
         ]  # fmt: skip
     return figures
 
@@ -149,12 +152,14 @@ def _own(work: Path, options: list[str]) -> Score:
     still = _aligned(work / "still", **settings)
     source = _made(work, [*MOVING, *options])
     truth = json.loads((source / "truth.json").read_text(encoding="utf-8"))
+    found = _aligned(work, **settings)
+    fits = float(np.median(own_errors_of_fits(truth, found, still)))
     truth["slices"] = as_if_tissue_stood(truth["slices"], still)
     (source / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
-    (work / "found.json").write_text(json.dumps({"slices": estimated(_aligned(work, **settings))}), encoding="utf-8")
+    (work / "found.json").write_text(json.dumps({"slices": estimated(found)}), encoding="utf-8")
     score = _scored(work)
     rmtree(work)
-    return score
+    return {**score, "fits": fits}
 
 
 def floor(work: Path, few: Sequence[str], seeds: Sequence[int]) -> list[Figure]:

@@ -73,6 +73,18 @@ def as_if_tissue_stood(truth: Sequence[dict[str, Any]], still: Transforms) -> li
     ]
 
 
+def own_errors_of_fits(truth: dict[str, Any], found: Transforms, still: Transforms) -> list[float]:
+    """Errors of the fits of moved slices against those of the same slices unmoved."""
+    moved = {s["k"] + found.slices[0].z: homogeneous(np.array(s["out_to_ref"])) for s in truth["slices"]}
+    unmoved = {(f.z0, f.z1): homogeneous(f.matrix) for f in still.fits if f.matrix}
+    height, width = truth["shape"][:2]
+    return [
+        pair_error({z0: moved[z0], z1: unmoved[z0, z1] @ moved[z1]}, {z0: np.eye(3), z1: homogeneous(f.matrix)},
+                   (z0, z1), height, width)
+        for f in found.fits if f.matrix and (z0 := f.z0, z1 := f.z1) in unmoved
+    ]  # fmt: skip
+
+
 def pair_error(
     right: Mapping[int, Floats], found: Mapping[int, Floats], pair: tuple[int, int], height: int, width: int
 ) -> float:

@@ -135,13 +135,16 @@ def _comparison(fit: PairFit, fixed: Reduced, moving: Reduced) -> dict[str, Any]
         NotFound: they are no more alike than by chance.
     """
     a, b = at_half_size(fixed, moving)
-    tiles, occluded = compare(a, b, to_reduced(homogeneous(fit.matrix or IDENTITY), a, b))
+    compared = compare(a, b, to_reduced(homogeneous(fit.matrix or IDENTITY), a, b))
+    tiles, (parts, windows) = compared.tiles, compared.disagreement
+    parts_px = parts * a.factor
     if tiles.sigmas < LEAST_SIGMAS:
         raise NotFound(f"after alignment the slices are no more alike than by chance ({tiles.sigmas:.1f} sigma)")
     return {
-        "noise_px": round(noise_px(fit.correlation), 4),
+        "noise_px": round(max(noise_px(fit.correlation), parts_px / max(windows, 1) ** 0.5), 4),
+        "disagreement_px": round(parts_px, 4),
         "worst_tile_correlation": round(tiles.worst, 4),
-        "occluded": tuple(round(fraction, 4) for fraction in occluded),
+        "occluded": tuple(round(fraction, 4) for fraction in compared.occluded),
     }
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from clio_argo.kernels import similarity
 from clio_argo.kernels.features import Reduced
 from clio_argo.kernels.fill import BORDER, Mask
 from clio_argo.model.alignment import Floats
@@ -18,6 +19,8 @@ from clio_argo.model.alignment import Floats
 TILES = 6
 # chosen: less than a third of a tile holds too few structures; a tenth, so that three odd tiles of 36 do not count
 LEAST_TILE, WORST_TILES = 0.3, 0.1
+# 4 x 4 windows spread over the slice, 128 px of what is registered; the border that is masked may touch them
+WINDOWS, WINDOW_PX, LEAST_WINDOW = 4, 64, 0.75
 # slices are compared at half size (small ones excepted), where their masked border is half as wide
 EDGE_PX = BORDER // 2
 # below it both slices are as good as flat, and rounding alone correlates
@@ -52,14 +55,32 @@ class Tiles:
         return float(above / max(others.std(), LEAST_CHANCE) * count**0.5)
 
 
-def compare(fixed: Reduced, moving: Reduced, matrix: Floats) -> tuple[Tiles, tuple[float, float]]:
-    """Tiles of the registered slices, and the fractions of the common field that each slice occludes.
+@dataclass(frozen=True)
+class Comparison:
+    """What two registered slices show of each other.
+
+    occluded: fractions (0 to 1) of the common field that each slice does not show and the other does: (fixed, moving).
+    displaced: how far windows of 64 px are displaced, [windows] in pixels of `fixed`; NaN where no shift stands out.
+    """
+
+    tiles: Tiles
+    occluded: tuple[float, float]
+    displaced: Plane
+
+    @property
+    def disagreement(self) -> tuple[float, int]:
+        """How far windows are displaced, root mean square in pixels of `fixed`, 0 without any; and how many tell it."""
+        found = self.displaced[np.isfinite(self.displaced)]
+        return (float(np.sqrt((found**2).mean())) if len(found) else 0.0), len(found)
+
+
+def compare(fixed: Reduced, moving: Reduced, matrix: Floats) -> Comparison:
+    """Compare two slices in register.
 
     matrix: [2, 3], maps pixels of the reduced `moving` to pixels of the reduced `fixed`.
-    A slice occludes what it does not show and the other does: (fixed, moving), 0 to 1.
     """
     size = fixed.image.shape[::-1]
-    moved = _warp(moving.image, matrix, size, cv2.INTER_LINEAR).astype(np.float32)
+    moved = _warp(moving.image, matrix, size, cv2.INTER_LINEAR)
     moved_mask = _warp(moving.mask.astype(np.uint8), matrix, size, cv2.INTER_NEAREST) > 0
     common = _frame(fixed) & (_warp(_frame(moving).astype(np.uint8), matrix, size, cv2.INTER_NEAREST) > 0)
     area = max(int(common.sum()), 1)
@@ -67,7 +88,23 @@ def compare(fixed: Reduced, moving: Reduced, matrix: Floats) -> tuple[Tiles, tup
         float((common & moved_mask & ~fixed.mask).sum() / area),
         float((common & fixed.mask & ~moved_mask).sum() / area),
     )
-    return correlate_tiles(fixed.image.astype(np.float32), moved, fixed.mask & moved_mask), occluded
+    mask = fixed.mask & moved_mask
+    tiles = correlate_tiles(fixed.image.astype(np.float32), moved.astype(np.float32), mask)
+    return Comparison(tiles, occluded, displacement(fixed.image, moved, mask))
+
+
+def displacement(a: NDArray[np.uint8], b: NDArray[np.uint8], mask: Mask) -> Plane:
+    """How far windows of two images [y, x] are displaced against each other, [windows] in pixels; see `Comparison`.
+
+    Windows of which `mask` [y, x] leaves less than three quarters are left out.
+    """
+    tops, lefts = (np.linspace(0, s - WINDOW_PX, min(WINDOWS, s // WINDOW_PX)).astype(int) for s in mask.shape)
+    corners = [np.s_[y : y + WINDOW_PX, x : x + WINDOW_PX] for y in tops for x in lefts]
+    if not corners:
+        return np.zeros(0, np.float32)
+    covered = np.array([mask[corner].mean() > LEAST_WINDOW for corner in corners])
+    one, other = (similarity.Tiles(np.stack([image[corner] for corner in corners]), covered) for image in (a, b))
+    return similarity.displacement(one, other)[0].astype(np.float32)
 
 
 def correlate_tiles(a: Plane, b: Plane, mask: Mask) -> Tiles:

@@ -100,7 +100,12 @@ class PairFit(Value):
     correlation: float = Field(0.0, description="Masked correlation of the two reduced slices when registered.")
     residual_px: float = Field(0.0, description="Median distance of the matched features, full-size pixels.")
     coverage: float = Field(0.0, description="Fraction of the fixed slice that the matched features span.")
-    noise_px: float = Field(0.0, description="Standard deviation that the correlation predicts; 0: unknown.")
+    noise_px: float = Field(
+        0.0, description="Standard deviation that the correlation or the disagreement predicts; 0: unknown."
+    )
+    disagreement_px: float = Field(
+        0.0, description="Displacement of 16 windows when registered, root mean square in full-size pixels; 0: unknown."
+    )
     log_scale: tuple[float, float] | None = Field(
         None, description="Logarithm of the scale of the matched features, and its standard error. None: unknown."
     )

@@ -245,7 +245,7 @@ def sigmas(fixed: Image, moving: Image) -> tuple[float, float]:
     start = np.linalg.inv(SHEAR) if len(moving) == SIDE else np.eye(3)
     found, correlation, _ = refine(a, b, start[:2], "affine")
     halves = at_half_size(a, b)
-    return compare(*halves, to_reduced(found, *halves))[0].sigmas, correlation
+    return compare(*halves, to_reduced(found, *halves)).tiles.sigmas, correlation
 
 
 @pytest.mark.parametrize("what", UNRELATED)

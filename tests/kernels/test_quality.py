@@ -4,9 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
+from clio_argo.kernels.anchor import noise_px
 from clio_argo.kernels.features import Reduced, reduce_slice
 from clio_argo.kernels.match import fit_pair
 from clio_argo.kernels.quality import exposure, focus, stripes
+from clio_argo.kernels.worst_tiles import displacement
 from tests.defects import Image, blurred, bytes_of, covered, curtained, displaced
 from tests.stacks import FIRST, demo_slice
 
@@ -69,6 +71,27 @@ def test_a_fit_says_what_a_slice_hides_and_where_it_disagrees(slices: tuple[Imag
     assert shifted.worst_tile_correlation < 0.7
     assert plain.coverage > 0.5
     assert 0.1 < plain.noise_px < shifted.noise_px
+    assert 0 < plain.disagreement_px < 0.5 < shifted.disagreement_px
+
+
+def test_a_fit_whose_windows_disagree_counts_less_than_its_correlation_says(slices: tuple[Image, Image]) -> None:
+    fixed, moving = slices
+    shifted = moving.copy()
+    shifted[220:] = np.roll(moving[220:], 8, 1)
+    plain, shifted_fit = (fit_pair(reduced(fixed), reduced(m), 0, 1) for m in (moving, shifted))
+    assert plain.noise_px == pytest.approx(noise_px(plain.correlation), abs=1e-3)
+    assert shifted_fit.noise_px > 1.3 * noise_px(shifted_fit.correlation)
+
+
+def test_windows_that_are_mostly_masked_do_not_disagree(slices: tuple[Image, Image]) -> None:
+    fixed, other = slices
+    moved, mask = np.roll(other, 5, 1), np.ones(fixed.shape, np.bool_)
+    mask[:, 160:] = False
+    where = np.isfinite(displacement(fixed, moved, mask))
+    assert where.any()
+    assert where.sum() < np.isfinite(displacement(fixed, moved, np.ones_like(mask))).sum()
+    assert displacement(fixed, moved, mask)[where] == pytest.approx(5, abs=2)
+    assert not len(displacement(fixed[:60], moved[:60], mask[:60]))
 
 
 def test_what_both_slices_lack_after_a_jump_is_not_hidden(slices: tuple[Image, Image]) -> None:
