@@ -90,6 +90,7 @@ def test_a_gradual_zoom_is_said(percent: int, tmp_path: Path) -> None:
     assert done.status == ("complete_with_flags" if percent else "complete")
 
 
+@pytest.mark.properties
 def test_transforms_of_a_run_that_turned_a_slice_back_can_be_used_again(tmp_path: Path) -> None:
     source = stack(tmp_path, TURNS["mirrored"], range(ODD, ODD + 2))
     out = run_here(request(source), tmp_path / "out")
