@@ -26,10 +26,14 @@ Bounds = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Area:
-    """Where a slice may be tissue, in full-size pixels: inside of `box`, and in none of the `ignored` rectangles."""
+    """Where a slice may be tissue, in full-size pixels: inside of `box`, and in none of the `ignored` rectangles.
+
+    excluded: bool [y, x], from the file's first pixel on, where it is not.
+    """
 
     box: Bounds
     ignored: tuple[Bounds, ...] = ()
+    excluded: Mask | None = None
 
 
 EVERYWHERE = Area((0, 0, 1 << 30, 1 << 30))
@@ -85,6 +89,10 @@ def _mask(small: Image, area: Area, factor: int) -> Mask:
     mask[inside] = tissue_mask(small[inside])
     for x0, y0, x1, y1 in area.ignored:
         mask[y0 // factor : -(-y1 // factor), x0 // factor : -(-x1 // factor)] = False
+    if area.excluded is not None:
+        height, width = (int(side) for side in small.shape)
+        blocks = area.excluded[: height * factor, : width * factor].reshape(height, factor, width, factor)
+        mask &= ~blocks.any((1, 3))
     return mask
 
 

@@ -47,11 +47,12 @@ def tissue_mask(image: Image) -> Mask:
 
 
 def fill_mask(image: Image) -> Mask:
-    """Fills of a reduced slice [y, x] that reach its border, and some pixels around them: bool [y, x]."""
+    """Fills of a reduced slice [y, x] that reach its border: bool [y, x]."""
     if min(image.shape) < 4 * BORDER:
         return np.zeros(image.shape, np.bool_)
     flat = _of_one_value(image)
-    return np.asarray(_at_border(flat, 0) | _structureless(image, flat), np.bool_)
+    wide = (_at_border(flat, 0) | _structureless(image, flat)).astype(np.uint8)
+    return np.asarray(cv2.erode(wide, np.ones((AROUND, AROUND), np.uint8)), np.bool_)
 
 
 def _of_one_value(image: Image) -> Mask:
@@ -112,9 +113,8 @@ def reflect_into(pixels: Image, fill: Mask, factor: int) -> Image:
 
 
 def keep_fill(adjusted: Image, pixels: Image, fill: Mask, factor: int) -> None:
-    """Set `adjusted` [y, x] in place to `pixels` [y, x] within a fill, whose mask is wider than the fill itself."""
-    core = cv2.erode(fill.astype(np.uint8), np.ones((AROUND, AROUND), np.uint8))
-    core = cv2.resize(core, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
-    below, right = (whole - part for whole, part in zip(pixels.shape, core.shape, strict=True))
-    core = cv2.copyMakeBorder(core, 0, below, 0, right, cv2.BORDER_REPLICATE)
-    np.copyto(adjusted, pixels, where=core.astype(np.bool_))
+    """Set `adjusted` [y, x] in place to `pixels` [y, x] within the fill [y, x] of the slice reduced by `factor`."""
+    whole = cv2.resize(fill.astype(np.uint8), None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+    below, right = (side - part for side, part in zip(pixels.shape, whole.shape, strict=True))
+    whole = cv2.copyMakeBorder(whole, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    np.copyto(adjusted, pixels, where=whole.astype(np.bool_))

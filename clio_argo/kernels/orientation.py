@@ -31,9 +31,11 @@ def fit_oriented(
             orientation = nearest_orientation(match_features(fixed, orient(moving, flip)).matrix) @ flip
         except NotFound:
             continue
+        if (orientation == UPRIGHT).all():
+            continue
         # by features, as is all that tells of it: any two noisy slices have a best shift
         found = fit_pair(fixed, orient(moving, orientation), z0, z1, model, check=True)
-        if found.matrix and (orientation != UPRIGHT).any():
+        if found.matrix:
             whole = to_matrix(homogeneous(found.matrix) @ homogeneous(orientation_matrix(orientation, *_size(moving))))
             reason = f"the slices are {in_words(orientation)} against each other"
             return found.model_copy(update={"matrix": None, "turned": whole, "reason": reason})

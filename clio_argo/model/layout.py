@@ -17,6 +17,7 @@ CONFIG, PLAN, TRANSFORMS, VOLUME, QUALITY, VERIFICATION, COMPLETE = (
 )
 TRANSFORMS_TABLE, REPORT = "transforms.csv", "report.html"
 USER_INPUTS, IMPORTED_TRANSFORMS, SUSPECTS = ("user_inputs.json", "user_inputs/transforms.json", "suspects.json")
+IGNORED = "user_inputs/ignored.npz"
 # names of version 0.1, which are still read
 FORMER_SUSPECTS, FORMER_STEPS = "inspection.json", {"suspects": "inspect", "rematch": "relink"}
 # steps that runs of version 0.1 do not have

@@ -271,6 +271,9 @@ class Request(Section, Document):
     """Parts of every file that alignment leaves out, as [{x: [first, last], y: [first, last]}, ...] in pixels of the
     file; they are in the volume nevertheless. Default: what stays in the frame while tissue moves is found."""
 
+    ignore_mask: Annotated[str | None, FILE] = None
+    """Image of the size of the files; what is not 0 in it is left out as by `ignore`. Default: none."""
+
     crop: Crop = Crop()
     """The part of the canvas that is written."""
 

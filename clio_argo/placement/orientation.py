@@ -64,8 +64,10 @@ def upright(fits: Sequence[PairFit], turned: Turned, width: int, height: int) ->
 def _between(fit: PairFit, back: Mapping[int, Floats]) -> PairFit:
     """The fit between slices that are turned back by `back`, matrices [3, 3] by z."""
     fixed, moving = (back.get(z, np.eye(3)) for z in (fit.z0, fit.z1))
-    matrix = fixed @ homogeneous(fit.matrix or IDENTITY) @ np.linalg.inv(moving)
-    return fit.model_copy(update={"matrix": to_matrix(matrix)})
+    matrix = to_matrix(fixed @ homogeneous(fit.matrix or IDENTITY) @ np.linalg.inv(moving))
+    # the other slice may lie as this one did, and stay so
+    lies_upright = np.array_equal(nearest_orientation(matrix), UPRIGHT)
+    return fit.model_copy(update={"matrix": matrix} if lies_upright else {"matrix": None, "turned": matrix})
 
 
 def backward(turned: Turned, width: int, height: int) -> dict[int, Floats]:

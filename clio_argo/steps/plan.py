@@ -34,7 +34,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     record_whole(run, [
         run.store.record(CONFIG),
         *(run.store.write(slices_name(unit.unit), unit.to_bytes()) for unit in checked.units),
-        *write_user_inputs(run.store, checked.user_inputs, checked.imported, checked.units),
+        *write_user_inputs(run.store, checked.given, checked.units),
         run.store.write(PLAN, plan.to_bytes()),
     ])  # fmt: skip
     remove_outgrown_units(run, "plan")

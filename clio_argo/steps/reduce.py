@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from clio_argo.kernels.data_bar import data_bar_rows
 from clio_argo.kernels.features import Area, Reduced, histogram, reduce_slice, tissue_histogram
+from clio_argo.kernels.fill import Mask
 from clio_argo.kernels.frame import NOTHING, details
 from clio_argo.kernels.quality import exposure, focus, middle_lines, saturation, stripes
 from clio_argo.model.alignment import Shown, SliceStatistics
@@ -21,6 +22,7 @@ from clio_argo.store.reduced import write_arrays
 from clio_argo.workspace.frame import write_frame_sums
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
+from clio_argo.workspace.user_inputs import read_ignored
 
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
@@ -30,8 +32,10 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 
 def _unit(run: Run, unit: int) -> Outcome:
     slices = run.slices(unit).slices
-    inputs = [largest_px(run), [s.model_dump() for s in slices]]
-    return once(run, unit, inputs, lambda: _reduce(run, unit, slices))
+    excluded = read_ignored(run)
+    mask = [] if excluded is None else [crc32c(excluded.tobytes())]
+    inputs = [largest_px(run), [s.model_dump() for s in slices], *mask]
+    return once(run, unit, inputs, lambda: _reduce(run, unit, slices, excluded))
 
 
 def largest_px(run: Run) -> int:
@@ -40,12 +44,13 @@ def largest_px(run: Run) -> int:
     return max(run.plan.width, run.plan.height)
 
 
-def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
+def _reduce(run: Run, unit: int, slices: Sequence[SliceFile], excluded: Mask | None) -> Done:
+    """excluded: bool [y, x], of the files, what the user's mask leaves out."""
     counts = np.zeros(256 if slices[0].dtype == "uint8" else 65536, np.int64)
     arrays, lines = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
     statistics, sums = [], NOTHING
     for slice_file in slices:
-        measured, reduced, slice_counts = measure_slice(run, slice_file)
+        measured, reduced, slice_counts = measure_slice(run, slice_file, excluded)
         statistics.append(measured)
         if reduced is not None:
             counts += slice_counts
@@ -63,8 +68,10 @@ def _reduce(run: Run, unit: int, slices: Sequence[SliceFile]) -> Done:
     return Done(objects, [f"{s.z}: {s.error}" for s in statistics if s.error])
 
 
-def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Reduced | None, NDArray[np.int64]]:
-    """Decode, measure and reduce one slice.
+def measure_slice(
+    run: Run, slice_file: SliceFile, excluded: Mask | None
+) -> tuple[SliceStatistics, Reduced | None, NDArray[np.int64]]:
+    """Decode, measure and reduce one slice, without what is `excluded`: bool [y, x].
 
     Returns its statistics, the reduced slice and the histogram [grey values] of its tissue. A slice that does not
     decode has an error in its statistics, and nothing else.
@@ -78,7 +85,7 @@ def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Red
     alignment = run.settings.alignment
     matched = not (alignment.skip or run.settings.transforms)
     bar_px = data_bar_rows(pixels)
-    area = _area(run, slice_file, bar_px)
+    area = _area(run, slice_file, bar_px, excluded)
     reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, matched, area)
     counts = histogram(pixels)
     # rounded: the digits behind mean nothing, and would make the document longer
@@ -92,12 +99,12 @@ def measure_slice(run: Run, slice_file: SliceFile) -> tuple[SliceStatistics, Red
     return statistics, reduced, tissue_histogram(pixels, reduced, counts)
 
 
-def _area(run: Run, slice_file: SliceFile, bar_px: int) -> Area:
-    """Where a slice may be tissue."""
+def _area(run: Run, slice_file: SliceFile, bar_px: int, excluded: Mask | None) -> Area:
+    """Where a slice may be tissue; excluded: bool [y, x], where it is not."""
     crop = run.settings.source_crop
     shown = Shown(x=crop.x, y=crop.y, data_bar_px=bar_px)
     ignored = tuple((r.x[0], r.y[0], r.x[1] + 1, r.y[1] + 1) for r in run.settings.ignore)
-    return Area(shown.box(*slice_file.size), ignored)
+    return Area(shown.box(*slice_file.size), ignored, excluded)
 
 
 def _pack(z: int, reduced: Reduced) -> dict[str, NDArray[Any]]:

@@ -19,7 +19,7 @@ from clio_argo.placement.shapes import TOP
 from clio_argo.workspace.arrival import arrival_warning
 from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes, memory_problems
 from clio_argo.workspace.survey import survey
-from clio_argo.workspace.user_inputs import read_user_inputs
+from clio_argo.workspace.user_inputs import GivenFiles, read_user_inputs
 
 T = TypeVar("T")
 
@@ -38,8 +38,7 @@ class Preflight:
 
     plan: Plan
     units: tuple[SliceUnit, ...]
-    user_inputs: UserInputs
-    imported: Transforms | None
+    given: GivenFiles
     volume: VolumeSpec | None
     faults: tuple[str, ...]
     stops: tuple[str, ...]
@@ -70,12 +69,12 @@ def preflight(request: Request) -> Preflight:
     faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
     faults += [*_memory_problem(plan, request), *_crop_problem(plan, request), *_background_problem(plan, request)]
     faults += _source_crop_problems(plan, request)
-    user_inputs, imported = _attempt(lambda: read_user_inputs(request, plan), faults) or (UserInputs(), None)
+    given = _attempt(lambda: read_user_inputs(request, plan), faults) or GivenFiles(UserInputs())
     # without room for a slab there is no volume, and a fault says so already
     volume = None if faults else _attempt(lambda: estimate(plan, request), faults)
-    plan = without_alignment(plan, request, imported)
+    plan = without_alignment(plan, request, given.imported)
     faults += memory_problems({**memory_of_alignment(plan), **(memory_of_volumes(volume) if volume else {})})
-    return Preflight(plan, units, user_inputs, imported, volume, tuple(faults), tuple(_stops(plan, request)), warning)
+    return Preflight(plan, units, given, volume, tuple(faults), tuple(_stops(plan, request)), warning)
 
 
 def _attempt(check: Callable[[], T], faults: list[str]) -> T | None:

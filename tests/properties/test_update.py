@@ -24,7 +24,7 @@ from clio_argo.workspace import report_page
 from clio_argo.workspace.run import open_run
 from tests.maintenance.conftest import Here
 from tests.properties.values import values_of
-from tests.properties.worlds import GIVEN, HINTS, WORLDS, World
+from tests.properties.worlds import HINTS, WORLDS, World, contents_of
 from tests.stacks import run_here
 
 pytestmark = pytest.mark.properties
@@ -143,12 +143,12 @@ def test_three_settings_and_an_update_that_was_interrupted_in_between(bench: Ben
 @pytest.mark.parametrize("setting", FILES)
 def test_a_file_that_changed_counts_as_another_request(bench: Bench, setting: str) -> None:
     file = bench.folder / "given.txt"
-    text, other = GIVEN[setting]
+    text, other = (content.encode("latin-1") for content in contents_of(setting, bench.world))
     config = bench.base.model_copy(update={setting: str(file)})
-    file.write_text(text)
+    file.write_bytes(text)
     bench.fresh(config)
     before = bench.moved("before")
-    file.write_text(other)
+    file.write_bytes(other)
     fresh = bench.fresh(config)
     problems = differences(bench.updated(before, config), fresh) + faults(bench.out)
     assert not problems, "\n".join(problems)

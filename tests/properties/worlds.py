@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from clio_argo.model.request import FILES, Request
 from clio_argo.store.documents import crc32c
 from tests.properties.values import Values
-from tests.stacks import DEMO, NAME, Image, request, write_stack
+from tests.stacks import DEMO, NAME, Image, encoded, request, write_stack
 
 FIRST, DEPTH, MISSING = 3505, 9, 3508
 NUMBERS = [z for z in range(FIRST, FIRST + DEPTH) if z != MISSING]
@@ -54,7 +54,7 @@ def usable(setting: str, value: Any, folder: Path) -> Any:
     if setting not in FILES or value is None:
         return value
     file = folder / f"{setting}-{crc32c(value.encode())}.txt"
-    file.write_text(value)
+    file.write_bytes(value.encode("latin-1"))
     return str(file)
 
 
@@ -75,7 +75,18 @@ def overrides(z: int, verdict: str) -> str:
     return f"slices: [{{z: {z}, verdict: {verdict}, reason: seen}}]"
 
 
-# two contents of each file
+def mask(world: World, left: int) -> str:
+    """An image of the size of the slices that leaves columns out; a byte is a letter, as in the other files."""
+    image = np.zeros((world.height, world.width), np.uint8)
+    image[:, left : left + 20] = 1
+    return encoded(image).decode("latin-1")
+
+
+def contents_of(setting: str, world: World) -> tuple[str, str]:
+    """Two contents of the file of a setting."""
+    return (mask(world, 0), mask(world, 30)) if setting == "ignore_mask" else GIVEN[setting]
+
+
 GIVEN = {
     "positions": (positions(1), positions(-1)),
     "transforms": (transforms(2), transforms(-1)),
@@ -117,4 +128,6 @@ HINTS: dict[str, Values] = {
     "positions": st.integers(-3, 3).map(positions) | st.none(),
     "overrides": st.builds(overrides, st.sampled_from(NUMBERS), VERDICTS) | st.none(),
     "transforms": st.integers(-3, 3).map(transforms) | st.none(),
+    # each world needs another size: `contents_of` has them
+    "ignore_mask": st.none(),
 }

@@ -18,6 +18,7 @@ from tests.stacks import (
     demo_slice,
     demo_slices,
     digests,
+    encoded,
     lossless,
     plain,
     records,
@@ -48,6 +49,7 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "source_crop.x": ((3, 90), EVERYTHING),
     "source_crop.y": ((3, 90), EVERYTHING),
     "ignore": ([{"x": [40, 110], "y": [30, 120]}], PIXELS | {"transforms"}),
+    "ignore_mask": (encoded(np.pad(np.ones((90, 70), np.uint8), ((30, 40), (40, 50)))), PIXELS | {"transforms"}),
     "crop.x": ((3, 90), PIXELS | {"info"}),
     "crop.y": ((3, 90), PIXELS | {"info"}),
     "crop.z": ((FIRST + 1, FIRST + 2), PIXELS | {"info"}),
@@ -114,7 +116,7 @@ def test_setting_changes_what_it_should_and_nothing_else(
 ) -> None:
     value, expected = EFFECTS[setting]
     if setting in FILES:
-        (tmp_path / setting).write_text(value)
+        (tmp_path / setting).write_bytes(value if isinstance(value, bytes) else value.encode())
         value = str(tmp_path / setting)
     if setting.startswith("buckets."):
         value = str(tmp_path / value)

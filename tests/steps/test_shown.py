@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clio_argo.errors import UserError
 from clio_argo.model.alignment import Shown
 from tests.kernels.test_data_bar import text_bar
 from tests.stacks import (
@@ -14,6 +15,7 @@ from tests.stacks import (
     completion,
     contents,
     demo_slice,
+    encoded,
     lossless,
     plain,
     request,
@@ -106,16 +108,33 @@ def test_the_cut_into_parts_changes_nothing(tmp_path: Path) -> None:
     assert contents(outs[0]) == contents(outs[1])
 
 
-@pytest.mark.parametrize("ignored", [False, True])
-def test_rectangles_of_the_user_are_left_out_of_fits(ignored: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ignored", ["", "rectangle", "mask"])
+def test_what_the_user_ignores_is_left_out_of_fits(ignored: str, tmp_path: Path) -> None:
     """Two slices are too few to tell a pattern from tissue: the user says where it is."""
     random = np.random.default_rng(0)
     patch = random.integers(0, 255, (180, 260)).astype(np.uint8)
     slices = {z: demo_slice(z, 320)[20 * i :, 15 * i :][:260, :260].copy() for i, z in enumerate(NUMBERS[:2])}
     for image in slices.values():
         image[80:] = patch
-    rectangles = [{"x": [0, 259], "y": [78, 259]}] if ignored else []
-    out = run_here(request(write_stack(tmp_path / "two", slices), ignore=rectangles), tmp_path / "out", "render")
+    mask = np.zeros((260, 260), np.uint8)
+    mask[78:] = 1
+    (tmp_path / "mask.png").write_bytes(encoded(mask))
+    setting = {"": {}, "rectangle": {"ignore": [{"x": [0, 259], "y": [78, 259]}]},
+               "mask": {"ignore_mask": str(tmp_path / "mask.png")}}[ignored]  # fmt: skip
+    out = run_here(request(write_stack(tmp_path / "two", slices), **setting), tmp_path / "out", "render")
     first, second = (np.array(s.matrix) for s in transforms(out).slices)
     moved = (second - first)[:, 2]
-    assert (np.abs(moved - (15, 20)).max() < 2) == ignored
+    assert (np.abs(moved - (15, 20)).max() < 2) == bool(ignored)
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [(encoded(np.zeros((20, 30), np.uint8)), "30 x 20 pixels; the slices have 192 x 192"), (b"x,y", "mask.png: ")],
+    ids=["size", "no image"],
+)
+def test_a_mask_that_cannot_be_used_is_refused_by_name(data: bytes, fault: str, tmp_path: Path) -> None:
+    (tmp_path / "mask.png").write_bytes(data)
+    source = write_stack(tmp_path / "source", {z: demo_slice(z, 192) for z in NUMBERS[:2]})
+    with pytest.raises(UserError, match=f"mask.png: .*{fault}" if "slices" in fault else fault):
+        run_here(request(source, ignore_mask=str(tmp_path / "mask.png")), tmp_path / "out", "reduce")
+    assert not (tmp_path / "out").exists()

@@ -89,3 +89,13 @@ def test_a_gradual_zoom_is_said(percent: int, tmp_path: Path) -> None:
     done = completion(run_here(request(write_stack(tmp_path / "source", zoomed)), tmp_path / "out"))
     assert any(f"the magnification changes by {percent:+d}"[:-1] in note for note in done.notes) is (percent != 0)
     assert done.status == ("complete_with_flags" if percent else "complete")
+
+
+@pytest.mark.properties
+def test_transforms_of_a_run_that_turned_a_slice_back_can_be_used_again(tmp_path: Path) -> None:
+    source = stack(tmp_path, TURNS["mirrored"], range(ODD, ODD + 2))
+    out = run_here(request(source), tmp_path / "out")
+    assert completion(out).suspect == (ODD, ODD + 1)
+    for name in ("transforms.json", "transforms.csv"):
+        again = run_here(request(source, transforms=str(out / name)), tmp_path / name)
+        assert np.array_equal(lossless(again), lossless(out))
