@@ -39,7 +39,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
         run.store.write(PLAN, plan.to_bytes()),
     ])  # fmt: skip
     remove_outgrown_units(run, "plan")
-    note = "; ".join(filter(None, (note, checked.warning)))
+    note = "; ".join(filter(None, (note, plan.step_text, checked.warning)))
     return StepResult(parts=parts_of_slices(plan, checked.units), memory_mib=memory_of_alignment(plan), note=note)
 
 
