@@ -3,6 +3,8 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from statistics import mode
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import few
@@ -78,6 +80,16 @@ def _varying_number(texts: tuple[str, ...], digits: list[list[str]]) -> int:
         raise UserError(f"{len(indices)} numbers vary in {_pattern(texts)}; say which is the slice with `image_regex`")
     # a single slice, whose last number is the likeliest: dates and identifiers stand before it
     return indices[0] if indices else len(digits[0]) - 1
+
+
+def constant_step(numbers: Sequence[int]) -> int:
+    """The step from each number to the next, a multiple of it where files are missing: 30 of 0, 30, 90, 120; else 1."""
+    ordered = sorted(set(numbers))
+    steps = [b - a for a, b in pairwise(ordered)]
+    # two numbers have a step whatever they are
+    usual = mode(steps) if len(steps) > 1 else 1
+    regular = 2 * steps.count(usual) > len(steps) and all(step % usual == 0 for step in steps)
+    return usual if regular else 1
 
 
 def differ_by_numbers(names: Sequence[str]) -> bool:

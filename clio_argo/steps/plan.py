@@ -39,7 +39,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     ])  # fmt: skip
     remove_outgrown_units(run, "plan")
     forget_if_needed(run)
-    note = "; ".join(filter(None, (note, checked.warning)))
+    note = "; ".join(filter(None, (note, plan.step_text, checked.warning)))
     return StepResult(parts=parts_of_slices(plan, checked.units), memory_mib=memory_of_alignment(plan), note=note)
 
 

@@ -56,7 +56,7 @@ def _slices(run: Run, entries: Iterable[Entry]) -> list[str]:
     """Names of the files that a plan of now would take for slices."""
     images = [e for e in entries if not is_transfer(e.name)]
     try:
-        return [e.name for _, e in number_files(run.settings, images)]
+        return [e.name for _, e in number_files(run.settings, images).files]
     # names that follow several patterns: each may be a slice
     except UserError:
         return [e.name for e in images]

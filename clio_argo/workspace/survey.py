@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from statistics import median, mode
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from clio_argo.errors import UserError, printable
 from clio_argo.model.base import digest
-from clio_argo.model.numbering import Numbering, differ_by_numbers, numbering
+from clio_argo.model.numbering import Numbering, constant_step, differ_by_numbers, numbering
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
@@ -42,10 +42,12 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     """
     source = Source(find_source(request.source))
     images, entries = _entries(request, source)
-    candidates = _files_in_a_row(source, images, request) or number_files(request, images)
+    in_a_row = _files_in_a_row(source, images, request)
+    numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(request, images)
+    candidates = numbered.files
     problems, slices = _read_headers(source, candidates, request)
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
-    stack = _range(request, numbers)
+    stack = _range(request, numbers, numbered)
     if len(stack) - len(numbers) > MOST_MISSING:
         raise UserError(
             f"source {request.source}: {len(numbers)} files for the {len(stack)} slices from z {stack[0]} to "
@@ -60,7 +62,8 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     problems = [
         p.model_copy(update={"stamp": stamps.get(p.file or "", "")}) for p in problems if p.z is None or p.z in stack
     ]
-    return *_assemble(source, usable, problems, stack, request), entries
+    plan, units = _assemble(source, usable, problems, stack, request)
+    return plan.model_copy(update={"z_step": numbered.step}), units, entries
 
 
 def _entries(request: Request, source: Source) -> tuple[list[Entry], list[Entry]]:
@@ -93,18 +96,27 @@ def _numbering(request: Request, entries: Sequence[Entry]) -> Numbering:
     return regex_numbers(request.image_regex, names).get if request.image_regex else numbering(request, names)
 
 
-def number_files(request: Request, entries: Sequence[Entry]) -> list[tuple[int | None, Entry]]:
-    """Slices of a request among its images, with their numbers; None for the one multi-page file that needs none."""
+class NumberedFiles(NamedTuple):
+    """Files with their z, None for files of many pages; the number in a file's name is z * step + rest."""
+
+    files: Sequence[tuple[int | None, Entry]]
+    step: int
+    rest: int
+
+
+def number_files(request: Request, entries: Sequence[Entry]) -> NumberedFiles:
+    """Slices of a request among its images; the one multi-page file that needs no number has none."""
     if len(entries) == 1 and request.image is None and request.image_regex is None:
-        return [(None, entries[0])]
+        return NumberedFiles([(None, entries[0])], 1, 0)
     number = _numbering(request, entries)
-    pairs = [(number(_base(e)), e) for e in entries]
-    pairs.sort(key=lambda pair: (pair[0] or 0, natural_key(pair[1].name)))
+    pairs = [(n, e) for e in entries if (n := number(_base(e))) is not None]
+    pairs.sort(key=lambda pair: (pair[0], natural_key(pair[1].name)))
+    step = constant_step([n for n, _ in pairs])
     inside = range(request.minz or 0, 2**63 if request.maxz is None else request.maxz + 1)
-    return [(z, e) for z, e in pairs if z is not None and z in inside]
+    return NumberedFiles([(n // step, e) for n, e in pairs if n in inside], step, pairs[0][0] % step if pairs else 0)
 
 
-def _files_in_a_row(source: Source, images: Sequence[Entry], request: Request) -> list[tuple[None, Entry]]:
+def _files_in_a_row(source: Source, images: Sequence[Entry], request: Request) -> list[tuple[int | None, Entry]]:
     """Files of many pages that are one stack, in natural order; none if each file is a slice."""
     entries = sorted(images, key=lambda e: natural_key(_base(e)))
     if request.image or request.image_regex:
@@ -190,10 +202,12 @@ def _headers(source: Source, entry: Entry) -> list[Header] | Problem:
         return Problem(kind="unreadable", file=entry.name, detail=str(error))
 
 
-def _range(request: Request, numbers: set[int | None]) -> range:
+def _range(request: Request, numbers: set[int | None], files: NumberedFiles) -> range:
+    """All z from minz to maxz, which are numbers of files."""
     known = [z for z in numbers if z is not None]
-    low = request.minz if request.minz is not None else min(known, default=0)
-    return range(low, (request.maxz if request.maxz is not None else max(known, default=low)) + 1)
+    low = min(known, default=0) if request.minz is None else -((files.rest - request.minz) // files.step)
+    high = max(known, default=low) if request.maxz is None else (request.maxz - files.rest) // files.step
+    return range(low, high + 1)
 
 
 def _judge(slices: Sequence[FoundSlice], request: Request) -> tuple[list[SliceFile], list[Problem]]:

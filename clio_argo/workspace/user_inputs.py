@@ -19,7 +19,7 @@ from clio_argo.model.user_inputs import Overrides, UserInputs, parse_overrides, 
 from clio_argo.placement.imported import fit_canvas
 from clio_argo.store import images
 from clio_argo.store.documents import Store, absolute_url, crc32c
-from clio_argo.store.images.base import Undecodable, Unreadable
+from clio_argo.store.images.base import Page, Undecodable, Unreadable
 from clio_argo.store.reduced import read_arrays, write_arrays
 from clio_argo.workspace.run import Run
 
@@ -61,7 +61,7 @@ def _read_mask(data: bytes, name: str, plan: Plan) -> tuple[NDArray[np.bool_] | 
         if (header.width, header.height) != (plan.width, plan.height):
             size = f"{header.width} x {header.height} pixels; the slices have {plan.width} x {plan.height}"
             return None, [f"{name}: {size}"]
-        return images.decode(io.BytesIO(data), 0) > 0, []
+        return images.decode(io.BytesIO(data), Page())[0] > 0, []
     except (Unreadable, Undecodable) as error:
         return None, [f"{name}: {error}"]
 

@@ -1,5 +1,6 @@
 """Which files of a folder are a stack, and in which order."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from clio_argo.errors import UserError
 from clio_argo.workspace.survey import survey
-from tests.stacks import request
+from tests.stacks import CLI, request
 from tests.store.images.samples import texture, tiff
 from tests.store.images.test_tiff_axes import read
 
@@ -80,3 +81,46 @@ def test_one_number_in_small_and_in_capitals_is_a_duplicate(tmp_path: Path) -> N
     for name in ("1.tif", "2.tif", "2.TIF"):
         (tmp_path / name).write_bytes(tiff(STACK[0]))
     assert [(p.kind, p.z) for p in survey(request(tmp_path))[0].problems] == [("duplicate", 2)]
+
+
+def numbered(folder: Path, *numbers: int) -> None:
+    for k, n in enumerate(numbers):
+        (folder / f"s_{n}.tif").write_bytes(tiff(STACK[k]))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "step", "z"),
+    [
+        ((0, 30, 60), 30, (0, 1, 2)),
+        ((5, 35, 65, 95), 30, (0, 1, 2, 3)),
+        ((0, 30, 60, 120, 150), 30, (0, 1, 2, 4, 5)),
+        ((7, 8, 9), 1, (7, 8, 9)),
+        ((0, 30), 1, (0, 30)),
+        ((0, 30, 61), 1, (0, 30, 61)),
+        ((0, 10, 40, 70), 1, (0, 10, 40, 70)),
+    ],
+)
+def test_numbers_in_steps_are_divided_by_the_step(
+    tmp_path: Path, numbers: tuple[int, ...], step: int, z: tuple[int, ...]
+) -> None:
+    numbered(tmp_path, *numbers)
+    plan, units, _ = survey(request(tmp_path))
+    assert plan.z_step == step
+    assert tuple(s.z for unit in units for s in unit.slices) == z
+    assert {p.z for p in plan.problems} == {*range(z[0], z[-1] + 1)} - {*z}
+    assert bool(plan.step_text) == (step > 1)
+
+
+def test_minz_and_maxz_are_numbers_of_files(tmp_path: Path) -> None:
+    numbered(tmp_path, 5, 35, 65, 95, 125)
+    plan, units, _ = survey(request(tmp_path, minz=30, maxz=100))
+    assert (plan.minz, plan.maxz, plan.z_step, plan.problems) == (1, 3, 30, ())
+    assert [s.name for unit in units for s in unit.slices] == ["s_35.tif", "s_65.tif", "s_95.tif"]
+    # a copy that has not ended is a problem here, too
+    assert [p.z for p in survey(request(tmp_path, minz=5, maxz=200))[0].problems] == [5, 6]
+
+
+def test_the_step_is_said_by_plan(tmp_path: Path) -> None:
+    numbered(tmp_path, 0, 30, 60, 90)
+    shown = subprocess.run([CLI, "plan", "--source", tmp_path], capture_output=True, text=True, check=False)
+    assert "steps of 30 (z_step)" in " ".join(shown.stdout.split())

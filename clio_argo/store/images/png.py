@@ -2,12 +2,13 @@
 
 import struct
 from collections.abc import Iterator
+from io import SEEK_END
 from itertools import islice
 from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
-from clio_argo.store.images.base import Format, Header, Page, has_end_mark, opencv_pixels, refuse_padded
+from clio_argo.store.images.base import Format, Header, Page, Undecodable, has_end_mark, opencv_pixels, refuse_padded
 from clio_argo.store.images.orientation import exif_orientation, is_sideways, upright
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -62,7 +63,10 @@ def _reaches_end(file: BinaryIO) -> bool:
 
 def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
     """Samples [y, x] or [y, x, channel], uint8 or uint16."""
-    orientation = _orientation(file)
+    orientation, size_bytes = _orientation(file), file.seek(0, SEEK_END)
+    # OpenCV makes room for as many bytes as a chunk says, up to 4 GB, before it finds that they are not there
+    if any(file.tell() + length > size_bytes for _, length in _chunks(file)):
+        raise Undecodable("does not decode: one of its chunks ends behind the file")
     file.seek(0)
     return upright(opencv_pixels(file), orientation)
 

@@ -67,32 +67,23 @@ def beside(sizes: Sequence[Size]) -> set[int]:
 
 def mended(page: TiffPage, size_bytes: int) -> TiffPage:
     """The page with the strips that libtiff takes it to have where its tags are wrong."""
-    strips = page.samplesperpixel if page.planarconfig == PLANES else 1
-    if not page.rowsperstrip and not page.is_tiled and len(page.dataoffsets) == strips:
+    planes = page.samplesperpixel if page.planarconfig == PLANES else 1
+    if not page.rowsperstrip and not page.is_tiled and len(page.dataoffsets) == planes:
         page.rowsperstrip = page.imagelength
-    if not page.is_tiled and page.rowsperstrip and not page.is_subsampled and isinstance(page.bitspersample, int):
-        counts = zip(page.dataoffsets, page.databytecounts, _needed_bytes(page), strict=False)
-        page.databytecounts = tuple(_strip_bytes(page, size_bytes, *values) for values in counts)
-    return page
-
-
-def _needed_bytes(page: TiffPage) -> Iterator[int]:
-    """Bytes of each strip without compression."""
+    # each of these has sizes of its own
+    if page.is_tiled or not page.rowsperstrip or page.is_subsampled or not isinstance(page.bitspersample, int):
+        return page
     samples = 1 if page.planarconfig == PLANES else page.samplesperpixel
-    row = (page.imagewidth * samples * page.bitspersample + 7) // 8
-    for _ in range(page.samplesperpixel if page.planarconfig == PLANES else 1):
-        for y in range(0, page.imagelength, page.rowsperstrip):
-            yield row * min(page.rowsperstrip, page.imagelength - y)
-
-
-def _strip_bytes(page: TiffPage, size_bytes: int, offset: int, count: int, needed: int) -> int:
-    """Bytes of a strip at `offset`, which says `count` and has `needed` without compression."""
-    only = len(page.dataoffsets) == 1
-    if page.compression == 1:
-        return needed if only and offset else min(count, needed)
+    rows = min(page.rowsperstrip, page.imagelength)
+    raw = (page.imagewidth * samples * page.bitspersample + 7) // 8 * rows
     # of too many, as many as its decoder may want, which stops where its data end
-    told = max(0, size_bytes - offset) if only and offset and not count else count
-    return min(told, MOST_TO_RAW * needed + TABLE_BYTES)
+    most = raw if page.compression == 1 else MOST_TO_RAW * raw + TABLE_BYTES
+    if len(page.dataoffsets) == 1 and page.dataoffsets[0]:
+        told = raw if page.compression == 1 else page.databytecounts[0] or max(0, size_bytes - page.dataoffsets[0])
+        page.databytecounts = (min(told, most),)
+    elif max(page.databytecounts, default=0) > most:
+        page.databytecounts = tuple(min(count, most) for count in page.databytecounts)
+    return page
 
 
 def page_at(tiff: TiffFile, page: Page) -> TiffPage:
@@ -100,7 +91,8 @@ def page_at(tiff: TiffFile, page: Page) -> TiffPage:
     if not page.offset:
         return mended(tiff.pages[page.number].aspage(), tiff.filehandle.size)
     tiff.filehandle.seek(page.offset)
-    read = mended(TiffPage(tiff, page.number), tiff.filehandle.size)
+    is_first = page.offset == tiff.pages.first.offset
+    read = mended(tiff.pages.first if is_first else TiffPage(tiff, page.number), tiff.filehandle.size)
     # behind one header
     if page.number and not tiff.pages.is_multipage:
         skip = page.number * plane_bytes(read)
