@@ -78,11 +78,16 @@ def test_turn_and_stretch_have_trends_of_their_own() -> None:
         turn = np.array([[1, -1], [1, 1]]) * [[1, (b - a) * 1e-4], [(b - a) * 1e-4, 1]]
         matrix = to_matrix(np.c_[turn, centre - turn @ centre])
         fits.append(PairFit(z0=a, z1=b, matrix=matrix, correlation=0.97, noise_px=0.2))
-    held, free = (solve_stack(range(SLICES), fits, SIDE_PX, SIDE_PX, rules=Rules(trend=t)) for t in ("auto", "images"))
-    ends = [s.placed[SLICES - 1][1, 0] - s.placed[0][1, 0] for s in (held, free)]
+    held, free, loose = (
+        solve_stack(range(SLICES), fits, SIDE_PX, SIDE_PX, rules=rules)
+        for rules in (Rules(), Rules(trend="images"), Rules(anchored=False))
+    )
+    ends = [s.placed[SLICES - 1][1, 0] - s.placed[0][1, 0] for s in (held, free, loose)]
     assert [t.follows for t in held.trends] == ["recorded"] * 3
+    assert [t.follows for t in loose.trends] == ["images"] * 3
     assert abs(ends[0]) < 1e-3
     assert ends[1] > 3e-3
+    assert ends[2] == pytest.approx(ends[1])
 
 
 def test_without_an_anchor_the_images_are_followed() -> None:
