@@ -15,7 +15,8 @@ import numpy as np
 from benchmarks.figures import Figure
 from benchmarks.measure import peak_gib, python
 from clio_argo.kernels.anchor import PX_PER_DIFFERENCE, Anchor
-from clio_argo.kernels.solve import PairFits, Rules, Solution, least_squares, solve_stack
+from clio_argo.kernels.solve import PairFits, Solution, least_squares, solve_stack
+from clio_argo.kernels.trend import Rules
 from clio_argo.model.alignment import Floats, PairFit
 from clio_argo.placement.verdicts import pairs_at_jumps
 from clio_argo.steps.match import LOOP_EVERY

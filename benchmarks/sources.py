@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import ROOT
 
-SHARED = ROOT.parent / "shared" / "data"
+# beside the repository, or beside the folder that holds its work trees
+SHARED = next((d for p in ROOT.parents if (d := p / "shared" / "data").exists()), ROOT.parent / "shared" / "data")
 MEDULLA, DEMO = SHARED / "fibsem_fly_medulla_60", ROOT / "tests" / "data" / "demo"
 MISALIGN, PLAIN_SIFT = SHARED / "make_misaligned.py", SHARED / "baseline_sift.py"
 MEMORY_DISK = Path("/dev/shm")

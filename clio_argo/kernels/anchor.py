@@ -34,6 +34,8 @@ LEAST_JUMP_PX = 3.0
 RAYLEIGH_MEDIAN = 1.1774
 # chosen: with fewer loops, or fewer cosines for two unknowns, short stacks were pulled 0.9 px off (benchmarks, short)
 FEWEST_LOOPS, FEWEST_WAVES = 3, 16
+# chosen: half a pixel is what a short stack may lose; neighbours of 8 nm have 0.2, with 8 grey levels of noise 0.5
+SURE_LOOPS, NOISY_PX = 8, 0.5
 # the noise at a correlation of 0.975 (neighbours of 8 nm); ten times the rounding of offsets, for fits without noise
 UNKNOWN_FIT_PX, LEAST_FIT_PX = 0.2, 1e-3
 # of a fit's noise: a walk that adds up to it in 10,000 slices; as good as free, far from the limits of double precision
@@ -61,12 +63,15 @@ class PairNoise:
 
     tissue_px: of the shift at the centre that tissue alone causes from slice to slice.
     known: whether loops tell them. Correlation does not: noise in slices lowers it, though fits may be right.
+    most_px: of the shift, at most. sure: whether even a short stack has loops enough for its noise.
     """
 
     shift_px: float
     linear_px: float
     tissue_px: float
+    most_px: float
     known: bool = True
+    sure: bool = True
 
 
 def no_anchor(fit_px: float) -> Anchor:
@@ -119,13 +124,14 @@ def pair_noise(
     radius: half its diagonal, in pixels. guess_px: the noise if there are few loops.
     """
     if len(closed) < FEWEST_LOOPS:
-        return PairNoise(guess_px, guess_px, 0.0, known=False)
+        return PairNoise(guess_px, guess_px, 0.0, guess_px, known=False, sure=False)
     first, second, whole = matrix[closed.T]
     error = first @ second @ np.linalg.inv(whole)
     shift = error[:, :2, :2] @ centre + error[:, :2, 2] - centre
     linear = (error[:, :2, :2] - np.eye(2)) * radius
     shift_px, linear_px = (max(robust_std(e) / np.sqrt(3), LEAST_FIT_PX) for e in (shift, linear))
-    return PairNoise(shift_px, linear_px, tissue_px(*correlation[closed.T]))
+    most_px, sure = max(guess_px, 2 * shift_px), len(closed) >= SURE_LOOPS and guess_px < NOISY_PX
+    return PairNoise(shift_px, linear_px, tissue_px(*correlation[closed.T]), most_px, sure=sure)
 
 
 def tissue_px(first: Floats, second: Floats, whole: Floats) -> float:

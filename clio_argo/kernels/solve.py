@@ -29,8 +29,9 @@ from scipy.linalg import solveh_banded
 from scipy.sparse.csgraph import connected_components
 
 from clio_argo.kernels import anchor as anchoring
-from clio_argo.kernels.anchor import LEAST_FIT_PX, LEAST_JUMP_PX, Anchor, Indices, PairNoise
-from clio_argo.kernels.trend import TREND_SLICES, Source, measured, speed_px, split
+from clio_argo.kernels.anchor import LEAST_JUMP_PX, Anchor, Indices, PairNoise
+from clio_argo.kernels.short import Measured, expected_positions, with_large_steps
+from clio_argo.kernels.trend import RULES, Rules, measured, speed_px, split
 from clio_argo.model.alignment import IDENTITY, Break, Floats, PairFit, Part, Trend, homogeneous
 
 # the third round moves linear parts by 0.01 px at the border where slices stretch by 3 %, a fourth by 0.0002 px
@@ -51,8 +52,8 @@ STEADY_FRAME = 0.01
 MODES = np.array([[0, 1, -1, 0], [1, 0, 0, 1], [1, 0, 0, -1], [0, 1, 1, 0]]) / np.sqrt(2)
 TURN_STRETCH = (slice(0, 1), slice(1, 4))
 PARTS: tuple[Part, ...] = ("shift", "turn", "stretch")
-# chosen. Of what tissue does to a pair: an oblique run of 0.3 px a slice on top of the medulla's own has 1.6
-STEEPEST = 4.0
+# chosen: stacks of fewer slices are placed by all that may have moved them, in 0.1 s; 60 is a common test stack
+FEW_SLICES = 64
 
 
 @dataclass(frozen=True)
@@ -87,42 +88,6 @@ class Track:
     weights: Floats
     slow: Floats
     follows: bool
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How recorded positions are used.
-
-    anchored: whether slices are held near them. trend: which path the slow part follows, trend_slices: the shortest
-    wavelength of that part. hold_px: standard deviation of all drift. walk_is_stage: whether a walk tells of a stage
-    that drifts; shapes of tissue walk, too (with their trends the demo stack errs by 2.1 px, without by 1.3).
-    """
-
-    anchored: bool = True
-    trend: Source = "auto"
-    trend_slices: float = TREND_SLICES
-    hold_px: float = np.inf
-    walk_is_stage: bool = True
-
-    def follows_images(self, drift: Anchor, speed_px: float, wrong_px: float) -> bool:
-        """Whether a slow part of this speed belongs to the stage, if the rest of the path drifts so."""
-        drifts = (self.walk_is_stage and drift.walk_px > wrong_px) or speed_px > STEEPEST * wrong_px
-        return self.trend == "images" or (self.trend == "auto" and (drifts or not self.anchored))
-
-    def sets_aside(self, follows: bool, speed_px: float, wrong_px: float) -> bool:
-        """Whether the slow part is taken out before slices are held: it would pull against the anchor."""
-        # a slow part too weak to be told from noise does no harm
-        return follows or self.trend == "recorded" or (self.walk_is_stage and speed_px > wrong_px)
-
-    def bounded(self, slow: Floats, wrong_px: float) -> Floats:
-        """The slow part [slices, columns] as far as the path may go in all, if fits alone may have added it up."""
-        if speed_px(slow) > STEEPEST * wrong_px:
-            return slow
-        rms_px = float(np.sqrt((slow**2).sum(1).mean()))
-        return slow * min(1.0, self.hold_px / max(rms_px, LEAST_FIT_PX))
-
-
-RULES = Rules()
 
 
 @dataclass(frozen=True)
@@ -236,7 +201,9 @@ def _solve(
     """
     linear, slices = pairs.matrix[:, :2, :2], len(recorded)
     g = np.zeros((slices, 2, 2))
-    steady = replace(rules, anchored=True, hold_px=STEADY_FRAME * radius, walk_is_stage=False)
+    # without an anchor nothing follows what was recorded, shapes as little as shifts
+    trend = rules.trend if rules.anchored or rules.trend != "auto" else "images"
+    steady = replace(rules, anchored=True, trend=trend, hold_px=STEADY_FRAME * radius, walk_is_stage=False)
     for _ in range(LINEAR_ROUNDS):
         modes_px = ((np.eye(2) + g[pairs.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4) @ MODES.T
         parts = [solve_anchored(pairs, slices, modes_px[:, m], noise.linear_px, steady) for m in TURN_STRETCH]
@@ -245,8 +212,11 @@ def _solve(
     shifts = np.einsum("nrk,nk->nr", np.eye(2) + g[pairs.z], moved)
     # displacements against the recorded positions, which the anchor pulls to 0
     shifts -= pairs.across(recorded)
-    held = rules if noise.known else replace(rules, anchored=False)
-    track = solve_anchored(pairs, slices, shifts, noise.shift_px, held, noise.tissue_px)
+    if rules.anchored and rules.trend == "auto" and slices < FEW_SLICES and not noise.sure:
+        track = solve_short(pairs, slices, shifts, noise, rules)
+    else:
+        held = rules if noise.known else replace(rules, anchored=False)
+        track = solve_anchored(pairs, slices, shifts, noise.shift_px, held, noise.tissue_px)
     trends = (measured(part, t.slow, t.follows) for part, t in zip(PARTS, (track, *parts), strict=True))
     return track, g, tuple(trends)
 
@@ -277,6 +247,22 @@ def solve_anchored(
     steps = steps_as_usual(x - aside, anchor, wrong_px)
     x = solve_held(pairs, differences - pairs.across(aside), weights / each_px, anchor, jumps, steps)
     return Track(x + rules.bounded(slow, wrong_px) if follows else x, anchor, jumps, weights, slow, follows)
+
+
+def solve_short(pairs: PairFits, slices: int, differences: Floats, noise: PairNoise, rules: Rules) -> Track:
+    """Solve without an anchor, then expect positions from all that may have moved the slices (see `short`).
+
+    differences: what fits measure between their slices [pairs, columns], pixels.
+    """
+    x, weights = solve_loosely(pairs, slices, differences, noise.shift_px)
+    jumps = anchoring.find_jumps(x) & steps_agreed_on(pairs, slices, weights)
+    # a fit without weight is as good as none
+    each = pairs.noise / np.maximum(weights, 1e-2)
+    fits = Measured(pairs.across(np.eye(slices)), differences, each, noise.most_px, noise.tissue_px)
+    expected = expected_positions(fits, with_large_steps(x, jumps), rules.trend_slices / 2)
+    slow, kept = (split(path, jumps, rules.trend_slices).slow for path in (x, expected))
+    follows = speed_px(kept) > 0.5 * speed_px(slow)
+    return Track(expected, anchoring.no_anchor(noise.shift_px), jumps, weights, slow, follows)
 
 
 def solve_loosely(pairs: PairFits, slices: int, differences: Floats, fit_px: float) -> tuple[Floats, Floats]:

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from scipy.fft import dct, idct
 from scipy.ndimage import median_filter
 
-from clio_argo.kernels.anchor import JUMP_WINDOW, LEAST_FIT_PX, robust_std
+from clio_argo.kernels.anchor import JUMP_WINDOW, LEAST_FIT_PX, Anchor, robust_std
 from clio_argo.model.alignment import Floats, Part, Trend
 
 # slices further from the slow part than that many standard deviations do not draw it towards them
 CLIP_SIGMAS, ROUNDS = 4.0, 6
 # a stage that drifts by 0.5 px a slice has a walk of 0.6 to 1.3 px in shorter curves, 0.3 with 30; tissue has none
 TREND_SLICES = 50
+# chosen. Of what tissue does to a pair: an oblique run of 0.3 px a slice on top of the medulla's own has 1.6
+STEEPEST = 4.0
 Source = Literal["auto", "recorded", "images"]
 
 
@@ -79,3 +81,39 @@ def measured(part: Part, slow: Floats, follows: bool) -> Trend:
         px_per_slice=round(speed_px(slow), 4),
         extent_px=round(float(np.linalg.norm(np.ptp(slow, axis=0))), 2),
     )
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How recorded positions are used.
+
+    anchored: whether slices are held near them. trend: which path the slow part follows, trend_slices: the shortest
+    wavelength of that part. hold_px: standard deviation of all drift. walk_is_stage: whether a walk tells of a stage
+    that drifts; shapes of tissue walk, too (with their trends the demo stack errs by 2.1 px, without by 1.3).
+    """
+
+    anchored: bool = True
+    trend: Source = "auto"
+    trend_slices: float = TREND_SLICES
+    hold_px: float = np.inf
+    walk_is_stage: bool = True
+
+    def follows_images(self, drift: Anchor, speed_px: float, wrong_px: float) -> bool:
+        """Whether a slow part of this speed belongs to the stage, if the rest of the path drifts so."""
+        drifts = (self.walk_is_stage and drift.walk_px > wrong_px) or speed_px > STEEPEST * wrong_px
+        return self.trend == "images" or (self.trend == "auto" and (drifts or not self.anchored))
+
+    def sets_aside(self, follows: bool, speed_px: float, wrong_px: float) -> bool:
+        """Whether the slow part is taken out before slices are held: it would pull against the anchor."""
+        # a slow part too weak to be told from noise does no harm
+        return follows or self.trend == "recorded" or (self.walk_is_stage and speed_px > wrong_px)
+
+    def bounded(self, slow: Floats, wrong_px: float) -> Floats:
+        """The slow part [slices, columns] as far as the path may go in all, if fits alone may have added it up."""
+        if speed_px(slow) > STEEPEST * wrong_px:
+            return slow
+        rms_px = float(np.sqrt((slow**2).sum(1).mean()))
+        return slow * min(1.0, self.hold_px / max(rms_px, LEAST_FIT_PX))
+
+
+RULES = Rules()

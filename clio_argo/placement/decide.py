@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.kernels.features import percentiles
-from clio_argo.kernels.solve import Rules, Solution, identities, solve_stack
+from clio_argo.kernels.solve import Solution, identities, solve_stack
+from clio_argo.kernels.trend import Rules
 from clio_argo.model.alignment import Floats, Matrix, PairFit, PlacedSlice, SliceStatistics, Transforms
 from clio_argo.model.plan import Plan, Remark, SliceFile
 from clio_argo.model.request import Request

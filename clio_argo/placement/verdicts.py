@@ -16,7 +16,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import median_filter
 
-from clio_argo.kernels.solve import Solution
+from clio_argo.kernels.anchor import NOISY_PX
+from clio_argo.kernels.solve import FEW_SLICES, Solution
 from clio_argo.model.alignment import Floats, PairFit, SliceStatistics
 from clio_argo.model.plan import Remark
 
@@ -282,3 +283,12 @@ def pairs_at_jumps(numbers: Sequence[int], fits: Sequence[PairFit], jumps: Seque
     near = {i for jump in at for i in range(max(0, jump - AROUND_JUMP), jump + AROUND_JUMP)}
     pairs = [(numbers[i], numbers[i + n]) for i in sorted(near) for n in (2, REACH) if i + n < len(numbers)]
     return [p for p in pairs if p not in tried]
+
+
+def pairs_in_noise(numbers: Sequence[int], fits: Sequence[PairFit]) -> list[tuple[int, int]]:
+    """Second neighbours (z0, z1) still to be matched in a short stack whose fits are noisy, if their correlation is."""
+    tried, noise_px = {(f.z0, f.z1) for f in fits}, [f.noise_px for f in fits if f.matched]
+    # the fits of a chain agree whatever they measure: only loops tell noise of fits from a walk of the stage
+    if len(numbers) >= FEW_SLICES or not noise_px or float(np.median(noise_px)) < NOISY_PX:
+        return []
+    return [p for p in zip(numbers, numbers[2:], strict=False) if p not in tried]

@@ -8,7 +8,7 @@ from clio_argo.model.alignment import PairFit, RematchUnit, SliceStatistics, Sus
 from clio_argo.model.layout import SUSPECTS
 from clio_argo.model.plan import FanOut, Plan, Remark
 from clio_argo.model.step import StepResult
-from clio_argo.placement.verdicts import alignable_slices, judge, pairs_at_jumps, pairs_in_doubt
+from clio_argo.placement.verdicts import alignable_slices, judge, pairs_at_jumps, pairs_in_doubt, pairs_in_noise
 from clio_argo.workspace.expected import remove_outgrown_units
 from clio_argo.workspace.fits import read_first_fits
 from clio_argo.workspace.outputs import rematch_parts
@@ -34,10 +34,11 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 def further_pairs(
     plan: Plan, statistics: Sequence[SliceStatistics], fits: Sequence[PairFit], remarks: Mapping[int, Remark]
 ) -> list[tuple[int, int]]:
-    """Pairs (z0, z1) around slices in doubt and around jumps of the stage, in order."""
+    """Pairs (z0, z1) around slices in doubt and jumps of the stage, and where fits are few and noisy, in order."""
     numbers = alignable_slices(statistics, remarks)
     jumps = solve_stack(numbers, fits, plan.width, plan.height).jumps
-    return sorted({*pairs_in_doubt(statistics, fits, remarks), *pairs_at_jumps(numbers, fits, jumps)})
+    pairs = {*pairs_in_doubt(statistics, fits, remarks), *pairs_at_jumps(numbers, fits, jumps)}
+    return sorted(pairs.union(pairs_in_noise(numbers, fits)))
 
 
 def _by_unit(

@@ -30,7 +30,6 @@ from benchmarks.drift import (
 from clio_argo.kernels.anchor import no_anchor, noise_px, tissue_px
 from clio_argo.kernels.solve import (
     PairFits,
-    Rules,
     Solution,
     find_breaks,
     isolated_slices,
@@ -41,6 +40,7 @@ from clio_argo.kernels.solve import (
     solve_stack,
     steps_agreed_on,
 )
+from clio_argo.kernels.trend import Rules
 from clio_argo.model.alignment import Break, PairFit, homogeneous, to_matrix
 
 SIDE = 1001

@@ -1,0 +1,94 @@
+"""Places a short stack at the mean over all that may have moved it.
+
+A few fits tell neither how noisy they are nor how the stage moves: a walk of the stage and noise of fits make the same
+chain. So no single guess of them is believed. Each combination of noise, walk and jitter (see `anchor`) places all
+slices, and counts by how likely it makes what the fits measured: Gaussian process regression, its parameters
+integrated over a grid (Rasmussen and Williams, 2006, chapter 5). Tissue moves as well, slowly where it runs obliquely.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from clio_argo.kernels.anchor import JUMP_SIGMAS, LEAST_FIT_PX, LEAST_JUMP_PX, RAYLEIGH_MEDIAN
+from clio_argo.model.alignment import Floats
+
+# of noise, walk and jitter; more of them change places of random stacks by less than 0.02 px (median)
+STEPS = 8
+# chosen: what noise may be at least, as part of what correlations allow; movements a stage may make at least, and most
+LEAST_NOISE, LEAST_MOVE_PX, MOST_MOVE_PX = 0.03, 0.1, 6.4
+# speeds at which tissue may run, px a slice, and how often: the medulla has 0.05, oblique tissue 0.3
+OBLIQUE = ((0.05, 0.98), (0.3, 0.02))
+# chosen: a stage that walks also drifts, at a fifth of its steps' size; one that stays does not, however tissue runs
+PERSISTENT = 0.05
+# variance of a jump, px^2: as good as free, and far from the limits of double precision
+FREE_PX2 = 1e6
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Differences of positions between the slices of pairs, as fits measured them, and how sure these are.
+
+    across: [pairs, slices], takes such differences. differences: [pairs, columns], pixels. noise: [pairs], relative to
+    a typical fit; most_px: that of a typical fit at most. tissue_px: by how much tissue moves from slice to slice.
+    """
+
+    across: Floats
+    differences: Floats
+    noise: Floats
+    most_px: float
+    tissue_px: float
+
+
+def with_large_steps(path: Floats, jumps: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`jumps`, bool [slices - 1], and all steps of `path` [slices, columns], pixels, that stand out of the others."""
+    size = np.linalg.norm(np.diff(path, axis=0), axis=1)
+    return np.asarray(jumps | (size > max(LEAST_JUMP_PX, JUMP_SIGMAS * float(np.median(size)) / RAYLEIGH_MEDIAN)))
+
+
+def expected_positions(fits: Measured, jumps: NDArray[np.bool_], curve_slices: float) -> Floats:
+    """Positions [slices, columns] in pixels, weighted by the likelihood of what may have moved them.
+
+    jumps: steps that may be of any size, bool [slices - 1]. curve_slices: over which the speed of tissue persists.
+    """
+    found = list(_each(fits, jumps, curve_slices))
+    likely = np.array([log for log, _ in found])
+    weights = np.exp(likely - likely.max())
+    return np.asarray(np.tensordot(weights / weights.sum(), np.stack([x for _, x in found]), 1))
+
+
+def _each(fits: Measured, jumps: NDArray[np.bool_], curve_slices: float) -> Iterator[tuple[float, Floats]]:
+    """Log likelihood and positions [slices, columns] of each combination."""
+    walk, white, free, slow = _covariances(jumps, curve_slices)
+    walk_a, white_a, free_a, slow_a = (fits.across @ c @ fits.across.T for c in (walk, white, free, slow))
+    moves = _moves(fits)
+    noises = np.geomspace(LEAST_NOISE, 1, STEPS) * fits.most_px + LEAST_FIT_PX
+    for (speed, often), noise_px, jitter, step in product(OBLIQUE, noises, moves, moves):
+        stage_a = step**2 * (walk_a + PERSISTENT * slow_a) + jitter**2 * white_a + free_a
+        tissue_a = fits.tissue_px**2 * walk_a + speed**2 * slow_a
+        factor = cho_factor(stage_a + tissue_a + np.diag((noise_px * fits.noise) ** 2), lower=True)
+        pull = cho_solve(factor, fits.differences)
+        columns = fits.differences.shape[1]
+        log = -0.5 * float((fits.differences * pull).sum()) - columns * float(np.log(np.diag(factor[0])).sum())
+        stage = step**2 * (walk + PERSISTENT * slow) + jitter**2 * white + free
+        yield log + np.log(often), stage @ (fits.across.T @ pull)
+
+
+def _covariances(jumps: NDArray[np.bool_], curve_slices: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """Covariances [slices, slices] of a walk, of jitter, of jumps and of a path whose speed persists, 1 px each."""
+    z = np.arange(len(jumps) + 1)
+    walk = np.minimum.outer(z, z).astype(np.float64)
+    after = np.vstack([np.zeros((1, jumps.sum())), np.cumsum(np.eye(len(jumps))[:, jumps], axis=0)])
+    persistent = np.exp(-0.5 * (np.subtract.outer(z, z) / curve_slices) ** 2)
+    return walk, np.eye(len(z)), FREE_PX2 * after @ after.T, np.cumsum(np.cumsum(persistent, 0), 1)
+
+
+def _moves(fits: Measured) -> Floats:
+    """Sizes of walk and jitter to try, pixels."""
+    typical = float(np.median(np.linalg.norm(fits.differences, axis=1)))
+    sizes = np.geomspace(LEAST_MOVE_PX, max(MOST_MOVE_PX, 2 * typical), STEPS - 1)
+    return np.array([LEAST_FIT_PX, *sizes])
