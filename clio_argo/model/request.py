@@ -7,17 +7,16 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from clio_argo.model.base import Document, Section
+from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span
 from clio_argo.model.storage import Buckets, MakeBuckets
 
 # five stages of 500 parts, all retried, fill a third of what a workflow object can hold (docs/benchmarks.md, fanout)
 MAX_PARTS = 500
 # lets 32,000 x 32,000 pixels (1.02e9) pass, and keeps a plane of 16 bit within 2 GiB
 MAX_PIXELS = 1_070_000_000
-# nine digits, as many as `numbering` accepts in a file name
-MAX_Z = 999_999_999
 # A container gets a request as JSON, and single settings besides, of which empty ones change nothing. They come in
 # the environment, where no shell interprets them.
 REQUEST, OVERRIDE = "CLIO_REQUEST", "CLIO_SET_"
@@ -58,13 +57,6 @@ Nm = Annotated[float, Field(ge=1e-3, le=1e10)]
 Resolution = Annotated[tuple[Nm, Nm, Nm], BeforeValidator(_three)]
 
 
-def _check_order(value: tuple[int, int]) -> tuple[int, int]:
-    if value[0] > value[1]:
-        raise ValueError("the first value is above the last")
-    return value
-
-
-Span = Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(le=MAX_Z)]], AfterValidator(_check_order)]
 Grey = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
@@ -124,32 +116,6 @@ class Contrast(Section):
     steps that stay."""
 
 
-class Crop(Section):
-    """The part of the canvas that is written: first and last value of each axis, both inclusive. Default: all of it."""
-
-    x: Span | None = None
-    """First and last column of the canvas in full-size pixels. Default: all columns."""
-
-    y: Span | None = None
-    """First and last row of the canvas in full-size pixels. Default: all rows."""
-
-    z: Span | None = None
-    """First and last slice number; all slices from minz to maxz are aligned. Default: all slices."""
-
-
-class SourceCrop(Section):
-    """The part of every file that is used, in pixels of the file, before anything else; transforms stay in pixels of
-    the file. With either axis no data bar is looked for. Default: all of it but a data bar.
-    """
-
-    x: Span | None = None
-    """First and last column, both inclusive. Default: all columns."""
-
-    y: Span | None = None
-    """First and last row, both inclusive. Default: all rows, but for a data bar at the bottom that nine of ten slices
-    have: constant rows with text."""
-
-
 class Viewer(Section):
     """The neuroglancer volume (ng/)."""
 
@@ -181,19 +147,6 @@ class Viewer(Section):
         if value and not value[0] < value[1]:
             raise ValueError("the first value must be below the second")
         return value
-
-
-class Rectangle(Section):
-    """A rectangle of every file, in pixels of the file; first and last value of each axis, both inclusive."""
-
-    x: Span
-    """First and last column."""
-
-    y: Span
-    """First and last row."""
-
-    def __str__(self) -> str:
-        return f"x {self.x[0]} to {self.x[1]}, y {self.y[0]} to {self.y[1]}"
 
 
 class Notify(Section):

@@ -7,7 +7,7 @@ import numpy as np
 from clio_argo.kernels.render import on_canvas
 from clio_argo.model.alignment import PlacedSlice, Shown, SliceStatistics, Transforms
 from clio_argo.model.plan import Plan, SliceFile
-from clio_argo.model.request import SourceCrop
+from clio_argo.model.regions import SourceCrop
 from clio_argo.placement.shown import shown_part
 
 

@@ -7,7 +7,8 @@ from clio_argo.kernels.window import invert_window
 from clio_argo.model.alignment import Planes, Transforms
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import Plan
-from clio_argo.model.request import Crop, Request
+from clio_argo.model.regions import Crop
+from clio_argo.model.request import Request
 from clio_argo.model.volume import VolumeSpec, Zyx, zyx
 
 # largest grey value of each data type, which inversion turns into 0

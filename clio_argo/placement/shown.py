@@ -8,7 +8,7 @@ import numpy as np
 from clio_argo.kernels.render import on_canvas
 from clio_argo.model.alignment import Floats, Matrix, Shown, SliceStatistics, compose, homogeneous
 from clio_argo.model.plan import SliceFile
-from clio_argo.model.request import SourceCrop
+from clio_argo.model.regions import SourceCrop
 from clio_argo.model.sizes import Size
 
 # of the slices: bars of one height are certain in so many. Blocks of JPEG may hide some of their rows

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from clio_argo.model.alignment import PairFit, Transforms
 from clio_argo.model.parse_request import field_paths
-from clio_argo.model.request import Rectangle, Request
+from clio_argo.model.regions import Rectangle
+from clio_argo.model.request import Request
 from clio_argo.model.user_inputs import FORMER_MANUAL, MANUAL
 
 
