@@ -45,7 +45,7 @@ MOST_UNSEEN_PX, UNSEEN_SIGMAS = 0.5, 2.3
 SMALLEST_HALVED = 256
 # noise and unrelated tissue reach 7.5, neighbours 10 to 28 (64 px wide: 7)
 LEAST_PEAK = 8.0
-# of 250 fits of unrelated slices the best reaches 6.3 (and a correlation of 0.95 under uneven light); right ones 10
+# of 208 fits of unrelated slices the best reaches 6.3 (and a correlation of 0.95 under uneven light); right ones 10
 LEAST_SIGMAS = 7.0
 
 
