@@ -26,7 +26,7 @@ PIPELINE = Pipeline(
              title="fit around suspects", units="suspects.rematch", memory="plan.match_mib", version=4,
              settings=("alignment.model",)),
         Step("solve", f"{_STEPS}.solve:run", ("rematch",),
-             title="place slices", objects=f"{_EXPECTED}:metadata", memory="plan.solve_mib", version=3,
+             title="place slices", objects=f"{_EXPECTED}:metadata", memory="plan.solve_mib", version=4,
              settings=VOXEL_SETTINGS, report=True),
         Step("render", f"{_STEPS}.render:run", ("solve",), "solve.render_parts",
              title="warp, contrast", units="volume.render", objects=f"{_EXPECTED}:slab_thumbnails",
