@@ -221,3 +221,11 @@ def test_a_page_of_a_large_stack_decodes_though_a_later_one_is_lost(tmp_path: Pa
     [entry] = source.entries()
     (tmp_path / "stack.tif").write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
     assert np.array_equal(source.decode(planned(entry, 0, height=900, width=900)), stack[0])
+
+
+@pytest.mark.parametrize("tag", [256, 257, 277])
+def test_a_tag_of_many_values_instead_of_one_is_refused(tag: int) -> None:
+    data = tiff(GREY8)
+    at = data.index(struct.pack("<H", tag), 8)
+    with pytest.raises(Unreadable, match="several values instead of one"):
+        headers(data[: at + 2] + struct.pack("<HII", 3, 500, 8) + data[at + 12 :])
