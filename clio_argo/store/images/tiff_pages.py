@@ -66,7 +66,14 @@ def beside(sizes: Sequence[Size]) -> set[int]:
 
 
 def mended(page: TiffPage, size_bytes: int) -> TiffPage:
-    """The page with the strips that libtiff takes it to have where its tags are wrong."""
+    """The page with the strips that libtiff takes it to have where its tags are wrong.
+
+    Raises `ValueError` if a tag of one value has several: multiplied, these would fill memory.
+    """
+    if not all(
+        isinstance(v, int) for v in (page.imagewidth, page.imagelength, page.samplesperpixel, page.rowsperstrip)
+    ):
+        raise ValueError("width, length, samples or rows of a strip: several values instead of one")
     planes = page.samplesperpixel if page.planarconfig == PLANES else 1
     if not page.rowsperstrip and not page.is_tiled and len(page.dataoffsets) == planes:
         page.rowsperstrip = page.imagelength

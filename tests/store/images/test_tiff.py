@@ -221,3 +221,12 @@ def test_a_page_of_a_large_stack_decodes_though_a_later_one_is_lost(tmp_path: Pa
     [entry] = source.entries()
     (tmp_path / "stack.tif").write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
     assert np.array_equal(source.decode(planned(entry, 0, height=900, width=900)), stack[0])
+
+
+# tifffile itself stumbles over two of these
+@pytest.mark.parametrize(("tag", "reason"), [(256, "several values instead of one"), (257, "tuple"), (277, "tuple")])
+def test_a_tag_of_many_values_instead_of_one_is_refused(tag: int, reason: str) -> None:
+    data = tiff(GREY8)
+    at = data.index(struct.pack("<H", tag), 8)
+    with pytest.raises(Unreadable, match=reason):
+        headers(data[: at + 2] + struct.pack("<HII", 3, 500, 8) + data[at + 12 :])

@@ -63,8 +63,9 @@ def test_several_are_refused_with_how_to_choose(
     tmp_path: Path, kind: str, axes: str, stack: np.ndarray, reason: str
 ) -> None:
     file = written(tmp_path / "a.tif", kind, stack, axes)
-    with pytest.raises(UserError, match=reason):
+    with pytest.raises(UserError, match=reason) as refused:
         read(file)
+    assert "missing" not in str(refused.value)
     with pytest.raises(UserError, match=r"no (channel|time) 7; there is 0"):
         read(file, **{"channel" if "C" in axes else "time": 7})
 
