@@ -88,7 +88,7 @@ def _covariances(jumps: NDArray[np.bool_], curve_slices: float) -> tuple[Floats,
 
 
 def _moves(fits: Measured) -> Floats:
-    """Sizes [sizes] of walk and jitter to try, pixels."""
+    """Sizes [moves] of walk and jitter to try, pixels."""
     typical = float(np.median(np.linalg.norm(fits.differences, axis=1)))
     sizes = np.geomspace(LEAST_MOVE_PX, max(MOST_MOVE_PX, 2 * typical), STEPS - 1)
     return np.array([LEAST_FIT_PX, *sizes])

@@ -82,8 +82,8 @@ class Alignment(Section):
     trend: Literal["auto", "recorded", "images"] = "auto"
     """What the slow part of the path follows: its straight line, and curves longer than trend_slices. Tissue that runs
     obliquely and a stage that drifts steadily look the same. recorded holds the frames, images follows the fits. auto
-    holds the frames unless the rest of the path shows that the stage drifts. With `anchor: false` shifts follow the
-    images, too."""
+    holds the frames unless the rest of the path shows that the stage drifts. With `anchor: false` all follows the
+    images."""
 
     trend_slices: int = Field(50, ge=8, le=1_000_000)
     """Shortest curve, in slices, that is slow. Default 50: a stage whose drift goes on for ten slices moves three times

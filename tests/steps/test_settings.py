@@ -55,9 +55,9 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "crop.z": ((FIRST + 1, FIRST + 2), PIXELS | {"info"}),
     "alignment.skip": (True, EVERYTHING),
     "alignment.downsample": (2, EVERYTHING),
-    "alignment.anchor": (False, set()),  # four slices tell nothing of the stage; test_given has more
-    "alignment.trend": ("images", {"transforms"}),  # which says what turn and stretch follow; no slice moves
-    "alignment.trend_slices": (8, {"transforms"}),
+    "alignment.anchor": (False, PIXELS | {"transforms"}),
+    "alignment.trend": ("images", PIXELS | {"transforms"}),
+    "alignment.trend_slices": (8, PIXELS | {"transforms"}),
     "alignment.model": ("rigid", EVERYTHING),
     "contrast.clip_limit": (0.02, PIXELS | {"info"}),
     "contrast.invert": (True, PIXELS | {"info"}),
