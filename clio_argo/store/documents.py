@@ -7,14 +7,14 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from itertools import starmap
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import google_crc32c
 import tensorstore as ts
 
-from clio_argo.errors import BrokenVolume, MissingInput, NewerDocument, StoreError, UserError
+from clio_argo.errors import BrokenVolume, MissingInput, NewerDocument, StoreError, UserError, printable
 from clio_argo.model.base import Document
 from clio_argo.model.run import ObjectRecord
 from clio_argo.store.backends import backend_of
@@ -118,6 +118,8 @@ class Store:
         """The answer of the store in which an object lies."""
         store, key = self.at(name)
         writing = store._backend.writing if verb == "write" else lambda *_: nullcontext()
+        if verb in ("write", "delete") and store.local is not None:
+            _refuse_links(store.local, key)
         with store_errors(store.url, key, verb), writing(store._bucket, store._path + key, conditional):
             return question(store.kv, key).result()
 
@@ -176,6 +178,8 @@ class Store:
         waiting = deque[tuple[Store, str, Any]]()
         for name in names:
             store, key = self.at(name)
+            if store.local is not None:
+                _refuse_links(store.local, key)
             waiting.append((store, key, store.kv.write(key, None)))
             if len(waiting) >= AT_ONCE:
                 _end(*waiting.popleft())
@@ -242,6 +246,16 @@ class Store:
         """A document; None if there is none. Raises `UserError` if it is damaged."""
         data = self.read(name)
         return None if data is None else kind.from_bytes(data, self.url_of(name))
+
+
+def _refuse_links(root: Path, name: str) -> None:
+    """Refuse to write or delete through a link that lies in a run's folder: it may lead to anybody's files."""
+    for folder in (root / part for part in list(PurePosixPath(name).parents)[:-1]):
+        if folder.is_symlink():
+            raise StoreError(
+                f"{folder}: is a link to {printable(str(folder.readlink()))}, through which nothing is "
+                "written or deleted; put a folder there, or name the other place in the request (buckets)"
+            )
 
 
 def _bytes(store: Store, name: str, future: Any) -> bytes | None:

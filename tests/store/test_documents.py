@@ -344,3 +344,37 @@ def test_many_objects_are_read_in_their_order(
         store.write(f"n{n}", bytes([n] * n))
     found = list(store.read_all((f"n{n}" for n in wanted), at_once))
     assert found == [bytes([n] * n) if n < 5 else None for n in wanted]
+
+
+@pytest.mark.parametrize("name", ["ng/info", "ng/10_10_10/0.shard"])
+def test_no_link_in_a_run_is_written_or_deleted_through(tmp_path: Path, name: str) -> None:
+    theirs, root = tmp_path / "theirs", tmp_path / "run"
+    (theirs / "10_10_10").mkdir(parents=True)
+    (theirs / name[3:]).write_bytes(b"theirs")
+    root.mkdir()
+    (root / "ng").symlink_to(theirs)
+    store = Store(str(root))
+    for harm in (lambda: store.write(name, b"ours"), lambda: store.create(name, b"ours"), lambda: store.delete(name)):
+        with pytest.raises(StoreError, match=r"is a link to .*theirs"):
+            harm()
+    assert (theirs / name[3:]).read_bytes() == b"theirs"
+    assert store.read(name) == b"theirs"
+
+
+def test_a_link_in_the_place_of_an_object_is_replaced_or_removed_itself(tmp_path: Path) -> None:
+    theirs, store = tmp_path / "theirs", Store(str(tmp_path / "run"))
+    theirs.write_bytes(b"theirs")
+    for harm in (lambda: store.write("a/b", b"ours"), lambda: store.delete("a/b")):
+        (tmp_path / "run" / "a").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / "a" / "b").unlink(missing_ok=True)
+        (tmp_path / "run" / "a" / "b").symlink_to(theirs)
+        harm()
+        assert theirs.read_bytes() == b"theirs"
+        assert not (tmp_path / "run" / "a" / "b").is_symlink()
+
+
+def test_a_root_that_a_link_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "disk")
+    Store(str(tmp_path / "run")).write("a/b", b"ours")
+    assert (tmp_path / "disk" / "a" / "b").read_bytes() == b"ours"
