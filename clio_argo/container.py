@@ -21,7 +21,7 @@ from clio_argo.runner import KILLED, NO_MEMORY, run_step
 from clio_argo.store.documents import Store
 
 # 128 + SIGTERM, as shells report it; the emitted templates retry it
-TERMINATED = 143
+TERMINATED, STDERR = 143, 2
 # Argo keeps at most 256 kB of a parameter. Workflows of 3,000 tasks are safe, and plan and solve each add half of them.
 PARAMETER_BYTES, TASKS = 256_000, 1500
 # The workflow object, which may have 1 MiB, keeps the message of every failed try. Kubernetes reads 4,096 bytes.
@@ -94,6 +94,8 @@ def exit_on_sigterm() -> None:
     # A node that goes gives a pod 15 s. A thread waits for the signal, since Python runs handlers only when a
     # library's function returns. Nothing has to be saved: units are recorded when their objects are written.
     reader, writer = os.pipe()
+    # while a slice is decoded, standard error is heard for warnings of the decoder
+    usual = os.dup(STDERR)
     os.set_blocking(writer, False)
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.set_wakeup_fd(writer)
@@ -101,6 +103,7 @@ def exit_on_sigterm() -> None:
     def wait() -> None:
         while os.read(reader, 1) != bytes([signal.SIGTERM]):
             pass
+        os.dup2(usual, STDERR)
         leave_message("stopped by SIGTERM; the next try continues with the interrupted unit")
         sys.stdout.flush()
         os._exit(TERMINATED)

@@ -260,6 +260,7 @@ def solve_short(pairs: PairFits, slices: int, differences: Floats, noise: PairNo
     each = pairs.noise / np.maximum(weights, 1e-2)
     fits = Measured(pairs.across(np.eye(slices)), differences, each, noise.most_px, noise.tissue_px)
     expected = expected_positions(fits, with_large_steps(x, jumps), rules.trend_slices / 2)
+    expected = as_pinned(pairs, expected, differences)
     slow, kept = (split(path, jumps, rules.trend_slices).slow for path in (x, expected))
     follows = speed_px(kept) > 0.5 * speed_px(slow)
     return Track(expected, anchoring.no_anchor(noise.shift_px), jumps, weights, slow, follows)
@@ -306,6 +307,17 @@ def solve_held(
 def pin(pairs: PairFits, weights: Floats) -> Floats:
     """The same weights [pairs], but those of manual fits, which hold whatever the others measure."""
     return np.where(pairs.pinned, PINNED, weights)
+
+
+def as_pinned(pairs: PairFits, x: Floats, differences: Floats) -> Floats:
+    """The same positions [slices, columns] with slices moved, from the upper one of each manual fit on, to meet it.
+
+    differences: what fits measure between their slices [pairs, columns], pixels.
+    """
+    for k in np.flatnonzero(np.broadcast_to(pairs.pinned, len(differences))):
+        above = (np.arange(len(x)) >= max(pairs.z[k], pairs.w[k])).astype(np.float64)[:, None]
+        x = x + above * pairs.across(above)[k] * (differences - pairs.across(x))[k]
+    return x
 
 
 def steps_agreed_on(pairs: PairFits, slices: int, weights: Floats) -> NDArray[np.bool_]:

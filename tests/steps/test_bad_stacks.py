@@ -43,6 +43,11 @@ def two_samples() -> Slices:
     return {z: demo_slice(z, SIDE) if z < HALF else other[z] for z in NUMBERS}
 
 
+def every_second() -> Slices:
+    """Two slices in a row, then every second one: numbers in steps of two alone are a stack of their own."""
+    return {z: image for z, image in demo_slices(COUNT).items() if z == FIRST + 1 or not (z - FIRST) % 2}
+
+
 def of_one_grey(value: int) -> Callable[[], Slices]:
     return lambda: {z: np.full((SIDE, SIDE), value, np.uint8) for z in NUMBERS}
 
@@ -57,7 +62,7 @@ STOPPED: dict[str, tuple[Callable[[], Slices], str]] = {
     "noise": (lambda: noise(0), "no slice is good"),
     "smooth noise": (lambda: noise(4), "no slice is good"),
     "two unlike slices": (lambda: {z: two_samples()[z] for z in (FIRST, HALF)}, "missing"),
-    "every second slice": (lambda: dict(list(demo_slices(COUNT).items())[::2]), r"z 3491: missing(.|\n)*z 3493"),
+    "every second slice": (every_second, rf"z {FIRST + 3}: missing(.|\n)*z {FIRST + 5}"),
     "two samples": (two_samples, rf"no fit crosses from z {HALF - 1} to z {HALF}"),
 }
 
@@ -81,7 +86,8 @@ def test_repeated_pixels_are_bad_but_the_same_tissue_imaged_again_is_not(tmp_pat
     out = run_here(request(write_stack(tmp_path / "source", still)), tmp_path / "out")
     assert verdicts(out) == {}
     found = np.array([np.array(s.matrix)[:, 2] for s in transforms(out).slices])
-    assert np.abs(found - found[0] + shifts).max() < 0.1
+    # of a few slices nothing tells that none of it is tissue that moves
+    assert np.abs(found - found[0] + shifts).max() < 0.2
 
 
 def test_one_slice_is_a_volume_of_one_slice(tmp_path: Path) -> None:
@@ -98,10 +104,9 @@ def test_two_slices_are_aligned(tmp_path: Path) -> None:
 
 
 def test_every_second_slice_is_linked_over_the_gaps(tmp_path: Path) -> None:
-    some = dict(list(demo_slices(COUNT).items())[::2])
-    out = run_here(request(write_stack(tmp_path / "source", some), max_bad=COUNT // 2), tmp_path / "out")
+    out = run_here(request(write_stack(tmp_path / "source", every_second()), max_bad=COUNT // 2), tmp_path / "out")
     assert completion(out).status == "complete_with_flags"
-    assert verdicts(out) == dict.fromkeys(NUMBERS[1:-1:2], "missing")
+    assert verdicts(out) == dict.fromkeys(NUMBERS[3:-1:2], "missing")
     assert transforms(out).breaks == ()
 
 
