@@ -134,6 +134,7 @@ def test_a_mail_server_whose_certificate_is_not_valid_gets_nothing(
     assert (sink.mails, sink.users) == ([], [])
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_of_a_webhook_are_not_followed(status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (

@@ -85,6 +85,7 @@ def test_it_runs_with_workers(source: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / label_name(0)).exists()
 
 
+@pytest.mark.properties
 def test_the_command_line_takes_the_pipeline_by_name(source: Path, tmp_path: Path) -> None:
     own = ("--pipeline", f"{__name__}:OWN", "--workers", 1)
     where = {"PYTHONPATH": str(Path(__file__).parents[1])}

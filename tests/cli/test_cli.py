@@ -71,6 +71,7 @@ def test_run_is_quiet_where_nobody_looks(finished: "tuple[subprocess.CompletedPr
     assert "reduce" not in told.stdout
 
 
+@pytest.mark.properties
 def test_same_command_again_ends_the_same_and_strict_does_not_mind_a_sound_stack(source: Path, tmp_path: Path) -> None:
     command = ("run", "--source", source, "--out", tmp_path / "out", *FAST)
     first, second = cli(*command), cli(*command, "--strict")
@@ -231,6 +232,7 @@ def never_sees_ctrl_c(process: int) -> bool:
     return bool(int(told[told.index("SigBlk:") + 1], 16) & 1 << signal.SIGINT - 1)
 
 
+@pytest.mark.properties
 def test_killed_worker_is_137_and_the_run_goes_on(slow: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start(slow, out, lambda _: list(out.glob("manifest/reduce/*")))

@@ -75,6 +75,7 @@ def test_no_temporary_folder_and_few_files_are_no_fault(stack: Path, undisturbed
 # --- what may be different --------------------------------------------------------------------------------
 
 
+@pytest.mark.properties
 def test_wrong_clocks_and_time_zones_change_nothing(stack: Path, undisturbed: Path, tmp_path: Path) -> None:
     source, out = shutil.copytree(stack, tmp_path / "source"), tmp_path / "out"
     for file, when in zip(sorted(source.iterdir()), (0, 1, 2**31, 2**32, 2**33) * 3, strict=False):

@@ -38,6 +38,7 @@ def holds_secret(folder: Path) -> list[Path]:
     return [p for p in folder.rglob("*") if p.is_file() and SECRET.encode() in p.read_bytes()]
 
 
+@pytest.mark.properties
 def test_nothing_that_a_run_says_or_leaves_holds_a_secret(stack: Path, tmp_path: Path) -> None:
     out = tmp_path / "run" / "out"
     out.parent.mkdir()

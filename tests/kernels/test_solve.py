@@ -76,6 +76,7 @@ def positions(solution: Solution) -> Floats:
     return np.array([(m @ np.append(CENTRE, 1))[:2] - CENTRE for m in solution.placed.values()])
 
 
+@pytest.mark.properties
 @given(st.integers(2, 40), st.integers(1, 3), st.integers(0, 2**32 - 1))
 def test_exact_fits_are_met_exactly(slices: int, reach: int, seed: int) -> None:
     truth = poses(np.random.default_rng(seed), slices, 0.0, 0.0)

@@ -42,6 +42,7 @@ def write_wrongly(out: Path, step: str, name: str, planes: slice = slice(None)) 
     write_record(store, UnitRecord(**{**record.model_dump(), "objects": tuple(objects.values())}))
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize(
     ("step", "name", "what"),
     [

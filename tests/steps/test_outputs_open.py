@@ -58,6 +58,7 @@ def test_both_volumes_show_the_same_tissue_in_the_same_place(browser: Browser, d
     assert np.corrcoef(jpeg.ravel(), zarr.ravel())[0, 1] > 0.95
 
 
+@pytest.mark.properties
 @pytest.mark.browser
 @pytest.mark.parametrize(
     ("resolution", "zoom"), [((8, 8, 8), 1), ((4, 8, 20), 1), ((4, 8, 20), 6)], ids=["isotropic", "finest", "coarsest"]

@@ -56,6 +56,7 @@ def test_at_an_end_of_the_stack_nothing_says_which_way_is_right(name: str, tmp_p
         run_here(request(source), tmp_path / "out", stop_before="render")
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("name", FEW)
 def test_a_stack_that_is_turned_from_a_slice_on_has_a_break_there(name: str, tmp_path: Path) -> None:
     source = stack(tmp_path, TURNS[name], range(ODD, FIRST + COUNT))

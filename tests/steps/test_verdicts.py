@@ -52,6 +52,7 @@ def test_tissue_is_placed_and_shown_and_the_rest_is_replaced(found: Transforms) 
     assert all(s.matrix for s in found.slices if s.verdict != "bad")
 
 
+@pytest.mark.properties
 def test_what_a_check_does_not_find_counts_as_not_tried(stack: Path, tmp_path: Path) -> None:
     """Every fourth slice is fitted with its second neighbour as a check; `rematch` may try that pair in more ways."""
     store = Store(str(run_here(request(stack, max_bad=MAX_BAD), tmp_path, stop_before="suspects")))

@@ -117,6 +117,7 @@ def test_without_a_location_no_bucket_is_looked_at(gcs: stores.Bucket) -> None:
     assert gcs.log() == before
 
 
+@pytest.mark.properties
 def test_a_run_makes_its_buckets(gcs: stores.Bucket, tmp_path: Path) -> None:
     folder = write_stack(tmp_path / "slices", demo_slices(3, 96))
     places = {f"buckets__{role}": f"gs://{gcs.name}-{role}/fly" for role in ROLES}

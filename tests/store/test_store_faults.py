@@ -131,6 +131,7 @@ def test_a_silent_connection_is_given_up_and_made_again(bucket: Bucket) -> None:
     assert done.stdout == "b'1' ['a']\n", done.stderr
 
 
+@pytest.mark.properties
 def test_a_dead_store_is_given_up_with_its_name(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIO_STORE_TRIES", "1")
     store = through("http://127.0.0.1:9", bucket, monkeypatch)

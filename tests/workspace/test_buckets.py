@@ -35,6 +35,7 @@ def upload(folder: Path, url: str) -> str:
     return url
 
 
+@pytest.mark.properties
 def test_slices_of_this_machine_become_volumes_in_a_bucket(folder: Path, local: dict[str, str], bucket: Bucket) -> None:
     assert contents(run_here(request(folder), f"{bucket.url}/runs/fly")) == local
 

@@ -56,6 +56,7 @@ def test_volumes_lie_where_the_request_says(run: Path, together: dict[str, str],
     assert not verify(trusted(run)).faults
 
 
+@pytest.mark.properties
 def test_volumes_lie_in_other_buckets(folder: Path, together: dict[str, str], bucket: Bucket) -> None:
     out = run_here(apart(folder, f"{bucket.url}/of the run"), f"{bucket.url}/run")
     assert contents(out) == together
