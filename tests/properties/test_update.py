@@ -23,8 +23,7 @@ from clio_argo.store.documents import Store
 from clio_argo.workspace import report_page
 from clio_argo.workspace.run import open_run
 from tests.maintenance.conftest import Here
-from tests.properties.values import values_of
-from tests.properties.worlds import HINTS, WORLDS, World, contents_of
+from tests.properties.worlds import WORLDS, World, contents_of, values_in
 from tests.stacks import run_here
 
 pytestmark = pytest.mark.properties
@@ -107,7 +106,7 @@ def in_this_process(workers: int) -> Iterator[Executor]:
 @settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_an_update_ends_as_a_fresh_run(bench: Bench, setting: str, data: st.DataObject) -> None:
-    value = data.draw(HINTS[setting] if setting in HINTS else values_of(setting), setting)
+    value = data.draw(values_in(bench.world, setting), setting)
     config = changed(bench, {setting: value})
     assume(config is not None and config != bench.base)
     try:
@@ -127,7 +126,7 @@ def test_an_update_ends_as_a_fresh_run(bench: Bench, setting: str, data: st.Data
 @given(data=st.data())
 def test_three_settings_and_an_update_that_was_interrupted_in_between(bench: Bench, data: st.DataObject) -> None:
     names = data.draw(st.lists(st.sampled_from(COMBINED), min_size=3, max_size=3, unique=True))
-    values = {name: data.draw(HINTS[name] if name in HINTS else values_of(name), name) for name in names}
+    values = {name: data.draw(values_in(bench.world, name), name) for name in names}
     config = changed(bench, values)
     assume(config is not None and config != bench.base)
     between = changed(bench, dict([*values.items()][: data.draw(st.integers(1, 3))])) or config

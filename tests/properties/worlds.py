@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clio_argo.model.request import FILES, Request
 from clio_argo.store.documents import crc32c
-from tests.properties.values import Values
+from tests.properties.values import Values, values_of
 from tests.stacks import DEMO, NAME, Image, encoded, request, write_stack
 
 FIRST, DEPTH, MISSING = 3505, 9, 3508
@@ -128,6 +128,11 @@ HINTS: dict[str, Values] = {
     "positions": st.integers(-3, 3).map(positions) | st.none(),
     "overrides": st.builds(overrides, st.sampled_from(NUMBERS), VERDICTS) | st.none(),
     "transforms": st.integers(-3, 3).map(transforms) | st.none(),
-    # each world needs another size: `contents_of` has them
-    "ignore_mask": st.none(),
 }
+
+
+def values_in(world: World, setting: str) -> Values:
+    """Values of a setting that have a meaning in a world."""
+    if setting == "ignore_mask":
+        return st.integers(0, 30).map(lambda left: mask(world, left))
+    return HINTS[setting] if setting in HINTS else values_of(setting)

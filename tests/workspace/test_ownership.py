@@ -8,6 +8,7 @@ import pytest
 
 from clio_argo.errors import SupersededError, TransientError, UserError
 from clio_argo.maintenance.verify import verify
+from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE
@@ -36,23 +37,26 @@ def test_two_runs_at_once_give_one_result(slices: Path, tmp_path: Path) -> None:
 
 
 class Another(NoProgress):
-    """Another runner of the same request, which begins as the first one ends."""
+    """Another runner with other labels, which begins as the first one ends."""
 
-    def __init__(self, out: Path, times: int) -> None:
-        self._out, self._left = out, times
+    def __init__(self, request: Request, out: Path, times: int) -> None:
+        self._request, self._out, self._left = request, out, times
 
     def part(self, step: str, part: Part, result: StepResult) -> None:
         if step == "publish" and self._left:
             self._left -= 1
-            run_step(PIPELINE["plan"], str(self._out), 0)
+            labels = {"by": str(self._left)}
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv(REQUEST, self._request.model_copy(update={"labels": labels}).model_dump_json())
+                run_step(PIPELINE["plan"], str(self._out), 0)
 
 
 @pytest.mark.properties
 def test_another_runner_begins_as_one_ends(slices: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run(request(slices), out, 1, Another(out, 1)).status == "complete"
+    assert run(request(slices), out, 1, Another(request(slices), out, 1)).status == "complete"
     with pytest.raises(TransientError, match="began again and again"):
-        run(request(slices), out, 1, Another(out, 9))
+        run(request(slices), out, 1, Another(request(slices), out, 9))
 
 
 def test_a_request_that_changes_meanwhile_is_asked_for_again(slices: Path, gcs: Bucket) -> None:
