@@ -31,6 +31,7 @@ def notify(url: Path | str, monkeypatch: pytest.MonkeyPatch, **variables: str) -
     return run_step(PIPELINE["notify"], str(url), 0).note
 
 
+@pytest.mark.properties
 def test_a_finished_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(demo / "transforms.json", tmp_path)
     done = json.loads((demo / "complete.json").read_text())

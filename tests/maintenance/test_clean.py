@@ -87,6 +87,7 @@ def test_corrections_make_what_they_need_again(source: Path, tmp_path: Path) -> 
     assert not (out / CLEANED).exists()
 
 
+@pytest.mark.properties
 def test_what_stays_is_a_tenth_of_the_volumes(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleaning, "LEAST_BYTES", 0)
     config, results = request(source), dict[str, StepResult]()

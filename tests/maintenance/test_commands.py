@@ -16,6 +16,7 @@ from tests.stores import Bucket
 SHARD = "ng/10_10_10/0.shard"
 
 
+@pytest.mark.properties
 def test_verify_and_repair_tell_by_exit_code_and_last_line(whole: Path, out: Path) -> None:
     flip_a_bit(out / SHARD)
     quick, broken, mended, after = (

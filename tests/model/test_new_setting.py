@@ -77,6 +77,7 @@ def test_a_value_out_of_range_is_refused_by_name(package: Path, source: Path, tm
     assert "contrast.brightness: Input should be less than or equal to 50 (got 51)" in refused.stderr
 
 
+@pytest.mark.properties
 def test_it_is_set_compared_updated_and_reaches_the_voxels(package: Path, source: Path, tmp_path: Path) -> None:
     arguments, brighter = run_arguments(source, tmp_path / "out"), ("--set", f"contrast.brightness={BRIGHTER}")
     first = call(package, *arguments)

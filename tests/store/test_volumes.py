@@ -121,6 +121,7 @@ def test_what_the_units_write_is_exactly_what_is_expected(written: Written) -> N
     assert list(damages(target.store, records)) == [(r, None) for r in records]
 
 
+@pytest.mark.properties
 def test_both_volumes_hold_at_every_scale_what_was_written(written: Written, tmp_path: Path) -> None:
     target, scales, _ = written
     group = zarr.open_group(tmp_path / target.spec.aligned, mode="r")
