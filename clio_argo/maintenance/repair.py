@@ -68,8 +68,7 @@ def repair(
         # Wrong voxels may have the right checksums. Their units are rerun because their records are deleted.
         remade = {s.name for s in pipeline.steps if s.makes_volumes}
         wrong = [record_name(f.step, f.unit) for f in before.faults if f.step in remade and f.step and deep]
-        for name in [*unexpected, *wrong]:
-            repairer.store.delete(name)
+        repairer.store.delete_all([*unexpected, *wrong])
         repairer.repair(before.faults)
         if NEEDED & {f.name for f in before.faults}:
             # the first look could not judge the volumes, since these documents were damaged

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
-from itertools import starmap
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -99,13 +98,22 @@ class Store:
 
     def read_all(self, names: Iterable[str], at_once: int = AT_ONCE) -> Iterator[bytes | None]:
         """The bytes of many objects, in their order; `at_once` requests are under way while the first is awaited."""
+        for result in self._ask_all(names, "read", lambda kv, key: kv.read(key), at_once):
+            yield bytes(result.value) if result.state == "value" else None
+
+    def _ask_all(
+        self, names: Iterable[str], verb: Verb, question: Callable[[ts.KvStore, str], Any], at_once: int
+    ) -> Iterator[Any]:
+        """The answers for many objects, in their order."""
         waiting = deque[tuple[Store, str, Any]]()
         for name in names:
             store, key = self.at(name)
-            waiting.append((store, key, store.kv.read(key)))
+            if verb == "delete" and store.local is not None:
+                _refuse_links(store.local, key)
+            waiting.append((store, key, question(store.kv, key)))
             if len(waiting) >= at_once:
-                yield _bytes(*waiting.popleft())
-        yield from starmap(_bytes, waiting)
+                yield _answer(*waiting.popleft(), verb)
+        yield from (_answer(*each, verb) for each in waiting)
 
     def read_range(self, name: str, begin: int, end: int) -> bytes:
         """Bytes `begin` to `end` of an object; raises `MissingInput` if it is gone."""
@@ -175,16 +183,7 @@ class Store:
 
     def delete_all(self, names: Iterable[str]) -> None:
         """Remove many objects; as many requests are under way as by `read_all`."""
-        waiting = deque[tuple[Store, str, Any]]()
-        for name in names:
-            store, key = self.at(name)
-            if store.local is not None:
-                _refuse_links(store.local, key)
-            waiting.append((store, key, store.kv.write(key, None)))
-            if len(waiting) >= AT_ONCE:
-                _end(*waiting.popleft())
-        for each in waiting:
-            _end(*each)
+        deque(self._ask_all(names, "delete", lambda kv, key: kv.write(key, None), AT_ONCE), maxlen=0)
 
     def record(self, name: str) -> ObjectRecord:
         """Size and checksum of an object as it stands in the store."""
@@ -258,15 +257,9 @@ def _refuse_links(root: Path, name: str) -> None:
             )
 
 
-def _bytes(store: Store, name: str, future: Any) -> bytes | None:
-    with store_errors(store.url, name):
-        result = future.result()
-    return bytes(result.value) if result.state == "value" else None
-
-
-def _end(store: Store, name: str, deletion: Any) -> None:
-    with store_errors(store.url, name, "delete"):
-        deletion.result()
+def _answer(store: Store, name: str, future: Any, verb: Verb) -> Any:
+    with store_errors(store.url, name, verb):
+        return future.result()
 
 
 def _folder(name: str) -> str:

@@ -81,8 +81,7 @@ def _units_on_record(store: Store, step: str) -> set[int]:
 
 def _remove_unit(store: Store, step: str, unit: int) -> None:
     record = read_record(store, step, unit)
-    for name in [o.name for o in record.objects] if record else []:
-        store.delete(name)
+    store.delete_all([o.name for o in record.objects] if record else [])
     # The record goes last: a run that is killed in between still finds the other objects through it.
     store.delete(layout.record_name(step, unit))
 
@@ -91,8 +90,7 @@ def remove_outgrown_objects(store: Store, before: VolumeSpec, spec: VolumeSpec) 
     """Delete what an earlier volume of this run had and the new one has not."""
     # By name, not by record: the same unit may own other shards now, and its new record replaces the old one. A run
     # that was killed before its record may have left metadata and planes, too.
-    for name in _names_of(before) - _names_of(spec):
-        store.delete(name)
+    store.delete_all(_names_of(before) - _names_of(spec))
 
 
 def _names_of(spec: VolumeSpec) -> set[str]:

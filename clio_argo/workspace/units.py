@@ -78,8 +78,7 @@ def record_whole(run: Run, objects: Iterable[ObjectRecord]) -> None:
     # a volume that is being remade is not complete meanwhile
     run.store.delete(COMPLETE)
     # deleted before the new record replaces the old one: a run that is killed in between finds them there again
-    for name in {o.name for o in (before.objects if before else ())} - {o.name for o in record.objects}:
-        run.store.delete(name)
+    run.store.delete_all({o.name for o in (before.objects if before else ())} - {o.name for o in record.objects})
     run.write_record(record)
 
 
