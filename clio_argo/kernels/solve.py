@@ -201,9 +201,7 @@ def _solve(
     """
     linear, slices = pairs.matrix[:, :2, :2], len(recorded)
     g = np.zeros((slices, 2, 2))
-    # without an anchor nothing follows what was recorded, shapes as little as shifts
-    trend = rules.trend if rules.anchored or rules.trend != "auto" else "images"
-    steady = replace(rules, trend=trend, hold_px=STEADY_FRAME * radius, walk_is_stage=False)
+    steady = replace(rules, hold_px=STEADY_FRAME * radius, walk_is_stage=False)
     for _ in range(LINEAR_ROUNDS):
         modes_px = ((np.eye(2) + g[pairs.z]) @ (linear - np.eye(2)) * radius).reshape(-1, 4) @ MODES.T
         parts = [solve_anchored(pairs, slices, modes_px[:, m], noise.linear_px, steady) for m in TURN_STRETCH]
