@@ -40,6 +40,9 @@ class Header(Value):
     channels: samples per decoded pixel.
     offset: byte at which the page's own header begins, if a later reader may start there.
     series, time, channel: which of several in its file the page belongs to, from 0.
+    voxel_nm: voxel size (x, y, z) in nm by the file; 0 where it does not say.
+    stage_nm: position of the stage (x, y) in nm by the file; None if it does not say.
+    compression: as messages name it; empty for none.
     """
 
     width: int
@@ -53,6 +56,9 @@ class Header(Value):
     time: int = 0
     channel: int = 0
     channel_name: str = ""
+    voxel_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    stage_nm: tuple[float, float] | None = None
+    compression: str = ""
 
 
 class Format(Value):
