@@ -89,7 +89,7 @@ def plan(request: RequestOptions, output: Form = None) -> None:
     documents = {"plan": plan.model_dump(mode="json"), "volume": volume and volume.model_dump(mode="json")}
     value = {**documents, "max_bad": allowed, "warning": checked.warning}
     show(value, output, lambda: plan_view(plan, volume, allowed, checked.warning))
-    checked.refuse()
+    checked.refuse("; all are above")
 
 
 @command(app, MAKE)

@@ -58,7 +58,7 @@ def test_run_ends_with_0_and_says_where_everything_is(
     told, out = finished
     assert told.returncode == 0
     assert (out / "report.html").is_file()
-    for line in (f"report  {out}/report.html", f"viewer  clio-argo view {out}/"):
+    for line in (f"report  {out}/report.html", f"viewer  {CLI} view {out}/"):
         assert line.replace(" ", "") in told.stdout.replace("\n", "").replace(" ", "")
     assert told.stdout.splitlines()[-1].startswith("complete: 3 slices, 0 flagged")
     assert completion(out).id == "my-fly"
