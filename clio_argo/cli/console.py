@@ -73,6 +73,12 @@ def show(value: Any, form: str | None, view: Callable[[], Iterable[RenderableTyp
     sys.stdout.writelines(f"{line.rstrip()}\n" for line in text.get().splitlines())
 
 
+def tell_wait(source: str) -> None:
+    """Say what a command is about to wait for: a bucket answers late, or never."""
+    if "://" in source:
+        print(f"reading the headers of {source} ...", file=sys.stderr, flush=True)
+
+
 def program() -> str:
     """What the person who typed this command types for another one: the name, or the path where no PATH leads there."""
     called, found = Path(sys.argv[0]).absolute(), shutil.which(NAME)
