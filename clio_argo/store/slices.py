@@ -9,15 +9,24 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from clio_argo.errors import MissingInput, StoreError, UserError, short_of_memory
+from clio_argo.errors import (
+    ClioError,
+    MissingBucket,
+    MissingInput,
+    StoreError,
+    TransientError,
+    UserError,
+    short_of_memory,
+)
 from clio_argo.model.base import Value
 from clio_argo.model.plan import SliceFile
 from clio_argo.store import images
-from clio_argo.store.backends import DEFAULT
-from clio_argo.store.documents import Store
+from clio_argo.store.backends import DEFAULT, backend_of
+from clio_argo.store.documents import Store, absolute_url, split_url
 from clio_argo.store.faults import store_errors
 from clio_argo.store.images.base import Header, Page, Pixels, Undecodable, Unreadable
 from clio_argo.store.transfers import in_sight
+from clio_argo.store.waiting import within
 
 # folder of a source in which slices may lie
 RAW = "raw/"
@@ -30,6 +39,8 @@ SLACK = 4
 # Room at which a lack of memory is the file's own fault: all that a decoder may hold at once of four channels (file,
 # strips, result, copies), and its library with tables. A process with less is short of memory itself.
 ROOM_PLANES, ROOM_BYTES = 16, 2**28
+# a bucket answers within tenths of a second; a person who mistyped a folder does not wait longer
+BUCKET_S = 5.0
 # in names: a backslash, which the store cannot address, and what stands for bytes that are not UTF-8
 UNUSABLE = ("\\", "\N{REPLACEMENT CHARACTER}")
 
@@ -194,24 +205,51 @@ def _is_file(store: Store, parent: Store, name: str) -> bool:
     return images.is_image(name) and any(o.name == name for o in parent.objects(name, flat=True))
 
 
-def find_source(source: str) -> str:
+def source_url(source: str) -> str:
     """URL of a source: itself if it has a scheme, a local path if it exists, else the bucket of that name.
 
     Raises:
         UserError: there is no such path, and no bucket can have that name.
     """
-    path, scheme = Path(source).expanduser(), DEFAULT.scheme
+    path = Path(source).expanduser()
     if "://" in source:
+        if backend_of(source).local and not Path(split_url(absolute_url(source))[2]).exists():
+            raise UserError(_nothing_there(source))
         return source
     if path.exists():
         return str(path.absolute())
     # a mistyped path is refused at once: a store that cannot be reached is tried for minutes
     if images.is_image(source) or DEFAULT.bucket_problems(source):
-        bucket = f"{scheme}://{source}" if source[0].isalnum() else f"{scheme}://BUCKET/FOLDER"
-        raise UserError(
-            f"source {source}: there is no such file or folder in {Path.cwd()}; for a bucket write {bucket}"
-        )
-    return f"{scheme}://{source}"
+        bucket = f"{DEFAULT.scheme}://{source}" if source[0].isalnum() else f"{DEFAULT.scheme}://BUCKET/FOLDER"
+        raise UserError(f"{_nothing_there(source)}; for a bucket write {bucket}")
+    return f"{DEFAULT.scheme}://{source}"
+
+
+def _nothing_there(source: str) -> str:
+    where = "" if "://" in source or Path(source).expanduser().is_absolute() else f" in {Path.cwd()}"
+    return f"source {source}: there is no such file or folder{where}"
+
+
+def find_source(source: str) -> str:
+    """As `source_url`; a name that may be a bucket's is looked up, for a few seconds.
+
+    Raises:
+        UserError: there is neither such a path nor such a bucket.
+        TransientError: nobody answers whether there is such a bucket.
+    """
+    url = source_url(source)
+    if "://" in source or not url.startswith(f"{DEFAULT.scheme}://"):
+        return url
+    try:
+        within(BUCKET_S, lambda: next(Store(url).objects(flat=True), None))
+    except MissingBucket as error:
+        raise UserError(f"{_nothing_there(source)}, and no bucket {url}") from error
+    except TimeoutError as error:
+        text = f"{_nothing_there(source)}, and whether there is a bucket {url} nobody answered within {BUCKET_S:g} s"
+        raise TransientError(text) from error
+    except ClioError as error:
+        raise type(error)(f"{_nothing_there(source)}; if the bucket is meant: {error}") from error
+    return url
 
 
 def _scan(root: Path, folder: str) -> Iterator[Entry]:
