@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -72,7 +72,7 @@ class Source:
     def entries(self, folder: str = "") -> list[Entry]:
         """Images and transfers under way directly in `folder`, ordered by name."""
         entries = (e for e in self._list(folder) if self._file in ("", e.name))
-        return sorted(entries, key=lambda e: e.name)
+        return sorted(without_vague(entries), key=lambda e: e.name)
 
     def _list(self, folder: str) -> Iterator[Entry]:
         if self._store.local is not None:
@@ -147,6 +147,13 @@ class Source:
             return io.BytesIO(self._store.need(slice_file.name))
         except MissingInput as error:
             raise Undecodable("the file is gone since it was planned") from error
+
+
+def without_vague(entries: Iterable[Entry]) -> list[Entry]:
+    """Entries without those whose suffix other files have, too (`.dat`), unless there are no others."""
+    known = list(entries)
+    sure = [e for e in known if images.is_image(e.name, surely=True) or not images.is_image(e.name)]
+    return sure if any(images.is_image(e.name) for e in sure) else known
 
 
 class RangeFile(io.RawIOBase):

@@ -18,7 +18,7 @@ from clio_argo.model.sizes import accept_sizes, size_runs, usual_size
 from clio_argo.store.images import format_names
 from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
-from clio_argo.store.slices import RAW, Entry, Source, find_source
+from clio_argo.store.slices import RAW, Entry, Source, find_source, without_vague
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.axes import chosen_pages
 from clio_argo.workspace.name_patterns import regex_numbers
@@ -69,6 +69,8 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
 def _entries(request: Request, source: Source) -> tuple[list[Entry], list[Entry]]:
     """Image files at the source's root, or in raw/ if there are none, and transfers there, too."""
     listed = [source.entries(f) for f in ("", RAW)]
+    slices = {e.name for e in without_vague(chain(*listed))}
+    listed = [[e for e in entries if e.name in slices] for entries in listed]
     root, raw = ([e for e in entries if not is_transfer(e.name)] for entries in listed)
     number = _numbering(request, [*root, *raw]) if request.image or request.image_regex else None
     at_root, in_raw = (

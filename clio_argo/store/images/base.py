@@ -69,9 +69,10 @@ class Format(Value):
 
     name: as in messages, for example "PNG".
     suffixes: lower-case endings of file names, for example (".png",).
-    magic: byte strings; a file of this format begins with one of them.
+    magic: byte strings; a file of this format has one of them at byte `magic_at`.
     headers: (file, size in bytes, page or None) -> headers of all pages, or of the one page. Reads no pixels.
     pixels: (file, page) -> samples of one page, [y, x], [y, x, channel] or [channel, y, x], as stored; small is dark.
+    is_suffix_vague: whether other files have its suffixes, too: they are no slices beside files of other formats.
     """
 
     name: str
@@ -79,6 +80,12 @@ class Format(Value):
     magic: tuple[bytes, ...]
     headers: Callable[[BinaryIO, int, Page | None], list[Header]]
     pixels: Callable[[BinaryIO, Page], NDArray[Any]]
+    magic_at: int = 0
+    is_suffix_vague: bool = False
+
+    def takes(self, start: bytes) -> bool:
+        """Whether a file that begins with `start` has this format."""
+        return start[self.magic_at :].startswith(self.magic)
 
 
 def has_end_mark(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
