@@ -14,10 +14,11 @@ from clio_argo.store.images.base import Format, Header, Page, Pixels, Undecodabl
 from clio_argo.store.images.dat import DAT
 from clio_argo.store.images.decoder_words import heard
 from clio_argo.store.images.jpeg import JPEG
+from clio_argo.store.images.mrc import MRC
 from clio_argo.store.images.png import PNG
 from clio_argo.store.images.tiff import TIFF
 
-FORMATS = (PNG, TIFF, JPEG, DAT)
+FORMATS = (PNG, TIFF, JPEG, DAT, MRC)
 # an installed package adds a format by an entry point of this group; its value is a `Format`
 PLUGINS = "clio_argo.formats"
 # of a decoder's message, which may quote the file
@@ -38,7 +39,7 @@ def _load(entry: EntryPoint) -> Format:
 
 
 def format_names() -> str:
-    """Names of all formats for messages: "PNG, TIFF or JPEG"."""
+    """Names of all formats for messages: "PNG, TIFF, JPEG, DAT or MRC"."""
     *names, last = (f.name for f in formats())
     return f"{', '.join(names)} or {last}"
 

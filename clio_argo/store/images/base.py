@@ -16,6 +16,9 @@ TAIL_BYTES = 64
 # comments of microscopes have kilobytes.
 MOST_BYTES_PER_PX, MOST_METADATA_BYTES = 16, 2**26
 
+# of a stack, as many as a run may have slices
+MOST_PAGES = 100_000
+
 
 class Unreadable(Exception):
     """A file without a usable header; the message says why."""

@@ -53,15 +53,15 @@ def test_no_two_formats_share_a_suffix_or_take_each_others_files() -> None:
 
 
 def test_messages_name_the_formats_that_are_there(tmp_path: Path, install: Install) -> None:
-    assert format_names() == "PNG, TIFF, JPEG or DAT"
-    with pytest.raises(UserError, match="found no slice; there is no PNG, TIFF, JPEG or DAT file"):
+    assert format_names() == "PNG, TIFF, JPEG, DAT or MRC"
+    with pytest.raises(UserError, match="found no slice; there is no PNG, TIFF, JPEG, DAT or MRC file"):
         plan(request(tmp_path))
     install("tests.store.images.toy:PGM")
     assert is_image("a.pgm")
-    with pytest.raises(UserError, match="found no slice; there is no PNG, TIFF, JPEG, DAT or PGM file"):
+    with pytest.raises(UserError, match="found no slice; there is no PNG, TIFF, JPEG, DAT, MRC or PGM file"):
         plan(request(tmp_path))
     (tmp_path / "1.pgm").write_text("a picture of a fly")
-    with pytest.raises(UserError, match="not a PNG, TIFF, JPEG, DAT or PGM file"):
+    with pytest.raises(UserError, match="not a PNG, TIFF, JPEG, DAT, MRC or PGM file"):
         plan(request(tmp_path))
 
 

@@ -27,3 +27,26 @@ def dat(
     struct.pack_into(">2d" if version < 3 else ">2f", head, 512 if version < 3 else 534, *stage_mm)
     struct.pack_into(">q", head, 1000, 1024 + pixels.nbytes)
     return bytes(head) + pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
+
+
+def mrc(
+    pixels: np.ndarray,
+    order: str = "<",
+    imod_flags: int | None = None,
+    voxel_angstrom: tuple[float, float, float] = (1, 1, 1),
+    extended: bytes = b"",
+) -> bytes:
+    """A stack of [z, y, x], the lowest row first; imod_flags: as of IMOD, None for other programs."""
+    depth, height, width = pixels.shape
+    modes = {"int8": 0, "uint8": 0, "int16": 1, "float32": 2, "float16": 12, "uint16": 6}
+    head = bytearray(1024)
+    struct.pack_into(f"{order}4i", head, 0, width, height, depth, modes[pixels.dtype.name])
+    struct.pack_into(f"{order}3i", head, 28, width, height, depth)
+    cell = [n * size for n, size in zip((width, height, depth), voxel_angstrom, strict=True)]
+    struct.pack_into(f"{order}3f", head, 40, *cell)
+    struct.pack_into(f"{order}3i", head, 64, 1, 2, 3)
+    struct.pack_into(f"{order}3f2i", head, 76, pixels.min(), pixels.max(), pixels.mean(), 0, len(extended))
+    if imod_flags is not None:
+        struct.pack_into(f"{order}2i", head, 152, 1146047817, imod_flags)
+    head[208:216] = b"MAP " + (b"\x44\x44\0\0" if order == "<" else b"\x11\x11\0\0")
+    return bytes(head) + extended + pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
