@@ -100,6 +100,8 @@ class Plan(Document):
     # thousands of pods read it, so it must not grow with the number of slices
 
     source: str
+    source_kind: str = Field("files", description="What the source is: files, or a volume.")
+    planes_at_once: int = Field(1, description="Neighbouring slices that are read together, where chunks hold several.")
     minz: int
     maxz: int
     z_step: int = Field(1, description="Step of the numbers in names of files; z is such a number divided by it.")

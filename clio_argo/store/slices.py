@@ -22,6 +22,7 @@ from clio_argo.model.base import Value
 from clio_argo.model.plan import SliceFile
 from clio_argo.store import images
 from clio_argo.store.backends import DEFAULT, backend_of
+from clio_argo.store.backends.file import stamp_of
 from clio_argo.store.documents import Store, absolute_url, split_url
 from clio_argo.store.faults import store_errors
 from clio_argo.store.images.base import Header, Page, Pixels, Undecodable, Unreadable
@@ -51,6 +52,7 @@ class Entry(Value):
     stamp: changes when the content of the object changes.
     outside: it is a link that leaves the folder of the source, or leads nowhere.
     arrived_s: when it got there, in seconds since 1970; 0 if unknown.
+    first_z: number of its first slice, if it tells that itself.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Entry(Value):
     stamp: str
     outside: bool = False
     arrived_s: float = 0.0
+    first_z: int | None = None
 
 
 class Source:
@@ -109,6 +112,14 @@ class Source:
         Raises:
             Undecodable: the file is gone, does not decode, or differs from what was planned.
         """
+        pixels, warning = self._samples(slice_file)
+        expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
+        if (pixels.shape, pixels.dtype) != expected:
+            raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
+        return pixels, warning
+
+    def _samples(self, slice_file: SliceFile) -> tuple[Pixels, str]:
+        """Grey samples [y, x] of a slice, in the type that its file has, and what its decoder said of damage."""
         plane_bytes = slice_file.width * slice_file.height * np.dtype(slice_file.dtype).itemsize
         with self._content(slice_file) as file, _own_lack_of_memory(slice_file.name, plane_bytes, Undecodable):
             _check_header(file, slice_file)
@@ -118,10 +129,11 @@ class Source:
                 # decoders report a lack of memory alike: this fails with a MemoryError then
                 np.empty((SLACK, slice_file.height, slice_file.width), slice_file.dtype)
                 raise
-        expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
-        if (pixels.shape, pixels.dtype) != expected:
-            raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
         return pixels, warning
+
+    def planes_at_once(self, memory_bytes: int) -> int:  # noqa: ARG002, other kinds ask for it
+        """How many slices are best read together: one, since each has a place of its own."""
+        return 1
 
     def refuse_changed(self, slice_file: SliceFile) -> None:
         """Raise `Undecodable` if the file is not the one that was planned."""
@@ -134,7 +146,7 @@ class Source:
     def _stamp_now(self, name: str) -> str | None:
         if self._store.local is not None:
             with suppress(OSError):
-                return _stamp((self._store.local / name).stat())
+                return stamp_of((self._store.local / name).stat())
             return None
         return next((o.stamp for o in self._store.objects(name, flat=True) if o.name == name), None)
 
@@ -290,11 +302,7 @@ def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: bool
     except OSError:
         return Entry(name=name, size_bytes=0, stamp="", outside=True)
     # copies keep the time at which a file was modified; ctime is when it was renamed to this name
-    return Entry(name=name, size_bytes=stat.st_size, stamp=_stamp(stat), outside=outside, arrived_s=stat.st_ctime)
-
-
-def _stamp(stat: os.stat_result) -> str:
-    return f"{stat.st_mtime_ns // 1_000_000}-{stat.st_ino}"
+    return Entry(name=name, size_bytes=stat.st_size, stamp=stamp_of(stat), outside=outside, arrived_s=stat.st_ctime)
 
 
 def _page(planned: SliceFile) -> Page:

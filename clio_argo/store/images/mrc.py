@@ -5,7 +5,7 @@ The first row in the file is the lowest of the picture, as in IMOD and Bio-Forma
 """
 
 import struct
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from clio_argo.store.images.base import MOST_PAGES, Format, Header, Page, Undecodable, Unreadable
 
 HEADER_BYTES, MAGIC_AT = 1024, 208
-TYPES = {0: np.dtype(np.int8), 1: np.dtype(np.int16), 2: np.dtype(np.float32), 6: np.dtype(np.uint16)}
+TYPES: dict[int, np.dtype[Any]] = {
+    0: np.dtype(np.int8), 1: np.dtype(np.int16), 2: np.dtype(np.float32), 6: np.dtype(np.uint16),
+}  # fmt: skip
 OTHER_TYPES = {
     3: "complex int16", 4: "complex float32", 12: "float16", 16: "colour of 3 x 8 bit", 101: "two pixels a byte",
 }  # fmt: skip
@@ -61,7 +63,7 @@ def _read(file: BinaryIO) -> _Stack:
     data = file.read(HEADER_BYTES)
     if len(data) < HEADER_BYTES:
         raise Unreadable(f"truncated: {len(data)} bytes, of which the header alone has {HEADER_BYTES}")
-    order = ">" if data[MAGIC_AT + 4] == BIG_ENDIAN_STAMP else "<"
+    order: Literal["<", ">"] = ">" if data[MAGIC_AT + 4] == BIG_ENDIAN_STAMP else "<"
     width, height, planes, mode, *_, mx, my, mz = struct.unpack_from(f"{order}10i", data)
     cell, axes = struct.unpack_from(f"{order}3f", data, 40), struct.unpack_from(f"{order}3i", data, 64)
     _, largest, _, space_group, extended = struct.unpack_from(f"{order}3f2i", data, 76)
