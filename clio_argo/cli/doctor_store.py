@@ -46,7 +46,8 @@ def _list_images(url: str, first: "list[tuple[StackSource, Entry]]") -> str:
     source = open_source(find_source(url))
     images = [e for e in source.entries() if not is_transfer(e.name)]
     if not images:
-        raise MissingInput(f"{source.url}: holds no images; check the name, slices may be in a folder of it")
+        what = "; ".join(source.unread()[:5]) or "check the name, slices may be in a folder of it"
+        raise MissingInput(f"{source.url}: holds no images; {what}")
     first.append((source, images[0]))
     return f"{len(images)} images"
 

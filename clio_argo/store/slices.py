@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +16,7 @@ from clio_argo.errors import (
     StoreError,
     TransientError,
     UserError,
+    printable,
     short_of_memory,
 )
 from clio_argo.model.base import Value
@@ -26,6 +27,7 @@ from clio_argo.store.backends.file import stamp_of
 from clio_argo.store.documents import Store, absolute_url, split_url
 from clio_argo.store.faults import store_errors
 from clio_argo.store.images.base import Header, Page, Pixels, Undecodable, Unreadable
+from clio_argo.store.images.others import other_by_name
 from clio_argo.store.transfers import in_sight
 from clio_argo.store.waiting import within
 
@@ -77,10 +79,20 @@ class Source:
         entries = (e for e in self._list(folder) if self._file in ("", e.name))
         return sorted(without_vague(entries), key=lambda e: e.name)
 
-    def _list(self, folder: str) -> Iterator[Entry]:
+    def unread(self) -> list[str]:
+        """Of each format that is not read, a file at the source's root and what to do with it."""
+        names = [
+            self.url.rstrip("/").rpartition("/")[2],
+            *(e.name for e in self._list("", lambda n: bool(other_by_name(n)))),
+        ]
+        found = {other: name for name in sorted(names, reverse=True) if (other := other_by_name(name))}
+        return [f"{printable(name)}: {other.refusal}" for other, name in found.items()]
+
+    def _list(self, folder: str, wanted: Callable[[str], bool] = in_sight) -> Iterator[Entry]:
         if self._store.local is not None:
-            return _scan(self._store.local, folder)
-        objects = (o for o in self._store.objects(folder + self._file, flat=True) if in_sight(o.name))
+            # what a file is, its content tells: a name is needed to find slices among other files
+            return _scan(self._store.local, folder, lambda name: name == self._file or wanted(name))
+        objects = (o for o in self._store.objects(folder + self._file, flat=True) if wanted(o.name))
         return (Entry(name=o.name, size_bytes=o.size, stamp=o.stamp, arrived_s=o.written_s) for o in objects)
 
     def headers(self, entry: Entry) -> list[Header]:
@@ -271,12 +283,12 @@ def find_source(source: str) -> str:
     return url
 
 
-def _scan(root: Path, folder: str) -> Iterator[Entry]:
+def _scan(root: Path, folder: str, wanted: Callable[[str], bool]) -> Iterator[Entry]:
     base = os.path.realpath(root)
     outside = not _inside(root / folder, base)
     try:
         with suppress(FileNotFoundError), os.scandir(root / folder) as items:
-            files = (e for e in items if in_sight(e.name) and not _is_folder(e))
+            files = (e for e in items if wanted(e.name) and not _is_folder(e))
             yield from (_local_entry(e, folder, base, outside) for e in files)
     except OSError as error:
         raise UserError(f"source {root / folder}: cannot be listed: {error.strerror}") from error

@@ -88,7 +88,8 @@ def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[E
             f"({in_raw[0].name}); give the folder that is meant"
         )
     if not (at_root or in_raw):
-        names = ", ".join(printable(e.name) for e in (root + raw)[:5]) or f"no {format_names()} file"
+        others = "; ".join(source.unread()[:5]) or f"no {format_names()} file"
+        names = ", ".join(printable(e.name) for e in (root + raw)[:5]) or others
         pattern = request.image or request.image_regex
         text = f"no slice{f' named {pattern!r}' if pattern else ''}; there is {names}"
         raise UserError(f"source {request.source}: found {text}")

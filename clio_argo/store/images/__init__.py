@@ -15,6 +15,7 @@ from clio_argo.store.images.dat import DAT
 from clio_argo.store.images.decoder_words import heard
 from clio_argo.store.images.jpeg import JPEG
 from clio_argo.store.images.mrc import MRC
+from clio_argo.store.images.others import START_BYTES, other_by_content
 from clio_argo.store.images.png import PNG
 from clio_argo.store.images.tiff import TIFF
 
@@ -72,12 +73,13 @@ def decode(file: BinaryIO, page: Page) -> tuple[Pixels, str]:
 def _format_of(file: BinaryIO) -> Format:
     """The format of a file, which is left at its first byte."""
     file.seek(0)
-    start = file.read(max(f.magic_at + len(m) for f in formats() for m in f.magic))
+    start = file.read(max(START_BYTES, *(f.magic_at + len(m) for f in formats() for m in f.magic)))
     file.seek(0)
     for known in formats():
         if known.takes(start):
             return known
-    raise Unreadable(f"not a {format_names()} file")
+    other = other_by_content(start)
+    raise Unreadable(other.refusal if other else f"not a {format_names()} file")
 
 
 @contextmanager

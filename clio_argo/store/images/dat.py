@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from clio_argo.store.images.base import Format, Header, Page, Undecodable, Unreadable
 
 MAGIC = struct.pack(">I", 3555587570)
-HEADER_BYTES = 1024
-MOST_DETECTORS = 4
-NM_PER_MM = 1e6
+HEADER_BYTES, MOST_DETECTORS = 1024, 4  # of the format
+NM_PER_MM = 1e6  # 10^-3 / 10^-9
 # offsets and lengths of the detectors' names; offset and form of the pixel size in nm, and of the stage's x and y in mm
 LAYOUT_1 = ((380, 10), (390, 18), (700, 20), (720, 20)), (416, ">d"), (512, ">2d")
 LAYOUT_3 = ((380, 10), (390, 18), (410, 20), (430, 20)), (464, ">f"), (534, ">2f")

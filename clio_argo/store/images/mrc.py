@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clio_argo.store.images.base import MOST_PAGES, Format, Header, Page, Undecodable, Unreadable
 
-HEADER_BYTES, MAGIC_AT = 1024, 208
+HEADER_BYTES, MAGIC_AT = 1024, 208  # of the format
 TYPES: dict[int, np.dtype[Any]] = {
     0: np.dtype(np.int8), 1: np.dtype(np.int16), 2: np.dtype(np.float32), 6: np.dtype(np.uint16),
 }  # fmt: skip
@@ -24,7 +24,7 @@ BIG_ENDIAN_STAMP = 0x11
 IMOD, SIGNED_BYTES = 1146047817, 1
 # a type of file that holds several volumes behind each other
 VOLUME_STACKS = range(401, 631)
-ANGSTROM_NM = 0.1
+ANGSTROM_NM = 0.1  # 10^-10 / 10^-9
 
 
 class _Stack(NamedTuple):

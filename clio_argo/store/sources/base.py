@@ -21,6 +21,9 @@ class StackSource(Protocol):
         The stamp of an entry changes whenever any of its slices may have changed.
         """
 
+    def unread(self) -> list[str]:
+        """What else lies there, of formats that are not read, and what to do with it."""
+
     def headers(self, entry: Entry) -> list[Header]:
         """Headers of all slices of an entry, in the order of their pages. Raises `Unreadable`."""
 

@@ -150,6 +150,7 @@ class VolumeSource(Source):
         return x, y, z
 
     def _samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:
+        """Grey samples [y, x] of a plane, and whether chunks are missing. Raises `Undecodable`."""
         of_channel, z = divmod(slice_file.page, self._size("z"))
         time, channel = divmod(of_channel, self._size("c"))
         block = self._block
