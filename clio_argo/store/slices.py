@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -63,6 +63,13 @@ class Entry(Value):
     outside: bool = False
     arrived_s: float = 0.0
     first_z: int | None = None
+
+
+class Together(NamedTuple):
+    """Neighbouring slices that are read together, and the memory that they take."""
+
+    slices: int
+    size_bytes: int
 
 
 class Source:
@@ -143,9 +150,9 @@ class Source:
                 raise
         return pixels, warning
 
-    def planes_at_once(self, memory_bytes: int) -> int:  # noqa: ARG002, other kinds ask for it
+    def together(self, memory_bytes: int) -> Together:  # noqa: ARG002, other kinds ask for it
         """How many slices are best read together: one, since each has a place of its own."""
-        return 1
+        return Together(1, 0)
 
     def refuse_changed(self, slice_file: SliceFile) -> None:
         """Raise `Undecodable` if the file is not the one that was planned."""

@@ -128,7 +128,7 @@ class Run:
         # imported here: the container image of the steps that write volumes holds no decoders of images
         from clio_argo.store.sources import open_source
 
-        return open_source(self.plan.source, self.plan.source_kind, self.plan.planes_at_once)
+        return open_source(self.plan.source, self.plan.source_kind, self.plan.together)
 
     def units_of(self, step: Step, part: int) -> Sequence[int]:
         """The units of one part of a step."""

@@ -67,8 +67,8 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
         p.model_copy(update={"stamp": stamps.get(p.file or "", "")}) for p in problems if p.z is None or p.z in stack
     ]
     plan, units = _assemble(source, usable, problems, stack, request)
-    at_once = source.planes_at_once(int(READ_SHARE * request.memory_gib * 2**30))
-    found = {"z_step": numbered.step, "source_kind": kind, "planes_at_once": at_once}
+    together, size_bytes = source.together(int(READ_SHARE * request.memory_gib * 2**30))
+    found = {"z_step": numbered.step, "source_kind": kind, "together": together, "together_mib": -(-size_bytes >> 20)}
     return plan.model_copy(update=found), units, entries
 
 

@@ -29,11 +29,10 @@ def test_stages_that_write_voxels_have_the_memory_of_a_unit(demo: Path) -> None:
 
 def test_slices_that_are_read_together_have_room_in_reduce_and_render(demo: Path) -> None:
     run = Run(Store(str(demo)), PIPELINE["write"], PIPELINE)
-    large = run.plan.model_copy(update={"width": 10 * 1024, "height": 10 * 1024})
-    together = large.model_copy(update={"planes_at_once": 8})
-    assert memory_of_alignment(together)["reduce_mib"] - memory_of_alignment(large)["reduce_mib"] == 7 * 100
-    needs = [memory_of_volumes(run.volume, plan)["render_mib"] for plan in (large, together)]
-    assert needs[1] - needs[0] == 7 * 100
+    together = run.plan.model_copy(update={"together": 8, "together_mib": 700})
+    assert memory_of_alignment(together)["reduce_mib"] - memory_of_alignment(run.plan)["reduce_mib"] == 700
+    needs = [memory_of_volumes(run.volume, plan)["render_mib"] for plan in (run.plan, together)]
+    assert needs[1] - needs[0] == 700
 
 
 def test_stages_that_no_node_holds_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

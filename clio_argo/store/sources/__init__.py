@@ -18,7 +18,7 @@ def open_source(url: str, kind: str = "", at_once: int = 1) -> StackSource:
     """The source at `url`.
 
     kind: its name, if it was found before; each kind asks the store what it is otherwise.
-    at_once: neighbouring slices to read together, as `planes_at_once` says.
+    at_once: neighbouring slices to read together, as `together` says.
 
     Raises:
         UserError: it is of a kind that is read, and cannot be used.

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from clio_argo.model.plan import SliceFile
 from clio_argo.store.images.base import Header, Pixels
-from clio_argo.store.slices import Entry
+from clio_argo.store.slices import Entry, Together
 
 
 class StackSource(Protocol):
@@ -36,5 +36,5 @@ class StackSource(Protocol):
     def refuse_changed(self, slice_file: SliceFile) -> None:
         """Raise `Undecodable` if the slice is not the one that was planned, as far as one request tells."""
 
-    def planes_at_once(self, memory_bytes: int) -> int:
-        """How many neighbouring slices are best read together in this memory."""
+    def together(self, memory_bytes: int) -> Together:
+        """How many neighbouring slices are best read together in this memory; at least one."""

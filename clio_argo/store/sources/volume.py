@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from clio_argo.store import images
 from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
 from clio_argo.store.images.base import MOST_PAGES, Header, Undecodable
-from clio_argo.store.slices import Entry, Source
+from clio_argo.store.slices import Entry, Source, Together
 from clio_argo.store.sources.volume_metadata import NAMES, NM, FoundVolume, find_volume
 
 # what tensorstore says of chunks that are there and damaged; all else is said of the store
@@ -24,6 +25,7 @@ DAMAGED = re.compile("(?s)^(FAILED_PRECONDITION|INVALID_ARGUMENT|DATA_LOSS|OUT_O
 ABSENT = re.compile("NOT_FOUND: chunk .* is missing")
 # chunks are decoded one at a time, each as a whole
 MOST_CHUNK_PLANES, MOST_CHUNK_BYTES = 4, 2**28
+SPACE = ("x", "y", "z")
 NAMED = {"channel": "c", "channels": "c", "time": "t"}
 UNNAMED = {"n5": ("x", "y", "z")}
 
@@ -77,16 +79,21 @@ class VolumeSource(Source):
 
     @cached_property
     def _axes(self) -> tuple[str, ...]:
-        """Names of the array's axes: x, y, z, c, t, and others of size 1. Raises `UserError`."""
+        """Names of the array's axes: x, y, z, of several c and t; others are empty. Raises `UserError`."""
         labels, sizes = self._found.axes or self._array.domain.labels, self._array.domain.shape
         if not any(labels) and len(sizes) == 3:
             labels = UNNAMED.get(self._found.driver, ("z", "y", "x"))
-        axes = tuple(NAMED.get(name.lower(), name.lower()) for name in labels)
-        is_known = len(axes) == len(sizes) and sorted(a for a in axes if a in "xyz" and a) == ["x", "y", "z"]
-        if not is_known or any(n > 1 and a not in (*"xyzct",) for a, n in zip(axes, sizes, strict=True)):
-            have = ", ".join(f"{a or '?'} ({n})" for a, n in zip(axes or "?" * len(sizes), sizes, strict=False))
+        names = [NAMED.get(name.lower(), name.lower()) for name in labels]
+        axes = [a if n > 1 or a in SPACE else "" for a, n in zip(names, sizes, strict=False)]
+        longer = [a for a, n in zip(axes, sizes, strict=False) if n > 1 or a]
+        if (
+            len(names) != len(sizes)
+            or len(set(longer)) < len(longer)
+            or not {*SPACE} <= {*longer} <= {*SPACE, "c", "t"}
+        ):
+            have = ", ".join(f"{a or '?'} ({n})" for a, n in zip_longest(names, sizes))
             raise UserError(f"source {self.url}: its axes are {have}; x, y, z, and channels and times are read")
-        return axes
+        return tuple(axes)
 
     def _size(self, axis: str) -> int:
         return int(self._array.domain.shape[self._axes.index(axis)]) if axis in self._axes else 1
@@ -100,12 +107,12 @@ class VolumeSource(Source):
             raise UserError(f"source {self.url}: its chunks are {shape}; write it with smaller ones")
         return int(shape[self._axes.index("z")])
 
-    def planes_at_once(self, memory_bytes: int) -> int:
+    def together(self, memory_bytes: int) -> Together:
         """Planes of a layer of chunks, in as few equal pieces as this memory allows."""
         plane = self._size("x") * self._size("y") * int(self._array.dtype.numpy_dtype.itemsize)
-        most = max(1, memory_bytes // plane)
-        pieces = math.ceil(self._chunk_depth / most)
-        return math.ceil(self._chunk_depth / pieces)
+        depth = min(self._chunk_depth, self._size("z"))
+        planes = math.ceil(depth / math.ceil(depth / max(1, memory_bytes // plane)))
+        return Together(planes, planes * plane)
 
     def entries(self, folder: str = "") -> list[Entry]:
         """The array; its stamp is that of its metadata, and a digest over names, sizes and stamps of its chunks."""
@@ -151,6 +158,8 @@ class VolumeSource(Source):
 
     def _samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:
         """Grey samples [y, x] of a plane, and whether chunks are missing. Raises `Undecodable`."""
+        if slice_file.page >= (pages := self._size("t") * self._size("c") * self._size("z")):
+            raise Undecodable(f"the volume has {pages} planes now; it was changed since it was planned")
         of_channel, z = divmod(slice_file.page, self._size("z"))
         time, channel = divmod(of_channel, self._size("c"))
         block = self._block
@@ -183,7 +192,7 @@ class VolumeSource(Source):
         """Planes [z, y, x]; None if a chunk is missing. Raises `Undecodable` if one is damaged."""
         import tensorstore as ts
 
-        order = [a for a in self._axes if a in "xyz"]
+        order = [a for a in self._axes if a in SPACE]
         view = array[ts.d[:].translate_to[0]][tuple(index.get(a, 0) for a in self._axes)]
         with store_errors(self.url, self._found.folder):
             try:

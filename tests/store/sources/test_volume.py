@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from clio_argo.cli.doctor_store import look_at_source
 from clio_argo.errors import UserError
@@ -83,6 +81,9 @@ def test_one_of_several_channels_and_times_is_chosen(tmp_path: Path) -> None:
         (lambda f: zarr2(f, VALUES[0]), r"its axes are \? \(33\), \? \(47\); x, y, z"),
         (lambda f: zarr2(f, VALUES[None]), r"its axes are \? \(1\), \? \(10\)"),
         (lambda f: ngff(f, VALUES, 2) or damage(f / ".zattrs", '"y"', '"q"'), r"t \(1\), c \(1\), z \(10\), q \(33\)"),
+        (lambda f: zarr2(f, VALUES) or named(f, "zz", "y", "x"), r"zz \(10\), y \(33\), x \(47\)"),
+        (lambda f: zarr2(f, VALUES) or named(f, "z", "x", "x"), r"z \(10\), x \(33\), x \(47\)"),
+        (lambda f: zarr2(f, VALUES) or named(f, "z", "y"), r"z \(10\), y \(33\), \? \(47\)"),
         (lambda f: ngff(f, VALUES, 2, "czyx") or (f / ".zattrs").write_text("{}"), "a zarr group without an image"),
         (lambda f: zarr3(f, VALUES) or damage(f / "zarr.json", "zstd", "zzz"), "its volume cannot be opened: .*zzz"),
         (lambda f: ngff(f, VALUES, 2) or damage(f / ".zattrs", '"datasets"', '"x"'), "metadata .* are broken"),
@@ -94,6 +95,10 @@ def test_what_is_no_stack_of_planes_is_refused_with_its_axes(
     write(tmp_path / "v")
     with pytest.raises(UserError, match=f"(?s)^source .*{reason}"):
         plan(request(tmp_path / "v"))
+
+
+def named(folder: Path, *axes: str) -> None:
+    (folder / ".zattrs").write_text(json.dumps({"_ARRAY_DIMENSIONS": axes}))
 
 
 def damage(file: Path, old: str, new: str) -> None:
@@ -165,6 +170,14 @@ def _heard(source: object, at: object) -> str:
         return str(error)
 
 
+def test_a_volume_that_was_cut_is_noticed(tmp_path: Path) -> None:
+    zarr3(tmp_path / "v", VALUES)
+    _, entry = opened(tmp_path / "v")
+    zarr3(tmp_path / "v", VALUES[:8])
+    at = planned(entry, 9, "uint16", 33, 47)
+    assert _heard(opened(tmp_path / "v")[0], at) == "the volume has 8 planes now; it was changed since it was planned"
+
+
 def test_a_change_of_any_chunk_changes_the_stamp_and_one_of_the_metadata_is_refused_at_once(tmp_path: Path) -> None:
     zarr3(tmp_path / "v", VALUES)
     source, entry = opened(tmp_path / "v")
@@ -208,22 +221,18 @@ def test_planes_that_are_read_together_share_one_reading_of_their_chunks(
     assert len(gcs.log()) - before == 2 * 9 * times
 
 
-@given(st.integers(1, 10**6))
-def test_as_few_readings_as_memory_allows_of_nearly_the_same_number_of_planes(memory_bytes: int) -> None:
-    class Deep(VolumeSource):
-        _chunk_depth = 64  # type: ignore[assignment]
+@pytest.mark.parametrize(("memory", "together"), [(0, 1), (2, 2), (3, 2), (4, 4), (10**6, 4)])
+def test_as_few_readings_as_memory_allows_of_nearly_the_same_number_of_planes(
+    tmp_path: Path, memory: int, together: int
+) -> None:
+    zarr3(tmp_path / "v", VALUES)
+    source, _ = opened(tmp_path / "v")
+    assert source.together(memory * VALUES[0].nbytes) == (together, together * VALUES[0].nbytes)
 
-        def __init__(self) -> None: ...
 
-        def _size(self, axis: str) -> int:
-            return 100
-
-        _array = type("Array", (), {"dtype": type("Type", (), {"numpy_dtype": np.dtype(np.uint8)})})
-
-    at_once = Deep().planes_at_once(memory_bytes)
-    most = max(1, memory_bytes // 100**2)
-    assert 1 <= at_once <= most
-    assert -(-64 // at_once) == -(-64 // min(most, 64))
+def test_planes_that_are_not_there_are_not_counted(tmp_path: Path) -> None:
+    zarr3(tmp_path / "v", VALUES[:2])
+    assert opened(tmp_path / "v")[0].together(10**9).slices == 2
 
 
 def test_the_plan_reads_no_voxel_and_keeps_how_the_source_is_read(tmp_path: Path, gcs: Bucket) -> None:
@@ -231,7 +240,7 @@ def test_the_plan_reads_no_voxel_and_keeps_how_the_source_is_read(tmp_path: Path
     upload(tmp_path / "v", gcs.url)
     before = len(gcs.log())
     found = plan(request(gcs.url, memory_gib=0.25))
-    assert (found.source_kind, found.planes_at_once, found.usable) == ("volume", CHUNK[0], 10)
+    assert (found.source_kind, found.together, found.together_mib) == ("volume", CHUNK[0], 1)
     asked = gcs.log()[before:]
     assert not [path for path in asked if "%2Fc%2F" in path or "/c%2F" in path]
     assert len(asked) <= 20
@@ -246,7 +255,7 @@ def test_the_doctor_looks_into_volumes(tmp_path: Path) -> None:
 
 def test_axes_by_the_attributes_of_xarray(tmp_path: Path) -> None:
     zarr2(tmp_path / "v", VALUES)
-    (tmp_path / "v" / ".zattrs").write_text(json.dumps({"_ARRAY_DIMENSIONS": ["y", "z", "x"]}))
+    named(tmp_path / "v", "y", "z", "x")
     found = plan(request(tmp_path / "v"))
     assert (found.usable, found.width, found.height) == (33, 47, 10)
 
