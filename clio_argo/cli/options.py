@@ -41,7 +41,7 @@ class RequestOptions:
 
     file: Annotated[
         Path | None, Argument(metavar="REQUEST", help="YAML or JSON; see docs/reference/request.schema.json.")] = None
-    source: Annotated[str | None, Option(help="Folder, multi-page TIFF or bucket with the slices.")] = None
+    source: Annotated[str | None, Option(help="Folder, file, volume or bucket with the slices.")] = None
     image: Annotated[str | None, Option(help="File name pattern, e.g. 'iso.%05d.png'.")] = None
     minz: Annotated[int | None, Option(help="First slice, inclusive.")] = None
     maxz: Annotated[int | None, Option(help="Last slice, inclusive.")] = None

@@ -8,12 +8,18 @@ from statistics import mode
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import few
+from clio_argo.model.plan import natural_key
 from clio_argo.model.request import Request
 
 Numbering = Callable[[str], int | None]
 CONVERSION = re.compile(r"%(?P<zero>0?)(?P<width>\d*)[di]")
 # numbers up to request.MAX_Z; longer runs of digits are dates or identifiers
 MAX_DIGITS = 9
+# date and time, as microscopes name files (20-11-08_114025), with or without marks between
+TIME = re.compile(
+    r"(?<!\d)(?:\d\d)?\d\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])"
+    r"[-_ T](?:[01]\d|2[0-3])[-_.]?[0-5]\d[-_.]?[0-5]\d(?!\d)"
+)
 # of a padded number; a file name has at most 255 bytes
 MAX_WIDTH = 255
 
@@ -55,11 +61,13 @@ def printf_numbering(pattern: str) -> Numbering:
 
 
 def discover_numbering(names: Sequence[str]) -> Numbering:
-    """Numbers `names` by the one number that varies.
+    """Numbers `names` by the one number that varies, or, if all that varies is date and time, in their order from 0.
 
     Raises:
         UserError: the names follow several patterns, or several numbers vary.
     """
+    if by_time := _numbers_by_time(names):
+        return by_time.get
     groups: dict[tuple[str, ...], list[list[str]]] = defaultdict(list)
     for name in names:
         groups[tuple(_texts(name))].append(_digits(name))
@@ -72,6 +80,14 @@ def discover_numbering(names: Sequence[str]) -> Numbering:
     texts, digits = next(iter(groups.items()))
     index = _varying_number(texts, digits)
     return lambda name: int(_digits(name)[index]) if tuple(_texts(name)) == texts else None
+
+
+def _numbers_by_time(names: Sequence[str]) -> dict[str, int]:
+    """Numbers of names that differ by date and time only; empty for others."""
+    rests = {TIME.sub("\0", name, count=1) for name in names}
+    if len(names) < 2 or len(rests) > 1 or "\0" not in rests.pop():
+        return {}
+    return {name: z for z, name in enumerate(sorted(names, key=natural_key))}
 
 
 def _varying_number(texts: tuple[str, ...], digits: list[list[str]]) -> int:

@@ -100,6 +100,9 @@ class Plan(Document):
     # thousands of pods read it, so it must not grow with the number of slices
 
     source: str
+    source_kind: str = Field("files", description="What the source is: files, or a volume.")
+    together: int = Field(1, description="Neighbouring slices that are read together, where chunks hold several.")
+    together_mib: int = Field(0, description="Memory that these take, in MiB.")
     minz: int
     maxz: int
     z_step: int = Field(1, description="Step of the numbers in names of files; z is such a number divided by it.")

@@ -176,8 +176,8 @@ class Request(Section, Document):
     """Name of the data set; it appears in reports and as the name of the viewer's layer."""
 
     source: str = Field(min_length=1)
-    """Folder, multi-page TIFF or bucket that holds the slices, at its root or in raw/. Without a scheme it is a local
-    path if that exists, else the bucket gs://SOURCE."""
+    """Folder or bucket that holds the slices, at its root or in raw/, file of many pages, or volume. Without a scheme
+    it is a local path if that exists, else the bucket gs://SOURCE."""
 
     image: str | None = None
     """printf pattern of the file names, e.g. iso.%05d.png. Default: discovered."""

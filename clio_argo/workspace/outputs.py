@@ -63,14 +63,16 @@ def _parts(work: FanOut, kind: str, span: Callable[[range], tuple[int, int]]) ->
 def memory_of_alignment(plan: Plan) -> dict[str, int]:
     """MiB of the pods of reduce, of match, and of the steps that read the statistics of all slices."""
     plane = plan.width * plan.height * (1 if plan.dtype == "uint8" else 2) / MIB
+    reduce_mib = math.ceil(BASE_MIB + PLANES_OF_REDUCE * plane) + plan.together_mib
     whole = math.ceil(BASE_MIB + MIB_PER_SLICE * plan.depth)
     # match holds slices of fixed size, whatever the source has
-    return {"reduce_mib": math.ceil(BASE_MIB + PLANES_OF_REDUCE * plane), "match_mib": 2 * BASE_MIB, "solve_mib": whole}
+    return {"reduce_mib": reduce_mib, "match_mib": 2 * BASE_MIB, "solve_mib": whole}
 
 
-def memory_of_volumes(spec: VolumeSpec) -> dict[str, int]:
+def memory_of_volumes(spec: VolumeSpec, plan: Plan) -> dict[str, int]:
     """MiB of the pods of render, write, coarsen, and of the steps that read the records of all objects."""
     stages = {f"{stage}_mib": math.ceil(spec.memory_gib(stage) * 1024) for stage in spec.work}
+    stages["render_mib"] += plan.together_mib
     return {**stages, "publish_mib": math.ceil(2 * BASE_MIB + MIB_PER_SLICE * spec.scales[0].size[0])}
 
 

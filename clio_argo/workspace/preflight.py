@@ -73,7 +73,7 @@ def preflight(request: Request) -> Preflight:
     # without room for a slab there is no volume, and a fault says so already
     volume = None if faults else _attempt(lambda: estimate(plan, request), faults)
     plan = without_alignment(plan, request, given.imported)
-    faults += memory_problems({**memory_of_alignment(plan), **(memory_of_volumes(volume) if volume else {})})
+    faults += memory_problems({**memory_of_alignment(plan), **(memory_of_volumes(volume, plan) if volume else {})})
     return Preflight(plan, units, given, volume, tuple(faults), tuple(_stops(plan, request)), warning)
 
 

@@ -18,7 +18,9 @@ from clio_argo.model.sizes import accept_sizes, size_runs, usual_size
 from clio_argo.store.images import format_names
 from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
-from clio_argo.store.slices import RAW, Entry, Source, find_source
+from clio_argo.store.slices import RAW, Entry, find_source, without_vague
+from clio_argo.store.sources import find_kind
+from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.axes import chosen_pages
 from clio_argo.workspace.name_patterns import regex_numbers
@@ -29,6 +31,8 @@ HEADER_THREADS, HEADER_BATCH, QUICK_S = 16, 16, 2e-3
 BOMB_RATIO = 200  # PNG makes EM slices 1.5 times smaller, deflate makes nothing more than 1032 times smaller
 MOST_MISSING = 100_000  # slices of the longest stack that was run; each missing one is an entry of plan.json
 LOOK_AT = 3  # so that one damaged slice does not decide
+# of the memory of a worker, for slices of a volume that share chunks
+READ_SHARE = 1 / 8
 BITS: dict[int, Literal["uint8", "uint16"]] = {8: "uint8", 16: "uint16"}
 FoundSlice = tuple[int, Entry, int, Header]
 """Number of a slice, its file, its page there, and its header."""
@@ -40,7 +44,7 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     Raises:
         UserError: there is nothing to plan with: no source, no slices, no way to number them.
     """
-    source = Source(find_source(request.source))
+    kind, source = find_kind(find_source(request.source))
     images, entries, number = _entries(request, source)
     in_a_row = _files_in_a_row(source, images, request)
     numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(request, images, number)
@@ -63,12 +67,16 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
         p.model_copy(update={"stamp": stamps.get(p.file or "", "")}) for p in problems if p.z is None or p.z in stack
     ]
     plan, units = _assemble(source, usable, problems, stack, request)
-    return plan.model_copy(update={"z_step": numbered.step}), units, entries
+    together, size_bytes = source.together(int(READ_SHARE * request.memory_gib * 2**30))
+    found = {"z_step": numbered.step, "source_kind": kind, "together": together, "together_mib": -(-size_bytes >> 20)}
+    return plan.model_copy(update=found), units, entries
 
 
-def _entries(request: Request, source: Source) -> tuple[list[Entry], list[Entry], Numbering | None]:
+def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:
     """Image files at the source's root, or in raw/ if there are none; transfers there, too; numbers by a pattern."""
     listed = [source.entries(f) for f in ("", RAW)]
+    slices = {e.name for e in without_vague(chain(*listed))}
+    listed = [[e for e in entries if e.name in slices] for entries in listed]
     root, raw = ([e for e in entries if not is_transfer(e.name)] for entries in listed)
     number = _numbering(request, [*root, *raw]) if request.image or request.image_regex else None
     at_root, in_raw = (
@@ -80,7 +88,8 @@ def _entries(request: Request, source: Source) -> tuple[list[Entry], list[Entry]
             f"({in_raw[0].name}); give the folder that is meant"
         )
     if not (at_root or in_raw):
-        names = ", ".join(printable(e.name) for e in (root + raw)[:5]) or f"no {format_names()} file"
+        others = "; ".join(source.unread()[:5]) or f"no {format_names()} file"
+        names = ", ".join(printable(e.name) for e in (root + raw)[:5]) or others
         pattern = request.image or request.image_regex
         text = f"no slice{f' named {pattern!r}' if pattern else ''}; there is {names}"
         raise UserError(f"source {request.source}: found {text}")
@@ -119,7 +128,7 @@ def number_files(request: Request, entries: Sequence[Entry], number: Numbering |
     return NumberedFiles([(n // step, e) for n, e in pairs if n in inside], step, pairs[0][0] % step if pairs else 0)
 
 
-def _files_in_a_row(source: Source, images: Sequence[Entry], request: Request) -> list[tuple[int | None, Entry]]:
+def _files_in_a_row(source: StackSource, images: Sequence[Entry], request: Request) -> list[tuple[int | None, Entry]]:
     """Files of many pages that are one stack, in natural order; none if each file is a slice."""
     entries = sorted(images, key=lambda e: natural_key(_base(e)))
     # of two stacks in one folder each is named otherwise
@@ -128,14 +137,14 @@ def _files_in_a_row(source: Source, images: Sequence[Entry], request: Request) -
     return [(None, e) for e in entries] if all(_is_stack(source, e, request) for e in entries[:2]) else []
 
 
-def _is_stack(source: Source, entry: Entry, request: Request) -> bool:
+def _is_stack(source: StackSource, entry: Entry, request: Request) -> bool:
     headers = _headers(source, entry)
     pages = chosen_pages(headers, request) if isinstance(headers, list) else ""
     return isinstance(pages, list) and len(pages) > 1
 
 
 def _read_headers(
-    source: Source, candidates: Sequence[tuple[int | None, Entry]], request: Request
+    source: StackSource, candidates: Sequence[tuple[int | None, Entry]], request: Request
 ) -> tuple[list[Problem], list[FoundSlice]]:
     problems, slices = list[Problem](), list[FoundSlice]()
     in_a_row = len(candidates) > 1 and candidates[0][0] is None
@@ -164,7 +173,7 @@ def _pages(
     return Problem(kind="unsupported", file=entry.name, detail=pages) if isinstance(pages, str) else pages
 
 
-def _all_headers(source: Source, entries: Sequence[Entry]) -> Iterator[list[Header] | Problem]:
+def _all_headers(source: StackSource, entries: Sequence[Entry]) -> Iterator[list[Header] | Problem]:
     """Headers of all files, in order: by one thread from a disk, by many from a store that answers slowly."""
     durations_s = []
     for entry in entries[:HEADER_BATCH]:
@@ -184,6 +193,8 @@ def _all_headers(source: Source, entries: Sequence[Entry]) -> Iterator[list[Head
 
 def _single(entry: Entry, pages: Sequence[object], request: Request) -> int:
     """Number of the first slice of a file that holds the whole stack."""
+    if entry.first_z is not None:
+        return entry.first_z
     if request.minz is not None:
         return request.minz
     # one image and its number; digits in the name of a file of many pages number the file
@@ -191,7 +202,7 @@ def _single(entry: Entry, pages: Sequence[object], request: Request) -> int:
     return int(digits[-1]) if len(pages) == 1 and digits else 0
 
 
-def _headers(source: Source, entry: Entry) -> list[Header] | Problem:
+def _headers(source: StackSource, entry: Entry) -> list[Header] | Problem:
     if entry.outside:
         return Problem(kind="outside of the source", file=entry.name, detail="a link that leaves the folder")
     if not entry.size_bytes:
@@ -279,7 +290,7 @@ def _missing(stack: range, numbers: set[int], problems: Sequence[Problem]) -> li
 
 
 def _assemble(
-    source: Source, usable: Sequence[SliceFile], problems: Sequence[Problem], stack: range, request: Request
+    source: StackSource, usable: Sequence[SliceFile], problems: Sequence[Problem], stack: range, request: Request
 ) -> tuple[Plan, tuple[SliceUnit, ...]]:
     size = slices_per_unit(len(usable))
     cuts = [usable[i : i + size] for i in range(0, len(usable), size)]
@@ -306,7 +317,7 @@ def _assemble(
     return plan, units
 
 
-def _refuse_colour(source: Source, usable: Sequence[SliceFile], channels: int) -> None:
+def _refuse_colour(source: StackSource, usable: Sequence[SliceFile], channels: int) -> None:
     """Raise `UserError` if slices show colour. Grey ones saved as colour are fine; only pixels can tell."""
     if channels == 1:
         return

@@ -21,10 +21,18 @@ def test_reduce_has_room_for_four_slices_and_what_reads_all_slices_for_their_fac
 
 
 def test_stages_that_write_voxels_have_the_memory_of_a_unit(demo: Path) -> None:
-    spec = Run(Store(str(demo)), PIPELINE["write"], PIPELINE).volume
-    needs = memory_of_volumes(spec)
+    run = Run(Store(str(demo)), PIPELINE["write"], PIPELINE)
+    spec, needs = run.volume, memory_of_volumes(run.volume, run.plan)
     assert needs.pop("publish_mib") == 768 + 3
     assert all(0 <= needs[f"{name}_mib"] - 1024 * spec.memory_gib(name) < 1 for name in ("render", "write", "coarsen"))
+
+
+def test_slices_that_are_read_together_have_room_in_reduce_and_render(demo: Path) -> None:
+    run = Run(Store(str(demo)), PIPELINE["write"], PIPELINE)
+    together = run.plan.model_copy(update={"together": 8, "together_mib": 700})
+    assert memory_of_alignment(together)["reduce_mib"] - memory_of_alignment(run.plan)["reduce_mib"] == 700
+    needs = [memory_of_volumes(run.volume, plan)["render_mib"] for plan in (run.plan, together)]
+    assert needs[1] - needs[0] == 700
 
 
 def test_stages_that_no_node_holds_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

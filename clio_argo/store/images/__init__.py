@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from clio_argo.errors import ClioError, UserError, short_of_memory
 from clio_argo.store.images.base import Format, Header, Page, Pixels, Undecodable, Unreadable
+from clio_argo.store.images.dat import DAT
 from clio_argo.store.images.decoder_words import heard
 from clio_argo.store.images.jpeg import JPEG
+from clio_argo.store.images.mrc import MRC
+from clio_argo.store.images.others import START_BYTES, other_by_content
 from clio_argo.store.images.png import PNG
 from clio_argo.store.images.tiff import TIFF
 
-FORMATS = (PNG, TIFF, JPEG)
+FORMATS = (PNG, TIFF, JPEG, DAT, MRC)
 # an installed package adds a format by an entry point of this group; its value is a `Format`
 PLUGINS = "clio_argo.formats"
 # of a decoder's message, which may quote the file
@@ -37,14 +40,17 @@ def _load(entry: EntryPoint) -> Format:
 
 
 def format_names() -> str:
-    """Names of all formats for messages: "PNG, TIFF or JPEG"."""
+    """Names of all formats for messages: "PNG, TIFF, JPEG, DAT or MRC"."""
     *names, last = (f.name for f in formats())
     return f"{', '.join(names)} or {last}"
 
 
-def is_image(name: str) -> bool:
-    """Whether a file name has the suffix of a format, in lower or upper case."""
-    return name.lower().endswith(tuple(s for f in formats() for s in f.suffixes))
+def is_image(name: str, surely: bool = False) -> bool:
+    """Whether a file name has the suffix of a format, in lower or upper case.
+
+    surely: of one whose suffixes no other files have.
+    """
+    return name.lower().endswith(tuple(s for f in formats() for s in f.suffixes if not (surely and f.is_suffix_vague)))
 
 
 def read_headers(file: BinaryIO, size_bytes: int, page: Page | None = None) -> list[Header]:
@@ -67,12 +73,13 @@ def decode(file: BinaryIO, page: Page) -> tuple[Pixels, str]:
 def _format_of(file: BinaryIO) -> Format:
     """The format of a file, which is left at its first byte."""
     file.seek(0)
-    start = file.read(max(len(m) for f in formats() for m in f.magic))
+    start = file.read(max(START_BYTES, *(f.magic_at + len(m) for f in formats() for m in f.magic)))
     file.seek(0)
     for known in formats():
-        if start.startswith(known.magic):
+        if known.takes(start):
             return known
-    raise Unreadable(f"not a {format_names()} file")
+    other = other_by_content(start)
+    raise Unreadable(other.refusal if other else f"not a {format_names()} file")
 
 
 @contextmanager

@@ -16,6 +16,9 @@ TAIL_BYTES = 64
 # comments of microscopes have kilobytes.
 MOST_BYTES_PER_PX, MOST_METADATA_BYTES = 16, 2**26
 
+# of a stack, as many as a run may have slices
+MOST_PAGES = 100_000
+
 
 class Unreadable(Exception):
     """A file without a usable header; the message says why."""
@@ -69,9 +72,10 @@ class Format(Value):
 
     name: as in messages, for example "PNG".
     suffixes: lower-case endings of file names, for example (".png",).
-    magic: byte strings; a file of this format begins with one of them.
+    magic: byte strings; a file of this format has one of them at byte `magic_at`.
     headers: (file, size in bytes, page or None) -> headers of all pages, or of the one page. Reads no pixels.
     pixels: (file, page) -> samples of one page, [y, x], [y, x, channel] or [channel, y, x], as stored; small is dark.
+    is_suffix_vague: whether other files have its suffixes, too: they are no slices beside files of other formats.
     """
 
     name: str
@@ -79,6 +83,12 @@ class Format(Value):
     magic: tuple[bytes, ...]
     headers: Callable[[BinaryIO, int, Page | None], list[Header]]
     pixels: Callable[[BinaryIO, Page], NDArray[Any]]
+    magic_at: int = 0
+    is_suffix_vague: bool = False
+
+    def takes(self, start: bytes) -> bool:
+        """Whether a file that begins with `start` has this format."""
+        return start[self.magic_at :].startswith(self.magic)
 
 
 def has_end_mark(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
