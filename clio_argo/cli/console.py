@@ -20,9 +20,10 @@ def literal(text: str) -> str:
     return escape("".join(c if c.isprintable() else "?" for c in text))
 
 
-def console() -> Console:
-    """Standard output."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else UNWRAPPED)
+def console(stderr: bool = False) -> Console:
+    """Standard output, or standard error."""
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, highlight=False, width=None if terminal else UNWRAPPED)
 
 
 def table(*columns: str) -> Table:
@@ -59,12 +60,15 @@ def show(value: Any, form: str | None, view: Callable[[], Iterable[RenderableTyp
     if form:
         print(document(value, form))
         return
-    out = console()
+    tell(view(), console())
+
+
+def tell(parts: Iterable[RenderableType], out: Console) -> None:
+    """Print for people, without the blanks with which tables fill their last column."""
     with out.capture() as text:
-        for part in view():
+        for part in parts:
             out.print(part)
-    # a table fills its last column with blanks
-    sys.stdout.writelines(f"{line.rstrip()}\n" for line in text.get().splitlines())
+    out.file.writelines(f"{line.rstrip()}\n" for line in text.get().splitlines())
 
 
 def hint(verb: str, name: str, flags: str) -> str:
