@@ -8,7 +8,7 @@ import typer
 from typer import Argument, Option
 
 from clio_argo.cli.commands import MAKE, command
-from clio_argo.cli.console import console, tell
+from clio_argo.cli.console import console, literal, tell
 from clio_argo.cli.options import default_id
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import parse_setting
@@ -36,7 +36,8 @@ def init(
     if output and output.exists():
         raise UserError(f"{output}: exists, and is never replaced; give another name, or remove it")
     out = console(stderr=output is None)
-    given = {"id": default_id(None, str(Path(source).absolute())), "source": source}
+    path = Path(source).absolute()
+    given = {"id": default_id(path if path.is_file() else None, str(path)), "source": source}
     given |= {"image": image} if image else {}
     for setting in settings or []:
         given |= parse_setting(setting)
@@ -44,10 +45,17 @@ def init(
     tell(look_view(look, out), out)
     if output:
         _write_new(output, look.text)
-        print(f"{output}: written. Next: clio-argo plan {quote(str(output))}")
     else:
         print(look.text, end="")
     look.checked.refuse()
+    tell([_next(output)], out)
+
+
+def _next(output: Path | None) -> str:
+    if output is None:
+        return "Next: the same command with -o FILE.yaml writes this request to a file."
+    file = quote(str(output))
+    return literal(f"Next: open {file}; clio-argo plan {file} checks it, clio-argo run {file} --out VOLUME goes on.")
 
 
 def _write_new(file: Path, text: str) -> None:
@@ -56,3 +64,4 @@ def _write_new(file: Path, text: str) -> None:
             new.write(text)
     except OSError as error:
         raise UserError(f"{file}: cannot be written: {error.strerror}") from error
+    print(f"{file}: written")

@@ -27,6 +27,15 @@ def folders_with_images(url: str) -> Iterator[tuple[str, int]]:
                 yield below, len(images)
 
 
+def folder_of_one(url: str) -> tuple[str, int] | None:
+    """The folder of a source that is one of several images in it, and how many; None of other sources."""
+    folder, name = Store(url).parent()
+    images = images_in(Source(folder.url))
+    if len(images) < 2 or name not in {e.name for e in images}:
+        return None
+    return str(folder.local or folder.url.rstrip("/")), len(images)
+
+
 def images_in(source: Source, folder: str = "") -> list[Entry]:
     """Images directly in a folder of a source; those of transfers under way are none."""
     return [e for e in source.entries(folder) if not is_transfer(e.name)]

@@ -20,7 +20,7 @@ from clio_argo.model.write_request import commented_request
 from clio_argo.store.folders import images_in
 from clio_argo.store.images.base import Undecodable, Unreadable
 from clio_argo.store.slices import RAW, Entry, Source, find_source
-from clio_argo.workspace.offers import folder_lines, stacks_by_folder, the_stack
+from clio_argo.workspace.offers import folder_lines, other_folder_lines, stacks_by_folder, the_stack
 from clio_argo.workspace.preflight import Preflight, preflight
 from clio_argo.workspace.survey import NumberedFiles, number_files
 
@@ -55,7 +55,7 @@ class FirstLook:
     def text(self) -> str:
         """The request as commented YAML."""
         plan = self.checked.plan
-        headline = f"{plan.usable} slices, {describe_sizes(plan.sizes)}, {plan.dtype}; written by `clio-argo init`."
+        headline = f"Slices: {plan.usable}, {describe_sizes(plan.sizes)}, {plan.dtype}; written by `clio-argo init`."
         return commented_request(self.request, headline, self.notes)
 
 
@@ -94,7 +94,8 @@ def _examined(given: Settings, source: Source, images: Sequence[Entry]) -> tuple
         names = {} if named else the_stack(source.url, images)
         axes = {axis: text for axis, text in _axes(source, images).items() if axis not in given}
         if not (names or axes):
-            raise UserError.all(str(error), [] if images else folder_lines(source.url)) from error
+            folders = [] if images else folder_lines(source.url)
+            raise UserError.all(f"{error}{'; folders below it hold images:' if folders else ''}", folders) from error
     request = build_request(given, {"source": source.url}, names, dict.fromkeys(axes, 0))
     return request, preflight(request), axes
 
@@ -140,8 +141,8 @@ def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]
     taken = {s.name for unit in checked.units for s in unit.slices} | {p.file for p in checked.plan.problems}
     left_out = [e.name for e in images if e.name not in taken]
     text = f"{len(left_out)} images are no slices of this stack: {few(left_out)}"
-    # of a single picture the stack may lie below
-    return ([text] if left_out else []) + (folder_lines(url) if len(images) == 1 else [])
+    # of a single picture the stack may lie beside it, or below
+    return ([text] if left_out else []) + (other_folder_lines(url) if len(images) == 1 else [])
 
 
 def _glimpse(source: Source, planned: SliceFile, largest_px: int) -> Glimpse:

@@ -7,7 +7,7 @@ from shlex import quote
 from clio_argo.errors import UserError
 from clio_argo.model.name_stacks import NameStack, name_stacks
 from clio_argo.model.strict_yaml import yaml_value
-from clio_argo.store.folders import folders_with_images
+from clio_argo.store.folders import folder_of_one, folders_with_images
 from clio_argo.store.slices import Entry
 
 # a screen
@@ -53,8 +53,16 @@ def _offer(place: str, stack: NameStack) -> str:
 
 def folder_lines(url: str) -> list[str]:
     """Folders directly below a source that hold images, each with the command that looks at it."""
-    found = folders_with_images(url)
-    return _first([f"{images} images: {COMMAND} {quote(folder)}" for folder, images in found])
+    return _first([_folder_line(*found) for found in folders_with_images(url)])
+
+
+def other_folder_lines(url: str) -> list[str]:
+    """As `folder_lines`, for a source that holds one image: of a file, its own folder if that holds several."""
+    return [_folder_line(*found)] if (found := folder_of_one(url)) else folder_lines(url)
+
+
+def _folder_line(folder: str, images: int) -> str:
+    return f"{images} images: {COMMAND} {quote(folder)}"
 
 
 def _first(lines: Sequence[str]) -> list[str]:

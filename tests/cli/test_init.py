@@ -38,6 +38,7 @@ def test_without_a_file_the_request_alone_is_printed_and_remarks_go_beside_it(so
     assert (request.id, request.source, request.image) == ("my-slices", str(source), "iso.%05d.png")
     assert (request.resolution, request.labels) == ((4, 4, 30), {"lab": "em"})
     assert "3 usable of 3: z 3490 to 3492" in beside
+    assert beside.splitlines()[-1].startswith("Next: the same command with -o FILE.yaml")
     assert BLOCK not in printed + beside
 
 
@@ -45,7 +46,7 @@ def test_a_file_is_written_and_never_replaced(source: Path) -> None:
     file = source.parent / "a request.yaml"
     code, printed, beside = told(source, "-o", file)
     assert (code, beside) == (0, "")
-    assert f"\n{file}: written. Next: clio-argo plan '{file}'\n" in printed
+    assert f"\n{file}: written\nNext: open '{file}'; clio-argo plan '{file}' checks it, " in printed
     assert "\nresolution  8  (assumed: the files do not say)\n" in printed
     written = file.read_text()
     assert written == told(source)[1]
@@ -64,8 +65,8 @@ def test_a_place_that_cannot_be_written_is_named(source: Path, place: str) -> No
 
 def test_a_request_that_plan_refuses_is_written_and_the_reasons_are_said(source: Path) -> None:
     (source / f"iso.{FIRST + 1:05d}.png").unlink()
-    code, _, beside = told(source, "-o", file := source.parent / "r.yaml")
-    assert code == 1
+    code, printed, beside = told(source, "-o", file := source.parent / "r.yaml")
+    assert (code, "Next" in printed) == (1, False)
     assert "1 of 3 slices are missing or unusable" in beside
     assert "max_bad: 0.01  # 1 of 3 slices are missing or unusable; 1 accepts that\n" in file.read_text()
     assert told(source, "--set", "max_bad=1")[0] == 0

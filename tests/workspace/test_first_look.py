@@ -58,7 +58,7 @@ def test_a_plain_stack_gives_a_request_with_all_that_was_found(tmp_path: Path) -
     assert (request.minz, request.maxz, request.resolution) == (FIRST, FIRST + 3, (8, 8, 8))
     assert seen.notes == {"resolution": ASSUMED}
     assert f"\nresolution: 8  # {ASSUMED}\n" in seen.text
-    assert seen.text.startswith("# 4 slices, 48 x 48 pixels, uint8; ")
+    assert seen.text.startswith("# Slices: 4, 48 x 48 pixels, uint8; ")
     assert (seen.remarks, seen.checked.faults, seen.checked.stops) == ([], (), ())
 
 
@@ -163,6 +163,13 @@ def test_two_stacks_are_offered_each_by_a_command_that_works(tmp_path: Path) -> 
     assert found[1].remarks == ["4 images are no slices of this stack: " + ", ".join(f"iso.{z:05d}.png" for z in SMALL)]
 
 
+def test_plan_leads_to_the_offers_where_names_have_no_single_numbering(tmp_path: Path) -> None:
+    write_stack(tmp_path / "a b", SMALL)
+    write_stack(tmp_path / "a b", SMALL, "other%d.png")
+    with pytest.raises(UserError, match=f"several patterns.*; clio-argo init '{tmp_path}/a b' names what there is"):
+        survey(build_request({"id": "x", "source": str(tmp_path / "a b")}))
+
+
 def test_stacks_at_the_root_and_in_raw_are_offered(tmp_path: Path) -> None:
     write_stack(tmp_path, SMALL, "small%d.jpg")
     write_stack(tmp_path / "raw", SMALL)
@@ -209,7 +216,9 @@ def folders(root: Path) -> None:
 
 def test_folders_that_hold_images_are_named_where_there_is_no_stack(tmp_path: Path) -> None:
     folders(tmp_path)
-    with pytest.raises(UserError, match=r"no slice(.*\n)  - 1 images: .*b 9'\n  - 4 images: .*b 10'$") as told:
+    with pytest.raises(
+        UserError, match=r"no slice.* folders below it hold images:\n  - 1 images: .*b 9'\n  - 4 images: .*b 10'$"
+    ) as told:
         look(tmp_path)
     assert [len(slices(read(look(**s).text))) for s in offered(told.value)] == [1, 4]
 
@@ -218,6 +227,11 @@ def test_folders_below_a_single_picture_are_named(tmp_path: Path) -> None:
     folders(tmp_path)
     (tmp_path / "overview.png").write_bytes(encoded(SMALL[FIRST]))
     assert [line.partition(":")[0] for line in look(tmp_path).remarks] == ["1 images", "4 images"]
+
+
+def test_the_folder_of_a_file_that_is_one_of_many_is_named(tmp_path: Path) -> None:
+    write_stack(tmp_path, SMALL)
+    assert look(tmp_path / f"iso.{FIRST:05d}.png").remarks == [f"4 images: clio-argo init {tmp_path}"]
 
 
 @pytest.mark.parametrize("kind", ["empty", "missing", "text"])
