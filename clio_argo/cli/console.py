@@ -20,10 +20,9 @@ def literal(text: str) -> str:
     return escape("".join(c if c.isprintable() else "?" for c in text))
 
 
-def console(stderr: bool = False) -> Console:
-    """Standard output, or standard error."""
-    terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, width=None if terminal else UNWRAPPED)
+def console() -> Console:
+    """Standard output."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else UNWRAPPED)
 
 
 def table(*columns: str) -> Table:

@@ -5,10 +5,11 @@ from shlex import quote
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from typer import Argument, Option
 
 from clio_argo.cli.commands import MAKE, command
-from clio_argo.cli.console import console, literal, tell
+from clio_argo.cli.console import UNWRAPPED, literal, tell
 from clio_argo.cli.options import default_id
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import parse_setting
@@ -35,7 +36,8 @@ def init(
 
     if output and output.exists():
         raise UserError(f"{output}: exists, and is never replaced; give another name, or remove it")
-    out = console(stderr=output is None)
+    # nothing that is copied is broken at the edge of a terminal
+    out = Console(stderr=output is None, highlight=False, width=UNWRAPPED)
     path = Path(source).absolute()
     given = {"id": default_id(path if path.is_file() else None, str(path)), "source": source}
     given |= {"image": image} if image else {}
