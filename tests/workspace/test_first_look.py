@@ -253,9 +253,9 @@ def test_faults_of_pixels_are_those_of_plan(tmp_path: Path) -> None:
 # --- buckets, names -----------------------------------------------------------------------------------------
 
 
-def test_a_bucket_is_looked_at_by_ranges(bucket: Bucket) -> None:
+def test_a_bucket_is_looked_at_and_the_folders_in_it_are_named(bucket: Bucket) -> None:
     store = Store(f"{bucket.url}/fly")
-    for z, image in demo_slices(6, 700).items():
+    for z, image in demo_slices(6, 96).items():
         store.write(f"raw/iso.{z:05d}.png", encoded(image))
     with pytest.raises(UserError, match=f"6 images: clio-argo init {bucket.url}/fly$"):
         look(bucket.url)
@@ -263,6 +263,15 @@ def test_a_bucket_is_looked_at_by_ranges(bucket: Bucket) -> None:
     assert read(seen.text) == seen.request
     assert (seen.request.source, len(slices(seen.request))) == (f"{bucket.url}/fly", 6)
     assert all(g.image is not None for g in seen.glimpses)
+
+
+def test_of_a_bucket_headers_and_three_slices_are_read(gcs: Bucket) -> None:
+    for z, image in demo_slices(8, 256).items():
+        Store(gcs.url).write(f"iso.{z:05d}.png", encoded(image))
+    before = len(gcs.log())
+    look(gcs.url)
+    reads = [r for r in gcs.log()[before:] if r.startswith("GET") and "/o/iso" in r]
+    assert len(reads) == 8 + 3
 
 
 letters = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\\ufffd"), max_size=8)
