@@ -63,8 +63,8 @@ def _split(files: Sequence[_Name]) -> Iterator[NameStack]:
     columns = [[int(d) for d in column] for column in zip(*(f.digits for f in files), strict=True)]
     varying = [column for column in columns if len(set(column)) > 1]
     if own := [column for column in varying if len(set(column)) == len(files)]:
-        # a counter spans less than a date; dates and identifiers stand before it
-        counter = min(reversed(own), key=lambda column: max(column) - min(column))
+        # a counter spans less than a date
+        counter = min(own[::-1], key=lambda column: max(column) - min(column))
         yield _stack(files, counter)
         return
     by = columns.index(min(varying, key=lambda column: len(set(column))))
@@ -75,7 +75,8 @@ def _split(files: Sequence[_Name]) -> Iterator[NameStack]:
 
 def _stack(files: Sequence[_Name], numbers: Sequence[int | None]) -> NameStack:
     """A stack, and the settings that give the files these numbers."""
-    names, columns = [f.name for f in files], range(len(files[0].digits))
+    # dates and identifiers stand before the slice
+    names, columns = [f.name for f in files], range(len(files[0].digits))[::-1]
     choices: Iterator[tuple[str, str, Callable[[str], int | None]]] = chain(
         (("image", text, printf_numbering(text)) for text in (_printf(files, column) for column in columns)),
         (("image_regex", text, _by(text)) for text in (_expression(files, column) for column in columns)),

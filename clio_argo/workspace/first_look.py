@@ -25,6 +25,7 @@ from clio_argo.workspace.preflight import Preflight, preflight
 from clio_argo.workspace.survey import NumberedFiles, number_files
 
 ASSUMED = "assumed: the files do not say"
+CHOSEN = "several numbers vary in the names; z was taken for the slice"
 Settings = Mapping[str, Any]
 
 
@@ -82,22 +83,28 @@ def first_look(given: Settings, largest_px: int) -> FirstLook:
 
 
 def _examined(given: Settings, source: Source, images: Sequence[Entry]) -> tuple[Request, Preflight, dict[str, str]]:
-    """A request that fits the images, what `plan` says of it, and what is to be known of the axes that it chooses."""
-    named = bool({"image", "image_regex"} & given.keys())
-    request = build_request(given, {"source": source.url})
+    """A request that fits the images, what `plan` says of it, and what is to be known of settings that it chooses."""
+    request, named = build_request(given, {"source": source.url}), bool({"image", "image_regex"} & given.keys())
     try:
-        # what is discovered stays so, with the pattern that says it
-        checked, found = preflight(request), stacks_by_folder(images)
-        pattern = found[0][1].settings.get("image") if len(found) == 1 and len(images) > 1 and not named else None
-        return request.model_copy(update={"image": pattern or request.image}), checked, {}
+        checked = preflight(request)
     except UserError as error:
-        names = {} if named else the_stack(source.url, images)
-        axes = {axis: text for axis, text in _axes(source, images).items() if axis not in given}
-        if not (names or axes):
-            folders = [] if images else folder_lines(source.url)
-            raise UserError.all(f"{error}{'; folders below it hold images:' if folders else ''}", folders) from error
-    request = build_request(given, {"source": source.url}, names, dict.fromkeys(axes, 0))
-    return request, preflight(request), axes
+        if axes := {axis: text for axis, text in _axes(source, images).items() if axis not in given}:
+            return _chosen({**given, **dict.fromkeys(axes, 0)}, axes, source, images)
+        if names := {} if named else the_stack(source.url, images):
+            return _chosen({**given, **names}, dict.fromkeys(names.keys() & {"image_regex"}, CHOSEN), source, images)
+        folders = [] if images else folder_lines(source.url)
+        raise UserError.all(f"{error}{'; folders below it hold images:' if folders else ''}", folders) from error
+    # what is discovered stays so, with the pattern that says it
+    found = [] if named or len(images) == 1 else stacks_by_folder(images)
+    pattern = found[0][1].settings.get("image") if len(found) == 1 else None
+    return request.model_copy(update={"image": pattern or request.image}), checked, {}
+
+
+def _chosen(
+    given: Settings, notes: dict[str, str], source: Source, images: Sequence[Entry]
+) -> tuple[Request, Preflight, dict[str, str]]:
+    request, checked, more = _examined(given, source, images)
+    return request, checked, {**notes, **more}
 
 
 def _axes(source: Source, images: Sequence[Entry]) -> dict[str, str]:

@@ -33,6 +33,7 @@ STACKS: dict[str, tuple[list[str], list[dict[str, str]]]] = {
               [{"image": f"{r}-{c}_%d.png"} for r in (0, 1) for c in (0, 1)]),
     "a counter and a time": ([f"t{z * z + 700}_{z:03d}.tif" for z in range(4)],
                              [{"image_regex": r"t[0-9]+_(?P<z>[0-9]+)\.tif"}]),
+    "two counters": ([f"d{z}_{z}.tif" for z in range(4)], [{"image_regex": r"d[0-9]+_(?P<z>[0-9]+)\.tif"}]),
     "no number": (["overview.png"], []),
 }  # fmt: skip
 

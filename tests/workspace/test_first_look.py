@@ -17,7 +17,7 @@ from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.parse_request import build_request, parse_setting, parse_text
 from clio_argo.model.request import Request
 from clio_argo.store.documents import Store
-from clio_argo.workspace.first_look import ASSUMED, FirstLook, first_look
+from clio_argo.workspace.first_look import ASSUMED, CHOSEN, FirstLook, first_look
 from clio_argo.workspace.survey import survey
 from tests.stacks import FIRST, demo_slice, demo_slices, encoded, write_stack
 from tests.stores import Bucket
@@ -139,6 +139,14 @@ def test_the_first_channel_and_time_are_chosen_and_all_are_named(tmp_path: Path)
     assert look(tmp_path, channel=1).request.channel == 1
 
 
+def test_a_channel_is_chosen_of_files_that_follow_each_other(tmp_path: Path) -> None:
+    for day in ("11-01", "11-02", "12-02"):
+        pages = np.stack([np.stack(list(SMALL.values()))] * 2, axis=1)
+        tifffile.imwrite(tmp_path / f"2026-{day}.tif", pages, imagej=True, metadata={"axes": "ZCYX"})
+    request = read(look(tmp_path).text)
+    assert (request.channel, request.image_regex, len(slices(request))) == (0, None, 12)
+
+
 def test_too_many_missing_slices_are_told_with_what_accepts_them(tmp_path: Path) -> None:
     seen = look(write_stack(tmp_path, dict.fromkeys((1, 2, 5), SMALL[FIRST])))
     assert seen.notes["max_bad"] == "2 of 5 slices are missing or unusable; 2 accepts that"
@@ -182,7 +190,9 @@ def test_of_several_numbers_that_vary_the_counter_is_taken(tmp_path: Path) -> No
     write_stack(tmp_path, SMALL, "t%d.png")
     for n, file in enumerate(sorted(tmp_path.iterdir())):
         file.rename(tmp_path / f"t{n * n + 100}_s{n}.png")
-    request = read(look(tmp_path).text)
+    seen = look(tmp_path)
+    request = read(seen.text)
+    assert seen.notes["image_regex"] == CHOSEN
     assert request.image_regex == r"t[0-9]+_s(?P<z>[0-9]+)\.png"
     assert [z for z, *_ in slices(request)] == [0, 1, 2, 3]
 
