@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, maintenance
+from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, init, maintenance
 from clio_argo.cli.commands import ADMINISTER, LOOK, MAKE, PANELS, Group, RunCommand, command, panel_of
 from clio_argo.cli.console import UNWRAPPED, exit_unless, show, tell_wait
 from clio_argo.cli.options import Cluster, Form, Local, Out, RequestOptions, Root
@@ -75,6 +75,9 @@ def program(
     _: Annotated[bool, Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:  # fmt: skip
     """Align numbered electron-microscopy slices into a verified volume."""
+
+
+app.add_typer(init.commands)
 
 
 @command(app, MAKE)

@@ -65,12 +65,15 @@ def show(value: Any, form: str | None, view: Callable[[], Iterable[RenderableTyp
     if form:
         print(document(value, form))
         return
-    out = console()
+    tell(view(), console())
+
+
+def tell(parts: Iterable[RenderableType], out: Console) -> None:
+    """Print for people, without the blanks with which tables fill their last column."""
     with out.capture() as text:
-        for part in view():
+        for part in parts:
             out.print(part)
-    # a table fills its last column with blanks
-    sys.stdout.writelines(f"{line.rstrip()}\n" for line in text.get().splitlines())
+    out.file.writelines(f"{line.rstrip()}\n" for line in text.get().splitlines())
 
 
 def tell_wait(source: str) -> None:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from shlex import quote
 from statistics import median, mode
 from typing import Literal, NamedTuple
 
@@ -102,7 +103,10 @@ def _base(entry: Entry) -> str:
 
 def _numbering(request: Request, entries: Sequence[Entry]) -> Numbering:
     names = [_base(e) for e in entries]
-    return regex_numbers(request.image_regex, names).get if request.image_regex else numbering(request, names)
+    try:
+        return regex_numbers(request.image_regex, names).get if request.image_regex else numbering(request, names)
+    except UserError as error:
+        raise UserError(f"{error}; clio-argo init {quote(request.source)} names what there is") from error
 
 
 class NumberedFiles(NamedTuple):
