@@ -32,7 +32,7 @@ def look_view(look: FirstLook, out: Console) -> Iterator[RenderableType]:
     plan = look.checked.plan
     yield from plan_view(plan, look.checked.volume, look.request.allowed_bad(plan.depth), look.checked.warning)
     names = {"image": "", "image_regex": "", **look.notes}
-    values = ((k, v, names[k]) for k, v in written_values(look.request).items() if k in names)
+    values = ((k, v, names[k]) for k, v in written_values(look.request, look.notes).items() if k in names)
     yield facts((key, f"{value}  ({note})" if note else value) for key, value, note in values)
     yield from (literal(f"note: {remark}") for remark in look.remarks)
     yield from (literal(f"z {g.z} does not decode: {g.reason}") for g in look.glimpses if g.image is None)

@@ -1,7 +1,7 @@
 """Writes a request as commented YAML, for people to go on with."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import reduce
 from itertools import groupby
 from typing import Any
@@ -11,28 +11,25 @@ from clio_argo.model.parse_request import field_paths
 from clio_argo.model.request import Request
 from clio_argo.model.strict_yaml import yaml_value
 
-# what people look at first; the others stand in a request where they have another value than their default
-SHOWN = frozenset({
-    "id", "source", "image", "image_regex", "minz", "maxz", "channel", "time", "resolution", "contrast.clip_limit",
-    "max_bad",
-})  # fmt: skip
+# what people change first, whatever it is; of the others what differs from its default
+SHOWN = ("contrast.clip_limit", "max_bad")
 MORE = "# More settings: docs/guide/request.md; `clio-argo schema` prints all."
 
 
 def commented_request(request: Request, headline: str, notes: Mapping[str, str]) -> str:
     """A request as YAML that reads as the same request, with a comment for each setting.
 
-    headline: what the first line says. notes: what stands behind a setting, by its dotted name.
+    headline: what the first line says. notes: what stands behind a setting, by its dotted name; it may be empty.
     """
-    sections = groupby(written_values(request).items(), lambda item: item[0].rpartition(".")[0])
+    sections = groupby(written_values(request, notes).items(), lambda item: item[0].rpartition(".")[0])
     lines = [line for section, items in sections for line in _section(section, items, notes)]
     return "\n".join([f"# {printable(headline)}", *lines, "", MORE, ""])
 
 
-def written_values(request: Request) -> dict[str, str]:
-    """Settings that are written, by their dotted names, as YAML."""
-    values, default = _values(request), _values(Request(id=request.id, source=request.source))
-    shown = ((p, v) for p, v in values.items() if v is not None and (p in SHOWN or v != default[p]))
+def written_values(request: Request, noted: Collection[str]) -> dict[str, str]:
+    """Settings that are written, those of `noted` among them, by their dotted names, as YAML."""
+    default = _values(Request.model_construct(id="", source=""))
+    shown = ((p, v) for p, v in _values(request).items() if v != default[p] or p in SHOWN or p in noted)
     return {path: yaml_value(_short(path, value)) for path, value in shown}
 
 
@@ -47,7 +44,7 @@ def _section(section: str, items: Iterable[tuple[str, str]], notes: Mapping[str,
         yield f"\n{section}:"
     gap, indent = ("", "  ") if section else ("\n", "")
     for path, value in items:
-        note = f"  # {printable(notes[path])}" if path in notes else ""
+        note = f"  # {printable(notes[path])}" if notes.get(path) else ""
         yield f"{gap}{indent}# {_meaning(path)}"
         yield f"{indent}{path.rpartition('.')[2]}: {value}{note}"
 

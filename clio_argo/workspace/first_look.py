@@ -125,12 +125,9 @@ def _axes(source: Source, images: Sequence[Entry]) -> dict[str, str]:
 def _notes(given: Settings, plan: Plan, request: Request) -> dict[str, str]:
     bad, allowed = len(plan.unusable), request.allowed_bad(plan.depth)
     accepts = f"; {bad} accepts that" if bad > allowed else ""
-    notes = {
-        "minz": plan.step_text,
-        "resolution": "" if "resolution" in given else ASSUMED,
-        "max_bad": f"{bad} of {plan.depth} slices are missing or unusable{accepts}" if bad else "",
-    }
-    return {key: text for key, text in notes.items() if text}
+    steps = {"minz": plan.step_text} if plan.step_text else {}
+    missing = {"max_bad": f"{bad} of {plan.depth} slices are missing or unusable{accepts}"} if bad else {}
+    return {**steps, **missing, "resolution": "" if "resolution" in given else ASSUMED}
 
 
 def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Request) -> dict[str, int]:

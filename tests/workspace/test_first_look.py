@@ -97,7 +97,8 @@ def test_settings_that_are_given_are_kept(tmp_path: Path, folder: str) -> None:
     seen = look(tmp_path, **{"resolution": [4, 4, 30], "minz": FIRST + 1, "contrast.invert": True})
     assert seen.request.resolution == (4, 4, 30)
     assert (seen.request.minz, seen.request.maxz) == (FIRST + 1, FIRST + 3)
-    assert "resolution" not in seen.notes
+    assert seen.notes["resolution"] == ""
+    assert "\nresolution: [4, 4, 30]\n" in seen.text
     assert read(seen.text) == seen.request
     assert slices(seen.request)[0][1].endswith(f"iso.{FIRST + 1:05d}.png")
 
