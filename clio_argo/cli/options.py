@@ -54,7 +54,8 @@ class RequestOptions:
     update: Annotated[
         bool | None, Option("--update", help="Take over another request's run; only what differs is rerun.")] = None
     settings: Annotated[
-        list[str] | None, Option("--set", help="Any setting, e.g. contrast.clip_limit=0. Can be repeated.")] = None
+        list[str] | None,
+        Option("--set", help="Any setting, e.g. contrast.clip_limit=0, crop.x=0,999. Can be repeated.")] = None
 
     def read(self) -> Request:
         """The request: settings of the file, replaced by options, replaced by --set."""

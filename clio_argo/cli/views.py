@@ -1,6 +1,5 @@
 """What commands on stacks and runs show to people."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 
-from clio_argo.cli.console import facts, literal, table
+from clio_argo.cli.console import facts, literal, program, short_path, table
 from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.layout import REPORT, TRANSFORMS
 from clio_argo.model.plan import FanOut, Plan, Problem
@@ -86,7 +85,7 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
     yield facts([
         ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
         ("report", f"{folder}{REPORT}"),
-        ("viewer", f"clio-argo view {quote(folder)}" if Store(done.ng).local else done.link),
+        ("viewer", f"{program()} view {quote(folder)}" if Store(done.ng).local else done.link),
     ])  # fmt: skip
     changes = f"; {line}" if (line := done.source_changes.line()) else ""
     verified = f"{done.objects} objects verified ({human_size(done.bytes)})"
@@ -201,6 +200,4 @@ def relative(url: str) -> str:
     """A local run's URL as a short path."""
     if not url.startswith("file://"):
         return url
-    path = split_url(url)[2]
-    short = os.path.relpath(path)
-    return (path if short.startswith("..") else short).rstrip("/") + "/"
+    return short_path(split_url(url)[2]).rstrip("/") + "/"

@@ -9,7 +9,7 @@ from clio_argo.errors import ClioError, MissingInput, StoreError, TransientError
 from clio_argo.kernels.downsample import coarser
 from clio_argo.kernels.window import to_viewer
 from clio_argo.maintenance.check_bytes import Checked, check_bytes
-from clio_argo.model.layout import VIEWER, is_kept
+from clio_argo.model.layout import VIEWER, keeps_lossless
 from clio_argo.model.run import Fault
 from clio_argo.model.step import Step
 from clio_argo.model.volume import Box, times
@@ -44,7 +44,7 @@ def check_voxels(run: Run, step: Step, unit: int) -> Checked:
 
 def _compare_samples(run: Run, step: str, unit: int, shards: list[Shard], wrong: list[tuple[str, str]]) -> list[str]:
     """Add samples that differ to `wrong`; return what could not be compared, and why."""
-    if not is_kept(f"{run.volume.aligned}/"):
+    if not keeps_lossless(run.volume):
         return ["the lossless volume was not kept: the viewer volume was decoded, not compared with it"]
     try:
         wrong += _wrong_planes(run, unit, [s for s in shards if _is_rendered(s)])

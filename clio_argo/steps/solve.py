@@ -41,7 +41,9 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     except (GateStopped, UserError) as stop:
         # a person who decides whether to go on needs to see what was decided
         write_report(run, str(stop))
-        raise type(stop)(f"{stop}\nthe report shows them: {run.store.url_of(layout.REPORT)}") from stop
+        # before the details, which messages of pods and mails may lose
+        why, sign, details = str(stop).partition("\n    ")
+        raise type(stop)(f"{why}\nthe report shows them: {run.store.url_of(layout.REPORT)}{sign}{details}") from stop
     lay_out(run, spec, transforms, written)
     write_report(run, ALIGNED)
     parts, flagged = parts_of_volumes(spec), len(transforms.flagged)

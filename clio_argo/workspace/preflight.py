@@ -13,7 +13,7 @@ from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
 from clio_argo.model.user_inputs import UserInputs
 from clio_argo.model.volume import VolumeSpec
-from clio_argo.placement.gates import gap_problem
+from clio_argo.placement.gates import allow_bad, gap_problem
 from clio_argo.placement.replacement import longest_gap
 from clio_argo.placement.shapes import TOP
 from clio_argo.workspace.arrival import arrival_warning
@@ -44,8 +44,8 @@ class Preflight:
     stops: tuple[str, ...]
     warning: str
 
-    def refuse(self) -> None:
-        """Stop before anything is spent, and name all problems at once.
+    def refuse(self, elsewhere: str = "; clio-argo plan shows all") -> None:
+        """Stop before anything is spent, and name all problems at once; `elsewhere` says who shows the rest of many.
 
         Raises:
             UserError: the stack cannot become a volume.
@@ -54,7 +54,7 @@ class Preflight:
         if self.faults:
             raise UserError.all("the stack cannot be used:", [*self.faults, *self.stops])
         if self.stops:
-            details = [f"  - {line}" for line in problem_lines(self.plan.problems)]
+            details = [f"  - {line}" for line in problem_lines(self.plan.problems, elsewhere)]
             raise GateStopped("\n".join([*self.stops, *details]))
 
 
@@ -110,7 +110,7 @@ def _stops(plan: Plan, request: Request) -> list[str]:
     stops = []
     if bad > allowed:
         stops.append(f"{bad} of {plan.depth} slices are missing or unusable, at most {allowed} may be (max_bad); "
-                     f"repair the source, or show others in their place: --allow-bad-slices {bad}")  # fmt: skip
+                     f"repair the source, or show others in their place: {allow_bad(bad)}")  # fmt: skip
     return stops + ([gap_problem(gap, request)] if len(gap) > request.max_gap else [])
 
 

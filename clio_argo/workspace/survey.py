@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from shlex import quote
 from statistics import median, mode
 from typing import Literal, NamedTuple
 
@@ -45,9 +46,9 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
         UserError: there is nothing to plan with: no source, no slices, no way to number them.
     """
     kind, source = find_kind(find_source(request.source))
-    images, entries = _entries(request, source)
+    images, entries, number = _entries(request, source)
     in_a_row = _files_in_a_row(source, images, request)
-    numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(request, images)
+    numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(request, images, number)
     candidates = numbered.files
     problems, slices = _read_headers(source, candidates, request)
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
@@ -72,8 +73,8 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     return plan.model_copy(update=found), units, entries
 
 
-def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry]]:
-    """Image files at the source's root, or in raw/ if there are none, and transfers there, too."""
+def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:
+    """Image files at the source's root, or in raw/ if there are none; transfers there, too; numbers by a pattern."""
     listed = [source.entries(f) for f in ("", RAW)]
     slices = {e.name for e in without_vague(chain(*listed))}
     listed = [[e for e in entries if e.name in slices] for entries in listed]
@@ -93,7 +94,7 @@ def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[E
         pattern = request.image or request.image_regex
         text = f"no slice{f' named {pattern!r}' if pattern else ''}; there is {names}"
         raise UserError(f"source {request.source}: found {text}")
-    return at_root or in_raw, listed[0 if at_root else 1]
+    return at_root or in_raw, listed[0 if at_root else 1], number
 
 
 def _base(entry: Entry) -> str:
@@ -102,7 +103,10 @@ def _base(entry: Entry) -> str:
 
 def _numbering(request: Request, entries: Sequence[Entry]) -> Numbering:
     names = [_base(e) for e in entries]
-    return regex_numbers(request.image_regex, names).get if request.image_regex else numbering(request, names)
+    try:
+        return regex_numbers(request.image_regex, names).get if request.image_regex else numbering(request, names)
+    except UserError as error:
+        raise UserError(f"{error}; clio-argo init {quote(request.source)} names what there is") from error
 
 
 class NumberedFiles(NamedTuple):
@@ -113,11 +117,14 @@ class NumberedFiles(NamedTuple):
     rest: int
 
 
-def number_files(request: Request, entries: Sequence[Entry]) -> NumberedFiles:
-    """Slices of a request among its images; the one multi-page file that needs no number has none."""
+def number_files(request: Request, entries: Sequence[Entry], number: Numbering | None = None) -> NumberedFiles:
+    """Slices of a request among its images; the one multi-page file that needs no number has none.
+
+    number: the number in the name of each file, if a pattern gave it already.
+    """
     if len(entries) == 1 and request.image is None and request.image_regex is None:
         return NumberedFiles([(None, entries[0])], 1, 0)
-    number = _numbering(request, entries)
+    number = number or _numbering(request, entries)
     pairs = [(n, e) for e in entries if (n := number(_base(e))) is not None]
     pairs.sort(key=lambda pair: (pair[0], natural_key(pair[1].name)))
     step = constant_step([n for n, _ in pairs])
@@ -128,9 +135,6 @@ def number_files(request: Request, entries: Sequence[Entry]) -> NumberedFiles:
 def _files_in_a_row(source: StackSource, images: Sequence[Entry], request: Request) -> list[tuple[int | None, Entry]]:
     """Files of many pages that are one stack, in natural order; none if each file is a slice."""
     entries = sorted(images, key=lambda e: natural_key(_base(e)))
-    if request.image or request.image_regex:
-        number = _numbering(request, entries)
-        entries = [e for e in entries if number(_base(e)) is not None]
     # of two stacks in one folder each is named otherwise
     if len(entries) < 2 or not differ_by_numbers([_base(e) for e in entries]):
         return []

@@ -194,6 +194,13 @@ def test_several_patterns_are_refused_with_their_names(source: Path) -> None:
     assert plan(request(source, image="other.%05d.png")).usable == 3
 
 
+def test_a_regular_expression_is_asked_once(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, started = [], subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **b: calls.append(a) or started(*a, **b))
+    assert plan(request(source, image=None, image_regex=r"iso\.0*(\d+)\.png")).usable == 8
+    assert len(calls) == 1
+
+
 def test_no_slice_of_that_name(source: Path) -> None:
     with pytest.raises(UserError, match=r"no slice named 'img\.%05d\.png'; there is iso\.03490\.png"):
         plan(request(source, image="img.%05d.png"))
