@@ -188,7 +188,7 @@ def without_vague(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def refuse_other(pixels: Pixels, slice_file: SliceFile) -> None:
-    """Raise `Undecodable` if a slice decoded to another size or type than was planned."""
+    """Raise `Undecodable` if pixels [y, x] of a slice have another size or type than was planned."""
     expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
     if (pixels.shape, pixels.dtype) != expected:
         raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
