@@ -8,6 +8,8 @@ from clio_argo.errors import ClioError
 from clio_argo.model.plan import natural_key
 from clio_argo.store.documents import Store
 from clio_argo.store.slices import RAW, Entry, Source
+from clio_argo.store.sources import open_source
+from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
 
 # ten pages of a bucket's listing, which tells folders only by the objects in them
@@ -22,7 +24,7 @@ def folders_with_images(url: str) -> Iterator[tuple[str, int]]:
     for below in (f"{url.rstrip('/')}/{name}" for name in _folders(Store(url))):
         # one that nobody may list helps nobody
         with suppress(ClioError):
-            source = Source(below)
+            source = open_source(below)
             if images := images_in(source) or images_in(source, RAW):
                 yield below, len(images)
 
@@ -36,7 +38,7 @@ def folder_of_one(url: str) -> tuple[str, int] | None:
     return str(folder.local or folder.url.rstrip("/")), len(images)
 
 
-def images_in(source: Source, folder: str = "") -> list[Entry]:
+def images_in(source: StackSource, folder: str = "") -> list[Entry]:
     """Images directly in a folder of a source; those of transfers under way are none."""
     return [e for e in source.entries(folder) if not is_transfer(e.name)]
 

@@ -131,14 +131,13 @@ class Source:
         Raises:
             Undecodable: the file is gone, does not decode, or differs from what was planned.
         """
-        pixels, warning = self._samples(slice_file)
-        expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
-        if (pixels.shape, pixels.dtype) != expected:
-            raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
-        return pixels, warning
+        return self.samples(slice_file)
 
-    def _samples(self, slice_file: SliceFile) -> tuple[Pixels, str]:
-        """Grey samples [y, x] of a slice, in the type that its file has, and what its decoder said of damage."""
+    def samples(self, slice_file: SliceFile) -> tuple[Pixels, str]:
+        """Grey values [y, x] of a slice in the type of its file, and what its decoder said of damage.
+
+        Raises `Undecodable`: the file is gone, does not decode, or differs from what was planned.
+        """
         plane_bytes = slice_file.width * slice_file.height * np.dtype(slice_file.dtype).itemsize
         with self._content(slice_file) as file, _own_lack_of_memory(slice_file.name, plane_bytes, Undecodable):
             _check_header(file, slice_file)
@@ -148,6 +147,7 @@ class Source:
                 # decoders report a lack of memory alike: this fails with a MemoryError then
                 np.empty((SLACK, slice_file.height, slice_file.width), slice_file.dtype)
                 raise
+        refuse_other(pixels, slice_file)
         return pixels, warning
 
     def together(self, memory_bytes: int) -> Together:  # noqa: ARG002, other kinds ask for it
@@ -185,6 +185,13 @@ def without_vague(entries: Iterable[Entry]) -> list[Entry]:
     known = list(entries)
     sure = [e for e in known if images.is_image(e.name, surely=True) or not images.is_image(e.name)]
     return sure if any(images.is_image(e.name) for e in sure) else known
+
+
+def refuse_other(pixels: Pixels, slice_file: SliceFile) -> None:
+    """Raise `Undecodable` if pixels [y, x] of a slice have another size or type than was planned."""
+    expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
+    if (pixels.shape, pixels.dtype) != expected:
+        raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
 
 
 class RangeFile(io.RawIOBase):

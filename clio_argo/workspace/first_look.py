@@ -19,7 +19,9 @@ from clio_argo.model.sizes import describe_sizes
 from clio_argo.model.write_request import commented_request
 from clio_argo.store.folders import images_in
 from clio_argo.store.images.base import Undecodable, Unreadable
-from clio_argo.store.slices import RAW, Entry, Source, find_source
+from clio_argo.store.slices import RAW, Entry, find_source
+from clio_argo.store.sources import open_source
+from clio_argo.store.sources.base import StackSource
 from clio_argo.workspace.offers import folder_lines, other_folder_lines, stacks_by_folder, the_stack
 from clio_argo.workspace.preflight import Preflight, preflight
 from clio_argo.workspace.survey import NumberedFiles, number_files
@@ -68,7 +70,7 @@ def first_look(given: Settings, largest_px: int) -> FirstLook:
     Raises:
         UserError: there is no stack, or there are several; each is named with the command that chooses it.
     """
-    source = Source(find_source(build_request(given).source))
+    source = open_source(find_source(build_request(given).source))
     images = [e for folder in ("", RAW) for e in images_in(source, folder)]
     request, checked, axes = _examined(given, source, images)
     slices = [s for unit in checked.units for s in unit.slices]
@@ -82,7 +84,9 @@ def first_look(given: Settings, largest_px: int) -> FirstLook:
     )
 
 
-def _examined(given: Settings, source: Source, images: Sequence[Entry]) -> tuple[Request, Preflight, dict[str, str]]:
+def _examined(
+    given: Settings, source: StackSource, images: Sequence[Entry]
+) -> tuple[Request, Preflight, dict[str, str]]:
     """A request that fits the images, what `plan` says of it, and what is to be known of settings that it chooses."""
     request, named = build_request(given, {"source": source.url}), bool({"image", "image_regex"} & given.keys())
     try:
@@ -101,13 +105,13 @@ def _examined(given: Settings, source: Source, images: Sequence[Entry]) -> tuple
 
 
 def _chosen(
-    given: Settings, notes: dict[str, str], source: Source, images: Sequence[Entry]
+    given: Settings, notes: dict[str, str], source: StackSource, images: Sequence[Entry]
 ) -> tuple[Request, Preflight, dict[str, str]]:
     request, checked, more = _examined(given, source, images)
     return request, checked, {**notes, **more}
 
 
-def _axes(source: Source, images: Sequence[Entry]) -> dict[str, str]:
+def _axes(source: StackSource, images: Sequence[Entry]) -> dict[str, str]:
     """Axes of which the first file holds several channels or times, and their names."""
     try:
         headers = source.headers(images[0]) if images else []
@@ -146,10 +150,11 @@ def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]
     left_out = [e.name for e in images if e.name not in taken]
     text = f"{len(left_out)} images are no slices of this stack: {few(left_out)}"
     # of a single picture the stack may lie beside it, or below
-    return ([text] if left_out else []) + (other_folder_lines(url) if len(images) == 1 else [])
+    is_file = len(images) == 1 and checked.plan.source_kind == "files"
+    return ([text] if left_out else []) + (other_folder_lines(url) if is_file else [])
 
 
-def _glimpse(source: Source, planned: SliceFile, largest_px: int) -> Glimpse:
+def _glimpse(source: StackSource, planned: SliceFile, largest_px: int) -> Glimpse:
     try:
         pixels = source.decode(planned)
     except Undecodable as error:

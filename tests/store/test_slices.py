@@ -178,7 +178,7 @@ def test_a_name_that_is_neither_a_path_nor_a_bucket_is_refused_with_both(
     nothing = re.escape(f"source fly_stack: there is no such file or folder in {tmp_path}")
     with pytest.raises(UserError, match=f"^{nothing}, and no bucket gs://fly_stack$"):
         find_source("fly_stack")
-    gcs.fault("GET", 403, times=1)
+    gcs.fault("GET", 403, times=9)
     with pytest.raises(StoreError, match=rf"there is no such file .*; if the bucket is meant: {gcs.url}.*\(403\)"):
         find_source(gcs.name)
 

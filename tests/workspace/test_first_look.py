@@ -20,6 +20,7 @@ from clio_argo.store.documents import Store
 from clio_argo.workspace.first_look import ASSUMED, CHOSEN, FirstLook, first_look
 from clio_argo.workspace.survey import survey
 from tests.stacks import FIRST, demo_slice, demo_slices, encoded, write_stack
+from tests.store.sources.volumes import ngff
 from tests.stores import Bucket
 
 SMALL = demo_slices(4, 48)
@@ -262,6 +263,19 @@ def test_faults_of_pixels_are_those_of_plan(tmp_path: Path) -> None:
 
 
 # --- buckets, names -----------------------------------------------------------------------------------------
+
+
+def test_a_volume_is_looked_at_and_named_where_its_folder_is_given(tmp_path: Path) -> None:
+    ngff(tmp_path / "v.zarr", np.stack([*SMALL.values()])[None, None].repeat(2, axis=1), 2)
+    with pytest.raises(UserError, match=f"1 images: clio-argo init {tmp_path}/v.zarr$") as told:
+        look(tmp_path)
+    [settings] = offered(told.value)
+    seen = look(**settings)
+    assert (seen.request.channel, seen.request.minz, seen.request.maxz) == (0, 0, 3)
+    assert "one of 0 (detector 0), 1 (detector 1)" in seen.text
+    assert [g.z for g in seen.glimpses if g.image is not None] == [0, 2, 3]
+    assert seen.remarks == []
+    assert len(slices(read(seen.text))) == 4
 
 
 def test_a_bucket_is_looked_at_and_the_folders_in_it_are_named(bucket: Bucket) -> None:

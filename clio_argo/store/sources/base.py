@@ -27,6 +27,12 @@ class StackSource(Protocol):
     def headers(self, entry: Entry) -> list[Header]:
         """Headers of all slices of an entry, in the order of their pages. Raises `Unreadable`."""
 
+    def samples(self, slice_file: SliceFile) -> tuple[Pixels, str]:
+        """Grey values [y, x] of one slice, in the type that the source has, and what is in doubt about them.
+
+        Raises `Undecodable`: it is gone, damaged, or of another size or type than was planned.
+        """
+
     def decode_heard(self, slice_file: SliceFile) -> tuple[Pixels, str]:
         """Grey pixels [y, x] of one slice, as planned, and what is in doubt about them. Raises `Undecodable`."""
 

@@ -17,7 +17,7 @@ from clio_argo.store import images
 from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
 from clio_argo.store.images.base import MOST_PAGES, Header, Undecodable
-from clio_argo.store.slices import Entry, Source, Together
+from clio_argo.store.slices import Entry, Source, Together, refuse_other
 from clio_argo.store.sources.volume_metadata import NAMES, NM, FoundVolume, find_volume
 
 # what tensorstore says of chunks that are there and damaged; all else is said of the store
@@ -156,7 +156,7 @@ class VolumeSource(Source):
         x, y, z = ({**nm, **self._found.nm}.get(axis, 0.0) for axis in "xyz")
         return x, y, z
 
-    def _samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:
+    def samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:
         """Grey samples [y, x] of a plane, and whether chunks are missing. Raises `Undecodable`."""
         if slice_file.page >= (pages := self._size("t") * self._size("c") * self._size("z")):
             raise Undecodable(f"the volume has {pages} planes now; it was changed since it was planned")
@@ -167,11 +167,13 @@ class VolumeSource(Source):
             block = self._block = self._read(time, channel, z)
         # a copy: callers may write into it
         plane = block.planes[z - block.first].copy()
+        grey = images.grey(plane)
+        refuse_other(grey, slice_file)
         if block.whole:
-            return images.grey(plane), ""
+            return grey, ""
         if (plane == plane[0, 0]).all():
             raise Undecodable("its chunks are missing")
-        return images.grey(plane), "some of its chunks are missing: they are read as the volume's fill value"
+        return grey, "some of its chunks are missing: they are read as the volume's fill value"
 
     def _read(self, time: int, channel: int, z: int) -> _Block:
         """The planes that are read together with plane z. Raises `Undecodable`."""

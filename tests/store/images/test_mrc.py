@@ -14,7 +14,7 @@ from clio_argo.store.documents import Store
 from clio_argo.store.images.base import Page, Unreadable
 from clio_argo.store.images.mrc import MRC
 from clio_argo.store.slices import Source
-from tests.stacks import demo_slices, digests, plain, request, run_here, write_stack
+from tests.stacks import request
 from tests.store.images.samples import GREY8, GREY16, headers, one, planned, slices
 from tests.store.images.writers import mrc
 from tests.stores import Bucket
@@ -115,13 +115,3 @@ def test_a_long_stack_is_read_one_plane_at_a_time_by_ranges(gcs: Bucket) -> None
     assert tracemalloc.get_traced_memory()[1] < 3 * planes[0].nbytes
     tracemalloc.stop()
     assert len(gcs.log()) - before <= 3
-
-
-def test_a_run_over_a_stack_is_that_over_its_slices(tmp_path: Path) -> None:
-    images = demo_slices(4, 96)
-    (tmp_path / "stack").mkdir()
-    data = mrc(np.stack([*images.values()])[:, ::-1], imod_flags=0)
-    (tmp_path / "stack" / "fly.st").write_bytes(data)
-    run_here(plain(tmp_path / "stack", minz=min(images)), tmp_path / "run")
-    run_here(plain(write_stack(tmp_path / "png", images)), tmp_path / "expected")
-    assert digests(tmp_path / "run")["aligned"] == digests(tmp_path / "expected")["aligned"] != []

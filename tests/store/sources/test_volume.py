@@ -35,10 +35,9 @@ VALUES = np.random.default_rng(1).integers(1, 2**16, (10, 33, 47), np.uint16)
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-@pytest.mark.parametrize("at_once", [1, 4])
-def test_every_plane_is_read_as_it_was_written(tmp_path: Path, kind: str, at_once: int) -> None:
+def test_every_plane_is_read_as_it_was_written(tmp_path: Path, kind: str) -> None:
     WRITERS[kind](tmp_path / "v", VALUES)
-    source, entry = opened(tmp_path / "v", at_once)
+    source, entry = opened(tmp_path / "v", at_once=3)
     assert find_kind(source.url)[0] == "volume"
     assert np.array_equal([*planes(source, entry)], VALUES)
     # backwards, so that no plane is there already
@@ -198,11 +197,16 @@ def test_a_change_of_any_chunk_changes_the_stamp_and_one_of_the_metadata_is_refu
 # --- what reading costs
 
 
-@pytest.mark.parametrize("write", [zarr3, precomputed, n5, lambda f, v: ngff(f, v, 2)])
-def test_a_volume_is_read_from_buckets(tmp_path: Path, bucket: Bucket, write: Callable[..., None]) -> None:
+@pytest.mark.parametrize(
+    ("store", "write"), [("s3", zarr3), ("gcs", precomputed), ("gcs", n5), ("gcs", lambda f, v: ngff(f, v, 2))]
+)
+def test_a_volume_is_read_from_buckets(
+    tmp_path: Path, request: pytest.FixtureRequest, store: str, write: Callable[..., None]
+) -> None:
+    url = f"{request.getfixturevalue(store).url}/below/v"
     write(tmp_path / "v", VALUES)
-    upload(tmp_path / "v", f"{bucket.url}/below/v")
-    source, entry = opened(f"{bucket.url}/below/v", 4)
+    upload(tmp_path / "v", url)
+    source, entry = opened(url, 4)
     assert np.array_equal([*planes(source, entry)], VALUES)
     assert entry.stamp == source.entries()[0].stamp
 
@@ -264,7 +268,7 @@ def test_axes_by_the_attributes_of_xarray(tmp_path: Path) -> None:
 
 
 def test_a_run_over_a_volume_is_that_over_its_planes_and_follows_its_changes(tmp_path: Path) -> None:
-    images = demo_slices(9, 96)
+    images = demo_slices(5, 64)
     stack = np.stack([*images.values()])
     first = min(images)
     precomputed(tmp_path / "v", stack, (0, 0, first))
@@ -275,7 +279,7 @@ def test_a_run_over_a_volume_is_that_over_its_planes_and_follows_its_changes(tmp
     done = done_at(tmp_path / "run")
     run_here(request, tmp_path / "run")
     assert done_at(tmp_path / "run") == done
-    stack[4:, :40] = 255 - stack[4:, :40]
+    stack[2:, :40] = 255 - stack[2:, :40]
     shutil.rmtree(tmp_path / "v")
     precomputed(tmp_path / "v", stack, (0, 0, first))
     run_here(request, tmp_path / "run")
