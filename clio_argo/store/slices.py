@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clio_argo.errors import MissingInput, StoreError, UserError, short_of_memory
 from clio_argo.model.base import Value
@@ -16,6 +17,7 @@ from clio_argo.store import images
 from clio_argo.store.backends import DEFAULT
 from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
+from clio_argo.store.grey_values import Decoded, to_grey
 from clio_argo.store.images.base import Header, Page, Pixels, Undecodable, Unreadable
 from clio_argo.store.transfers import in_sight
 
@@ -90,24 +92,32 @@ class Source:
 
     def decode(self, slice_file: SliceFile) -> Pixels:
         """Grey pixels [y, x] of a slice, uint8 or uint16 as planned. Raises as `decode_heard`."""
-        return self.decode_heard(slice_file)[0]
+        return self.decode_heard(slice_file).pixels
 
-    def decode_heard(self, slice_file: SliceFile) -> tuple[Pixels, str]:
-        """Grey pixels [y, x] of a slice, uint8 or uint16 as planned, and what its decoder said of damage.
+    def decode_heard(self, slice_file: SliceFile) -> Decoded:
+        """Grey values of a slice as planned, and what its decoder said of damage.
 
         Raises:
-            Undecodable: the file is gone, does not decode, or differs from what was planned.
+            Undecodable: the file is gone, does not decode, holds NaN only, or differs from what was planned.
         """
-        plane_bytes = slice_file.width * slice_file.height * np.dtype(slice_file.dtype).itemsize
+        samples, warning = self.samples(slice_file)
+        return to_grey(samples, slice_file.values, warning)
+
+    def samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:
+        """Grey values [y, x] of a slice in the type of its file, and what its decoder said of damage.
+
+        Raises `Undecodable`: the file is gone, does not decode, or differs from what was planned.
+        """
+        plane_bytes = _plane_bytes(slice_file)
         with self._content(slice_file) as file, _own_lack_of_memory(slice_file.name, plane_bytes, Undecodable):
             _check_header(file, slice_file)
             try:
                 pixels, warning = images.decode(file, _page(slice_file))
             except Undecodable:
                 # decoders report a lack of memory alike: this fails with a MemoryError then
-                np.empty((SLACK, slice_file.height, slice_file.width), slice_file.dtype)
+                np.empty(SLACK * plane_bytes, np.uint8)
                 raise
-        expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
+        expected = (slice_file.height, slice_file.width), np.dtype(slice_file.type_name)
         if (pixels.shape, pixels.dtype) != expected:
             raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
         return pixels, warning
@@ -129,9 +139,8 @@ class Source:
 
     def _content(self, slice_file: SliceFile) -> BinaryIO:
         """The whole file in one read, or a file that is read in pieces if it is large enough to hold many slices."""
-        page_bytes = slice_file.width * slice_file.height * np.dtype(slice_file.dtype).itemsize
         try:
-            if slice_file.size_bytes > 2 * page_bytes + HEADER_BYTES:
+            if slice_file.size_bytes > 2 * _plane_bytes(slice_file) + HEADER_BYTES:
                 return self._open(slice_file)
             return io.BytesIO(self._store.need(slice_file.name))
         except MissingInput as error:
@@ -250,6 +259,10 @@ def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: bool
 
 def _stamp(stat: os.stat_result) -> str:
     return f"{stat.st_mtime_ns // 1_000_000}-{stat.st_ino}"
+
+
+def _plane_bytes(planned: SliceFile) -> int:
+    return planned.width * planned.height * np.dtype(planned.type_name).itemsize
 
 
 def _page(planned: SliceFile) -> Page:
