@@ -16,6 +16,7 @@ READ: Mapping[str, Dtype] = {
 }  # fmt: skip
 # these fit as they are, above the lowest value of their type
 LOWEST = {"int8": -128.0, "int16": -32768.0}
+# of uint16, which volumes hold
 LEVELS = 2**16
 # of these, at most so many for what the slices hold that were looked at: others may be twice as bright or dark
 USED = LEVELS / 2

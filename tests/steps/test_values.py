@@ -9,7 +9,12 @@ import pytest
 import tifffile
 
 from clio_argo.model.alignment import Floats, Transforms, apply, corners
-from clio_argo.workspace.run import open_run
+from clio_argo.model.layout import reduced_name
+from clio_argo.pipeline import PIPELINE
+from clio_argo.store.documents import Store
+from clio_argo.store.reduced import read_arrays
+from clio_argo.workspace.reduced import read_all_statistics
+from clio_argo.workspace.run import Run, open_run
 from tests.stacks import FIRST, Image, completion, contents, demo_slices, lossless, plain, request, run_here, transforms
 
 SIZE, COUNT = 192, 5
@@ -118,6 +123,30 @@ def test_what_is_nan_is_background(tmp_path: Path) -> None:
     assert window[0] > 1000
     changed = lossless(run_here(request(with_holes, background=77, contrast__invert=True), tmp_path / "changed"))
     assert (changed == 77).mean() == pytest.approx(holes.mean(), rel=0.1)
+
+
+def test_nan_is_no_tissue_beside_what_a_person_leaves_out(tmp_path: Path) -> None:
+    slices = of_type("float32", tissue(150, 3000, count=1))
+    slices[FIRST][:, :60] = np.nan
+    # a mask is what is not 0, below 0, too
+    mask = np.zeros((SIZE, SIZE), np.float32)
+    mask[:50] = -1
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    source, out = write(tmp_path / "source", slices), tmp_path / "out"
+    run_here(request(source, ignore_mask=str(tmp_path / "mask.tif")), out, "frame")
+    run = Run(Store(str(out)), PIPELINE["solve"], PIPELINE)
+    [[measured], counts] = read_all_statistics(run)
+    assert measured.valid == pytest.approx((132 - 8) * (142 - 8) / SIZE**2, abs=0.02)
+    assert (measured.low, counts[0]) == (0, 0)
+    points = read_arrays(run.store, reduced_name(0))[f"points{FIRST}"]
+    assert len(points) > 10
+    assert points.min(0).tolist() >= [60, 50]
+
+
+def test_imported_transforms_come_with_what_became_of_the_values(floats: Path, tmp_path: Path) -> None:
+    given = {"transforms": str(floats / "transforms.json"), "value_window": WINDOW, "viewer__window": (0, 65535)}
+    out = run_here(request(floats.parent / "source", max_bad=1, **given), tmp_path / "out", "render")
+    assert transforms(out).values == transforms(floats).values
 
 
 def test_a_slice_of_nan_is_bad(tmp_path: Path) -> None:
