@@ -8,6 +8,7 @@ from pydantic import Field
 from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
 from clio_argo.model.sizes import Size, SizeRun
+from clio_argo.model.values import Dtype, ValueMap
 
 # one object per slice would be 14,000 small objects per product of a usual stack; a part that dies loses one unit
 SLICES_PER_UNIT = 16
@@ -57,7 +58,8 @@ class SliceFile(Value):
     offset: int = Field(0, description="Byte at which the header of the page begins; 0: it is found by its number.")
     width: int
     height: int
-    dtype: Literal["uint8", "uint16"]
+    dtype: Dtype
+    values: ValueMap | None = Field(None, description="How values of the file become grey values; None: as they are.")
     size_bytes: int
     stamp: str = Field(
         description="Identity of the file's content: modification time and inode, or generation of the object."
@@ -67,6 +69,11 @@ class SliceFile(Value):
     def size(self) -> Size:
         """Width and height in pixels."""
         return self.width, self.height
+
+    @property
+    def type_name(self) -> str:
+        """Type of the values of the file."""
+        return self.values.type_name if self.values else self.dtype
 
 
 class FanOut(Value):
@@ -109,7 +116,8 @@ class Plan(Document):
     width: int = Field(description="Largest width of a usable slice in pixels.")
     height: int = Field(description="Largest height.")
     sizes: tuple[SizeRun, ...] = Field(description="Runs of usable slices of one size.")
-    dtype: Literal["uint8", "uint16"]
+    dtype: Dtype
+    values: ValueMap | None = Field(None, description="How values of the files become grey values; None: as they are.")
     usable: int = Field(description="Number of usable slices.")
     source_bytes: int
     digest: str = Field(description="Digest over all slices; changes when a file changes.")
@@ -135,6 +143,11 @@ class Plan(Document):
         """What to know of the numbers of the files; empty if these are z."""
         step = self.z_step
         return f"numbers of the files go in steps of {step} (z_step): z is the number / {step}" if step > 1 else ""
+
+    @property
+    def type_name(self) -> str:
+        """Type of the values of the files."""
+        return self.values.type_name if self.values else self.dtype
 
     @property
     def pixels(self) -> int:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from clio_argo.model.base import Document, Section
 from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span
@@ -58,6 +58,16 @@ Resolution = Annotated[tuple[Nm, Nm, Nm], BeforeValidator(_three)]
 
 
 Grey = Annotated[float, Field(ge=-1e6, le=1e6)]
+
+
+def _rising(value: tuple[float, float] | None) -> tuple[float, float] | None:
+    if value and not value[0] < value[1]:
+        raise ValueError("the first value must be below the second")
+    return value
+
+
+# the largest values of files are those of 64-bit floats
+Values = Annotated[tuple[float, float], AfterValidator(_rising)]
 
 
 class Alignment(Section):
@@ -125,7 +135,7 @@ class Viewer(Section):
     chunk: int = Field(64, ge=16, le=256)
     """Edge of a cubic chunk in voxels, a power of two. Default 64, which neuroglancer loads fastest."""
 
-    window: tuple[Grey, Grey] | None = None
+    window: Annotated[tuple[Grey, Grey], AfterValidator(_rising)] | None = None
     """Grey values shown as black and white. Default: 8-bit values are unchanged; 16-bit values use the 0.5 and 99.5
     percentiles over all slices, fixed once for the stack."""
 
@@ -139,13 +149,6 @@ class Viewer(Section):
     def _check_power_of_two(cls, value: int) -> int:
         if value & (value - 1):
             raise ValueError("must be a power of two")
-        return value
-
-    @field_validator("window")
-    @classmethod
-    def _check_window(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value and not value[0] < value[1]:
-            raise ValueError("the first value must be below the second")
         return value
 
 
@@ -229,6 +232,10 @@ class Request(Section, Document):
 
     crop: Crop = Crop()
     """The part of the canvas that is written."""
+
+    value_window: Values | None = None
+    """Values of the files that become the lowest and the highest grey value; for signed, 32-bit and floating-point
+    files. Default: signed values of 8 and 16 bits are shifted, others use their own range, as eight slices show it."""
 
     contrast: Contrast = Contrast()
     """Contrast of both volumes."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clio_argo.errors import (
     ClioError,
@@ -26,6 +27,7 @@ from clio_argo.store.backends import DEFAULT, backend_of
 from clio_argo.store.backends.file import stamp_of
 from clio_argo.store.documents import Store, absolute_url, split_url
 from clio_argo.store.faults import store_errors
+from clio_argo.store.grey_values import Decoded, to_grey
 from clio_argo.store.images.base import Header, Page, Pixels, Undecodable, Unreadable
 from clio_argo.store.images.others import other_by_name
 from clio_argo.store.transfers import in_sight
@@ -123,29 +125,30 @@ class Source:
 
     def decode(self, slice_file: SliceFile) -> Pixels:
         """Grey pixels [y, x] of a slice, uint8 or uint16 as planned. Raises as `decode_heard`."""
-        return self.decode_heard(slice_file)[0]
+        return self.decode_heard(slice_file).pixels
 
-    def decode_heard(self, slice_file: SliceFile) -> tuple[Pixels, str]:
-        """Grey pixels [y, x] of a slice, uint8 or uint16 as planned, and what its decoder said of damage.
+    def decode_heard(self, slice_file: SliceFile) -> Decoded:
+        """Grey values of a slice as planned, and what its decoder said of damage.
 
         Raises:
-            Undecodable: the file is gone, does not decode, or differs from what was planned.
+            Undecodable: the file is gone, does not decode, holds NaN only, or differs from what was planned.
         """
-        return self.samples(slice_file)
+        samples, warning = self.samples(slice_file)
+        return to_grey(samples, slice_file.values, warning)
 
-    def samples(self, slice_file: SliceFile) -> tuple[Pixels, str]:
+    def samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:
         """Grey values [y, x] of a slice in the type of its file, and what its decoder said of damage.
 
         Raises `Undecodable`: the file is gone, does not decode, or differs from what was planned.
         """
-        plane_bytes = slice_file.width * slice_file.height * np.dtype(slice_file.dtype).itemsize
+        plane_bytes = _plane_bytes(slice_file)
         with self._content(slice_file) as file, _own_lack_of_memory(slice_file.name, plane_bytes, Undecodable):
             _check_header(file, slice_file)
             try:
                 pixels, warning = images.decode(file, _page(slice_file))
             except Undecodable:
                 # decoders report a lack of memory alike: this fails with a MemoryError then
-                np.empty((SLACK, slice_file.height, slice_file.width), slice_file.dtype)
+                np.empty(SLACK * plane_bytes, np.uint8)
                 raise
         refuse_other(pixels, slice_file)
         return pixels, warning
@@ -171,9 +174,8 @@ class Source:
 
     def _content(self, slice_file: SliceFile) -> BinaryIO:
         """The whole file in one read, or a file that is read in pieces if it is large enough to hold many slices."""
-        page_bytes = slice_file.width * slice_file.height * np.dtype(slice_file.dtype).itemsize
         try:
-            if slice_file.size_bytes > 2 * page_bytes + HEADER_BYTES:
+            if slice_file.size_bytes > 2 * _plane_bytes(slice_file) + HEADER_BYTES:
                 return self._open(slice_file)
             return io.BytesIO(self._store.need(slice_file.name))
         except MissingInput as error:
@@ -187,11 +189,11 @@ def without_vague(entries: Iterable[Entry]) -> list[Entry]:
     return sure if any(images.is_image(e.name) for e in sure) else known
 
 
-def refuse_other(pixels: Pixels, slice_file: SliceFile) -> None:
-    """Raise `Undecodable` if pixels [y, x] of a slice have another size or type than was planned."""
-    expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
-    if (pixels.shape, pixels.dtype) != expected:
-        raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
+def refuse_other(samples: NDArray[Any], slice_file: SliceFile) -> None:
+    """Raise `Undecodable` if samples [y, x] of a slice have another size or type than was planned."""
+    expected = (slice_file.height, slice_file.width), np.dtype(slice_file.type_name)
+    if (samples.shape, samples.dtype) != expected:
+        raise Undecodable(f"decodes to {samples.dtype} {samples.shape}, its header promised {expected}")
 
 
 class RangeFile(io.RawIOBase):
@@ -329,6 +331,10 @@ def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: bool
         return Entry(name=name, size_bytes=0, stamp="", outside=True)
     # copies keep the time at which a file was modified; ctime is when it was renamed to this name
     return Entry(name=name, size_bytes=stat.st_size, stamp=stamp_of(stat), outside=outside, arrived_s=stat.st_ctime)
+
+
+def _plane_bytes(planned: SliceFile) -> int:
+    return planned.width * planned.height * np.dtype(planned.type_name).itemsize
 
 
 def _page(planned: SliceFile) -> Page:

@@ -20,6 +20,7 @@ from clio_argo.workspace.arrival import arrival_warning
 from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes, memory_problems
 from clio_argo.workspace.survey import survey
 from clio_argo.workspace.user_inputs import GivenFiles, read_user_inputs
+from clio_argo.workspace.values import value_window_problem
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ def preflight(request: Request) -> Preflight:
     warning = arrival_warning(entries, (s.name for unit in units for s in unit.slices), time.time())
     faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
     faults += [*_memory_problem(plan, request), *_crop_problem(plan, request), *_background_problem(plan, request)]
-    faults += _source_crop_problems(plan, request)
+    faults += [*_source_crop_problems(plan, request), *value_window_problem(plan, request)]
     given = _attempt(lambda: read_user_inputs(request, plan), faults) or GivenFiles(UserInputs())
     # without room for a slab there is no volume, and a fault says so already
     volume = None if faults else _attempt(lambda: estimate(plan, request), faults)
@@ -97,8 +98,8 @@ def without_alignment(plan: Plan, request: Request, imported: Transforms | None)
     if imported is None:
         return plan
     known = {s.z for s in imported.slices if s.flagged or s.digest}
-    # statistics even out flicker and tell the digest of slices that the transforms do not know
-    statistics = request.contrast.flicker or set(plan.usable_numbers) - known
+    # statistics even out flicker, tell which values were clipped, and the digest of slices that transforms do not know
+    statistics = request.contrast.flicker or plan.values or set(plan.usable_numbers) - known
     # histograms give 16-bit volumes the window of the viewer
     window = plan.dtype == "uint8" or request.viewer.window or imported.window
     none = FanOut(units=0, parts=0)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from shlex import quote
 from statistics import median, mode
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from clio_argo.errors import UserError, printable
 from clio_argo.model.base import digest
@@ -16,7 +16,8 @@ from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, 
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
 from clio_argo.model.sizes import accept_sizes, size_runs, usual_size
-from clio_argo.store.images import format_names
+from clio_argo.model.values import READ, ValueMap
+from clio_argo.store.images import TYPES_READ, format_names
 from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
 from clio_argo.store.slices import RAW, Entry, find_source, without_vague
@@ -25,6 +26,7 @@ from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.axes import chosen_pages
 from clio_argo.workspace.name_patterns import regex_numbers
+from clio_argo.workspace.values import with_values
 
 # A bucket answers after tens of milliseconds, a disk after 0.12 ms (10,000 headers in 1.2 s by one thread, in 2.3 s by
 # sixteen, docs/design.md). Slower than QUICK_S is a bucket; the first batch tells.
@@ -34,7 +36,6 @@ MOST_MISSING = 100_000  # slices of the longest stack that was run; each missing
 LOOK_AT = 3  # so that one damaged slice does not decide
 # of the memory of a worker, for slices of a volume that share chunks
 READ_SHARE = 1 / 8
-BITS: dict[int, Literal["uint8", "uint16"]] = {8: "uint8", 16: "uint16"}
 FoundSlice = tuple[int, Entry, int, Header]
 """Number of a slice, its file, its page there, and its header."""
 
@@ -63,6 +64,7 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     if not usable:
         raise UserError.all(f"source {request.source}: no usable slice", problem_lines(problems))
     _refuse_colour(source, usable, channels=max(h.channels for *_, h in slices))
+    usable = with_values(source, usable, request)
     stamps = {e.name: e.stamp for _, e in candidates}
     problems = [
         p.model_copy(update={"stamp": stamps.get(p.file or "", "")}) for p in problems if p.z is None or p.z in stack
@@ -244,33 +246,31 @@ def _judge(slices: Sequence[FoundSlice], request: Request) -> tuple[list[SliceFi
 def _most_common(headers: Sequence[Header]) -> Header:
     """What most slices have, each property by itself: no single slice needs to have all of them."""
     width, height = usual_size([(h.width, h.height) for h in headers])
-    bits, channels = (mode(values) for values in ([h.bits for h in headers], [h.channels for h in headers]))
-    return Header(width=width, height=height, bits=bits, channels=channels)
+    bits, type_name = mode((h.bits, h.type_name) for h in headers)
+    channels = mode(h.channels for h in headers)
+    return Header(width=width, height=height, bits=bits, type_name=type_name, channels=channels)
 
 
 def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
     return SliceFile(
         z=z, name=entry.name, page=page, offset=header.offset, width=header.width, height=header.height,
-        dtype=BITS[header.bits], size_bytes=entry.size_bytes, stamp=entry.stamp,
+        dtype=READ[header.sample_type], values=ValueMap.of(header.sample_type),
+        size_bytes=entry.size_bytes, stamp=entry.stamp,
     )  # fmt: skip
 
 
 def _fault(header: Header, entry: Entry, common: Header, alike: bool, request: Request) -> Problem | None:
     """The first reason why a slice is unusable, compared with what most slices have."""
     # slices of one size cannot all be bombs: an empty stack compresses as well
-    w, h, pixels = header.width, header.height, header.width * header.height
-    bomb = pixels > request.max_pixels or (pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike)
-    name = header.type_name or f"uint{header.bits}"
+    w, h, pixels, name = header.width, header.height, header.width * header.height, header.sample_type
+    bits = int("".join(filter(str.isdigit, name)) or 0)
+    bomb = pixels > request.max_pixels or (pixels * bits // 8 > BOMB_RATIO * entry.size_bytes and not alike)
     faults: tuple[tuple[bool, ProblemKind, str], ...] = (
         (bomb, "decompression bomb", f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {request.max_pixels})"),
         (header.truncated, "truncated", f"its last pixels are not among its {entry.size_bytes} bytes"),
         (not alike, "other size", f"{w} x {h}, most are {common.width} x {common.height}"),
-        (
-            header.bits not in BITS,
-            "unsupported",
-            f"{name} values: only 8- and 16-bit unsigned ones are read; convert them",
-        ),
-        (header.bits != common.bits, "other depth", f"{header.bits} bit, most have {common.bits}"),
+        (name not in READ, "unsupported", f"{name} values: {TYPES_READ}"),
+        (name != common.sample_type, "other depth", f"{name}, most are {common.sample_type}"),
         (header.channels != common.channels, "other channels", f"{header.channels}, most have {common.channels}"),
     )
     return next((Problem(kind=kind, detail=text) for wrong, kind, text in faults if wrong), None)
@@ -308,6 +308,7 @@ def _assemble(
         height=max(s.height for s in usable),
         sizes=size_runs([(s.z, (s.width, s.height)) for s in usable]),
         dtype=usable[0].dtype,
+        values=usable[0].values,
         usable=len(usable),
         # pages share a file
         source_bytes=sum({s.name: s.size_bytes for s in usable}.values()),
@@ -328,7 +329,7 @@ def _refuse_colour(source: StackSource, usable: Sequence[SliceFile], channels: i
     faults = []
     for slice_file in usable[:LOOK_AT]:
         try:
-            source.decode(slice_file)
+            source.samples(slice_file)
         except Undecodable as error:
             faults.append(f"{slice_file.name}: {error}")
         else:

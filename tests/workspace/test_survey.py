@@ -402,8 +402,8 @@ def test_a_background_that_slices_cannot_hold_is_refused(source: Path, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("kind", ["int16", "int32", "uint32", "float32", "float64", "complex64"])
+@pytest.mark.parametrize("kind", ["int64", "uint64", "complex64"])
 def test_a_refusal_names_the_type_of_the_values(tmp_path: Path, kind: str) -> None:
     tifffile.imwrite(tmp_path / "1.tif", small().astype(kind), metadata=None)
-    with pytest.raises(UserError, match=f"{kind} values: only 8- and 16-bit unsigned ones are read"):
+    with pytest.raises(UserError, match=f"{kind} values: only 8-, 16- and 32-bit integers and floating"):
         plan(request(tmp_path))

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.errors import ClioError, UserError, short_of_memory
-from clio_argo.store.images.base import Format, Header, Page, Pixels, Undecodable, Unreadable
+from clio_argo.model.values import READ
+from clio_argo.store.images.base import Format, Header, Page, Undecodable, Unreadable
 from clio_argo.store.images.dat import DAT
 from clio_argo.store.images.decoder_words import heard
 from clio_argo.store.images.jpeg import JPEG
@@ -24,6 +25,7 @@ FORMATS = (PNG, TIFF, JPEG, DAT, MRC)
 PLUGINS = "clio_argo.formats"
 # of a decoder's message, which may quote the file
 DETAIL_CHARACTERS = 200
+TYPES_READ = "only 8-, 16- and 32-bit integers and floating-point numbers are read as grey values; convert them"
 
 
 @cache
@@ -63,8 +65,11 @@ def read_headers(file: BinaryIO, size_bytes: int, page: Page | None = None) -> l
         return _format_of(file).headers(file, size_bytes, page)
 
 
-def decode(file: BinaryIO, page: Page) -> tuple[Pixels, str]:
-    """Grey pixels [y, x] of one page, uint8 or uint16, and what its decoder said of damage. Raises `Undecodable`."""
+def decode(file: BinaryIO, page: Page) -> tuple[NDArray[Any], str]:
+    """Grey pixels [y, x] of one page, as the file has them, and what its decoder said of damage.
+
+    Raises `Undecodable`.
+    """
     with _failures_as(Undecodable, "does not decode"), heard() as words:
         pixels = _format_of(file).pixels(file, page)
     return grey(pixels), "; ".join(dict.fromkeys(words))
@@ -93,8 +98,8 @@ def _failures_as(kind: type[Unreadable | Undecodable], what: str) -> Iterator[No
         raise kind(f"{what}: {type(error).__name__}: {str(error)[:DETAIL_CHARACTERS]}") from error
 
 
-def grey(pixels: NDArray[Any]) -> Pixels:
-    """Grey pixels [y, x], uint8 or uint16, of [y, x], [y, x, channel] or [channel, y, x].
+def grey(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Grey pixels [y, x] of [y, x], [y, x, channel] or [channel, y, x].
 
     Equal colour channels and an opaque alpha channel hold nothing more, and are dropped.
 
@@ -104,21 +109,23 @@ def grey(pixels: NDArray[Any]) -> Pixels:
     # TIFF with a plane per channel; an image 3 or 4 pixels wide is taken as [y, x, channel]
     if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
         pixels = np.moveaxis(pixels, 0, 2)
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise Undecodable(f"{pixels.dtype} {pixels.shape}: only 8- and 16-bit grey slices can be aligned")
+    if pixels.dtype.name not in READ:
+        raise Undecodable(f"{pixels.dtype} values: {TYPES_READ}")
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.ndim == 3 and pixels.shape[2] <= 4:
         pixels = np.ascontiguousarray(_one_of(pixels))
     if pixels.ndim != 2:
-        raise Undecodable(f"{pixels.dtype} {pixels.shape}: only 8- and 16-bit grey slices can be aligned")
+        raise Undecodable(f"{pixels.dtype} {pixels.shape}: only grey slices can be aligned")
     return pixels
 
 
-def _one_of(pixels: Pixels) -> Pixels:
+def _one_of(pixels: NDArray[Any]) -> NDArray[Any]:
     """The first channel [y, x] of [y, x, channel] if the others hold nothing more. Raises `Undecodable`."""
     first, others = pixels[..., 0], [pixels[..., c] for c in range(1, pixels.shape[2])]
     # the second of two and the fourth of four are opacity
-    if len(others) in (1, 3) and bool((others[-1] == np.iinfo(pixels.dtype).max).all()):
+    opaque = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    if len(others) in (1, 3) and bool((others[-1] == opaque).all()):
         others.pop()
-    if len(others) == 3 or not all(np.array_equal(first, o) for o in others):
+    if len(others) == 3 or not all(np.array_equal(first, o, equal_nan=True) for o in others):
         raise Undecodable("colour or transparency: only grey slices can be aligned; convert it to grey")
     return first

@@ -63,6 +63,11 @@ class Header(Value):
     stage_nm: tuple[float, float] | None = None
     compression: str = ""
 
+    @property
+    def sample_type(self) -> str:
+        """Type of the samples: "uint8", "int16", "float32"."""
+        return self.type_name or f"uint{self.bits}"
+
 
 class Format(Value):
     """An image format: how its files are recognized, and how their headers and pixels are read.

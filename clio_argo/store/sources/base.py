@@ -1,8 +1,11 @@
 """What a kind of source is: what the rest of the program asks of a stack, wherever and however it is stored."""
 
-from typing import Protocol
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from clio_argo.model.plan import SliceFile
+from clio_argo.store.grey_values import Decoded
 from clio_argo.store.images.base import Header, Pixels
 from clio_argo.store.slices import Entry, Together
 
@@ -27,14 +30,14 @@ class StackSource(Protocol):
     def headers(self, entry: Entry) -> list[Header]:
         """Headers of all slices of an entry, in the order of their pages. Raises `Unreadable`."""
 
-    def samples(self, slice_file: SliceFile) -> tuple[Pixels, str]:
+    def samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:
         """Grey values [y, x] of one slice, in the type that the source has, and what is in doubt about them.
 
         Raises `Undecodable`: it is gone, damaged, or of another size or type than was planned.
         """
 
-    def decode_heard(self, slice_file: SliceFile) -> tuple[Pixels, str]:
-        """Grey pixels [y, x] of one slice, as planned, and what is in doubt about them. Raises `Undecodable`."""
+    def decode_heard(self, slice_file: SliceFile) -> Decoded:
+        """Grey values of one slice, as planned, and what is in doubt about them. Raises `Undecodable`."""
 
     def decode(self, slice_file: SliceFile) -> Pixels:
         """Grey pixels [y, x] of one slice, as planned. Raises `Undecodable`."""

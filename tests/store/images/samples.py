@@ -237,9 +237,8 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
         ".tif",
         lambda: tiff(np.dstack([GREY8 * 0] * 3 + [GREY8] * 2), photometric="minisblack", planarconfig="contig"),
     ),
-    "float TIFF": (".tif", lambda: tiff(GREY8.astype(np.float32))),
-    "signed TIFF": (".tif", lambda: tiff(GREY16.astype(np.int16))),
-    "32-bit TIFF": (".tif", lambda: tiff(GREY16.astype(np.uint32))),
+    "64-bit TIFF": (".tif", lambda: tiff(GREY16.astype(np.int64))),
+    "complex TIFF": (".tif", lambda: tiff(GREY8.astype(np.complex64))),
     "bilevel TIFF": (".tif", lambda: tiff(GREY8 > 127)),
     "palette TIFF": (
         ".tif",
