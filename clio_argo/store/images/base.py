@@ -39,7 +39,7 @@ class Header(Value):
     """Header of one page: its size in pixels, its samples, and whether the file lacks its last pixels.
 
     bits: bits per sample of the decoded pixels; 0 if they are not unsigned integers.
-    type_name: of samples that are not, for messages: "int16", "float32".
+    type_name: of samples that are not, as NumPy names it: "int16", "float32".
     channels: samples per decoded pixel.
     offset: byte at which the page's own header begins, if a later reader may start there.
     series, time, channel: which of several in its file the page belongs to, from 0.
