@@ -90,7 +90,7 @@ def test_one_of_several_channels_and_times_is_chosen(tmp_path: Path) -> None:
         (lambda f: precomputed(f, VALUES) or damage(f / "info", '"4_4_20"', '"/etc"'), "broken: .*the path '/etc'"),
         (lambda f: n5(f, VALUES) or damage(f / "attributes.json", "0.004", '"fine"'), "broken: .*'fine'"),
         (lambda f: zarr3(f, VALUES) or damage(f / "zarr.json", '"y"', '"z"'), "cannot be opened: .*not unique"),
-        (lambda f: zarr2(f, VALUES[:0]), r"\? \(0\), \? \(33\)"),
+        (lambda f: zarr2(f, VALUES[:0]), r"its axes are z \(0\), y \(33\)"),
     ],
 )
 def test_what_is_no_stack_of_planes_is_refused_with_its_axes(
