@@ -21,7 +21,9 @@ from clio_argo.store.slices import Entry, Source, Together, refuse_other
 from clio_argo.store.sources.volume_metadata import NAMES, NM, FoundVolume, find_volume
 
 # what tensorstore says of chunks that are there and damaged; all else is said of the store
-DAMAGED = re.compile("(?s)^(FAILED_PRECONDITION|INVALID_ARGUMENT|DATA_LOSS|OUT_OF_RANGE)(?!.*http_response_code)")
+DAMAGED = re.compile(
+    "(?s)^(FAILED_PRECONDITION|INVALID_ARGUMENT|DATA_LOSS|OUT_OF_RANGE|Error opening)(?!.*http_response_code)"
+)
 ABSENT = re.compile("NOT_FOUND: chunk .* is missing")
 # chunks are decoded one at a time, each as a whole
 MOST_CHUNK_PLANES, MOST_CHUNK_BYTES = 4, 2**28
@@ -85,12 +87,9 @@ class VolumeSource(Source):
             labels = UNNAMED.get(self._found.driver, ("z", "y", "x"))
         names = [NAMED.get(name.lower(), name.lower()) for name in labels]
         axes = [a if n > 1 or a in SPACE else "" for a, n in zip(names, sizes, strict=False)]
-        longer = [a for a, n in zip(axes, sizes, strict=False) if n > 1 or a]
-        if (
-            len(names) != len(sizes)
-            or len(set(longer)) < len(longer)
-            or not {*SPACE} <= {*longer} <= {*SPACE, "c", "t"}
-        ):
+        known = sorted(a for a, n in zip(axes, sizes, strict=False) if n > 1 or a)
+        allowed = ([*also, *SPACE] for also in ("", "c", "t", "ct"))
+        if len(names) != len(sizes) or 0 in sizes or known not in allowed:
             have = ", ".join(f"{a or '?'} ({n})" for a, n in zip_longest(names, sizes))
             raise UserError(f"source {self.url}: its axes are {have}; x, y, z, and channels and times are read")
         return tuple(axes)
@@ -153,7 +152,8 @@ class VolumeSource(Source):
     def _voxel_nm(self) -> tuple[float, float, float]:
         units = zip(self._axes, self._array.dimension_units, strict=True)
         nm = {axis: unit.multiplier * NM.get(unit.base_unit, 0) for axis, unit in units if unit is not None}
-        x, y, z = ({**nm, **self._found.nm}.get(axis, 0.0) for axis in "xyz")
+        told = ({**nm, **self._found.nm}.get(axis, 0.0) for axis in SPACE)
+        x, y, z = (size if math.isfinite(size) else 0.0 for size in told)
         return x, y, z
 
     def samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:

@@ -94,7 +94,7 @@ def _ngff(url: str, attributes: Json, driver: str, document: str) -> FoundVolume
     steps = [*scale0.get("coordinateTransformations", ()), *image.get("coordinateTransformations", ())]
     scales = [step["scale"] for step in steps if step["type"] == "scale"]
     sizes = [math.prod(along) for along in zip(*scales, strict=True)]
-    folder = f"{scale0['path']}/"
+    folder = _below(scale0["path"])
     return FoundVolume(
         driver, folder, folder, folder + document, names,
         _in_nm(names, sizes, [str(axis.get("unit")) for axis in axes]),
@@ -122,11 +122,18 @@ def _n5_voxel(attributes: Json) -> dict[str, float]:
 
 
 def _in_nm(axes: Sequence[str], sizes: Sequence[float], units: Sequence[str]) -> dict[str, float]:
-    return {a: size * NM.get(unit, 0) for a, size, unit in zip(axes, sizes, units, strict=False)}
+    return {a: float(size) * NM.get(unit, 0) for a, size, unit in zip(axes, sizes, units, strict=False)}
 
 
 def _precomputed(known: Mapping[str, Json]) -> FoundVolume | None:
     info = known.get(PRECOMPUTED, {})
     if not {"scales", "data_type"} <= info.keys():
         return None
-    return FoundVolume("neuroglancer_precomputed", "", f"{info['scales'][0]['key']}/", PRECOMPUTED)
+    return FoundVolume("neuroglancer_precomputed", "", _below(info["scales"][0]["key"]), PRECOMPUTED)
+
+
+def _below(path: str) -> str:
+    """The path of a folder, with a slash at its end. Raises `ValueError` if it leaves the source, as a link may not."""
+    if set(path.split("/")) & {"", ".", ".."}:
+        raise ValueError(f"the path {path!r}")
+    return f"{path}/"

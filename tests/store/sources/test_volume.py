@@ -86,6 +86,11 @@ def test_one_of_several_channels_and_times_is_chosen(tmp_path: Path) -> None:
         (lambda f: ngff(f, VALUES, 2, "czyx") or (f / ".zattrs").write_text("{}"), "a zarr group without an image"),
         (lambda f: zarr3(f, VALUES) or damage(f / "zarr.json", "zstd", "zzz"), "its volume cannot be opened: .*zzz"),
         (lambda f: ngff(f, VALUES, 2) or damage(f / ".zattrs", '"datasets"', '"x"'), "metadata .* are broken"),
+        (lambda f: ngff(f, VALUES, 2) or damage(f / ".zattrs", '"full"', '"../v/full"'), r"broken: .*the path '\.\./v"),
+        (lambda f: precomputed(f, VALUES) or damage(f / "info", '"4_4_20"', '"/etc"'), "broken: .*the path '/etc'"),
+        (lambda f: n5(f, VALUES) or damage(f / "attributes.json", "0.004", '"fine"'), "broken: .*'fine'"),
+        (lambda f: zarr3(f, VALUES) or damage(f / "zarr.json", '"y"', '"z"'), "cannot be opened: .*not unique"),
+        (lambda f: zarr2(f, VALUES[:0]), r"its axes are z \(0\), y \(33\)"),
     ],
 )
 def test_what_is_no_stack_of_planes_is_refused_with_its_axes(
@@ -211,18 +216,27 @@ def test_a_volume_is_read_from_buckets(
     assert entry.stamp == source.entries()[0].stamp
 
 
-@pytest.mark.parametrize(("at_once", "times"), [(4, 1), (2, 2), (1, 4)])
+@pytest.mark.parametrize(
+    ("kind", "at_once", "asked"),
+    [
+        # 9 chunks in each of 2 layers
+        ("zarr v3", 4, 2 * 9),
+        ("zarr v3", 2, 2 * 9 * 2),
+        ("zarr v3", 1, 2 * 9 * 4),
+        # the index, and all chunks of a layer by one range
+        ("sharded zarr v3", 4, 2 * 2),
+    ],
+)
 def test_planes_that_are_read_together_share_one_reading_of_their_chunks(
-    tmp_path: Path, gcs: Bucket, at_once: int, times: int
+    tmp_path: Path, gcs: Bucket, kind: str, at_once: int, asked: int
 ) -> None:
-    zarr3(tmp_path / "v", VALUES[:8])
+    WRITERS[kind](tmp_path / "v", VALUES[:8])
     upload(tmp_path / "v", gcs.url)
     source, entry = opened(gcs.url, at_once)
     source.headers(entry)
     before = len(gcs.log())
     assert np.array_equal([*planes(source, entry)], VALUES[:8])
-    # 9 chunks in each of 2 layers; nothing else is asked for
-    assert len(gcs.log()) - before == 2 * 9 * times
+    assert len(gcs.log()) - before == asked
 
 
 @pytest.mark.parametrize(("memory", "together"), [(0, 1), (2, 2), (3, 2), (4, 4), (10**6, 4)])
