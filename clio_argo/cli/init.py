@@ -9,7 +9,7 @@ from rich.console import Console
 from typer import Argument, Option
 
 from clio_argo.cli.commands import MAKE, command
-from clio_argo.cli.console import UNWRAPPED, literal, tell
+from clio_argo.cli.console import UNWRAPPED, literal, program, tell, tell_wait
 from clio_argo.cli.options import default_id
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import parse_setting
@@ -43,21 +43,22 @@ def init(
     given |= {"image": image} if image else {}
     for setting in settings or []:
         given |= parse_setting(setting)
+    tell_wait(source)
     look = first_look(given, largest_px())
     tell(look_view(look, out), out)
     if output:
         _write_new(output, look.text)
     else:
         print(look.text, end="")
-    look.checked.refuse()
+    look.checked.refuse("; all are above")
     tell([_next(output)], out)
 
 
 def _next(output: Path | None) -> str:
     if output is None:
         return "Next: the same command with -o FILE.yaml writes this request to a file."
-    file = quote(str(output))
-    return literal(f"Next: open {file}; clio-argo plan {file} checks it, clio-argo run {file} --out VOLUME goes on.")
+    command, file = program(), quote(str(output))
+    return literal(f"Next: open {file}; {command} plan {file} checks it, {command} run {file} --out VOLUME goes on.")
 
 
 def _write_new(file: Path, text: str) -> None:
