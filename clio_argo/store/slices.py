@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +38,8 @@ from clio_argo.store.waiting import within
 RAW = "raw/"
 # of a remote object, in one request: the header of a PNG, JPEG or stripped TIFF is shorter
 BUFFER_BYTES = 2**16
+# headers of the file, of a page and of its strips, which are read to check a slice and again to decode it
+RECENT = 4
 # a file that is longer than two of its pages by this much, for its header, is taken for a stack
 HEADER_BYTES = 2**20
 # planes that a decoder may need besides its result: four channels of colour
@@ -197,10 +200,11 @@ def refuse_other(samples: NDArray[Any], slice_file: SliceFile) -> None:
 
 
 class RangeFile(io.RawIOBase):
-    """A remote object as a seekable file: every read is a ranged read of the store."""
+    """A remote object as a seekable file: every read is a ranged read of the store, but what was just read stays."""
 
     def __init__(self, store: Store, entry: Entry | SliceFile) -> None:
         self._store, self._entry, self._at = store, entry, 0
+        self._recent = deque[tuple[int, bytes]](maxlen=RECENT)
 
     def readable(self) -> bool:
         """True."""
@@ -225,10 +229,18 @@ class RangeFile(io.RawIOBase):
         end = min(self._at + len(buffer), self._entry.size_bytes)
         if end <= self._at:
             return 0
-        data = self._store.read_range(self._entry.name, self._at, end)
+        data = self._held()[: len(buffer)]
+        if not data:
+            data = self._store.read_range(self._entry.name, self._at, end)
+            if len(buffer) <= BUFFER_BYTES:
+                self._recent.append((self._at, data))
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+    def _held(self) -> bytes:
+        """Bytes from the position on that were just read; empty if they were not."""
+        return next((data[self._at - at :] for at, data in self._recent if at <= self._at < at + len(data)), b"")
 
 
 @contextmanager

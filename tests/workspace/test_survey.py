@@ -5,8 +5,10 @@ import re
 import shutil
 import struct
 import subprocess
+import traceback
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,10 @@ import tifffile
 from clio_argo.errors import ClioError, GateStopped, StoreError, UserError
 from clio_argo.model.parse_request import build_request
 from clio_argo.pipeline import PIPELINE
-from clio_argo.runner import run_step
+from clio_argo.runner import run_step, spread, worker_pool
 from clio_argo.steps.plan import plan
 from clio_argo.store.documents import Store
+from clio_argo.store.slices import find_source
 from tests.stacks import (
     CLI,
     FIRST,
@@ -155,6 +158,12 @@ def test_run_refuses_what_plan_found_before_anything_is_written(source: Path, tm
     with pytest.raises(GateStopped, match=rf"2 of 8 slices(.|\n)*z {BAD} .*truncated(.|\n)*z {BAD + 1}"):
         run_here(request(source), tmp_path / "out")
     assert not (tmp_path / "out" / "config.json").exists()
+
+
+def test_an_error_for_people_has_no_trace_of_a_worker() -> None:
+    with worker_pool(1) as pool, pytest.raises(UserError, match="no such file or folder") as caught:
+        list(spread(pool, [partial(find_source, "./nowhere")]))
+    assert "RemoteTraceback" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_duplicates_are_refused_whatever_is_allowed(source: Path, tmp_path: Path) -> None:
