@@ -21,6 +21,7 @@ from clio_argo.store.manifest import software
 from clio_argo.store.slices import RAW, Entry, Source, find_source
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.axes import chosen_pages
+from clio_argo.workspace.facts import with_facts
 from clio_argo.workspace.name_patterns import regex_numbers
 
 # A bucket answers after tens of milliseconds, a disk after 0.12 ms (10,000 headers in 1.2 s by one thread, in 2.3 s by
@@ -63,7 +64,10 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
         p.model_copy(update={"stamp": stamps.get(p.file or "", "")}) for p in problems if p.z is None or p.z in stack
     ]
     plan, units = _assemble(source, usable, problems, stack, request)
-    return plan.model_copy(update={"z_step": numbered.step}), units, entries
+    kept = {s.z for s in usable}
+    used = [(e.name, h) for z, e, _, h in slices if z in kept]
+    ignored = [f"{n} files whose names are none of slices"] if (n := len(entries) - len(images)) else []
+    return with_facts(plan.model_copy(update={"z_step": numbered.step}), request, used, ignored), units, entries
 
 
 def _entries(request: Request, source: Source) -> tuple[list[Entry], list[Entry]]:
