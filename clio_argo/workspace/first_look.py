@@ -57,7 +57,9 @@ class FirstLook:
     def text(self) -> str:
         """The request as commented YAML."""
         plan = self.checked.plan
-        headline = f"Slices: {plan.usable}, {describe_sizes(plan.sizes)}, {plan.dtype}; written by `clio-argo init`."
+        headline = (
+            f"Slices: {plan.usable}, {describe_sizes(plan.sizes)}, {plan.type_name}; written by `clio-argo init`."
+        )
         return commented_request(self.request, headline, self.notes)
 
 

@@ -15,9 +15,10 @@ from clio_argo.store.images.base import MOST_PAGES, Format, Header, Page, Undeco
 HEADER_BYTES, MAGIC_AT = 1024, 208  # of the format
 TYPES: dict[int, np.dtype[Any]] = {
     0: np.dtype(np.int8), 1: np.dtype(np.int16), 2: np.dtype(np.float32), 6: np.dtype(np.uint16),
+    12: np.dtype(np.float16),
 }  # fmt: skip
 OTHER_TYPES = {
-    3: "complex int16", 4: "complex float32", 12: "float16", 16: "colour of 3 x 8 bit", 101: "two pixels a byte",
+    3: "complex int16", 4: "complex float32", 16: "colour of 3 x 8 bit", 101: "two pixels a byte",
 }  # fmt: skip
 BIG_ENDIAN_STAMP = 0x11
 # "IMOD", the program, and its flag that bytes are signed
