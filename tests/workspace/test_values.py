@@ -137,6 +137,15 @@ def test_hot_pixels_and_infinities_leave_the_range_as_it_is(tmp_path: Path) -> N
     assert not decoded.exact
 
 
+@pytest.mark.parametrize("kind", ["int32", "float32"])
+def test_marks_of_no_data_are_clipped_and_whole_values_beside_them_stay(tmp_path: Path, kind: str) -> None:
+    pixels = np.tile(texture16() // 4 - 9000, (20, 20))
+    pixels[7, 7] = -(2**31)
+    found = grey(stack_of(tmp_path, [pixels.astype(kind)]))[0].astype(int)
+    assert found[7, 7] == 0
+    assert np.array_equal((found - 32768)[:7], pixels[:7])
+
+
 def test_a_stack_is_looked_at_by_eight_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack_of(tmp_path, [WIDE] * 20)
     seen, samples = list[int](), Source.samples
