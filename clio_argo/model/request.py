@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from clio_argo.model.base import Document, Section
 from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span
 from clio_argo.model.storage import Buckets, MakeBuckets
+from clio_argo.model.values import LARGEST
 
 # five stages of 500 parts, all retried, fill a third of what a workflow object can hold (docs/benchmarks.md, fanout)
 MAX_PARTS = 500
@@ -66,8 +67,8 @@ def _rising(value: tuple[float, float] | None) -> tuple[float, float] | None:
     return value
 
 
-# the largest values of files are those of 64-bit floats
-Values = Annotated[tuple[float, float], AfterValidator(_rising)]
+Measured = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Values = Annotated[tuple[Measured, Measured], AfterValidator(_rising)]
 
 
 class Alignment(Section):

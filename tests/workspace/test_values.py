@@ -215,8 +215,12 @@ def test_a_bomb_of_floats_is_seen(tmp_path: Path) -> None:
     ("slices", "said", "lossless"),
     [
         (texture(np.uint16), "16 bit", True),
-        ((texture16() - 32768).astype(np.int16), "int16 + 32,768, which changes none", True),
-        (texture16().astype(np.uint32), "uint32; fractions would be rounded, and values beyond 0 to 65535", False),
+        ((texture16() - 32768).astype(np.int16), "int16 + 32,768, nothing is lost", True),
+        (
+            texture16().astype(np.uint32),
+            "uint32; fractions would be rounded, and values beyond 0 to 65,535 clipped",
+            False,
+        ),
         (WIDE, "float32 from ", False),
     ],
 )
