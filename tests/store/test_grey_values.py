@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -82,6 +82,9 @@ def test_whole_values_of_a_narrow_range_are_kept(kind: str, low: int, span: int,
         assert np.array_equal(decoded.pixels + first, samples)
 
 
+@example(1e5 + 1, 1e5 + 65536, True)
+@example(1e5 + 1, 1e5 + 65533, True)
+@example(-1e5 - 1, -1e5 + 65000, True)
 @given(FINITE, FINITE, st.booleans())
 def test_a_range_holds_what_it_is_made_for_with_room(one: float, other: float, whole: bool) -> None:
     low, high = sorted((one, other))
