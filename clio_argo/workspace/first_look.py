@@ -60,7 +60,7 @@ class FirstLook:
         headline = (
             f"Slices: {plan.usable}, {describe_sizes(plan.sizes)}, {plan.type_name}; written by `clio-argo init`."
         )
-        return commented_request(self.request, headline, self.notes)
+        return commented_request(self.request, f"Slices: {slices}; written by `clio-argo init`.", self.notes)
 
 
 def first_look(given: Settings, largest_px: int) -> FirstLook:
