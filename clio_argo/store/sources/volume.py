@@ -138,6 +138,8 @@ class VolumeSource(Source):
             type_name="" if kind.kind == "u" else kind.name,
             channels=1,
             voxel_nm=self._voxel_nm,
+            voxel_by=self._found.format if any(self._voxel_nm) else "",
+            format=self._found.format,
         )
         return [h for own in self._of_each_channel(header) for h in [own] * self._size("z")]
 

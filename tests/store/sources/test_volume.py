@@ -51,7 +51,10 @@ def test_the_voxel_size_is_that_of_the_metadata(tmp_path: Path, kind: str) -> No
     WRITERS[kind](tmp_path / "v", VALUES)
     source, entry = opened(tmp_path / "v")
     expected = (0, 0, 0) if kind.startswith(("zarr", "sharded")) else (4, 4, 20)
-    assert {tuple(np.round(h.voxel_nm, 9)) for h in source.headers(entry)} == {expected}
+    headers = source.headers(entry)
+    assert {tuple(np.round(h.voxel_nm, 9)) for h in headers} == {expected}
+    assert {h.voxel_by for h in headers} == {headers[0].format if any(expected) else ""}
+    assert headers[0].format.split()[0] in kind
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float32"])
