@@ -12,11 +12,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from clio_argo.model.base import Document, Section
 from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span
 from clio_argo.model.storage import Buckets, MakeBuckets
-<<<<<<< HEAD
-from clio_argo.model.voxel_size import Resolution
-=======
 from clio_argo.model.values import LARGEST
->>>>>>> values
+from clio_argo.model.voxel_size import Resolution
 
 # five stages of 500 parts, all retried, fill a third of what a workflow object can hold (docs/benchmarks.md, fanout)
 MAX_PARTS = 500

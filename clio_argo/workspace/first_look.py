@@ -57,9 +57,7 @@ class FirstLook:
     def text(self) -> str:
         """The request as commented YAML."""
         plan = self.checked.plan
-        headline = (
-            f"Slices: {plan.usable}, {describe_sizes(plan.sizes)}, {plan.type_name}; written by `clio-argo init`."
-        )
+        slices = f"{plan.usable}, {describe_sizes(plan.sizes)}, {plan.type_name}"
         return commented_request(self.request, f"Slices: {slices}; written by `clio-argo init`.", self.notes)
 
 

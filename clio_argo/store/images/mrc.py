@@ -54,9 +54,13 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
         type_name="" if unsigned else stack.dtype.name,
         channels=1,
         voxel_nm=stack.voxel_nm,
+        voxel_by="MRC" if any(stack.voxel_nm) else "",
     )
     ended = header.model_copy(update={"truncated": True})
-    whole = (size_bytes - stack.begin) // stack.plane_bytes
+    whole = max(0, size_bytes - stack.begin) // stack.plane_bytes
+    # a header of nonsense may claim any number: the missing ones are listed one by one
+    if 2 * (whole + 1) < stack.planes:
+        raise Unreadable(f"truncated: it holds {whole} of {stack.planes} planes")
     return [header if n < whole else ended for n in (range(stack.planes) if page is None else (page.number,))]
 
 
