@@ -58,7 +58,7 @@ class FirstLook:
     def text(self) -> str:
         """The request as commented YAML."""
         plan = self.checked.plan
-        headline = f"Slices: {plan.usable}, {describe_sizes(plan.sizes)}, {plan.dtype}; written by `clio-argo init`."
+        headline = f"Slices: {plan.usable}, {describe_sizes(plan.sizes)}; written by `clio-argo init`."
         return commented_request(self.request, headline, self.notes)
 
 
@@ -150,8 +150,8 @@ def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]
     left_out = [e.name for e in images if e.name not in taken]
     text = f"{len(left_out)} images are no slices of this stack: {few(left_out)}"
     # of a single picture the stack may lie beside it, or below
-    is_file = len(images) == 1 and checked.plan.source_kind == "files"
-    return ([text] if left_out else []) + (other_folder_lines(url) if is_file else [])
+    is_picture = len(images) == checked.plan.usable == 1 and checked.plan.source_kind == "files"
+    return ([text] if left_out else []) + (other_folder_lines(url) if is_picture else [])
 
 
 def _glimpse(source: StackSource, planned: SliceFile, largest_px: int) -> Glimpse:
