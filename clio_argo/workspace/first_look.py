@@ -142,7 +142,7 @@ def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Reques
         files, step, rest = number_files(request, images)
     by_names = files and (files[0][0], files[-1][0]) == (plan.minz, plan.maxz)
     ends = {key: z * step + rest if by_names else z for key, z in (("minz", plan.minz), ("maxz", plan.maxz))}
-    return {key: n for key, n in ends.items() if key not in given and 0 <= n <= MAX_Z}
+    return {key: int(n) for key, n in ends.items() if key not in given and n == int(n) and abs(n) <= MAX_Z}
 
 
 def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]:
