@@ -38,9 +38,8 @@ def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int, warning: str)
         ("slices", f"{plan.usable} usable of {plan.depth}: z {plan.minz} to {plan.maxz}"),
         ("size", f"{describe_sizes(plan.sizes)}, {depth}, {human_size(plan.source_bytes)} in files"),
         *([("values", plan.values.plan_text)] if plan.values else []),
+        *plan.found.items(),
     ])  # fmt: skip
-    if plan.step_text:
-        yield f"The {plan.step_text}."
     if plan.problems:
         yield _problems(plan.problems)
     if volume is not None:

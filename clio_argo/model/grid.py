@@ -10,6 +10,7 @@ from clio_argo.model.plan import FanOut
 from clio_argo.model.request import Request, Viewer
 from clio_argo.model.sharding import lossless_shard, viewer_shard_bits
 from clio_argo.model.volume import BLOCK_COPIES, GIB, ScaleSpec, Tier, VolumeSpec, Zyx, maximum, over, times, zyx
+from clio_argo.model.voxel_size import ASSUMED_NM
 
 # a block takes 2.9 CPU s and 1.24 GiB (docs/benchmarks.md, write), and holds whole shards at four scales
 BLOCK: Zyx = (512, 1024, 1024)
@@ -34,7 +35,7 @@ def build_volume(
         UserError: no slab of such a canvas fits into a worker's memory, or `viewer.scales` starts beyond the coarsest.
     """
     itemsize = 1 if dtype == "uint8" else 2
-    rx, ry, rz = request.resolution
+    rx, ry, rz = request.resolution or ASSUMED_NM
     grid = scale_grid(begin, size, (rz, ry, rx))
     slab = slab_depth(request.memory_gib, size[0], size[1] * size[2] * itemsize)
     if not slab:

@@ -9,6 +9,7 @@ from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
 from clio_argo.model.sizes import Size, SizeRun
 from clio_argo.model.values import Dtype, ValueMap
+from clio_argo.model.voxel_size import ASSUMED_NM, Nm3
 
 # one object per slice would be 14,000 small objects per product of a usual stack; a part that dies loses one unit
 SLICES_PER_UNIT = 16
@@ -127,6 +128,9 @@ class Plan(Document):
     match: FanOut
     software: str = Field("", description="Name and version of the program that planned it.")
     algorithms: dict[str, int] = Field({}, description="Version of each step's algorithm.")
+    voxel_nm: Nm3 = Field(ASSUMED_NM, description="Voxel size x, y, z in nm, by request, files or assumption.")
+    found: dict[str, str] = Field({}, description="What was taken from the files and what was ignored, in words.")
+    warnings: tuple[str, ...] = Field((), description="What a person should look at in it.")
 
     @property
     def units(self) -> int:

@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from clio_argo.model.base import Document, Section
 from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span
 from clio_argo.model.storage import Buckets, MakeBuckets
+from clio_argo.model.voxel_size import Resolution
 
 # five stages of 500 parts, all retried, fill a third of what a workflow object can hold (docs/benchmarks.md, fanout)
 MAX_PARTS = 500
@@ -40,23 +41,6 @@ NO_VOXEL, FILE, CORRECTIONS = Facts(voxels=False), Facts(file=True), Facts(file=
 Treatment = Literal["nearest", "interpolate", "black", "keep"]
 # below 1, so that a whole number is always a count
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-def _three(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            numbers = [float(v) for v in value.split(",")]
-        except ValueError as error:
-            raise ValueError("expected one number or x,y,z in nm") from error
-        value = numbers[0] if len(numbers) == 1 else numbers
-    return (value,) * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-# an atom has 0.1 nm, a house 1e10: what is computed from voxels stays a number
-Nm = Annotated[float, Field(ge=1e-3, le=1e10)]
-Resolution = Annotated[tuple[Nm, Nm, Nm], BeforeValidator(_three)]
-
-
 Grey = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
@@ -201,8 +185,9 @@ class Request(Section, Document):
     time: int | None = Field(None, ge=0, le=MAX_Z)
     """Time, from 0, of files that hold several. Default: the only one."""
 
-    resolution: Resolution = (8.0, 8.0, 8.0)
-    """Voxel size in nm: one number, or three for x, y, z. Default 8 nm, the usual FIB-SEM voxel."""
+    resolution: Resolution | None = None
+    """Voxel size in nm: one number, or three for x, y, z. Default: what the files say, and z as x where they do not say
+    it; else 8 nm, the usual FIB-SEM voxel. plan tells which."""
 
     alignment: Alignment = Alignment()
     """How slices are aligned."""

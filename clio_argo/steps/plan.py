@@ -16,7 +16,7 @@ from clio_argo.workspace.preflight import preflight
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.survey import survey
 from clio_argo.workspace.units import record_whole
-from clio_argo.workspace.user_inputs import with_absolute_names, write_user_inputs
+from clio_argo.workspace.user_inputs import resolved, write_user_inputs
 
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
@@ -30,7 +30,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     checked.refuse()
     plan = checked.plan.model_copy(update={"algorithms": run.pipeline.versions})
     refuse_newer(run.store, plan.algorithms)
-    note = take_ownership(run.store, with_absolute_names(request, plan.source))
+    note = take_ownership(run.store, resolved(request, plan))
     record_whole(run, [
         run.store.record(CONFIG),
         *(run.store.write(slices_name(unit.unit), unit.to_bytes()) for unit in checked.units),

@@ -88,6 +88,7 @@ def viewer_link(run: Run) -> str:
     z, y, x = (b + s / 2 for b, s in zip(scale.begin, scale.size, strict=True))
     state = neuroglancer_state(
         f"precomputed://{run.store.url_of(VIEWER)}", name=run.settings.id, position_vox=(x, y, z),
-        resolution_nm=run.settings.resolution, size=(scale.size[2], scale.size[1], scale.size[0]),
+        resolution_nm=(scale.resolution[2], scale.resolution[1], scale.resolution[0]),
+        size=(scale.size[2], scale.size[1], scale.size[0]),
     )  # fmt: skip
     return viewer_url(state, PUBLIC_HOST)

@@ -7,7 +7,7 @@ from clio_argo.store.documents import Store
 from clio_argo.store.roles import make_missing, set_roles
 from clio_argo.workspace.ownership import refuse_newer, refuse_other, take_ownership
 from clio_argo.workspace.preflight import preflight
-from clio_argo.workspace.user_inputs import with_absolute_names
+from clio_argo.workspace.user_inputs import resolved
 
 
 def claim_with_buckets(request: Request, store: Store, versions: Mapping[str, int]) -> Iterator[str]:
@@ -20,7 +20,7 @@ def claim_with_buckets(request: Request, store: Store, versions: Mapping[str, in
     """
     checked = preflight(request)
     checked.refuse()
-    owner = with_absolute_names(request, checked.plan.source)
+    owner = resolved(request, checked.plan)
     refuse_newer(store, versions)
     refuse_other(store, owner, absent=True)
     yield from make_missing(request, store.url)

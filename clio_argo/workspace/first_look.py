@@ -26,7 +26,6 @@ from clio_argo.workspace.offers import folder_lines, other_folder_lines, stacks_
 from clio_argo.workspace.preflight import Preflight, preflight
 from clio_argo.workspace.survey import NumberedFiles, number_files
 
-ASSUMED = "assumed: the files do not say"
 CHOSEN = "several numbers vary in the names; z was taken for the slice"
 Settings = Mapping[str, Any]
 
@@ -76,9 +75,11 @@ def first_look(given: Settings, largest_px: int) -> FirstLook:
     slices = [s for unit in checked.units for s in unit.slices]
     shown = dict.fromkeys([slices[0], slices[len(slices) // 2], slices[-1]])
     return FirstLook(
-        request=request.model_copy(update=_range(given, images, checked.plan, request)),
+        request=request.model_copy(
+            update={**_range(given, images, checked.plan, request), "resolution": checked.plan.voxel_nm}
+        ),
         checked=checked,
-        notes={**axes, **_notes(given, checked.plan, request)},
+        notes={**axes, **_notes(checked.plan, request)},
         remarks=_remarks(source.url, images, checked),
         glimpses=[_glimpse(source, s, largest_px) for s in shown],
     )
@@ -126,12 +127,12 @@ def _axes(source: StackSource, images: Sequence[Entry]) -> dict[str, str]:
     }
 
 
-def _notes(given: Settings, plan: Plan, request: Request) -> dict[str, str]:
+def _notes(plan: Plan, request: Request) -> dict[str, str]:
     bad, allowed = len(plan.unusable), request.allowed_bad(plan.depth)
     accepts = f"; {bad} accepts that" if bad > allowed else ""
     steps = {"minz": plan.step_text} if plan.step_text else {}
     missing = {"max_bad": f"{bad} of {plan.depth} slices are missing or unusable{accepts}"} if bad else {}
-    return {**steps, **missing, "resolution": "" if "resolution" in given else ASSUMED}
+    return {**steps, **missing, "resolution": "" if request.resolution else plan.found["voxel size"]}
 
 
 def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Request) -> dict[str, int]:

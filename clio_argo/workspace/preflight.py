@@ -34,7 +34,7 @@ class Preflight:
     volume: the volume as it will be if no slice has to move; None if there can be none.
     faults: why the request or its source cannot be used.
     stops: gates that fail because of missing and unusable slices, whatever the others look like.
-    warning: signs that the source still arrives; empty without any.
+    warning: signs that the source still arrives, and doubts about what its files tell; empty without any.
     """
 
     plan: Plan
@@ -66,7 +66,9 @@ def preflight(request: Request) -> Preflight:
         UserError: there is nothing to check: no source, no slice, no way to number the files.
     """
     plan, units, entries = survey(request)
-    warning = arrival_warning(entries, (s.name for unit in units for s in unit.slices), time.time())
+    request = request.model_copy(update={"resolution": plan.voxel_nm})
+    arriving = arrival_warning(entries, (s.name for unit in units for s in unit.slices), time.time())
+    warning = "; ".join(filter(None, (arriving, *plan.warnings)))
     faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
     faults += [*_memory_problem(plan, request), *_crop_problem(plan, request), *_background_problem(plan, request)]
     faults += [*_source_crop_problems(plan, request), *value_window_problem(plan, request)]

@@ -25,6 +25,7 @@ from clio_argo.store.sources import find_kind
 from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.axes import chosen_pages
+from clio_argo.workspace.facts import with_facts
 from clio_argo.workspace.name_patterns import regex_numbers
 from clio_argo.workspace.values import with_values
 
@@ -71,8 +72,11 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     ]
     plan, units = _assemble(source, usable, problems, stack, request)
     together, size_bytes = source.together(int(READ_SHARE * request.memory_gib * 2**30))
-    found = {"z_step": numbered.step, "source_kind": kind, "together": together, "together_mib": -(-size_bytes >> 20)}
-    return plan.model_copy(update=found), units, entries
+    read = {"z_step": numbered.step, "source_kind": kind, "together": together, "together_mib": -(-size_bytes >> 20)}
+    kept = {s.z for s in usable}
+    used = [(e.name, h) for z, e, _, h in slices if z in kept]
+    ignored = [f"{n} files whose names are none of slices"] if (n := len(entries) - len(images)) else []
+    return with_facts(plan.model_copy(update=read), request, used, ignored), units, entries
 
 
 def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:

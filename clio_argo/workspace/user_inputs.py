@@ -82,11 +82,15 @@ def _text(key: str, data: bytes, name: str) -> str:
         raise UserError(f"{key} {name}: not a text file") from error
 
 
-def with_absolute_names(request: Request, source: str) -> Request:
-    """The request with absolute names of files, buckets and `source`, which mean the same wherever they are read."""
+def resolved(request: Request, plan: Plan) -> Request:
+    """The request with absolute names of files, buckets and source, and the voxel size that was found.
+
+    It means the same wherever it is read, and whatever the files say later.
+    """
     files = {key: absolute_url(name).rstrip("/") for key in FILES if (name := getattr(request, key))}
-    buckets = {key: url and absolute_url(url) for key, url in request.buckets}
-    return request.model_copy(update={**files, "buckets": Buckets(**buckets), "source": source})
+    buckets = Buckets(**{key: url and absolute_url(url) for key, url in request.buckets})
+    places = {**files, "buckets": buckets, "source": plan.source}
+    return request.model_copy(update={**places, "resolution": plan.voxel_nm})
 
 
 def write_user_inputs(store: Store, given: GivenFiles, units: Sequence[SliceUnit]) -> list[ObjectRecord]:

@@ -14,6 +14,7 @@ from clio_argo.errors import UserError
 from clio_argo.model.parse_request import build_request, differing_keys, field_paths, parse_setting, parse_text
 from clio_argo.model.request import Request
 from clio_argo.model.strict_yaml import parse_yaml
+from clio_argo.model.voxel_size import ASSUMED_NM
 
 NEEDED = {"id": "stack", "source": "slices"}
 PREDECESSOR = {
@@ -76,7 +77,7 @@ def test_the_predecessors_documents_work_in_every_spelling(names: tuple[str, ...
 def test_the_predecessors_defaults_are_ours() -> None:
     needed = {k: PREDECESSOR[k] for k in ("id", "source", "image", "minz", "maxz", "email")}
     config = build_request(needed)
-    assert config.resolution == (8, 8, 8)
+    assert (config.resolution, ASSUMED_NM) == (None, (8, 8, 8))
     assert (config.alignment.downsample, config.alignment.skip) == (1, False)
     assert (config.contrast.clip_limit, config.lossless) == (0.02, True)
 
@@ -457,7 +458,7 @@ def test_different_requests_name_the_settings_from_theirs_to_ours() -> None:
     assert differing_keys(ours, theirs) == [
         "contrast.clip_limit: 0.02 -> 0.0",
         "minz: 2 -> 1",
-        "resolution: [8.0, 8.0, 30.0] -> [8.0, 8.0, 8.0]",
+        "resolution: [8.0, 8.0, 30.0] -> None",
     ]
 
 

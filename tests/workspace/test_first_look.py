@@ -17,7 +17,7 @@ from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.parse_request import build_request, parse_setting, parse_text
 from clio_argo.model.request import Request
 from clio_argo.store.documents import Store
-from clio_argo.workspace.first_look import ASSUMED, CHOSEN, FirstLook, first_look
+from clio_argo.workspace.first_look import CHOSEN, FirstLook, first_look
 from clio_argo.workspace.survey import survey
 from tests.stacks import FIRST, demo_slice, demo_slices, encoded, write_stack
 from tests.store.sources.volumes import ngff
@@ -57,8 +57,8 @@ def test_a_plain_stack_gives_a_request_with_all_that_was_found(tmp_path: Path) -
     assert request == seen.request
     assert (request.source, request.image) == (str(tmp_path), "iso.%05d.png")
     assert (request.minz, request.maxz, request.resolution) == (FIRST, FIRST + 3, (8, 8, 8))
-    assert seen.notes == {"resolution": ASSUMED}
-    assert f"\nresolution: 8  # {ASSUMED}\n" in seen.text
+    assert [*seen.notes] == ["resolution"]
+    assert "\nresolution: 8  # 8 x 8 x 8 nm is assumed: " in seen.text
     assert seen.text.startswith("# Slices: 4, 48 x 48 pixels; ")
     assert (seen.remarks, seen.checked.faults, seen.checked.stops) == ([], (), ())
 

@@ -225,7 +225,7 @@ def test_no_source(tmp_path: Path) -> None:
     [
         ("contrast.clip_limit", 2, "less than or equal to 1 (got 2)"),
         ("viewer.chunk", 60, "must be a power of two"),
-        ("resolution", 0, "greater than or equal to 0.001 (got 0)"),
+        ("resolution", 0, "0 nm? A voxel has 0.1 to 10,000 nm"),
         ("max_bad", -1, "must not be negative"),
         ("minz", -5, "greater than or equal to 0 (got -5)"),
     ],

@@ -62,7 +62,8 @@ def read_headers(file: BinaryIO, size_bytes: int, page: Page | None = None) -> l
         Unreadable: the file has none of the formats, or a broken header.
     """
     with _failures_as(Unreadable, "broken header"):
-        return _format_of(file).headers(file, size_bytes, page)
+        known = _format_of(file)
+        return [h.model_copy(update={"format": known.name}) for h in known.headers(file, size_bytes, page)]
 
 
 def decode(file: BinaryIO, page: Page) -> tuple[NDArray[Any], str]:

@@ -44,8 +44,10 @@ class Header(Value):
     offset: byte at which the page's own header begins, if a later reader may start there.
     series, time, channel: which of several in its file the page belongs to, from 0.
     voxel_nm: voxel size (x, y, z) in nm by the file; 0 where it does not say.
+    voxel_by: what in the file tells it, for messages: "ImageJ", "SmartSEM"; empty: its format does.
     stage_nm: position of the stage (x, y) in nm by the file; None if it does not say.
     compression: as messages name it; empty for none.
+    format: name of the file's format; whoever reads headers by `images.read_headers` need not set it.
     """
 
     width: int
@@ -60,8 +62,10 @@ class Header(Value):
     channel: int = 0
     channel_name: str = ""
     voxel_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    voxel_by: str = ""
     stage_nm: tuple[float, float] | None = None
     compression: str = ""
+    format: str = ""
 
     @property
     def sample_type(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
+from clio_argo.model.voxel_size import nanometres
 from clio_argo.store.images.base import Format, Header, Page, Undecodable, has_end_mark, opencv_pixels, refuse_padded
 from clio_argo.store.images.orientation import exif_orientation, is_sideways, upright
 
@@ -27,12 +28,19 @@ def headers(file: BinaryIO, size_bytes: int, _page: Page | None) -> list[Header]
     if kind != b"IHDR" or length != 13 or not width or not height:
         raise ValueError("no IHDR chunk")
     refuse_padded(width, height, size_bytes)
-    if is_sideways(_orientation(file)):
-        width, height = height, width
+    said = _before_pixels(file)
+    x, y = _pixel_nm(said.get(b"pHYs", b""))
+    if is_sideways(exif_orientation(said.get(b"eXIf", b""))):
+        width, height, x, y = height, width, y, x
     complete = has_end_mark(file, size_bytes, b"IEND") or _reaches_end(file)
     # OpenCV unpacks 1, 2 and 4 bits to 8
     depth = max(8, bits)
-    return [Header(width=width, height=height, bits=depth, channels=CHANNELS[colour], truncated=not complete)]
+    return [
+        Header(
+            width=width, height=height, bits=depth, channels=CHANNELS[colour], truncated=not complete,
+            voxel_nm=(x, y, 0.0), voxel_by="PNG resolution" if x else "",
+        )
+    ]  # fmt: skip
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
@@ -46,14 +54,21 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         file.seek(behind)
 
 
-def _orientation(file: BinaryIO) -> int:
-    """The orientation by an EXIF block before the pixels."""
+def _before_pixels(file: BinaryIO) -> dict[bytes, bytes]:
+    """The chunks before the pixels that are used, by their kind."""
+    found = dict[bytes, bytes]()
     for kind, length in islice(_chunks(file), MOST_BEFORE_PIXELS):
-        if kind == b"eXIf":
-            return exif_orientation(file.read(min(length, MOST_EXIF_BYTES)))
+        if kind in (b"eXIf", b"pHYs"):
+            found[kind] = file.read(min(length, MOST_EXIF_BYTES))
         if kind == b"IDAT":
             break
-    return 1
+    return found
+
+
+def _pixel_nm(chunk: bytes) -> tuple[float, float]:
+    """Sides of a pixel (x, y) by the content of a pHYs chunk: pixels along x and y in a unit, of which 1 is a metre."""
+    x, y, unit = struct.unpack(">IIB", chunk) if len(chunk) == 9 else (0, 0, 0)
+    return (nanometres(1 / x, "m"), nanometres(1 / y, "m")) if x and y and unit == 1 else (0.0, 0.0)
 
 
 def _reaches_end(file: BinaryIO) -> bool:
@@ -63,7 +78,8 @@ def _reaches_end(file: BinaryIO) -> bool:
 
 def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
     """Samples [y, x] or [y, x, channel], uint8 or uint16."""
-    orientation, size_bytes = _orientation(file), file.seek(0, SEEK_END)
+    orientation = exif_orientation(_before_pixels(file).get(b"eXIf", b""))
+    size_bytes = file.seek(0, SEEK_END)
     # OpenCV makes room for as many bytes as a chunk says, up to 4 GB, before it finds that they are not there
     if any(file.tell() + length > size_bytes for _, length in _chunks(file)):
         raise Undecodable("does not decode: one of its chunks ends behind the file")

@@ -24,6 +24,7 @@ from clio_argo.store.images.tiff_pages import (
     planes,
     walk,
 )
+from clio_argo.store.images.tiff_scale import scale
 
 # values of the tag PhotometricInterpretation: beside these MINISBLACK, RGB and YCBCR
 GREY_OR_COLOUR = (MINISWHITE, 1, 2, PALETTE, 6)
@@ -44,7 +45,8 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
     with TiffFile(file) as tiff:
         if page is not None:
             return [_header(page_at(tiff, page), size_bytes)]
-        found = _all_headers(tiff, size_bytes)
+        told = scale(tiff)
+        found = [h.model_copy(update=told) for h in _all_headers(tiff, size_bytes)]
         return with_axes(tiff, found * planes(tiff, size_bytes) if len(found) == 1 else found)
 
 
@@ -93,6 +95,7 @@ def _header(page: TiffPage, size_bytes: int) -> Header:
         channels=3 if palette(page).ndim > 1 else page.samplesperpixel,
         truncated=max(ends, default=0) > size_bytes,
         offset=page.offset,
+        compression="" if page.compression == 1 else COMPRESSIONS[page.compression],
     )
 
 

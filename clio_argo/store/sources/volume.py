@@ -138,6 +138,7 @@ class VolumeSource(Source):
             type_name="" if kind.kind == "u" else kind.name,
             channels=1,
             voxel_nm=self._voxel_nm,
+            format=self._found.driver,
         )
         return [h for own in self._of_each_channel(header) for h in [own] * self._size("z")]
 

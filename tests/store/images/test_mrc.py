@@ -15,7 +15,7 @@ from clio_argo.store.images.base import Page, Unreadable
 from clio_argo.store.images.mrc import MRC
 from clio_argo.store.slices import Source
 from tests.stacks import request
-from tests.store.images.samples import GREY8, GREY16, headers, one, planned, slices
+from tests.store.images.samples import GREY8, GREY16, all_told, headers, one, planned, slices
 from tests.store.images.writers import mrc
 from tests.stores import Bucket
 
@@ -65,7 +65,7 @@ def test_bytes_are_signed_by_imods_flag_or_else_by_their_largest_value(data: byt
     [((1, 1, 1), (0, 0, 0)), ((40, 40, 300), (4, 4, 30)), ((0, 0, 0), (0, 0, 0)), ((np.nan, 1, 1), (0, 0, 0))],
 )
 def test_a_voxel_of_one_angstrom_is_an_unknown_one(voxel: tuple[float, float, float], found: object) -> None:
-    assert headers(mrc(STACK, voxel_angstrom=voxel))[0].voxel_nm == found
+    assert all_told(mrc(STACK, voxel_angstrom=voxel))[0].voxel_nm == found
 
 
 def changed(at: int, value: bytes) -> bytes:

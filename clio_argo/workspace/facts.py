@@ -1,0 +1,55 @@
+"""What a plan took from the files of a stack, in words; in numbers it is in the plan's other fields."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from clio_argo.model.base import few
+from clio_argo.model.plan import Plan
+from clio_argo.model.request import Request
+from clio_argo.model.voxel_size import Told, in_nm, is_plausible, voxel_size
+from clio_argo.store.images.base import Header
+
+Used = Sequence[tuple[str, Header]]
+"""Name of the file and header of each usable slice, in order of z."""
+
+
+def with_facts(plan: Plan, request: Request, used: Used, ignored: Sequence[str]) -> Plan:
+    """The plan with what was taken from the files.
+
+    ignored: what was left out of them already.
+    """
+    of_file = dict(reversed(used))
+    told = {name: Told(h.voxel_nm, h.voxel_by or h.format) for name, h in used if any(h.voxel_nm)}
+    voxel = voxel_size(request.resolution, told)
+    found = {
+        "format": _most([", ".join(filter(None, (h.format, h.compression))) for h in of_file.values()]),
+        "samples": _most([_samples(h) for h in of_file.values()]),
+        "pages": _pages(used, len(of_file)),
+        "voxel size": voxel.text,
+        "numbers": plan.step_text,
+        "ignored": "; ".join([*ignored, *_implausible(told)]),
+    }
+    said = {name: text for name, text in found.items() if text}
+    return plan.model_copy(update={"voxel_nm": voxel.nm, "found": said, "warnings": voxel.warnings})
+
+
+def _most(texts: Sequence[str]) -> str:
+    """A text that all files share, or the most frequent ones with the number of files of each."""
+    counts = Counter(texts).most_common()
+    return counts[0][0] if len(counts) == 1 else few([f"{text} ({n} files)" for text, n in counts])
+
+
+def _samples(header: Header) -> str:
+    channels = f" x {header.channels} channels" if header.channels > 1 else ""
+    return f"{header.type_name or f'uint{header.bits}'}{channels}"
+
+
+def _pages(used: Used, files: int) -> str:
+    chosen = {(h.channel, h.channel_name, h.time) for _, h in used if h.channel or h.time or h.channel_name}
+    text = f"{len(used)} in {files} file{'s' if files > 1 else ''}" if len(used) > files else "one a file"
+    return text + "".join(f", channel {c}{f' ({name})' if name else ''}, time {t}" for c, name, t in sorted(chosen))
+
+
+def _implausible(told: dict[str, Told]) -> list[str]:
+    wrong = [(name, t) for name, t in told.items() if not is_plausible(t.nm[0])]
+    return [f"{wrong[0][1].by} of {in_nm(wrong[0][1].nm)} in {len(wrong)} files: no size of a voxel"] if wrong else []

@@ -1,0 +1,71 @@
+"""What a plan took from the files of a stack: said by plan, kept by the run, and used by all later steps."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorstore as ts
+
+from clio_argo.errors import UserError
+from clio_argo.model.layout import CONFIG
+from clio_argo.model.plan import Plan
+from clio_argo.model.request import Request
+from clio_argo.store.documents import Store
+from clio_argo.workspace.survey import survey
+from tests.stacks import demo_slices, plain, run_here
+from tests.store.images.samples import texture, tiff
+
+STACK = np.stack([texture(height=20, width=24, seed=s) for s in range(12)])
+NM: dict[str, Any] = {"resolutionunit": 3}
+
+
+def per_cm(nm: float) -> dict[str, Any]:
+    return {"resolution": (1e7 / nm, 1e7 / nm), "resolutionunit": 3}
+
+
+def stack(folder: Path, *nm: float) -> Path:
+    """Slices that tell a voxel size each."""
+    for z, size in enumerate(nm):
+        (folder / f"s_{z}.tif").write_bytes(tiff(STACK[z], **per_cm(size)))
+    return folder
+
+
+def planned(folder: Path, **settings: Any) -> Plan:
+    return survey(Request(id="a", source=str(folder), **settings))[0]
+
+
+def test_the_voxel_size_of_the_files_reaches_every_scale_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "slices").mkdir()
+    for z, image in demo_slices(3, 160).items():
+        (tmp_path / "slices" / f"{z}.tif").write_bytes(tiff(image, **per_cm(12.5)))
+    config = plain(tmp_path / "slices").model_copy(update={"resolution": None})
+    out = run_here(config, tmp_path / "out")
+    kept = Store(str(out)).document(Request, CONFIG)
+    assert kept.resolution == (12.5, 12.5, 12.5)
+    volume = ts.open({"driver": "neuroglancer_precomputed", "kvstore": f"file://{out}/ng/"}).result()
+    assert [u.multiplier for u in volume.dimension_units[:3]] == [12.5] * 3
+    # the same request joins the run, and so does one that gives what was found
+    run_here(config, out)
+    run_here(config.model_copy(update={"resolution": (12.5, 12.5, 12.5)}), out)
+    with pytest.raises(UserError, match=r"resolution: \[12.5, 12.5, 12.5\] -> \[8.0, 8.0, 8.0\]"):
+        run_here(config.model_copy(update={"resolution": (8.0, 8.0, 8.0)}), out)
+
+
+def test_plan_says_where_the_voxel_size_is_from_and_what_contradicts_it(tmp_path: Path) -> None:
+    source = stack(tmp_path, 4, 4, 5)
+    plan = planned(source)
+    assert (plan.voxel_nm, plan.found["voxel size"]) == (
+        (4, 4, 4),
+        "4 x 4 x 4 nm, by the files (TIFF resolution); z assumed to be as x (resolution)",
+    )
+    assert plan.warnings == ("1 of 3 files say another voxel size than 4 x 4 nm: s_2.tif: 5 x 5 nm",)
+    asked = planned(source, resolution=(5, 5, 30))
+    assert asked.voxel_nm == (5, 5, 30)
+    assert asked.warnings[1] == "resolution 5 x 5 x 30 nm is used, but the files say 4 x 4 nm (TIFF resolution)"
+
+
+def test_a_printers_resolution_is_ignored_and_said(tmp_path: Path) -> None:
+    plan = planned(stack(tmp_path, 352_778, 352_778))
+    assert plan.voxel_nm == (8, 8, 8)
+    assert plan.found["ignored"] == "TIFF resolution of 352778 x 352778 nm in 2 files: no size of a voxel"
