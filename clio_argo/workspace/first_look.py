@@ -57,8 +57,8 @@ class FirstLook:
     def text(self) -> str:
         """The request as commented YAML."""
         plan = self.checked.plan
-        slices = f"{plan.usable}, {describe_sizes(plan.sizes)}, {plan.type_name}"
-        return commented_request(self.request, f"Slices: {slices}; written by `clio-argo init`.", self.notes)
+        headline = f"Slices: {plan.usable}, {describe_sizes(plan.sizes)}; written by `clio-argo init`."
+        return commented_request(self.request, headline, self.notes)
 
 
 def first_look(given: Settings, largest_px: int) -> FirstLook:
@@ -143,7 +143,7 @@ def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Reques
         files, step, rest = number_files(request, images)
     by_names = files and (files[0][0], files[-1][0]) == (plan.minz, plan.maxz)
     ends = {key: z * step + rest if by_names else z for key, z in (("minz", plan.minz), ("maxz", plan.maxz))}
-    return {key: n for key, n in ends.items() if key not in given and 0 <= n <= MAX_Z}
+    return {key: int(n) for key, n in ends.items() if key not in given and n == int(n) and abs(n) <= MAX_Z}
 
 
 def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]:
@@ -151,8 +151,8 @@ def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]
     left_out = [e.name for e in images if e.name not in taken]
     text = f"{len(left_out)} images are no slices of this stack: {few(left_out)}"
     # of a single picture the stack may lie beside it, or below
-    is_file = len(images) == 1 and checked.plan.source_kind == "files"
-    return ([text] if left_out else []) + (other_folder_lines(url) if is_file else [])
+    is_picture = len(images) == checked.plan.usable == 1 and checked.plan.source_kind == "files"
+    return ([text] if left_out else []) + (other_folder_lines(url) if is_picture else [])
 
 
 def _glimpse(source: StackSource, planned: SliceFile, largest_px: int) -> Glimpse:
