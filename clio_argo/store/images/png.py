@@ -64,9 +64,13 @@ def _reaches_end(file: BinaryIO) -> bool:
 def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
     """Samples [y, x] or [y, x, channel], uint8 or uint16."""
     orientation, size_bytes = _orientation(file), file.seek(0, SEEK_END)
-    # OpenCV makes room for as many bytes as a chunk says, up to 4 GB, before it finds that they are not there
-    if any(file.tell() + length > size_bytes for _, length in _chunks(file)):
-        raise Undecodable("does not decode: one of its chunks ends behind the file")
+    for kind, length in _chunks(file):
+        # OpenCV makes room for as many bytes as a chunk says, up to 4 GB, before it finds that they are not there
+        if file.tell() + length > size_bytes:
+            raise Undecodable("does not decode: one of its chunks ends behind the file")
+        # where the header was read for the plan, nobody looks
+        if kind == b"eXIf" and exif_orientation(file.read(min(length, MOST_EXIF_BYTES))) != orientation:
+            raise Undecodable("an EXIF block behind its pixels asks to turn it; save it anew")
     file.seek(0)
     return upright(opencv_pixels(file), orientation)
 

@@ -1,15 +1,13 @@
 """Pixels of TIFF files."""
 
-from contextlib import suppress
-from io import BytesIO
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
-from clio_argo.store.images.base import Page, Undecodable, opencv_pixels
-from clio_argo.store.images.jpeg import END, MAGIC, frame
+from clio_argo.store.images.base import Page, Undecodable
+from clio_argo.store.images.jpeg import END, MAGIC, frame, jpeg_samples
 from clio_argo.store.images.orientation import upright
 from clio_argo.store.images.tiff_pages import MINISWHITE, MOST_CHANNELS, PALETTE, orientation, page_at, palette
 
@@ -37,15 +35,17 @@ def _check_frames(page: TiffPage) -> None:
 
 
 def _let_warn(page: TiffPage) -> None:
-    """Decode the strips or tiles of JPEG once more by the decoder that says what is damaged: the other does not."""
+    """Decode the strips or tiles of JPEG in small by the decoder that says what is damaged: the other does not.
+
+    Raises `Undecodable` if one of them does not decode at all.
+    """
     tables, file = page.jpegtables, page.parent.filehandle
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         file.seek(offset)
         data = file.read(count)
         # tables of the page: without the end mark, before what follows the strip's begin mark
         whole = tables[: -len(END)] + data[len(MAGIC) :] if tables else data
-        with suppress(Undecodable):
-            opencv_pixels(BytesIO(whole))
+        jpeg_samples(whole, reduced=True)
 
 
 def pixels(file: BinaryIO, page: Page) -> NDArray[Any]:
