@@ -7,10 +7,8 @@ from contextlib import contextmanager
 from threading import Lock
 
 # Of libjpeg (jerror.h), which OpenCV lets write its first warning to the process's standard error. Pillow and
-# imagecodecs drop them. Of libpng what it says of chunks beside the pixels; it refuses the others.
-WARNING = re.compile(
-    r"(Corrupt JPEG data|Premature end|Inconsistent progression|Invalid SOS)[^\n]*|libpng warning: \w+: CRC error"
-)
+# imagecodecs drop them.
+WARNING = re.compile(r"(Corrupt JPEG data|Premature end|Inconsistent progression|Invalid SOS)[^\n]*")
 STDERR = 2  # of POSIX
 LISTENING = Lock()
 

@@ -87,14 +87,15 @@ def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
     """Samples [y, x] or [y, x, channel], uint8."""
     orientation = frame(file).orientation
     file.seek(0)
-    return upright(jpeg_samples(file.read()), orientation)
+    data = file.read()
+    refuse_many_scans(data)
+    return upright(opencv_pixels(BytesIO(data)), orientation)
 
 
-def jpeg_samples(data: bytes, reduced: bool = False) -> NDArray[Any]:
-    """Samples [y, x] or [y, x, channel], uint8, of a whole JPEG, as `opencv_pixels`. Raises `Undecodable`."""
+def refuse_many_scans(data: bytes) -> None:
+    """Raise `Undecodable` for a JPEG that takes minutes for few bytes."""
     if len(SCAN.findall(data)) > MOST_SCANS:
-        raise Undecodable(f"does not decode: more than {MOST_SCANS} scans")
-    return opencv_pixels(BytesIO(data), reduced)
+        raise Undecodable(f"a JPEG of more than {MOST_SCANS} scans")
 
 
 JPEG = Format(name="JPEG", suffixes=(".jpg", ".jpeg"), magic=(MAGIC,), headers=headers, pixels=pixels)
