@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TIFF, TiffFile, TiffFrame, TiffPage
+from tifffile import TIFF, TiffFile, TiffPage
 
 from clio_argo.model.sizes import Size
 from clio_argo.store.images.base import Page, Unreadable
@@ -17,6 +17,8 @@ from clio_argo.store.images.orientation import ORIENTATION
 
 # of a stack, as many as a run may have slices; eight tags, without which there is no image, take more bytes
 MOST_PAGES, PAGE_BYTES = 100_000, 96
+# types of tags that cost no more than their bytes, and that pages may share
+TEXT = (1, 2, 7)
 # Pages as close as this are counted by their places before the rest is read: a million would take 70 s otherwise.
 CLOSE_PAGES, CLOSE_BYTES = 1000, 2**22
 # numbers of the tags that decide what the pixels are
@@ -35,13 +37,13 @@ MOST_TO_RAW, TABLE_BYTES = 2, 2**14
 
 def walk(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
     """All pages with a directory of their own. Raises `ValueError` if there is none, or too many."""
-    pages = strips = 0
+    pages = values = 0
     # by itself, tifffile follows a circle of pages for ever
     for one in islice(tiff.pages, MOST_PAGES + 1):
-        pages, strips = pages + 1, strips + len(one.dataoffsets)
-        if pages > MOST_PAGES or PAGE_BYTES * pages + strips > size_bytes or _are_too_many(tiff, one, pages):
-            raise ValueError(f"more than {MOST_PAGES} pages, or more pages and strips than its bytes can hold")
         page = one.aspage()
+        pages, values = pages + 1, values + sum(t.count for t in page.tags if t.dtype not in TEXT)
+        if pages > MOST_PAGES or PAGE_BYTES * pages + values > size_bytes or _are_too_many(tiff, page, pages):
+            raise ValueError(f"more than {MOST_PAGES} pages, or more pages and tags than its bytes can hold")
         # Fibics ends its files with an empty directory
         if page.tags or pages != 2:
             yield mended(page, size_bytes)
@@ -51,7 +53,7 @@ def walk(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
         raise Unreadable(f"its list of pages leads nowhere behind page {pages}: it is cut off or damaged")
 
 
-def _are_too_many(tiff: TiffFile, page: TiffPage | TiffFrame, pages: int) -> bool:
+def _are_too_many(tiff: TiffFile, page: TiffPage, pages: int) -> bool:
     """Whether a file whose pages lie close has more of them than may be."""
     if pages != CLOSE_PAGES or abs(page.offset - tiff.pages.first.offset) > CLOSE_BYTES:
         return False

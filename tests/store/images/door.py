@@ -21,6 +21,8 @@ import numpy as np
 from clio_argo.errors import UserError
 from clio_argo.model.plan import SliceFile
 from clio_argo.store.images.base import Header, Undecodable, Unreadable
+from clio_argo.store.images.orientation import upright
+from clio_argo.store.images.tiff_pages import orientation
 from clio_argo.store.slices import Entry, Source
 from clio_argo.workspace.survey import BITS, BOMB_RATIO
 
@@ -230,8 +232,10 @@ def by_tifffile(data: bytes, page: int, header: Header) -> Iterator[np.ndarray]:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         tiff.filehandle.seek(header.offset)
         read = tifffile.TiffPage(tiff, page)
+        read.rowsperstrip = read.rowsperstrip or read.imagelength
         found = read.asarray()
         found = found.take(0, -1 if read.axes == "YXS" else 0) if found.ndim == 3 else found
+        found = upright(found, orientation(read))
         yield found
         if read.photometric == 3 and read.colormap is not None:
             levels = read.colormap[0][found]

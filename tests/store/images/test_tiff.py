@@ -127,7 +127,7 @@ def test_pages_in_a_circle_end() -> None:
         first, last = file.pages[0].offset, file.pages[-1].offset
         tags = len(file.pages[-1].aspage().tags)
     following = last + 2 + 12 * tags
-    with pytest.raises(Unreadable, match="more pages and strips than its bytes"):
+    with pytest.raises(Unreadable, match="more pages and tags than its bytes"):
         headers(data[:following] + struct.pack("<I", first) + data[following + 4 :])
 
 
