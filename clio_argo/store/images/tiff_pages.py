@@ -134,8 +134,8 @@ def _refuse_lost_tags(page: TiffPage) -> None:
         return
     entries = file.read(count * tiff.tagsize)
     found = {struct.unpack_from(tiff.tagheaderformat, entries, k * tiff.tagsize)[0] for k in range(count)}
-    if lost := found & DECISIVE - {t.code for t in page.tags}:
-        raise Unreadable(f"its tags {', '.join(TIFF.TAGS[t] for t in sorted(lost))} are damaged; save it anew")
+    for tag in found & DECISIVE - {t.code for t in page.tags}:
+        raise Unreadable(f"its tag {TIFF.TAGS[tag]} is damaged; save it anew")
 
 
 def page_at(tiff: TiffFile, page: Page) -> TiffPage:

@@ -9,9 +9,9 @@ from random import Random
 
 import numpy as np
 import tifffile
-from numcodecs import zstd
 
 from tests.store.images.samples import REFUSED, SAMPLES, encoded, pillow, png_chunk, texture, tiff
+from tests.store.images.test_tiff import zstd_tiff
 from tests.store.images.test_tiff_axes import STACK
 from tests.store.images.test_tiff_stacks import PREVIEWS, one_header, previewed
 
@@ -23,14 +23,6 @@ def array_file(axes: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     pixels = STACK if axes == "TZCYX" else STACK[0]
     tifffile.imwrite(buffer, pixels, photometric="minisblack", metadata={"axes": axes}, **options)
-    return buffer.getvalue()
-
-
-def zstd_tiff(pixels: np.ndarray) -> bytes:
-    """A TIFF whose strip of zstd ends with a checksum, which tifffile does not write."""
-    buffer, strip = io.BytesIO(), zstd.compress(pixels.tobytes(), 3, True)
-    options = {"shape": pixels.shape, "dtype": pixels.dtype, "rowsperstrip": len(pixels)}
-    tifffile.imwrite(buffer, iter([strip]), compression="zstd", metadata=None, photometric="minisblack", **options)
     return buffer.getvalue()
 
 
