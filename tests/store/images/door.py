@@ -236,14 +236,18 @@ def by_tifffile(data: bytes, page: int, header: Header) -> Iterator[np.ndarray]:
         found = read.asarray()
         found = found.take(0, -1 if read.axes == "YXS" else 0) if found.ndim == 3 else found
         found = upright(found, orientation(read))
-        yield found
+        yield from (found, inverse(found))
         if read.photometric == 3 and read.colormap is not None:
             levels = read.colormap[0][found]
             yield from (levels, levels.astype(np.uint8), (levels >> 8).astype(np.uint8))
-        yield ((1 << 8 * found.itemsize) - 1 - found).astype(found.dtype)
         # of a stack behind one header
         tiff.filehandle.seek(read.dataoffsets[0] + page * found.nbytes)
-        yield tiff.filehandle.read_array(tiff.byteorder + found.dtype.char, found.size).reshape(found.shape)
+        plane = tiff.filehandle.read_array(tiff.byteorder + found.dtype.char, found.size).reshape(found.shape)
+        yield from (plane, inverse(plane))
+
+
+def inverse(pixels: np.ndarray) -> np.ndarray:
+    return (np.iinfo(pixels.dtype).max - pixels).astype(pixels.dtype)
 
 
 def alike(ours: np.ndarray, theirs: np.ndarray, levels: int) -> bool:
