@@ -422,6 +422,7 @@ documents = st.dictionaries(keys, json_values, max_size=4)
 @example({"id": "\ud800"})
 @example({"labels": {"\ud800": "a"}})
 @example({"resolution": 10**400})
+@example({"labels": {"a": "\ud800"}})
 @given(documents)
 def test_any_document_is_a_request_or_refused(document: dict[Any, Any]) -> None:
     try:
@@ -429,6 +430,12 @@ def test_any_document_is_a_request_or_refused(document: dict[Any, Any]) -> None:
     except UserError:
         return
     assert Request.from_bytes(config.to_bytes(), "config.json") == config
+
+
+@pytest.mark.parametrize("path", [*field_paths(), "labels.a"])
+def test_a_value_that_is_no_text_is_refused_by_the_name_of_its_setting(path: str) -> None:
+    # as an argument of other bytes than UTF-8 arrives
+    assert path in refusal(NEEDED, {path: "slices\udcff"})
 
 
 @given(st.text(max_size=40) | st.recursive(json_values, st.lists, max_leaves=3).map(repr) | documents.map(yaml.dump))
