@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from clio_argo.model.base import Document, Section
-from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span
+from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span, Z
 from clio_argo.model.storage import Buckets, MakeBuckets
 from clio_argo.model.voxel_size import Resolution
 
@@ -170,10 +170,10 @@ class Request(Section, Document):
     """Regular expression that a whole file name must match; its group z (or first group) is the slice number. Use it
     instead of image."""
 
-    minz: int | None = Field(None, ge=0, le=MAX_Z)
+    minz: Z | None = None
     """First slice number, inclusive. Default: the lowest number among the files."""
 
-    maxz: int | None = Field(None, ge=0, le=MAX_Z)
+    maxz: Z | None = None
     """Last slice number, inclusive. Default: the highest number among the files."""
 
     channel: int | None = Field(None, ge=0, le=MAX_Z)

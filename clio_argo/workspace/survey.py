@@ -1,5 +1,6 @@
 """Finds the slices of a source, reads every header and names all problems. Writes nothing."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from clio_argo.errors import UserError, printable
 from clio_argo.model.base import digest
-from clio_argo.model.numbering import Numbering, constant_step, differ_by_numbers, numbering
+from clio_argo.model.numbering import Number, Numbering, constant_step, differ_by_numbers, is_regular, numbering
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
@@ -67,7 +68,8 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     kept = {s.z for s in usable}
     used = [(e.name, h) for z, e, _, h in slices if z in kept]
     ignored = [f"{n} files whose names are none of slices"] if (n := len(entries) - len(images)) else []
-    return with_facts(plan.model_copy(update={"z_step": numbered.step}), request, used, ignored), units, entries
+    step = numbered.step if isinstance(numbered.step, int) else float(numbered.step)
+    return with_facts(plan.model_copy(update={"z_step": step}), request, used, ignored), units, entries
 
 
 def _entries(request: Request, source: Source) -> tuple[list[Entry], list[Entry]]:
@@ -104,20 +106,31 @@ class NumberedFiles(NamedTuple):
     """Files with their z, None for files of many pages; the number in a file's name is z * step + rest."""
 
     files: Sequence[tuple[int | None, Entry]]
-    step: int
-    rest: int
+    step: Number
+    rest: Number
 
 
 def number_files(request: Request, entries: Sequence[Entry]) -> NumberedFiles:
-    """Slices of a request among its images; the one multi-page file that needs no number has none."""
+    """Slices of a request among its images; the one multi-page file that needs no number has none.
+
+    Raises:
+        UserError: the names have no number, or decimals that go in no steps.
+    """
     if len(entries) == 1 and request.image is None and request.image_regex is None:
         return NumberedFiles([(None, entries[0])], 1, 0)
     number = _numbering(request, entries)
     pairs = [(n, e) for e in entries if (n := number(_base(e))) is not None]
     pairs.sort(key=lambda pair: (pair[0], natural_key(pair[1].name)))
-    step = constant_step([n for n, _ in pairs])
-    inside = range(request.minz or 0, 2**63 if request.maxz is None else request.maxz + 1)
-    return NumberedFiles([(n // step, e) for n, e in pairs if n in inside], step, pairs[0][0] % step if pairs else 0)
+    numbers = [n for n, _ in pairs]
+    step = constant_step(numbers)
+    if not is_regular(numbers, step):
+        odd = next(e for n, e in pairs if (n - numbers[0]) % step)
+        text = f"{printable(pairs[0][1].name)} and {printable(odd.name)}: decimals that go in no constant step"
+        raise UserError(f"source {request.source}: {text}; number the slices by integers")
+    low = -math.inf if request.minz is None else request.minz
+    high = math.inf if request.maxz is None else request.maxz
+    files = [(int(n // step), e) for n, e in pairs if low <= n <= high]
+    return NumberedFiles(files, step, numbers[0] % step if pairs else 0)
 
 
 def _files_in_a_row(source: Source, images: Sequence[Entry], request: Request) -> list[tuple[int | None, Entry]]:
