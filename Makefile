@@ -41,12 +41,14 @@ mutants: $(VENV)/dev ## a sample of small changes to the source, and which of th
 e2e: $(VENV)/dev ## tests on a Kubernetes cluster with Argo Workflows
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
-check: $(VENV)/dev ## style, types, layers, docstrings, generated files, lock files
+check: $(VENV)/dev ## style, types, layers, docstrings, dependencies, generated files, lock files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python .ci/docs.py
+	$(BIN)/deptry clio_argo
+	$(BIN)/deptry benchmarks tests --exclude build --ignore DEP002,DEP004
 	@if [ "`uname`" = Linux ]; then $(BIN)/hadolint images/Dockerfile && $(BIN)/shellcheck .ci/run manifests/gke/*.sh; fi
 	@$(WRITE_SCHEMA) | diff -u $(SCHEMA) - && $(WRITE_CLI) | diff -u $(CLI) - \
 	   || { echo "docs/reference is out of date: run 'make docs' and commit it" >&2; exit 1; }

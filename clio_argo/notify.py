@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from clio_argo.errors import ClioError, TransientError, UserError
+from clio_argo.errors import ClioError, TransientError, UserError, printable
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.base import UNREADABLE, Document, Value
 from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS
@@ -135,20 +135,19 @@ def failures(text: str) -> list[str]:
     # the list also holds the groups that the pods belong to, whose messages say nothing
     named = [(str(n.get("displayName", "")), str(n.get("message", ""))) for n in _mappings(nodes)]
     pods = [(name, said.removeprefix(POD_PREFIX)) for name, said in named if said.startswith(POD_PREFIX)]
-    return [f"{_one_line(name)}: {_printable(said)[:LONGEST_MESSAGE]}" for name, said in pods]
+    return [f"{_one_line(name)}: {_printable_lines(said)[:LONGEST_MESSAGE]}" for name, said in pods]
 
 
 def _mappings(nodes: Any) -> list[dict[str, Any]]:
     return [n for n in nodes if isinstance(n, dict)] if isinstance(nodes, list) else []
 
 
-def _printable(text: str) -> str:
-    """Text whose lines hold nothing that a terminal or a mail would not show."""
-    return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in text.splitlines())
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.splitlines()))
 
 
 def _one_line(text: str) -> str:
-    return " ".join(_printable(text).split())[:LONGEST_LINE]
+    return printable(" ".join(text.split()))[:LONGEST_LINE]
 
 
 def send_mail(server: str, sender: str, to: Sequence[str], ending: Outcome) -> str:

@@ -239,6 +239,9 @@ def spread(pool: ProcessPoolExecutor, calls: Iterable[Callable[[], R]]) -> Itera
             yield future.result()
     except BrokenProcessPool as error:
         raise OutOfMemory(f"a worker process was killed, most likely because there was {NO_MEMORY}") from error
+    except ClioError as error:
+        # for people, who need no trace of a worker
+        raise error from None
     finally:
         for future in futures:
             future.cancel()

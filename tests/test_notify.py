@@ -182,8 +182,8 @@ def test_whoever_can_be_told_is_told_of_a_damaged_run(tmp_path: Path, monkeypatc
             CLIO_SMTP_URL=f"smtp://{server}",
         )  # fmt: skip
     [mail] = sink.mails
-    assert (mail["Subject"], mail["Bcc"]) == ("clio-argo: fly Bcc: x@example.org failed", None)
-    assert "a b:  [2J  died\nhere" in mail.get_content().replace("\r", "")
+    assert (mail["Subject"], mail["Bcc"]) == (r"clio-argo: fly Bcc: x@example.org\x1b failed \x1b", None)
+    assert r"a b: \x1b[2J\ud800 died" + "\nhere" in mail.get_content().replace("\r", "")
 
 
 @pytest.mark.parametrize("address", ["a@example.org\nBcc: b@example.org", "\x1b", "", " ", "a\u2028@b"])

@@ -5,13 +5,11 @@ from typing import Any
 
 from hera.workflows import Parameter
 from hera.workflows.models import EnvVar
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from clio_argo.argo.approval import APPROVE, REJECT
 from clio_argo.argo.settings import Approval
-from clio_argo.model.parse_request import LEGACY
-from clio_argo.model.request import OVERRIDE, REQUEST, Request
+from clio_argo.model.parse_request import LEGACY, field_info
+from clio_argo.model.request import OVERRIDE, REQUEST
 
 # The settings that most requests have, by the names that a request knows them by. A form with all settings would hide
 # these; any other setting goes into `config`.
@@ -51,17 +49,9 @@ def variable(name: str, value: str) -> EnvVar:
 
 
 def _field(name: str) -> Parameter:
-    info = _info(LEGACY.get(name, name))
+    info = field_info(LEGACY.get(name, name))
     description = " ".join((info.description or "").split())
     return Parameter(name=name, value="", enum=_choices(info.annotation), description=description)
-
-
-def _info(path: str) -> FieldInfo:
-    model: Any = Request
-    *sections, field = path.split(".")
-    for section in sections:
-        model = model.model_fields[section].annotation
-    return typing.cast(type[BaseModel], model).model_fields[field]
 
 
 def _choices(annotation: Any) -> list[str] | None:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, maintenance
+from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, init, maintenance
 from clio_argo.cli.commands import ADMINISTER, LOOK, MAKE, PANELS, Group, RunCommand, command, panel_of
-from clio_argo.cli.console import UNWRAPPED, exit_unless, show
+from clio_argo.cli.console import UNWRAPPED, exit_unless, show, tell_wait
 from clio_argo.cli.options import Cluster, Form, Local, Out, RequestOptions, Root
 from clio_argo.errors import ClioError, UserError
 from clio_argo.model.layout import COMPLETE, VIEWER
@@ -77,6 +77,9 @@ def program(
     """Align numbered electron-microscopy slices into a verified volume."""
 
 
+app.add_typer(init.commands)
+
+
 @command(app, MAKE)
 def plan(request: RequestOptions, output: Form = None) -> None:
     """Read all headers and show what a run would find and need. Nothing is written."""
@@ -84,12 +87,13 @@ def plan(request: RequestOptions, output: Form = None) -> None:
     from clio_argo.workspace.preflight import preflight
 
     config = request.read()
+    tell_wait(config.source)
     checked = preflight(config)
     plan, volume, allowed = checked.plan, checked.volume, config.allowed_bad(checked.plan.depth)
     documents = {"plan": plan.model_dump(mode="json"), "volume": volume and volume.model_dump(mode="json")}
     value = {**documents, "max_bad": allowed, "warning": checked.warning}
     show(value, output, lambda: plan_view(plan, volume, allowed, checked.warning))
-    checked.refuse()
+    checked.refuse("; all are above")
 
 
 @command(app, MAKE)

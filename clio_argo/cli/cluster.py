@@ -181,7 +181,7 @@ class Watch:
         from clio_argo.cli.cluster_show import live
 
         with self._interruptible():
-            last = live(follow(self.client, self.name), console(), self.flags)
+            last = live(follow(self.client, self.name), console(wrapped=True), self.flags)
         self._end(last)
 
     def wait(self) -> None:

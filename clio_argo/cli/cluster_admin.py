@@ -7,6 +7,7 @@ import typer
 from typer import Option
 
 from clio_argo.cli.commands import ADMINISTER, Group, command
+from clio_argo.cli.console import program
 from clio_argo.cli.options import Cluster, OwnPipeline, Settings, read_settings
 from clio_argo.errors import UserError
 from clio_argo.plugins import load_pipeline
@@ -28,7 +29,7 @@ def install(cluster: Cluster, settings: Settings = None, pipeline: OwnPipeline =
     for done in install(client, _documents(client, settings, pipeline)):
         print(done, flush=True)
     flags = cluster.flags(client.namespace)
-    print(f"installed; submit with: clio-argo submit REQUEST --out gs://BUCKET/FOLDER {flags}")
+    print(f"installed; submit with: {program()} submit REQUEST --out gs://BUCKET/FOLDER {flags}")
 
 
 @command(commands, ADMINISTER)

@@ -1,5 +1,6 @@
 """`clio-argo submit`: a request becomes a workflow, after everything that can be checked from here was checked."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ from typer import Option
 from clio_argo.cli.cluster import Watch
 from clio_argo.cli.cluster_admin import cluster_settings
 from clio_argo.cli.commands import CLUSTER, command
-from clio_argo.cli.console import document, hint
+from clio_argo.cli.console import document, hint, tell_wait
 from clio_argo.cli.options import Cluster, ObjectForm, Out, OwnPipeline, RequestOptions, Settings
 from clio_argo.errors import StoreError, TransientError, UserError
 from clio_argo.model.parse_request import LEGACY, build_request, field_paths, parse_setting
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from clio_argo.argo.client import Client
 
 commands = typer.Typer()
+# what cannot be seen from here within half a minute, pods see: the cluster asks patiently
+BRIEF = {"CLIO_STORE_TRIES": "2", "CLIO_STORE_SILENCE_S": "10"}
 
 
 @command(commands, CLUSTER)
@@ -127,11 +130,14 @@ def check_source(config: Request) -> None:
     Raises:
         UserError, GateStopped, MissingInput: as `Preflight.refuse`.
     """
+    from clio_argo.runner import environment
     from clio_argo.workspace.preflight import preflight
 
     try:
         _refuse_unseen(config)
-        checked = preflight(config)
+        tell_wait(config.source)
+        with environment({name: os.environ.get(name, value) for name, value in BRIEF.items()}):
+            checked = preflight(config)
         checked.refuse()
     except (StoreError, TransientError) as error:
         print(f"the source is not checked from here: {error}", file=sys.stderr)

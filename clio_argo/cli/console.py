@@ -1,8 +1,12 @@
-"""How commands print: tables without lines, JSON or YAML on request, unwrapped lines where no terminal reads them."""
+"""How commands print: tables without borders, no broken lines, commands that can be typed; JSON or YAML on request."""
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import typer
@@ -11,8 +15,10 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-# wider than any line that is printed: programs that read a pipe take one line for one row
+# Wider than any line that is printed: programs that read a pipe take one line for one row, and people copy links and
+# commands, which a terminal breaks without adding anything.
 UNWRAPPED = 10_000
+NAME = "clio-argo"
 
 
 def literal(text: str) -> str:
@@ -20,9 +26,9 @@ def literal(text: str) -> str:
     return escape("".join(c if c.isprintable() else "?" for c in text))
 
 
-def console() -> Console:
-    """Standard output."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else UNWRAPPED)
+def console(wrapped: bool = False) -> Console:
+    """Standard output. wrapped: whether lines end at the terminal's edge, as a view that renews itself needs."""
+    return Console(highlight=False, width=None if wrapped and sys.stdout.isatty() else UNWRAPPED)
 
 
 def table(*columns: str) -> Table:
@@ -59,17 +65,41 @@ def show(value: Any, form: str | None, view: Callable[[], Iterable[RenderableTyp
     if form:
         print(document(value, form))
         return
-    out = console()
+    tell(view(), console())
+
+
+def tell(parts: Iterable[RenderableType], out: Console) -> None:
+    """Print for people, without the blanks with which tables fill their last column."""
     with out.capture() as text:
-        for part in view():
+        for part in parts:
             out.print(part)
-    # a table fills its last column with blanks
-    sys.stdout.writelines(f"{line.rstrip()}\n" for line in text.get().splitlines())
+    out.file.writelines(f"{line.rstrip()}\n" for line in text.get().splitlines())
+
+
+def tell_wait(source: str) -> None:
+    """Say what a command is about to wait for: a bucket answers late, or never."""
+    if "://" in source:
+        print(f"reading the headers of {source} ...", file=sys.stderr, flush=True)
+
+
+def program() -> str:
+    """What the person who typed this command types for another one: the name, or the path where no PATH leads there."""
+    called, found = Path(sys.argv[0]).absolute(), shutil.which(NAME)
+    if called.name != NAME or not called.exists() or (found and called.samefile(found)):
+        return NAME
+    typed = short_path(str(called))
+    return quote(typed if os.sep in typed else os.path.join(os.curdir, typed))  # noqa: PTH118, a Path has no ./
+
+
+def short_path(path: str) -> str:
+    """An absolute path as it is typed from the current folder, if it leads into it."""
+    short = os.path.relpath(path)
+    return path if short.startswith("..") else short
 
 
 def hint(verb: str, name: str, flags: str) -> str:
     """A command on a workflow, for people to copy."""
-    return f"clio-argo workflow {verb} {name} {flags}"
+    return f"{program()} workflow {verb} {name} {flags}"
 
 
 def exit_unless(success: bool) -> None:

@@ -15,7 +15,8 @@ from clio_argo.store.documents import Store
 from clio_argo.viewer.url import PUBLIC_HOST
 
 if TYPE_CHECKING:
-    from clio_argo.store.slices import Entry, Source
+    from clio_argo.store.slices import Entry
+    from clio_argo.store.sources.base import StackSource
 
 # tokens and signatures of clouds are refused after minutes
 SKEW_S = 60
@@ -30,26 +31,28 @@ CORS = "let the bucket answer browsers: allow GET with the header Range for any 
 
 def look_at_source(url: str) -> Iterator[Finding]:
     """Check that slices can be listed and read."""
-    first: list[tuple[Source, Entry]] = []
+    first: list[tuple[StackSource, Entry]] = []
     yield look(f"source {url}: list", lambda: _list_images(url, first), REACH, LISTING_S)
     if first:
         yield look(f"source {url}: read", lambda: _headers(*first[0]), REACH)
 
 
-def _list_images(url: str, first: "list[tuple[Source, Entry]]") -> str:
+def _list_images(url: str, first: "list[tuple[StackSource, Entry]]") -> str:
     """The number of images; the first of them goes into `first`."""
-    from clio_argo.store.images import is_image
-    from clio_argo.store.slices import Source, find_source
+    from clio_argo.store.slices import find_source
+    from clio_argo.store.sources import open_source
+    from clio_argo.store.transfers import is_transfer
 
-    source = Source(find_source(url))
-    images = [e for e in source.entries() if is_image(e.name)]
+    source = open_source(find_source(url))
+    images = [e for e in source.entries() if not is_transfer(e.name)]
     if not images:
-        raise MissingInput(f"{source.url}: holds no images; check the name, slices may be in a folder of it")
+        what = "; ".join(source.unread()[:5]) or "check the name, slices may be in a folder of it"
+        raise MissingInput(f"{source.url}: holds no images; {what}")
     first.append((source, images[0]))
     return f"{len(images)} images"
 
 
-def _headers(source: "Source", entry: "Entry") -> str:
+def _headers(source: "StackSource", entry: "Entry") -> str:
     from clio_argo.store.images.base import Unreadable
 
     try:

@@ -1,12 +1,11 @@
 """One check of one thing: its result within a limited time, and what to do if it is wrong."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from queue import Empty, Queue
 from typing import Literal
 
 from clio_argo.errors import ClioError
+from clio_argo.store.waiting import within
 
 # a store that does not answer within half a minute needs a person
 LIMIT_S = 30.0
@@ -33,11 +32,9 @@ class Finding:
 
 def look(name: str, at: Callable[[], str], remedy: str = "", limit_s: float = LIMIT_S) -> Finding:
     """The result of a check within its time. Errors of this program name their remedy themselves."""
-    results: Queue[Finding] = Queue()
-    threading.Thread(target=lambda: results.put(_result(name, at, remedy)), daemon=True).start()
     try:
-        return results.get(timeout=limit_s)
-    except Empty:
+        return within(limit_s, lambda: _result(name, at, remedy))
+    except TimeoutError:
         return Finding(name, f"no answer within {limit_s:.0f} s", "WRONG", remedy)
 
 

@@ -8,7 +8,7 @@ import typer
 from typer import Option
 
 from clio_argo.cli.commands import ADMINISTER, LOOK, RunCommand, command
-from clio_argo.cli.console import exit_unless, literal, show
+from clio_argo.cli.console import exit_unless, literal, program, show
 from clio_argo.cli.options import Form, Local, Root
 from clio_argo.errors import UserError, printable
 
@@ -61,7 +61,7 @@ def verify(
     mode: Mode = "quick" if quick else "deep" if deep else "default"
     with local.reporter() as progress:
         found = verify_run(trusted_run(run, trust_places), mode, local.workers, progress, local.graph)
-    remedy = f"repair it with: clio-argo repair {shlex.quote(run)}{' --deep' if deep else ''}"
+    remedy = f"repair it with: {program()} repair {shlex.quote(run)}{' --deep' if deep else ''}"
     advice = [literal(remedy)] if found.faults else []
     local.end(found.model_dump(mode="json"), lambda: [*_verification(found), *advice])
     exit_unless(not found.faults)

@@ -41,7 +41,7 @@ class RequestOptions:
 
     file: Annotated[
         Path | None, Argument(metavar="REQUEST", help="YAML or JSON; see docs/reference/request.schema.json.")] = None
-    source: Annotated[str | None, Option(help="Folder, multi-page TIFF or bucket with the slices.")] = None
+    source: Annotated[str | None, Option(help="Folder, file, volume or bucket with the slices.")] = None
     image: Annotated[str | None, Option(help="File name pattern, e.g. 'iso.%05d.png'.")] = None
     minz: Annotated[int | None, Option(help="First slice, inclusive.")] = None
     maxz: Annotated[int | None, Option(help="Last slice, inclusive.")] = None
@@ -54,7 +54,8 @@ class RequestOptions:
     update: Annotated[
         bool | None, Option("--update", help="Take over another request's run; only what differs is rerun.")] = None
     settings: Annotated[
-        list[str] | None, Option("--set", help="Any setting, e.g. contrast.clip_limit=0. Can be repeated.")] = None
+        list[str] | None,
+        Option("--set", help="Any setting, e.g. contrast.clip_limit=0, crop.x=0,999. Can be repeated.")] = None
 
     def read(self) -> Request:
         """The request: settings of the file, replaced by options, replaced by --set."""

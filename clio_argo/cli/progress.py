@@ -65,7 +65,7 @@ class Bars(Reporter):
 
     def note(self, text: str) -> None:
         """Print above the bars."""
-        self._bars.console.print(text, highlight=False, markup=False)
+        self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def stage(self, step: str, title: str, parts: Sequence[Part]) -> None:
         """Add a bar; a stage with nothing to do has none."""

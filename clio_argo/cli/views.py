@@ -1,6 +1,5 @@
 """What commands on stacks and runs show to people."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 
-from clio_argo.cli.console import facts, literal, table
+from clio_argo.cli.console import facts, literal, program, short_path, table
 from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.layout import REPORT, TRANSFORMS
 from clio_argo.model.plan import FanOut, Plan, Problem
@@ -33,11 +32,11 @@ def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int, warning: str)
 
     allowed: slices that may be bad or missing. warning: what else a person should know; may be empty.
     """
-    bits = 8 if plan.dtype == "uint8" else 16
+    depth = {"uint8": "8 bit", "uint16": "16 bit"}.get(plan.type_name, plan.type_name)
     yield facts([
         ("source", plan.source),
         ("slices", f"{plan.usable} usable of {plan.depth}: z {plan.minz} to {plan.maxz}"),
-        ("size", f"{describe_sizes(plan.sizes)}, {bits} bit, {human_size(plan.source_bytes)} in files"),
+        ("size", f"{describe_sizes(plan.sizes)}, {depth}, {human_size(plan.source_bytes)} in files"),
         *plan.found.items(),
     ])  # fmt: skip
     if plan.problems:
@@ -53,13 +52,14 @@ def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int, warning: str)
 def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
     scales = [f"{'x'.join(map(str, s.size[::-1]))} @ {s.key.replace('_', 'x')} nm" for s in volume.scales]
     voxels = plan.depth * plan.width * plan.height * PYRAMID
-    lossless, viewer = voxels * volume.itemsize * ZSTD_RATIO, voxels * JPEG_BYTES_PER_VOXEL
+    aligned, viewer = voxels * volume.itemsize * ZSTD_RATIO, voxels * JPEG_BYTES_PER_VOXEL
+    kept = "lossless" if plan.values is None or plan.values.fits else "in aligned/"
     memory = max(volume.memory_gib("render"), volume.memory_gib("write"))
     stages = {name: value for document in (plan, volume) for name, value in document if isinstance(value, FanOut)}
     return [
         ("scales", ", ".join(scales)),
         ("memory per worker", f"about {memory:.1f} GiB"),
-        ("output", f"about {human_size(lossless)} lossless and {human_size(viewer)} for the viewer"),
+        ("output", f"about {human_size(aligned)} {kept} and {human_size(viewer)} for the viewer"),
         ("parts", ", ".join(f"{name} {work.parts}" for name, work in stages.items())),
     ]
 
@@ -81,11 +81,11 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
     for (step, why), units in again.items():
         yield f"rerun: {units} units of {step}: {why}"
     yield facts([("shifts", shifts(transforms)), *_quality(done), *_flagged(transforms), *_notes(done)])
-    folder, kept = relative(store.url), relative(done.aligned) if done.aligned else "no lossless volume kept"
+    folder, kept = relative(store.url), relative(done.aligned) if done.aligned else "no aligned volume kept"
     yield facts([
         ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
         ("report", f"{folder}{REPORT}"),
-        ("viewer", f"clio-argo view {quote(folder)}" if Store(done.ng).local else done.link),
+        ("viewer", f"{program()} view {quote(folder)}" if Store(done.ng).local else done.link),
     ])  # fmt: skip
     changes = f"; {line}" if (line := done.source_changes.line()) else ""
     verified = f"{done.objects} objects verified ({human_size(done.bytes)})"
@@ -200,6 +200,4 @@ def relative(url: str) -> str:
     """A local run's URL as a short path."""
     if not url.startswith("file://"):
         return url
-    path = split_url(url)[2]
-    short = os.path.relpath(path)
-    return (path if short.startswith("..") else short).rstrip("/") + "/"
+    return short_path(split_url(url)[2]).rstrip("/") + "/"

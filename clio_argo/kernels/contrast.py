@@ -23,10 +23,13 @@ def apply_gain(pixels: Image, gain: float, offset: float) -> Image:
     return as_image(values.astype(np.uint16)[pixels])
 
 
-def adjust(pixels: Image, clip_limit: float, invert: bool, window: tuple[float, float] | None) -> Image:
+def adjust(
+    pixels: Image, clip_limit: float, invert: bool, window: tuple[float, float] | None, nothing: Mask | None = None
+) -> Image:
     """Contrast of one slice [y, x] in its own data type, before it is moved.
 
     clip_limit: of CLAHE, 0 to 1 as in scikit-image; 0 turns CLAHE off. window: grey values (black, white).
+    nothing: bool [y, x], where there is no picture, which CLAHE does not see either.
     Before CLAHE the values are spread from `window` over the whole range, so that the clip limit means the same for
     both data types. Without `invert` and with clip limit 0 the input itself is returned.
     """
@@ -37,6 +40,9 @@ def adjust(pixels: Image, clip_limit: float, invert: bool, window: tuple[float, 
     factor = max(1, round(max(pixels.shape) / REDUCED_PX))
     # before the window, which may saturate tissue
     fill = fill_mask(area_mean(pixels, factor))
+    if nothing is not None:
+        # whole pixels of the reduced slice: around others CLAHE would leave blocks as they are
+        fill |= area_mean(np.where(nothing, np.uint8(255), np.uint8(0)), factor) == 255
     if window:
         top = int(np.iinfo(pixels.dtype).max)
         window = invert_window(window, top) if invert else window

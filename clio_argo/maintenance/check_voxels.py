@@ -9,7 +9,7 @@ from clio_argo.errors import ClioError, MissingInput, StoreError, TransientError
 from clio_argo.kernels.downsample import coarser
 from clio_argo.kernels.window import to_viewer
 from clio_argo.maintenance.check_bytes import Checked, check_bytes
-from clio_argo.model.layout import VIEWER, is_kept
+from clio_argo.model.layout import VIEWER, keeps_lossless
 from clio_argo.model.run import Fault
 from clio_argo.model.step import Step
 from clio_argo.model.volume import Box, times
@@ -44,8 +44,8 @@ def check_voxels(run: Run, step: Step, unit: int) -> Checked:
 
 def _compare_samples(run: Run, step: str, unit: int, shards: list[Shard], wrong: list[tuple[str, str]]) -> list[str]:
     """Add samples that differ to `wrong`; return what could not be compared, and why."""
-    if not is_kept(f"{run.volume.aligned}/"):
-        return ["the lossless volume was not kept: the viewer volume was decoded, not compared with it"]
+    if not keeps_lossless(run.volume):
+        return ["the aligned volume was not kept: the viewer volume was decoded, not compared with it"]
     try:
         wrong += _wrong_planes(run, unit, [s for s in shards if _is_rendered(s)])
         wrong += _wrong_chunks(run, unit, [s for s in shards if not _is_rendered(s)])
@@ -90,7 +90,7 @@ def _wrong_chunks(run: Run, unit: int, shards: list[Shard]) -> Iterator[tuple[st
         if volume == VIEWER:
             voxels, expected = run.volumes.read_viewer(scale, chunk), _expected_in_viewer(run, scale, chunk)
             if np.abs(voxels.astype(np.int16) - expected).mean() > JPEG_DIFFERS:
-                yield shard.name, f"the chunk at {chunk.begin} (z, y, x) is not that of the lossless volume"
+                yield shard.name, f"the chunk at {chunk.begin} (z, y, x) is not that of the aligned volume"
         elif not np.array_equal(run.volumes.read(scale, chunk), _expected_means(run, scale, chunk)):
             yield shard.name, f"the chunk at {chunk.begin} (z, y, x) is not the mean of the finer scale"
 

@@ -13,7 +13,7 @@ from clio_argo.maintenance.check_bytes import NEEDED
 from clio_argo.maintenance.places import RunOrStore
 from clio_argo.maintenance.verify import existing_run, verify_store
 from clio_argo.model.base import Value
-from clio_argo.model.layout import CLEANED, COMPLETE, CONFIG, TRANSFORMS, is_kept, record_name
+from clio_argo.model.layout import CLEANED, COMPLETE, CONFIG, TRANSFORMS, keeps_lossless, record_name
 from clio_argo.model.request import Request
 from clio_argo.model.run import Completion, Fault, Mode, Verification
 from clio_argo.model.step import Part, Pipeline, Step, StepResult, load
@@ -133,7 +133,7 @@ class _Repairer:
             walk(self.pipeline, self.store.url, self.pool, self.progress)
             return
         # a lossless volume under tmp/ may be gone, and its metadata with it
-        if any(f.step == "solve" for f in faults) or not is_kept(f"{self._run.volume.aligned}/"):
+        if any(f.step == "solve" for f in faults) or not keeps_lossless(self._run.volume):
             self._lay_out()
         rerun: dict[str, set[int]] = {}
         for step, units in self._damaged(faults).items():
@@ -167,7 +167,7 @@ class _Repairer:
         """Damaged units by step, in order, with the units that they are made from if these did not stay."""
         steps = [s for s in volume_steps(self._run) if s not in self.pipeline.until("solve")]
         damaged = {step: {f.unit for f in faults if f.step == step.name} for step in steps}
-        if not is_kept(f"{self._run.volume.aligned}/"):
+        if not keeps_lossless(self._run.volume):
             # from the last step to the first: each adds to the one that it is made from
             for step in reversed([s for s in steps if s.made_from]):
                 damaged[self.pipeline[step.made_from]] |= {n for u in damaged[step] for n in self._needs(step, u)}

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from clio_argo.model.base import Document, Value, former_names
 from clio_argo.model.plan import FanOut, Remark, Verdict
+from clio_argo.model.values import StackValues
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 Floats = NDArray[np.float64]
@@ -60,7 +61,7 @@ def corners(width: int, height: int) -> Floats:
 
 
 class SliceStatistics(Value):
-    """What `reduce` measures of one slice. Grey values are those of the file."""
+    """What `reduce` measures of one slice. Grey values are as decoded."""
 
     z: int
     digest: str = Field(description="CRC32C of the decoded pixels, 8 hexadecimal digits.")
@@ -73,6 +74,8 @@ class SliceStatistics(Value):
     valid: float = Field(1.0, description="Fraction of the pixels that show something: no fill, no border.")
     features: int = Field(0, description="Number of features detected on the reduced slice.")
     data_bar_px: int = Field(0, description="Rows of a data bar at the bottom of the file.")
+    clipped: float = Field(0.0, description="Fraction of the values of the file that lie beyond the grey values.")
+    exact: bool = Field(True, description="Whether all values of the file follow from its grey values.")
     warning: str = Field("", description="What the decoder said of damage in a file that it decoded.")
     error: str | None = Field(None, description="Why the slice cannot be decoded; None if it can.")
 
@@ -258,6 +261,7 @@ class Transforms(Document):
     width: int = Field(description="Canvas width in pixels.")
     height: int = Field(description="Canvas height in pixels.")
     window: tuple[float, float] | None = Field(None, description="Grey values shown as black and white.")
+    values: StackValues | None = Field(None, description="What became of the files' values; None: they stayed.")
     shown: Shown = Field(Shown(), description="The part of every file that the volume shows.")
     pattern: float = Field(0.0, description="Fraction of the frame that stays while tissue moves, left out of fits.")
     breaks: tuple[Break, ...] = ()
@@ -272,6 +276,11 @@ class Transforms(Document):
     def trends_to_tell(self) -> tuple[Trend, ...]:
         """Trends that move slices by a pixel or more."""
         return tuple(t for t in self.trends if t.extent_px >= LEAST_TREND_PX)
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether all values of the files became grey values that tell them."""
+        return self.values is None or self.values.exact
 
     @property
     def flagged(self) -> tuple[PlacedSlice, ...]:

@@ -54,6 +54,11 @@ def lossless_folder(kept: bool) -> str:
     return LOSSLESS if kept else f"{TEMPORARY}/{LOSSLESS}"
 
 
+def keeps_lossless(spec: "VolumeSpec") -> bool:
+    """Whether the lossless volume remains after the run."""
+    return is_kept(f"{spec.aligned}/")
+
+
 def record_name(step: str, unit: int) -> str:
     """Record of a finished unit. Six digits: listings in order of names are in order of units."""
     return f"{MANIFEST}/{step}/{unit:06d}.json"

@@ -9,6 +9,7 @@ from statistics import mode
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import few
+from clio_argo.model.plan import natural_key
 from clio_argo.model.request import Request
 
 Number = int | Fraction
@@ -25,6 +26,11 @@ FRACTION = re.compile(r"(?<![0-9.])0\.[0-9]")  # nobody counts so but in decimal
 CONVERSION = re.compile(r"%(?P<zero>0?)(?P<width>\d*)[di]")
 # numbers up to request.MAX_Z; longer runs of digits are dates or identifiers
 MAX_DIGITS = 9
+# date and time, as microscopes name files (20-11-08_114025), with or without marks between
+TIME = re.compile(
+    r"(?<!\d)(?:\d\d)?\d\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])"
+    r"[-_ T](?:[01]\d|2[0-3])[-_.]?[0-5]\d[-_.]?[0-5]\d(?!\d)"
+)
 # of a padded number; a file name has at most 255 bytes
 MAX_WIDTH = 255
 
@@ -68,9 +74,13 @@ def printf_numbering(pattern: str) -> Numbering:
 def discover_numbering(names: Sequence[str]) -> Numbering:
     """Numbers `names` by the one number that varies: whole if that makes sense, else with sign, decimals or both.
 
+    If all that varies is date and time, they are numbered in their order from 0.
+
     Raises:
         UserError: the names follow several patterns, or several numbers vary.
     """
+    if by_time := _numbers_by_time(names):
+        return by_time.get
     if all(map(UNCLEAR.search, names)):
         raise UserError(
             f"the minus in {few(names, 2)} is a sign or separates: `image` with %d for all of the number and its minus "
@@ -88,6 +98,14 @@ def discover_numbering(names: Sequence[str]) -> Numbering:
     return _last_number(names)
 
 
+def _numbers_by_time(names: Sequence[str]) -> dict[str, int]:
+    """Numbers of names that differ by date and time only; empty for others."""
+    rests = {TIME.sub("\0", name, count=1) for name in names}
+    if len(names) < 2 or len(rests) > 1 or "\0" not in rests.pop():
+        return {}
+    return {name: z for z, name in enumerate(sorted(names, key=natural_key))}
+
+
 def _last_number(names: Sequence[str]) -> Numbering:
     """Numbers one slice by its last number, the likeliest: dates and identifiers stand before it.
 
@@ -100,7 +118,7 @@ def _last_number(names: Sequence[str]) -> Numbering:
     if len(groups) > 1:
         patterns = few([_pattern(k) + f" ({len(v)} files)" for k, v in groups.items()])
         raise UserError(f"the files follow several patterns: {patterns}; say which are the slices with `image`")
-    [(texts, digits)] = groups.items()
+    texts, digits = next(iter(groups.items()))
     if len(indices := _varying(digits)) > 1:
         raise UserError(f"{len(indices)} numbers vary in {_pattern(texts)}; say which is the slice with `image_regex`")
     return _by_column(PLAIN, texts, len(digits[0]) - 1)

@@ -4,9 +4,10 @@ import difflib
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from clio_argo.errors import UserError
 from clio_argo.model.request import OVERRIDE, REQUEST, Request
@@ -40,11 +41,19 @@ def parse_text(text: str, name: str) -> dict[str, Any]:
 
 
 def parse_setting(text: str) -> dict[str, Any]:
-    """The setting of `--set contrast.clip_limit=0`: a mapping of its dotted name to its YAML value."""
+    """The setting of `--set contrast.clip_limit=0`: a mapping of its dotted name to its YAML value.
+
+    A list needs no brackets.
+    """
     key, sign, value = text.partition("=")
-    if not sign or not key.strip():
+    key = key.strip()
+    if not sign or not key:
         raise UserError(f"--set {text}: expected KEY=VALUE, for example contrast.clip_limit=0")
-    return {key.strip(): parse_yaml(value, f"--set {key.strip()}")}
+    # shells take brackets for a pattern of file names
+    bare = ("," in value or value.lstrip().startswith("{")) and not value.lstrip().startswith("[")
+    if bare and LEGACY.get(key, key) in list_paths():
+        value = f"[{value}]"
+    return {key: parse_yaml(value, f"--set {key}")}
 
 
 def build_request(*layers: Mapping[str, Any]) -> Request:
@@ -97,6 +106,24 @@ def _texts(value: Any) -> Iterator[str]:
         yield value
     elif isinstance(value, Sequence):
         yield from (t for item in value for t in _texts(item))
+
+
+def field_info(path: str) -> FieldInfo:
+    """What is declared of the setting with a dotted name."""
+    model: type[BaseModel] = Request
+    *sections, name = path.split(".")
+    for section in sections:
+        model = cast("type[BaseModel]", model.model_fields[section].annotation)
+    return model.model_fields[name]
+
+
+def list_paths() -> list[str]:
+    """Dotted names of the settings that hold several values."""
+    return [path for path in field_paths() if _is_list(field_info(path).annotation)]
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) in (tuple, list) or any(map(_is_list, get_args(annotation)))
 
 
 def field_paths(model: type[BaseModel] = Request, prefix: str = "") -> list[str]:

@@ -8,6 +8,7 @@ from pydantic import Field
 from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
 from clio_argo.model.sizes import Size, SizeRun
+from clio_argo.model.values import Dtype, ValueMap
 from clio_argo.model.voxel_size import ASSUMED_NM, Nm3
 
 # one object per slice would be 14,000 small objects per product of a usual stack; a part that dies loses one unit
@@ -58,7 +59,8 @@ class SliceFile(Value):
     offset: int = Field(0, description="Byte at which the header of the page begins; 0: it is found by its number.")
     width: int
     height: int
-    dtype: Literal["uint8", "uint16"]
+    dtype: Dtype
+    values: ValueMap | None = Field(None, description="How values of the file become grey values; None: as they are.")
     size_bytes: int
     stamp: str = Field(
         description="Identity of the file's content: modification time and inode, or generation of the object."
@@ -68,6 +70,11 @@ class SliceFile(Value):
     def size(self) -> Size:
         """Width and height in pixels."""
         return self.width, self.height
+
+    @property
+    def type_name(self) -> str:
+        """Type of the values of the file."""
+        return self.values.type_name if self.values else self.dtype
 
 
 class FanOut(Value):
@@ -101,13 +108,17 @@ class Plan(Document):
     # thousands of pods read it, so it must not grow with the number of slices
 
     source: str
+    source_kind: str = Field("files", description="What the source is: files, or a volume.")
+    together: int = Field(1, description="Neighbouring slices that are read together, where chunks hold several.")
+    together_mib: int = Field(0, description="Memory that these take, in MiB.")
     minz: int
     maxz: int
     z_step: int | float = Field(1, description="Step of numbers in names of files; z is such a number divided by it.")
     width: int = Field(description="Largest width of a usable slice in pixels.")
     height: int = Field(description="Largest height.")
     sizes: tuple[SizeRun, ...] = Field(description="Runs of usable slices of one size.")
-    dtype: Literal["uint8", "uint16"]
+    dtype: Dtype
+    values: ValueMap | None = Field(None, description="How values of the files become grey values; None: as they are.")
     usable: int = Field(description="Number of usable slices.")
     source_bytes: int
     digest: str = Field(description="Digest over all slices; changes when a file changes.")
@@ -136,6 +147,11 @@ class Plan(Document):
         """What to know of the numbers of the files; empty if these are z."""
         step = f"{self.z_step:.12g}"
         return f"numbers of the files go in steps of {step} (z_step): z is the number / {step}" if step != "1" else ""
+
+    @property
+    def type_name(self) -> str:
+        """Type of the values of the files."""
+        return self.values.type_name if self.values else self.dtype
 
     @property
     def pixels(self) -> int:

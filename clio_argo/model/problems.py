@@ -5,15 +5,19 @@ from collections.abc import Sequence
 from clio_argo.errors import printable
 from clio_argo.model.plan import Problem
 
-# fills a few screens; `clio-argo plan` and the report show all
+# fills a few screens
 LONGEST_LIST = 100
 
 
-def problem_lines(problems: Sequence[Problem]) -> list[str]:
-    """One line per problem, at most a hundred of them."""
-    lines = [_line(z, p) for z, p in group_problems(problems)]
-    more = [f"and {len(lines) - LONGEST_LIST} more; clio-argo plan shows all"]
-    return lines if len(lines) <= LONGEST_LIST else lines[:LONGEST_LIST] + more
+def problem_lines(problems: Sequence[Problem], elsewhere: str = "") -> list[str]:
+    """A line for each of the first problems, as by `first_lines`."""
+    return first_lines([_line(z, p) for z, p in group_problems(problems)], elsewhere)
+
+
+def first_lines(lines: Sequence[str], elsewhere: str = "") -> list[str]:
+    """At most a hundred lines, and one that counts the others and ends with `elsewhere`: where these are."""
+    more = len(lines) - LONGEST_LIST
+    return list(lines) if more <= 0 else [*lines[:LONGEST_LIST], f"and {more} more{elsewhere}"]
 
 
 def group_problems(problems: Sequence[Problem]) -> list[tuple[str, Problem]]:

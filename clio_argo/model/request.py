@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from clio_argo.model.base import Document, Section
 from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span, Z
@@ -42,6 +42,16 @@ Treatment = Literal["nearest", "interpolate", "black", "keep"]
 # below 1, so that a whole number is always a count
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Grey = Annotated[float, Field(ge=-1e6, le=1e6)]
+
+
+def _rising(value: tuple[float, float] | None) -> tuple[float, float] | None:
+    if value and not value[0] < value[1]:
+        raise ValueError("the first value must be below the second")
+    return value
+
+
+# the largest values of files are those of 64-bit floats
+Values = Annotated[tuple[float, float], AfterValidator(_rising)]
 
 
 class Alignment(Section):
@@ -109,7 +119,7 @@ class Viewer(Section):
     chunk: int = Field(64, ge=16, le=256)
     """Edge of a cubic chunk in voxels, a power of two. Default 64, which neuroglancer loads fastest."""
 
-    window: tuple[Grey, Grey] | None = None
+    window: Annotated[tuple[Grey, Grey], AfterValidator(_rising)] | None = None
     """Grey values shown as black and white. Default: 8-bit values are unchanged; 16-bit values use the 0.5 and 99.5
     percentiles over all slices, fixed once for the stack."""
 
@@ -123,13 +133,6 @@ class Viewer(Section):
     def _check_power_of_two(cls, value: int) -> int:
         if value & (value - 1):
             raise ValueError("must be a power of two")
-        return value
-
-    @field_validator("window")
-    @classmethod
-    def _check_window(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value and not value[0] < value[1]:
-            raise ValueError("the first value must be below the second")
         return value
 
 
@@ -160,8 +163,8 @@ class Request(Section, Document):
     """Name of the data set; it appears in reports and as the name of the viewer's layer."""
 
     source: str = Field(min_length=1)
-    """Folder, multi-page TIFF or bucket that holds the slices, at its root or in raw/. Without a scheme it is a local
-    path if that exists, else the bucket gs://SOURCE."""
+    """Folder or bucket that holds the slices, at its root or in raw/, file of many pages, or volume. Without a scheme
+    it is a local path if that exists, else the bucket gs://SOURCE."""
 
     image: str | None = None
     """printf pattern of the file names, e.g. iso.%05d.png. Default: discovered."""
@@ -214,6 +217,10 @@ class Request(Section, Document):
 
     crop: Crop = Crop()
     """The part of the canvas that is written."""
+
+    value_window: Values | None = None
+    """Values of the files that become the lowest and the highest grey value; for signed, 32-bit and floating-point
+    files. Default: signed values of 8 and 16 bits are shifted, others use their own range, as eight slices show it."""
 
     contrast: Contrast = Contrast()
     """Contrast of both volumes."""

@@ -146,10 +146,10 @@ class Completion(Document):
     breaks: tuple[Break, ...] = Field((), description="Neighbouring slices between which no fit crosses.")
     left_out: tuple[str, ...] = Field((), description="What was left out of the volume or of the alignment, in words.")
     quality: QualitySummary | None = Field(None, description="Similarity of neighbouring planes in the volume.")
-    notes: tuple[str, ...] = Field((), description="What is to be known of the whole volume; each flags the run.")
+    notes: tuple[str, ...] = Field((), description="What is to be known of the whole volume.")
     slices: int = Field(description="Number of planes.")
     ng: str = Field(description="Where the viewer volume lies.")
-    aligned: str | None = Field(description="Where the lossless volume lies; None: it is not kept.")
+    aligned: str | None = Field(description="Where the aligned volume lies; None: it is not kept.")
     link: str = Field(description="URL, or command for a local run, that opens the volume in neuroglancer.")
     labels: dict[str, str] = Field({}, description="As in the request.")
     objects: int

@@ -3,6 +3,7 @@
 PyYAML reads YAML 1.1, in which `no` is false, 010 is 8, 1:30 is 90, 1e3 is text, and a second key silently wins.
 """
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -41,6 +42,20 @@ def parse_yaml(text: str, name: str) -> Any:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{name}: not valid YAML or JSON: {str(error)[:LONGEST_DETAIL]}") from error
+
+
+def yaml_value(value: Any) -> str:
+    """A value on one line, as `parse_yaml` reads it wherever a value may stand."""
+    text: str = yaml.dump([value], Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=math.inf)
+    return text[1:-2]
+
+
+class _Dumper(yaml.SafeDumper):
+    yaml_implicit_resolvers: ClassVar[Any] = {}  # type: ignore[misc]
+
+    def represent_text(self, text: str) -> ScalarNode:
+        """Text, in double quotes if it holds line breaks: these quotes alone keep it on one line."""
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
 
 
 class _Loader(yaml.SafeLoader):
@@ -118,7 +133,9 @@ _CONSTRUCTORS: dict[str, Callable[[_Loader, Any], Any]] = {
 }
 for _kind, (_pattern, _first) in CORE.items():
     _starts = [c if c != "\0" else "" for c in _first]
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"(?:{_pattern})\Z"), _starts)
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"(?:{_pattern})\Z"), _starts)
 for _kind, _construct in _CONSTRUCTORS.items():
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _construct)
 _Loader.add_constructor(None, _refuse)
+_Dumper.add_representer(str, _Dumper.represent_text)

@@ -13,6 +13,7 @@ from clio_argo.model.alignment import Floats, Matrix, PairFit, PlacedSlice, Slic
 from clio_argo.model.plan import Plan, Remark, SliceFile
 from clio_argo.model.request import Request
 from clio_argo.model.user_inputs import UserInputs
+from clio_argo.model.values import StackValues
 from clio_argo.placement.flicker import even_out
 from clio_argo.placement.imported import place_imported
 from clio_argo.placement.orientation import (
@@ -74,7 +75,9 @@ def decide(
     else:
         placed = _place_all(plan, files, statistics.slices, fits, inputs.files, request)
     window = _window(request, plan, placed, statistics.histogram)
-    placed = placed.model_copy(update={"window": window, "pattern": statistics.pattern, "sources": inputs.files.files})
+    values = _values(plan, statistics.slices)
+    found = {"window": window, "values": values, "pattern": statistics.pattern, "sources": inputs.files.files}
+    placed = placed.model_copy(update=found)
     # overrides come before replacement, so that a slice that the user calls bad gets a neighbour's pixels
     replaced = replace_slices(overrule(inputs.files.overrides, placed), request.bad_slices)
     return even_out(replaced, statistics.slices, request.contrast.flicker)
@@ -158,7 +161,15 @@ def _window(
     if request.viewer.window is not None or plan.dtype == "uint8":
         return request.viewer.window
     # imported transforms of a run bring its window, so that the same slices look the same again
-    if placed.window is not None:
+    if placed.window is not None and plan.values == (placed.values and placed.values.map):
         return placed.window
     low, high = percentiles(histogram, WINDOW)
     return low, max(high, low + 1)
+
+
+def _values(plan: Plan, statistics: Sequence[SliceStatistics]) -> StackValues | None:
+    """What became of the values of the files."""
+    if plan.values is None:
+        return None
+    clipped = {f.z: f.clipped for f in statistics if f.clipped}
+    return StackValues(map=plan.values, exact=all(f.exact for f in statistics), clipped=clipped)

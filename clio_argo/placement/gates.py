@@ -7,6 +7,7 @@ from clio_argo.errors import GateStopped
 from clio_argo.model.alignment import PlacedSlice, Transforms
 from clio_argo.model.layout import TRANSFORMS_TABLE
 from clio_argo.model.plan import Plan
+from clio_argo.model.problems import first_lines
 from clio_argo.model.request import Request
 from clio_argo.model.run import Gate
 from clio_argo.placement.replacement import longest_gap
@@ -24,10 +25,12 @@ def gates(transforms: Transforms, plan: Plan, request: Request) -> tuple[Gate, .
 
 
 def check_gates(checked: Iterable[Gate]) -> None:
-    """Raise `GateStopped` with the problems of all gates that stop."""
-    problems = [p for gate in checked for p in gate.problems]
-    if problems:
-        raise GateStopped("\n".join(["stopped before rendering:", *(f"  - {p}" for p in problems)]))
+    """Raise `GateStopped` with the problems of all gates that stop: first how to go on, which a cut must not lose."""
+    stopped = [gate.problems for gate in checked if gate.problems]
+    if stopped:
+        first = [f"  - {problem}" for problem, *_ in stopped]
+        details = [f"    {d}" for _, *more in stopped for d in first_lines(more, "; the report has all")]
+        raise GateStopped("\n".join(["stopped before rendering:", *first, *details]))
 
 
 def _empty(transforms: Transforms, plan: Plan) -> Gate:
@@ -38,9 +41,14 @@ def _empty(transforms: Transforms, plan: Plan) -> Gate:
 def _bad(transforms: Transforms, plan: Plan, request: Request) -> Gate:
     flagged, allowed = transforms.flagged, request.allowed_bad(plan.depth)
     problems = (f"{len(flagged)} of {plan.depth} slices are bad or missing, at most {allowed} may be; "
-                f"to replace them by neighbours: --allow-bad-slices {len(flagged)}",
+                f"to replace them by neighbours: {allow_bad(len(flagged))}",
                 *map(_why, flagged))  # fmt: skip
     return Gate(name="max_bad", value=len(flagged), limit=allowed, unit="slices", problems=problems)
+
+
+def allow_bad(slices: int) -> str:
+    """How a person allows so many bad slices, on the command line and in a request."""
+    return f"--allow-bad-slices {slices} (in a request max_bad: {slices})"
 
 
 def _why(flagged: PlacedSlice) -> str:

@@ -52,8 +52,10 @@ def planes(spec: VolumeSpec, transforms: Transforms, unit: int) -> Planes:
 
 
 def attributes(request: Request, transforms: Transforms) -> dict[str, Any]:
-    """Attributes of both volumes: contrast, window, and flagged, suspect and replaced slices."""
+    """Attributes of both volumes: contrast, window, changed values, and flagged, suspect and replaced slices."""
+    values = transforms.values
     return {
+        **({"values": {**values.map.model_dump(), "exact": values.exact, "note": values.note}} if values else {}),
         "contrast": request.contrast.model_dump(),
         "window": transforms.window,
         "bad_slices": request.bad_slices,

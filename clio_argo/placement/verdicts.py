@@ -38,6 +38,8 @@ AROUND_JUMP = 64
 LEAST_DIFFERENCE = 0.01
 # pairs of one distance from which a median is taken: of four it ignores one outlier
 LEAST_PAIRS = 4
+# of the values of a slice that may be clipped: hot pixels and marks are fewer
+MOST_CLIPPED = 1e-3
 # slices from which medians are taken: of five they ignore two outliers
 LEAST_STACK = 5
 
@@ -123,7 +125,7 @@ def judge(statistics: Sequence[SliceStatistics], fits: Sequence[PairFit] | None)
     first = find_faults(good, fits, {f.z for f in good})
     suspect = find_faults(good, fits, {f.z for f in good} - first.keys()) if first else {}
     damaged = {f.z: f"damaged: {f.warning}" for f in good if f.warning}
-    for found in (find_inverted(fits), damaged):
+    for found in (find_inverted(fits), find_clipped(good), damaged):
         suspect |= {z: "; ".join(filter(None, (why, suspect.get(z)))) for z, why in found.items() if z not in bad}
     return {**bad, **{z: Remark(z=z, verdict="suspect", reason=why) for z, why in suspect.items()}}
 
@@ -135,6 +137,12 @@ def find_inverted(fits: Sequence[PairFit]) -> dict[int, str]:
         swapped[f.z1] = swapped.setdefault(f.z0, False) != (f.method == "inverted")
     rare = 2 * sum(swapped.values()) <= len(swapped)
     return {z: "inverted: black and white are swapped" for z, is_so in swapped.items() if is_so == rare}
+
+
+def find_clipped(statistics: Sequence[SliceStatistics]) -> dict[int, str]:
+    """Slices that lost values beyond the grey values, by z."""
+    lost = "of its values lie beyond those that become grey values (value_window) and were clipped"
+    return {f.z: f"clipped: {f.clipped:.2%} {lost}" for f in statistics if f.clipped > MOST_CLIPPED}
 
 
 def find_empty(statistics: Sequence[SliceStatistics]) -> dict[int, Remark]:

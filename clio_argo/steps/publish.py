@@ -42,6 +42,7 @@ def completion(run: Run, quality: Quality) -> Completion:
     verified = run.store.document(Verification, VERIFICATION)
     changes = source_changes(run)
     notes = (*magnification_notes(run.transforms, run.plan.width, run.plan.height), *quality.notes)
+    values = run.transforms.values
     flagged, suspect = (tuple(s.z for s in of) for of in (run.transforms.flagged, run.transforms.suspect))
     # a bar that nobody asked to cut
     cut = run.transforms.shown.data_bar_px
@@ -59,7 +60,8 @@ def completion(run: Run, quality: Quality) -> Completion:
         breaks=run.transforms.breaks,
         left_out=run.transforms.left_out,
         quality=QualitySummary.of(quality),
-        notes=notes,
+        # of itself no fault: slices that lost values are suspect
+        notes=(*notes, *([values.note] if values else [])),
         slices=run.plan.depth,
         ng=run.store.url_of(VIEWER),
         aligned=run.store.url_of(run.volume.aligned) if run.settings.lossless else None,

@@ -77,26 +77,36 @@ def measure_slice(
     decode has an error in its statistics, and nothing else.
     """
     try:
-        pixels, warning = run.source.decode_heard(slice_file)
+        decoded = run.source.decode_heard(slice_file)
         # after decoding, so that a file written meanwhile is noticed
         run.source.refuse_changed(slice_file)
     except Undecodable as error:
         return SliceStatistics(z=slice_file.z, digest="", error=str(error)), None, np.zeros(0, np.int64)
+    pixels, nothing = decoded.pixels, decoded.nothing
     alignment = run.settings.alignment
     matched = not (alignment.skip or run.settings.transforms)
     bar_px = data_bar_rows(pixels)
-    area = _area(run, slice_file, bar_px, excluded)
+    area = _area(run, slice_file, bar_px, _either(excluded, nothing))
     reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, matched, area)
     counts = histogram(pixels)
+    # where there is no picture
+    counts[0] -= 0 if nothing is None else np.count_nonzero(nothing)
     # rounded: the digits behind mean nothing, and would make the document longer
     mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(counts)))
     statistics = SliceStatistics(
-        z=slice_file.z, digest=crc32c(pixels.tobytes()), mean=mean, std=std, low=low, high=high,
+        z=slice_file.z, digest=decoded.digest, mean=mean, std=std, low=low, high=high,
         focus=round(focus(reduced), 4), stripes=round(stripes(reduced), 4),
         valid=round(float(reduced.mask.mean()), 4), features=len(reduced.points),
-        data_bar_px=bar_px, warning=warning,
+        data_bar_px=bar_px, warning=decoded.warning, clipped=decoded.clipped, exact=decoded.exact,
     )  # fmt: skip
     return statistics, reduced, tissue_histogram(pixels, reduced, counts)
+
+
+def _either(excluded: Mask | None, nothing: Mask | None) -> Mask | None:
+    """Where one of two masks [y, x] holds; `excluded` is that of the largest slice."""
+    if excluded is None or nothing is None:
+        return nothing if excluded is None else excluded
+    return excluded[: nothing.shape[0], : nothing.shape[1]] | nothing
 
 
 def _area(run: Run, slice_file: SliceFile, bar_px: int, excluded: Mask | None) -> Area:

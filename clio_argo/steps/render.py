@@ -17,7 +17,7 @@ from clio_argo.model.run import ObjectRecord
 from clio_argo.model.step import StepResult
 from clio_argo.model.volume import Box
 from clio_argo.placement.replacement import weights
-from clio_argo.store.documents import crc32c
+from clio_argo.store.grey_values import Decoded
 from clio_argo.store.images.base import Undecodable
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.similarity import Neighbours, write_similarity
@@ -104,27 +104,31 @@ def _fill(plane: Image, z: int, sources: Sequence[PlacedSlice], images: Mapping[
 def _adjusted_image(run: Run, placed: PlacedSlice, planes: Planes) -> Image:
     """Pixels [y, x] of what is shown of a slice, with its flicker evened out and its contrast adjusted."""
     # before warping, so that the background cannot leak into the histograms of the contrast
-    contrast, pixels = run.settings.contrast, decode(run, placed)
-    left, top, right, bottom = planes.shown.box(pixels.shape[1], pixels.shape[0])
-    pixels = pixels[top:bottom, left:right]
+    contrast, decoded = run.settings.contrast, decode(run, placed)
+    left, top, right, bottom = planes.shown.box(decoded.pixels.shape[1], decoded.pixels.shape[0])
+    shown = np.s_[top:bottom, left:right]
+    pixels, nothing = decoded.pixels[shown], None if decoded.nothing is None else decoded.nothing[shown]
     if placed.grey is not None:
         pixels = apply_gain(pixels, *placed.grey)
-    return adjust(pixels, contrast.clip_limit, contrast.invert, planes.window)
+    adjusted = adjust(pixels, contrast.clip_limit, contrast.invert, planes.window, nothing)
+    if nothing is not None:
+        adjusted[nothing] = run.settings.background
+    return adjusted
 
 
-def decode(run: Run, placed: PlacedSlice) -> Image:
-    """Pixels [y, x] of a slice's file.
+def decode(run: Run, placed: PlacedSlice) -> Decoded:
+    """Grey values of a slice's file.
 
     Raises:
         ClioError: they are not those that `reduce` decoded.
     """
     try:
-        pixels = run.source.decode(run.slice_file(placed.z))
+        decoded = run.source.decode_heard(run.slice_file(placed.z))
     except Undecodable as error:
         raise ClioError(f"slice {placed.z} ({placed.file}): {error}; it was readable before") from error
-    if crc32c(pixels.tobytes()) != placed.digest:
+    if decoded.digest != placed.digest:
         raise ClioError(
             f"slice {placed.z} ({placed.file}) has other pixels than when it was aligned; "
             "run the same command again to align the changed stack"
         )
-    return pixels
+    return decoded

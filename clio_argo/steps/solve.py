@@ -36,16 +36,18 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     try:
         check_gates(gates(transforms, run.plan, run.request))
         spec = fix_shapes(run.request, run.plan, transforms)
-        refuse_too_large(memory_of_volumes(spec))
+        memory_mib = memory_of_volumes(spec, run.plan)
+        refuse_too_large(memory_mib)
     except (GateStopped, UserError) as stop:
         # a person who decides whether to go on needs to see what was decided
         write_report(run, str(stop))
-        raise type(stop)(f"{stop}\nthe report shows them: {run.store.url_of(layout.REPORT)}") from stop
+        # before the details, which messages of pods and mails may lose
+        why, sign, details = str(stop).partition("\n    ")
+        raise type(stop)(f"{why}\nthe report shows them: {run.store.url_of(layout.REPORT)}{sign}{details}") from stop
     lay_out(run, spec, transforms, written)
     write_report(run, ALIGNED)
-    return StepResult(
-        parts=parts_of_volumes(spec), memory_mib=memory_of_volumes(spec), published={"flagged": len(transforms.flagged)}
-    )
+    parts, flagged = parts_of_volumes(spec), len(transforms.flagged)
+    return StepResult(parts=parts, memory_mib=memory_mib, published={"flagged": flagged})
 
 
 def read_inputs(run: Run) -> Inputs:

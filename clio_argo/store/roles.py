@@ -10,7 +10,7 @@ from clio_argo.model.storage import MakeBuckets
 from clio_argo.store.backends.gcs import GCS
 from clio_argo.store.buckets import UNLABELLED, Bucket, reserved
 from clio_argo.store.documents import absolute_url, split_url
-from clio_argo.store.slices import find_source
+from clio_argo.store.slices import source_url
 
 # billed for 90 days at least: lossless volumes are kept for years and read again now and then
 COLD = "COLDLINE"
@@ -97,7 +97,7 @@ def _refused(folders: Sequence[_Folder], ours: Mapping[str, bool | None]) -> Ite
 def _exposed(request: Request, folders: Sequence[_Folder]) -> Iterator[str]:
     """What else everybody could read."""
     public = [f.bucket for f in folders if f.role == "viewer" and request.make_buckets.public]
-    for folder in (*folders, _folder("source", find_source(request.source))):
+    for folder in (*folders, _folder("source", source_url(request.source))):
         if folder.role != "viewer" and folder.google and folder.bucket in public:
             yield f"make_buckets.public: the bucket of buckets.viewer also holds {folder.role} {folder.url}"
 

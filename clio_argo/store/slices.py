@@ -2,27 +2,44 @@
 
 import io
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clio_argo.errors import MissingInput, StoreError, UserError, short_of_memory
+from clio_argo.errors import (
+    ClioError,
+    MissingBucket,
+    MissingInput,
+    StoreError,
+    TransientError,
+    UserError,
+    printable,
+    short_of_memory,
+)
 from clio_argo.model.base import Value
 from clio_argo.model.plan import SliceFile
 from clio_argo.store import images
-from clio_argo.store.backends import DEFAULT
-from clio_argo.store.documents import Store
+from clio_argo.store.backends import DEFAULT, backend_of
+from clio_argo.store.backends.file import stamp_of
+from clio_argo.store.documents import Store, absolute_url, split_url
 from clio_argo.store.faults import store_errors
+from clio_argo.store.grey_values import Decoded, to_grey
 from clio_argo.store.images.base import Header, Page, Pixels, Undecodable, Unreadable
+from clio_argo.store.images.others import other_by_name
 from clio_argo.store.transfers import in_sight
+from clio_argo.store.waiting import within
 
 # folder of a source in which slices may lie
 RAW = "raw/"
 # of a remote object, in one request: the header of a PNG, JPEG or stripped TIFF is shorter
 BUFFER_BYTES = 2**16
+# headers of the file, of a page and of its strips, which are read to check a slice and again to decode it
+RECENT = 4
 # a file that is longer than two of its pages by this much, for its header, is taken for a stack
 HEADER_BYTES = 2**20
 # planes that a decoder may need besides its result: four channels of colour
@@ -30,6 +47,8 @@ SLACK = 4
 # Room at which a lack of memory is the file's own fault: all that a decoder may hold at once of four channels (file,
 # strips, result, copies), and its library with tables. A process with less is short of memory itself.
 ROOM_PLANES, ROOM_BYTES = 16, 2**28
+# a bucket answers within tenths of a second; a person who mistyped a folder does not wait longer
+BUCKET_S = 5.0
 # in names: a backslash, which the store cannot address, and what stands for bytes that are not UTF-8
 UNUSABLE = ("\\", "\N{REPLACEMENT CHARACTER}")
 
@@ -40,6 +59,7 @@ class Entry(Value):
     stamp: changes when the content of the object changes.
     outside: it is a link that leaves the folder of the source, or leads nowhere.
     arrived_s: when it got there, in seconds since 1970; 0 if unknown.
+    first_z: number of its first slice, if it tells that itself.
     """
 
     name: str
@@ -47,6 +67,14 @@ class Entry(Value):
     stamp: str
     outside: bool = False
     arrived_s: float = 0.0
+    first_z: int | None = None
+
+
+class Together(NamedTuple):
+    """Neighbouring slices that are read together, and the memory that they take."""
+
+    slices: int
+    size_bytes: int
 
 
 class Source:
@@ -61,12 +89,22 @@ class Source:
     def entries(self, folder: str = "") -> list[Entry]:
         """Images and transfers under way directly in `folder`, ordered by name."""
         entries = (e for e in self._list(folder) if self._file in ("", e.name))
-        return sorted(entries, key=lambda e: e.name)
+        return sorted(without_vague(entries), key=lambda e: e.name)
 
-    def _list(self, folder: str) -> Iterator[Entry]:
+    def unread(self) -> list[str]:
+        """Of each format that is not read, a file at the source's root and what to do with it."""
+        names = [
+            self.url.rstrip("/").rpartition("/")[2],
+            *(e.name for e in self._list("", lambda n: bool(other_by_name(n)))),
+        ]
+        found = {other: name for name in sorted(names, reverse=True) if (other := other_by_name(name))}
+        return [f"{printable(name)}: {other.refusal}" for other, name in found.items()]
+
+    def _list(self, folder: str, wanted: Callable[[str], bool] = in_sight) -> Iterator[Entry]:
         if self._store.local is not None:
-            return _scan(self._store.local, folder)
-        objects = (o for o in self._store.objects(folder + self._file, flat=True) if in_sight(o.name))
+            # what a file is, its content tells: a name is needed to find slices among other files
+            return _scan(self._store.local, folder, lambda name: name == self._file or wanted(name))
+        objects = (o for o in self._store.objects(folder + self._file, flat=True) if wanted(o.name))
         return (Entry(name=o.name, size_bytes=o.size, stamp=o.stamp, arrived_s=o.written_s) for o in objects)
 
     def headers(self, entry: Entry) -> list[Header]:
@@ -90,27 +128,37 @@ class Source:
 
     def decode(self, slice_file: SliceFile) -> Pixels:
         """Grey pixels [y, x] of a slice, uint8 or uint16 as planned. Raises as `decode_heard`."""
-        return self.decode_heard(slice_file)[0]
+        return self.decode_heard(slice_file).pixels
 
-    def decode_heard(self, slice_file: SliceFile) -> tuple[Pixels, str]:
-        """Grey pixels [y, x] of a slice, uint8 or uint16 as planned, and what its decoder said of damage.
+    def decode_heard(self, slice_file: SliceFile) -> Decoded:
+        """Grey values of a slice as planned, and what its decoder said of damage.
 
         Raises:
-            Undecodable: the file is gone, does not decode, or differs from what was planned.
+            Undecodable: the file is gone, does not decode, holds NaN only, or differs from what was planned.
         """
-        plane_bytes = slice_file.width * slice_file.height * np.dtype(slice_file.dtype).itemsize
+        samples, warning = self.samples(slice_file)
+        return to_grey(samples, slice_file.values, warning)
+
+    def samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:
+        """Grey values [y, x] of a slice in the type of its file, and what its decoder said of damage.
+
+        Raises `Undecodable`: the file is gone, does not decode, or differs from what was planned.
+        """
+        plane_bytes = _plane_bytes(slice_file)
         with self._content(slice_file) as file, _own_lack_of_memory(slice_file.name, plane_bytes, Undecodable):
             _check_header(file, slice_file)
             try:
                 pixels, warning = images.decode(file, _page(slice_file))
             except Undecodable:
                 # decoders report a lack of memory alike: this fails with a MemoryError then
-                np.empty((SLACK, slice_file.height, slice_file.width), slice_file.dtype)
+                np.empty(SLACK * plane_bytes, np.uint8)
                 raise
-        expected = (slice_file.height, slice_file.width), np.dtype(slice_file.dtype)
-        if (pixels.shape, pixels.dtype) != expected:
-            raise Undecodable(f"decodes to {pixels.dtype} {pixels.shape}, its header promised {expected}")
+        refuse_other(pixels, slice_file)
         return pixels, warning
+
+    def together(self, memory_bytes: int) -> Together:  # noqa: ARG002, other kinds ask for it
+        """How many slices are best read together: one, since each has a place of its own."""
+        return Together(1, 0)
 
     def refuse_changed(self, slice_file: SliceFile) -> None:
         """Raise `Undecodable` if the file is not the one that was planned."""
@@ -123,26 +171,40 @@ class Source:
     def _stamp_now(self, name: str) -> str | None:
         if self._store.local is not None:
             with suppress(OSError):
-                return _stamp((self._store.local / name).stat())
+                return stamp_of((self._store.local / name).stat())
             return None
         return next((o.stamp for o in self._store.objects(name, flat=True) if o.name == name), None)
 
     def _content(self, slice_file: SliceFile) -> BinaryIO:
         """The whole file in one read, or a file that is read in pieces if it is large enough to hold many slices."""
-        page_bytes = slice_file.width * slice_file.height * np.dtype(slice_file.dtype).itemsize
         try:
-            if slice_file.size_bytes > 2 * page_bytes + HEADER_BYTES:
+            if slice_file.size_bytes > 2 * _plane_bytes(slice_file) + HEADER_BYTES:
                 return self._open(slice_file)
             return io.BytesIO(self._store.need(slice_file.name))
         except MissingInput as error:
             raise Undecodable("the file is gone since it was planned") from error
 
 
+def without_vague(entries: Iterable[Entry]) -> list[Entry]:
+    """Entries without those whose suffix other files have, too (`.dat`), unless there are no others."""
+    known = list(entries)
+    sure = [e for e in known if images.is_image(e.name, surely=True) or not images.is_image(e.name)]
+    return sure if any(images.is_image(e.name) for e in sure) else known
+
+
+def refuse_other(samples: NDArray[Any], slice_file: SliceFile) -> None:
+    """Raise `Undecodable` if samples [y, x] of a slice have another size or type than was planned."""
+    expected = (slice_file.height, slice_file.width), np.dtype(slice_file.type_name)
+    if (samples.shape, samples.dtype) != expected:
+        raise Undecodable(f"decodes to {samples.dtype} {samples.shape}, its header promised {expected}")
+
+
 class RangeFile(io.RawIOBase):
-    """A remote object as a seekable file: every read is a ranged read of the store."""
+    """A remote object as a seekable file: every read is a ranged read of the store, but what was just read stays."""
 
     def __init__(self, store: Store, entry: Entry | SliceFile) -> None:
         self._store, self._entry, self._at = store, entry, 0
+        self._recent = deque[tuple[int, bytes]](maxlen=RECENT)
 
     def readable(self) -> bool:
         """True."""
@@ -167,10 +229,18 @@ class RangeFile(io.RawIOBase):
         end = min(self._at + len(buffer), self._entry.size_bytes)
         if end <= self._at:
             return 0
-        data = self._store.read_range(self._entry.name, self._at, end)
+        data = self._held()[: len(buffer)]
+        if not data:
+            data = self._store.read_range(self._entry.name, self._at, end)
+            if len(buffer) <= BUFFER_BYTES:
+                self._recent.append((self._at, data))
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+    def _held(self) -> bytes:
+        """Bytes from the position on that were just read; empty if they were not."""
+        return next((data[self._at - at :] for at, data in self._recent if at <= self._at < at + len(data)), b"")
 
 
 @contextmanager
@@ -194,32 +264,59 @@ def _is_file(store: Store, parent: Store, name: str) -> bool:
     return images.is_image(name) and any(o.name == name for o in parent.objects(name, flat=True))
 
 
-def find_source(source: str) -> str:
+def source_url(source: str) -> str:
     """URL of a source: itself if it has a scheme, a local path if it exists, else the bucket of that name.
 
     Raises:
         UserError: there is no such path, and no bucket can have that name.
     """
-    path, scheme = Path(source).expanduser(), DEFAULT.scheme
+    path = Path(source).expanduser()
     if "://" in source:
+        if backend_of(source).local and not Path(split_url(absolute_url(source))[2]).exists():
+            raise UserError(_nothing_there(source))
         return source
     if path.exists():
         return str(path.absolute())
     # a mistyped path is refused at once: a store that cannot be reached is tried for minutes
     if images.is_image(source) or DEFAULT.bucket_problems(source):
-        bucket = f"{scheme}://{source}" if source[0].isalnum() else f"{scheme}://BUCKET/FOLDER"
-        raise UserError(
-            f"source {source}: there is no such file or folder in {Path.cwd()}; for a bucket write {bucket}"
-        )
-    return f"{scheme}://{source}"
+        bucket = f"{DEFAULT.scheme}://{source}" if source[0].isalnum() else f"{DEFAULT.scheme}://BUCKET/FOLDER"
+        raise UserError(f"{_nothing_there(source)}; for a bucket write {bucket}")
+    return f"{DEFAULT.scheme}://{source}"
 
 
-def _scan(root: Path, folder: str) -> Iterator[Entry]:
+def _nothing_there(source: str) -> str:
+    where = "" if "://" in source or Path(source).expanduser().is_absolute() else f" in {Path.cwd()}"
+    return f"source {source}: there is no such file or folder{where}"
+
+
+def find_source(source: str) -> str:
+    """As `source_url`; a name that may be a bucket's is looked up, for a few seconds.
+
+    Raises:
+        UserError: there is neither such a path nor such a bucket.
+        TransientError: nobody answers whether there is such a bucket.
+    """
+    url = source_url(source)
+    if "://" in source or not url.startswith(f"{DEFAULT.scheme}://"):
+        return url
+    try:
+        within(BUCKET_S, lambda: next(Store(url).objects(flat=True), None))
+    except MissingBucket as error:
+        raise UserError(f"{_nothing_there(source)}, and no bucket {url}") from error
+    except TimeoutError as error:
+        text = f"{_nothing_there(source)}, and whether there is a bucket {url} nobody answered within {BUCKET_S:g} s"
+        raise TransientError(text) from error
+    except ClioError as error:
+        raise type(error)(f"{_nothing_there(source)}; if the bucket is meant: {error}") from error
+    return url
+
+
+def _scan(root: Path, folder: str, wanted: Callable[[str], bool]) -> Iterator[Entry]:
     base = os.path.realpath(root)
     outside = not _inside(root / folder, base)
     try:
         with suppress(FileNotFoundError), os.scandir(root / folder) as items:
-            files = (e for e in items if in_sight(e.name) and not _is_folder(e))
+            files = (e for e in items if wanted(e.name) and not _is_folder(e))
             yield from (_local_entry(e, folder, base, outside) for e in files)
     except OSError as error:
         raise UserError(f"source {root / folder}: cannot be listed: {error.strerror}") from error
@@ -245,11 +342,11 @@ def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: bool
     except OSError:
         return Entry(name=name, size_bytes=0, stamp="", outside=True)
     # copies keep the time at which a file was modified; ctime is when it was renamed to this name
-    return Entry(name=name, size_bytes=stat.st_size, stamp=_stamp(stat), outside=outside, arrived_s=stat.st_ctime)
+    return Entry(name=name, size_bytes=stat.st_size, stamp=stamp_of(stat), outside=outside, arrived_s=stat.st_ctime)
 
 
-def _stamp(stat: os.stat_result) -> str:
-    return f"{stat.st_mtime_ns // 1_000_000}-{stat.st_ino}"
+def _plane_bytes(planned: SliceFile) -> int:
+    return planned.width * planned.height * np.dtype(planned.type_name).itemsize
 
 
 def _page(planned: SliceFile) -> Page:

@@ -19,12 +19,13 @@ def with_facts(plan: Plan, request: Request, used: Used, ignored: Sequence[str])
     ignored: what was left out of them already.
     """
     of_file = dict(reversed(used))
-    told = {name: Told(h.voxel_nm, h.voxel_by) for name, h in used if h.voxel_by}
+    told = {n: Told(h.voxel_nm, h.voxel_by or h.format or plan.source_kind) for n, h in used if h.voxel_nm[0]}
     voxel = voxel_size(request.resolution, told)
     found = {
         "format": _most([", ".join(filter(None, (h.format, h.compression))) for h in of_file.values()]),
         "samples": _most([_samples(h) for h in of_file.values()]),
         "pages": _pages(used, len(of_file)),
+        "values": plan.values.plan_text if plan.values else "",
         "voxel size": voxel.text,
         "numbers": plan.step_text,
         "ignored": "; ".join([*ignored, *_implausible(told)]),

@@ -4,6 +4,8 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from clio_argo.errors import UserError
 from clio_argo.model.alignment import Suspects
 from clio_argo.model.plan import FanOut, Plan, SliceUnit
@@ -62,15 +64,18 @@ def _parts(work: FanOut, kind: str, span: Callable[[range], tuple[int, int]]) ->
 
 def memory_of_alignment(plan: Plan) -> dict[str, int]:
     """MiB of the pods of reduce, of match, and of the steps that read the statistics of all slices."""
-    plane = plan.width * plan.height * (1 if plan.dtype == "uint8" else 2) / MIB
+    # values of files are larger than grey values where they are floats
+    plane = plan.width * plan.height * np.dtype(plan.type_name).itemsize / MIB
+    reduce_mib = math.ceil(BASE_MIB + PLANES_OF_REDUCE * plane) + plan.together_mib
     whole = math.ceil(BASE_MIB + MIB_PER_SLICE * plan.depth)
     # match holds slices of fixed size, whatever the source has
-    return {"reduce_mib": math.ceil(BASE_MIB + PLANES_OF_REDUCE * plane), "match_mib": 2 * BASE_MIB, "solve_mib": whole}
+    return {"reduce_mib": reduce_mib, "match_mib": 2 * BASE_MIB, "solve_mib": whole}
 
 
-def memory_of_volumes(spec: VolumeSpec) -> dict[str, int]:
+def memory_of_volumes(spec: VolumeSpec, plan: Plan) -> dict[str, int]:
     """MiB of the pods of render, write, coarsen, and of the steps that read the records of all objects."""
     stages = {f"{stage}_mib": math.ceil(spec.memory_gib(stage) * 1024) for stage in spec.work}
+    stages["render_mib"] += plan.together_mib
     return {**stages, "publish_mib": math.ceil(2 * BASE_MIB + MIB_PER_SLICE * spec.scales[0].size[0])}
 
 

@@ -13,13 +13,14 @@ from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
 from clio_argo.model.user_inputs import UserInputs
 from clio_argo.model.volume import VolumeSpec
-from clio_argo.placement.gates import gap_problem
+from clio_argo.placement.gates import allow_bad, gap_problem
 from clio_argo.placement.replacement import longest_gap
 from clio_argo.placement.shapes import TOP
 from clio_argo.workspace.arrival import arrival_warning
 from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes, memory_problems
 from clio_argo.workspace.survey import survey
 from clio_argo.workspace.user_inputs import GivenFiles, read_user_inputs
+from clio_argo.workspace.values import value_window_problem
 
 T = TypeVar("T")
 
@@ -44,8 +45,8 @@ class Preflight:
     stops: tuple[str, ...]
     warning: str
 
-    def refuse(self) -> None:
-        """Stop before anything is spent, and name all problems at once.
+    def refuse(self, elsewhere: str = "; clio-argo plan shows all") -> None:
+        """Stop before anything is spent, and name all problems at once; `elsewhere` says who shows the rest of many.
 
         Raises:
             UserError: the stack cannot become a volume.
@@ -54,7 +55,7 @@ class Preflight:
         if self.faults:
             raise UserError.all("the stack cannot be used:", [*self.faults, *self.stops])
         if self.stops:
-            details = [f"  - {line}" for line in problem_lines(self.plan.problems)]
+            details = [f"  - {line}" for line in problem_lines(self.plan.problems, elsewhere)]
             raise GateStopped("\n".join([*self.stops, *details]))
 
 
@@ -70,12 +71,12 @@ def preflight(request: Request) -> Preflight:
     warning = "; ".join(filter(None, (arriving, *plan.warnings)))
     faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
     faults += [*_memory_problem(plan, request), *_crop_problem(plan, request), *_background_problem(plan, request)]
-    faults += _source_crop_problems(plan, request)
+    faults += [*_source_crop_problems(plan, request), *value_window_problem(plan, request)]
     given = _attempt(lambda: read_user_inputs(request, plan), faults) or GivenFiles(UserInputs())
     # without room for a slab there is no volume, and a fault says so already
     volume = None if faults else _attempt(lambda: estimate(plan, request), faults)
     plan = without_alignment(plan, request, given.imported)
-    faults += memory_problems({**memory_of_alignment(plan), **(memory_of_volumes(volume) if volume else {})})
+    faults += memory_problems({**memory_of_alignment(plan), **(memory_of_volumes(volume, plan) if volume else {})})
     return Preflight(plan, units, given, volume, tuple(faults), tuple(_stops(plan, request)), warning)
 
 
@@ -99,8 +100,8 @@ def without_alignment(plan: Plan, request: Request, imported: Transforms | None)
     if imported is None:
         return plan
     known = {s.z for s in imported.slices if s.flagged or s.digest}
-    # statistics even out flicker and tell the digest of slices that the transforms do not know
-    statistics = request.contrast.flicker or set(plan.usable_numbers) - known
+    # statistics even out flicker, tell which values were clipped, and the digest of slices that transforms do not know
+    statistics = request.contrast.flicker or plan.values or set(plan.usable_numbers) - known
     # histograms give 16-bit volumes the window of the viewer
     window = plan.dtype == "uint8" or request.viewer.window or imported.window
     none = FanOut(units=0, parts=0)
@@ -112,7 +113,7 @@ def _stops(plan: Plan, request: Request) -> list[str]:
     stops = []
     if bad > allowed:
         stops.append(f"{bad} of {plan.depth} slices are missing or unusable, at most {allowed} may be (max_bad); "
-                     f"repair the source, or show others in their place: --allow-bad-slices {bad}")  # fmt: skip
+                     f"repair the source, or show others in their place: {allow_bad(bad)}")  # fmt: skip
     return stops + ([gap_problem(gap, request)] if len(gap) > request.max_gap else [])
 
 

@@ -31,7 +31,7 @@ from clio_argo.store.manifest import read_records, software, write_record
 from clio_argo.store.volumes import Volumes
 
 if TYPE_CHECKING:
-    from clio_argo.store.slices import Source
+    from clio_argo.store.sources.base import StackSource
 
 
 class DeclaredSettings:
@@ -123,12 +123,12 @@ class Run:
         return Volumes(self.store, self.volume)
 
     @cached_property
-    def source(self) -> "Source":
-        """The slices' files."""
+    def source(self) -> "StackSource":
+        """The slices, wherever they are stored."""
         # imported here: the container image of the steps that write volumes holds no decoders of images
-        from clio_argo.store.slices import Source
+        from clio_argo.store.sources import open_source
 
-        return Source(self.plan.source)
+        return open_source(self.plan.source, self.plan.source_kind, self.plan.together)
 
     def units_of(self, step: Step, part: int) -> Sequence[int]:
         """The units of one part of a step."""

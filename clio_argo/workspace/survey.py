@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from shlex import quote
 from statistics import median, mode
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from clio_argo.errors import UserError, printable
 from clio_argo.model.base import digest
@@ -16,14 +17,18 @@ from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, 
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
 from clio_argo.model.sizes import accept_sizes, size_runs, usual_size
-from clio_argo.store.images import format_names
+from clio_argo.model.values import READ, ValueMap
+from clio_argo.store.images import TYPES_READ, format_names
 from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
-from clio_argo.store.slices import RAW, Entry, Source, find_source
+from clio_argo.store.slices import RAW, Entry, find_source, without_vague
+from clio_argo.store.sources import find_kind
+from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.axes import chosen_pages
 from clio_argo.workspace.facts import with_facts
 from clio_argo.workspace.name_patterns import regex_numbers
+from clio_argo.workspace.values import with_values
 
 # A bucket answers after tens of milliseconds, a disk after 0.12 ms (10,000 headers in 1.2 s by one thread, in 2.3 s by
 # sixteen, docs/design.md). Slower than QUICK_S is a bucket; the first batch tells.
@@ -31,7 +36,8 @@ HEADER_THREADS, HEADER_BATCH, QUICK_S = 16, 16, 2e-3
 BOMB_RATIO = 200  # PNG makes EM slices 1.5 times smaller, deflate makes nothing more than 1032 times smaller
 MOST_MISSING = 100_000  # slices of the longest stack that was run; each missing one is an entry of plan.json
 LOOK_AT = 3  # so that one damaged slice does not decide
-BITS: dict[int, Literal["uint8", "uint16"]] = {8: "uint8", 16: "uint16"}
+# of the memory of a worker, for slices of a volume that share chunks
+READ_SHARE = 1 / 8
 FoundSlice = tuple[int, Entry, int, Header]
 """Number of a slice, its file, its page there, and its header."""
 
@@ -42,10 +48,10 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     Raises:
         UserError: there is nothing to plan with: no source, no slices, no way to number them.
     """
-    source = Source(find_source(request.source))
-    images, entries = _entries(request, source)
+    kind, source = find_kind(find_source(request.source))
+    images, entries, number = _entries(request, source)
     in_a_row = _files_in_a_row(source, images, request)
-    numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(request, images)
+    numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(request, images, number)
     candidates = numbered.files
     problems, slices = _read_headers(source, candidates, request)
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
@@ -60,21 +66,26 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     if not usable:
         raise UserError.all(f"source {request.source}: no usable slice", problem_lines(problems))
     _refuse_colour(source, usable, channels=max(h.channels for *_, h in slices))
+    usable = with_values(source, usable, request)
     stamps = {e.name: e.stamp for _, e in candidates}
     problems = [
         p.model_copy(update={"stamp": stamps.get(p.file or "", "")}) for p in problems if p.z is None or p.z in stack
     ]
     plan, units = _assemble(source, usable, problems, stack, request)
+    together, size_bytes = source.together(int(READ_SHARE * request.memory_gib * 2**30))
+    step = numbered.step if isinstance(numbered.step, int) else float(numbered.step)
+    found = {"z_step": step, "source_kind": kind, "together": together, "together_mib": -(-size_bytes >> 20)}
     kept = {s.z for s in usable}
     used = [(e.name, h) for z, e, _, h in slices if z in kept]
     ignored = [f"{n} files whose names are none of slices"] if (n := len(entries) - len(images)) else []
-    step = numbered.step if isinstance(numbered.step, int) else float(numbered.step)
-    return with_facts(plan.model_copy(update={"z_step": step}), request, used, ignored), units, entries
+    return with_facts(plan.model_copy(update=found), request, used, ignored), units, entries
 
 
-def _entries(request: Request, source: Source) -> tuple[list[Entry], list[Entry]]:
-    """Image files at the source's root, or in raw/ if there are none, and transfers there, too."""
+def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:
+    """Image files at the source's root, or in raw/ if there are none; transfers there, too; numbers by a pattern."""
     listed = [source.entries(f) for f in ("", RAW)]
+    slices = {e.name for e in without_vague(chain(*listed))}
+    listed = [[e for e in entries if e.name in slices] for entries in listed]
     root, raw = ([e for e in entries if not is_transfer(e.name)] for entries in listed)
     number = _numbering(request, [*root, *raw]) if request.image or request.image_regex else None
     at_root, in_raw = (
@@ -86,11 +97,12 @@ def _entries(request: Request, source: Source) -> tuple[list[Entry], list[Entry]
             f"({in_raw[0].name}); give the folder that is meant"
         )
     if not (at_root or in_raw):
-        names = ", ".join(printable(e.name) for e in (root + raw)[:5]) or f"no {format_names()} file"
+        others = "; ".join(source.unread()[:5]) or f"no {format_names()} file"
+        names = ", ".join(printable(e.name) for e in (root + raw)[:5]) or others
         pattern = request.image or request.image_regex
         text = f"no slice{f' named {pattern!r}' if pattern else ''}; there is {names}"
         raise UserError(f"source {request.source}: found {text}")
-    return at_root or in_raw, listed[0 if at_root else 1]
+    return at_root or in_raw, listed[0 if at_root else 1], number
 
 
 def _base(entry: Entry) -> str:
@@ -99,7 +111,10 @@ def _base(entry: Entry) -> str:
 
 def _numbering(request: Request, entries: Sequence[Entry]) -> Numbering:
     names = [_base(e) for e in entries]
-    return regex_numbers(request.image_regex, names).get if request.image_regex else numbering(request, names)
+    try:
+        return regex_numbers(request.image_regex, names).get if request.image_regex else numbering(request, names)
+    except UserError as error:
+        raise UserError(f"{error}; clio-argo init {quote(request.source)} names what there is") from error
 
 
 class NumberedFiles(NamedTuple):
@@ -110,15 +125,17 @@ class NumberedFiles(NamedTuple):
     rest: Number
 
 
-def number_files(request: Request, entries: Sequence[Entry]) -> NumberedFiles:
+def number_files(request: Request, entries: Sequence[Entry], number: Numbering | None = None) -> NumberedFiles:
     """Slices of a request among its images; the one multi-page file that needs no number has none.
+
+    number: the number in the name of each file, if a pattern gave it already.
 
     Raises:
         UserError: the names have no number, or decimals that go in no steps.
     """
     if len(entries) == 1 and request.image is None and request.image_regex is None:
         return NumberedFiles([(None, entries[0])], 1, 0)
-    number = _numbering(request, entries)
+    number = number or _numbering(request, entries)
     pairs = [(n, e) for e in entries if (n := number(_base(e))) is not None]
     pairs.sort(key=lambda pair: (pair[0], natural_key(pair[1].name)))
     numbers = [n for n, _ in pairs]
@@ -133,26 +150,23 @@ def number_files(request: Request, entries: Sequence[Entry]) -> NumberedFiles:
     return NumberedFiles(files, step, numbers[0] % step if pairs else 0)
 
 
-def _files_in_a_row(source: Source, images: Sequence[Entry], request: Request) -> list[tuple[int | None, Entry]]:
+def _files_in_a_row(source: StackSource, images: Sequence[Entry], request: Request) -> list[tuple[int | None, Entry]]:
     """Files of many pages that are one stack, in natural order; none if each file is a slice."""
     entries = sorted(images, key=lambda e: natural_key(_base(e)))
-    if request.image or request.image_regex:
-        number = _numbering(request, entries)
-        entries = [e for e in entries if number(_base(e)) is not None]
     # of two stacks in one folder each is named otherwise
     if len(entries) < 2 or not differ_by_numbers([_base(e) for e in entries]):
         return []
     return [(None, e) for e in entries] if all(_is_stack(source, e, request) for e in entries[:2]) else []
 
 
-def _is_stack(source: Source, entry: Entry, request: Request) -> bool:
+def _is_stack(source: StackSource, entry: Entry, request: Request) -> bool:
     headers = _headers(source, entry)
     pages = chosen_pages(headers, request) if isinstance(headers, list) else ""
     return isinstance(pages, list) and len(pages) > 1
 
 
 def _read_headers(
-    source: Source, candidates: Sequence[tuple[int | None, Entry]], request: Request
+    source: StackSource, candidates: Sequence[tuple[int | None, Entry]], request: Request
 ) -> tuple[list[Problem], list[FoundSlice]]:
     problems, slices = list[Problem](), list[FoundSlice]()
     in_a_row = len(candidates) > 1 and candidates[0][0] is None
@@ -181,7 +195,7 @@ def _pages(
     return Problem(kind="unsupported", file=entry.name, detail=pages) if isinstance(pages, str) else pages
 
 
-def _all_headers(source: Source, entries: Sequence[Entry]) -> Iterator[list[Header] | Problem]:
+def _all_headers(source: StackSource, entries: Sequence[Entry]) -> Iterator[list[Header] | Problem]:
     """Headers of all files, in order: by one thread from a disk, by many from a store that answers slowly."""
     durations_s = []
     for entry in entries[:HEADER_BATCH]:
@@ -201,6 +215,8 @@ def _all_headers(source: Source, entries: Sequence[Entry]) -> Iterator[list[Head
 
 def _single(entry: Entry, pages: Sequence[object], request: Request) -> int:
     """Number of the first slice of a file that holds the whole stack."""
+    if entry.first_z is not None:
+        return entry.first_z
     if request.minz is not None:
         return request.minz
     # one image and its number; digits in the name of a file of many pages number the file
@@ -208,7 +224,7 @@ def _single(entry: Entry, pages: Sequence[object], request: Request) -> int:
     return int(digits[-1]) if len(pages) == 1 and digits else 0
 
 
-def _headers(source: Source, entry: Entry) -> list[Header] | Problem:
+def _headers(source: StackSource, entry: Entry) -> list[Header] | Problem:
     if entry.outside:
         return Problem(kind="outside of the source", file=entry.name, detail="a link that leaves the folder")
     if not entry.size_bytes:
@@ -246,33 +262,31 @@ def _judge(slices: Sequence[FoundSlice], request: Request) -> tuple[list[SliceFi
 def _most_common(headers: Sequence[Header]) -> Header:
     """What most slices have, each property by itself: no single slice needs to have all of them."""
     width, height = usual_size([(h.width, h.height) for h in headers])
-    bits, channels = (mode(values) for values in ([h.bits for h in headers], [h.channels for h in headers]))
-    return Header(width=width, height=height, bits=bits, channels=channels)
+    bits, type_name = mode((h.bits, h.type_name) for h in headers)
+    channels = mode(h.channels for h in headers)
+    return Header(width=width, height=height, bits=bits, type_name=type_name, channels=channels)
 
 
 def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
     return SliceFile(
         z=z, name=entry.name, page=page, offset=header.offset, width=header.width, height=header.height,
-        dtype=BITS[header.bits], size_bytes=entry.size_bytes, stamp=entry.stamp,
+        dtype=READ[header.sample_type], values=ValueMap.of(header.sample_type),
+        size_bytes=entry.size_bytes, stamp=entry.stamp,
     )  # fmt: skip
 
 
 def _fault(header: Header, entry: Entry, common: Header, alike: bool, request: Request) -> Problem | None:
     """The first reason why a slice is unusable, compared with what most slices have."""
     # slices of one size cannot all be bombs: an empty stack compresses as well
-    w, h, pixels = header.width, header.height, header.width * header.height
-    bomb = pixels > request.max_pixels or (pixels * header.bits // 8 > BOMB_RATIO * entry.size_bytes and not alike)
-    name = header.type_name or f"uint{header.bits}"
+    w, h, pixels, name = header.width, header.height, header.width * header.height, header.sample_type
+    bits = int("".join(filter(str.isdigit, name)) or 0)
+    bomb = pixels > request.max_pixels or (pixels * bits // 8 > BOMB_RATIO * entry.size_bytes and not alike)
     faults: tuple[tuple[bool, ProblemKind, str], ...] = (
         (bomb, "decompression bomb", f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {request.max_pixels})"),
         (header.truncated, "truncated", f"its last pixels are not among its {entry.size_bytes} bytes"),
         (not alike, "other size", f"{w} x {h}, most are {common.width} x {common.height}"),
-        (
-            header.bits not in BITS,
-            "unsupported",
-            f"{name} values: only 8- and 16-bit unsigned ones are read; convert them",
-        ),
-        (header.bits != common.bits, "other depth", f"{header.bits} bit, most have {common.bits}"),
+        (name not in READ, "unsupported", f"{name} values: {TYPES_READ}"),
+        (name != common.sample_type, "other depth", f"{name}, most are {common.sample_type}"),
         (header.channels != common.channels, "other channels", f"{header.channels}, most have {common.channels}"),
     )
     return next((Problem(kind=kind, detail=text) for wrong, kind, text in faults if wrong), None)
@@ -296,7 +310,7 @@ def _missing(stack: range, numbers: set[int], problems: Sequence[Problem]) -> li
 
 
 def _assemble(
-    source: Source, usable: Sequence[SliceFile], problems: Sequence[Problem], stack: range, request: Request
+    source: StackSource, usable: Sequence[SliceFile], problems: Sequence[Problem], stack: range, request: Request
 ) -> tuple[Plan, tuple[SliceUnit, ...]]:
     size = slices_per_unit(len(usable))
     cuts = [usable[i : i + size] for i in range(0, len(usable), size)]
@@ -310,6 +324,7 @@ def _assemble(
         height=max(s.height for s in usable),
         sizes=size_runs([(s.z, (s.width, s.height)) for s in usable]),
         dtype=usable[0].dtype,
+        values=usable[0].values,
         usable=len(usable),
         # pages share a file
         source_bytes=sum({s.name: s.size_bytes for s in usable}.values()),
@@ -323,14 +338,14 @@ def _assemble(
     return plan, units
 
 
-def _refuse_colour(source: Source, usable: Sequence[SliceFile], channels: int) -> None:
+def _refuse_colour(source: StackSource, usable: Sequence[SliceFile], channels: int) -> None:
     """Raise `UserError` if slices show colour. Grey ones saved as colour are fine; only pixels can tell."""
     if channels == 1:
         return
     faults = []
     for slice_file in usable[:LOOK_AT]:
         try:
-            source.decode(slice_file)
+            source.samples(slice_file)
         except Undecodable as error:
             faults.append(f"{slice_file.name}: {error}")
         else:

@@ -61,7 +61,7 @@ def _read_mask(data: bytes, name: str, plan: Plan) -> tuple[NDArray[np.bool_] | 
         if (header.width, header.height) != (plan.width, plan.height):
             size = f"{header.width} x {header.height} pixels; the slices have {plan.width} x {plan.height}"
             return None, [f"{name}: {size}"]
-        return images.decode(io.BytesIO(data), Page())[0] > 0, []
+        return images.decode(io.BytesIO(data), Page())[0] != 0, []
     except (Unreadable, Undecodable) as error:
         return None, [f"{name}: {error}"]
 

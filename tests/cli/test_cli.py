@@ -18,7 +18,9 @@ from clio_argo.cli import main
 from clio_argo.cli.console import literal
 from clio_argo.cli.options import default_id
 from clio_argo.cli.views import human_size
-from tests.stacks import CLI, FIRST, cli, completion, demo_slices, flip_a_bit, write_stack, written_at
+from clio_argo.errors import GateStopped
+from clio_argo.workspace.preflight import preflight
+from tests.stacks import CLI, FIRST, cli, completion, demo_slices, flip_a_bit, request, write_stack, written_at
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "reference" / "request.schema.json"
@@ -58,7 +60,7 @@ def test_run_ends_with_0_and_says_where_everything_is(
     told, out = finished
     assert told.returncode == 0
     assert (out / "report.html").is_file()
-    for line in (f"report  {out}/report.html", f"viewer  clio-argo view {out}/"):
+    for line in (f"report  {out}/report.html", f"viewer  {CLI} view {out}/"):
         assert line.replace(" ", "") in told.stdout.replace("\n", "").replace(" ", "")
     assert told.stdout.splitlines()[-1].startswith("complete: 3 slices, 0 flagged")
     assert completion(out).id == "my-fly"
@@ -256,6 +258,23 @@ def test_plan_shows_what_it_found_and_writes_nothing(source: Path, tmp_path: Pat
     assert f"3 usable of 3: z {FIRST} to {FIRST + 2}" in told.stdout
     assert "64 x 64 pixels, 8 bit" in told.stdout
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_plan_sends_nobody_to_plan(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for z in range(3500, 3602):
+        (source / f"iso.{z:05d}.png").touch()
+    with pytest.raises(GateStopped, match=r"more; clio-argo plan shows all$"):
+        preflight(request(source)).refuse()
+    for more, code, end in (((), 1, "more; all are above\n"), (("--minz", "3500"), 2, "and 2 more\n")):
+        monkeypatch.setattr(sys, "argv", ["clio-argo", "plan", "--source", str(source), *more])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        assert ended.value.code == code
+        assert told.err.endswith(end)
+        assert code == 2 or re.search(r"^3601 +iso.03601.png +zero-byte", told.out, re.MULTILINE)
 
 
 def test_schema_is_the_committed_one() -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,20 @@ def test_commands_load_neither_images_nor_what_emits_templates(command: str) -> 
 def test_a_source_that_cannot_be_seen_from_here_is_left_to_the_cluster(capsys: pytest.CaptureFixture[str]) -> None:
     check_source(Request(id="fly", source="/mounted/in/pods/only"))
     assert "not checked from here: /mounted/in/pods/only is not on this machine" in capsys.readouterr().err
+
+
+def test_a_bucket_that_does_not_answer_is_named_at_once_and_left_to_the_cluster(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("STORAGE_EMULATOR_HOST", "TENSORSTORE_GCS_HTTP_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("CLIO_STORE_TRIES", raising=False)
+    began = time.monotonic()
+    check_source(Request(id="fly", source="gs://bucket/slices"))
+    assert time.monotonic() - began < 15
+    waits, left, *_ = capsys.readouterr().err.splitlines()
+    assert waits == "reading the headers of gs://bucket/slices ..."
+    assert left.startswith("the source is not checked from here: gs://bucket/slices/: the store does not answer")
 
 
 def test_a_source_that_can_be_seen_is_checked_before_anything_is_created(tmp_path: Path) -> None:

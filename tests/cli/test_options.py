@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,8 @@ from clio_argo.argo.kube import KubeClient
 from clio_argo.argo.summary import Summary
 from clio_argo.cli.app import app
 from clio_argo.cli.cluster import VERBS, Filter, duration
+from clio_argo.cli.cluster_show import details, workflows
+from clio_argo.cli.console import program, show
 from clio_argo.cli.options import Cluster
 from clio_argo.cli.progress import Bars
 from clio_argo.model.step import Counts, Part, StepResult
@@ -107,6 +110,45 @@ def test_plan_in_a_pipe_has_no_boxes_and_no_trailing_blanks() -> None:
     assert not any(line.endswith(" ") for line in told.stdout.splitlines())
     assert "3550 to 3551" in told.stdout
     assert f"source  {DEMO}" in told.stdout
+
+
+class Terminal(io.StringIO):
+    """Standard output of a person."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("columns", [20, 80])
+def test_nothing_that_a_person_copies_is_broken_at_the_terminals_edge(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = "https://viewer.example.org/#!" + "%7B%22layers%22" * 30
+    run, message = f"gs://bucket/{'folder/' * 20}", f"retry with: clio-argo workflow retry {'n' * 60} -n em"
+    found = Summary("w", "em", "Failed", "t", message=message, arguments={"run": run}, outputs={"link": link})
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for view, whole in ((details, [run, message, link]), (lambda s, now: workflows([s], now), [run, message])):
+        monkeypatch.setattr(sys, "stdout", Terminal())
+        show({}, None, lambda view=view: [view(found, NOW)])
+        told = sys.stdout.getvalue()  # type: ignore[attr-defined]
+        assert all(text in told for text in whole)
+
+
+def test_commands_are_printed_as_they_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "my tools" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "clio-argo").touch(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    typed = {"my tools/bin/clio-argo": "'my tools/bin/clio-argo'", "/elsewhere/pytest": "clio-argo"}
+    for called, printed in typed.items():
+        monkeypatch.setattr(sys, "argv", [called])
+        assert program() == printed
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["./clio-argo"])
+    assert program() == "./clio-argo"
+    monkeypatch.setenv("PATH", str(folder))
+    assert program() == "clio-argo"
 
 
 def test_doctor_is_printed_as_json() -> None:

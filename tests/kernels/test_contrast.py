@@ -57,3 +57,13 @@ def test_a_slice_that_is_reduced_keeps_its_fill_too() -> None:
 def test_nothing_but_fill_stays(grey: int) -> None:
     image = np.full((100, 100), grey, np.uint8)
     assert adjust(image, LIMIT, False, None).shape == image.shape
+
+
+def test_where_there_is_no_picture_contrast_is_that_of_the_rest() -> None:
+    whole = demo_slice(FIRST, SIDE)
+    nothing = np.zeros(whole.shape, bool)
+    # reaches no side of the frame, so that it is not taken for a fill of itself
+    nothing[60:200, 60:200] = True
+    image, right = np.where(nothing, np.uint8(0), whole), clahe(whole, LIMIT).astype(int)
+    errors = [np.abs(adjust(image, LIMIT, False, None, n) - right)[~nothing].mean() for n in (nothing, None)]
+    assert errors[0] < errors[1] / 2

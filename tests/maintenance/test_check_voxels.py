@@ -49,7 +49,7 @@ def write_wrongly(out: Path, step: str, name: str, planes: slice = slice(None)) 
         ("render", "aligned/0/c/0/0/0", f"plane {FIRST} differs from the same plane rendered again"),
         ("write", "aligned/1/c/0/0/0", "is not the mean of the finer scale"),
         ("coarsen", "aligned/3/c/0/0/0", "is not the mean of the finer scale"),
-        ("write", "ng/10_10_10/0.shard", "is not that of the lossless volume"),
+        ("write", "ng/10_10_10/0.shard", "is not that of the aligned volume"),
     ],
 )
 def test_wrong_voxels_are_named_by_deep_alone_and_mended(
@@ -93,7 +93,7 @@ def test_a_shard_that_does_not_decode_is_named(out: Path) -> None:
     objects = tuple(changed if o.name == name else o for o in record.objects)
     write_record(store, record.model_copy(update={"objects": objects}))
     found = {f.name: f.what for f in verify(out, "deep").faults}
-    assert "does not decode" in found[name] or "is not that of the lossless volume" in found[name]
+    assert "does not decode" in found[name] or "is not that of the aligned volume" in found[name]
 
 
 def test_without_its_slices_a_run_is_compared_as_far_as_it_can_be(wide_source: Path, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_run_that_keeps_no_lossless_volume_is_whole_without_it(wide_source: Pa
     shutil.rmtree(out / "tmp")
     found = verify(out, "deep")
     assert found.faults == ()
-    assert found.notes == ("the lossless volume was not kept: the viewer volume was decoded, not compared with it",)
+    assert found.notes == ("the aligned volume was not kept: the viewer volume was decoded, not compared with it",)
     (out / "ng/10_10_10/0.shard").unlink()
     assert repair(out).left.faults == ()
     assert contents(out) == wanted

@@ -25,7 +25,7 @@ FIELD = (
     '    grey values stay."""\n\n    invert: bool = False\n    """',
 )
 DECLARATION = ("pipeline.py", '"contrast.invert",', '"contrast.invert", "contrast.brightness",')
-USE = ("steps/render.py", "return adjust(pixels,", "return adjust(pixels + np.uint8(contrast.brightness),")
+USE = ("steps/render.py", "adjusted = adjust(pixels,", "adjusted = adjust(pixels + np.uint8(contrast.brightness),")
 
 
 def edited(folder: Path, *edits: tuple[str, str, str]) -> Path:

@@ -192,6 +192,36 @@ def test_a_setting_on_the_command_line_is_a_yaml_value(text: str, key: str, valu
     assert parse_setting(text) == {key: value}
 
 
+def is_array(path: str) -> bool:
+    """Whether the JSON schema of a request says that a setting is a list."""
+    schema: Any = Request.model_json_schema()
+    shown = schema
+    for name in path.split("."):
+        shown = shown["properties"][name]
+        shown = schema["$defs"][shown["$ref"].rpartition("/")[2]] if "$ref" in shown else shown
+    return any(kind.get("type") == "array" for kind in [shown, *shown.get("anyOf", [])])
+
+
+LISTS = {
+    "resolution": "4,4,40",
+    "notify.email": "a@example.org,b@example.org",
+    "ignore": "{x: [0, 9], y: [0, 9]}, {x: [0, 5], y: [7, 9]}",
+}
+
+
+@pytest.mark.parametrize("path", list(filter(is_array, field_paths())))
+def test_a_list_needs_no_brackets_which_shells_take_for_patterns(path: str) -> None:
+    inner = LISTS.get(path, "1, 99")
+    bare, whole = (build_request(NEEDED, parse_setting(f"{path}={text}")) for text in (inner, f"[{inner}]"))
+    assert bare.setting(path) == whole.setting(path) != build_request(NEEDED).setting(path)
+
+
+def test_one_rectangle_and_text_with_a_comma_are_what_they_are() -> None:
+    assert len(built(**parse_setting("ignore={x: [0, 9], y: [0, 9]}")).ignore) == 1
+    assert parse_setting("id=a,b") == {"id": "a,b"}
+    assert parse_setting("email=a@b,c@d") == {"email": ["a@b", "c@d"]}
+
+
 @pytest.mark.parametrize(
     "text", ["minz", "=3", "  =3", "", "resolution=[4", "a=!!timestamp x", "a=!!bool x", "a=" + "[" * 5000]
 )

@@ -16,6 +16,7 @@ from clio_argo.model.parse_request import build_request
 from clio_argo.model.plan import FanOut, Plan, Problem, SliceFile
 from clio_argo.model.sizes import SizeRun
 from clio_argo.model.user_inputs import Overrides, PairOverride, Position, SliceOverride, UserInputs
+from clio_argo.model.values import ValueMap
 from clio_argo.placement.decide import Inputs, Statistics, decide
 
 FIRST, SLICES, SIDE = 100, 12, 64
@@ -54,6 +55,7 @@ class Stack:
     fits: tuple[PairFit, ...] | None = field(default_factory=fits)
     inputs: Inputs = field(default_factory=lambda: Inputs(UserInputs()))
     dtype: str = "uint8"
+    values: ValueMap | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
     def decide(self) -> Transforms:
@@ -76,7 +78,8 @@ class Stack:
         units = FanOut(units=1, parts=1)
         return Plan.model_validate(
             {"source": "nowhere", "minz": FIRST, "maxz": NUMBERS[-1], "width": SIDE, "height": SIDE,
-             "dtype": self.dtype, "sizes": (SizeRun(z=FIRST, slices=SLICES, width=SIDE, height=SIDE),),
+             "dtype": self.dtype, "values": self.values,
+             "sizes": (SizeRun(z=FIRST, slices=SLICES, width=SIDE, height=SIDE),),
              "usable": SLICES - len(self.missing), "source_bytes": 1, "digest": "", "unit_slices": 16,
              "reduce": units, "match": units,
              "problems": [Problem(kind="missing", z=z) for z in self.missing]}
@@ -225,6 +228,29 @@ def test_the_window_of_16_bit_leaves_out_one_pixel_in_two_hundred_at_either_end(
 def test_imported_transforms_bring_their_window() -> None:
     earlier = Stack(dtype="uint16", settings={"viewer": {"window": [50, 200]}}).decide()
     assert Stack(dtype="uint16", inputs=Inputs(UserInputs(), imported=earlier)).decide().window == (50, 200)
+
+    # not the same grey values
+    other = Stack(dtype="uint16", values=FLOATS, inputs=Inputs(UserInputs(), imported=earlier)).decide()
+    assert other.window == pytest.approx((1005, 1995), abs=1)
+    again = Stack(dtype="uint16", values=FLOATS, inputs=Inputs(UserInputs(), imported=other)).decide()
+    assert again.window == other.window
+
+
+FLOATS = ValueMap(type_name="float32", low=-1, step=2**-15)
+
+
+def test_clipped_values_are_told_and_from_a_thousandth_on_the_slice_is_suspect() -> None:
+    changes = {z: {"clipped": share, "exact": False} for z, share in ((FIRST, 0.001), (FIRST + 3, 0.0011))}
+    found = Stack(dtype="uint16", values=FLOATS, changes=changes).decide()
+    assert found.values is not None
+    assert found.values.clipped == {FIRST: 0.001, FIRST + 3: 0.0011}
+    assert not found.is_lossless
+    assert {z: s.reason for z, s in by_z(found).items() if s.reason} == {
+        FIRST
+        + 3: "clipped: 0.11% of its values lie beyond those that become grey values (value_window) and were clipped"
+    }
+    assert {s.verdict for s in found.slices} == {"good", "suspect"}
+    assert Stack(dtype="uint16", values=FLOATS).decide().is_lossless
 
 
 def test_flicker_is_evened_out_only_where_asked() -> None:

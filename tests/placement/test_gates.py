@@ -9,7 +9,8 @@ import pytest
 from clio_argo.errors import GateStopped
 from clio_argo.model.alignment import IDENTITY, PairFit, PlacedSlice, Transforms, compose
 from clio_argo.model.plan import Plan
-from clio_argo.placement.gates import gates
+from clio_argo.model.run import Gate
+from clio_argo.placement.gates import check_gates, gates
 from clio_argo.placement.residuals import disagreement_px
 from clio_argo.store.documents import Store
 from tests.stacks import completion, demo_slices, plain, request, run_here, transforms, write_stack
@@ -90,6 +91,16 @@ def test_a_long_gap_is_told_at_plan_with_the_flag_that_accepts_it(tmp_path: Path
     assert not (tmp_path / "out").exists()
     run_here(plain(source, **{**settings, "max_gap": 3}), tmp_path / "out")
     assert completion(tmp_path / "out").status == "complete_with_flags"
+
+
+def test_how_to_go_on_stands_before_what_a_cut_message_loses() -> None:
+    why = tuple(f"z {z} iso.{z}.png: bad, does not decode" for z in range(500))
+    stopped = [Gate(name=n, value=9, limit=1, unit="", problems=(f"{n} --set {n}=9", *why)) for n in ("one", "two")]
+    with pytest.raises(GateStopped) as caught:
+        check_gates([*stopped, Gate(name="three", value=0, limit=1, unit="")])
+    lines = str(caught.value).splitlines()
+    assert lines[:3] == ["stopped before rendering:", "  - one --set one=9", "  - two --set two=9"]
+    assert lines[-1] == "    and 400 more; the report has all"
 
 
 def test_slices_that_no_link_joins_are_named_everywhere(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
@@ -106,6 +107,8 @@ def in_this_process(workers: int) -> Iterator[Executor]:
 @settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_an_update_ends_as_a_fresh_run(bench: Bench, setting: str, data: st.DataObject) -> None:
+    if setting == "value_window" and bench.world.dtype is np.uint8:
+        pytest.skip("for other values than those of 8 and 16 bits")
     value = data.draw(values_in(bench.world, setting), setting)
     config = changed(bench, {setting: value})
     assume(config is not None and config != bench.base)

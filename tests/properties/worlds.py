@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import tifffile
 from hypothesis import strategies as st
 
 from clio_argo.model.request import FILES, Request
@@ -27,19 +28,28 @@ class World:
     height: int
     width: int
     settings: Mapping[str, Any]
-    dtype: type[np.uint8] | type[np.uint16] = np.uint8
+    dtype: type[np.uint8] | type[np.float32] = np.uint8
 
     def write(self, folder: Path) -> None:
         """Save the stack, and others that may take its place."""
         slices = {z: self._slice(z) for z in NUMBERS}
-        write_stack(folder / "stack", slices)
+        self._save(folder / "stack", slices)
         shutil.copytree(folder / "stack", folder / "copy")
-        write_stack(folder / "other", {z: image[::-1] for z, image in slices.items()})
+        self._save(folder / "other", {z: image[::-1] for z, image in slices.items()})
+
+    def _save(self, folder: Path, slices: Mapping[int, Image]) -> None:
+        if self.dtype is np.uint8:
+            write_stack(folder, slices)
+            return
+        folder.mkdir(parents=True)
+        for z, image in slices.items():
+            # names say nothing of a file's format
+            tifffile.imwrite(folder / (NAME % z), image, photometric="minisblack", metadata=None)
 
     def _slice(self, z: int) -> Image:
         image = cv2.imread(str(DEMO / (NAME % z)), cv2.IMREAD_UNCHANGED)[40:280, 60:250]
         tiled = np.tile(image, (1, -(-self.width // 190)))[: self.height, : self.width]
-        return np.ascontiguousarray(tiled) if self.dtype is np.uint8 else tiled.astype(np.uint16) * 150 + 3000
+        return np.ascontiguousarray(tiled) if self.dtype is np.uint8 else tiled.astype(np.float32) / 100 - 1
 
     def request(self, folder: Path, changes: Mapping[str, Any]) -> Request:
         """The world's request with other settings (dotted names) changed."""
@@ -98,7 +108,7 @@ WORLDS = {
     for w in (
         World("aligned", 96, 120, COMMON),
         # two scales, of which a crop loses one
-        World("wide", 40, 530, {**COMMON, "alignment.skip": True, "positions": positions(1)}, np.uint16),
+        World("wide", 40, 530, {**COMMON, "alignment.skip": True, "positions": positions(1)}, np.float32),
         World("given", 64, 64, {
             **COMMON, "transforms": transforms(1), "overrides": overrides(FIRST + 5, "bad"), "lossless": False,
             "bad_slices": "interpolate",
@@ -125,6 +135,8 @@ HINTS: dict[str, Values] = {
     "crop.z": span(FIRST, FIRST + DEPTH - 1) | st.none(),
     "viewer.scales": span(0, 1) | st.none(),
     "memory_gib": st.sampled_from([0.25, 0.5, 1, 8]),
+    # of floating-point values; others refuse it
+    "value_window": st.sampled_from([(-1, 1.5), (-1.5, 2), (0, 1)]),
     "positions": st.integers(-3, 3).map(positions) | st.none(),
     "overrides": st.builds(overrides, st.sampled_from(NUMBERS), VERDICTS) | st.none(),
     "transforms": st.integers(-3, 3).map(transforms) | st.none(),

@@ -62,6 +62,7 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "contrast.clip_limit": (0.02, PIXELS | {"info"}),
     "contrast.invert": (True, PIXELS | {"info"}),
     "contrast.flicker": (50, PIXELS | {"info", "transforms"}),
+    "value_window": (None, set()),  # not for values of 8 bits; test_values has others
     "background": (128, PIXELS | {"info"}),
     "viewer.jpeg_quality": (50, {"ng", "info"}),
     "viewer.chunk": (32, {"ng", "info"}),

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clio_argo.errors import UserError
+from clio_argo.errors import StoreError, TransientError, UserError
 from clio_argo.store.documents import Store
 from clio_argo.store.images import read_headers
 from clio_argo.store.images.base import Undecodable, Unreadable
-from clio_argo.store.slices import Entry, RangeFile, Source, _own_lack_of_memory, find_source
+from clio_argo.store.slices import Entry, RangeFile, Source, _own_lack_of_memory, find_source, source_url
 from tests.store.images.samples import GREY8, GREY16, HEIGHT, SAMPLES, encoded, one, planned, texture, tiff
+from tests.stores import Bucket
 
 ODD_NAMES = [
     "with space 1.png",
@@ -42,7 +44,7 @@ ODD_NAMES = [
     [
         (encoded(".png", texture(height=HEIGHT + 1)), "is 52 x 38 now, 52 x 37 was planned"),
         (encoded(".png", GREY16), "decodes to uint16"),
-        (b"", "not a PNG, TIFF or JPEG"),
+        (b"", "not a PNG, TIFF"),
         (tiff(np.stack([GREY8] * 2)), None),
     ],
 )
@@ -159,16 +161,49 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_source_without_a_scheme_is_a_path_if_it_exists_and_a_bucket_if_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gcs: Bucket
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "slices").mkdir()
     assert find_source("slices") == str(tmp_path / "slices")
-    assert find_source("my_bucket") == "gs://my_bucket"
+    assert find_source(gcs.name) == gcs.url
     assert find_source("gs://a/b") == "gs://a/b"
+    # what is only written down is not looked up
+    assert source_url("my_bucket") == "gs://my_bucket"
 
 
-@pytest.mark.parametrize("source", ["stacks/fly/", "stack.tif", "./my_bucket", "/data/fly", "~/fly", "Fly"])
+def test_a_name_that_is_neither_a_path_nor_a_bucket_is_refused_with_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gcs: Bucket
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nothing = re.escape(f"source fly_stack: there is no such file or folder in {tmp_path}")
+    with pytest.raises(UserError, match=f"^{nothing}, and no bucket gs://fly_stack$"):
+        find_source("fly_stack")
+    gcs.fault("GET", 403, times=9)
+    with pytest.raises(StoreError, match=rf"there is no such file .*; if the bucket is meant: {gcs.url}.*\(403\)"):
+        find_source(gcs.name)
+
+
+def test_a_name_is_looked_up_as_a_bucket_for_a_limited_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gcs: Bucket
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("clio_argo.store.slices.BUCKET_S", 0.2)
+    gcs.server.stop()
+    try:
+        with pytest.raises(TransientError, match=f"no such file or folder in .* bucket {gcs.url} nobody answered"):
+            find_source(gcs.name)
+    finally:
+        gcs.server.go_on()
+
+
+@pytest.mark.parametrize("source", ["/nowhere/fly", "file:///nowhere/fly"])
+def test_a_path_from_the_root_that_does_not_exist_is_refused(source: str) -> None:
+    with pytest.raises(UserError, match=f"^source {source}: there is no such file or folder(;|$)"):
+        find_source(source)
+
+
+@pytest.mark.parametrize("source", ["stacks/fly/", "stack.tif", "./my_bucket", "Fly"])
 def test_a_source_that_is_no_path_here_and_no_bucket_name_is_refused_at_once(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,13 +222,13 @@ def test_a_ranged_file_reads_like_the_whole_one(content: bytes, steps: list[tupl
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "x").write_bytes(content)
         entry = Entry(name="x", size_bytes=len(content), stamp="")
-        ranged, whole = RangeFile(Store(folder), entry), io.BytesIO(content)
+        ranged, whole = io.BufferedReader(RangeFile(Store(folder), entry), 16), io.BytesIO(content)
         for step, amount in steps:
             if step == "r":
                 assert ranged.read(amount if amount >= 0 else -1) == whole.read(amount if amount >= 0 else -1)
             else:
                 origin = io.SEEK_SET if step == "s" else io.SEEK_END
-                at = max(0, amount) if step == "s" else amount
+                at = max(0, amount) if step == "s" else max(amount, -len(content))
                 assert ranged.seek(at, origin) == whole.seek(at, origin)
         assert ranged.tell() == whole.tell()
 
@@ -204,3 +239,18 @@ def test_headers_read_by_ranges_are_those_of_the_whole_file(tmp_path: Path, kind
     _, entry = one(tmp_path, "x.png", data)
     ranged = io.BufferedReader(RangeFile(Store(str(tmp_path)), entry), 64)
     assert read_headers(ranged, len(data)) == read_headers(io.BytesIO(data), len(data))
+
+
+def test_a_slice_of_a_stack_in_a_bucket_costs_few_requests(gcs: Bucket, tmp_path: Path) -> None:
+    stack = np.stack([texture(np.uint16, 300, 400, seed) for seed in range(9)])
+    with tifffile.TiffWriter(tmp_path / "stack.tif") as file:
+        for plane in stack:
+            file.write(plane, contiguous=False)
+    Store(gcs.url).write("stack.tif", (tmp_path / "stack.tif").read_bytes())
+    source = Source(f"{gcs.url}/stack.tif")
+    [entry] = source.entries()
+    place = planned(entry, 7, "uint16", 300, 400).model_copy(update={"offset": source.headers(entry)[7].offset})
+    before = len(gcs.log())
+    assert np.array_equal(source.decode(place), stack[7])
+    # header of the file, directory of the page, pixels in two: the first ones to fill a buffer
+    assert len(gcs.log()) - before <= 4

@@ -90,8 +90,12 @@ def test_a_part_has_one_log_of_its_latest_attempts_that_did_something(tmp_path: 
 
 
 def test_a_run_that_a_gate_stopped_has_a_report_that_says_so(tmp_path: Path) -> None:
-    with pytest.raises(GateStopped):
+    with pytest.raises(GateStopped) as stopped:
         run_here(request(DEMO, image="iso.%05d.png", minz=3508, maxz=3518), tmp_path)
+    _, flag, report, *details = str(stopped.value).splitlines()
+    assert flag.endswith("--allow-bad-slices 1 (in a request max_bad: 1)")
+    assert report == f"the report shows them: {(tmp_path / 'report.html').as_uri()}"
+    assert details[0].startswith("    z 3513 iso.03513.png: bad")
     page = (tmp_path / "report.html").read_text()
     assert "Stopped: before rendering" in page
     assert "1 of 11 slices are bad or missing, at most 0 may be" in page

@@ -42,7 +42,14 @@ def _objects(bucket: str, prefix: str, flat: bool) -> Iterator[Listed]:
             # what another process deletes meanwhile is not listed
             with suppress(FileNotFoundError):
                 path = folder + b"/" + key
-                yield Listed(path.decode(errors="backslashreplace"), os.stat(path).st_size)  # noqa: PTH116, not UTF-8
+                stat = os.stat(path)  # noqa: PTH116, not UTF-8
+                name = path.decode(errors="backslashreplace")
+                yield Listed(name, stat.st_size, stamp=stamp_of(stat), written_s=stat.st_ctime)
+
+
+def stamp_of(stat: os.stat_result) -> str:
+    """What changes when a file is written or replaced."""
+    return f"{stat.st_mtime_ns // 1_000_000}-{stat.st_ino}"
 
 
 @contextmanager

@@ -10,17 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.errors import ClioError, UserError, short_of_memory
-from clio_argo.store.images.base import Format, Header, Page, Pixels, Undecodable, Unreadable
+from clio_argo.model.values import READ
+from clio_argo.store.images.base import Format, Header, Page, Undecodable, Unreadable
+from clio_argo.store.images.dat import DAT
 from clio_argo.store.images.decoder_words import heard
 from clio_argo.store.images.jpeg import JPEG
+from clio_argo.store.images.mrc import MRC
+from clio_argo.store.images.others import START_BYTES, other_by_content
 from clio_argo.store.images.png import PNG
 from clio_argo.store.images.tiff import TIFF
 
-FORMATS = (PNG, TIFF, JPEG)
+FORMATS = (PNG, TIFF, JPEG, DAT, MRC)
 # an installed package adds a format by an entry point of this group; its value is a `Format`
 PLUGINS = "clio_argo.formats"
 # of a decoder's message, which may quote the file
 DETAIL_CHARACTERS = 200
+TYPES_READ = "only 8-, 16- and 32-bit integers and floating-point numbers are read as grey values; convert them"
 
 
 @cache
@@ -37,14 +42,17 @@ def _load(entry: EntryPoint) -> Format:
 
 
 def format_names() -> str:
-    """Names of all formats for messages: "PNG, TIFF or JPEG"."""
+    """Names of all formats for messages: "PNG, TIFF, JPEG, DAT or MRC"."""
     *names, last = (f.name for f in formats())
     return f"{', '.join(names)} or {last}"
 
 
-def is_image(name: str) -> bool:
-    """Whether a file name has the suffix of a format, in lower or upper case."""
-    return name.lower().endswith(tuple(s for f in formats() for s in f.suffixes))
+def is_image(name: str, surely: bool = False) -> bool:
+    """Whether a file name has the suffix of a format, in lower or upper case.
+
+    surely: of one whose suffixes no other files have.
+    """
+    return name.lower().endswith(tuple(s for f in formats() for s in f.suffixes if not (surely and f.is_suffix_vague)))
 
 
 def read_headers(file: BinaryIO, size_bytes: int, page: Page | None = None) -> list[Header]:
@@ -58,8 +66,11 @@ def read_headers(file: BinaryIO, size_bytes: int, page: Page | None = None) -> l
         return [h.model_copy(update={"format": known.name}) for h in known.headers(file, size_bytes, page)]
 
 
-def decode(file: BinaryIO, page: Page) -> tuple[Pixels, str]:
-    """Grey pixels [y, x] of one page, uint8 or uint16, and what its decoder said of damage. Raises `Undecodable`."""
+def decode(file: BinaryIO, page: Page) -> tuple[NDArray[Any], str]:
+    """Grey pixels [y, x] of one page, as the file has them, and what its decoder said of damage.
+
+    Raises `Undecodable`.
+    """
     with _failures_as(Undecodable, "does not decode"), heard() as words:
         pixels = _format_of(file).pixels(file, page)
     return grey(pixels), "; ".join(dict.fromkeys(words))
@@ -68,12 +79,13 @@ def decode(file: BinaryIO, page: Page) -> tuple[Pixels, str]:
 def _format_of(file: BinaryIO) -> Format:
     """The format of a file, which is left at its first byte."""
     file.seek(0)
-    start = file.read(max(len(m) for f in formats() for m in f.magic))
+    start = file.read(max(START_BYTES, *(f.magic_at + len(m) for f in formats() for m in f.magic)))
     file.seek(0)
     for known in formats():
-        if start.startswith(known.magic):
+        if known.takes(start):
             return known
-    raise Unreadable(f"not a {format_names()} file")
+    other = other_by_content(start)
+    raise Unreadable(other.refusal if other else f"not a {format_names()} file")
 
 
 @contextmanager
@@ -87,8 +99,8 @@ def _failures_as(kind: type[Unreadable | Undecodable], what: str) -> Iterator[No
         raise kind(f"{what}: {type(error).__name__}: {str(error)[:DETAIL_CHARACTERS]}") from error
 
 
-def grey(pixels: NDArray[Any]) -> Pixels:
-    """Grey pixels [y, x], uint8 or uint16, of [y, x], [y, x, channel] or [channel, y, x].
+def grey(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Grey pixels [y, x] of [y, x], [y, x, channel] or [channel, y, x].
 
     Equal colour channels and an opaque alpha channel hold nothing more, and are dropped.
 
@@ -98,21 +110,23 @@ def grey(pixels: NDArray[Any]) -> Pixels:
     # TIFF with a plane per channel; an image 3 or 4 pixels wide is taken as [y, x, channel]
     if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
         pixels = np.moveaxis(pixels, 0, 2)
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise Undecodable(f"{pixels.dtype} {pixels.shape}: only 8- and 16-bit grey slices can be aligned")
+    if pixels.dtype.name not in READ:
+        raise Undecodable(f"{pixels.dtype} values: {TYPES_READ}")
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.ndim == 3 and pixels.shape[2] <= 4:
         pixels = np.ascontiguousarray(_one_of(pixels))
     if pixels.ndim != 2:
-        raise Undecodable(f"{pixels.dtype} {pixels.shape}: only 8- and 16-bit grey slices can be aligned")
+        raise Undecodable(f"{pixels.dtype} {pixels.shape}: only grey slices can be aligned")
     return pixels
 
 
-def _one_of(pixels: Pixels) -> Pixels:
+def _one_of(pixels: NDArray[Any]) -> NDArray[Any]:
     """The first channel [y, x] of [y, x, channel] if the others hold nothing more. Raises `Undecodable`."""
     first, others = pixels[..., 0], [pixels[..., c] for c in range(1, pixels.shape[2])]
     # the second of two and the fourth of four are opacity
-    if len(others) in (1, 3) and bool((others[-1] == np.iinfo(pixels.dtype).max).all()):
+    opaque = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    if len(others) in (1, 3) and bool((others[-1] == opaque).all()):
         others.pop()
-    if len(others) == 3 or not all(np.array_equal(first, o) for o in others):
+    if len(others) == 3 or not all(np.array_equal(first, o, equal_nan=True) for o in others):
         raise Undecodable("colour or transparency: only grey slices can be aligned; convert it to grey")
     return first

@@ -16,6 +16,9 @@ TAIL_BYTES = 64
 # comments of microscopes have kilobytes.
 MOST_BYTES_PER_PX, MOST_METADATA_BYTES = 16, 2**26
 
+# of a stack, as many as a run may have slices
+MOST_PAGES = 100_000
+
 
 class Unreadable(Exception):
     """A file without a usable header; the message says why."""
@@ -36,7 +39,7 @@ class Header(Value):
     """Header of one page: its size in pixels, its samples, and whether the file lacks its last pixels.
 
     bits: bits per sample of the decoded pixels; 0 if they are not unsigned integers.
-    type_name: of samples that are not, for messages: "int16", "float32".
+    type_name: of samples that are not, as NumPy names it: "int16", "float32".
     channels: samples per decoded pixel.
     offset: byte at which the page's own header begins, if a later reader may start there.
     series, time, channel: which of several in its file the page belongs to, from 0.
@@ -64,6 +67,11 @@ class Header(Value):
     compression: str = ""
     format: str = ""
 
+    @property
+    def sample_type(self) -> str:
+        """Type of the samples: "uint8", "int16", "float32"."""
+        return self.type_name or f"uint{self.bits}"
+
 
 class Format(Value):
     """An image format: how its files are recognized, and how their headers and pixels are read.
@@ -73,9 +81,10 @@ class Format(Value):
 
     name: as in messages, for example "PNG".
     suffixes: lower-case endings of file names, for example (".png",).
-    magic: byte strings; a file of this format begins with one of them.
+    magic: byte strings; a file of this format has one of them at byte `magic_at`.
     headers: (file, size in bytes, page or None) -> headers of all pages, or of the one page. Reads no pixels.
     pixels: (file, page) -> samples of one page, [y, x], [y, x, channel] or [channel, y, x], as stored; small is dark.
+    is_suffix_vague: whether other files have its suffixes, too: they are no slices beside files of other formats.
     """
 
     name: str
@@ -83,6 +92,12 @@ class Format(Value):
     magic: tuple[bytes, ...]
     headers: Callable[[BinaryIO, int, Page | None], list[Header]]
     pixels: Callable[[BinaryIO, Page], NDArray[Any]]
+    magic_at: int = 0
+    is_suffix_vague: bool = False
+
+    def takes(self, start: bytes) -> bool:
+        """Whether a file that begins with `start` has this format."""
+        return start[self.magic_at :].startswith(self.magic)
 
 
 def has_end_mark(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:

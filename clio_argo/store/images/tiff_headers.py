@@ -100,7 +100,7 @@ def _header(page: TiffPage, size_bytes: int) -> Header:
 
 
 def _type_name(page: TiffPage) -> str:
-    if page.dtype is None:
+    if page.dtype is None or page.dtype.kind == "b":
         return f"{page.bitspersample}-bit"
     return "" if page.dtype.kind == "u" else page.dtype.name
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
 from clio_argo.model.sizes import Size
-from clio_argo.store.images.base import Page, Unreadable
+from clio_argo.store.images.base import MOST_PAGES, Page, Unreadable
 from clio_argo.store.images.orientation import ORIENTATION
 
-# of a stack, as many as a run may have slices; eight tags, without which there is no image, take more bytes
-MOST_PAGES, PAGE_BYTES = 100_000, 96
+# eight tags, without which there is no image, take more bytes
+PAGE_BYTES = 96
 # each half as wide as the one before: of any picture that can be aligned, as `max_pixels` says
 MOST_LEVELS = 32
 MINISWHITE = 0  # TIFF 6.0, section 8: high values are dark

@@ -67,5 +67,7 @@ def _grey_or_colour(page: TiffPage, values: NDArray[Any]) -> NDArray[Any]:
     # without the tag, tifffile says MINISWHITE
     if page.photometric == MINISWHITE and PHOTOMETRIC in page.tags:
         grey = values if values.ndim == 2 else values[..., :1]
-        grey[:] = (1 << page.bitspersample) - 1 - grey
+        # of signed integers the lowest value is as far below 0 as the highest is above
+        top = -1 if values.dtype.kind == "i" else (1 << page.bitspersample) - 1
+        grey[:] = -grey if values.dtype.kind == "f" else top - grey
     return values

@@ -18,6 +18,7 @@ from clio_argo.model.plan import SliceFile
 from clio_argo.store.images import read_headers
 from clio_argo.store.images.base import Header, Undecodable
 from clio_argo.store.slices import Entry, Source
+from tests.store.images.writers import dat, mrc
 
 HEIGHT, WIDTH = 37, 52
 
@@ -221,6 +222,8 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
         GREY16,
         2,
     ),
+    "8-bit DAT": lambda: Sample(".dat", dat(GREY8, named=False), GREY8),
+    "MRC": lambda: Sample(".mrc", mrc(GREY16[None, ::-1]), GREY16),
 }
 COLOUR = np.dstack([GREY8, GREY8[::-1], GREY8])
 REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
@@ -234,9 +237,8 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
         ".tif",
         lambda: tiff(np.dstack([GREY8 * 0] * 3 + [GREY8] * 2), photometric="minisblack", planarconfig="contig"),
     ),
-    "float TIFF": (".tif", lambda: tiff(GREY8.astype(np.float32))),
-    "signed TIFF": (".tif", lambda: tiff(GREY16.astype(np.int16))),
-    "32-bit TIFF": (".tif", lambda: tiff(GREY16.astype(np.uint32))),
+    "64-bit TIFF": (".tif", lambda: tiff(GREY16.astype(np.int64))),
+    "complex TIFF": (".tif", lambda: tiff(GREY8.astype(np.complex64))),
     "bilevel TIFF": (".tif", lambda: tiff(GREY8 > 127)),
     "palette TIFF": (
         ".tif",
@@ -264,7 +266,15 @@ def huge_tiff() -> bytes:
     return buffer.getvalue()
 
 
-HUGE_FILES = {"PNG": lambda: png(GREY8, size=(HUGE, HUGE)), "JPEG": huge_jpeg, "TIFF": huge_tiff}
+def huge_dat() -> bytes:
+    data = dat(GREY8)
+    return data[:100] + struct.pack(">II", HUGE, HUGE) + data[108:]
+
+
+HUGE_FILES = {
+    "PNG": lambda: png(GREY8, size=(HUGE, HUGE)), "JPEG": huge_jpeg, "TIFF": huge_tiff, "DAT": huge_dat,
+    "MRC": lambda: struct.pack("<2i", HUGE, HUGE) + mrc(GREY16[None])[8:],
+}  # fmt: skip
 
 
 def headers(data: bytes) -> list[Header]:

@@ -49,19 +49,19 @@ def test_no_two_formats_share_a_suffix_or_take_each_others_files() -> None:
     assert len(suffixes) == len(set(suffixes))
     assert all(s.startswith(".") and s == s.lower() for s in suffixes)
     for name, make in HUGE_FILES.items():
-        assert [f.name for f in FORMATS if make().startswith(f.magic)] == [name]
+        assert [f.name for f in FORMATS if f.takes(make())] == [name]
 
 
 def test_messages_name_the_formats_that_are_there(tmp_path: Path, install: Install) -> None:
-    assert format_names() == "PNG, TIFF or JPEG"
-    with pytest.raises(UserError, match="found no slice; there is no PNG, TIFF or JPEG file"):
+    assert format_names() == "PNG, TIFF, JPEG, DAT or MRC"
+    with pytest.raises(UserError, match="found no slice; there is no PNG, TIFF, JPEG, DAT or MRC file"):
         plan(request(tmp_path))
     install("tests.store.images.toy:PGM")
     assert is_image("a.pgm")
-    with pytest.raises(UserError, match="found no slice; there is no PNG, TIFF, JPEG or PGM file"):
+    with pytest.raises(UserError, match="found no slice; there is no PNG, TIFF, JPEG, DAT, MRC or PGM file"):
         plan(request(tmp_path))
     (tmp_path / "1.pgm").write_text("a picture of a fly")
-    with pytest.raises(UserError, match="not a PNG, TIFF, JPEG or PGM file"):
+    with pytest.raises(UserError, match="not a PNG, TIFF, JPEG, DAT, MRC or PGM file"):
         plan(request(tmp_path))
 
 

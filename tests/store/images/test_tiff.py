@@ -158,7 +158,7 @@ def test_the_header_of_one_page_is_that_of_all() -> None:
         read_headers(io.BytesIO(data), len(data), Page(number=3))
 
 
-@pytest.mark.parametrize("kind", ["float TIFF", "signed TIFF", "bilevel TIFF"])
+@pytest.mark.parametrize("kind", ["64-bit TIFF", "complex TIFF", "bilevel TIFF"])
 def test_values_that_are_no_unsigned_grey_have_no_depth(kind: str) -> None:
     assert headers(REFUSED[kind][1]())[0].bits == 0
 

@@ -1,0 +1,53 @@
+"""Which folders of a source hold images: help for people who name the folder above."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+
+from clio_argo.errors import ClioError
+from clio_argo.model.plan import natural_key
+from clio_argo.store.documents import Store
+from clio_argo.store.slices import RAW, Entry, Source
+from clio_argo.store.sources import open_source
+from clio_argo.store.sources.base import StackSource
+from clio_argo.store.transfers import is_transfer
+
+# ten pages of a bucket's listing, which tells folders only by the objects in them
+MOST_LISTED = 10_000
+
+
+def folders_with_images(url: str) -> Iterator[tuple[str, int]]:
+    """URLs of the folders directly below a source that hold images, there or in raw/, and how many.
+
+    Of a bucket they are looked for among its first ten thousand objects.
+    """
+    for below in (f"{url.rstrip('/')}/{name}" for name in _folders(Store(url))):
+        # one that nobody may list helps nobody
+        with suppress(ClioError):
+            source = open_source(below)
+            if images := images_in(source) or images_in(source, RAW):
+                yield below, len(images)
+
+
+def folder_of_one(url: str) -> tuple[str, int] | None:
+    """The folder of a source that is one of several images in it, and how many; None of other sources."""
+    folder, name = Store(url).parent()
+    images = images_in(Source(folder.url))
+    if len(images) < 2 or name not in {e.name for e in images}:
+        return None
+    return str(folder.local or folder.url.rstrip("/")), len(images)
+
+
+def images_in(source: StackSource, folder: str = "") -> list[Entry]:
+    """Images directly in a folder of a source; those of transfers under way are none."""
+    return [e for e in source.entries(folder) if not is_transfer(e.name)]
+
+
+def _folders(store: Store) -> list[str]:
+    if store.local is not None:
+        folders = store.local.iterdir() if store.local.is_dir() else ()
+        found = {f.name for f in folders if f.is_dir() and not f.name.startswith(".")}
+    else:
+        names = (o.name.split("/") for o in islice(store.objects(), MOST_LISTED))
+        found = {folder for folder, *rest in names if rest}
+    return sorted(found, key=natural_key)

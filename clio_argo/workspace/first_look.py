@@ -1,0 +1,169 @@
+"""A first look at files that nobody has described yet: the stack among them, the request that fits, three pictures."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clio_argo.errors import UserError
+from clio_argo.kernels.features import STRETCH, area_mean, histogram, percentiles, stretch
+from clio_argo.model.base import few
+from clio_argo.model.numbering import Number
+from clio_argo.model.parse_request import build_request
+from clio_argo.model.plan import Plan, SliceFile
+from clio_argo.model.regions import MAX_Z
+from clio_argo.model.request import Request
+from clio_argo.model.sizes import describe_sizes
+from clio_argo.model.write_request import commented_request
+from clio_argo.store.folders import images_in
+from clio_argo.store.images.base import Undecodable, Unreadable
+from clio_argo.store.slices import RAW, Entry, find_source
+from clio_argo.store.sources import open_source
+from clio_argo.store.sources.base import StackSource
+from clio_argo.workspace.offers import folder_lines, other_folder_lines, stacks_by_folder, the_stack
+from clio_argo.workspace.preflight import Preflight, preflight
+from clio_argo.workspace.survey import NumberedFiles, number_files
+
+CHOSEN = "several numbers vary in the names; z was taken for the slice"
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """A slice in small, uint8 [y, x] with its grey values stretched; or the reason why there is no picture."""
+
+    z: int
+    image: NDArray[np.uint8] | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """What files hold, and the request to start from.
+
+    notes: what is to be known of settings, by their dotted names. remarks: what is to be known besides.
+    glimpses: the first, middle and last slice.
+    """
+
+    request: Request
+    checked: Preflight
+    notes: Mapping[str, str]
+    remarks: Sequence[str]
+    glimpses: Sequence[Glimpse]
+
+    @property
+    def text(self) -> str:
+        """The request as commented YAML."""
+        plan = self.checked.plan
+        headline = f"Slices: {plan.usable}, {describe_sizes(plan.sizes)}, {plan.dtype}; written by `clio-argo init`."
+        return commented_request(self.request, headline, self.notes)
+
+
+def first_look(given: Settings, largest_px: int) -> FirstLook:
+    """Find the stack of a source and the settings that fit it: reads names, headers and three slices, writes nothing.
+
+    given: settings that hold, `id` and `source` among them. largest_px: longest side of a glimpse.
+
+    Raises:
+        UserError: there is no stack, or there are several; each is named with the command that chooses it.
+    """
+    source = open_source(find_source(build_request(given).source))
+    images = [e for folder in ("", RAW) for e in images_in(source, folder)]
+    request, checked, axes = _examined(given, source, images)
+    slices = [s for unit in checked.units for s in unit.slices]
+    shown = dict.fromkeys([slices[0], slices[len(slices) // 2], slices[-1]])
+    return FirstLook(
+        request=request.model_copy(
+            update={**_range(given, images, checked.plan, request), "resolution": checked.plan.voxel_nm}
+        ),
+        checked=checked,
+        notes={**axes, **_notes(given, checked.plan, request)},
+        remarks=_remarks(source.url, images, checked),
+        glimpses=[_glimpse(source, s, largest_px) for s in shown],
+    )
+
+
+def _examined(
+    given: Settings, source: StackSource, images: Sequence[Entry]
+) -> tuple[Request, Preflight, dict[str, str]]:
+    """A request that fits the images, what `plan` says of it, and what is to be known of settings that it chooses."""
+    request, named = build_request(given, {"source": source.url}), bool({"image", "image_regex"} & given.keys())
+    try:
+        checked = preflight(request)
+    except UserError as error:
+        if axes := {axis: text for axis, text in _axes(source, images).items() if axis not in given}:
+            return _chosen({**given, **dict.fromkeys(axes, 0)}, axes, source, images)
+        if names := {} if named else the_stack(source.url, images):
+            return _chosen({**given, **names}, dict.fromkeys(names.keys() & {"image_regex"}, CHOSEN), source, images)
+        folders = [] if images else folder_lines(source.url)
+        raise UserError.all(f"{error}{'; folders below it hold images:' if folders else ''}", folders) from error
+    # what is discovered stays so, with the pattern that says it
+    found = [] if named or len(images) == 1 else stacks_by_folder(images)
+    pattern = found[0][1].settings.get("image") if len(found) == 1 else None
+    return request.model_copy(update={"image": pattern or request.image}), checked, {}
+
+
+def _chosen(
+    given: Settings, notes: dict[str, str], source: StackSource, images: Sequence[Entry]
+) -> tuple[Request, Preflight, dict[str, str]]:
+    request, checked, more = _examined(given, source, images)
+    return request, checked, {**notes, **more}
+
+
+def _axes(source: StackSource, images: Sequence[Entry]) -> dict[str, str]:
+    """Axes of which the first file holds several channels or times, and their names."""
+    try:
+        headers = source.headers(images[0]) if images else []
+    except Unreadable:
+        return {}
+    channels = {h.channel: h.channel_name for h in headers}
+    times = {h.time: "" for h in headers}
+    return {
+        axis: "one of " + few([f"{n} ({name})" if name else str(n) for n, name in sorted(held.items())])
+        for axis, held in (("channel", channels), ("time", times))
+        if len(held) > 1
+    }
+
+
+def _notes(given: Settings, plan: Plan, request: Request) -> dict[str, str]:
+    bad, allowed = len(plan.unusable), request.allowed_bad(plan.depth)
+    accepts = f"; {bad} accepts that" if bad > allowed else ""
+    steps = {"minz": plan.step_text} if plan.step_text else {}
+    missing = {"max_bad": f"{bad} of {plan.depth} slices are missing or unusable{accepts}"} if bad else {}
+    return {**steps, **missing, "resolution": "" if "resolution" in given else plan.found["voxel size"]}
+
+
+def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Request) -> dict[str, int]:
+    """The first and last number of the stack as the names of the files have it; of pages, their z."""
+    numbered = NumberedFiles((), 1, 0)
+    # names of files of pages may have no single number
+    with suppress(UserError):
+        numbered = number_files(request, images)
+    files, stack = numbered.files, {"minz": plan.minz, "maxz": plan.maxz}
+    ends: dict[str, Number] = {**stack}
+    if files and (files[0][0], files[-1][0]) == (plan.minz, plan.maxz):
+        ends = {key: z * numbered.step + numbered.rest for key, z in stack.items()}
+    # of decimals these are none
+    return {key: int(n) for key, n in ends.items() if key not in given and -MAX_Z <= n <= MAX_Z and n == int(n)}
+
+
+def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]:
+    taken = {s.name for unit in checked.units for s in unit.slices} | {p.file for p in checked.plan.problems}
+    left_out = [e.name for e in images if e.name not in taken]
+    text = f"{len(left_out)} images are no slices of this stack: {few(left_out)}"
+    # of a single picture the stack may lie beside it, or below
+    is_file = len(images) == 1 and checked.plan.source_kind == "files"
+    return ([text] if left_out else []) + (other_folder_lines(url) if is_file else [])
+
+
+def _glimpse(source: StackSource, planned: SliceFile, largest_px: int) -> Glimpse:
+    try:
+        pixels = source.decode(planned)
+    except Undecodable as error:
+        return Glimpse(planned.z, None, f"{planned.name}: {error}")
+    # a picture that is far longer than wide cannot be reduced so far
+    small = area_mean(pixels, -(-max(pixels.shape) // largest_px))[:largest_px, :largest_px]
+    return Glimpse(planned.z, stretch(small, percentiles(histogram(small), (STRETCH, 1 - STRETCH))))

@@ -1,0 +1,75 @@
+"""Stacks and folders of which a person has to choose: each with the command that looks at it."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from shlex import quote
+
+from clio_argo.errors import UserError
+from clio_argo.model.name_stacks import NameStack, name_stacks
+from clio_argo.model.strict_yaml import yaml_value
+from clio_argo.store.folders import folder_of_one, folders_with_images
+from clio_argo.store.slices import Entry
+
+# a screen
+MOST_OFFERED = 20
+COMMAND = "clio-argo init"
+
+
+def the_stack(url: str, images: Sequence[Entry]) -> Mapping[str, str]:
+    """Settings that choose the only stack of a source among its images, which lie at its root and in raw/.
+
+    Raises:
+        UserError: there are several, or no name has a number.
+    """
+    if len(images) < 2:
+        return {}
+    found = stacks_by_folder(images)
+    if len(found) == 1:
+        return found[0][1].settings
+    lines = [_offer(f"{url.rstrip('/')}/{folder}", stack) for folder, stack in found]
+    lines = lines or [f"{COMMAND} {quote(f'{url}/{e.name}')}" for e in images]
+    what = f"{len(found)} stacks" if found else f"{len(images)} files without a number in their names"
+    raise UserError.all(f"{url}: {what}; choose one:", _first(lines))
+
+
+def stacks_by_folder(images: Sequence[Entry]) -> list[tuple[str, NameStack]]:
+    """Stacks among images, each with its folder: empty for the root."""
+    folders = groupby(images, lambda e: e.name.rpartition("/")[0])
+    return [(folder, stack) for folder, entries in folders for stack in name_stacks(base_name(e) for e in entries)]
+
+
+def _offer(place: str, stack: NameStack) -> str:
+    """What a stack in a folder holds, and the command that chooses it."""
+    place = place.rstrip("/")
+    if len(stack.names) == 1:
+        return f"1 file: {COMMAND} {quote(f'{place}/{stack.names[0]}')}"
+    choice = (
+        f"--image {quote(value)}" if key == "image" else f"--set {quote(f'{key}={yaml_value(value)}')}"
+        for key, value in stack.settings.items()
+    )
+    numbers = f"{len(stack.names)} files, {min(stack.numbers)} to {max(stack.numbers)}"
+    return f"{numbers}: {' '.join([COMMAND, quote(place), *choice])}"
+
+
+def folder_lines(url: str) -> list[str]:
+    """Folders directly below a source that hold images, each with the command that looks at it."""
+    return _first([_folder_line(*found) for found in folders_with_images(url)])
+
+
+def other_folder_lines(url: str) -> list[str]:
+    """As `folder_lines`, for a source that holds one image: of a file, its own folder if that holds several."""
+    return [_folder_line(*found)] if (found := folder_of_one(url)) else folder_lines(url)
+
+
+def _folder_line(folder: str, images: int) -> str:
+    return f"{images} images: {COMMAND} {quote(folder)}"
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - MOST_OFFERED} more"] if len(lines) > MOST_OFFERED else []
+    return [*lines[:MOST_OFFERED], *more]
+
+
+def base_name(entry: Entry) -> str:
+    """The name of a file without its folder."""
+    return entry.name.rpartition("/")[2]
