@@ -26,7 +26,7 @@ from clio_argo.store.sources import find_kind
 from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.axes import chosen_pages
-from clio_argo.workspace.facts import with_facts
+from clio_argo.workspace.facts import ignored, with_facts
 from clio_argo.workspace.name_patterns import regex_numbers
 from clio_argo.workspace.values import with_values
 
@@ -77,8 +77,8 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     found = {"z_step": step, "source_kind": kind, "together": together, "together_mib": -(-size_bytes >> 20)}
     kept = {s.z for s in usable}
     used = [(e.name, h) for z, e, _, h in slices if z in kept]
-    ignored = [f"{n} files whose names are none of slices"] if (n := len(entries) - len(images)) else []
-    return with_facts(plan.model_copy(update=found), request, used, ignored), units, entries
+    others = ignored(source, entries, stamps.keys())
+    return with_facts(plan.model_copy(update=found), request, used, others), units, entries
 
 
 def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:
