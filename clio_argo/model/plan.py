@@ -62,6 +62,7 @@ class SliceFile(Value):
     dtype: Dtype
     values: ValueMap | None = Field(None, description="How values of the file become grey values; None: as they are.")
     size_bytes: int
+    stage_nm: tuple[float, float] | None = Field(None, description="Position x, y of the stage in nm by the file.")
     stamp: str = Field(
         description="Identity of the file's content: modification time and inode, or generation of the object."
     )

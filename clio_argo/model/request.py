@@ -38,6 +38,8 @@ class Facts:
 
 
 NO_VOXEL, FILE, CORRECTIONS = Facts(voxels=False), Facts(file=True), Facts(file=True, correction=True)
+# instead of the name of a file: a file of that name is ./from-files
+FROM_FILES = "from-files"
 Treatment = Literal["nearest", "interpolate", "black", "keep"]
 # below 1, so that a whole number is always a count
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -194,8 +196,8 @@ class Request(Section, Document):
 
     positions: Annotated[str | None, FILE] = None
     """CSV file of recorded stage positions with the columns z, x_px, y_px: where each slice's image frame lies on the
-    canvas, in full-size pixels. Slices are held near these positions as far as the fits of pairs confirm them. Default:
-    all frames lie at the same position."""
+    canvas, in full-size pixels. Or from-files: where the files say that the stage stood. Slices are held near these
+    positions as far as the fits of pairs confirm them. Default: all frames lie at the same position."""
 
     overrides: Annotated[str | None, CORRECTIONS] = None
     """YAML file with manual verdicts on slices and manual fits of pairs. It may change from run to run of the same
@@ -317,6 +319,11 @@ class Request(Section, Document):
         if self.minz is not None and self.maxz is not None and self.minz > self.maxz:
             raise ValueError(f"minz ({self.minz}) is above maxz ({self.maxz})")
         return self
+
+    @property
+    def given_files(self) -> dict[str, str]:
+        """Names of the files that the user provides beside the slices, by their setting."""
+        return {key: name for key in FILES if (name := getattr(self, key)) and name != FROM_FILES}
 
     def identity(self) -> dict[str, Any]:
         """The settings that make two requests the same: all that can change a voxel, except manual corrections."""

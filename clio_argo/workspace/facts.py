@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence, Set
 from clio_argo.errors import printable
 from clio_argo.model.base import few
 from clio_argo.model.plan import Plan
-from clio_argo.model.request import Request
+from clio_argo.model.request import FROM_FILES, Request
 from clio_argo.model.voxel_size import Told, in_nm, is_plausible, voxel_size
 from clio_argo.store.documents import Store
 from clio_argo.store.images.base import Header
 from clio_argo.store.slices import Entry
 from clio_argo.store.sources.base import StackSource
+from clio_argo.workspace.stage import stage_text
 
 # of formats that lie beside the slices
 MOST_KINDS = 5
@@ -44,6 +45,7 @@ def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str]
         "values": plan.values.plan_text if plan.values else "",
         "voxel size": voxel.text,
         "numbers": plan.step_text,
+        "positions": stage_text([h.stage_nm for _, h in used], request.positions == FROM_FILES),
         "ignored": "; ".join([*left_out, *_previews(of_file), *_implausible(told)]),
     }
     said = {name: text for name, text in found.items() if text}

@@ -271,7 +271,7 @@ def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
     return SliceFile(
         z=z, name=entry.name, page=page, offset=header.offset, width=header.width, height=header.height,
         dtype=READ[header.sample_type], values=ValueMap.of(header.sample_type),
-        size_bytes=entry.size_bytes, stamp=entry.stamp,
+        size_bytes=entry.size_bytes, stage_nm=header.stage_nm, stamp=entry.stamp,
     )  # fmt: skip
 
 
@@ -328,7 +328,7 @@ def _assemble(
         usable=len(usable),
         # pages share a file
         source_bytes=sum({s.name: s.size_bytes for s in usable}.values()),
-        digest=digest([s.model_dump() for s in usable]),
+        digest=digest([s.model_dump(exclude={"stage_nm"}) for s in usable]),
         problems=tuple(sorted(problems, key=lambda p: (p.z is None, p.z or 0, p.kind))),
         unit_slices=size,
         reduce=fan_out,
