@@ -181,6 +181,10 @@ class Request(Section, Document):
     maxz: Z | None = None
     """Last slice number, inclusive. Default: the highest number among the files."""
 
+    sizes: Literal["alike", "any"] = "alike"
+    """Sizes of the files. alike: fewer than eight slices in a row of another size than most are taken for a mistake.
+    any: each slice is used at its own size, as stitched sections have them. Default alike."""
+
     channel: int | None = Field(None, ge=0, le=MAX_Z)
     """Channel, from 0, of files that hold several (hyperstacks of ImageJ, OME-TIFF). Default: the only one."""
 

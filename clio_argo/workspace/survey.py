@@ -284,7 +284,11 @@ def _fault(header: Header, entry: Entry, common: Header, alike: bool, request: R
     faults: tuple[tuple[bool, ProblemKind, str], ...] = (
         (bomb, "decompression bomb", f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {request.max_pixels})"),
         (header.truncated, "truncated", f"its last pixels are not among its {entry.size_bytes} bytes"),
-        (not alike, "other size", f"{w} x {h}, most are {common.width} x {common.height}"),
+        (
+            not alike and request.sizes == "alike",
+            "other size",
+            f"{w} x {h}, most are {common.width} x {common.height}; `sizes: any` takes each at its own size",
+        ),
         (name not in READ, "unsupported", f"{name} values: {TYPES_READ}"),
         (name != common.sample_type, "other depth", f"{name}, most are {common.sample_type}"),
         (header.channels != common.channels, "other channels", f"{header.channels}, most have {common.channels}"),
