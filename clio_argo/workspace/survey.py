@@ -1,5 +1,6 @@
 """Finds the slices of a source, reads every header and names all problems. Writes nothing."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from clio_argo.errors import UserError, printable
 from clio_argo.model.base import digest
-from clio_argo.model.numbering import Numbering, constant_step, differ_by_numbers, numbering
+from clio_argo.model.numbering import Number, Numbering, constant_step, differ_by_numbers, is_regular, numbering
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
@@ -25,7 +26,7 @@ from clio_argo.store.sources import find_kind
 from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.axes import chosen_pages
-from clio_argo.workspace.facts import with_facts
+from clio_argo.workspace.facts import ignored, with_facts
 from clio_argo.workspace.name_patterns import regex_numbers
 from clio_argo.workspace.values import with_values
 
@@ -72,11 +73,12 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     ]
     plan, units = _assemble(source, usable, problems, stack, request)
     together, size_bytes = source.together(int(READ_SHARE * request.memory_gib * 2**30))
-    read = {"z_step": numbered.step, "source_kind": kind, "together": together, "together_mib": -(-size_bytes >> 20)}
+    step = numbered.step if isinstance(numbered.step, int) else float(numbered.step)
+    found = {"z_step": step, "source_kind": kind, "together": together, "together_mib": -(-size_bytes >> 20)}
     kept = {s.z for s in usable}
     used = [(e.name, h) for z, e, _, h in slices if z in kept]
-    ignored = [f"{n} files whose names are none of slices"] if (n := len(entries) - len(images)) else []
-    return with_facts(plan.model_copy(update=read), request, used, ignored), units, entries
+    others = ignored(source, entries, stamps.keys())
+    return with_facts(plan.model_copy(update=found), request, used, others), units, entries
 
 
 def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:
@@ -119,23 +121,33 @@ class NumberedFiles(NamedTuple):
     """Files with their z, None for files of many pages; the number in a file's name is z * step + rest."""
 
     files: Sequence[tuple[int | None, Entry]]
-    step: int
-    rest: int
+    step: Number
+    rest: Number
 
 
 def number_files(request: Request, entries: Sequence[Entry], number: Numbering | None = None) -> NumberedFiles:
     """Slices of a request among its images; the one multi-page file that needs no number has none.
 
     number: the number in the name of each file, if a pattern gave it already.
+
+    Raises:
+        UserError: the names have no number, or decimals that go in no steps.
     """
     if len(entries) == 1 and request.image is None and request.image_regex is None:
         return NumberedFiles([(None, entries[0])], 1, 0)
     number = number or _numbering(request, entries)
     pairs = [(n, e) for e in entries if (n := number(_base(e))) is not None]
     pairs.sort(key=lambda pair: (pair[0], natural_key(pair[1].name)))
-    step = constant_step([n for n, _ in pairs])
-    inside = range(request.minz or 0, 2**63 if request.maxz is None else request.maxz + 1)
-    return NumberedFiles([(n // step, e) for n, e in pairs if n in inside], step, pairs[0][0] % step if pairs else 0)
+    numbers = [n for n, _ in pairs]
+    step = constant_step(numbers)
+    if not is_regular(numbers, step):
+        odd = next(e for n, e in pairs if (n - numbers[0]) % step)
+        text = f"{printable(pairs[0][1].name)} and {printable(odd.name)}: decimals that go in no constant step"
+        raise UserError(f"source {request.source}: {text}; number the slices by integers")
+    low = -math.inf if request.minz is None else request.minz
+    high = math.inf if request.maxz is None else request.maxz
+    files = [(int(n // step), e) for n, e in pairs if low <= n <= high]
+    return NumberedFiles(files, step, numbers[0] % step if pairs else 0)
 
 
 def _files_in_a_row(source: StackSource, images: Sequence[Entry], request: Request) -> list[tuple[int | None, Entry]]:
@@ -258,7 +270,7 @@ def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
     return SliceFile(
         z=z, name=entry.name, page=page, offset=header.offset, width=header.width, height=header.height,
         dtype=READ[header.sample_type], values=ValueMap.of(header.sample_type),
-        size_bytes=entry.size_bytes, stamp=entry.stamp,
+        size_bytes=entry.size_bytes, stage_nm=header.stage_nm, stamp=entry.stamp,
     )  # fmt: skip
 
 
@@ -271,7 +283,11 @@ def _fault(header: Header, entry: Entry, common: Header, alike: bool, request: R
     faults: tuple[tuple[bool, ProblemKind, str], ...] = (
         (bomb, "decompression bomb", f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {request.max_pixels})"),
         (header.truncated, "truncated", f"its last pixels are not among its {entry.size_bytes} bytes"),
-        (not alike, "other size", f"{w} x {h}, most are {common.width} x {common.height}"),
+        (
+            not alike and request.sizes == "alike",
+            "other size",
+            f"{w} x {h}, most are {common.width} x {common.height}; `sizes: any` takes each at its own size",
+        ),
         (name not in READ, "unsupported", f"{name} values: {TYPES_READ}"),
         (name != common.sample_type, "other depth", f"{name}, most are {common.sample_type}"),
         (header.channels != common.channels, "other channels", f"{header.channels}, most have {common.channels}"),
@@ -315,7 +331,7 @@ def _assemble(
         usable=len(usable),
         # pages share a file
         source_bytes=sum({s.name: s.size_bytes for s in usable}.values()),
-        digest=digest([s.model_dump() for s in usable]),
+        digest=digest([s.model_dump(exclude={"stage_nm"}) for s in usable]),
         problems=tuple(sorted(problems, key=lambda p: (p.z is None, p.z or 0, p.kind))),
         unit_slices=size,
         reduce=fan_out,

@@ -236,7 +236,7 @@ def test_a_setting_that_cannot_be_read_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("minz", -1),
+        ("max_gap", -1),
         ("maxz", 3.5),
         ("resolution", 0),
         ("resolution", [8, 8]),
@@ -279,8 +279,8 @@ def test_a_value_out_of_range_is_refused_by_name(setting: str, value: object) ->
 
 
 def test_all_values_out_of_range_are_named_at_once() -> None:
-    text = refusal({"minz": -1, "viewer": {"chunk": 7}})
-    assert all(f"  - {k}: " in text for k in ("id", "source", "minz", "viewer.chunk"))
+    text = refusal({"max_gap": -1, "viewer": {"chunk": 7}})
+    assert all(f"  - {k}: " in text for k in ("id", "source", "max_gap", "viewer.chunk"))
 
 
 def test_contradictions_are_refused() -> None:

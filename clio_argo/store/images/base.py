@@ -47,6 +47,7 @@ class Header(Value):
     voxel_by: what in the file tells it, for messages: "ImageJ", "SmartSEM"; empty: its format does.
     stage_nm: position of the stage (x, y) in nm by the file; None if it does not say.
     compression: as messages name it; empty for none.
+    previews: other pages of the file, which are left out.
     format: name of the file's format; whoever reads headers by `images.read_headers` need not set it.
     """
 
@@ -65,6 +66,7 @@ class Header(Value):
     voxel_by: str = ""
     stage_nm: tuple[float, float] | None = None
     compression: str = ""
+    previews: int = 0
     format: str = ""
 
     @property

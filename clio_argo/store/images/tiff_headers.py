@@ -45,8 +45,9 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
     with TiffFile(file) as tiff:
         if page is not None:
             return [_header(page_at(tiff, page), size_bytes)]
-        told = scale(tiff)
-        found = [h.model_copy(update=told) for h in _all_headers(tiff, size_bytes)]
+        found = _all_headers(tiff, size_bytes)
+        told = {**scale(tiff), "previews": len(tiff.pages) - len(found)}
+        found = [h.model_copy(update=told) for h in found]
         return with_axes(tiff, found * planes(tiff, size_bytes) if len(found) == 1 else found)
 
 
