@@ -40,6 +40,8 @@ LOOK_AT = 3  # so that one damaged slice does not decide
 READ_SHARE = 1 / 8
 FoundSlice = tuple[int, Entry, int, Header]
 """Number of a slice, its file, its page there, and its header."""
+Known = dict[str, list[Header] | Problem]
+"""Headers of files that were read, by name."""
 
 
 def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entry]]:
@@ -50,10 +52,11 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     """
     kind, source = find_kind(find_source(request.source))
     images, entries, number = _entries(request, source)
-    in_a_row = _files_in_a_row(source, images, request)
+    read: Known = {}
+    in_a_row = _files_in_a_row(source, images, request, read)
     numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(request, images, number)
     candidates = numbered.files
-    problems, slices = _read_headers(source, candidates, request)
+    problems, slices = _read_headers(source, candidates, request, read)
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
     stack = _range(request, numbers, numbered)
     if len(stack) - len(numbers) > MOST_MISSING:
@@ -150,27 +153,32 @@ def number_files(request: Request, entries: Sequence[Entry], number: Numbering |
     return NumberedFiles(files, step, numbers[0] % step if pairs else 0)
 
 
-def _files_in_a_row(source: StackSource, images: Sequence[Entry], request: Request) -> list[tuple[int | None, Entry]]:
-    """Files of many pages that are one stack, in natural order; none if each file is a slice."""
+def _files_in_a_row(
+    source: StackSource, images: Sequence[Entry], request: Request, read: Known
+) -> list[tuple[int | None, Entry]]:
+    """Files of many pages that are one stack, in natural order; none if each file is a slice.
+
+    read: gets the headers that were read.
+    """
     entries = sorted(images, key=lambda e: natural_key(_base(e)))
     # of two stacks in one folder each is named otherwise
     if len(entries) < 2 or not differ_by_numbers([_base(e) for e in entries]):
         return []
-    return [(None, e) for e in entries] if all(_is_stack(source, e, request) for e in entries[:2]) else []
+    return [(None, e) for e in entries] if all(_is_stack(source, e, request, read) for e in entries[:2]) else []
 
 
-def _is_stack(source: StackSource, entry: Entry, request: Request) -> bool:
-    headers = _headers(source, entry)
+def _is_stack(source: StackSource, entry: Entry, request: Request, read: Known) -> bool:
+    headers = read[entry.name] = _headers(source, entry)
     pages = chosen_pages(headers, request) if isinstance(headers, list) else ""
     return isinstance(pages, list) and len(pages) > 1
 
 
 def _read_headers(
-    source: StackSource, candidates: Sequence[tuple[int | None, Entry]], request: Request
+    source: StackSource, candidates: Sequence[tuple[int | None, Entry]], request: Request, read: Known
 ) -> tuple[list[Problem], list[FoundSlice]]:
     problems, slices = list[Problem](), list[FoundSlice]()
     in_a_row = len(candidates) > 1 and candidates[0][0] is None
-    for (z, entry), result in zip(candidates, _all_headers(source, [e for _, e in candidates]), strict=True):
+    for (z, entry), result in zip(candidates, _all_headers(source, [e for _, e in candidates], read), strict=True):
         pages = _pages(result, request, entry, one_slice=z is not None)
         if isinstance(pages, Problem):
             problems.append(pages.model_copy(update={"z": z}))
@@ -195,12 +203,12 @@ def _pages(
     return Problem(kind="unsupported", file=entry.name, detail=pages) if isinstance(pages, str) else pages
 
 
-def _all_headers(source: StackSource, entries: Sequence[Entry]) -> Iterator[list[Header] | Problem]:
+def _all_headers(source: StackSource, entries: Sequence[Entry], read: Known) -> Iterator[list[Header] | Problem]:
     """Headers of all files, in order: by one thread from a disk, by many from a store that answers slowly."""
     durations_s = []
     for entry in entries[:HEADER_BATCH]:
         began = time.monotonic()
-        headers = _headers(source, entry)
+        headers = read.get(entry.name) or _headers(source, entry)
         durations_s.append(time.monotonic() - began)
         yield headers
     rest = entries[HEADER_BATCH:]

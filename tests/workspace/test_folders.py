@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from clio_argo.errors import UserError
+from clio_argo.store.slices import Source
 from clio_argo.workspace.survey import survey
 from tests.stacks import CLI, plain, request, run_here
 from tests.store.images.samples import texture, tiff
@@ -168,3 +169,11 @@ def test_decimals_without_a_step_are_refused_by_name(tmp_path: Path) -> None:
     named(tmp_path, "0.00.tif", "0.03.tif", "0.07.tif")
     with pytest.raises(UserError, match=r"0\.00\.tif and 0\.03\.tif: decimals that go in no constant step"):
         survey(request(tmp_path, image_regex=r"(.*)\.tif"))
+
+
+def test_headers_of_no_file_are_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts(tmp_path, ("part1.tif", "part2.tif", "part10.tif"), 4)
+    read, headers = list[str](), Source.headers
+    monkeypatch.setattr(Source, "headers", lambda self, entry: read.append(entry.name) or headers(self, entry))
+    survey(request(tmp_path))
+    assert sorted(read) == ["part1.tif", "part10.tif", "part2.tif"]
