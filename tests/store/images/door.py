@@ -232,6 +232,8 @@ def by_tifffile(data: bytes, page: int, header: Header) -> Iterator[np.ndarray]:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         tiff.filehandle.seek(header.offset)
         read = tifffile.TiffPage(tiff, page)
+        if read.compression == 1 and len(read.dataoffsets) == 1:
+            read.databytecounts = (len(data) - read.dataoffsets[0],)
         read.rowsperstrip = read.rowsperstrip or read.imagelength
         found = read.asarray()
         found = found.take(0, -1 if read.axes == "YXS" else 0) if found.ndim == 3 else found
