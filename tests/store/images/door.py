@@ -143,7 +143,7 @@ def through(folder: Path, data: bytes) -> tuple[Answer, list[Picture]]:
     except (Unreadable, Undecodable, UserError) as error:
         answer = Answer("refused", str(error), "" if str(error).strip() else "refused without a word")
     spent, peak = time.process_time() - began, resident()["VmHWM"] - before
-    size = max([len(data), *(p.nbytes for *_, p in pictures)])
+    size = max([len(data), *(h.channels * p.nbytes for _, h, p in pictures)])
     if spent > MOST_S:
         answer = replace(answer, broken=f"{spent:.1f} s of CPU time")
     elif peak > PLANES * size + BESIDE_BYTES:
