@@ -131,9 +131,11 @@ def _axes(source: StackSource, images: Sequence[Entry]) -> dict[str, str]:
 def _notes(plan: Plan, request: Request) -> dict[str, str]:
     bad, allowed = len(plan.unusable), request.allowed_bad(plan.depth)
     accepts = f"; {bad} accepts that" if bad > allowed else ""
-    steps = {"minz": plan.step_text} if plan.step_text else {}
+    # ends of decimals cannot be given
+    steps = {"minz": plan.step_text} if plan.step_text and float(plan.z_step).is_integer() else {}
+    stage = {"positions": plan.found["positions"]} if "positions" in plan.found else {}
     missing = {"max_bad": f"{bad} of {plan.depth} slices are missing or unusable{accepts}"} if bad else {}
-    return {**steps, **missing, "resolution": "" if request.resolution else plan.found["voxel size"]}
+    return {**steps, **stage, **missing, "resolution": "" if request.resolution else plan.found["voxel size"]}
 
 
 def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Request) -> dict[str, int]:
