@@ -231,6 +231,14 @@ def test_slices_of_another_type_are_named(tmp_path: Path) -> None:
     }
 
 
+def test_a_slice_of_wide_values_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack_of(tmp_path, [np.tile(texture16(), (20, 20))])
+    [slice_file] = files(looked_at(tmp_path))
+    # of a store each piece would be a request
+    monkeypatch.delattr(Source, "_open")
+    assert Source(str(tmp_path)).decode(slice_file).any()
+
+
 def test_a_bomb_of_floats_is_seen(tmp_path: Path) -> None:
     stack_of(tmp_path, [WIDE] * 8)
     tifffile.imwrite(tmp_path / "08.tif", np.zeros((4000, 300), np.float32), compression="zstd", metadata=None)
