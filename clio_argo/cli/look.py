@@ -32,7 +32,8 @@ def look_view(look: FirstLook, out: Console) -> Iterator[RenderableType]:
     plan = look.checked.plan
     yield from plan_view(plan, look.checked.volume, look.request.allowed_bad(plan.depth), look.checked.warning)
     # what plan says is said once
-    notes = {"image": "", "image_regex": "", **{k: v for k, v in look.notes.items() if k not in ("minz", "resolution")}}
+    notes = {k: v for k, v in look.notes.items() if v and v not in plan.found.values()}
+    notes = {"image": "", "image_regex": "", **notes}
     values = ((k, v, notes[k]) for k, v in written_values(look.request, look.notes).items() if k in notes)
     if rows := [(key, f"{value}  ({note})" if note else value) for key, value, note in values]:
         yield facts(rows)

@@ -130,9 +130,15 @@ def _axes(source: StackSource, images: Sequence[Entry]) -> dict[str, str]:
 def _notes(plan: Plan, request: Request) -> dict[str, str]:
     bad, allowed = len(plan.unusable), request.allowed_bad(plan.depth)
     accepts = f"; {bad} accepts that" if bad > allowed else ""
-    steps = {"minz": plan.step_text} if plan.step_text else {}
-    missing = {"max_bad": f"{bad} of {plan.depth} slices are missing or unusable{accepts}"} if bad else {}
-    return {**steps, **missing, "resolution": "" if request.resolution else plan.found["voxel size"]}
+    missing = f"{bad} of {plan.depth} slices are missing or unusable{accepts}" if bad else ""
+    # settings that few stacks need stand in a request where the files call for them
+    offers = {"positions": plan.found.get("positions", ""), "value_window": _value_text(plan)}
+    said = {key: text for key, text in {"minz": plan.step_text, "max_bad": missing, **offers}.items() if text}
+    return {**said, "resolution": "" if request.resolution else plan.found["voxel size"]}
+
+
+def _value_text(plan: Plan) -> str:
+    return plan.values.plan_text if plan.values and not plan.values.fits else ""
 
 
 def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Request) -> dict[str, int]:

@@ -149,6 +149,14 @@ def test_a_channel_is_chosen_of_files_that_follow_each_other(tmp_path: Path) -> 
     assert (request.channel, request.image_regex, len(slices(request))) == (0, None, 12)
 
 
+def test_values_that_may_be_clipped_are_told_beside_the_setting_that_decides(tmp_path: Path) -> None:
+    for z, image in SMALL.items():
+        tifffile.imwrite(tmp_path / f"{z}.tif", image / np.float32(255))
+    seen = look(tmp_path)
+    assert "\nvalue_window: null  # float32 from " in seen.text
+    assert read(seen.text) == seen.request
+
+
 def test_too_many_missing_slices_are_told_with_what_accepts_them(tmp_path: Path) -> None:
     seen = look(write_stack(tmp_path, dict.fromkeys((1, 2, 5), SMALL[FIRST])))
     assert seen.notes["max_bad"] == "2 of 5 slices are missing or unusable; 2 accepts that"
