@@ -32,7 +32,7 @@ def request_arguments(config: Request, run: str, template: Json) -> dict[str, st
         UserError: names every place that pods cannot reach, and every text that Argo would replace.
     """
     text, mounted = config.model_dump_json(), _mounted(template)
-    places = {"source": config.source, "--out": run, **{key: getattr(config, key) for key in FILES}}
+    places = {"source": config.source, "--out": run, **config.given_files}
     places |= {f"buckets.{role}": place for role, place in config.buckets}
     problems = [p for name, place in places.items() if place for p in _unreachable(name, place, mounted)]
     problems += _bad_labels(config.labels)

@@ -16,7 +16,7 @@ from clio_argo.cli.console import document, hint, tell_wait
 from clio_argo.cli.options import Cluster, ObjectForm, Out, OwnPipeline, RequestOptions, Settings
 from clio_argo.errors import StoreError, TransientError, UserError
 from clio_argo.model.parse_request import LEGACY, build_request, field_paths, parse_setting
-from clio_argo.model.request import FILES, Request
+from clio_argo.model.request import Request
 from clio_argo.plugins import load_pipeline
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def check_source(config: Request) -> None:
 
 def _refuse_unseen(config: Request) -> None:
     """What pods mount need not be on this machine. Raises `StoreError`."""
-    for place in (config.source, *(name for key in FILES if (name := getattr(config, key)))):
+    for place in (config.source, *config.given_files.values()):
         parts = urlsplit(place)
         if parts.scheme in ("", "file") and not Path(parts.path).exists():
             raise StoreError(f"{place} is not on this machine")

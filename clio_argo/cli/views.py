@@ -37,7 +37,6 @@ def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int, warning: str)
         ("source", plan.source),
         ("slices", f"{plan.usable} usable of {plan.depth}: z {plan.minz} to {plan.maxz}"),
         ("size", f"{describe_sizes(plan.sizes)}, {depth}, {human_size(plan.source_bytes)} in files"),
-        *([("values", plan.values.plan_text)] if plan.values else []),
         *plan.found.items(),
     ])  # fmt: skip
     if plan.problems:

@@ -2,12 +2,12 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 
 from clio_argo.errors import UserError
-from clio_argo.model.numbering import discover_numbering, printf_numbering
+from clio_argo.model.numbering import Number, Numbering, discover_numbering, printf_numbering
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class NameStack:
     """
 
     names: tuple[str, ...]
-    numbers: tuple[int, ...]
+    numbers: tuple[Number, ...]
     settings: Mapping[str, str]
 
 
@@ -76,11 +76,11 @@ def _split(files: Sequence[_Name]) -> Iterator[NameStack]:
         yield from _split(list(part))
 
 
-def _stack(files: Sequence[_Name], numbers: Sequence[int | None]) -> NameStack:
+def _stack(files: Sequence[_Name], numbers: Sequence[Number | None]) -> NameStack:
     """A stack, and the settings that give the files these numbers."""
     # dates and identifiers stand before the slice
     names, columns = [f.name for f in files], range(len(files[0].digits))[::-1]
-    choices: Iterator[tuple[str, str, Callable[[str], int | None]]] = chain(
+    choices: Iterator[tuple[str, str, Numbering]] = chain(
         (("image", text, printf_numbering(text)) for text in (_printf(files, column) for column in columns)),
         (("image_regex", text, _by(text)) for text in (_expression(files, column) for column in columns)),
     )
@@ -113,6 +113,6 @@ def _joined(texts: Sequence[str], numbers: Sequence[str]) -> str:
     return "".join(part for pair in zip(texts, [*numbers, ""], strict=True) for part in pair)
 
 
-def _by(expression: str) -> Callable[[str], int | None]:
+def _by(expression: str) -> Numbering:
     whole = re.compile(expression)
     return lambda name: int(match["z"]) if (match := whole.fullmatch(name)) else None

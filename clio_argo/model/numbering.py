@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from statistics import mode
 
@@ -11,7 +12,17 @@ from clio_argo.model.base import few
 from clio_argo.model.plan import natural_key
 from clio_argo.model.request import Request
 
-Numbering = Callable[[str], int | None]
+Number = int | Fraction
+Numbering = Callable[[str], Number | None]
+# Of what a number in a name may consist. A minus is often a separator: it is a sign where it does not follow a letter
+# (but z) or a digit, and only if the names make no sense otherwise.
+_DIGITS, _SIGN, _DECIMALS = r"[0-9]+", r"(?:(?<![^\W_zZ])[+-])?", r"(?:\.[0-9]+)?"
+PLAIN, SIGNED, DECIMAL, SIGNED_DECIMAL = (
+    re.compile(f"{sign}{_DIGITS}{decimals}") for decimals in ("", _DECIMALS) for sign in ("", _SIGN)
+)
+# read as a separator, negative numbers would be reversed
+UNCLEAR = re.compile(r"[_=(]-[0-9]")
+FRACTION = re.compile(r"(?<![0-9.])0\.[0-9]")  # nobody counts so but in decimals
 CONVERSION = re.compile(r"%(?P<zero>0?)(?P<width>\d*)[di]")
 # numbers up to request.MAX_Z; longer runs of digits are dates or identifiers
 MAX_DIGITS = 9
@@ -45,41 +56,46 @@ def printf_numbering(pattern: str) -> Numbering:
     if int(conversions[0]["width"][:MAX_DIGITS] or 0) > MAX_WIDTH:
         raise UserError(f"image {pattern[:MAX_WIDTH]!r}: a number of more than {MAX_WIDTH} characters")
     before, after = plain[: conversions[0].start()], plain[conversions[0].end() :]
-    width, pad = conversions[0]["width"] or "0", "0" if conversions[0]["zero"] else " "
+    width, conversion = conversions[0]["width"] or "0", conversions[0][0]
     literal = [re.escape(t.replace("\0", "%")) for t in (before, after)]
-    whole = re.compile(rf"{literal[0]}( *[0-9]+){literal[1]}", re.DOTALL)
+    whole = re.compile(rf"{literal[0]}( *-?[0-9]+){literal[1]}", re.DOTALL)
 
     def number(name: str) -> int | None:
         match = whole.fullmatch(name)
-        if match is None or len(match[1]) > max(int(width), MAX_DIGITS):
+        if match is None or len(match[1].lstrip(" -")) > max(int(width), MAX_DIGITS):
             return None
         # iso.007 is not what %d prints: two names of one number would be one slice
         z = int(match[1])
-        return z if str(z).rjust(int(width), pad) == match[1] else None
+        return z if conversion % z == match[1] else None
 
     return number
 
 
 def discover_numbering(names: Sequence[str]) -> Numbering:
-    """Numbers `names` by the one number that varies, or, if all that varies is date and time, in their order from 0.
+    """Numbers `names` by the one number that varies: whole if that makes sense, else with sign, decimals or both.
+
+    If all that varies is date and time, they are numbered in their order from 0.
 
     Raises:
         UserError: the names follow several patterns, or several numbers vary.
     """
     if by_time := _numbers_by_time(names):
         return by_time.get
-    groups: dict[tuple[str, ...], list[list[str]]] = defaultdict(list)
-    for name in names:
-        groups[tuple(_texts(name))].append(_digits(name))
-    groups = {k: v for k, v in groups.items() if v[0]}
-    if not groups:
-        raise UserError(f"no file name holds a number: {few(names)}; give `image` or `image_regex`")
-    if len(groups) > 1:
-        patterns = few([_pattern(k) + f" ({len(v)} files)" for k, v in groups.items()])
-        raise UserError(f"the files follow several patterns: {patterns}; say which are the slices with `image`")
-    texts, digits = next(iter(groups.items()))
-    index = _varying_number(texts, digits)
-    return lambda name: int(_digits(name)[index]) if tuple(_texts(name)) == texts else None
+    if all(map(UNCLEAR.search, names)):
+        raise UserError(
+            f"the minus in {few(names, 2)} is a sign or separates: `image` with %d for all of the number and its minus "
+            "makes it negative, with %d for the digits behind the minus it separates"
+        )
+    # 0.1 and 0.12 are not 1 and 12
+    counted = all(map(FRACTION.search, names))
+    for token in (*((DECIMAL,) if counted else ()), PLAIN, SIGNED, DECIMAL, SIGNED_DECIMAL):
+        columns = _columns(names, token)
+        texts, digits = next(iter(columns.items()), ((), []))
+        if len(columns) > 1 or len(indices := _varying(digits)) != 1:
+            continue
+        if token in (PLAIN, SIGNED) or _are_decimals([d[indices[0]] for d in digits], counted):
+            return _by_column(token, texts, indices[0])
+    return _last_number(names)
 
 
 def _numbers_by_time(names: Sequence[str]) -> dict[str, int]:
@@ -90,37 +106,81 @@ def _numbers_by_time(names: Sequence[str]) -> dict[str, int]:
     return {name: z for z, name in enumerate(sorted(names, key=natural_key))}
 
 
-def _varying_number(texts: tuple[str, ...], digits: list[list[str]]) -> int:
-    indices = [i for i, column in enumerate(zip(*digits, strict=True)) if len({int(d) for d in column}) > 1]
-    if len(indices) > 1:
+def _last_number(names: Sequence[str]) -> Numbering:
+    """Numbers one slice by its last number, the likeliest: dates and identifiers stand before it.
+
+    Raises:
+        UserError: there are several slices.
+    """
+    groups = _columns(names, PLAIN)
+    if not groups:
+        raise UserError(f"no file name holds a number: {few(names)}; give `image` or `image_regex`")
+    if len(groups) > 1:
+        patterns = few([_pattern(k) + f" ({len(v)} files)" for k, v in groups.items()])
+        raise UserError(f"the files follow several patterns: {patterns}; say which are the slices with `image`")
+    texts, digits = next(iter(groups.items()))
+    if len(indices := _varying(digits)) > 1:
         raise UserError(f"{len(indices)} numbers vary in {_pattern(texts)}; say which is the slice with `image_regex`")
-    # a single slice, whose last number is the likeliest: dates and identifiers stand before it
-    return indices[0] if indices else len(digits[0]) - 1
+    return _by_column(PLAIN, texts, len(digits[0]) - 1)
 
 
-def constant_step(numbers: Sequence[int]) -> int:
+def _columns(names: Sequence[str], token: re.Pattern[str]) -> dict[tuple[str, ...], list[list[str]]]:
+    """Numbers of the names that hold some, by the texts between these."""
+    groups: dict[tuple[str, ...], list[list[str]]] = defaultdict(list)
+    for name in names:
+        if digits := token.findall(name):
+            groups[_texts(name, token)].append(digits)
+    return groups
+
+
+def _varying(digits: Sequence[Sequence[str]]) -> list[int]:
+    """Indices of the numbers that vary; so does a sign before the 0 of decimals."""
+    columns = enumerate(zip(*digits, strict=True))
+    return [i for i, column in columns if len({(d.startswith("-"), Fraction(d)) for d in column}) > 1]
+
+
+def _are_decimals(column: Sequence[str], counted: bool) -> bool:
+    """Whether numbers were printed as decimals, and, unless one counts so, go in steps: others are two numbers."""
+    decimals, numbers = [d.partition(".")[2] for d in column], [Fraction(d) for d in column]
+    printed_alike = len({len(d) for d in decimals}) == 1 or not any(d.endswith("0") for d in decimals)
+    step = constant_step(numbers)
+    few_gaps = is_regular(numbers, step) and max(numbers) - min(numbers) < 2 * step * len(numbers)
+    return printed_alike and (counted or few_gaps)
+
+
+def _by_column(token: re.Pattern[str], texts: tuple[str, ...], index: int) -> Numbering:
+    return lambda name: as_number(token.findall(name)[index]) if _texts(name, token) == texts else None
+
+
+def as_number(text: str) -> Number:
+    """A number with or without sign and decimals."""
+    return Fraction(text) if "." in text else int(text)
+
+
+def constant_step(numbers: Sequence[Number]) -> Number:
     """The step from each number to the next, a multiple of it where files are missing: 30 of 0, 30, 90, 120; else 1."""
     ordered = sorted(set(numbers))
     steps = [b - a for a, b in pairwise(ordered)]
     # two numbers have a step whatever they are
     usual = mode(steps) if len(steps) > 1 else 1
-    regular = 2 * steps.count(usual) > len(steps) and all(step % usual == 0 for step in steps)
+    regular = 2 * steps.count(usual) > len(steps) and is_regular(ordered, usual)
     return usual if regular else 1
+
+
+def is_regular(numbers: Sequence[Number], step: Number) -> bool:
+    """Whether a number is as far from any other as a multiple of the step."""
+    return all((n - numbers[0]) % step == 0 for n in numbers)
 
 
 def differ_by_numbers(names: Sequence[str]) -> bool:
     """Whether all names are the same but for their numbers."""
-    return len({tuple(_texts(n)) for n in names}) == 1 and bool(_digits(names[0]))
+    return len(columns := _columns(names, PLAIN)) == 1 and sum(map(len, columns.values())) == len(names)
 
 
-def _texts(name: str) -> list[str]:
+def _texts(name: str, token: re.Pattern[str]) -> tuple[str, ...]:
     # .TIF and .tif are one stack
     stem, dot, suffix = name.rpartition(".")
-    return re.split(r"[0-9]+", stem + dot + suffix.lower())
-
-
-def _digits(name: str) -> list[str]:
-    return list(re.findall(r"[0-9]+", name))
+    return tuple(token.split(stem + dot + suffix.lower()))
 
 
 def _pattern(texts: tuple[str, ...]) -> str:

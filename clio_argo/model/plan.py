@@ -62,6 +62,7 @@ class SliceFile(Value):
     dtype: Dtype
     values: ValueMap | None = Field(None, description="How values of the file become grey values; None: as they are.")
     size_bytes: int
+    stage_nm: tuple[float, float] | None = Field(None, description="Position x, y of the stage in nm by the file.")
     stamp: str = Field(
         description="Identity of the file's content: modification time and inode, or generation of the object."
     )
@@ -113,7 +114,7 @@ class Plan(Document):
     together_mib: int = Field(0, description="Memory that these take, in MiB.")
     minz: int
     maxz: int
-    z_step: int = Field(1, description="Step of the numbers in names of files; z is such a number divided by it.")
+    z_step: int | float = Field(1, description="Step of numbers in names of files; z is such a number divided by it.")
     width: int = Field(description="Largest width of a usable slice in pixels.")
     height: int = Field(description="Largest height.")
     sizes: tuple[SizeRun, ...] = Field(description="Runs of usable slices of one size.")
@@ -145,8 +146,8 @@ class Plan(Document):
     @property
     def step_text(self) -> str:
         """What to know of the numbers of the files; empty if these are z."""
-        step = self.z_step
-        return f"numbers of the files go in steps of {step} (z_step): z is the number / {step}" if step > 1 else ""
+        step = f"{self.z_step:.12g}"
+        return f"numbers of the files go in steps of {step} (z_step): z is the number / {step}" if step != "1" else ""
 
     @property
     def type_name(self) -> str:

@@ -17,6 +17,7 @@ def _check_order(value: tuple[int, int]) -> tuple[int, int]:
 
 
 Span = Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(le=MAX_Z)]], AfterValidator(_check_order)]
+Z = Annotated[int, Field(ge=-MAX_Z, le=MAX_Z)]
 
 
 class Crop(Section):
@@ -28,7 +29,7 @@ class Crop(Section):
     y: Span | None = None
     """First and last row of the canvas in full-size pixels. Default: all rows."""
 
-    z: Span | None = None
+    z: Annotated[tuple[Z, Z], AfterValidator(_check_order)] | None = None
     """First and last slice number; all slices from minz to maxz are aligned. Default: all slices."""
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from clio_argo.model.base import Document, Section
-from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span
+from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span, Z
 from clio_argo.model.storage import Buckets, MakeBuckets
 from clio_argo.model.values import LARGEST
 from clio_argo.model.voxel_size import Resolution
@@ -39,6 +39,8 @@ class Facts:
 
 
 NO_VOXEL, FILE, CORRECTIONS = Facts(voxels=False), Facts(file=True), Facts(file=True, correction=True)
+# instead of the name of a file: a file of that name is ./from-files
+FROM_FILES = "from-files"
 Treatment = Literal["nearest", "interpolate", "black", "keep"]
 # below 1, so that a whole number is always a count
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -174,11 +176,15 @@ class Request(Section, Document):
     """Regular expression that a whole file name must match; its group z (or first group) is the slice number. Use it
     instead of image."""
 
-    minz: int | None = Field(None, ge=0, le=MAX_Z)
+    minz: Z | None = None
     """First slice number, inclusive. Default: the lowest number among the files."""
 
-    maxz: int | None = Field(None, ge=0, le=MAX_Z)
+    maxz: Z | None = None
     """Last slice number, inclusive. Default: the highest number among the files."""
+
+    sizes: Literal["alike", "any"] = "alike"
+    """Sizes of the files. alike: fewer than eight slices in a row of another size than most are taken for a mistake.
+    any: each slice is used at its own size, as stitched sections have them. Default alike."""
 
     channel: int | None = Field(None, ge=0, le=MAX_Z)
     """Channel, from 0, of files that hold several (hyperstacks of ImageJ, OME-TIFF). Default: the only one."""
@@ -195,8 +201,8 @@ class Request(Section, Document):
 
     positions: Annotated[str | None, FILE] = None
     """CSV file of recorded stage positions with the columns z, x_px, y_px: where each slice's image frame lies on the
-    canvas, in full-size pixels. Slices are held near these positions as far as the fits of pairs confirm them. Default:
-    all frames lie at the same position."""
+    canvas, in full-size pixels. Or from-files: where the files say that the stage stood. Slices are held near these
+    positions as far as the fits of pairs confirm them. Default: all frames lie at the same position."""
 
     overrides: Annotated[str | None, CORRECTIONS] = None
     """YAML file with manual verdicts on slices and manual fits of pairs. It may change from run to run of the same
@@ -318,6 +324,11 @@ class Request(Section, Document):
         if self.minz is not None and self.maxz is not None and self.minz > self.maxz:
             raise ValueError(f"minz ({self.minz}) is above maxz ({self.maxz})")
         return self
+
+    @property
+    def given_files(self) -> dict[str, str]:
+        """Names of the files that the user provides beside the slices, by their setting."""
+        return {key: name for key in FILES if (name := getattr(self, key)) and name != FROM_FILES}
 
     def identity(self) -> dict[str, Any]:
         """The settings that make two requests the same: all that can change a voxel, except manual corrections."""

@@ -21,7 +21,7 @@ from clio_argo.errors import (
     printable,
     short_of_memory,
 )
-from clio_argo.model.base import Value
+from clio_argo.model.base import Value, few
 from clio_argo.model.plan import SliceFile
 from clio_argo.store import images
 from clio_argo.store.backends import DEFAULT, backend_of
@@ -98,7 +98,9 @@ class Source:
             *(e.name for e in self._list("", lambda n: bool(other_by_name(n)))),
         ]
         found = {other: name for name in sorted(names, reverse=True) if (other := other_by_name(name))}
-        return [f"{printable(name)}: {other.refusal}" for other, name in found.items()]
+        hidden = [printable(e.name) for e in self._list("", lambda n: n.startswith(".") and images.is_image(n))]
+        text = f"{len(hidden)} hidden files ({few(hidden, 1)})"
+        return [*(f"{printable(name)}: {other.refusal}" for other, name in found.items()), *([text] if hidden else [])]
 
     def _list(self, folder: str, wanted: Callable[[str], bool] = in_sight) -> Iterator[Entry]:
         if self._store.local is not None:

@@ -1,33 +1,52 @@
 """What a plan took from the files of a stack, in words; in numbers it is in the plan's other fields."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
+from clio_argo.errors import printable
 from clio_argo.model.base import few
 from clio_argo.model.plan import Plan
-from clio_argo.model.request import Request
+from clio_argo.model.request import FROM_FILES, Request
 from clio_argo.model.voxel_size import Told, in_nm, is_plausible, voxel_size
+from clio_argo.store.documents import Store
 from clio_argo.store.images.base import Header
+from clio_argo.store.slices import Entry
+from clio_argo.store.sources.base import StackSource
+from clio_argo.workspace.stage import stage_text
 
+# of formats that lie beside the slices
+MOST_KINDS = 5
 Used = Sequence[tuple[str, Header]]
 """Name of the file and header of each usable slice, in order of z."""
 
 
-def with_facts(plan: Plan, request: Request, used: Used, ignored: Sequence[str]) -> Plan:
+def ignored(source: StackSource, entries: Sequence[Entry], taken: Set[str]) -> list[str]:
+    """Files beside the slices, whose names are `taken`."""
+    others = [printable(e.name) for e in entries if e.name not in taken]
+    text = f"{len(others)} files that are no slices, or beyond minz and maxz ({few(others, 3)})"
+    folder = Store(source.url).local
+    # another listing costs nothing on a disk
+    beside = source.unread()[:MOST_KINDS] if folder is not None and folder.is_dir() else []
+    return [*([text] if others else []), *beside]
+
+
+def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str]) -> Plan:
     """The plan with what was taken from the files.
 
-    ignored: what was left out of them already.
+    left_out: what else was ignored.
     """
     of_file = dict(reversed(used))
-    told = {name: Told(h.voxel_nm, h.voxel_by or h.format) for name, h in used if any(h.voxel_nm)}
+    told = {n: Told(h.voxel_nm, h.voxel_by or h.format or plan.source_kind) for n, h in used if h.voxel_nm[0]}
     voxel = voxel_size(request.resolution, told)
     found = {
         "format": _most([", ".join(filter(None, (h.format, h.compression))) for h in of_file.values()]),
         "samples": _most([_samples(h) for h in of_file.values()]),
         "pages": _pages(used, len(of_file)),
+        "values": plan.values.plan_text if plan.values else "",
         "voxel size": voxel.text,
         "numbers": plan.step_text,
-        "ignored": "; ".join([*ignored, *_implausible(told)]),
+        "positions": stage_text([h.stage_nm for _, h in used], request.positions == FROM_FILES),
+        "ignored": "; ".join([*left_out, *_previews(of_file), *_implausible(told)]),
     }
     said = {name: text for name, text in found.items() if text}
     return plan.model_copy(update={"voxel_nm": voxel.nm, "found": said, "warnings": voxel.warnings})
@@ -48,6 +67,11 @@ def _pages(used: Used, files: int) -> str:
     chosen = {(h.channel, h.channel_name, h.time) for _, h in used if h.channel or h.time or h.channel_name}
     text = f"{len(used)} in {files} file{'s' if files > 1 else ''}" if len(used) > files else "one a file"
     return text + "".join(f", channel {c}{f' ({name})' if name else ''}, time {t}" for c, name, t in sorted(chosen))
+
+
+def _previews(files: Mapping[str, Header]) -> list[str]:
+    pages, where = sum(h.previews for h in files.values()), sum(h.previews > 0 for h in files.values())
+    return [f"{pages} previews and masks within {where} file{'s' if where > 1 else ''}"] if pages else []
 
 
 def _implausible(told: dict[str, Told]) -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clio_argo.errors import UserError
 from clio_argo.kernels.features import STRETCH, area_mean, histogram, percentiles, stretch
 from clio_argo.model.base import few
+from clio_argo.model.numbering import Number
 from clio_argo.model.parse_request import build_request
 from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.regions import MAX_Z
@@ -143,13 +144,16 @@ def _value_text(plan: Plan) -> str:
 
 def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Request) -> dict[str, int]:
     """The first and last number of the stack as the names of the files have it; of pages, their z."""
-    files, step, rest = NumberedFiles((), 1, 0)
+    numbered = NumberedFiles((), 1, 0)
     # names of files of pages may have no single number
     with suppress(UserError):
-        files, step, rest = number_files(request, images)
-    by_names = files and (files[0][0], files[-1][0]) == (plan.minz, plan.maxz)
-    ends = {key: z * step + rest if by_names else z for key, z in (("minz", plan.minz), ("maxz", plan.maxz))}
-    return {key: int(n) for key, n in ends.items() if key not in given and n == int(n) and abs(n) <= MAX_Z}
+        numbered = number_files(request, images)
+    files, stack = numbered.files, {"minz": plan.minz, "maxz": plan.maxz}
+    ends: dict[str, Number] = {**stack}
+    if files and (files[0][0], files[-1][0]) == (plan.minz, plan.maxz):
+        ends = {key: z * numbered.step + numbered.rest for key, z in stack.items()}
+    # of decimals these are none
+    return {key: int(n) for key, n in ends.items() if key not in given and -MAX_Z <= n <= MAX_Z and n == int(n)}
 
 
 def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]:

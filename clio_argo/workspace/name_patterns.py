@@ -7,11 +7,13 @@ import sys
 from collections.abc import Sequence
 
 from clio_argo.errors import UserError
+from clio_argo.model.numbering import Number, as_number
 
 # a hundred thousand names take half a second
 LIMIT_S = 20
 # four times the longest name of a file
 LONGEST_EXPRESSION = 1000
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 # Python's engine may take longer than the universe for a name of 40 letters, and only another process can be ended
 _MATCH = """
 import json, re, sys
@@ -21,8 +23,10 @@ json.dump([match and match[group] for match in found], sys.stdout)
 """
 
 
-def regex_numbers(expression: str, names: Sequence[str]) -> dict[str, int]:
+def regex_numbers(expression: str, names: Sequence[str]) -> dict[str, Number]:
     """Numbers of those `names` that `expression` matches as a whole, by its group z or its first one.
+
+    Such a group may hold a sign and decimals; a name of which it holds something else is none.
 
     Raises:
         UserError: it is no regular expression, has no group, or takes too long.
@@ -45,4 +49,4 @@ def regex_numbers(expression: str, names: Sequence[str]) -> dict[str, int]:
         text = f"takes longer than {LIMIT_S} s for {len(names)} names; repetitions within repetitions, as in (a+)+, do"
         raise UserError(f"{shown}: {text}") from error
     digits = zip(names, json.loads(done.stdout), strict=True)
-    return {name: int(d) for name, d in digits if d and d.isascii() and d.isdecimal() and len(d) < LONGEST_EXPRESSION}
+    return {name: as_number(d) for name, d in digits if d and len(d) < LONGEST_EXPRESSION and NUMBER.fullmatch(d)}

@@ -72,7 +72,7 @@ def preflight(request: Request) -> Preflight:
     faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
     faults += [*_memory_problem(plan, request), *_crop_problem(plan, request), *_background_problem(plan, request)]
     faults += [*_source_crop_problems(plan, request), *value_window_problem(plan, request)]
-    given = _attempt(lambda: read_user_inputs(request, plan), faults) or GivenFiles(UserInputs())
+    given = _attempt(lambda: read_user_inputs(request, plan, units), faults) or GivenFiles(UserInputs())
     # without room for a slab there is no volume, and a fault says so already
     volume = None if faults else _attempt(lambda: estimate(plan, request), faults)
     plan = without_alignment(plan, request, given.imported)

@@ -1,5 +1,6 @@
 """Finds the slices of a source, reads every header and names all problems. Writes nothing."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from clio_argo.errors import UserError, printable
 from clio_argo.model.base import digest
-from clio_argo.model.numbering import Numbering, constant_step, differ_by_numbers, numbering
+from clio_argo.model.numbering import Number, Numbering, constant_step, differ_by_numbers, is_regular, numbering
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
@@ -25,7 +26,7 @@ from clio_argo.store.sources import find_kind
 from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.axes import chosen_pages
-from clio_argo.workspace.facts import with_facts
+from clio_argo.workspace.facts import ignored, with_facts
 from clio_argo.workspace.name_patterns import regex_numbers
 from clio_argo.workspace.values import with_values
 
@@ -39,6 +40,8 @@ LOOK_AT = 3  # so that one damaged slice does not decide
 READ_SHARE = 1 / 8
 FoundSlice = tuple[int, Entry, int, Header]
 """Number of a slice, its file, its page there, and its header."""
+Known = dict[str, list[Header] | Problem]
+"""Headers of files that were read, by name."""
 
 
 def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entry]]:
@@ -49,10 +52,11 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     """
     kind, source = find_kind(find_source(request.source))
     images, entries, number = _entries(request, source)
-    in_a_row = _files_in_a_row(source, images, request)
+    read: Known = {}
+    in_a_row = _files_in_a_row(source, images, request, read)
     numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(request, images, number)
     candidates = numbered.files
-    problems, slices = _read_headers(source, candidates, request)
+    problems, slices = _read_headers(source, candidates, request, read)
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
     stack = _range(request, numbers, numbered)
     if len(stack) - len(numbers) > MOST_MISSING:
@@ -72,11 +76,12 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     ]
     plan, units = _assemble(source, usable, problems, stack, request)
     together, size_bytes = source.together(int(READ_SHARE * request.memory_gib * 2**30))
-    read = {"z_step": numbered.step, "source_kind": kind, "together": together, "together_mib": -(-size_bytes >> 20)}
+    step = numbered.step if isinstance(numbered.step, int) else float(numbered.step)
+    found = {"z_step": step, "source_kind": kind, "together": together, "together_mib": -(-size_bytes >> 20)}
     kept = {s.z for s in usable}
     used = [(e.name, h) for z, e, _, h in slices if z in kept]
-    ignored = [f"{n} files whose names are none of slices"] if (n := len(entries) - len(images)) else []
-    return with_facts(plan.model_copy(update=read), request, used, ignored), units, entries
+    others = ignored(source, entries, stamps.keys())
+    return with_facts(plan.model_copy(update=found), request, used, others), units, entries
 
 
 def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:
@@ -119,46 +124,61 @@ class NumberedFiles(NamedTuple):
     """Files with their z, None for files of many pages; the number in a file's name is z * step + rest."""
 
     files: Sequence[tuple[int | None, Entry]]
-    step: int
-    rest: int
+    step: Number
+    rest: Number
 
 
 def number_files(request: Request, entries: Sequence[Entry], number: Numbering | None = None) -> NumberedFiles:
     """Slices of a request among its images; the one multi-page file that needs no number has none.
 
     number: the number in the name of each file, if a pattern gave it already.
+
+    Raises:
+        UserError: the names have no number, or decimals that go in no steps.
     """
     if len(entries) == 1 and request.image is None and request.image_regex is None:
         return NumberedFiles([(None, entries[0])], 1, 0)
     number = number or _numbering(request, entries)
     pairs = [(n, e) for e in entries if (n := number(_base(e))) is not None]
     pairs.sort(key=lambda pair: (pair[0], natural_key(pair[1].name)))
-    step = constant_step([n for n, _ in pairs])
-    inside = range(request.minz or 0, 2**63 if request.maxz is None else request.maxz + 1)
-    return NumberedFiles([(n // step, e) for n, e in pairs if n in inside], step, pairs[0][0] % step if pairs else 0)
+    numbers = [n for n, _ in pairs]
+    step = constant_step(numbers)
+    if not is_regular(numbers, step):
+        odd = next(e for n, e in pairs if (n - numbers[0]) % step)
+        text = f"{printable(pairs[0][1].name)} and {printable(odd.name)}: decimals that go in no constant step"
+        raise UserError(f"source {request.source}: {text}; number the slices by integers")
+    low = -math.inf if request.minz is None else request.minz
+    high = math.inf if request.maxz is None else request.maxz
+    files = [(int(n // step), e) for n, e in pairs if low <= n <= high]
+    return NumberedFiles(files, step, numbers[0] % step if pairs else 0)
 
 
-def _files_in_a_row(source: StackSource, images: Sequence[Entry], request: Request) -> list[tuple[int | None, Entry]]:
-    """Files of many pages that are one stack, in natural order; none if each file is a slice."""
+def _files_in_a_row(
+    source: StackSource, images: Sequence[Entry], request: Request, read: Known
+) -> list[tuple[int | None, Entry]]:
+    """Files of many pages that are one stack, in natural order; none if each file is a slice.
+
+    read: gets the headers that were read.
+    """
     entries = sorted(images, key=lambda e: natural_key(_base(e)))
     # of two stacks in one folder each is named otherwise
     if len(entries) < 2 or not differ_by_numbers([_base(e) for e in entries]):
         return []
-    return [(None, e) for e in entries] if all(_is_stack(source, e, request) for e in entries[:2]) else []
+    return [(None, e) for e in entries] if all(_is_stack(source, e, request, read) for e in entries[:2]) else []
 
 
-def _is_stack(source: StackSource, entry: Entry, request: Request) -> bool:
-    headers = _headers(source, entry)
+def _is_stack(source: StackSource, entry: Entry, request: Request, read: Known) -> bool:
+    headers = read[entry.name] = _headers(source, entry)
     pages = chosen_pages(headers, request) if isinstance(headers, list) else ""
     return isinstance(pages, list) and len(pages) > 1
 
 
 def _read_headers(
-    source: StackSource, candidates: Sequence[tuple[int | None, Entry]], request: Request
+    source: StackSource, candidates: Sequence[tuple[int | None, Entry]], request: Request, read: Known
 ) -> tuple[list[Problem], list[FoundSlice]]:
     problems, slices = list[Problem](), list[FoundSlice]()
     in_a_row = len(candidates) > 1 and candidates[0][0] is None
-    for (z, entry), result in zip(candidates, _all_headers(source, [e for _, e in candidates]), strict=True):
+    for (z, entry), result in zip(candidates, _all_headers(source, [e for _, e in candidates], read), strict=True):
         pages = _pages(result, request, entry, one_slice=z is not None)
         if isinstance(pages, Problem):
             problems.append(pages.model_copy(update={"z": z}))
@@ -183,12 +203,12 @@ def _pages(
     return Problem(kind="unsupported", file=entry.name, detail=pages) if isinstance(pages, str) else pages
 
 
-def _all_headers(source: StackSource, entries: Sequence[Entry]) -> Iterator[list[Header] | Problem]:
+def _all_headers(source: StackSource, entries: Sequence[Entry], read: Known) -> Iterator[list[Header] | Problem]:
     """Headers of all files, in order: by one thread from a disk, by many from a store that answers slowly."""
     durations_s = []
     for entry in entries[:HEADER_BATCH]:
         began = time.monotonic()
-        headers = _headers(source, entry)
+        headers = read.get(entry.name) or _headers(source, entry)
         durations_s.append(time.monotonic() - began)
         yield headers
     rest = entries[HEADER_BATCH:]
@@ -258,7 +278,7 @@ def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
     return SliceFile(
         z=z, name=entry.name, page=page, offset=header.offset, width=header.width, height=header.height,
         dtype=READ[header.sample_type], values=ValueMap.of(header.sample_type),
-        size_bytes=entry.size_bytes, stamp=entry.stamp,
+        size_bytes=entry.size_bytes, stage_nm=header.stage_nm, stamp=entry.stamp,
     )  # fmt: skip
 
 
@@ -271,7 +291,11 @@ def _fault(header: Header, entry: Entry, common: Header, alike: bool, request: R
     faults: tuple[tuple[bool, ProblemKind, str], ...] = (
         (bomb, "decompression bomb", f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {request.max_pixels})"),
         (header.truncated, "truncated", f"its last pixels are not among its {entry.size_bytes} bytes"),
-        (not alike, "other size", f"{w} x {h}, most are {common.width} x {common.height}"),
+        (
+            not alike and request.sizes == "alike",
+            "other size",
+            f"{w} x {h}, most are {common.width} x {common.height}; `sizes: any` takes each at its own size",
+        ),
         (name not in READ, "unsupported", f"{name} values: {TYPES_READ}"),
         (name != common.sample_type, "other depth", f"{name}, most are {common.sample_type}"),
         (header.channels != common.channels, "other channels", f"{header.channels}, most have {common.channels}"),
@@ -315,7 +339,7 @@ def _assemble(
         usable=len(usable),
         # pages share a file
         source_bytes=sum({s.name: s.size_bytes for s in usable}.values()),
-        digest=digest([s.model_dump() for s in usable]),
+        digest=digest([s.model_dump(exclude={"stage_nm"}) for s in usable]),
         problems=tuple(sorted(problems, key=lambda p: (p.z is None, p.z or 0, p.kind))),
         unit_slices=size,
         reduce=fan_out,

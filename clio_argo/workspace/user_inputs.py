@@ -12,7 +12,7 @@ from clio_argo.model.alignment import Transforms
 from clio_argo.model.import_transforms import parse_transforms
 from clio_argo.model.layout import IGNORED, IMPORTED_TRANSFORMS, USER_INPUTS
 from clio_argo.model.plan import Plan, SliceUnit
-from clio_argo.model.request import FILES, Request
+from clio_argo.model.request import FROM_FILES, Request
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.storage import Buckets
 from clio_argo.model.user_inputs import Overrides, UserInputs, parse_overrides, parse_positions
@@ -22,6 +22,7 @@ from clio_argo.store.documents import Store, absolute_url, crc32c
 from clio_argo.store.images.base import Page, Undecodable, Unreadable
 from clio_argo.store.reduced import read_arrays, write_arrays
 from clio_argo.workspace.run import Run
+from clio_argo.workspace.stage import stage_positions
 
 MASK = "ignore_mask"
 
@@ -35,15 +36,17 @@ class GivenFiles:
     ignored: NDArray[np.bool_] | None = None
 
 
-def read_user_inputs(request: Request, plan: Plan) -> GivenFiles:
-    """Everything that the request's files say.
+def read_user_inputs(request: Request, plan: Plan, units: Sequence[SliceUnit]) -> GivenFiles:
+    """Everything that the request's files say, and the stage's positions if it asks for them.
 
     Raises:
         UserError: names all problems of all files.
     """
-    given = {key: (_bytes(key, name), name) for key in FILES if (name := getattr(request, key))}
+    given = {key: (_bytes(key, name), name) for key, name in request.given_files.items()}
     files = {key: (_text(key, *of), of[1]) for key, of in given.items() if key != MASK}
     positions, bad_positions = parse_positions(*files["positions"], plan) if "positions" in files else ((), [])
+    if request.positions == FROM_FILES:
+        positions, bad_positions = stage_positions(plan, units)
     overrides, bad_overrides = parse_overrides(*files["overrides"], plan) if "overrides" in files else (Overrides(), [])
     transforms, bad_transforms = parse_transforms(*files["transforms"], plan) if "transforms" in files else (None, [])
     ignored, bad_mask = _read_mask(*given[MASK], plan) if MASK in given else (None, [])
@@ -87,7 +90,7 @@ def resolved(request: Request, plan: Plan) -> Request:
 
     It means the same wherever it is read, and whatever the files say later.
     """
-    files = {key: absolute_url(name).rstrip("/") for key in FILES if (name := getattr(request, key))}
+    files = {key: absolute_url(name).rstrip("/") for key, name in request.given_files.items()}
     buckets = Buckets(**{key: url and absolute_url(url) for key, url in request.buckets})
     places = {**files, "buckets": buckets, "source": plan.source}
     return request.model_copy(update={**places, "resolution": plan.voxel_nm})

@@ -157,7 +157,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "request is broken": (["plan", "broken.yaml"], 2, "broken.yaml: not valid YAML or JSON"),
     "unknown setting": (["plan", "--source", "S", "--set", "cliplimit=0"], 2, "did you mean 'clip_limit'"),
     "setting without value": (["plan", "--source", "S", "--set", "contrast"], 2, "expected KEY=VALUE"),
-    "setting out of range": (["plan", "--source", "S", "--set", "minz=-1"], 2, "minz:"),
+    "setting out of range": (["plan", "--source", "S", "--set", "max_gap=-1"], 2, "max_gap:"),
     "resolution": (["plan", "--source", "S", "--resolution", "fine"], 2, "expected one number or x,y,z"),
     "range": (["plan", "--source", "S", "--minz", "9", "--maxz", "8"], 2, "minz (9) is above maxz (8)"),
     "workers": (["run", "--source", "S", "--out", "O", "--workers", "0"], 2, "--workers"),

@@ -40,6 +40,7 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "image_regex": (r"late\.0*(\d+)\.png", EVERYTHING),
     "minz": (FIRST + 1, EVERYTHING),
     "maxz": (FIRST + 2, EVERYTHING),
+    "sizes": ("any", set()),  # all are alike; tests/steps/test_sizes.py has others
     "channel": (0, set()),  # the only one; tests/store/images/test_tiff_axes.py has more
     "time": (0, set()),
     "resolution": ((10, 10, 20), {"info"}),

@@ -113,3 +113,36 @@ def test_runs_of_sizes_in_words() -> None:
     assert runs == (SizeRun(z=3, slices=2, width=100, height=80), SizeRun(z=6, slices=2, width=120, height=80))
     assert describe_sizes(runs) == "100 x 80 pixels, from z 6 on 120 x 80 pixels"
     assert describe_sizes(runs * 3).endswith(", and 2 more changes")
+
+
+def stitched(folder: Path, count: int) -> tuple[Path, dict[int, Image]]:
+    """Slices that each show another part of the field, and the offset (x, y) of each part."""
+    chance = np.random.default_rng(3)
+    slices, offsets = {}, {}
+    for z in range(FIRST, FIRST + count):
+        left, top = chance.integers(0, 25, 2)
+        height, width = chance.integers(250, 290, 2)
+        slices[z] = np.ascontiguousarray(demo_slice(z, LARGE)[top : top + height, left : left + width])
+        offsets[z] = np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
+    return write_stack(folder / "stitched", slices), offsets
+
+
+def test_each_slice_may_have_its_own_size(tmp_path: Path) -> None:
+    source, _ = stitched(tmp_path, 10)
+    refused = plan(request(source)).problems
+    assert len(refused) == 9
+    assert all("`sizes: any` takes each at its own size" in p.detail for p in refused)
+    taken = plan(request(source, sizes="any"))
+    assert (taken.usable, len(taken.sizes), taken.problems) == (10, 10, ())
+
+
+@pytest.mark.properties
+def test_slices_of_any_size_are_aligned(tmp_path: Path) -> None:
+    source, offsets = stitched(tmp_path, 10)
+    out = run_here(request(source, sizes="any"), tmp_path / "out")
+    assert completion(out).flagged == ()
+    truth = {z: m @ offsets[z] for z, m in truth_of(DEMO / "truth.json").items() if z in offsets}
+    errors = pair_errors_px(transforms(out), truth, (SMALL, SMALL))
+    assert len(errors) == 9
+    assert np.median(errors) < 0.5
+    assert errors.max() < 1.5

@@ -1,23 +1,26 @@
 """What a plan took from the files of a stack: said by plan, kept by the run, and used by all later steps."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorstore as ts
+import tifffile
 
 from clio_argo.errors import UserError
 from clio_argo.model.layout import CONFIG
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
+from clio_argo.report.html import report_html
 from clio_argo.store.documents import Store
 from clio_argo.workspace.survey import survey
-from tests.stacks import demo_slices, plain, run_here
+from tests.report.example import example
+from tests.stacks import cli, demo_slices, plain, run_here
 from tests.store.images.samples import texture, tiff
 
 STACK = np.stack([texture(height=20, width=24, seed=s) for s in range(12)])
-NM: dict[str, Any] = {"resolutionunit": 3}
 
 
 def per_cm(nm: float) -> dict[str, Any]:
@@ -69,3 +72,46 @@ def test_a_printers_resolution_is_ignored_and_said(tmp_path: Path) -> None:
     plan = planned(stack(tmp_path, 352_778, 352_778))
     assert plan.voxel_nm == (8, 8, 8)
     assert plan.found["ignored"] == "TIFF resolution of 352778 x 352778 nm in 2 files: no size of a voxel"
+
+
+def test_what_was_ignored_is_said(tmp_path: Path) -> None:
+    source = stack(tmp_path, 8, 8, 8)
+    (source / "overview.tif").write_bytes(tiff(STACK[0]))
+    (source / "._s_0.tif").write_bytes(b"\0")
+    (source / "raw.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    with tifffile.TiffWriter(source / "s_2.tif") as file:
+        file.write(STACK[2], subfiletype=0)
+        file.write(STACK[2][::4, ::4], subfiletype=1)
+    said = planned(source, image="s_%d.tif", maxz=2).found
+    assert said["ignored"].startswith("1 files that are no slices, or beyond minz and maxz (overview.tif); ")
+    for text in ("1 hidden files (._s_0.tif)", "raw.h5: ", "1 previews and masks within 1 file"):
+        assert text in said["ignored"]
+    assert "s_2.tif" in planned(source, image="s_%d.tif", maxz=1).found["ignored"]
+
+
+def test_format_values_pages_and_channels_are_said(tmp_path: Path) -> None:
+    stacks = {
+        "a.tif": ({"imagej": True, "metadata": {"axes": "ZCYX"}}, STACK.reshape(6, 2, 20, 24)),
+        "b.tif": ({"compression": "lzw", "metadata": None}, STACK.astype(np.int16)),
+    }
+    for name, (options, pages) in stacks.items():
+        tifffile.imwrite(tmp_path / name, pages, photometric="minisblack", **options)
+    one, other = planned(tmp_path / "a.tif", channel=1), planned(tmp_path / "b.tif")
+    assert (one.found["format"], one.found["samples"]) == ("TIFF", "uint8")
+    assert one.found["pages"] == "6 in 1 file, channel 1, time 0"
+    assert (other.found["format"], other.found["samples"]) == ("TIFF, LZW", "int16")
+    assert other.found["values"] == "int16 + 32,768, nothing is lost"
+
+
+def test_report_and_json_show_what_plan_shows(tmp_path: Path) -> None:
+    source = stack(tmp_path, 12, 12, 12)
+    shown = cli("plan", "--source", source, "--resolution", "4")
+    said = json.loads(cli("plan", "--source", source, "--resolution", "4", "-o", "json").stdout)["plan"]
+    page = report_html(example(9).model_copy(update={"plan": planned(source, resolution=(4, 4, 4))}))
+    for name, text in said["found"].items():
+        assert name in page
+        assert text in page
+        assert "".join(text.split()) in "".join(shown.stdout.split())
+    [warning] = said["warnings"]
+    assert warning[1:] in page
+    assert "".join(warning.split()) in "".join(shown.stdout.split())

@@ -2,11 +2,13 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from clio_argo.errors import UserError
+from clio_argo.store.slices import Source
 from clio_argo.workspace.survey import survey
 from tests.stacks import CLI, plain, request, run_here
 from tests.store.images.samples import texture, tiff
@@ -132,3 +134,46 @@ def test_the_table_of_transforms_names_the_file_of_each_step(tmp_path: Path) -> 
     out = run_here(plain(tmp_path / "source"), tmp_path / "out", stop_before="render")
     lines = (out / "transforms.csv").read_text().splitlines()[1:]
     assert [line.split(",")[:2] for line in lines] == [["0", "s_0.tif"], ["1", "s_30.tif"], ["2", "s_60.tif"]]
+
+
+def named(folder: Path, *names: str) -> Path:
+    for k, name in enumerate(names):
+        (folder / name).write_bytes(tiff(STACK[k]))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "step", "z"),
+    [
+        (("z0.00.tif", "z0.03.tif", "z0.06.tif", "z0.12.tif"), {}, 0.03, (0, 1, 2, 4)),
+        (("0.tif", "12.5.tif", "25.tif", "37.5.tif"), {}, 12.5, (0, 1, 2, 3)),
+        (("s_-60.tif", "s_-30.tif", "s_0.tif", "s_30.tif"), {}, 30, (-2, -1, 0, 1)),
+        (("s_-55.tif", "s_-25.tif", "s_5.tif"), {}, 30, (-2, -1, 0)),
+        (("s_-3.tif", "s_-2.tif", "s_-1.tif"), {"image": "s_%d.tif"}, 1, (-3, -2, -1)),
+        (("a-0.50.tif", "a-0.25.tif", "a0.00.tif"), {"image_regex": r"a(-?[0-9.]+)\.tif"}, 0.25, (-2, -1, 0)),
+        (("s_-2.tif", "s_-1.tif", "s_0.tif", "s_1.tif"), {"minz": -1}, 1, (-1, 0, 1)),
+        (("s_-60.tif", "s_-30.tif", "s_0.tif", "s_30.tif"), {"minz": -40, "maxz": -1}, 30, (-1,)),
+    ],
+)
+def test_numbers_with_sign_and_decimals(
+    tmp_path: Path, names: tuple[str, ...], settings: dict[str, Any], step: float, z: tuple[int, ...]
+) -> None:
+    plan, units, _ = survey(request(named(tmp_path, *names), **settings))
+    assert plan.z_step == step
+    assert tuple(s.z for unit in units for s in unit.slices) == z
+    assert (plan.minz, plan.maxz) == (z[0], z[-1])
+    assert {p.z for p in plan.problems} == {*range(z[0], z[-1] + 1)} - {*z}
+
+
+def test_decimals_without_a_step_are_refused_by_name(tmp_path: Path) -> None:
+    named(tmp_path, "0.00.tif", "0.03.tif", "0.07.tif")
+    with pytest.raises(UserError, match=r"0\.00\.tif and 0\.03\.tif: decimals that go in no constant step"):
+        survey(request(tmp_path, image_regex=r"(.*)\.tif"))
+
+
+def test_headers_of_no_file_are_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts(tmp_path, ("part1.tif", "part2.tif", "part10.tif"), 4)
+    read, headers = list[str](), Source.headers
+    monkeypatch.setattr(Source, "headers", lambda self, entry: read.append(entry.name) or headers(self, entry))
+    survey(request(tmp_path))
+    assert sorted(read) == ["part1.tif", "part10.tif", "part2.tif"]

@@ -227,7 +227,7 @@ def test_no_source(tmp_path: Path) -> None:
         ("viewer.chunk", 60, "must be a power of two"),
         ("resolution", 0, "0 nm? A voxel has 0.1 to 10,000 nm"),
         ("max_bad", -1, "must not be negative"),
-        ("minz", -5, "greater than or equal to 0 (got -5)"),
+        ("minz", -(10**9), "greater than or equal to -999999999 (got -1000000000)"),
     ],
 )
 def test_setting_out_of_range_is_named(source: Path, key: str, value: float, why: str) -> None:

@@ -45,8 +45,9 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
     with TiffFile(file) as tiff:
         if page is not None:
             return [_header(page_at(tiff, page), size_bytes)]
-        told = scale(tiff)
-        found = [h.model_copy(update=told) for h in _all_headers(tiff, size_bytes)]
+        found = _all_headers(tiff, size_bytes)
+        told = {**scale(tiff), "previews": len(tiff.pages) - len(found)}
+        found = [h.model_copy(update=told) for h in found]
         return with_axes(tiff, found * planes(tiff, size_bytes) if len(found) == 1 else found)
 
 
@@ -83,7 +84,7 @@ def _header(page: TiffPage, size_bytes: int) -> Header:
         raise Unreadable(f"grey values are coded as {name}; convert it to plain grey")
     _refuse_coding(page)
     # decoded as zeros by tifffile, which would pass for black tissue
-    if len(page.dataoffsets) < math.prod(page.chunked) or not all(page.databytecounts):
+    if len(page.dataoffsets) < math.prod(page.chunked) or not all((*page.databytecounts, *page.dataoffsets)):
         raise Unreadable("some of its strips or tiles hold no data")
     ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
     sideways = is_sideways(orientation(page))

@@ -279,7 +279,7 @@ HUGE_FILES = {
 
 def headers(data: bytes) -> list[Header]:
     """Headers of all pages, wherever in the file they lie, and whatever it says of its voxels."""
-    others = {"offset": 0, "format": "", "compression": "", "voxel_nm": (0.0, 0.0, 0.0), "voxel_by": ""}
+    others = {"offset": 0, "format": "", "compression": "", "voxel_nm": (0.0, 0.0, 0.0), "voxel_by": "", "previews": 0}
     return [h.model_copy(update=others) for h in all_told(data)]
 
 

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,15 @@ def told(data: bytes) -> list[Header]:
 def test_each_page_has_the_voxel_size_and_stage_of_its_file(kind: str) -> None:
     data, expected = FILES[kind]
     assert {(h.voxel_nm, h.voxel_by, h.stage_nm) for h in told(data)} == {expected}
+
+
+def test_a_tag_full_of_other_lines_takes_no_time() -> None:
+    began = time.process_time()
+    for text in ("1\r\n" * 300_000, "AP_X\n" * 200_000, "AP_X\n" + "e" * 1_000_000, "[a]\nb=\n" * 100_000):
+        for code in (34118, 34682):
+            told(tagged(code, text))
+    told(written(description=f'<?xml version="1.0"?><OME><Pixels {"PhysicalSize" * 80_000}></Pixels></OME>'))
+    assert time.process_time() - began < 4
 
 
 def test_broken_metadata_lose_no_picture() -> None:
