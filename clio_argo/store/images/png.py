@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from io import SEEK_END, BytesIO
+from io import BytesIO
 from itertools import islice
 from typing import Any, BinaryIO
 from zlib import crc32
@@ -94,24 +94,25 @@ def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
     kilobytes of text to gigabytes.
     """
     orientation = exif_orientation(_before_pixels(file).get(b"eXIf", b""))
-    size_bytes = file.seek(0, SEEK_END)
     file.seek(0)
-    kept, kind = bytearray(file.read(END_OF_HEADER)), b""
+    data, kind = memoryview(file.read()), b""
+    kept = [data[:END_OF_HEADER]]
     for kind, length in islice(_chunks(file), MOST_CHUNKS):
         # OpenCV makes room for as many bytes as a chunk says, up to 4 GB, before it finds that they are not there
-        if file.tell() + length > size_bytes:
+        begin, end = file.tell(), file.tell() + length
+        if end > len(data):
             raise Undecodable("does not decode: one of its chunks ends behind the file")
         # those with a capital letter must be known to whoever decodes
         if kind[:1].isupper() or kind == b"tRNS":
-            kept += struct.pack(">I4s", length, kind) + file.read(length + CHECKSUM_BYTES)
+            kept.append(data[begin - 8 : end + CHECKSUM_BYTES])
             continue
         content = _content(file, kind, length)
         # where the header was read for the plan, nobody looks
         if kind == b"eXIf" and exif_orientation(content) != orientation:
             raise Undecodable("an EXIF block behind its pixels asks to turn it; save it anew")
     if kind != b"IEND":
-        raise Undecodable("does not decode: its chunks do not lead to its end")
-    return upright(opencv_pixels(BytesIO(kept)), orientation)
+        raise Undecodable(f"does not decode: no end mark among its first {MOST_CHUNKS} chunks")
+    return upright(opencv_pixels(BytesIO(b"".join(kept))), orientation)
 
 
 PNG = Format(name="PNG", suffixes=(".png",), magic=(MAGIC,), headers=headers, pixels=pixels)

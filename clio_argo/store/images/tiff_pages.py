@@ -44,8 +44,8 @@ def walk(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
         pages, values = pages + 1, values + sum(t.count for t in page.tags if t.dtype not in TEXT)
         if pages > MOST_PAGES or PAGE_BYTES * pages + values > size_bytes or _are_too_many(tiff, page, pages):
             raise ValueError(f"more than {MOST_PAGES} pages, or more pages and tags than its bytes can hold")
-        # Fibics ends its files with an empty directory
-        if page.tags or pages != 2:
+        # Fibics ends its files with an empty directory; behind a preview one is missing
+        if page.tags or pages != 2 or is_extra(tiff.pages.first):
             yield mended(page, size_bytes)
     if not pages:
         raise ValueError("no page")

@@ -20,8 +20,6 @@ SMARTSEM, FEI = (34118,), (34682, 34680)  # registered by Zeiss and FEI
 SEM_VALUE = re.compile(
     rb"^AP_((?:IMAGE_)?PIXEL_SIZE|STAGE_AT_[XY])\r?\n[^=\r\n]*=[ \t]*([-+.\deE]{1,30})[ \t]*([^\s]{1,30})", re.MULTILINE
 )
-    rb"^AP_((?:IMAGE_)?PIXEL_SIZE|STAGE_AT_[XY])\r?\n[^=\r\n]*=[ \t]*([-+.\deE]{1,30})[ \t]*([^\s]{1,30})", re.MULTILINE
-)
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296  # TIFF 6.0, section 8
 # values of ResolutionUnit; 2 where the tag is missing
 UNITS = {2: "inch", 3: "cm"}

@@ -144,7 +144,7 @@ def through(folder: Path, data: bytes) -> tuple[Answer, list[Picture]]:
     except (Unreadable, Undecodable, UserError) as error:
         answer = Answer("refused", str(error), "" if str(error).strip() else "refused without a word")
     spent, peak = time.process_time() - began, resident()["VmHWM"] - before
-    size = max([len(data), *(p.nbytes for *_, p in pictures)])
+    size = max([len(data), *(h.channels * p.nbytes for _, h, p in pictures)])
     if spent > MOST_S:
         answer = replace(answer, broken=f"{spent:.1f} s of CPU time")
     elif peak > PLANES * size + BESIDE_BYTES:
@@ -234,6 +234,8 @@ def by_tifffile(data: bytes, page: int, header: Header) -> Iterator[np.ndarray]:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         tiff.filehandle.seek(header.offset)
         read = tifffile.TiffPage(tiff, page)
+        if read.compression == 1 and len(read.dataoffsets) == 1:
+            read.databytecounts = (len(data) - read.dataoffsets[0],)
         read.rowsperstrip = read.rowsperstrip or read.imagelength
         found = read.asarray()
         found = found.take(0, -1 if read.axes == "YXS" else 0) if found.ndim == 3 else found

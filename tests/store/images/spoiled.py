@@ -1,6 +1,7 @@
 """Image files as a broken disk, a careless program or somebody who means harm would leave them."""
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -159,6 +160,15 @@ def number(rng: Random, data: bytes, other: bytes) -> bytes:
     return flip(rng, data, other)
 
 
+def words(rng: Random, data: bytes, other: bytes) -> bytes:
+    """Another number in what a program wrote as text, as ImageJ and OME do."""
+    found = [*re.finditer(rb"(?<=[=\" \[,])\d+", data)]
+    if not found:
+        return number(rng, data, other)
+    begin, end = rng.choice(found).span()
+    return data[:begin] + str(rng.choice((*LIKELY, *EXTREME, -1, 10**30, 0.5))).encode() + data[end:]
+
+
 def pieces(rng: Random, data: bytes, other: bytes) -> bytes:
     """A piece is lost, comes twice or many times, or stands in the place of another."""
     found = parts(data)[1]
@@ -204,7 +214,7 @@ def splice(rng: Random, data: bytes, other: bytes) -> bytes:
 
 
 Way = Callable[[Random, bytes, bytes], bytes]
-WAYS: tuple[Way, ...] = (flip, number, number, number, pieces, cut, zeros, longer, shorter, splice)
+WAYS: tuple[Way, ...] = (flip, number, number, number, words, pieces, cut, zeros, longer, shorter, splice)
 
 
 def spoiled(rng: Random, data: bytes, other: bytes) -> bytes:
