@@ -100,10 +100,17 @@ def _examined(
             return _chosen({**given, **names}, dict.fromkeys(names.keys() & {"image_regex"}, CHOSEN), source, images)
         folders = [] if images else folder_lines(source.url)
         raise UserError.all(f"{error}{'; folders below it hold images:' if folders else ''}", folders) from error
-    # what is discovered stays so, with the pattern that says it
-    found = [] if named or len(images) == 1 else stacks_by_folder(images)
-    pattern = found[0][1].settings.get("image") if len(found) == 1 else None
+    pattern = None if named or len(images) == 1 else _pattern(images)
     return request.model_copy(update={"image": pattern or request.image}), checked, {}
+
+
+def _pattern(images: Sequence[Entry]) -> str | None:
+    """The pattern that says what is discovered; None where none does."""
+    # names with and without a minus are one stack to discovery only
+    with suppress(UserError):
+        found = stacks_by_folder(images)
+        return found[0][1].settings.get("image") if len(found) == 1 else None
+    return None
 
 
 def _chosen(
