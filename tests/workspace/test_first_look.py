@@ -155,6 +155,18 @@ def test_a_channel_is_chosen_of_files_that_follow_each_other(tmp_path: Path) -> 
     assert (request.channel, request.image_regex, len(slices(request))) == (0, None, 12)
 
 
+def test_voxel_size_and_positions_of_a_microscope_are_in_the_request(tmp_path: Path) -> None:
+    for z, image in SMALL.items():
+        values = {"IMAGE_PIXEL_SIZE": "5.0 nm", "STAGE_AT_X": f"{z}e-5 mm", "STAGE_AT_Y": "2 mm"}
+        tag = "".join(f"AP_{name}\nName = {value}\n" for name, value in values.items()).encode()
+        tifffile.imwrite(tmp_path / f"{z}.tif", image, extratags=[(34118, 7, len(tag), tag, True)])
+    seen = look(tmp_path)
+    assert read(seen.text) == seen.request
+    assert re.search(r"^resolution: 5  # .*\(SmartSEM\)", seen.text, re.MULTILINE)
+    assert re.search(r"^positions: null  # .*`positions: from-files`", seen.text, re.MULTILINE)
+    assert len(slices(read(look(tmp_path, positions="from-files").text))) == 4
+
+
 def test_values_that_may_be_clipped_are_told_beside_the_setting_that_decides(tmp_path: Path) -> None:
     for z, image in SMALL.items():
         tifffile.imwrite(tmp_path / f"{z}.tif", image / np.float32(255))
