@@ -31,9 +31,12 @@ def look_view(look: FirstLook, out: Console) -> Iterator[RenderableType]:
     """What `plan` shows of the stack, what else was found, and slices in small where the console can show them."""
     plan = look.checked.plan
     yield from plan_view(plan, look.checked.volume, look.request.allowed_bad(plan.depth), look.checked.warning)
-    names = {"image": "", "image_regex": "", **look.notes}
-    values = ((k, v, names[k]) for k, v in written_values(look.request, look.notes).items() if k in names)
-    yield facts((key, f"{value}  ({note})" if note else value) for key, value, note in values)
+    # what plan says is said once
+    notes = {k: v for k, v in look.notes.items() if v and v not in plan.found.values()}
+    notes = {"image": "", "image_regex": "", **notes}
+    values = ((k, v, notes[k]) for k, v in written_values(look.request, look.notes).items() if k in notes)
+    if rows := [(key, f"{value}  ({note})" if note else value) for key, value, note in values]:
+        yield facts(rows)
     yield from (literal(f"note: {remark}") for remark in look.remarks)
     yield from (literal(f"z {g.z} does not decode: {g.reason}") for g in look.glimpses if g.image is None)
     if out.is_terminal and out.color_system in GREYS and not out.no_color:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 
 from clio_argo.errors import UserError
-from clio_argo.model.numbering import Number, Numbering, discover_numbering, printf_numbering
+from clio_argo.model.numbering import UNCLEAR, Number, Numbering, discover_numbering, printf_numbering
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def _split(files: Sequence[_Name]) -> Iterator[NameStack]:
     try:
         discovered = discover_numbering([f.name for f in files])
     except UserError:
-        if len(varying) < 2:
+        # where a minus may be a sign, a guess could reverse the stack
+        if len(varying) < 2 or all(UNCLEAR.search(f.name) for f in files):
             raise
     else:
         yield _stack(files, [discovered(f.name) for f in files])

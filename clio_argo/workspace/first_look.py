@@ -100,10 +100,17 @@ def _examined(
             return _chosen({**given, **names}, dict.fromkeys(names.keys() & {"image_regex"}, CHOSEN), source, images)
         folders = [] if images else folder_lines(source.url)
         raise UserError.all(f"{error}{'; folders below it hold images:' if folders else ''}", folders) from error
-    # what is discovered stays so, with the pattern that says it
-    found = [] if named or len(images) == 1 else stacks_by_folder(images)
-    pattern = found[0][1].settings.get("image") if len(found) == 1 else None
+    pattern = None if named or len(images) == 1 else _pattern(images)
     return request.model_copy(update={"image": pattern or request.image}), checked, {}
+
+
+def _pattern(images: Sequence[Entry]) -> str | None:
+    """The pattern that says what is discovered; None where none does."""
+    # names with and without a minus are one stack to discovery only
+    with suppress(UserError):
+        found = stacks_by_folder(images)
+        return found[0][1].settings.get("image") if len(found) == 1 else None
+    return None
 
 
 def _chosen(
@@ -131,11 +138,17 @@ def _axes(source: StackSource, images: Sequence[Entry]) -> dict[str, str]:
 def _notes(plan: Plan, request: Request) -> dict[str, str]:
     bad, allowed = len(plan.unusable), request.allowed_bad(plan.depth)
     accepts = f"; {bad} accepts that" if bad > allowed else ""
+    missing = f"{bad} of {plan.depth} slices are missing or unusable{accepts}" if bad else ""
+    # settings that few stacks need stand in a request where the files call for them
+    offers = {"positions": plan.found.get("positions", ""), "value_window": _value_text(plan)}
     # ends of decimals cannot be given
-    steps = {"minz": plan.step_text} if plan.step_text and float(plan.z_step).is_integer() else {}
-    stage = {"positions": plan.found["positions"]} if "positions" in plan.found else {}
-    missing = {"max_bad": f"{bad} of {plan.depth} slices are missing or unusable{accepts}"} if bad else {}
-    return {**steps, **stage, **missing, "resolution": "" if request.resolution else plan.found["voxel size"]}
+    steps = plan.step_text if float(plan.z_step).is_integer() else ""
+    said = {key: text for key, text in {"minz": steps, "max_bad": missing, **offers}.items() if text}
+    return {**said, "resolution": "" if request.resolution else plan.found["voxel size"]}
+
+
+def _value_text(plan: Plan) -> str:
+    return plan.values.plan_text if plan.values and not plan.values.fits else ""
 
 
 def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Request) -> dict[str, int]:

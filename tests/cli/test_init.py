@@ -47,7 +47,9 @@ def test_a_file_is_written_and_never_replaced(source: Path) -> None:
     code, printed, beside = told(source, "-o", file)
     assert (code, beside) == (0, "")
     assert f"\n{file}: written\nNext: open '{file}'; clio-argo plan '{file}' checks it, " in printed
-    assert "\nresolution  8  (8 x 8 x 8 nm is assumed: " in printed
+    assert "\nimage  iso.%05d.png\n" in printed
+    assert "\nresolution" not in printed
+    assert printed.count("\nvoxel size  8 x 8 x 8 nm is assumed: ") == 1
     written = file.read_text()
     assert written == told(source)[1]
     code, printed, beside = told(source, "-o", file, "--set", "resolution=4")

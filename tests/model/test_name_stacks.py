@@ -48,6 +48,12 @@ def test_the_longest_stack_is_first() -> None:
     assert [len(s.names) for s in name_stacks(["a1.png", "b1.png", "b2.png"])] == [2, 1]
 
 
+@pytest.mark.parametrize("names", [["z_-1.png", "z_-2.png"], ["a1_-1.png", "a2_-2.png"]])
+def test_a_minus_that_may_be_a_sign_is_never_guessed(names: list[str]) -> None:
+    with pytest.raises(UserError, match="is a sign or separates"):
+        name_stacks(names)
+
+
 @given(before=texts, between=texts, runs=st.sets(st.integers(0, 12), min_size=1, max_size=3),
        zs=st.sets(st.integers(0, 10**9 - 1), min_size=1, max_size=6), width=st.integers(0, 7))  # fmt: skip
 def test_a_pattern_gives_its_files_their_numbers_and_no_others(

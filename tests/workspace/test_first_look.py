@@ -130,6 +130,12 @@ def test_numbers_in_steps_keep_the_range_of_the_files(tmp_path: Path) -> None:
     assert slices(read(seen.text)) == slices(seen.request.model_copy(update={"minz": None, "maxz": None}))
 
 
+@pytest.mark.parametrize("name", ["z%d.png", "z_%d.5_nm.png"])
+def test_negative_and_decimal_numbers_are_those_of_plan(tmp_path: Path, name: str) -> None:
+    request = read(look(write_stack(tmp_path, dict(zip((-2, -1, 0, 1), SMALL.values(), strict=True)), name)).text)
+    assert slices(request) == slices(build_request({"id": "x", "source": str(tmp_path)}))
+
+
 def test_the_first_channel_and_time_are_chosen_and_all_are_named(tmp_path: Path) -> None:
     pages = np.stack([np.stack(list(SMALL.values()))] * 2, axis=1)
     metadata = {"axes": "ZCYX", "Labels": ["EM", "mask"] * 4}
@@ -147,6 +153,26 @@ def test_a_channel_is_chosen_of_files_that_follow_each_other(tmp_path: Path) -> 
         tifffile.imwrite(tmp_path / f"2026-{day}.tif", pages, imagej=True, metadata={"axes": "ZCYX"})
     request = read(look(tmp_path).text)
     assert (request.channel, request.image_regex, len(slices(request))) == (0, None, 12)
+
+
+def test_voxel_size_and_positions_of_a_microscope_are_in_the_request(tmp_path: Path) -> None:
+    for z, image in SMALL.items():
+        values = {"IMAGE_PIXEL_SIZE": "5.0 nm", "STAGE_AT_X": f"{z}e-5 mm", "STAGE_AT_Y": "2 mm"}
+        tag = "".join(f"AP_{name}\nName = {value}\n" for name, value in values.items()).encode()
+        tifffile.imwrite(tmp_path / f"{z}.tif", image, extratags=[(34118, 7, len(tag), tag, True)])
+    seen = look(tmp_path)
+    assert read(seen.text) == seen.request
+    assert re.search(r"^resolution: 5  # .*\(SmartSEM\)", seen.text, re.MULTILINE)
+    assert re.search(r"^positions: null  # .*`positions: from-files`", seen.text, re.MULTILINE)
+    assert len(slices(read(look(tmp_path, positions="from-files").text))) == 4
+
+
+def test_values_that_may_be_clipped_are_told_beside_the_setting_that_decides(tmp_path: Path) -> None:
+    for z, image in SMALL.items():
+        tifffile.imwrite(tmp_path / f"{z}.tif", image / np.float32(255))
+    seen = look(tmp_path)
+    assert "\nvalue_window: null  # float32 from " in seen.text
+    assert read(seen.text) == seen.request
 
 
 def test_too_many_missing_slices_are_told_with_what_accepts_them(tmp_path: Path) -> None:
