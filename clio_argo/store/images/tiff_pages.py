@@ -1,5 +1,6 @@
 """Where the pages of a TIFF file and their pixels lie, read as libtiff reads what writers left wrong."""
 
+import logging
 import math
 import struct
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ from clio_argo.model.sizes import Size
 from clio_argo.store.images.base import Page, Unreadable
 from clio_argo.store.images.orientation import ORIENTATION
 
+# its lines would appear among those of a command; what matters of them is looked at here
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 # of a stack, as many as a run may have slices; eight tags, without which there is no image, take more bytes
 MOST_PAGES, PAGE_BYTES = 100_000, 96
 # types of tags that cost no more than their bytes, and that pages may share
