@@ -102,6 +102,8 @@ def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
         begin, end = file.tell(), file.tell() + length
         if end > len(data):
             raise Undecodable("does not decode: one of its chunks ends behind the file")
+        if not kind.isalpha():
+            raise Undecodable(f"does not decode: no chunk is called {kind!r}")
         # those with a capital letter must be known to whoever decodes
         if kind[:1].isupper() or kind == b"tRNS":
             kept.append(data[begin - 8 : end + CHECKSUM_BYTES])

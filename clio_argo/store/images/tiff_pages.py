@@ -1,5 +1,6 @@
 """Where the pages of a TIFF file and their pixels lie, read as libtiff reads what writers left wrong."""
 
+import logging
 import math
 import struct
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,13 @@ from clio_argo.model.sizes import Size
 from clio_argo.store.images.base import MOST_PAGES, Page, Unreadable
 from clio_argo.store.images.orientation import ORIENTATION
 
+# its lines would appear among those of a command; what matters of them is looked at here
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 # eight tags, without which there is no image, take more bytes
 PAGE_BYTES = 96
 # types of tags that cost no more than their bytes, and that pages may share
 TEXT = (1, 2, 7)
-# Pages as close as this are counted by their places before the rest is read: a million would take 70 s otherwise.
+# Pages as close as this are counted by their places before the rest is read: a file of too many took 9 s.
 CLOSE_PAGES, CLOSE_BYTES = 1000, 2**22
 # numbers of the tags that decide what the pixels are
 DECISIVE = {*range(256, 260), 262, 266, 273, 274, *range(277, 280), 284, 317, 320, *range(322, 326), 338, 339, 347}

@@ -78,6 +78,11 @@ def test_text_that_unfolds_into_gigabytes_is_not_unpacked() -> None:
     assert time.process_time() - began < 1
 
 
+def test_what_is_no_chunk_is_refused() -> None:
+    with pytest.raises(Undecodable, match="no chunk is called"):
+        decode(io.BytesIO(beside((b"zT\0t", b"Comment\0x"))), Page())
+
+
 def test_chunks_without_an_end_are_refused() -> None:
     data = SAMPLES["grey PNG"]().data
     with pytest.raises(Undecodable, match="no end mark among its first"):

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -265,6 +267,14 @@ def test_a_damaged_tag_is_not_taken_for_its_default(tag: int) -> None:
 def test_a_damaged_tag_that_tells_nothing_of_pixels_is_left_out() -> None:
     data = tiff(GREY8, software="a microscope")
     assert headers(with_type(data, 305, 99)) == headers(data)
+
+
+def test_nothing_is_written_beside_the_messages_of_a_command(tmp_path: Path) -> None:
+    (tmp_path / "1.tif").write_bytes(with_type(tiff(GREY8, software="a microscope"), 305, 99))
+    look = f"s = Source({str(tmp_path)!r}); print(len(s.headers(s.entries()[0])))"
+    text = f"from clio_argo.store.slices import Source; {look}"
+    found = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("1\n", "")
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
