@@ -128,7 +128,9 @@ def _precomputed(known: Mapping[str, Json]) -> FoundVolume | None:
     info = known.get(PRECOMPUTED, {})
     if not {"scales", "data_type"} <= info.keys():
         return None
-    return FoundVolume("precomputed", "neuroglancer_precomputed", "", _below(info["scales"][0]["key"]), PRECOMPUTED)
+    return FoundVolume(
+        "neuroglancer precomputed", "neuroglancer_precomputed", "", _below(info["scales"][0]["key"]), PRECOMPUTED
+    )
 
 
 def _below(path: str) -> str:

@@ -56,7 +56,7 @@ def test_the_voxel_size_is_that_of_the_metadata(tmp_path: Path, kind: str) -> No
     expected = (0, 0, 0) if kind.startswith(("zarr", "sharded")) else (4, 4, 20)
     headers = source.headers(entry)
     assert {tuple(np.round(h.voxel_nm, 9)) for h in headers} == {expected}
-    assert headers[0].format.split()[0] in kind
+    assert headers[0].format.split()[-1] in kind
 
 
 def test_a_voxel_size_that_means_nothing_is_none(tmp_path: Path) -> None:
