@@ -41,6 +41,7 @@ BENCHMARKS = {
     "whole": Benchmark("A whole run: 64 slices of 4096 x 4096", "benchmarks.whole:measure", 5),
     "memory": Benchmark("Memory: slices of 10,000 x 10,000", "benchmarks.memory:measure", 12),
     "headers": Benchmark("Planning", "benchmarks.scaling:headers"),
+    "files": Benchmark("Files of many slices", "benchmarks.files:measure", 3),
     "scaling": Benchmark("Many small slices", "benchmarks.scaling:measure", 4, in_memory=True),
     "drift": Benchmark("Drift of long stacks, simulated", "benchmarks.drift:measure"),
     "short": Benchmark("Short and noisy stacks, simulated", "benchmarks.short:measure"),

@@ -167,13 +167,24 @@ def test_values_that_are_no_unsigned_grey_have_no_depth(kind: str) -> None:
     ("data", "reason"),
     [
         (changed(tiff(GREY8), PhotometricInterpretation=32803), "coded as CFA; convert it to plain grey"),
+        (changed(tiff(GREY8), PhotometricInterpretation=5), "coded as SEPARATED; convert it to plain grey"),
+        (changed(tiff(GREY8), PhotometricInterpretation=8), "coded as CIELAB; convert it to plain grey"),
         (changed(tiff(GREY8), PhotometricInterpretation=3), "a palette that it does not have"),
+        (changed(tiff(GREY8, rowsperstrip=8), RowsPerStrip=0), "rowsperstrip=0"),
     ],
-    ids=["CFA", "palette"],
+    ids=["CFA", "CMYK", "CIELab", "palette", "several strips of no rows"],
 )
 def test_other_codings_are_refused_by_what_they_are(data: bytes, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
         headers(data)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "packbits"])
+@pytest.mark.parametrize("count", [20, 60_000])
+def test_wrong_lengths_of_what_does_not_tell_its_end_are_refused(tmp_path: Path, compression: str, count: int) -> None:
+    wrong = changed(tiff(GREY8, compression=compression), StripByteCounts=count) + bytes(10**5)
+    with pytest.raises(Undecodable, match="does not decode"):
+        decoded(tmp_path, "1.tif", wrong)
 
 
 def test_a_tiff_with_holes_is_refused() -> None:
