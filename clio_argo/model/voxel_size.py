@@ -21,7 +21,8 @@ TOLERANCE = 0.01
 # of a unit as files write it, in lower case
 UNITS_NM = {
     "pm": 1e-3, "å": 0.1, "angstrom": 0.1, "nm": 1.0, "nanometer": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3,
-    "micron": 1e3, "microns": 1e3, "micrometer": 1e3, "mm": 1e6, "cm": 1e7, "inch": 2.54e7, "m": 1e9, "meter": 1e9,
+    "micron": 1e3, "microns": 1e3, "micrometer": 1e3, "mm": 1e6, "millimeter": 1e6, "cm": 1e7,
+    "inch": 2.54e7, "m": 1e9, "meter": 1e9,
 }  # fmt: skip
 
 

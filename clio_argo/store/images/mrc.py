@@ -54,7 +54,6 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
         type_name="" if unsigned else stack.dtype.name,
         channels=1,
         voxel_nm=stack.voxel_nm,
-        voxel_by="MRC" if any(stack.voxel_nm) else "",
     )
     ended = header.model_copy(update={"truncated": True})
     whole = max(0, size_bytes - stack.begin) // stack.plane_bytes

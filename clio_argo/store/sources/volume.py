@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from clio_argo.errors import UserError
 from clio_argo.model.plan import SliceFile
+from clio_argo.model.voxel_size import nanometres
 from clio_argo.store import images
 from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
 from clio_argo.store.images.base import MOST_PAGES, Header, Undecodable
 from clio_argo.store.slices import Entry, Source, Together, refuse_other
-from clio_argo.store.sources.volume_metadata import NAMES, NM, FoundVolume, find_volume
+from clio_argo.store.sources.volume_metadata import NAMES, FoundVolume, find_volume
 
 # what tensorstore says of chunks that are there and damaged; all else is said of the store
 DAMAGED = re.compile(
@@ -156,7 +157,7 @@ class VolumeSource(Source):
     @property
     def _voxel_nm(self) -> tuple[float, float, float]:
         units = zip(self._axes, self._array.dimension_units, strict=True)
-        nm = {axis: unit.multiplier * NM.get(unit.base_unit, 0) for axis, unit in units if unit is not None}
+        nm = {axis: nanometres(unit.multiplier, unit.base_unit) for axis, unit in units if unit is not None}
         told = ({**nm, **self._found.nm}.get(axis, 0.0) for axis in SPACE)
         x, y, z = (size if math.isfinite(size) else 0.0 for size in told)
         return x, y, z

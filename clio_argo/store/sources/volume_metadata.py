@@ -8,14 +8,11 @@ from typing import Any, NamedTuple
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import UNREADABLE
+from clio_argo.model.voxel_size import nanometres
 
 ZARR2, ATTRIBUTES2, GROUP2 = ".zarray", ".zattrs", ".zgroup"
 ZARR3, N5, N5_SCALE0, PRECOMPUTED = "zarr.json", "attributes.json", "s0/attributes.json", "info"
 NAMES = (ZARR2, ATTRIBUTES2, GROUP2, ZARR3, N5, N5_SCALE0, PRECOMPUTED)
-NM = {
-    "nm": 1.0, "nanometer": 1.0, "um": 1e3, "µm": 1e3, "micrometer": 1e3, "micron": 1e3, "mm": 1e6, "millimeter": 1e6,
-    "m": 1e9, "meter": 1e9, "angstrom": 0.1,
-}  # fmt: skip
 # of NGFF before 0.3, which names none
 FIVE_AXES = ("t", "c", "z", "y", "x")
 Json = Mapping[str, Any]
@@ -30,7 +27,7 @@ class FoundVolume(NamedTuple):
     chunks: folder of its chunks.
     document: name of the object that describes the array.
     axes: their names, in the array's order; empty if the array itself names them, or nobody does.
-    nm: voxel size by axis, as far as it is told.
+    nm: voxel size by axis, as far as it is told; NaN where it means nothing.
     channels: their names.
     """
 
@@ -99,7 +96,7 @@ def _ngff(url: str, attributes: Json, driver: str, document: str) -> FoundVolume
     folder = _below(scale0["path"])
     return FoundVolume(
         "OME-NGFF", driver, folder, folder, folder + document, names,
-        _in_nm(names, sizes, [str(axis.get("unit")) for axis in axes]),
+        _in_nm(names, sizes, [axis.get("unit") for axis in axes]),
         tuple(str(c.get("label", "")) for c in attributes.get("omero", {}).get("channels", ())),
     )  # fmt: skip
 
@@ -123,15 +120,17 @@ def _n5_voxel(attributes: Json) -> dict[str, float]:
     return {}
 
 
-def _in_nm(axes: Sequence[str], sizes: Sequence[float], units: Sequence[str]) -> dict[str, float]:
-    return {a: float(size) * NM.get(unit, 0) for a, size, unit in zip(axes, sizes, units, strict=False)}
+def _in_nm(axes: Sequence[str], sizes: Sequence[object], units: Sequence[object]) -> dict[str, float]:
+    return {a: nanometres(size, unit) for a, size, unit in zip(axes, sizes, units, strict=False)}
 
 
 def _precomputed(known: Mapping[str, Json]) -> FoundVolume | None:
     info = known.get(PRECOMPUTED, {})
     if not {"scales", "data_type"} <= info.keys():
         return None
-    return FoundVolume("precomputed", "neuroglancer_precomputed", "", _below(info["scales"][0]["key"]), PRECOMPUTED)
+    return FoundVolume(
+        "neuroglancer precomputed", "neuroglancer_precomputed", "", _below(info["scales"][0]["key"]), PRECOMPUTED
+    )
 
 
 def _below(path: str) -> str:
