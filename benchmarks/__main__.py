@@ -41,6 +41,7 @@ BENCHMARKS = {
     "whole": Benchmark("A whole run: 64 slices of 4096 x 4096", "benchmarks.whole:measure", 5),
     "memory": Benchmark("Memory: slices of 10,000 x 10,000", "benchmarks.memory:measure", 12),
     "headers": Benchmark("Planning", "benchmarks.scaling:headers"),
+    "files": Benchmark("Files of many slices", "benchmarks.files:measure", 3),
     "scaling": Benchmark("Many small slices", "benchmarks.scaling:measure", 4, in_memory=True),
     "drift": Benchmark("Drift of long stacks, simulated", "benchmarks.drift:measure"),
     "short": Benchmark("Short and noisy stacks, simulated", "benchmarks.short:measure"),
@@ -51,6 +52,7 @@ BENCHMARKS = {
     "processors": Benchmark("The same run on other processors", "benchmarks.processors:measure", 1),
     "soak": Benchmark("Killed at random moments", "benchmarks.soak:measure", 1),
     "faults": Benchmark("Faults at every call", "benchmarks.faults:measure", by_name=True, in_memory=True),
+    "fuzz": Benchmark("Damaged image files", "benchmarks.fuzz:measure", by_name=True, in_memory=True),
 }
 
 

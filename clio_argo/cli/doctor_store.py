@@ -59,7 +59,8 @@ def _headers(source: "StackSource", entry: "Entry") -> str:
         header = source.headers(entry)[0]
     except Unreadable as error:
         raise UserError(f"{entry.name}: {error}") from error
-    return f"{entry.name} has {header.width} x {header.height} pixels of {header.bits} bit"
+    kind = header.type_name or f"{header.bits} bit"
+    return f"{entry.name} has {header.width} x {header.height} pixels of {kind}"
 
 
 def look_at_run(url: str) -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, groupby
 
@@ -56,12 +55,16 @@ def _split(files: Sequence[_Name]) -> Iterator[NameStack]:
     Where several numbers vary, one that no two files share is the slice. Without such a number there are several
     stacks, and the number that takes the fewest values tells them apart.
     """
-    with suppress(UserError):
-        discovered = discover_numbering([f.name for f in files])
-        yield _stack(files, [discovered(f.name) for f in files])
-        return
     columns = [[int(d) for d in column] for column in zip(*(f.digits for f in files), strict=True)]
     varying = [column for column in columns if len(set(column)) > 1]
+    try:
+        discovered = discover_numbering([f.name for f in files])
+    except UserError:
+        if len(varying) < 2:
+            raise
+    else:
+        yield _stack(files, [discovered(f.name) for f in files])
+        return
     if own := [column for column in varying if len(set(column)) == len(files)]:
         # a counter spans less than a date
         counter = min(own[::-1], key=lambda column: max(column) - min(column))

@@ -1,6 +1,7 @@
 """Makes a `Request` of what users write: YAML, JSON, flags, the predecessor's documents."""
 
 import difflib
+import json
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
@@ -73,9 +74,19 @@ def build_request(*layers: Mapping[str, Any]) -> Request:
     except ValidationError as error:
         # all at once: a user who mends one problem after the other pays a try for each
         raise UserError.all(REFUSED, [*problems, *_messages(error)]) from error
+    problems += [f"{path}: {value!r} is not UTF-8" for path, value in merged.items() if not _is_utf8(value)]
     if problems:
         raise UserError.all(REFUSED, problems)
     return request
+
+
+def _is_utf8(value: Any) -> bool:
+    """Whether a value can be written: arguments of commands, and escapes in YAML, may hold half a character."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def from_environment(environment: Mapping[str, str]) -> Request | None:

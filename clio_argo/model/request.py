@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from clio_argo.model.base import Document, Section
 from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span, Z
 from clio_argo.model.storage import Buckets, MakeBuckets
+from clio_argo.model.values import LARGEST
 from clio_argo.model.voxel_size import Resolution
 
 # five stages of 500 parts, all retried, fill a third of what a workflow object can hold (docs/benchmarks.md, fanout)
@@ -52,8 +53,8 @@ def _rising(value: tuple[float, float] | None) -> tuple[float, float] | None:
     return value
 
 
-# the largest values of files are those of 64-bit floats
-Values = Annotated[tuple[float, float], AfterValidator(_rising)]
+Measured = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Values = Annotated[tuple[Measured, Measured], AfterValidator(_rising)]
 
 
 class Alignment(Section):

@@ -1,6 +1,7 @@
 """How the values of files become grey values where they are no unsigned integers of 8 or 16 bits."""
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Literal, Self
 
@@ -20,7 +21,7 @@ LOWEST = {"int8": -128.0, "int16": -32768.0}
 LEVELS = 2**16
 # of these, at most so many for what the slices hold that were looked at: others may be twice as bright or dark
 USED = LEVELS / 2
-# of a range that is measured: what is computed from it stays a number
+# of values that are the ends of a range: what is computed from them stays a number
 LARGEST = 1e300
 
 
@@ -63,9 +64,10 @@ class ValueMap(Value):
     def plan_text(self) -> str:
         """The same before a run, with whether values can be lost."""
         if self.fits:
-            return f"{self.text}, which changes none"
+            return f"{self.text}, nothing is lost"
         if self.step == 1:
-            return f"{self.text}; fractions would be rounded, and values beyond 0 to {self.top} clipped"
+            ends = f"{self.low:,.15g} to {self.low + self.top:,.15g}"
+            return f"{self.text}; fractions would be rounded, and values beyond {ends} clipped"
         return f"{self.text}; rounded, and clipped beyond (value_window sets others)"
 
 
@@ -79,19 +81,18 @@ class StackValues(Value):
     @property
     def note(self) -> str:
         """What became of the values, as a sentence without a full stop."""
-        kept = "none was changed" if self.exact else "they were rounded or clipped, so that aligned/ is not lossless"
+        kept = "none was lost" if self.exact else "they were rounded or clipped, so that aligned/ is not lossless"
         return "; ".join([f"grey values are those of the files ({self.map.text}): {kept}", *self._clipped()])
 
     def _clipped(self) -> Iterator[str]:
         if self.clipped:
             z = max(self.clipped, key=lambda z: self.clipped[z])
-            yield f"{len(self.clipped)} slices have clipped values, most of all z {z} ({self.clipped[z]:.2%} of them)"
+            yield f"slices with clipped values: {len(self.clipped)}, most in z {z} ({self.clipped[z]:.2%})"
 
 
 def stretched(low: float, high: float, top: int) -> tuple[float, float]:
     """`low` and `step` with which `low` becomes 0 and `high` becomes `top`."""
-    # each by itself: the difference of the largest floats is infinite
-    return low, high / top - low / top
+    return low, max((high - low) / top, sys.float_info.min)
 
 
 def own_range(low: float, high: float, whole: bool) -> tuple[float, float]:

@@ -14,14 +14,16 @@ from clio_argo.store.transfers import is_transfer
 
 # ten pages of a bucket's listing, which tells folders only by the objects in them
 MOST_LISTED = 10_000
+# a bucket is asked several times what each of them holds
+MOST_FOLDERS = 50
 
 
 def folders_with_images(url: str) -> Iterator[tuple[str, int]]:
     """URLs of the folders directly below a source that hold images, there or in raw/, and how many.
 
-    Of a bucket they are looked for among its first ten thousand objects.
+    They are looked for among the first fifty folders, of a bucket among its first ten thousand objects.
     """
-    for below in (f"{url.rstrip('/')}/{name}" for name in _folders(Store(url))):
+    for below in (f"{url.rstrip('/')}/{name}" for name in _folders(Store(url))[:MOST_FOLDERS]):
         # one that nobody may list helps nobody
         with suppress(ClioError):
             source = open_source(below)

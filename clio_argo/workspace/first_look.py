@@ -58,7 +58,7 @@ class FirstLook:
     def text(self) -> str:
         """The request as commented YAML."""
         plan = self.checked.plan
-        headline = f"Slices: {plan.usable}, {describe_sizes(plan.sizes)}, {plan.dtype}; written by `clio-argo init`."
+        headline = f"Slices: {plan.usable}, {describe_sizes(plan.sizes)}; written by `clio-argo init`."
         return commented_request(self.request, headline, self.notes)
 
 
@@ -80,7 +80,7 @@ def first_look(given: Settings, largest_px: int) -> FirstLook:
             update={**_range(given, images, checked.plan, request), "resolution": checked.plan.voxel_nm}
         ),
         checked=checked,
-        notes={**axes, **_notes(given, checked.plan, request)},
+        notes={**axes, **_notes(checked.plan, request)},
         remarks=_remarks(source.url, images, checked),
         glimpses=[_glimpse(source, s, largest_px) for s in shown],
     )
@@ -128,14 +128,14 @@ def _axes(source: StackSource, images: Sequence[Entry]) -> dict[str, str]:
     }
 
 
-def _notes(given: Settings, plan: Plan, request: Request) -> dict[str, str]:
+def _notes(plan: Plan, request: Request) -> dict[str, str]:
     bad, allowed = len(plan.unusable), request.allowed_bad(plan.depth)
     accepts = f"; {bad} accepts that" if bad > allowed else ""
     # ends of decimals cannot be given
     steps = {"minz": plan.step_text} if plan.step_text and float(plan.z_step).is_integer() else {}
     stage = {"positions": plan.found["positions"]} if "positions" in plan.found else {}
     missing = {"max_bad": f"{bad} of {plan.depth} slices are missing or unusable{accepts}"} if bad else {}
-    return {**steps, **stage, **missing, "resolution": "" if "resolution" in given else plan.found["voxel size"]}
+    return {**steps, **stage, **missing, "resolution": "" if request.resolution else plan.found["voxel size"]}
 
 
 def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Request) -> dict[str, int]:
@@ -157,8 +157,8 @@ def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]
     left_out = [e.name for e in images if e.name not in taken]
     text = f"{len(left_out)} images are no slices of this stack: {few(left_out)}"
     # of a single picture the stack may lie beside it, or below
-    is_file = len(images) == 1 and checked.plan.source_kind == "files"
-    return ([text] if left_out else []) + (other_folder_lines(url) if is_file else [])
+    is_picture = len(images) == checked.plan.usable == 1 and checked.plan.source_kind == "files"
+    return ([text] if left_out else []) + (other_folder_lines(url) if is_picture else [])
 
 
 def _glimpse(source: StackSource, planned: SliceFile, largest_px: int) -> Glimpse:

@@ -270,9 +270,8 @@ def _judge(slices: Sequence[FoundSlice], request: Request) -> tuple[list[SliceFi
 def _most_common(headers: Sequence[Header]) -> Header:
     """What most slices have, each property by itself: no single slice needs to have all of them."""
     width, height = usual_size([(h.width, h.height) for h in headers])
-    bits, type_name = mode((h.bits, h.type_name) for h in headers)
-    channels = mode(h.channels for h in headers)
-    return Header(width=width, height=height, bits=bits, type_name=type_name, channels=channels)
+    kind, channels = mode(h.sample_type for h in headers), mode(h.channels for h in headers)
+    return Header(width=width, height=height, bits=0, type_name=kind, channels=channels)
 
 
 def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from clio_argo.errors import UserError
 from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.request import Request
-from clio_argo.model.values import LEVELS, own_range, stretched
+from clio_argo.model.values import LEVELS, USED, own_range, stretched
 from clio_argo.store.images.base import Undecodable
 from clio_argo.store.sources.base import StackSource
 
@@ -61,7 +61,10 @@ def _range(source: StackSource, usable: Sequence[SliceFile], request: Request) -
         raise UserError(f"source {request.source}: all values of {len(found)} slices are {least:g}; {ASK}")
     low, high = min(e.low for e in found), max(e.high for e in found)
     whole = all(e.whole for e in found)
-    return (least, greatest, whole) if (whole and greatest - least < LEVELS) or low == high else (low, high, False)
+    if (whole and greatest - least < LEVELS) or low == high:
+        return least, greatest, whole
+    # marks of no data are clipped, all else is kept if that leaves room
+    return low, high, whole and high - low <= USED
 
 
 def _extent(samples: NDArray[Any]) -> list[Extent]:

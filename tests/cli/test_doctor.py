@@ -10,12 +10,14 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from typer.testing import CliRunner
 
 from clio_argo.cli.app import app
 from clio_argo.cli.doctor import examine
-from clio_argo.cli.doctor_store import clock, location, readable_by_pages
+from clio_argo.cli.doctor_store import clock, location, look_at_source, readable_by_pages
 from clio_argo.cli.findings import Finding, Inconclusive, look
 from clio_argo.cli.options import Cluster
 from clio_argo.errors import UserError
@@ -39,6 +41,12 @@ def test_a_sound_machine_source_and_folder(tmp_path: Path) -> None:
     assert wrong(found) == {}
     assert {f.name: f.found for f in found}[f"source {DEMO}: list"] == "60 images"
     assert Store(str(tmp_path)).names() == []
+
+
+@pytest.mark.parametrize(("kind", "said"), [("uint16", "16 bit"), ("float32", "float32")])
+def test_the_type_of_the_values_is_told(tmp_path: Path, kind: str, said: str) -> None:
+    tifffile.imwrite(tmp_path / "1.tif", np.ones((8, 9), kind), metadata=None)
+    assert [f.found for f in look_at_source(str(tmp_path))][1] == f"1.tif has 9 x 8 pixels of {said}"
 
 
 def test_looking_changes_no_patience_of_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_a_file_is_written_and_never_replaced(source: Path) -> None:
     code, printed, beside = told(source, "-o", file)
     assert (code, beside) == (0, "")
     assert f"\n{file}: written\nNext: open '{file}'; clio-argo plan '{file}' checks it, " in printed
-    assert "\nresolution  8  (assumed: the files do not say)\n" in printed
+    assert "\nresolution  8  (8 x 8 x 8 nm is assumed: " in printed
     written = file.read_text()
     assert written == told(source)[1]
     code, printed, beside = told(source, "-o", file, "--set", "resolution=4")

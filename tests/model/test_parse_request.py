@@ -236,7 +236,7 @@ def test_a_setting_that_cannot_be_read_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("minz", -1),
+        ("max_gap", -1),
         ("maxz", 3.5),
         ("resolution", 0),
         ("resolution", [8, 8]),
@@ -279,8 +279,8 @@ def test_a_value_out_of_range_is_refused_by_name(setting: str, value: object) ->
 
 
 def test_all_values_out_of_range_are_named_at_once() -> None:
-    text = refusal({"minz": -1, "viewer": {"chunk": 7}})
-    assert all(f"  - {k}: " in text for k in ("id", "source", "minz", "viewer.chunk"))
+    text = refusal({"max_gap": -1, "viewer": {"chunk": 7}})
+    assert all(f"  - {k}: " in text for k in ("id", "source", "max_gap", "viewer.chunk"))
 
 
 def test_contradictions_are_refused() -> None:
@@ -422,6 +422,7 @@ documents = st.dictionaries(keys, json_values, max_size=4)
 @example({"id": "\ud800"})
 @example({"labels": {"\ud800": "a"}})
 @example({"resolution": 10**400})
+@example({"labels": {"a": "\ud800"}})
 @given(documents)
 def test_any_document_is_a_request_or_refused(document: dict[Any, Any]) -> None:
     try:
@@ -429,6 +430,12 @@ def test_any_document_is_a_request_or_refused(document: dict[Any, Any]) -> None:
     except UserError:
         return
     assert Request.from_bytes(config.to_bytes(), "config.json") == config
+
+
+@pytest.mark.parametrize("path", [*field_paths(), "labels.a"])
+def test_a_value_that_is_no_text_is_refused_by_the_name_of_its_setting(path: str) -> None:
+    # as an argument of other bytes than UTF-8 arrives
+    assert path in refusal(NEEDED, {path: "slices\udcff"})
 
 
 @given(st.text(max_size=40) | st.recursive(json_values, st.lists, max_leaves=3).map(repr) | documents.map(yaml.dump))

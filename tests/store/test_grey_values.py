@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -82,6 +82,9 @@ def test_whole_values_of_a_narrow_range_are_kept(kind: str, low: int, span: int,
         assert np.array_equal(decoded.pixels + first, samples)
 
 
+@example(1e5 + 1, 1e5 + 65536, True)
+@example(1e5 + 1, 1e5 + 65533, True)
+@example(-1e5 - 1, -1e5 + 65000, True)
 @given(FINITE, FINITE, st.booleans())
 def test_a_range_holds_what_it_is_made_for_with_room(one: float, other: float, whole: bool) -> None:
     low, high = sorted((one, other))
@@ -127,6 +130,14 @@ def test_slices_of_several_bands_are_converted_whole() -> None:
     assert not decoded.exact
 
 
+@pytest.mark.parametrize("window", [(-1e300, 1e300), (0.0, 5e-324), (1e300, np.nextafter(1e300, np.inf))])
+def test_a_window_of_any_width_is_one(window: tuple[float, float]) -> None:
+    samples = np.array([[window[0], window[1], np.inf, -np.inf, -1.7e308]])
+    found = to_grey(samples, mapped("float64", window)).pixels.tolist()[0]
+    assert found[0] == found[3] == found[4] == 0
+    assert found[2] == 65535
+
+
 def test_fractions_that_a_power_of_two_divides_are_kept() -> None:
     samples = np.arange(512, dtype=np.float32).reshape(16, 32) / 256
     first, step = own_range(0.0, 511 / 256, whole=False)
@@ -156,6 +167,6 @@ def test_a_note_never_says_that_rounded_values_are_lossless() -> None:
     assert "aligned/ is not lossless" in StackValues(map=rule, exact=False).note
     assert "lossless" not in StackValues(map=rule, exact=True).note
     assert (
-        "2 slices have clipped values, most of all z 7 (2.00% of them)"
+        "slices with clipped values: 2, most in z 7 (2.00%)"
         in StackValues(map=rule, exact=False, clipped={3: 1e-6, 7: 0.02}).note
     )

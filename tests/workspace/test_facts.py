@@ -100,7 +100,7 @@ def test_format_values_pages_and_channels_are_said(tmp_path: Path) -> None:
     assert (one.found["format"], one.found["samples"]) == ("TIFF", "uint8")
     assert one.found["pages"] == "6 in 1 file, channel 1, time 0"
     assert (other.found["format"], other.found["samples"]) == ("TIFF, LZW", "int16")
-    assert other.found["values"] == "int16 + 32,768, which changes none"
+    assert other.found["values"] == "int16 + 32,768, nothing is lost"
 
 
 def test_report_and_json_show_what_plan_shows(tmp_path: Path) -> None:

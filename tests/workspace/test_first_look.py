@@ -57,9 +57,9 @@ def test_a_plain_stack_gives_a_request_with_all_that_was_found(tmp_path: Path) -
     assert request == seen.request
     assert (request.source, request.image) == (str(tmp_path), "iso.%05d.png")
     assert (request.minz, request.maxz, request.resolution) == (FIRST, FIRST + 3, (8, 8, 8))
-    assert seen.notes == {"resolution": seen.checked.plan.found["voxel size"]}
-    assert "\nresolution: 8  # 8 x 8 x 8 nm is assumed" in seen.text
-    assert seen.text.startswith("# Slices: 4, 48 x 48 pixels, uint8; ")
+    assert [*seen.notes] == ["resolution"]
+    assert "\nresolution: 8  # 8 x 8 x 8 nm is assumed: " in seen.text
+    assert seen.text.startswith("# Slices: 4, 48 x 48 pixels; ")
     assert (seen.remarks, seen.checked.faults, seen.checked.stops) == ([], (), ())
 
 
@@ -233,6 +233,13 @@ def test_folders_that_hold_images_are_named_where_there_is_no_stack(tmp_path: Pa
     ) as told:
         look(tmp_path)
     assert [len(slices(read(look(**s).text))) for s in offered(told.value)] == [1, 4]
+
+
+def test_of_many_folders_the_first_ones_are_looked_into(tmp_path: Path) -> None:
+    for n in range(60):
+        write_stack(tmp_path / f"f{n}", {1: SMALL[FIRST]})
+    with pytest.raises(UserError, match=r"/f0\n(.*\n)*.*/f19\n  - and 30 more$"):
+        look(tmp_path)
 
 
 def test_folders_below_a_single_picture_are_named(tmp_path: Path) -> None:

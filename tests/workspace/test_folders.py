@@ -10,7 +10,7 @@ import pytest
 from clio_argo.errors import UserError
 from clio_argo.store.slices import Source
 from clio_argo.workspace.survey import survey
-from tests.stacks import CLI, request
+from tests.stacks import CLI, plain, request, run_here
 from tests.store.images.samples import texture, tiff
 from tests.store.images.test_tiff_axes import read
 
@@ -126,6 +126,14 @@ def test_the_step_is_said_by_plan(tmp_path: Path) -> None:
     numbered(tmp_path, 0, 30, 60, 90)
     shown = subprocess.run([CLI, "plan", "--source", tmp_path], capture_output=True, text=True, check=False)
     assert "steps of 30 (z_step)" in " ".join(shown.stdout.split())
+
+
+def test_the_table_of_transforms_names_the_file_of_each_step(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    numbered(tmp_path / "source", 0, 30, 60)
+    out = run_here(plain(tmp_path / "source"), tmp_path / "out", stop_before="render")
+    lines = (out / "transforms.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[:2] for line in lines] == [["0", "s_0.tif"], ["1", "s_30.tif"], ["2", "s_60.tif"]]
 
 
 def named(folder: Path, *names: str) -> Path:

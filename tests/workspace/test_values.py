@@ -137,6 +137,15 @@ def test_hot_pixels_and_infinities_leave_the_range_as_it_is(tmp_path: Path) -> N
     assert not decoded.exact
 
 
+@pytest.mark.parametrize("kind", ["int32", "float32"])
+def test_marks_of_no_data_are_clipped_and_whole_values_beside_them_stay(tmp_path: Path, kind: str) -> None:
+    pixels = np.tile(texture16() // 4 - 9000, (20, 20))
+    pixels[7, 7] = -(2**31)
+    found = grey(stack_of(tmp_path, [pixels.astype(kind)]))[0].astype(int)
+    assert found[7, 7] == 0
+    assert np.array_equal((found - 32768)[:7], pixels[:7])
+
+
 def test_a_stack_is_looked_at_by_eight_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack_of(tmp_path, [WIDE] * 20)
     seen, samples = list[int](), Source.samples
@@ -206,8 +215,12 @@ def test_a_bomb_of_floats_is_seen(tmp_path: Path) -> None:
     ("slices", "said", "lossless"),
     [
         (texture(np.uint16), "16 bit", True),
-        ((texture16() - 32768).astype(np.int16), "int16 + 32,768, which changes none", True),
-        (texture16().astype(np.uint32), "uint32; fractions would be rounded, and values beyond 0 to 65535", False),
+        ((texture16() - 32768).astype(np.int16), "int16 + 32,768, nothing is lost", True),
+        (
+            texture16().astype(np.uint32),
+            "uint32; fractions would be rounded, and values beyond 0 to 65,535 clipped",
+            False,
+        ),
         (WIDE, "float32 from ", False),
     ],
 )

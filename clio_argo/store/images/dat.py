@@ -52,6 +52,7 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
             channel=number,
             channel_name=name,
             voxel_nm=(read.pixel_nm, read.pixel_nm, 0.0),
+            voxel_by="DAT" if read.pixel_nm else "",
             stage_nm=read.stage_mm and (read.stage_mm[0] * NM_PER_MM, read.stage_mm[1] * NM_PER_MM),
         )
         for number, name in enumerate(read.detectors)

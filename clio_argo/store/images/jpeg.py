@@ -2,16 +2,19 @@
 
 import re
 import struct
+from io import BytesIO
 from typing import Any, BinaryIO, NamedTuple
 
 from numpy.typing import NDArray
 
-from clio_argo.store.images.base import Format, Header, Page, has_end_mark, opencv_pixels, refuse_padded
+from clio_argo.store.images.base import Format, Header, Page, Undecodable, has_end_mark, opencv_pixels, refuse_padded
 from clio_argo.store.images.orientation import exif_orientation, is_sideways, upright
 
 MAGIC = b"\xff\xd8"
 # tables, profiles and comments of up to 64 kB each; what people's programs write has fewer than a hundred
 MOST_SEGMENTS = 1000
+# each takes as long as the whole picture, however short it is; programs write ten, and a preview has some of its own
+SCAN, MOST_SCANS = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e]"), 100
 # markers of ITU T.81, table B.1: starts of frames are these but for tables (C4, CC) and an extension (C8)
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # have no length, or end what may stand before a frame: a decoder would go on elsewhere
@@ -84,7 +87,15 @@ def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
     """Samples [y, x] or [y, x, channel], uint8."""
     orientation = frame(file).orientation
     file.seek(0)
-    return upright(opencv_pixels(file), orientation)
+    data = file.read()
+    refuse_many_scans(data)
+    return upright(opencv_pixels(BytesIO(data)), orientation)
+
+
+def refuse_many_scans(data: bytes) -> None:
+    """Raise `Undecodable` for a JPEG that takes minutes for few bytes."""
+    if len(SCAN.findall(data)) > MOST_SCANS:
+        raise Undecodable(f"a JPEG of more than {MOST_SCANS} scans")
 
 
 JPEG = Format(name="JPEG", suffixes=(".jpg", ".jpeg"), magic=(MAGIC,), headers=headers, pixels=pixels)

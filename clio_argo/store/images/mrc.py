@@ -15,9 +15,10 @@ from clio_argo.store.images.base import MOST_PAGES, Format, Header, Page, Undeco
 HEADER_BYTES, MAGIC_AT = 1024, 208  # of the format
 TYPES: dict[int, np.dtype[Any]] = {
     0: np.dtype(np.int8), 1: np.dtype(np.int16), 2: np.dtype(np.float32), 6: np.dtype(np.uint16),
+    12: np.dtype(np.float16),
 }  # fmt: skip
 OTHER_TYPES = {
-    3: "complex int16", 4: "complex float32", 12: "float16", 16: "colour of 3 x 8 bit", 101: "two pixels a byte",
+    3: "complex int16", 4: "complex float32", 16: "colour of 3 x 8 bit", 101: "two pixels a byte",
 }  # fmt: skip
 BIG_ENDIAN_STAMP = 0x11
 # "IMOD", the program, and its flag that bytes are signed
@@ -53,9 +54,13 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
         type_name="" if unsigned else stack.dtype.name,
         channels=1,
         voxel_nm=stack.voxel_nm,
+        voxel_by="MRC" if any(stack.voxel_nm) else "",
     )
     ended = header.model_copy(update={"truncated": True})
-    whole = (size_bytes - stack.begin) // stack.plane_bytes
+    whole = max(0, size_bytes - stack.begin) // stack.plane_bytes
+    # a header of nonsense may claim any number: the missing ones are listed one by one
+    if 2 * (whole + 1) < stack.planes:
+        raise Unreadable(f"truncated: it holds {whole} of {stack.planes} planes")
     return [header if n < whole else ended for n in (range(stack.planes) if page is None else (page.number,))]
 
 

@@ -28,7 +28,9 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def exif_orientation(block: bytes) -> int:
     """The orientation that an EXIF block (a TIFF file without pixels) tells; 1 if it tells none."""
-    order = {b"II": "<", b"MM": ">"}.get(block[:2], "<")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None:
+        return 1
     with suppress(struct.error):
         (at,) = struct.unpack_from(order + "I", block, 4)
         (tags,) = struct.unpack_from(order + "H", block, at)

@@ -2,9 +2,10 @@
 
 import struct
 from collections.abc import Iterator
-from io import SEEK_END
+from io import BytesIO
 from itertools import islice
 from typing import Any, BinaryIO
+from zlib import crc32
 
 from numpy.typing import NDArray
 
@@ -17,8 +18,8 @@ MAGIC = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 # where the second chunk begins, and what ends each
 END_OF_HEADER, CHECKSUM_BYTES = 33, 4
-# more than programs write before the pixels; of pixels a gigabyte in the usual 8 kB; JPEG allows EXIF so many bytes
-MOST_BEFORE_PIXELS, MOST_CHUNKS, MOST_EXIF_BYTES = 1000, 2**17, 2**16
+# more than programs write before the pixels; of pixels a gigabyte in the usual 8 kB; EXIF holds a thumbnail at most
+MOST_BEFORE_PIXELS, MOST_CHUNKS, MOST_EXIF_BYTES = 1000, 2**17, 2**20
 
 
 def headers(file: BinaryIO, size_bytes: int, _page: Page | None) -> list[Header]:
@@ -59,7 +60,9 @@ def _before_pixels(file: BinaryIO) -> dict[bytes, bytes]:
     found = dict[bytes, bytes]()
     for kind, length in islice(_chunks(file), MOST_BEFORE_PIXELS):
         if kind in (b"eXIf", b"pHYs"):
-            found[kind] = file.read(min(length, MOST_EXIF_BYTES))
+            if length > MOST_EXIF_BYTES:
+                raise ValueError(f"its chunk {kind!r} has {length} bytes")
+            found[kind] = _content(file, kind, length)
         if kind == b"IDAT":
             break
     return found
@@ -71,20 +74,45 @@ def _pixel_nm(chunk: bytes) -> tuple[float, float]:
     return (nanometres(1 / x, "m"), nanometres(1 / y, "m")) if x and y and unit == 1 else (0.0, 0.0)
 
 
+def _content(file: BinaryIO, kind: bytes, length: int) -> bytes:
+    """Content of the chunk at whose content the file is. Raises `ValueError` if it is damaged."""
+    content, checksum = file.read(length), file.read(CHECKSUM_BYTES)
+    if crc32(kind + content) != int.from_bytes(checksum):
+        raise ValueError(f"its chunk {kind!r} is damaged")
+    return content
+
+
 def _reaches_end(file: BinaryIO) -> bool:
     """Whether an end mark follows the pixels: programs append what they like behind it."""
     return any(kind == b"IEND" for kind, _ in islice(_chunks(file), MOST_CHUNKS))
 
 
 def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
-    """Samples [y, x] or [y, x, channel], uint8 or uint16."""
+    """Samples [y, x] or [y, x, channel], uint8 or uint16.
+
+    Raises `Undecodable` or `ValueError` for damage. OpenCV gets no chunk that pixels can do without: libpng unpacks
+    kilobytes of text to gigabytes.
+    """
     orientation = exif_orientation(_before_pixels(file).get(b"eXIf", b""))
-    size_bytes = file.seek(0, SEEK_END)
-    # OpenCV makes room for as many bytes as a chunk says, up to 4 GB, before it finds that they are not there
-    if any(file.tell() + length > size_bytes for _, length in _chunks(file)):
-        raise Undecodable("does not decode: one of its chunks ends behind the file")
     file.seek(0)
-    return upright(opencv_pixels(file), orientation)
+    data, kind = memoryview(file.read()), b""
+    kept = [data[:END_OF_HEADER]]
+    for kind, length in islice(_chunks(file), MOST_CHUNKS):
+        # OpenCV makes room for as many bytes as a chunk says, up to 4 GB, before it finds that they are not there
+        begin, end = file.tell(), file.tell() + length
+        if end > len(data):
+            raise Undecodable("does not decode: one of its chunks ends behind the file")
+        # those with a capital letter must be known to whoever decodes
+        if kind[:1].isupper() or kind == b"tRNS":
+            kept.append(data[begin - 8 : end + CHECKSUM_BYTES])
+            continue
+        content = _content(file, kind, length)
+        # where the header was read for the plan, nobody looks
+        if kind == b"eXIf" and exif_orientation(content) != orientation:
+            raise Undecodable("an EXIF block behind its pixels asks to turn it; save it anew")
+    if kind != b"IEND":
+        raise Undecodable(f"does not decode: no end mark among its first {MOST_CHUNKS} chunks")
+    return upright(opencv_pixels(BytesIO(b"".join(kept))), orientation)
 
 
 PNG = Format(name="PNG", suffixes=(".png",), magic=(MAGIC,), headers=headers, pixels=pixels)

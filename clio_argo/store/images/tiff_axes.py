@@ -13,6 +13,7 @@ from tifffile import TiffFile
 from clio_argo.store.images.base import Header, Unreadable
 
 Element = ElementTree.Element
+MOST_AXES = 16  # of an array
 # axes as OME names them
 NAMES = {"T": "times", "Z": "slices", "C": "channels"}
 
@@ -77,7 +78,7 @@ def _plane(at: Mapping[str, int], series: int = 0, names: Sequence[str] = ()) ->
 
 def _shaped_planes(said: Mapping[str, Any], pages: int) -> list[Place]:
     """Planes by the shape, and perhaps axes, of an array that tifffile wrote."""
-    shape, axes = [int(n) for n in said["shape"]], str(said.get("axes", ""))
+    shape, axes = [int(n) for n in said["shape"][:MOST_AXES]], str(said.get("axes", ""))
     # rows, columns and samples are within a page
     sizes = next((shape[:i] for i in range(1, len(shape)) if math.prod(shape[:i]) == pages), [])
     long = sum(n > 1 for n in sizes)

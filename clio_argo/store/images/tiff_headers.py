@@ -84,7 +84,7 @@ def _header(page: TiffPage, size_bytes: int) -> Header:
         raise Unreadable(f"grey values are coded as {name}; convert it to plain grey")
     _refuse_coding(page)
     # decoded as zeros by tifffile, which would pass for black tissue
-    if len(page.dataoffsets) < math.prod(page.chunked) or not all(page.databytecounts):
+    if len(page.dataoffsets) < math.prod(page.chunked) or not all((*page.databytecounts, *page.dataoffsets)):
         raise Unreadable("some of its strips or tiles hold no data")
     ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
     sideways = is_sideways(orientation(page))

@@ -1,13 +1,15 @@
 """Where the pages of a TIFF file and their pixels lie, read as libtiff reads what writers left wrong."""
 
 import math
+import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffFile, TiffPage
+from tifffile import TIFF, TiffFile, TiffPage
 
 from clio_argo.model.sizes import Size
 from clio_argo.store.images.base import MOST_PAGES, Page, Unreadable
@@ -15,6 +17,12 @@ from clio_argo.store.images.orientation import ORIENTATION
 
 # eight tags, without which there is no image, take more bytes
 PAGE_BYTES = 96
+# types of tags that cost no more than their bytes, and that pages may share
+TEXT = (1, 2, 7)
+# Pages as close as this are counted by their places before the rest is read: a million would take 70 s otherwise.
+CLOSE_PAGES, CLOSE_BYTES = 1000, 2**22
+# numbers of the tags that decide what the pixels are
+DECISIVE = {*range(256, 260), 262, 266, 273, 274, *range(277, 280), 284, 317, 320, *range(322, 326), 338, 339, 347}
 # each half as wide as the one before: of any picture that can be aligned, as `max_pixels` says
 MOST_LEVELS = 32
 MINISWHITE = 0  # TIFF 6.0, section 8: high values are dark
@@ -29,15 +37,36 @@ MOST_TO_RAW, TABLE_BYTES = 2, 2**14
 
 def walk(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
     """All pages with a directory of their own. Raises `ValueError` if there is none, or too many."""
-    pages = strips = 0
+    pages = values = 0
     # by itself, tifffile follows a circle of pages for ever
     for one in islice(tiff.pages, MOST_PAGES + 1):
-        pages, strips = pages + 1, strips + len(one.dataoffsets)
-        if pages > MOST_PAGES or PAGE_BYTES * pages + strips > size_bytes:
-            raise ValueError(f"more than {MOST_PAGES} pages, or more pages and strips than its bytes can hold")
-        yield mended(one.aspage(), size_bytes)
+        page = one.aspage()
+        pages, values = pages + 1, values + sum(t.count for t in page.tags if t.dtype not in TEXT)
+        if pages > MOST_PAGES or PAGE_BYTES * pages + values > size_bytes or _are_too_many(tiff, page, pages):
+            raise ValueError(f"more than {MOST_PAGES} pages, or more pages and tags than its bytes can hold")
+        # Fibics ends its files with an empty directory; behind a preview one is missing
+        if page.tags or pages != 2 or is_extra(tiff.pages.first):
+            yield mended(page, size_bytes)
     if not pages:
         raise ValueError("no page")
+    if pages > 1 and _goes_on(tiff):
+        raise Unreadable(f"its list of pages leads nowhere behind page {pages}: it is cut off or damaged")
+
+
+def _are_too_many(tiff: TiffFile, page: TiffPage, pages: int) -> bool:
+    """Whether a file whose pages lie close has more of them than may be."""
+    if pages != CLOSE_PAGES or abs(page.offset - tiff.pages.first.offset) > CLOSE_BYTES:
+        return False
+    with suppress(IndexError):
+        tiff.pages.get(MOST_PAGES)
+        return True
+    return False
+
+
+def _goes_on(tiff: TiffFile) -> bool:
+    """Whether the last page that was found tells of another one: other readers end there without a word."""
+    tiff.filehandle.seek(tiff.pages.next_page_offset or 0)
+    return any(tiff.filehandle.read(tiff.tiff.offsetsize))
 
 
 def pictures(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
@@ -68,8 +97,11 @@ def beside(sizes: Sequence[Size]) -> set[int]:
 def mended(page: TiffPage, size_bytes: int) -> TiffPage:
     """The page with the strips that libtiff takes it to have where its tags are wrong.
 
-    Raises `ValueError` if a tag of one value has several: multiplied, these would fill memory.
+    Raises:
+        Unreadable: a tag that decides what its pixels are is damaged.
+        ValueError: a tag of one value has several: multiplied, these would fill memory.
     """
+    _refuse_lost_tags(page)
     if not all(
         isinstance(v, int) for v in (page.imagewidth, page.imagelength, page.samplesperpixel, page.rowsperstrip)
     ):
@@ -91,6 +123,19 @@ def mended(page: TiffPage, size_bytes: int) -> TiffPage:
     elif max(page.databytecounts, default=0) > most:
         page.databytecounts = tuple(min(count, most) for count in page.databytecounts)
     return page
+
+
+def _refuse_lost_tags(page: TiffPage) -> None:
+    """Raise `Unreadable` if tifffile left out a tag of damaged type or place: its default would make other pixels."""
+    tiff, file = page.parent.tiff, page.parent.filehandle
+    file.seek(page.offset)
+    (count,) = struct.unpack(tiff.tagnoformat, file.read(tiff.tagnosize))
+    if count == len(page.tags):
+        return
+    entries = file.read(count * tiff.tagsize)
+    found = {struct.unpack_from(tiff.tagheaderformat, entries, k * tiff.tagsize)[0] for k in range(count)}
+    for tag in found & DECISIVE - {t.code for t in page.tags}:
+        raise Unreadable(f"its tag {TIFF.TAGS[tag]} is damaged; save it anew")
 
 
 def page_at(tiff: TiffFile, page: Page) -> TiffPage:
@@ -124,6 +169,8 @@ def planes(tiff: TiffFile, size_bytes: int) -> int:
     # what lies behind the pixels: the directory, or values of its tags
     start, others = page.dataoffsets[0], (page.offset, *(t.valueoffset for t in page.tags))
     held = (min((o for o in others if o > start), default=size_bytes) - start) // plane_bytes(page)
+    if held > MOST_PAGES:
+        raise ValueError(f"more than {MOST_PAGES} pages")
     # "images" is often left from the stack of which this is one slice
     if held not in (0, 1, said):
         raise Unreadable(f"ImageJ file that says images={said}, but holds {held}; save it anew")

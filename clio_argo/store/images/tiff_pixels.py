@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
 from clio_argo.store.images.base import Page, Undecodable, opencv_pixels
-from clio_argo.store.images.jpeg import END, MAGIC, frame
+from clio_argo.store.images.jpeg import END, MAGIC, frame, refuse_many_scans
 from clio_argo.store.images.orientation import upright
 from clio_argo.store.images.tiff_pages import MINISWHITE, MOST_CHANNELS, PALETTE, orientation, page_at, palette
 
@@ -37,15 +37,20 @@ def _check_frames(page: TiffPage) -> None:
 
 
 def _let_warn(page: TiffPage) -> None:
-    """Decode the strips or tiles of JPEG once more by the decoder that says what is damaged: the other does not."""
+    """Decode the strips or tiles of JPEG in small by the decoder that says what is damaged: the other does not.
+
+    Raises `Undecodable` if one of them would take minutes.
+    """
     tables, file = page.jpegtables, page.parent.filehandle
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         file.seek(offset)
         data = file.read(count)
         # tables of the page: without the end mark, before what follows the strip's begin mark
         whole = tables[: -len(END)] + data[len(MAGIC) :] if tables else data
+        refuse_many_scans(whole)
+        # what it does not take, the other may
         with suppress(Undecodable):
-            opencv_pixels(BytesIO(whole))
+            opencv_pixels(BytesIO(whole), reduced=True)
 
 
 def pixels(file: BinaryIO, page: Page) -> NDArray[Any]:

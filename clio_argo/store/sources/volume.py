@@ -25,6 +25,7 @@ DAMAGED = re.compile(
     "(?s)^(FAILED_PRECONDITION|INVALID_ARGUMENT|DATA_LOSS|OUT_OF_RANGE|Error opening)(?!.*http_response_code)"
 )
 ABSENT = re.compile("NOT_FOUND: chunk .* is missing")
+TORN = "some of its chunks are missing: they are read as the volume's fill value"
 # chunks are decoded one at a time, each as a whole
 MOST_CHUNK_PLANES, MOST_CHUNK_BYTES = 4, 2**28
 SPACE = ("x", "y", "z")
@@ -97,6 +98,9 @@ class VolumeSource(Source):
     def _size(self, axis: str) -> int:
         return int(self._array.domain.shape[self._axes.index(axis)]) if axis in self._axes else 1
 
+    def _chunk(self, axis: str) -> int:
+        return int(self._array.chunk_layout.read_chunk.shape[self._axes.index(axis)])
+
     @cached_property
     def _chunk_depth(self) -> int:
         """Planes that share chunks. Raises `UserError` if a chunk is too large to be decoded."""
@@ -104,7 +108,7 @@ class VolumeSource(Source):
         chunk, plane = math.prod(shape), self._size("x") * self._size("y")
         if chunk * self._array.dtype.numpy_dtype.itemsize > MOST_CHUNK_BYTES and chunk > MOST_CHUNK_PLANES * plane:
             raise UserError(f"source {self.url}: its chunks are {shape}; write it with smaller ones")
-        return int(shape[self._axes.index("z")])
+        return self._chunk("z")
 
     def together(self, memory_bytes: int) -> Together:
         """Planes of a layer of chunks, in as few equal pieces as this memory allows."""
@@ -138,6 +142,7 @@ class VolumeSource(Source):
             type_name="" if kind.kind == "u" else kind.name,
             channels=1,
             voxel_nm=self._voxel_nm,
+            format=self._found.format,
         )
         return [h for own in self._of_each_channel(header) for h in [own] * self._size("z")]
 
@@ -173,7 +178,7 @@ class VolumeSource(Source):
             return grey, ""
         if (plane == plane[0, 0]).all():
             raise Undecodable("its chunks are missing")
-        return grey, "some of its chunks are missing: they are read as the volume's fill value"
+        return grey, TORN if is_torn(plane != (self._array.fill_value or 0), self._chunk("y"), self._chunk("x")) else ""
 
     def _read(self, time: int, channel: int, z: int) -> _Block:
         """The planes that are read together with plane z. Raises `Undecodable`."""
@@ -210,6 +215,25 @@ class VolumeSource(Source):
         """As of a file, by the object that describes the array; `entries` tells whether a chunk was changed."""
         of_document = slice_file.stamp.partition(" ")[0]
         super().refuse_changed(slice_file.model_copy(update={"stamp": of_document}))
+
+
+def is_torn(filled: NDArray[np.bool_], height: int, width: int) -> bool:
+    """Whether `filled`, bool [y, x], ends along the border of an empty chunk: the chunk was lost.
+
+    One that was left out because it holds background has background beyond its border as well.
+    height, width: of the chunks, the first of which begins at the first pixel.
+    """
+    return _ends_at_columns(filled, height, width) or _ends_at_columns(filled.T, width, height)
+
+
+def _ends_at_columns(filled: NDArray[np.bool_], height: int, width: int) -> bool:
+    """Whether more than half of a chunk's last or first column of bool [y, x] is filled, and the chunk beside empty."""
+    rows, columns = np.arange(0, filled.shape[0], height), np.arange(0, filled.shape[1], width)
+    holds = np.logical_or.reduceat(np.logical_or.reduceat(filled, rows, 0), columns, 1)
+    beside = filled[:, columns[1:] - 1] | filled[:, columns[1:]]
+    share = np.add.reduceat(beside, rows, 0, dtype=np.intp)
+    heights = np.diff([*rows, filled.shape[0]])[:, None]
+    return bool(((holds[:, 1:] != holds[:, :-1]) & (2 * share > heights)).any())
 
 
 def _cause(error: ValueError) -> str:

@@ -24,7 +24,8 @@ Json = Mapping[str, Any]
 class FoundVolume(NamedTuple):
     """Where the array of scale 0 is, and what its metadata say of it.
 
-    driver: as tensorstore names its format.
+    format: its name, for messages.
+    driver: as tensorstore names it.
     folder: of the array, below the source; empty or with a slash at its end.
     chunks: folder of its chunks.
     document: name of the object that describes the array.
@@ -33,6 +34,7 @@ class FoundVolume(NamedTuple):
     channels: their names.
     """
 
+    format: str
     driver: str
     folder: str
     chunks: str
@@ -69,7 +71,7 @@ def _zarr3(url: str, known: Mapping[str, Json]) -> FoundVolume | None:
     if node.get("zarr_format") != 3:
         return None
     if node["node_type"] == "array":
-        return FoundVolume("zarr3", "", "", ZARR3)
+        return FoundVolume("zarr v3", "zarr3", "", "", ZARR3)
     attributes = node.get("attributes", {})
     return _ngff(url, attributes.get("ome", attributes), "zarr3", ZARR3)
 
@@ -78,7 +80,7 @@ def _zarr2(url: str, known: Mapping[str, Json]) -> FoundVolume | None:
     attributes = known.get(ATTRIBUTES2, {})
     if known.get(ZARR2, {}).get("zarr_format") == 2:
         # as xarray names axes
-        return FoundVolume("zarr", "", "", ZARR2, tuple(attributes.get("_ARRAY_DIMENSIONS", ())))
+        return FoundVolume("zarr v2", "zarr", "", "", ZARR2, tuple(attributes.get("_ARRAY_DIMENSIONS", ())))
     is_group = known.get(GROUP2, {}).get("zarr_format") == 2 or "multiscales" in attributes
     return _ngff(url, attributes, "zarr", ZARR2) if is_group else None
 
@@ -96,7 +98,7 @@ def _ngff(url: str, attributes: Json, driver: str, document: str) -> FoundVolume
     sizes = [math.prod(along) for along in zip(*scales, strict=True)]
     folder = _below(scale0["path"])
     return FoundVolume(
-        driver, folder, folder, folder + document, names,
+        "OME-NGFF", driver, folder, folder, folder + document, names,
         _in_nm(names, sizes, [str(axis.get("unit")) for axis in axes]),
         tuple(str(c.get("label", "")) for c in attributes.get("omero", {}).get("channels", ())),
     )  # fmt: skip
@@ -107,7 +109,7 @@ def _n5(known: Mapping[str, Json]) -> FoundVolume | None:
         attributes = {**known.get(N5, {}), **known.get(name, {})}
         if {"dimensions", "blockSize", "dataType"} <= known.get(name, {}).keys():
             folder = name.removesuffix(N5)
-            return FoundVolume("n5", folder, folder, name, nm=_n5_voxel(attributes))
+            return FoundVolume("N5", "n5", folder, folder, name, nm=_n5_voxel(attributes))
     return None
 
 
@@ -129,7 +131,7 @@ def _precomputed(known: Mapping[str, Json]) -> FoundVolume | None:
     info = known.get(PRECOMPUTED, {})
     if not {"scales", "data_type"} <= info.keys():
         return None
-    return FoundVolume("neuroglancer_precomputed", "", _below(info["scales"][0]["key"]), PRECOMPUTED)
+    return FoundVolume("precomputed", "neuroglancer_precomputed", "", _below(info["scales"][0]["key"]), PRECOMPUTED)
 
 
 def _below(path: str) -> str:

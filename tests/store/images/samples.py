@@ -279,8 +279,13 @@ HUGE_FILES = {
 
 def headers(data: bytes) -> list[Header]:
     """Headers of all pages, wherever in the file they lie, and whatever it says of its voxels."""
-    others = {"offset": 0, "format": "", "compression": "", "voxel_nm": (0.0, 0.0, 0.0), "voxel_by": ""}
-    return [h.model_copy(update=others) for h in read_headers(io.BytesIO(data), len(data))]
+    others = {"offset": 0, "format": "", "compression": "", "voxel_nm": (0.0, 0.0, 0.0), "voxel_by": "", "previews": 0}
+    return [h.model_copy(update=others) for h in all_told(data)]
+
+
+def all_told(data: bytes) -> list[Header]:
+    """Headers of all pages as they are."""
+    return read_headers(io.BytesIO(data), len(data))
 
 
 def planned(entry: Entry, page: int = 0, dtype: str = "uint8", height: int = HEIGHT, width: int = WIDTH) -> SliceFile:

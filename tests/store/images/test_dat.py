@@ -13,7 +13,7 @@ from clio_argo.store.images.dat import DAT
 from clio_argo.store.slices import Source
 from clio_argo.workspace.survey import survey
 from tests.stacks import demo_slices, request, write_stack
-from tests.store.images.samples import GREY8, GREY16, HEIGHT, WIDTH, headers, one, slices
+from tests.store.images.samples import GREY8, GREY16, HEIGHT, WIDTH, all_told, headers, one, slices
 from tests.store.images.writers import dat
 
 SIGNED = (GREY16.astype(np.int32) - 32768).astype(np.int16)
@@ -21,9 +21,10 @@ SIGNED = (GREY16.astype(np.int32) - 32768).astype(np.int16)
 
 @pytest.mark.parametrize("version", [1, 2, 3, 8, 9])
 def test_a_header_tells_size_type_pixel_size_and_stage_in_every_version(version: int) -> None:
-    [header] = headers(dat(SIGNED, version, nm=4.5, stage_mm=(1.25, -0.5)))
+    [header] = all_told(dat(SIGNED, version, nm=4.5, stage_mm=(1.25, -0.5)))
     assert (header.width, header.height, header.bits, header.type_name) == (WIDTH, HEIGHT, 0, "int16")
-    assert (header.voxel_nm, header.stage_nm) == ((4.5, 4.5, 0), (1_250_000, -500_000))
+    assert (header.voxel_nm, header.voxel_by) == ((4.5, 4.5, 0), "DAT")
+    assert header.stage_nm == (1_250_000, -500_000)
     assert header.channel_name == "ESB"
 
 

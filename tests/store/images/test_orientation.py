@@ -51,3 +51,9 @@ def test_an_exif_block_of_either_byte_order_behind_other_chunks_is_found(tmp_pat
         (tmp_path / "1.png").write_bytes(data[:33] + chunks + data[33:])
         [shown] = slices(Source(str(tmp_path)))
         assert np.array_equal(shown, GREY8[::-1])
+
+
+def test_a_block_that_is_no_exif_turns_nothing() -> None:
+    block = exif(3).tobytes().removeprefix(b"Exif\0\0")
+    assert exif_orientation(block) == 3
+    assert exif_orientation(b"XX" + block[2:]) == exif_orientation(block[:2] + b"+" + block[3:]) == 1

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from numcodecs import zstd
+from PIL import Image
 
 from clio_argo.store.images import read_headers
 from clio_argo.store.images.base import Header, Page, Undecodable, Unreadable
@@ -17,12 +20,14 @@ from tests.store.images.samples import (
     GREY8,
     GREY16,
     HEIGHT,
+    ORIENTED,
     REFUSED,
     SAMPLES,
     WIDTH,
     decode_or_none,
     decoded,
     headers,
+    pillow,
     planned,
     texture,
     tiff,
@@ -127,7 +132,7 @@ def test_pages_in_a_circle_end() -> None:
         first, last = file.pages[0].offset, file.pages[-1].offset
         tags = len(file.pages[-1].aspage().tags)
     following = last + 2 + 12 * tags
-    with pytest.raises(Unreadable, match="more pages and strips than its bytes"):
+    with pytest.raises(Unreadable, match="more pages and tags than its bytes"):
         headers(data[:following] + struct.pack("<I", first) + data[following + 4 :])
 
 
@@ -167,13 +172,24 @@ def test_values_that_are_no_unsigned_grey_have_no_depth(kind: str) -> None:
     ("data", "reason"),
     [
         (changed(tiff(GREY8), PhotometricInterpretation=32803), "coded as CFA; convert it to plain grey"),
+        (changed(tiff(GREY8), PhotometricInterpretation=5), "coded as SEPARATED; convert it to plain grey"),
+        (changed(tiff(GREY8), PhotometricInterpretation=8), "coded as CIELAB; convert it to plain grey"),
         (changed(tiff(GREY8), PhotometricInterpretation=3), "a palette that it does not have"),
+        (changed(tiff(GREY8, rowsperstrip=8), RowsPerStrip=0), "rowsperstrip=0"),
     ],
-    ids=["CFA", "palette"],
+    ids=["CFA", "CMYK", "CIELab", "palette", "several strips of no rows"],
 )
 def test_other_codings_are_refused_by_what_they_are(data: bytes, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
         headers(data)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "packbits"])
+@pytest.mark.parametrize("count", [20, 60_000])
+def test_wrong_lengths_of_what_does_not_tell_its_end_are_refused(tmp_path: Path, compression: str, count: int) -> None:
+    wrong = changed(tiff(GREY8, compression=compression), StripByteCounts=count) + bytes(10**5)
+    with pytest.raises(Undecodable, match="does not decode"):
+        decoded(tmp_path, "1.tif", wrong)
 
 
 def test_a_tiff_with_holes_is_refused() -> None:
@@ -230,3 +246,108 @@ def test_a_tag_of_many_values_instead_of_one_is_refused(tag: int, reason: str) -
     at = data.index(struct.pack("<H", tag), 8)
     with pytest.raises(Unreadable, match=reason):
         headers(data[: at + 2] + struct.pack("<HII", 3, 500, 8) + data[at + 12 :])
+
+
+def with_type(data: bytes, tag: int, kind: int) -> bytes:
+    """A TIFF, one tag of which has a type that does not exist or is too long for the file."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        at = file.pages[0].tags[tag].offset + 2
+    return data[:at] + struct.pack("<H", kind) + data[at + 2 :]
+
+
+@pytest.mark.parametrize("tag", [256, 257, 258, 259, 262, 274, 277, 278, 317])
+def test_a_damaged_tag_is_not_taken_for_its_default(tag: int) -> None:
+    data = tiff(GREY8, compression="lzw", predictor=True, extratags=[ORIENTED]) + bytes(3000)
+    with pytest.raises(Unreadable, match=f"its tag {tifffile.TIFF.TAGS[tag]} is damaged; save it anew"):
+        headers(with_type(data, tag, 99))
+
+
+def test_a_damaged_tag_that_tells_nothing_of_pixels_is_left_out() -> None:
+    data = tiff(GREY8, software="a microscope")
+    assert headers(with_type(data, 305, 99)) == headers(data)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_no_page_is_lost_where_a_file_is_cut(compression: str | None) -> None:
+    first, *others = (Image.fromarray(GREY8 + k) for k in range(4))
+    data = pillow(first, "tiff", save_all=True, append_images=others, compression=compression)
+    assert len(headers(data)) == 4
+    for end in range(len(data) // 3, len(data), 97):
+        try:
+            found = headers(data[:end])
+        except Unreadable:
+            continue
+        # one picture with whatever behind it may be a file as some programs write it
+        assert len(found) in (1, 4)
+
+
+def with_empty_directory(data: bytes) -> bytes:
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        at = file.pages.next_page_offset
+    assert at
+    return data[:at] + struct.pack("<I", len(data)) + data[at + 4 :] + bytes(6)
+
+
+def test_an_empty_directory_behind_a_picture_is_no_page() -> None:
+    # as Fibics writes it; but a preview is not taken for the picture that is lost
+    assert headers(with_empty_directory(tiff(GREY8))) == headers(tiff(GREY8))
+    with pytest.raises(Unreadable, match="no pixels"):
+        headers(with_empty_directory(tiff(GREY8, subfiletype=1)))
+
+
+def tiny_pages(pages: int, values: int = 1) -> bytes:
+    """Pages of one pixel, with ExtraSamples of as many values, which all pages share."""
+    tags = [(256, 3, 1, 1), (257, 3, 1, 1), (258, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1)]
+    tags += [(278, 3, 1, 1), (279, 4, 1, 1), (338, 3, values, 8)]
+    body = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *t) for t in tags)
+    begin, size = 8 + 2 * values, len(body) + 4
+    following = (*(begin + (k + 1) * size for k in range(pages - 1)), 0)
+    return (
+        b"II*\0"
+        + struct.pack("<I", begin)
+        + bytes(2 * values)
+        + b"".join(body + struct.pack("<I", n) for n in following)
+    )
+
+
+@pytest.mark.parametrize(("pages", "values"), [(100_001, 1), (300, 100_000)])
+def test_pages_or_tags_beyond_number_are_refused_in_time(pages: int, values: int) -> None:
+    data, began = tiny_pages(pages, values), time.process_time()
+    with pytest.raises(Unreadable, match="more than 100000 pages, or more pages and tags than its bytes can hold"):
+        headers(data)
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(("offset", "reason"), [(10**9, "not among its"), (0, "hold no data")])
+def test_strips_outside_of_the_file_are_refused(tmp_path: Path, offset: int, reason: str) -> None:
+    data = tiff(GREY8, rowsperstrip=8)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        offsets = file.pages[0].dataoffsets
+    with pytest.raises((Undecodable, Unreadable), match=reason):
+        decoded(tmp_path, "1.tif", changed(data, StripOffsets=[offset, *offsets[1:]]))
+
+
+def test_strips_that_overlap_are_read_as_others_read_them(tmp_path: Path) -> None:
+    data = tiff(GREY8, rowsperstrip=8)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        offsets = file.pages[0].dataoffsets
+    shared = changed(data, StripOffsets=[offsets[0], offsets[0] + 40, *offsets[2:]])
+    with Image.open(io.BytesIO(shared)) as other:
+        assert np.array_equal(decoded(tmp_path, "1.tif", shared), np.asarray(other))
+
+
+def zstd_tiff(pixels: np.ndarray) -> bytes:
+    """A TIFF whose strip of zstd ends with a checksum, which tifffile does not write."""
+    buffer, strip = io.BytesIO(), zstd.compress(pixels.tobytes(), 3, True)
+    options = {"photometric": "minisblack", "metadata": None, "rowsperstrip": len(pixels), "compression": "zstd"}
+    tifffile.imwrite(buffer, iter([strip]), shape=pixels.shape, dtype=pixels.dtype, **options)
+    return buffer.getvalue()
+
+
+@given(st.integers(0, 7), st.integers(0, 10**6))
+def test_a_flipped_bit_in_zstd_with_a_checksum_is_found_by_decoding(bit: int, place: int) -> None:
+    flipped = bytearray(zstd_tiff(GREY8))
+    start = flipped.index(b"\x28\xb5\x2f\xfd")
+    flipped[start + place % (len(flipped) - start)] ^= 1 << bit
+    pixels = decode_or_none(bytes(flipped), ".tif", "uint8")
+    assert pixels is None or np.array_equal(pixels, GREY8)

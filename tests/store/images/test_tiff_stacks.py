@@ -174,3 +174,8 @@ def test_the_last_slice_costs_as_much_as_the_second_and_the_plan_one_walk(kind: 
     places = [Page(number=n, offset=found[n].offset) for n in (1, count - 1)]
     assert cost(file, places[0]) == cost(file, places[1])
     assert file.bytes_read < 4000
+
+
+def test_more_planes_behind_one_header_than_a_stack_may_have_are_refused() -> None:
+    with pytest.raises(Unreadable, match="more than 100000 pages"):
+        headers(one_header(100_001, (1, 1), 8) + bytes(100_001))

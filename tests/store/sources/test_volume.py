@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from clio_argo.cli.doctor_store import look_at_source
 from clio_argo.errors import UserError
@@ -14,7 +17,7 @@ from clio_argo.steps.plan import plan
 from clio_argo.store.images.base import Undecodable
 from clio_argo.store.slices import Source
 from clio_argo.store.sources import find_kind, open_source
-from clio_argo.store.sources.volume import VolumeSource
+from clio_argo.store.sources.volume import VolumeSource, is_torn
 from tests.stacks import demo_slices, digests, done_at, plain, request, run_here, write_stack
 from tests.store.images.samples import planned
 from tests.store.sources.volumes import (
@@ -51,7 +54,10 @@ def test_the_voxel_size_is_that_of_the_metadata(tmp_path: Path, kind: str) -> No
     WRITERS[kind](tmp_path / "v", VALUES)
     source, entry = opened(tmp_path / "v")
     expected = (0, 0, 0) if kind.startswith(("zarr", "sharded")) else (4, 4, 20)
-    assert {tuple(np.round(h.voxel_nm, 9)) for h in source.headers(entry)} == {expected}
+    headers = source.headers(entry)
+    assert {tuple(np.round(h.voxel_nm, 9)) for h in headers} == {expected}
+    assert {h.voxel_by for h in headers} == {headers[0].format if any(expected) else ""}
+    assert headers[0].format.split()[0] in kind
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float32"])
@@ -155,6 +161,30 @@ def test_missing_chunks_are_named_and_a_plane_without_any_is_bad(tmp_path: Path)
     assert read[:4] == [""] * 4
     assert read[4:8] == ["its chunks are missing"] * 4
     assert all(words.startswith("some of its chunks are missing") for words in read[8:])
+
+
+def test_chunks_that_hold_background_may_be_left_out(tmp_path: Path) -> None:
+    values = VALUES.copy()
+    # tissue ends within the first chunks of a row, the others are empty; dirt lies beside them
+    values[:, :, 18:], values[:, 3, 19] = 0, 9
+    zarr3(tmp_path / "v", values)
+    assert len(chunks(tmp_path / "v")) == 3 * 3
+    source, entry = opened(tmp_path / "v")
+    assert {_heard(source, planned(entry, page, "uint16", 33, 47)) for page in range(10)} == {""}
+
+
+@given(hnp.arrays(bool, (9, 13)), st.integers(1, 5), st.integers(1, 5), st.data())
+def test_a_chunk_lost_among_filled_ones_is_seen_wherever_it_is(
+    holes: np.ndarray, height: int, width: int, data: st.DataObject
+) -> None:
+    assert not is_torn(np.ones_like(holes), height, width)
+    y, x = data.draw(st.integers(0, 8)) // height * height, data.draw(st.integers(0, 12)) // width * width
+    lost = np.ones_like(holes)
+    lost[y : y + height, x : x + width] = False
+    assert is_torn(lost, height, width) == bool(lost.any())
+    # mirrored and turned it is the same, where chunks fit in
+    torn = is_torn(holes[:8, :12], 4, 4)
+    assert torn == is_torn(holes[:8, :12][::-1], 4, 4) == is_torn(holes[:8, :12].T, 4, 4)
 
 
 def test_a_damaged_chunk_makes_its_planes_bad(tmp_path: Path) -> None:
