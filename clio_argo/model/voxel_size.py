@@ -25,12 +25,12 @@ UNITS_NM = {
 }  # fmt: skip
 
 
-def nanometres(value: object, unit: object) -> float:
-    """A length in nm, rounded to the six digits that files hold; NaN if its number or its unit is none."""
+def nanometres(value: object, unit: object, digits: int = 6) -> float:
+    """A length in nm, rounded to the six digits of sizes of voxels in files; NaN if its number or its unit is none."""
     try:
         # ImageJ spells the sign for micro as an escape
         factor = UNITS_NM.get(str(unit).strip().lower().replace("\\u00b5", "µ"), math.nan)
-        return float(f"{float(str(value)) * factor:.6g}")
+        return float(f"{float(str(value)) * factor:.{digits}g}")
     except ValueError:
         return math.nan
 

@@ -141,7 +141,9 @@ def _notes(plan: Plan, request: Request) -> dict[str, str]:
     missing = f"{bad} of {plan.depth} slices are missing or unusable{accepts}" if bad else ""
     # settings that few stacks need stand in a request where the files call for them
     offers = {"positions": plan.found.get("positions", ""), "value_window": _value_text(plan)}
-    said = {key: text for key, text in {"minz": plan.step_text, "max_bad": missing, **offers}.items() if text}
+    # ends of decimals cannot be given
+    steps = plan.step_text if float(plan.z_step).is_integer() else ""
+    said = {key: text for key, text in {"minz": steps, "max_bad": missing, **offers}.items() if text}
     return {**said, "resolution": "" if request.resolution else plan.found["voxel size"]}
 
 

@@ -1,5 +1,6 @@
 """Laws of the grey values that values of any type become: in order, kept where they can be, near where not, counted."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ def test_whole_values_of_a_narrow_range_are_kept(kind: str, low: int, span: int,
         assert np.array_equal(decoded.pixels + first, samples)
 
 
+@example(0, 65536, True)
 @example(1e5 + 1, 1e5 + 65536, True)
 @example(1e5 + 1, 1e5 + 65533, True)
 @example(-1e5 - 1, -1e5 + 65000, True)
@@ -95,6 +97,7 @@ def test_a_range_holds_what_it_is_made_for_with_room(one: float, other: float, w
     below, used = (low - first) / step, (high / 2 - low / 2) / step * 2
     assert below >= 0
     assert below + used <= LEVELS - 1
+    assert (step == 1) == (whole and high - low < LEVELS) or not whole
     if step != 1:
         assert LEVELS / 4 <= used <= LEVELS / 2
         assert min(below, LEVELS - 1 - below - used) > used / 4
@@ -136,6 +139,22 @@ def test_a_window_of_any_width_is_one(window: tuple[float, float]) -> None:
     found = to_grey(samples, mapped("float64", window)).pixels.tolist()[0]
     assert found[0] == found[3] == found[4] == 0
     assert found[2] == 65535
+
+
+def test_what_is_no_number_is_no_value_that_could_be_clipped() -> None:
+    samples = np.array([[np.nan, np.nan, np.inf, 1, 2, 3]], np.float32)
+    assert to_grey(samples, ValueMap.of("float32")).clipped == 0.25
+
+
+@pytest.mark.parametrize("shape", [(1500, 2000), (2000, 1500)])
+def test_a_slice_is_converted_within_little_memory(shape: tuple[int, int]) -> None:
+    samples = np.full(shape, 0.5, np.float32)
+    tracemalloc.start()
+    to_grey(samples, ValueMap(type_name="float32", low=0.0, step=2**-16))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # the result, and less than two planes of bytes for bands of floats
+    assert peak < samples.size * 2 + samples.size * 6
 
 
 def test_fractions_that_a_power_of_two_divides_are_kept() -> None:

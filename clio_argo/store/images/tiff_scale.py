@@ -21,6 +21,7 @@ SEM_VALUE = re.compile(
     rb"^AP_((?:IMAGE_)?PIXEL_SIZE|STAGE_AT_[XY])\r?\n[^=\r\n]*=[ \t]*([-+.\deE]{1,30})[ \t]*([^\s]{1,30})", re.MULTILINE
 )
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296  # TIFF 6.0, section 8
+STAGE_DIGITS = 12  # of a metre: picometres
 # values of ResolutionUnit; 2 where the tag is missing
 UNITS = {2: "inch", 3: "cm"}
 
@@ -63,7 +64,7 @@ def _smartsem(tiff: TiffFile) -> Scale | None:
     tiff.filehandle.seek(tag.valueoffset)
     # tifffile reads a thousand values, in 2.5 ms, and takes minutes for a tag of other lines
     lines = SEM_VALUE.findall(tiff.filehandle.read(tag.count))
-    said = {name: nanometres(number.decode(), unit.decode("cp1252")) for name, number, unit in lines}
+    said = {name: nanometres(number.decode(), unit.decode("cp1252"), STAGE_DIGITS) for name, number, unit in lines}
     # that of the picture differs from that of the scan where it was stored smaller
     side = said.get(b"IMAGE_PIXEL_SIZE") or said[b"PIXEL_SIZE"]
     x, y = (said.get(name, math.nan) for name in (b"STAGE_AT_X", b"STAGE_AT_Y"))
@@ -74,8 +75,8 @@ def _fei(tiff: TiffFile) -> Scale | None:
     said: Mapping[str, Any] = _tag(tiff, FEI).value
     scan, stage = said.get("Scan") or said["EScan"], said.get("Stage", {})
     x, y = (nanometres(scan.get(key), "m") for key in ("PixelWidth", "PixelHeight"))
-    at = (nanometres(stage.get("StageX"), "m"), nanometres(stage.get("StageY"), "m"))
-    return Scale("FEI / Thermo", (x, y, 0.0), at)
+    at_x, at_y = (nanometres(stage.get(key), "m", STAGE_DIGITS) for key in ("StageX", "StageY"))
+    return Scale("FEI / Thermo", (x, y, 0.0), (at_x, at_y))
 
 
 def _ome(tiff: TiffFile) -> Scale | None:

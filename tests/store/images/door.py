@@ -210,6 +210,24 @@ def others(data: bytes, page: int, header: Header) -> Iterator[np.ndarray]:
         yield np.asarray(plain(ImageOps.exif_transpose(image)))
     with suppress(Exception):
         yield from by_tifffile(data, page, header)
+    with suppress(Exception):
+        yield from by_numpy(data, page, header) if header.format == "DAT" else by_mrcfile(data, page)
+
+
+def by_numpy(data: bytes, page: int, header: Header) -> Iterator[np.ndarray]:
+    """Samples of a `.dat` file: all detectors at a pixel beside each other, behind 1024 bytes."""
+    kind = np.dtype(header.sample_type).newbyteorder(">")
+    detectors, pixels = data[32], header.width * header.height
+    yield np.frombuffer(data, kind, pixels * detectors, 1024).reshape(header.height, -1, detectors)[..., page]
+
+
+def by_mrcfile(data: bytes, page: int) -> Iterator[np.ndarray]:
+    """The lowest row is the last one; bytes without a flag may have either sign."""
+    import mrcfile.mrcinterpreter
+
+    with mrcfile.mrcinterpreter.MrcInterpreter(io.BytesIO(data), permissive=True) as read:
+        plane = (read.data if read.data.ndim == 3 else read.data[None])[page, ::-1]
+        yield from (plane, plane.view(np.uint8) if plane.dtype == np.int8 else plane)
 
 
 def seek(image: Any, offset: int) -> None:
@@ -251,11 +269,13 @@ def by_tifffile(data: bytes, page: int, header: Header) -> Iterator[np.ndarray]:
 
 
 def inverse(pixels: np.ndarray) -> np.ndarray:
-    return (np.iinfo(pixels.dtype).max - pixels).astype(pixels.dtype)
+    return pixels if pixels.dtype.kind == "f" else (np.iinfo(pixels.dtype).max - pixels).astype(pixels.dtype)
 
 
 def alike(ours: np.ndarray, theirs: np.ndarray, levels: int) -> bool:
     """Whether pictures differ by so many grey levels at most."""
+    if ours.dtype.kind == "f":
+        return np.array_equal(ours, theirs, equal_nan=True)
     if ours.itemsize > theirs.itemsize:
         ours = (ours >> 8).astype(np.uint8)
     return ours.shape == theirs.shape and bool((np.abs(ours.astype(int) - theirs.astype(int)) <= levels).all())

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clio_argo.store.images import grey
 from clio_argo.store.images.base import Undecodable
 from tests.store.images.samples import HUGE, HUGE_FILES, REFUSED, SAMPLES, decode_or_none, decoded, one, planned
 
@@ -19,6 +20,13 @@ def test_slices_of_every_kind_decode_to_their_grey_values(tmp_path: Path, kind: 
     assert pixels.dtype.isnative
     difference = np.abs(pixels.astype(int) - sample.pixels.astype(int)).max()
     assert difference <= sample.tolerance
+
+
+@pytest.mark.parametrize("kind", [">u2", "<u2", ">i2", ">f4"])
+def test_values_have_the_byte_order_of_the_machine(kind: str) -> None:
+    found = grey(np.arange(6, dtype=kind).reshape(2, 3))
+    assert found.dtype.isnative
+    assert found.ravel().tolist() == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("kind", REFUSED)

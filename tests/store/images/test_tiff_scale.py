@@ -16,7 +16,7 @@ from tests.store.images.samples import png, png_chunk, texture
 STACK = np.stack([texture(height=20, width=24, seed=s) for s in range(3)])
 NONE = ((0.0, 0.0, 0.0), "", None)
 SMARTSEM = """1\r\n8e-09\r\nAP_PIXEL_SIZE\r\nPixel Size = 16.00 nm\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = {size}\r
-AP_STAGE_AT_X\r\nStage at X = 65.2 mm\r\nAP_STAGE_AT_Y\r\nStage at Y = -3.1 µm\r\nDP_X\r\nNoise = 1 : 2\r\n"""
+AP_STAGE_AT_X\r\nStage at X = 65.200013 mm\r\nAP_STAGE_AT_Y\r\nStage at Y = -3.1 µm\r\nDP_X\r\nNoise = 1 : 2\r\n"""
 FEI = "[User]\r\nDate=1\r\n[Scan]\r\nPixelWidth={x}\r\nPixelHeight=4e-09\r\n[Stage]\r\nStageX=-0.001\r\nStageY={y}\r\n"
 
 
@@ -44,7 +44,7 @@ def with_phys(x: int, y: int, unit: int) -> bytes:
     return data[:33] + png_chunk(b"pHYs", struct.pack(">IIB", x, y, unit)) + data[33:]
 
 
-FEI_NM, SEM_STAGE = (8.0, 4.0, 0.0), (65_200_000.0, -3100.0)
+FEI_NM, SEM_STAGE = (8.0, 4.0, 0.0), (65_200_013.0, -3100.0)
 FILES = {
     "centimetres": (written(resolution=(1e7 / 8, 1e7 / 4), resolutionunit=3), ((8, 4, 0), "TIFF resolution", None)),
     "dots per inch": (written(resolution=(72, 72)), ((352_778, 352_778, 0), "TIFF resolution", None)),
