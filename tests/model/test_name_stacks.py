@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clio_argo.errors import UserError
@@ -14,10 +14,10 @@ from clio_argo.workspace.name_patterns import regex_numbers
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc", "Nd"], exclude_characters="/\\"), max_size=6)
 
 
-def numbers_by(settings: "NameStack", names: list[str]) -> Callable[[str], int | None]:
-    if "image" in settings.settings:
-        return printf_numbering(settings.settings["image"])
-    return regex_numbers(settings.settings["image_regex"], names).get
+def numbers_by(stack: "NameStack", names: list[str]) -> Callable[[str], int | None]:
+    if "image" in stack.settings:
+        return printf_numbering(stack.settings["image"])
+    return regex_numbers(stack.settings["image_regex"], names).get
 
 
 STACKS: dict[str, tuple[list[str], list[dict[str, str]]]] = {
@@ -71,6 +71,7 @@ def test_a_pattern_gives_its_files_their_numbers_and_no_others(
 @given(
     names=st.lists(st.from_regex(r"[ab%.(]{0,2}[0-9]{1,3}[_-]?[0-9]{0,3}\.(png|tif|TIF)", fullmatch=True), unique=True)
 )
+@settings(max_examples=settings().max_examples // 3)
 def test_where_numbers_are_discovered_they_are_those(names: list[str]) -> None:
     try:
         number = discover_numbering(names)

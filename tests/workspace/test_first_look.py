@@ -311,15 +311,15 @@ def test_a_volume_is_looked_at_and_named_where_its_folder_is_given(tmp_path: Pat
     assert len(slices(read(seen.text))) == 4
 
 
-def test_a_bucket_is_looked_at_and_the_folders_in_it_are_named(bucket: Bucket) -> None:
-    store = Store(f"{bucket.url}/fly")
+def test_a_bucket_is_looked_at_and_the_folders_in_it_are_named(gcs: Bucket) -> None:
+    store = Store(f"{gcs.url}/fly")
     for z, image in demo_slices(6, 96).items():
         store.write(f"raw/iso.{z:05d}.png", encoded(image))
-    with pytest.raises(UserError, match=f"6 images: clio-argo init {bucket.url}/fly$"):
-        look(bucket.url)
-    seen = look(f"{bucket.url}/fly")
+    with pytest.raises(UserError, match=f"6 images: clio-argo init {gcs.url}/fly$"):
+        look(gcs.url)
+    seen = look(f"{gcs.url}/fly")
     assert read(seen.text) == seen.request
-    assert (seen.request.source, len(slices(seen.request))) == (f"{bucket.url}/fly", 6)
+    assert (seen.request.source, len(slices(seen.request))) == (f"{gcs.url}/fly", 6)
     assert all(g.image is not None for g in seen.glimpses)
 
 
