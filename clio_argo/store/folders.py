@@ -1,10 +1,11 @@
-"""Which folders of a source hold images: help for people who name the folder above."""
+"""Folders below a source: those that together hold one stack, and help for people who name the folder above."""
 
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 
 from clio_argo.errors import ClioError
+from clio_argo.model.numbering import differ_by_numbers
 from clio_argo.model.plan import natural_key
 from clio_argo.store.documents import Store
 from clio_argo.store.slices import RAW, Entry, Source
@@ -43,6 +44,22 @@ def folder_of_one(url: str) -> tuple[str, int] | None:
 def images_in(source: StackSource, folder: str = "") -> list[Entry]:
     """Images directly in a folder of a source; those of transfers under way are none."""
     return [e for e in source.entries(folder) if not is_transfer(e.name)]
+
+
+def stack_below(source: StackSource) -> list[Entry]:
+    """Images and transfers in the folders directly below a source, if these are parts of one stack; else none.
+
+    Parts are files whose names differ by numbers, none of them twice; or a folder for each slice, or file of pages,
+    which then has the number of its folder.
+    """
+    entries = source.below()
+    images = [e for e in entries if not is_transfer(e.name)]
+    if (names := [e.numbered for e in images]) and len({*names}) == len(names) and differ_by_numbers(names):
+        return entries
+    folders = [e.name.partition("/")[0] for e in images]
+    if not folders or len({*folders}) < len(folders) or not differ_by_numbers(folders):
+        return []
+    return [e.model_copy(update={"label": e.name.partition("/")[0]}) for e in entries]
 
 
 def _folders(store: Store) -> list[str]:

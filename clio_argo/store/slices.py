@@ -25,6 +25,7 @@ from clio_argo.model.base import Value, few
 from clio_argo.model.plan import SliceFile
 from clio_argo.store import images
 from clio_argo.store.backends import DEFAULT, backend_of
+from clio_argo.store.backends.base import Listed
 from clio_argo.store.backends.file import stamp_of
 from clio_argo.store.documents import Store, absolute_url, split_url
 from clio_argo.store.faults import store_errors
@@ -60,6 +61,7 @@ class Entry(Value):
     outside: it is a link that leaves the folder of the source, or leads nowhere.
     arrived_s: when it got there, in seconds since 1970; 0 if unknown.
     first_z: number of its first slice, if it tells that itself.
+    label: the name that holds its number, if that is not its own.
     """
 
     name: str
@@ -68,6 +70,12 @@ class Entry(Value):
     outside: bool = False
     arrived_s: float = 0.0
     first_z: int | None = None
+    label: str = ""
+
+    @property
+    def numbered(self) -> str:
+        """The name that holds its number."""
+        return self.label or self.name.rpartition("/")[2]
 
 
 class Together(NamedTuple):
@@ -91,6 +99,14 @@ class Source:
         entries = (e for e in self._list(folder) if self._file in ("", e.name))
         return sorted(without_vague(entries), key=lambda e: e.name)
 
+    def below(self) -> list[Entry]:
+        """Images and transfers directly in all folders directly below, ordered by folder and name."""
+        if self._store.local is None:
+            return [_listed(o) for o in self._store.objects() if o.name.count("/") == 1 and in_sight(o.name)]
+        folders = self._store.local.iterdir() if self._store.local.is_dir() and not self._file else ()
+        names = sorted(f.name for f in folders if f.is_dir() and not f.name.startswith("."))
+        return [e for name in names for e in self.entries(f"{name}/")]
+
     def unread(self) -> list[str]:
         """Of each format that is not read, a file at the source's root and what to do with it."""
         names = [
@@ -107,7 +123,7 @@ class Source:
             # what a file is, its content tells: a name is needed to find slices among other files
             return _scan(self._store.local, folder, lambda name: name == self._file or wanted(name))
         objects = (o for o in self._store.objects(folder + self._file, flat=True) if wanted(o.name))
-        return (Entry(name=o.name, size_bytes=o.size, stamp=o.stamp, arrived_s=o.written_s) for o in objects)
+        return map(_listed, objects)
 
     def headers(self, entry: Entry) -> list[Header]:
         """Headers of all pages of a file. Raises `Unreadable`."""
@@ -311,6 +327,10 @@ def find_source(source: str) -> str:
     except ClioError as error:
         raise type(error)(f"{_nothing_there(source)}; if the bucket is meant: {error}") from error
     return url
+
+
+def _listed(item: Listed) -> Entry:
+    return Entry(name=item.name, size_bytes=item.size, stamp=item.stamp, arrived_s=item.written_s)
 
 
 def _scan(root: Path, folder: str, wanted: Callable[[str], bool]) -> Iterator[Entry]:

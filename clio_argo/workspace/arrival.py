@@ -8,7 +8,7 @@ from clio_argo.model.run import SourceChanges
 from clio_argo.store.slices import RAW, Entry
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.run import Run
-from clio_argo.workspace.survey import number_files
+from clio_argo.workspace.survey import listings, number_files
 
 # longer than a slice takes to arrive, and shorter than a person waits before starting a run
 YOUNG_S = 120
@@ -37,7 +37,8 @@ def source_changes(run: Run) -> SourceChanges:
     planned = {s.name: s.stamp for unit in run.all_slices for s in unit.slices}
     planned |= {p.file: p.stamp for p in run.plan.problems if p.file}
     try:
-        entries = run.source.entries(RAW if any(name.startswith(RAW) for name in planned) else "")
+        at_root, in_raw = listings(run.source)
+        entries = in_raw if any(name.startswith(RAW) for name in planned) else at_root
     except MissingBucket:
         entries = []
     except StoreError as error:

@@ -1,16 +1,16 @@
 """What a plan took from the files of a stack, in words; in numbers it is in the plan's other fields."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from clio_argo.errors import printable
 from clio_argo.model.base import few
-from clio_argo.model.plan import Plan
+from clio_argo.model.plan import Plan, natural_key
 from clio_argo.model.request import FROM_FILES, Request
 from clio_argo.model.voxel_size import Told, in_nm, is_plausible, voxel_size
 from clio_argo.store.documents import Store
 from clio_argo.store.images.base import Header
-from clio_argo.store.slices import Entry
+from clio_argo.store.slices import RAW, Entry
 from clio_argo.store.sources.base import StackSource
 from clio_argo.workspace.stage import stage_text
 
@@ -42,6 +42,7 @@ def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str]
         "format": _most([", ".join(filter(None, (h.format, h.compression))) for h in of_file.values()]),
         "samples": _most([_samples(h) for h in of_file.values()]),
         "pages": _pages(used, len(of_file)),
+        "folders": _folders(of_file),
         "values": plan.values.plan_text if plan.values else "",
         "voxel size": voxel.text,
         "numbers": plan.step_text,
@@ -56,6 +57,11 @@ def _most(texts: Sequence[str]) -> str:
     """A text that all files share, or the most frequent ones with the number of files of each."""
     counts = Counter(texts).most_common()
     return counts[0][0] if len(counts) == 1 else few([f"{text} ({n} files)" for text, n in counts])
+
+
+def _folders(names: Iterable[str]) -> str:
+    folders = {name.rpartition("/")[0] for name in names} - {"", RAW.rstrip("/")}
+    return f"{len(folders)} taken together ({few(sorted(folders, key=natural_key), 3)})" if folders else ""
 
 
 def _samples(header: Header) -> str:

@@ -18,14 +18,14 @@ from clio_argo.model.regions import MAX_Z
 from clio_argo.model.request import Request
 from clio_argo.model.sizes import describe_sizes
 from clio_argo.model.write_request import commented_request
-from clio_argo.store.folders import images_in
 from clio_argo.store.images.base import Undecodable, Unreadable
-from clio_argo.store.slices import RAW, Entry, find_source
+from clio_argo.store.slices import Entry, find_source
 from clio_argo.store.sources import open_source
 from clio_argo.store.sources.base import StackSource
+from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.offers import folder_lines, other_folder_lines, stacks_by_folder, the_stack
 from clio_argo.workspace.preflight import Preflight, preflight
-from clio_argo.workspace.survey import NumberedFiles, number_files
+from clio_argo.workspace.survey import NumberedFiles, listings, number_files
 
 CHOSEN = "several numbers vary in the names; z was taken for the slice"
 Settings = Mapping[str, Any]
@@ -71,7 +71,7 @@ def first_look(given: Settings, largest_px: int) -> FirstLook:
         UserError: there is no stack, or there are several; each is named with the command that chooses it.
     """
     source = open_source(find_source(build_request(given).source))
-    images = [e for folder in ("", RAW) for e in images_in(source, folder)]
+    images = [e for entries in listings(source) for e in entries if not is_transfer(e.name)]
     request, checked, axes = _examined(given, source, images)
     slices = [s for unit in checked.units for s in unit.slices]
     shown = dict.fromkeys([slices[0], slices[len(slices) // 2], slices[-1]])

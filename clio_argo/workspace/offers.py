@@ -35,7 +35,7 @@ def the_stack(url: str, images: Sequence[Entry]) -> Mapping[str, str]:
 def stacks_by_folder(images: Sequence[Entry]) -> list[tuple[str, NameStack]]:
     """Stacks among images, each with its folder: empty for the root."""
     folders = groupby(images, lambda e: e.name.rpartition("/")[0])
-    return [(folder, stack) for folder, entries in folders for stack in name_stacks(base_name(e) for e in entries)]
+    return [(folder, stack) for folder, entries in folders for stack in name_stacks(e.numbered for e in entries)]
 
 
 def _offer(place: str, stack: NameStack) -> str:
@@ -68,8 +68,3 @@ def _folder_line(folder: str, images: int) -> str:
 def _first(lines: Sequence[str]) -> list[str]:
     more = [f"and {len(lines) - MOST_OFFERED} more"] if len(lines) > MOST_OFFERED else []
     return [*lines[:MOST_OFFERED], *more]
-
-
-def base_name(entry: Entry) -> str:
-    """The name of a file without its folder."""
-    return entry.name.rpartition("/")[2]

@@ -18,6 +18,7 @@ from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
 from clio_argo.model.sizes import accept_sizes, size_runs, usual_size
 from clio_argo.model.values import READ, ValueMap
+from clio_argo.store.folders import stack_below
 from clio_argo.store.images import TYPES_READ, format_names
 from clio_argo.store.images.base import Header, Undecodable, Unreadable
 from clio_argo.store.manifest import software
@@ -85,14 +86,14 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
 
 
 def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:
-    """Image files at the source's root, or in raw/ if there are none; transfers there, too; numbers by a pattern."""
-    listed = [source.entries(f) for f in ("", RAW)]
+    """Image files and transfers at the source's root, in raw/ or in folders below it; numbers by a pattern."""
+    listed = listings(source)
     slices = {e.name for e in without_vague(chain(*listed))}
     listed = [[e for e in entries if e.name in slices] for entries in listed]
     root, raw = ([e for e in entries if not is_transfer(e.name)] for entries in listed)
     number = _numbering(request, [*root, *raw]) if request.image or request.image_regex else None
     at_root, in_raw = (
-        [e for e in entries if number is None or number(_base(e)) is not None] for entries in (root, raw)
+        [e for e in entries if number is None or number(e.numbered) is not None] for entries in (root, raw)
     )
     if at_root and in_raw:
         raise UserError(
@@ -108,16 +109,18 @@ def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[E
     return at_root or in_raw, listed[0 if at_root else 1], number
 
 
-def _base(entry: Entry) -> str:
-    return entry.name.rpartition("/")[2]
-
-
 def _numbering(request: Request, entries: Sequence[Entry]) -> Numbering:
-    names = [_base(e) for e in entries]
+    names = [e.numbered for e in entries]
     try:
         return regex_numbers(request.image_regex, names).get if request.image_regex else numbering(request, names)
     except UserError as error:
         raise UserError(f"{error}; clio-argo init {quote(request.source)} names what there is") from error
+
+
+def listings(source: StackSource) -> list[list[Entry]]:
+    """Images and transfers at the root of a source and in raw/; without any, those of one stack in folders below."""
+    listed = [source.entries(f) for f in ("", RAW)]
+    return listed if any(listed) else [stack_below(source), []]
 
 
 class NumberedFiles(NamedTuple):
@@ -139,7 +142,7 @@ def number_files(request: Request, entries: Sequence[Entry], number: Numbering |
     if len(entries) == 1 and request.image is None and request.image_regex is None:
         return NumberedFiles([(None, entries[0])], 1, 0)
     number = number or _numbering(request, entries)
-    pairs = [(n, e) for e in entries if (n := number(_base(e))) is not None]
+    pairs = [(n, e) for e in entries if (n := number(e.numbered)) is not None]
     pairs.sort(key=lambda pair: (pair[0], natural_key(pair[1].name)))
     numbers = [n for n, _ in pairs]
     step = constant_step(numbers)
@@ -160,9 +163,9 @@ def _files_in_a_row(
 
     read: gets the headers that were read.
     """
-    entries = sorted(images, key=lambda e: natural_key(_base(e)))
+    entries = sorted(images, key=lambda e: natural_key(e.numbered))
     # of two stacks in one folder each is named otherwise
-    if len(entries) < 2 or not differ_by_numbers([_base(e) for e in entries]):
+    if len(entries) < 2 or not differ_by_numbers([e.numbered for e in entries]):
         return []
     return [(None, e) for e in entries] if all(_is_stack(source, e, request, read) for e in entries[:2]) else []
 

@@ -247,7 +247,7 @@ def test_more_stacks_than_a_screen_holds_are_counted(tmp_path: Path) -> None:
 
 def folders(root: Path) -> None:
     write_stack(root / "b 10", SMALL)
-    write_stack(root / "b 9" / "raw", {1: SMALL[FIRST]})
+    write_stack(root / "b 9", {FIRST: SMALL[FIRST]})
     (root / "empty").mkdir()
     (root / "notes.txt").write_text("x")
 
@@ -263,7 +263,7 @@ def test_folders_that_hold_images_are_named_where_there_is_no_stack(tmp_path: Pa
 
 def test_of_many_folders_the_first_ones_are_looked_into(tmp_path: Path) -> None:
     for n in range(60):
-        write_stack(tmp_path / f"f{n}", {1: SMALL[FIRST]})
+        write_stack(tmp_path / f"f{n}", {1: SMALL[FIRST], 2: SMALL[FIRST]})
     with pytest.raises(UserError, match=r"/f0\n(.*\n)*.*/f19\n  - and 30 more$"):
         look(tmp_path)
 

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 
 from clio_argo.errors import UserError
+from clio_argo.pipeline import PIPELINE
+from clio_argo.runner import run_step
+from clio_argo.store.documents import Store
 from clio_argo.store.slices import Source
 from clio_argo.workspace.survey import survey
-from tests.stacks import CLI, plain, request, run_here
+from tests.stacks import CLI, completion, lossless, plain, request, run_here
 from tests.store.images.samples import texture, tiff
 from tests.store.images.test_tiff_axes import read
+from tests.stores import Bucket
 
 STACK = np.stack([texture(height=20, width=24, seed=s) for s in range(12)])
 
@@ -177,3 +181,79 @@ def test_headers_of_no_file_are_read_twice(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Source, "headers", lambda self, entry: read.append(entry.name) or headers(self, entry))
     survey(request(tmp_path))
     assert sorted(read) == ["part1.tif", "part10.tif", "part2.tif"]
+
+
+BELOW = {
+    "halves": {f"{'first' if k < 5 else 'second'}/s_{k:03d}.tif": k for k in range(12)},
+    "a folder for each slice": {f"z{k:04d}/image.tif": k for k in range(12)},
+    "both have numbers": {f"z{k:04d}/image_{k:04d}.tif": k for k in range(12)},
+}
+
+
+def below(names: dict[str, int], folder: Path) -> Path:
+    for name, k in names.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(tiff(STACK[k]))
+    return folder
+
+
+@pytest.mark.parametrize("kind", BELOW)
+def test_folders_that_together_hold_one_stack_are_taken_together(kind: str, tmp_path: Path) -> None:
+    below(BELOW[kind], tmp_path)
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "s_900.tif").write_bytes(tiff(STACK[0]))
+    plan, units, _ = survey(request(tmp_path))
+    found = [s for unit in units for s in unit.slices]
+    assert {s.name: s.z for s in found} == BELOW[kind]
+    assert plan.found["folders"].startswith(f"{2 if kind == 'halves' else 12} taken together (")
+    assert np.array_equal([Source(str(tmp_path)).decode(s) for s in found], STACK)
+
+
+def test_folders_of_pages_are_one_stack_in_natural_order(tmp_path: Path) -> None:
+    for n, name in enumerate(("part2", "part9", "part10")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "stack.tif").write_bytes(tiff(STACK[n * 4 : n * 4 + 4]))
+    _, units, _ = survey(request(tmp_path))
+    source = Source(str(tmp_path))
+    assert np.array_equal([source.decode(s) for unit in units for s in unit.slices], STACK)
+
+
+def test_a_pattern_numbers_folders(tmp_path: Path) -> None:
+    below(BELOW["a folder for each slice"], tmp_path)
+    plan, *_ = survey(request(tmp_path, image="z%04d", minz=3, maxz=4))
+    assert (plan.usable, plan.minz, plan.maxz) == (2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"a/s_0.tif": 0, "a/s_1.tif": 1, "b/s_0.tif": 2, "b/s_1.tif": 3},
+        {"a/s_0.tif": 0, "a/s_1.tif": 1, "b/t_0.tif": 2, "b/t_1.tif": 3},
+        {"z0/image.tif": 0, "other/image.tif": 1},
+    ],
+)
+def test_folders_that_hold_several_stacks_are_not_mixed(names: dict[str, int], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"found no .* file"):
+        survey(request(below(names, tmp_path)))
+
+
+def test_a_bucket_with_a_folder_for_each_slice_is_read(bucket: Bucket) -> None:
+    for name, k in BELOW["a folder for each slice"].items():
+        Store(bucket.url).write(f"stack/{name}", tiff(STACK[k]))
+    _, units, _ = survey(request(f"{bucket.url}/stack"))
+    assert {s.name: s.z for unit in units for s in unit.slices} == BELOW["a folder for each slice"]
+
+
+@pytest.mark.parametrize("kind", ["halves", "a folder for each slice"])
+def test_a_run_of_folders_notices_what_arrives(kind: str, tmp_path: Path) -> None:
+    source = below(BELOW[kind], tmp_path / "source")
+    config = plain(source, alignment__skip=True)
+    run_here(config, tmp_path / "out", stop_before="publish")
+    late = source / ("second" if kind == "halves" else "z0012")
+    late.mkdir(exist_ok=True)
+    (late / ("s_012.tif" if kind == "halves" else "image.tif")).write_bytes(tiff(STACK[0]))
+    run_step(PIPELINE["publish"], Store(str(tmp_path / "out")).url, 0)
+    done = completion(tmp_path / "out")
+    assert done.status == "complete_with_flags"
+    assert len(done.source_changes.new) == 1
+    assert np.array_equal(lossless(tmp_path / "out"), STACK)

@@ -24,6 +24,9 @@ class StackSource(Protocol):
         The stamp of an entry changes whenever any of its slices may have changed.
         """
 
+    def below(self) -> list[Entry]:
+        """The same in the folders directly below."""
+
     def unread(self) -> list[str]:
         """What else lies there, of formats that are not read, and what to do with it."""
 
