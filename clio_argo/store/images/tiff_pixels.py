@@ -39,7 +39,7 @@ def _check_frames(page: TiffPage) -> None:
 def _let_warn(page: TiffPage) -> None:
     """Decode the strips or tiles of JPEG in small by the decoder that says what is damaged: the other does not.
 
-    Raises `Undecodable` if one of them would take minutes.
+    Raises `Undecodable` if one of them would take minutes, or is cut: of that neither says a word.
     """
     tables, file = page.jpegtables, page.parent.filehandle
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
@@ -48,6 +48,8 @@ def _let_warn(page: TiffPage) -> None:
         # tables of the page: without the end mark, before what follows the strip's begin mark
         whole = tables[: -len(END)] + data[len(MAGIC) :] if tables else data
         refuse_many_scans(whole)
+        if END not in data:
+            raise Undecodable("a JPEG without an end mark in a strip or tile: truncated")
         # what it does not take, the other may
         with suppress(Undecodable):
             opencv_pixels(BytesIO(whole), reduced=True)
