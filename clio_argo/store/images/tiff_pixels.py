@@ -71,8 +71,10 @@ def _grey_or_colour(page: TiffPage, values: NDArray[Any]) -> NDArray[Any]:
         values = np.moveaxis(values, 0, 2)
     if page.photometric == PALETTE:
         return np.asarray(palette(page)[values])
+    most = (1 << page.bitspersample) - 1
     # without the tag, tifffile says MINISWHITE
     if page.photometric == MINISWHITE and PHOTOMETRIC in page.tags:
         grey = values if values.ndim == 2 else values[..., :1]
-        grey[:] = (1 << page.bitspersample) - 1 - grey
-    return values
+        grey[:] = most - grey
+    # of 2 to 7 bits: to 8, as OpenCV unpacks those of PNG
+    return values * np.uint8(255 // most) if 1 < most < 255 else values

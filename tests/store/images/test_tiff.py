@@ -201,6 +201,20 @@ def test_a_tiff_with_holes_is_refused() -> None:
         headers(buffer.getvalue())
 
 
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_values_of_few_bits_are_spread_as_others_spread_them(tmp_path: Path, bits: int, photometric: int) -> None:
+    data = changed(tiff(GREY8), BitsPerSample=bits, PhotometricInterpretation=photometric)
+    with Image.open(io.BytesIO(data)) as other:
+        assert np.array_equal(decoded(tmp_path, "1.tif", data), np.asarray(other))
+
+
+def test_a_predictor_that_not_all_readers_apply_is_refused() -> None:
+    data = changed(tiff(GREY8, compression="deflate", predictor=True), Compression=1)
+    with pytest.raises(Unreadable, match="a predictor without compression"):
+        headers(data)
+
+
 @pytest.mark.parametrize("lost", [1, 100, 412])
 def test_tiles_that_are_cut_off_are_not_taken_for_black(tmp_path: Path, lost: int) -> None:
     with pytest.raises(Undecodable, match="its last pixels are not among"):
