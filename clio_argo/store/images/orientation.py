@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ORIENTATION = 274  # TIFF 6.0, section 8; EXIF has the same tags
+ORIENTATION, SHORT = 274, 3  # TIFF 6.0, section 8 and section 2; EXIF has the same tags and types
 # TIFF 6.0: step along rows and columns for orientations 1 to 4; 5 to 8 are these of the transposed picture
 STEPS = ((1, 1), (1, -1), (-1, -1), (-1, 1))
 
@@ -35,7 +35,7 @@ def exif_orientation(block: bytes) -> int:
         (at,) = struct.unpack_from(order + "I", block, 4)
         (tags,) = struct.unpack_from(order + "H", block, at)
         for tag in range(tags):
-            number, _, _, value = struct.unpack_from(order + "HHIH", block, at + 2 + 12 * tag)
-            if number == ORIENTATION:
+            number, kind, _, value = struct.unpack_from(order + "HHIH", block, at + 2 + 12 * tag)
+            if (number, kind) == (ORIENTATION, SHORT):
                 return int(value)
     return 1

@@ -111,6 +111,8 @@ def _refuse_coding(page: TiffPage) -> None:
     if page.compression not in COMPRESSIONS or page.jpegheader is not None:
         name = getattr(page.compression, "name", page.compression)
         raise Unreadable(f"compressed as {name}; save it with one of: {', '.join(sorted({*COMPRESSIONS.values()}))}")
+    if page.compression == 1 and page.predictor != 1:
+        raise Unreadable("a predictor without compression, which some readers apply and others do not; save it anew")
     if page.samplesperpixel > MOST_CHANNELS or page.imagedepth > 1:
         what = f"{page.samplesperpixel} channels, depth {page.imagedepth}"
         raise Unreadable(f"{what}: only grey slices can be aligned")

@@ -39,7 +39,7 @@ def _check_frames(page: TiffPage) -> None:
 def _let_warn(page: TiffPage) -> None:
     """Decode the strips or tiles of JPEG in small by the decoder that says what is damaged: the other does not.
 
-    Raises `Undecodable` if one of them would take minutes.
+    Raises `Undecodable` if one of them would take minutes, or is cut: of that neither says a word.
     """
     tables, file = page.jpegtables, page.parent.filehandle
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
@@ -48,6 +48,8 @@ def _let_warn(page: TiffPage) -> None:
         # tables of the page: without the end mark, before what follows the strip's begin mark
         whole = tables[: -len(END)] + data[len(MAGIC) :] if tables else data
         refuse_many_scans(whole)
+        if END not in data:
+            raise Undecodable("a JPEG without an end mark in a strip or tile: truncated")
         # what it does not take, the other may
         with suppress(Undecodable):
             opencv_pixels(BytesIO(whole), reduced=True)
@@ -69,10 +71,12 @@ def _grey_or_colour(page: TiffPage, values: NDArray[Any]) -> NDArray[Any]:
         values = np.moveaxis(values, 0, 2)
     if page.photometric == PALETTE:
         return np.asarray(palette(page)[values])
+    most = (1 << page.bitspersample) - 1
     # without the tag, tifffile says MINISWHITE
     if page.photometric == MINISWHITE and PHOTOMETRIC in page.tags:
         grey = values if values.ndim == 2 else values[..., :1]
         # of signed integers the lowest value is as far below 0 as the highest is above
-        top = -1 if values.dtype.kind == "i" else (1 << page.bitspersample) - 1
+        top = -1 if values.dtype.kind == "i" else most
         grey[:] = -grey if values.dtype.kind == "f" else top - grey
-    return values
+    # of 2 or 4 bits: to 8, as OpenCV unpacks those of PNG
+    return values * np.uint8(255 // most) if most in (3, 15) else values

@@ -119,6 +119,15 @@ def test_a_picture_within_a_tiff_that_is_smaller_than_its_strip_is_refused(tmp_p
             decoded(tmp_path, "1.tif", whole[:place] + struct.pack(">HH", *size) + whole[place + 4 :])
 
 
+@pytest.mark.parametrize("lost", [2, 100])
+def test_a_jpeg_within_a_tiff_that_is_cut_is_refused(tmp_path: Path, lost: int) -> None:
+    data = tiff(GREY8, compression="jpeg")
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        [count] = file.pages[0].databytecounts
+    with pytest.raises(Undecodable, match="a JPEG without an end mark"):
+        decoded(tmp_path, "1.tif", changed(data, StripByteCounts=[count - lost]))
+
+
 @pytest.mark.parametrize("kind", ["JPEG TIFF of strips", "tiled JPEG TIFF"])
 @pytest.mark.parametrize("size", [(60_000, 60_000), (65, 20), (20, 65)])
 def test_a_jpeg_larger_than_its_tile_is_not_unpacked(tmp_path: Path, kind: str, size: tuple[int, int]) -> None:
@@ -201,6 +210,20 @@ def test_a_tiff_with_holes_is_refused() -> None:
         counts.overwrite([0, *counts.value[1:]])
     with pytest.raises(Unreadable, match="hold no data"):
         headers(buffer.getvalue())
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_values_of_few_bits_are_spread_as_others_spread_them(tmp_path: Path, bits: int, photometric: int) -> None:
+    data = changed(tiff(GREY8), BitsPerSample=bits, PhotometricInterpretation=photometric)
+    with Image.open(io.BytesIO(data)) as other:
+        assert np.array_equal(decoded(tmp_path, "1.tif", data), np.asarray(other))
+
+
+def test_a_predictor_that_not_all_readers_apply_is_refused() -> None:
+    data = changed(tiff(GREY8, compression="deflate", predictor=True), Compression=1)
+    with pytest.raises(Unreadable, match="a predictor without compression"):
+        headers(data)
 
 
 @pytest.mark.parametrize("lost", [1, 100, 412])
