@@ -76,5 +76,5 @@ def _grey_or_colour(page: TiffPage, values: NDArray[Any]) -> NDArray[Any]:
     if page.photometric == MINISWHITE and PHOTOMETRIC in page.tags:
         grey = values if values.ndim == 2 else values[..., :1]
         grey[:] = most - grey
-    # of 2 to 7 bits: to 8, as OpenCV unpacks those of PNG
-    return values * np.uint8(255 // most) if 1 < most < 255 else values
+    # of 2 or 4 bits: to 8, as OpenCV unpacks those of PNG
+    return values * np.uint8(255 // most) if most in (3, 15) else values
