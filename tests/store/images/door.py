@@ -257,7 +257,8 @@ def by_tifffile(data: bytes, page: int, header: Header) -> Iterator[np.ndarray]:
         read.rowsperstrip = read.rowsperstrip or read.imagelength
         found = read.asarray()
         found = found.take(0, -1 if read.axes == "YXS" else 0) if found.ndim == 3 else found
-        found = upright(found, orientation(read))
+        # of few bits, as Pillow spreads them
+        found = upright(found, orientation(read)) * np.uint8({2: 85, 4: 17}.get(read.bitspersample, 1))
         yield from (found, inverse(found))
         if read.photometric == 3 and read.colormap is not None:
             levels = read.colormap[0][found]
