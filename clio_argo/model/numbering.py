@@ -21,7 +21,7 @@ PLAIN, SIGNED, DECIMAL, SIGNED_DECIMAL = (
     re.compile(f"{sign}{_DIGITS}{decimals}") for decimals in ("", _DECIMALS) for sign in ("", _SIGN)
 )
 # read as a separator, negative numbers would be reversed
-UNCLEAR = re.compile(r"[_=(]-[0-9]")
+UNCLEAR, BEFORE = re.compile(r"[_=(]-[0-9]"), re.compile(r"[_=(]-([0-9]+\.)?$")
 FRACTION = re.compile(r"(?<![0-9.])0\.[0-9]")  # nobody counts so but in decimals
 CONVERSION = re.compile(r"%(?P<zero>0?)(?P<width>\d*)[di]")
 # numbers up to request.MAX_Z; longer runs of digits are dates or identifiers
@@ -81,21 +81,30 @@ def discover_numbering(names: Sequence[str]) -> Numbering:
     """
     if by_time := _numbers_by_time(names):
         return by_time.get
-    if all(map(UNCLEAR.search, names)):
-        raise UserError(
-            f"the minus in {few(names, 2)} is a sign or separates: `image` with %d for all of the number and its minus "
-            "makes it negative, with %d for the digits behind the minus it separates"
-        )
     # 0.1 and 0.12 are not 1 and 12
     counted = all(map(FRACTION.search, names))
     for token in (*((DECIMAL,) if counted else ()), PLAIN, SIGNED, DECIMAL, SIGNED_DECIMAL):
         columns = _columns(names, token)
         texts, digits = next(iter(columns.items()), ((), []))
-        if len(columns) > 1 or len(indices := _varying(digits)) != 1:
+        indices = _varying(digits)
+        if len(columns) == 1 and token in (PLAIN, DECIMAL):
+            _refuse_unclear([n for n in names if token.search(n)], token, indices)
+        if len(columns) > 1 or len(indices) != 1:
             continue
         if token in (PLAIN, SIGNED) or _are_decimals([d[indices[0]] for d in digits], counted):
             return _by_column(token, texts, indices[0])
     return _last_number(names)
+
+
+def _refuse_unclear(names: Sequence[str], token: re.Pattern[str], indices: Sequence[int]) -> None:
+    """Raise `UserError` if the minus before a number of all names may be its sign: a guess may reverse the stack."""
+    for index in indices:
+        starts = [[match.start() for match in token.finditer(name)][index] for name in names]
+        if all(BEFORE.search(name[:start]) for name, start in zip(names, starts, strict=True)):
+            raise UserError(
+                f"the minus in {few(names, 2)} is a sign or separates: `image` with %d for the number and its minus "
+                "makes it negative, with %d for the digits behind the minus it separates"
+            )
 
 
 def _numbers_by_time(names: Sequence[str]) -> dict[str, int]:
@@ -136,7 +145,7 @@ def _columns(names: Sequence[str], token: re.Pattern[str]) -> dict[tuple[str, ..
 def _varying(digits: Sequence[Sequence[str]]) -> list[int]:
     """Indices of the numbers that vary; so does a sign before the 0 of decimals."""
     columns = enumerate(zip(*digits, strict=True))
-    return [i for i, column in columns if len({(d.startswith("-"), Fraction(d)) for d in column}) > 1]
+    return [i for i, column in columns if len({(d.startswith("-"), as_number(d)) for d in column}) > 1]
 
 
 def _are_decimals(column: Sequence[str], counted: bool) -> bool:
