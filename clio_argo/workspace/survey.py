@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from shlex import quote
 from statistics import median, mode
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clio_argo.errors import UserError, printable
 from clio_argo.model.base import digest
@@ -60,29 +60,19 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     problems, slices = _read_headers(source, candidates, request, read)
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
     stack = _range(request, numbers, numbered)
-    if len(stack) - len(numbers) > MOST_MISSING:
-        raise UserError(
-            f"source {request.source}: {len(numbers)} files for the {len(stack)} slices from z {stack[0]} to "
-            f"{stack[-1]}; look at minz and maxz, and at the numbers in the names of the files"
-        )
     usable, unusable = _judge([s for s in slices if s[0] in stack], request)
     problems += unusable + _duplicates(candidates) + _missing(stack, {z for z, *_ in slices}, problems)
     if not usable:
         raise UserError.all(f"source {request.source}: no usable slice", problem_lines(problems))
     _refuse_colour(source, usable, channels=max(h.channels for *_, h in slices))
-    usable = with_values(source, usable, request)
-    stamps = {e.name: e.stamp for _, e in candidates}
+    stamps, kept = {e.name: e.stamp for _, e in candidates}, {s.z for s in usable}
     problems = [
         p.model_copy(update={"stamp": stamps.get(p.file or "", "")}) for p in problems if p.z is None or p.z in stack
     ]
-    plan, units = _assemble(source, usable, problems, stack, request)
-    together, size_bytes = source.together(int(READ_SHARE * request.memory_gib * 2**30))
-    step = numbered.step if isinstance(numbered.step, int) else float(numbered.step)
-    found = {"z_step": step, "source_kind": kind, "together": together, "together_mib": -(-size_bytes >> 20)}
-    kept = {s.z for s in usable}
+    plan, units = _assemble(source, with_values(source, usable, request), problems, stack, request)
+    plan = plan.model_copy(update={"source_kind": kind, **_reading(source, numbered, request)})
     used = [(e.name, h) for z, e, _, h in slices if z in kept]
-    others = ignored(source, entries, stamps.keys())
-    return with_facts(plan.model_copy(update=found), request, used, others), units, entries
+    return with_facts(plan, request, used, ignored(source, entries, stamps.keys())), units, entries
 
 
 def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:
@@ -129,6 +119,13 @@ class NumberedFiles(NamedTuple):
     files: Sequence[tuple[int | None, Entry]]
     step: Number
     rest: Number
+
+
+def _reading(source: StackSource, files: NumberedFiles, request: Request) -> dict[str, Any]:
+    """Fields of the plan that say how slices are numbered and read."""
+    together, size_bytes = source.together(int(READ_SHARE * request.memory_gib * 2**30))
+    step = files.step if isinstance(files.step, int) else float(files.step)
+    return {"z_step": step, "together": together, "together_mib": -(-size_bytes >> 20)}
 
 
 def number_files(request: Request, entries: Sequence[Entry], number: Numbering | None = None) -> NumberedFiles:
@@ -247,11 +244,17 @@ def _headers(source: StackSource, entry: Entry) -> list[Header] | Problem:
 
 
 def _range(request: Request, numbers: set[int | None], files: NumberedFiles) -> range:
-    """All z from minz to maxz, which are numbers of files."""
+    """All z from minz to maxz, which are numbers of files. Raises `UserError` if far too many of them have none."""
     known = [z for z in numbers if z is not None]
     low = min(known, default=0) if request.minz is None else -((files.rest - request.minz) // files.step)
     high = max(known, default=low) if request.maxz is None else (request.maxz - files.rest) // files.step
-    return range(low, high + 1)
+    stack = range(low, high + 1)
+    if len(stack) - len(numbers) > MOST_MISSING:
+        raise UserError(
+            f"source {request.source}: {len(numbers)} files for the {len(stack)} slices from z {low} to {high}; look "
+            "at minz and maxz, and at the numbers in the names of the files"
+        )
+    return stack
 
 
 def _judge(slices: Sequence[FoundSlice], request: Request) -> tuple[list[SliceFile], list[Problem]]:
