@@ -35,7 +35,7 @@ def exif_orientation(block: bytes) -> int:
         (at,) = struct.unpack_from(order + "I", block, 4)
         (tags,) = struct.unpack_from(order + "H", block, at)
         for tag in range(tags):
-            number, kind, _, value = struct.unpack_from(order + "HHIH", block, at + 2 + 12 * tag)
-            if (number, kind) == (ORIENTATION, SHORT):
+            number, kind, count, value = struct.unpack_from(order + "HHIH", block, at + 2 + 12 * tag)
+            if (number, kind, count) == (ORIENTATION, SHORT, 1):
                 return int(value)
     return 1

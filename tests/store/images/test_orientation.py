@@ -57,4 +57,5 @@ def test_a_block_that_is_no_exif_turns_nothing() -> None:
     block = exif(3).tobytes().removeprefix(b"Exif\0\0")
     assert exif_orientation(block) == 3
     assert exif_orientation(block.replace(struct.pack(">HH", 274, 3), struct.pack(">HH", 274, 12))) == 1
+    assert exif_orientation(block.replace(struct.pack(">I", 1), struct.pack(">I", 2049))) == 1
     assert exif_orientation(b"XX" + block[2:]) == exif_orientation(block[:2] + b"+" + block[3:]) == 1
