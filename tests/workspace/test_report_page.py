@@ -1,5 +1,6 @@
 """The report is there to look at whatever becomes of the run."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,8 @@ from clio_argo.model.run import Attempt, StageTime
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.store.documents import Store
+from clio_argo.store.volumes import Volumes
+from clio_argo.workspace import pictures
 from clio_argo.workspace.logs import log_attempt, read_attempts
 from clio_argo.workspace.pictures import make_views
 from clio_argo.workspace.report_page import stage_times
@@ -111,3 +114,14 @@ def test_a_damaged_log_costs_a_note(tmp_path: Path) -> None:
     run_step(PIPELINE["publish"], Store(str(out)).url, 0)
     assert completion(out).status
     assert "2 logs under process/logs could not be read" in (out / "report.html").read_text()
+
+
+def test_pictures_are_cut_at_the_finest_scale_that_is_hardly_larger(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(demo, tmp_path / "run")
+    run, scales, read = Run(Store(str(tmp_path / "run"))), set(), Volumes.read
+    monkeypatch.setattr(pictures, "VIEW_PX", max(run.volume.scales[1].size) // 2)
+    monkeypatch.setattr(Volumes, "read", lambda self, scale, box: scales.add(scale) or read(self, scale, box))
+    make_views(run, run.volume)
+    assert scales == {1}
