@@ -120,7 +120,8 @@ def test_pictures_are_cut_at_the_finest_scale_that_is_hardly_larger(
     demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(demo, tmp_path / "run")
-    run, scales, read = Run(Store(str(tmp_path / "run"))), set(), Volumes.read
+    run = Run(Store(str(tmp_path / "run")), PIPELINE["publish"], PIPELINE)
+    scales, read = set[int](), Volumes.read
     monkeypatch.setattr(pictures, "VIEW_PX", max(run.volume.scales[1].size) // 2)
     monkeypatch.setattr(Volumes, "read", lambda self, scale, box: scales.add(scale) or read(self, scale, box))
     make_views(run, run.volume)
