@@ -1,6 +1,5 @@
 """The report is there to look at whatever becomes of the run."""
 
-import shutil
 from pathlib import Path
 
 import cv2
@@ -117,10 +116,10 @@ def test_a_damaged_log_costs_a_note(tmp_path: Path) -> None:
 
 
 def test_pictures_are_cut_at_the_finest_scale_that_is_hardly_larger(
-    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(demo, tmp_path / "run")
-    run = Run(Store(str(tmp_path / "run")), PIPELINE["publish"], PIPELINE)
+    config = plain(write_stack(tmp_path / "source", demo_slices(3, 96)), alignment__skip=True, viewer__chunk=16)
+    run = Run(Store(str(run_here(config, tmp_path / "out"))), PIPELINE["publish"], PIPELINE)
     scales, read = set[int](), Volumes.read
     monkeypatch.setattr(pictures, "VIEW_PX", max(run.volume.scales[1].size) // 2)
     monkeypatch.setattr(Volumes, "read", lambda self, scale, box: scales.add(scale) or read(self, scale, box))
