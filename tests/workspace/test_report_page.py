@@ -118,7 +118,8 @@ def test_a_damaged_log_costs_a_note(tmp_path: Path) -> None:
 def test_pictures_are_cut_at_the_finest_scale_that_is_hardly_larger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = plain(write_stack(tmp_path / "source", demo_slices(3, 96)), alignment__skip=True, viewer__chunk=16)
+    slices = {z: np.tile(image, (2, 2)) for z, image in demo_slices(3, 300).items()}
+    config = plain(write_stack(tmp_path / "source", slices), alignment__skip=True)
     run = Run(Store(str(run_here(config, tmp_path / "out"))), PIPELINE["publish"], PIPELINE)
     scales, read = set[int](), Volumes.read
     monkeypatch.setattr(pictures, "VIEW_PX", max(run.volume.scales[1].size) // 2)
