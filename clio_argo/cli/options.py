@@ -5,12 +5,13 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.console import RenderableType
 from typer import Argument, Option
 
-from clio_argo.cli.console import show
+from clio_argo.cli.console import program, show
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import build_request, parse_setting, parse_text
 from clio_argo.model.request import Request
@@ -141,6 +142,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        if path.is_dir():
+            reason = f"a folder, and no request; {program()} init {quote(str(path))} writes one for the slices in it"
         raise UserError(f"{path}: cannot be read: {reason}") from error
     return parse_text(text, str(path))
 

@@ -82,7 +82,7 @@ class StackValues(Value):
     def note(self) -> str:
         """What became of the values, as a sentence without a full stop."""
         kept = "none was lost" if self.exact else "they were rounded or clipped, so that aligned/ is not lossless"
-        return "; ".join([f"grey values are those of the files ({self.map.text}): {kept}", *self._clipped()])
+        return "; ".join([f"grey values were made of {self.map.text}: {kept}", *self._clipped()])
 
     def _clipped(self) -> Iterator[str]:
         if self.clipped:

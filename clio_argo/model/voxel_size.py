@@ -16,6 +16,7 @@ Nm3 = tuple[float, float, float]
 LEAST_NM, MOST_NM = 0.1, 10_000.0
 # the usual FIB-SEM voxel
 ASSUMED_NM: Nm3 = (8.0, 8.0, 8.0)
+ASSUMED = "assumed"
 # microscopes write three digits or more
 TOLERANCE = 0.01
 # of a unit as files write it, in lower case
@@ -86,7 +87,7 @@ def voxel_size(given: Nm3 | None, files: Mapping[str, Told]) -> VoxelSize:
     if not told:
         if given:
             return VoxelSize(given, f"{in_nm(given)}, by the request")
-        text = f"{in_nm(ASSUMED_NM)} is assumed: neither the request nor the files tell the voxel size (resolution)"
+        text = f"{in_nm(ASSUMED_NM)} is {ASSUMED}: neither `resolution` nor the files tell the voxel size"
         return VoxelSize(ASSUMED_NM, text, (text,))
     usual, by = mode(told.values())
     warnings = [*_odd(told, usual), *(_contradiction(given, usual, by) if given else ())]
@@ -94,9 +95,12 @@ def voxel_size(given: Nm3 | None, files: Mapping[str, Told]) -> VoxelSize:
         return VoxelSize(given, f"{in_nm(given)}, by the request; the files say {in_nm(usual)} ({by})", (*warnings,))
     x, y, z = usual
     same = [name for name, nm in zip("yz", (y, z), strict=True) if not nm]
-    assumed = f"; {' and '.join(same)} assumed to be as x (resolution)" if same else ""
     found = (x, y or x, z or x)
-    return VoxelSize(found, f"{in_nm(found)}, by the files ({by}){assumed}", (*warnings,))
+    text = f"{in_nm(found)}, by the files ({by})"
+    if same:
+        text += f"; {' and '.join(same)} {ASSUMED} to be as x, which `resolution` can say"
+        warnings.append(f"voxel size {text}")
+    return VoxelSize(found, text, (*warnings,))
 
 
 def in_nm(nm: Nm3) -> str:

@@ -54,7 +54,7 @@ def why_again(store: Store, record: UnitRecord | None, requested: UnitRecord) ->
         return "other settings"
     if record.inputs != requested.inputs:
         return "other inputs"
-    return "damaged objects" if any(d for _, d in damages(store, record.objects)) else None
+    return "missing or damaged objects" if any(d for _, d in damages(store, record.objects)) else None
 
 
 def damages(store: Store, objects: Sequence[ObjectRecord]) -> Iterator[tuple[ObjectRecord, str | None]]:

@@ -16,7 +16,9 @@ def chosen_pages(headers: Sequence[Header], request: Request) -> list[tuple[int,
         held = {getattr(h, axis): h.channel_name if axis == "channel" else "" for h in headers}
         names = few([f"{n}: {name}" if name else str(n) for n, name in sorted(held.items())])
         if wanted is None and len(held) > 1:
-            return f"{len(held)} {axis}s ({names}); choose one, for example `{axis}: {min(held)}`"
+            swapped = "; slices that are called times are swapped in Fiji: Image > Properties" * (axis == "time")
+            option = f"`{axis}: {min(held)}` (--set {axis}={min(held)})"
+            return f"{len(held)} {axis}s ({names}); choose one, for example {option}{swapped}"
         if wanted is not None and wanted not in held:
             return f"no {axis} {wanted}; there is {names}"
         pages = [(n, h) for n, h in pages if wanted in (None, getattr(h, axis))]

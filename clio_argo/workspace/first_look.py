@@ -17,6 +17,7 @@ from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.regions import MAX_Z
 from clio_argo.model.request import Request
 from clio_argo.model.sizes import describe_sizes
+from clio_argo.model.voxel_size import ASSUMED
 from clio_argo.model.write_request import commented_request
 from clio_argo.store.images.base import Undecodable, Unreadable
 from clio_argo.store.slices import Entry, find_source
@@ -75,10 +76,11 @@ def first_look(given: Settings, largest_px: int) -> FirstLook:
     request, checked, axes = _examined(given, source, images)
     slices = [s for unit in checked.units for s in unit.slices]
     shown = dict.fromkeys([slices[0], slices[len(slices) // 2], slices[-1]])
+    plan = checked.plan
+    # written down, what is assumed would count as known
+    voxel_nm = request.resolution if ASSUMED in plan.found["voxel size"] else plan.voxel_nm
     return FirstLook(
-        request=request.model_copy(
-            update={**_range(given, images, checked.plan, request), "resolution": checked.plan.voxel_nm}
-        ),
+        request=request.model_copy(update={**_range(given, images, plan, request), "resolution": voxel_nm}),
         checked=checked,
         notes={**axes, **_notes(checked.plan, request)},
         remarks=_remarks(source.url, images, checked),
@@ -125,6 +127,9 @@ def _axes(source: StackSource, images: Sequence[Entry]) -> dict[str, str]:
     try:
         headers = source.headers(images[0]) if images else []
     except Unreadable:
+        return {}
+    # times of one slice each may be slices that are called so
+    if len({h.time for h in headers}) == len(headers):
         return {}
     channels = {h.channel: h.channel_name for h in headers}
     times = {h.time: "" for h in headers}

@@ -1,6 +1,7 @@
 """Finds the slices of a source, reads every header and names all problems. Writes nothing."""
 
 import math
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from statistics import median, mode
 from typing import Any, NamedTuple
 
 from clio_argo.errors import UserError, printable
-from clio_argo.model.base import digest
+from clio_argo.model.base import digest, few
 from clio_argo.model.numbering import Number, Numbering, constant_step, differ_by_numbers, is_regular, numbering
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
 from clio_argo.model.problems import problem_lines
@@ -39,6 +40,8 @@ MOST_MISSING = 100_000  # slices of the longest stack that was run; each missing
 LOOK_AT = 3  # so that one damaged slice does not decide
 # of the memory of a worker, for slices of a volume that share chunks
 READ_SHARE = 1 / 8
+# how Fiji names the files of split channels, of which each is a stack
+CHANNEL = re.compile(r"^C[0-9]-")
 FoundSlice = tuple[int, Entry, int, Header]
 """Number of a slice, its file, its page there, and its header."""
 Known = dict[str, list[Header] | Problem]
@@ -71,8 +74,10 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     ]
     plan, units = _assemble(source, with_values(source, usable, request), problems, stack, request)
     plan = plan.model_copy(update={"source_kind": kind, **_reading(source, numbered, request)})
+    beyond = [f"{n} slices lie beyond minz and maxz, and are left out"] if (n := numbered.beyond) else []
     used = [(e.name, h) for z, e, _, h in slices if z in kept]
-    return with_facts(plan, request, used, ignored(source, entries, stamps.keys())), units, entries
+    plan = with_facts(plan, request, used, ignored(source, entries, stamps.keys()))
+    return plan.model_copy(update={"warnings": (*plan.warnings, *beyond)}), units, entries
 
 
 def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:
@@ -95,7 +100,7 @@ def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[E
         names = ", ".join(printable(e.name) for e in (root + raw)[:5]) or others
         pattern = request.image or request.image_regex
         text = f"no slice{f' named {pattern!r}' if pattern else ''}; there is {names}"
-        raise UserError(f"source {request.source}: found {text}")
+        raise UserError(f"source {request.source}: found {text}; {_init(request)}")
     return at_root or in_raw, listed[0 if at_root else 1], number
 
 
@@ -104,7 +109,11 @@ def _numbering(request: Request, entries: Sequence[Entry]) -> Numbering:
     try:
         return regex_numbers(request.image_regex, names).get if request.image_regex else numbering(request, names)
     except UserError as error:
-        raise UserError(f"{error}; clio-argo init {quote(request.source)} names what there is") from error
+        raise UserError(f"{error}; {_init(request)}") from error
+
+
+def _init(request: Request) -> str:
+    return f"clio-argo init {quote(request.source)} names what there is"
 
 
 def listings(source: StackSource) -> list[list[Entry]]:
@@ -114,11 +123,15 @@ def listings(source: StackSource) -> list[list[Entry]]:
 
 
 class NumberedFiles(NamedTuple):
-    """Files with their z, None for files of many pages; the number in a file's name is z * step + rest."""
+    """Files with their z, None for files of many pages; the number in a file's name is z * step + rest.
+
+    beyond: how many other files have a number before `minz` or behind `maxz`.
+    """
 
     files: Sequence[tuple[int | None, Entry]]
     step: Number
     rest: Number
+    beyond: int = 0
 
 
 def _reading(source: StackSource, files: NumberedFiles, request: Request) -> dict[str, Any]:
@@ -150,7 +163,7 @@ def number_files(request: Request, entries: Sequence[Entry], number: Numbering |
     low = -math.inf if request.minz is None else request.minz
     high = math.inf if request.maxz is None else request.maxz
     files = [(int(n // step), e) for n, e in pairs if low <= n <= high]
-    return NumberedFiles(files, step, numbers[0] % step if pairs else 0)
+    return NumberedFiles(files, step, numbers[0] % step if pairs else 0, len(pairs) - len(files))
 
 
 def _files_in_a_row(
@@ -161,6 +174,9 @@ def _files_in_a_row(
     read: gets the headers that were read.
     """
     entries = sorted(images, key=lambda e: natural_key(e.numbered))
+    if len(entries) > 1 and len({CHANNEL.sub("", e.numbered) for e in entries}) == 1:
+        names = few([e.name for e in entries])
+        raise UserError(f"source {request.source}: {names} look like channels that Fiji split; give one of the files")
     # of two stacks in one folder each is named otherwise
     if len(entries) < 2 or not differ_by_numbers([e.numbered for e in entries]):
         return []

@@ -69,7 +69,7 @@ def test_signed_values_give_the_volume_of_the_same_unsigned_ones(tmp_path: Path)
     assert voxels(signed) == voxels(unsigned)
     done = completion(signed)
     assert done.status == completion(unsigned).status == "complete"
-    assert "grey values are those of the files (int16 + 32,768): none was lost" in done.notes
+    assert "grey values were made of int16 + 32,768: none was lost" in done.notes
     assert dict(attributes(signed)["values"])["exact"]  # type: ignore[call-overload]
     assert "lossless volume" in (signed / "report.html").read_text()
     assert "values" not in attributes(unsigned)

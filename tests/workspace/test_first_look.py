@@ -56,9 +56,9 @@ def test_a_plain_stack_gives_a_request_with_all_that_was_found(tmp_path: Path) -
     request = read(seen.text)
     assert request == seen.request
     assert (request.source, request.image) == (str(tmp_path), "iso.%05d.png")
-    assert (request.minz, request.maxz, request.resolution) == (FIRST, FIRST + 3, (8, 8, 8))
+    assert (request.minz, request.maxz, request.resolution) == (FIRST, FIRST + 3, None)
     assert [*seen.notes] == ["resolution"]
-    assert "\nresolution: 8  # 8 x 8 x 8 nm is assumed: " in seen.text
+    assert "\nresolution: null  # 8 x 8 x 8 nm is assumed: " in seen.text
     assert seen.text.startswith("# Slices: 4, 48 x 48 pixels; ")
     assert (seen.remarks, seen.checked.faults, seen.checked.stops) == ([], (), ())
 
@@ -162,7 +162,7 @@ def test_voxel_size_and_positions_of_a_microscope_are_in_the_request(tmp_path: P
         tifffile.imwrite(tmp_path / f"{z}.tif", image, extratags=[(34118, 7, len(tag), tag, True)])
     seen = look(tmp_path)
     assert read(seen.text) == seen.request
-    assert re.search(r"^resolution: 5  # .*\(SmartSEM\)", seen.text, re.MULTILINE)
+    assert re.search(r"^resolution: null  # .*\(SmartSEM\); z assumed", seen.text, re.MULTILINE)
     assert re.search(r"^positions: null  # .*`positions: from-files`", seen.text, re.MULTILINE)
     assert len(slices(read(look(tmp_path, positions="from-files").text))) == 4
 
@@ -354,3 +354,9 @@ def test_any_name_gives_a_request_that_reads_as_it_is_and_finds_the_same_slices(
         return
     assert read(seen.text) == seen.request
     assert slices(read(seen.text)) == slices(Request(id="x", source=str(source), max_bad=0.99))
+
+
+def test_times_of_one_slice_each_are_not_cut_to_one(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "t.tif", np.stack([*SMALL.values()]), imagej=True, metadata={"axes": "TYX"})
+    with pytest.raises(UserError, match=r"4 times .* \(--set time=0\); slices that are called times are"):
+        look(tmp_path / "t.tif")

@@ -257,3 +257,21 @@ def test_a_run_of_folders_notices_what_arrives(kind: str, tmp_path: Path) -> Non
     assert done.status == "complete_with_flags"
     assert len(done.source_changes.new) == 1
     assert np.array_equal(lossless(tmp_path / "out"), STACK)
+
+
+def test_channels_that_fiji_split_are_not_joined(tmp_path: Path) -> None:
+    parts(tmp_path, ("C1-brain.tif", "C2-brain.tif"), 6)
+    with pytest.raises(UserError, match=r"C1-brain\.tif, C2-brain\.tif look like channels .* give one of the files"):
+        survey(request(tmp_path))
+    assert survey(request(tmp_path / "C2-brain.tif"))[0].usable == 6
+
+
+def test_slices_of_one_channel_are_a_stack(tmp_path: Path) -> None:
+    named(tmp_path, "C1-s_001.tif", "C1-s_002.tif")
+    assert survey(request(tmp_path))[0].usable == 2
+
+
+def test_slices_beyond_the_range_are_said(tmp_path: Path) -> None:
+    named(tmp_path, "s_1.tif", "s_2.tif", "s_3.tif", "s_4.tif")
+    warned = survey(request(tmp_path, maxz=2, resolution=8))[0].warnings
+    assert warned == ("2 slices lie beyond minz and maxz, and are left out",)
