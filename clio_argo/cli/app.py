@@ -139,6 +139,8 @@ def view(run: Root, port: Annotated[int, Option(help="Port on this machine; 0: a
     volume, folder = open_run(run).at(VIEWER) if root else (Store(run), "")
     if root is None or volume.local is None:
         raise UserError(f"{run}: only local runs are served; open the link in {COMPLETE} instead")
+    if Store(run).read(COMPLETE) is None:
+        print(f"{run}: the run has not ended; what it has not written yet is not shown", file=sys.stderr)
     serve(root, port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True), volume.local / folder)
 
 

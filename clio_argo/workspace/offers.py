@@ -27,6 +27,9 @@ def the_stack(url: str, images: Sequence[Entry]) -> Mapping[str, str]:
     if len(found) == 1:
         return found[0][1].settings
     lines = [_offer(f"{url.rstrip('/')}/{folder}", stack) for folder, stack in found]
+    if len({*lines}) < len(lines):
+        # no setting tells them apart: tiles of a mosaic, by date and time
+        lines = [f"{len(s.names)} files like {s.names[0]}: move them into a folder of their own" for _, s in found]
     lines = lines or [f"{COMMAND} {quote(f'{url}/{e.name}')}" for e in images]
     what = f"{len(found)} stacks" if found else f"{len(images)} files without a number in their names"
     raise UserError.all(f"{url}: {what}; choose one:", _first(lines))

@@ -20,7 +20,19 @@ from clio_argo.cli.options import default_id
 from clio_argo.cli.views import human_size
 from clio_argo.errors import GateStopped
 from clio_argo.workspace.preflight import preflight
-from tests.stacks import CLI, FIRST, cli, completion, demo_slices, flip_a_bit, request, write_stack, written_at
+from tests.stacks import (
+    CLI,
+    FIRST,
+    cli,
+    completion,
+    demo_slices,
+    flip_a_bit,
+    plain,
+    request,
+    run_here,
+    write_stack,
+    written_at,
+)
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "reference" / "request.schema.json"
@@ -333,3 +345,12 @@ def test_sizes_are_told_in_units_people_use() -> None:
 
 def test_foreign_text_cannot_command_the_terminal() -> None:
     assert literal("\x1b[2Ja\nb[bold]") == "?[2Ja?b\\[bold]"
+
+
+def test_view_says_that_a_run_has_not_ended(tmp_path: Path) -> None:
+    source = write_stack(tmp_path / "source", demo_slices(2, 64))
+    run_here(plain(source, alignment__skip=True), tmp_path / "out", stop_before="publish")
+    with subprocess.Popen([CLI, "view", tmp_path / "out", "--port", "0"], text=True, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert "the run has not ended; what it has not written yet is not shown" in process.stderr.readline()
+        process.kill()

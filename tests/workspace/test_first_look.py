@@ -360,3 +360,11 @@ def test_times_of_one_slice_each_are_not_cut_to_one(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "t.tif", np.stack([*SMALL.values()]), imagej=True, metadata={"axes": "TYX"})
     with pytest.raises(UserError, match=r"4 times .* \(--set time=0\); slices that are called times are"):
         look(tmp_path / "t.tif")
+
+
+def test_tiles_that_no_setting_tells_apart_want_folders_of_their_own(tmp_path: Path) -> None:
+    for minute in range(4):
+        for tile in "01":
+            (tmp_path / f"Merlin_20-11-08_1140{minute}0_0-0-{tile}.png").write_bytes(encoded(SMALL[FIRST]))
+    with pytest.raises(UserError, match=r"2 stacks; choose one:(\n  - 4 files like .*: move them into a folder .*){2}"):
+        look(tmp_path)
