@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,9 @@ from clio_argo.workspace.run import open_run
 DEMO = Path(__file__).parent / "data" / "demo"
 FIRST, LAST, NOISE = 3490, 3549, 3513
 CLI = str(Path(sys.executable).with_name("clio-argo"))
+# as a person types it here
+SHORT = os.path.relpath(CLI) if Path(CLI).is_relative_to(Path.cwd()) else CLI
+TYPED = "clio-argo" if shutil.which("clio-argo") == CLI else SHORT
 NAME = "iso.%05d.png"
 Image = NDArray[Any]
 Root = TypeVar("Root", Path, str)

@@ -69,6 +69,11 @@ class Told(NamedTuple):
     nm: Nm3
     by: str
 
+    @property
+    def is_plausible(self) -> bool:
+        """Whether x is known, and all that is known can be the size of a voxel."""
+        return self.nm[0] > 0 and all(is_plausible(nm) for nm in self.nm if nm)
+
 
 class VoxelSize(NamedTuple):
     """The voxel size of a stack, where it is from, and what a person should know of it."""
@@ -83,7 +88,7 @@ def voxel_size(given: Nm3 | None, files: Mapping[str, Told]) -> VoxelSize:
 
     files: what each file tells, by name, in order of z; files that tell nothing usable may be missing.
     """
-    told = {name: t for name, t in files.items() if is_plausible(t.nm[0])}
+    told = {name: t for name, t in files.items() if t.is_plausible}
     if not told:
         if given:
             return VoxelSize(given, f"{in_nm(given)}, by the request")

@@ -55,7 +55,7 @@ def to_grey(samples: NDArray[Any], values: ValueMap | None, warning: str = "") -
         beyond, same = _convert(samples[band], values, inside, pixels[band])
         clipped, exact = clipped + beyond, exact and same
     held = samples.size - (0 if nothing is None else np.count_nonzero(nothing))
-    return Decoded(pixels, warning, nothing, float(f"{clipped / held:.4g}"), exact)
+    return Decoded(pixels, warning, nothing, float(f"{clipped / held:.4g}"), exact and nothing is None)
 
 
 def _convert(
@@ -72,6 +72,5 @@ def _convert(
         back = values.low + values.step * grey
     pixels[:] = grey
     beyond = int(np.count_nonzero((grey != levels) & inside))
-    # of whole numbers a step that is no power of two leaves a last digit
-    kept = any(np.array_equal(samples, np.where(inside, b, samples), equal_nan=True) for b in (back, np.rint(back)))
+    kept = np.array_equal(samples, back)
     return beyond, kept and not beyond

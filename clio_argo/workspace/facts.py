@@ -7,7 +7,7 @@ from clio_argo.errors import printable
 from clio_argo.model.base import few
 from clio_argo.model.plan import Plan, natural_key
 from clio_argo.model.request import FROM_FILES, Request
-from clio_argo.model.voxel_size import Told, in_nm, is_plausible, voxel_size
+from clio_argo.model.voxel_size import Told, in_nm, voxel_size
 from clio_argo.store.documents import Store
 from clio_argo.store.images.base import Header
 from clio_argo.store.slices import RAW, Entry
@@ -81,5 +81,5 @@ def _previews(files: Mapping[str, Header]) -> list[str]:
 
 
 def _implausible(told: dict[str, Told]) -> list[str]:
-    wrong = [(name, t) for name, t in told.items() if not is_plausible(t.nm[0])]
+    wrong = [(name, t) for name, t in told.items() if not t.is_plausible]
     return [f"{wrong[0][1].by} of {in_nm(wrong[0][1].nm)} in {len(wrong)} files: no size of a voxel"] if wrong else []

@@ -29,7 +29,7 @@ from clio_argo.argo.templates import current_template
 from clio_argo.errors import ClioError, UserError
 from tests.e2e.cluster import namespace
 from tests.e2e.small import SETTINGS, documents
-from tests.stacks import CLI, NAME, cli, demo_slices, encoded
+from tests.stacks import CLI, NAME, TYPED, cli, demo_slices, encoded
 
 NAMESPACE, BUCKET = str(SETTINGS.namespace), "clio-client"
 DOORS = ("kubeconfig", "argo-server")
@@ -217,7 +217,7 @@ def test_a_failure_is_told_and_retried(door: str, client: Client) -> None:
     *_, reason, last = told.stderr.splitlines()
     assert reason.endswith("match(2:part:7,slices:70-79): slice 74 cannot be read")
     name = last.split(" retry ")[1].split()[0]
-    assert last == f"fix this, then continue where it stopped: clio-argo workflow retry {name} -n {NAMESPACE}"
+    assert last == f"fix this, then continue where it stopped: {TYPED} workflow retry {name} -n {NAMESPACE}"
     again = run(door, "retry", name)
     assert again.returncode == 0, again.stderr
     repeated = again.stdout.split()[0]
@@ -264,7 +264,7 @@ def test_ctrl_c_ends_the_watching_only(cluster: KubeClient) -> None:
     watching.send_signal(signal.SIGINT)
     _, told = watching.communicate(timeout=20)
     assert watching.returncode == 130
-    assert told.strip() == f"watched keeps running; watch it with: clio-argo workflow watch watched -n {NAMESPACE}"
+    assert told.strip() == f"watched keeps running; watch it with: {TYPED} workflow watch watched -n {NAMESPACE}"
     cluster.delete("watched")
 
 

@@ -63,3 +63,8 @@ def test_what_can_be_no_voxel_in_nm_is_refused(value: object) -> None:
 
 def test_the_limits_themselves_are_taken() -> None:
     assert build_request({"id": "a", "source": "s", "resolution": [0.1, 10_000, 1]}).resolution == (0.1, 10_000, 1)
+
+
+@pytest.mark.parametrize("nm", [(4, 4, 50_000), (4, 4, 1e-3), (4, 20_000, 4)])
+def test_a_size_in_files_that_is_none_along_y_or_z_is_not_taken(nm: tuple[float, float, float]) -> None:
+    assert voxel_size(None, {"a": Told(nm, "ImageJ")}).nm == (8, 8, 8)

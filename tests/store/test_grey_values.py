@@ -189,3 +189,13 @@ def test_a_note_never_says_that_rounded_values_are_lossless() -> None:
         "slices with clipped values: 2, most in z 7 (2.00%)"
         in StackValues(map=rule, exact=False, clipped={3: 1e-6, 7: 0.02}).note
     )
+
+
+def test_values_that_share_a_grey_value_are_not_called_kept() -> None:
+    values = ValueMap(type_name="float64", low=0.0, step=0.4)
+    assert not to_grey(np.array([[89.0, 88.8]]), values).exact
+    assert to_grey(np.array([[0.0, 0.4]]), values).exact
+
+
+def test_nan_beside_a_true_lowest_value_is_not_called_kept() -> None:
+    assert not to_grey(np.array([[0.0, np.nan, 2.0]], np.float32), ValueMap(type_name="float32", low=0.0)).exact

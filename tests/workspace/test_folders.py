@@ -1,11 +1,14 @@
 """Which files of a folder are a stack, and in which order."""
 
+import io
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from clio_argo.errors import UserError
 from clio_argo.pipeline import PIPELINE
@@ -275,3 +278,31 @@ def test_slices_beyond_the_range_are_said(tmp_path: Path) -> None:
     named(tmp_path, "s_1.tif", "s_2.tif", "s_3.tif", "s_4.tif")
     warned = survey(request(tmp_path, maxz=2, resolution=8))[0].warnings
     assert warned == ("2 slices lie beyond minz and maxz, and are left out",)
+
+
+def written(**how: Any) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, STACK, photometric="minisblack", **how)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("share", [0.99, 0.5, 0.2])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_stack_whose_last_pages_are_cut_off_is_named(share: float, compression: str | None, tmp_path: Path) -> None:
+    data = written(compression=compression)
+    (tmp_path / "stack.tif").write_bytes(data[: int(len(data) * share)])
+    assert re.search("unreadable|truncated", told(tmp_path / "stack.tif"))
+
+
+def told(file: Path) -> str:
+    """What is said of slices that are lost."""
+    try:
+        plan = survey(request(file))[0]
+    except UserError as error:
+        return str(error)
+    return plan.problems[-1].kind if plan.depth == len(STACK) else "too few"
+
+
+def test_a_stack_of_tifffile_behind_one_header_is_read(tmp_path: Path) -> None:
+    (tmp_path / "stack.tif").write_bytes(written(truncate=True))
+    assert np.array_equal(read(tmp_path / "stack.tif"), STACK)

@@ -57,6 +57,8 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
     )
     ended = header.model_copy(update={"truncated": True})
     whole = max(0, size_bytes - stack.begin) // stack.plane_bytes
+    if whole > stack.planes:
+        raise Unreadable(f"says that it has {stack.planes} planes, but holds {whole}; save it anew")
     # a header of nonsense may claim any number: the missing ones are listed one by one
     if 2 * (whole + 1) < stack.planes:
         raise Unreadable(f"truncated: it holds {whole} of {stack.planes} planes")

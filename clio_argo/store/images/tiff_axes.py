@@ -95,6 +95,9 @@ def _ome_planes(xml: str, pages: int) -> list[Place]:
     root = ElementTree.fromstring(xml)
     found: dict[int, Place] = {}
     images = root.findall("{*}Image/{*}Pixels")
+    said = sum(_planes_of(pixels) for pixels in images)
+    if said != pages and root.find(".//{*}TiffData/{*}UUID") is None:
+        raise Unreadable(f"its OME-XML says {said} planes, but it holds {pages} pages; save it anew")
     for series, pixels in enumerate(images):
         for page, plane in _blocks(pixels, series, root.get("UUID", ""), pages):
             found.setdefault(page, plane)
@@ -103,6 +106,12 @@ def _ome_planes(xml: str, pages: int) -> list[Place]:
             raise Unreadable(f"its OME-XML places {len(found)} of {pages} pages; save it anew")
         return []
     return [found[page] for page in range(pages)]
+
+
+def _planes_of(pixels: Element) -> int:
+    samples = max([1, *(int(c.get("SamplesPerPixel", 1)) for c in pixels.findall("{*}Channel"))])
+    sizes = [int(pixels.get(f"Size{axis}", 1)) for axis in "ZCT"]
+    return math.prod(sizes) // samples
 
 
 def _blocks(pixels: Element, series: int, own: str, pages: int) -> list[tuple[int, Place]]:

@@ -1,5 +1,6 @@
 """Where the pages of a TIFF file and their pixels lie, read as libtiff reads what writers left wrong."""
 
+import json
 import logging
 import math
 import struct
@@ -52,7 +53,7 @@ def walk(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
             yield mended(page, size_bytes)
     if not pages:
         raise ValueError("no page")
-    if pages > 1 and _goes_on(tiff):
+    if _goes_on(tiff) and (pages > 1 or _holds_more(tiff.pages.first, size_bytes)):
         raise Unreadable(f"its list of pages leads nowhere behind page {pages}: it is cut off or damaged")
 
 
@@ -70,6 +71,12 @@ def _goes_on(tiff: TiffFile) -> bool:
     """Whether the last page that was found tells of another one: other readers end there without a word."""
     tiff.filehandle.seek(tiff.pages.next_page_offset or 0)
     return any(tiff.filehandle.read(tiff.tiff.offsetsize))
+
+
+def _holds_more(page: TiffPage, size_bytes: int) -> bool:
+    """Whether what may be another picture follows the pixels of the first one: else its next page is a slip."""
+    ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
+    return 2 * (size_bytes - max(ends, default=size_bytes)) > sum(page.databytecounts)
 
 
 def pictures(tiff: TiffFile, size_bytes: int) -> Iterator[TiffPage]:
@@ -161,12 +168,12 @@ def plane_bytes(page: TiffPage) -> int:
 
 
 def planes(tiff: TiffFile, size_bytes: int) -> int:
-    """How many images lie behind the only directory of a file: ImageJ writes stacks above 4 GB so.
+    """How many images lie behind the only directory of a file: ImageJ writes stacks above 4 GB so, tifffile on request.
 
     Raises `Unreadable` if the file holds another number of them than it says.
     """
     page = tiff.pages.first
-    said = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
+    said = _planes_told(tiff, page)
     if said == 1 or not page.is_contiguous or not plane_bytes(page):
         return 1
     # what lies behind the pixels: the directory, or values of its tags
@@ -176,8 +183,15 @@ def planes(tiff: TiffFile, size_bytes: int) -> int:
         raise ValueError(f"more than {MOST_PAGES} pages")
     # "images" is often left from the stack of which this is one slice
     if held not in (0, 1, said):
-        raise Unreadable(f"ImageJ file that says images={said}, but holds {held}; save it anew")
+        raise Unreadable(f"says images={said}, but holds {held} behind one header; save it anew")
     return max(1, held)
+
+
+def _planes_told(tiff: TiffFile, page: TiffPage) -> int:
+    if tiff.is_imagej:
+        return int((tiff.imagej_metadata or {}).get("images", 1))
+    said = json.loads(page.shaped_description or "{}") if tiff.is_shaped else {}
+    return math.prod(said["shape"]) // math.prod(page.shape) if said.get("truncated") else 1
 
 
 def palette(page: TiffPage) -> NDArray[Any]:

@@ -179,7 +179,9 @@ class VolumeSource(Source):
             return grey, ""
         if (plane == plane[0, 0]).all():
             raise Undecodable("its chunks are missing")
-        return grey, TORN if is_torn(plane != (self._array.fill_value or 0), self._chunk("y"), self._chunk("x")) else ""
+        fill = self._array.fill_value or 0
+        filled = plane != fill if fill == fill else ~np.isnan(plane)  # noqa: PLR0124, NaN is not itself
+        return grey, TORN if is_torn(filled, self._chunk("y"), self._chunk("x")) else ""
 
     def _read(self, time: int, channel: int, z: int) -> _Block:
         """The planes that are read together with plane z. Raises `Undecodable`."""

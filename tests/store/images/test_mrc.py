@@ -1,6 +1,7 @@
 """MRC files: planes, types of values, voxel size, and what is refused; mrcfile reads the same."""
 
 import io
+import struct
 import tracemalloc
 from pathlib import Path
 
@@ -116,3 +117,10 @@ def test_a_long_stack_is_read_one_plane_at_a_time_by_ranges(gcs: Bucket) -> None
     assert tracemalloc.get_traced_memory()[1] < 3 * planes[0].nbytes
     tracemalloc.stop()
     assert len(gcs.log()) - before <= 3
+
+
+def test_planes_that_the_header_does_not_count_are_not_lost() -> None:
+    data = mrc(STACK)
+    stale = data[:8] + struct.pack("<i", len(STACK) - 1) + data[12:]
+    with pytest.raises(Unreadable, match=f"says that it has {len(STACK) - 1} planes, but holds {len(STACK)}"):
+        headers(stale)

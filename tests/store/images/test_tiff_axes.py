@@ -162,7 +162,6 @@ def test_pages_of_which_nothing_true_is_said_are_refused(tmp_path: Path, descrip
     [
         "ImageJ=1.53t\nimages=8\nslices=8\n",
         "ImageJ=1.53t\nimages=6\nslices=x\n",
-        ome("", 'SizeC="1" SizeT="1" SizeZ="9"'),
         '{"shape": [6, 20, 24]}',
         '{"shape": [1, 6, 1, 20, 24]}',
         '{"shape": [7, 20, 24], "axes": "CYX"}',
@@ -176,8 +175,10 @@ def test_what_a_file_holds_counts_where_there_is_only_z(tmp_path: Path, descript
     ("xml", "reason"),
     [
         ("<OME></OM></OME>", "mismatched tag"),
-        (ome("<TiffData/>" * 10**5, 'SizeC="2" SizeZ="1"'), "places 2 of 6 pages"),
-        (ome("", 'SizeC="1000000000" SizeZ="1000000000" SizeT="1000000000"'), "broken header"),
+        (ome("", 'SizeC="1" SizeT="1" SizeZ="9"'), "says 9 planes, but it holds 6 pages; save it anew"),
+        (ome("".join(f'<TiffData IFD="{n}" FirstZ="{n + n // 3}"/>' for n in range(6)), 'SizeZ="7"'), "says 7 planes"),
+        (ome("<TiffData/>" * 10**5, 'SizeC="2" SizeZ="1"'), "says 2 planes, but it holds 6 pages"),
+        (ome("", 'SizeC="1000000000" SizeZ="1000000000" SizeT="1000000000"'), "planes, but it holds 6 pages"),
     ],
 )
 def test_any_xml_ends(tmp_path: Path, xml: str, reason: str) -> None:

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from clio_argo.cli.doctor_store import look_at_source
 from clio_argo.errors import UserError
+from clio_argo.model.values import ValueMap
 from clio_argo.steps.plan import plan
 from clio_argo.store.images.base import Undecodable
 from clio_argo.store.slices import Source
@@ -199,6 +200,15 @@ def test_a_damaged_chunk_makes_its_planes_bad(tmp_path: Path) -> None:
     read = [_heard(source, planned(entry, page, "uint16", 33, 47)) for page in range(10)]
     assert read[:8] == [""] * 8
     assert all(words.startswith("does not decode: ") for words in read[8:])
+
+
+@pytest.mark.parametrize("fill", [0.0, np.nan])
+def test_a_missing_chunk_is_named_whatever_the_fill_value_is(tmp_path: Path, fill: float) -> None:
+    zarr3(tmp_path / "v", VALUES.astype(np.float32), fill_value=fill)
+    (tmp_path / "v" / "c" / "0" / "0" / "1").unlink()
+    source, entry = opened(tmp_path / "v")
+    place = planned(entry, 0, "uint16", 33, 47).model_copy(update={"values": ValueMap.of("float32")})
+    assert _heard(source, place).startswith("some of its chunks are missing")
 
 
 def _heard(source: object, at: object) -> str:

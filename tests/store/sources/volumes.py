@@ -30,8 +30,8 @@ def zarr2(folder: Path, values: np.ndarray) -> None:
     _zarr(folder, values, 2, (1, *CHUNK)[-values.ndim :])
 
 
-def zarr3(folder: Path, values: np.ndarray) -> None:
-    _zarr(folder, values, 3, CHUNK, dimension_names=("z", "y", "x"))
+def zarr3(folder: Path, values: np.ndarray, **options: Any) -> None:
+    _zarr(folder, values, 3, CHUNK, dimension_names=("z", "y", "x"), **options)
 
 
 def sharded(folder: Path, values: np.ndarray) -> None:
