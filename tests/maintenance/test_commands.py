@@ -10,7 +10,18 @@ import pytest
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
 from clio_argo.store.documents import Store
-from tests.stacks import cli, completion, contents, demo_slices, flip_a_bit, plain, records, run_here, write_stack
+from tests.stacks import (
+    TYPED,
+    cli,
+    completion,
+    contents,
+    demo_slices,
+    flip_a_bit,
+    plain,
+    records,
+    run_here,
+    write_stack,
+)
 from tests.stores import Bucket
 
 SHARD = "ng/10_10_10/0.shard"
@@ -28,7 +39,7 @@ def test_verify_and_repair_tell_by_exit_code_and_last_line(whole: Path, out: Pat
     assert f"{SHARD}: has other content than was written (CRC32C differs)" in broken.stdout
     summary, remedy = broken.stdout.splitlines()[-2:]
     assert summary.startswith("broken in 1 place: ")
-    assert remedy.startswith("repair it with: clio-argo repair ")
+    assert remedy.startswith(f"repair it with: {TYPED} repair ")
     assert "units rerun: 1 of write" in mended.stdout
     assert after.stdout.splitlines()[-1].startswith("whole: ")
     assert after.stdout.splitlines()[-1].endswith("every byte read, every chunk decoded")
