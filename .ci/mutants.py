@@ -31,7 +31,9 @@ TESTS = {
     "placement": "tests/placement tests/kernels/test_flicker.py tests/steps tests/workspace/test_user_inputs.py",
     "kernels/solve.py": "tests/kernels/test_solve.py tests/kernels/test_positions.py tests/placement/test_gates.py",
     "model/volume.py": "tests/model/test_grid.py tests/store/test_volumes.py tests/maintenance/test_damage.py",
-    "workspace": "tests/workspace tests/steps tests/maintenance tests/faults/test_killed.py tests/model/test_new_setting.py",
+    "workspace": (
+        "tests/workspace tests/steps tests/maintenance tests/faults/test_killed.py tests/model/test_new_setting.py"
+    ),
 }
 CHOSEN = "not e2e and not browser"
 # a mutant that loops for ever is noticed after so many times what the tests take as they are
