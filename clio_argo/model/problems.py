@@ -14,10 +14,10 @@ def problem_lines(problems: Sequence[Problem], elsewhere: str = "") -> list[str]
     return first_lines([_line(z, p) for z, p in group_problems(problems)], elsewhere)
 
 
-def first_lines(lines: Sequence[str], elsewhere: str = "") -> list[str]:
-    """At most a hundred lines, and one that counts the others and ends with `elsewhere`: where these are."""
-    more = len(lines) - LONGEST_LIST
-    return list(lines) if more <= 0 else [*lines[:LONGEST_LIST], f"and {more} more{elsewhere}"]
+def first_lines(lines: Sequence[str], elsewhere: str = "", most: int = LONGEST_LIST) -> list[str]:
+    """The first lines, and one that counts the others and ends with `elsewhere`: where these are."""
+    more = len(lines) - most
+    return list(lines) if more <= 0 else [*lines[:most], f"and {more} more{elsewhere}"]
 
 
 def group_problems(problems: Sequence[Problem]) -> list[tuple[str, Problem]]:

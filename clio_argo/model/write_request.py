@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from clio_argo.errors import printable
-from clio_argo.model.parse_request import field_paths
+from clio_argo.model.parse_request import field_info, field_paths
 from clio_argo.model.request import Request
 from clio_argo.model.strict_yaml import yaml_value
 
@@ -59,9 +59,5 @@ def _short(path: str, value: Any) -> Any:
 
 def _meaning(path: str) -> str:
     """The first sentence of a setting's documentation."""
-    model: Any = Request
-    *sections, name = path.split(".")
-    for section in sections:
-        model = model.model_fields[section].annotation
-    text = " ".join(model.model_fields[name].description.split())
+    text = " ".join((field_info(path).description or "").split())
     return re.split(r"(?<=\.) (?=[A-Z])", text, maxsplit=1)[0]

@@ -8,7 +8,7 @@ from clio_argo.errors import ClioError
 from clio_argo.model.numbering import differ_by_numbers
 from clio_argo.model.plan import natural_key
 from clio_argo.store.documents import Store
-from clio_argo.store.slices import RAW, Entry, Source
+from clio_argo.store.slices import RAW, Entry, Source, folders_in
 from clio_argo.store.sources import open_source
 from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
@@ -64,8 +64,7 @@ def stack_below(source: StackSource) -> list[Entry]:
 
 def _folders(store: Store) -> list[str]:
     if store.local is not None:
-        folders = store.local.iterdir() if store.local.is_dir() else ()
-        found = {f.name for f in folders if f.is_dir() and not f.name.startswith(".")}
+        found = folders_in(store.local)
     else:
         names = (o.name.split("/") for o in islice(store.objects(), MOST_LISTED))
         found = {folder for folder, *rest in names if rest}

@@ -103,8 +103,7 @@ class Source:
         """Images and transfers directly in all folders directly below, ordered by folder and name."""
         if self._store.local is None:
             return [_listed(o) for o in self._store.objects() if o.name.count("/") == 1 and in_sight(o.name)]
-        folders = self._store.local.iterdir() if self._store.local.is_dir() and not self._file else ()
-        names = sorted(f.name for f in folders if f.is_dir() and not f.name.startswith("."))
+        names = [] if self._file else sorted(folders_in(self._store.local))
         return [e for name in names for e in self.entries(f"{name}/")]
 
     def unread(self) -> list[str]:
@@ -201,6 +200,12 @@ class Source:
             return io.BytesIO(self._store.need(slice_file.name))
         except MissingInput as error:
             raise Undecodable("the file is gone since it was planned") from error
+
+
+def folders_in(root: Path) -> set[str]:
+    """Names of the folders directly in another one, without hidden ones; none if it is no folder."""
+    items = root.iterdir() if root.is_dir() else ()
+    return {f.name for f in items if f.is_dir() and not f.name.startswith(".")}
 
 
 def without_vague(entries: Iterable[Entry]) -> list[Entry]:

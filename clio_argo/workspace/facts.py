@@ -66,7 +66,7 @@ def _folders(names: Iterable[str]) -> str:
 
 def _samples(header: Header) -> str:
     channels = f" x {header.channels} channels" if header.channels > 1 else ""
-    return f"{header.type_name or f'uint{header.bits}'}{channels}"
+    return f"{header.sample_type}{channels}"
 
 
 def _pages(used: Used, files: int) -> str:

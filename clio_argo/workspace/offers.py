@@ -6,6 +6,7 @@ from shlex import quote
 
 from clio_argo.errors import UserError
 from clio_argo.model.name_stacks import NameStack, name_stacks
+from clio_argo.model.problems import first_lines
 from clio_argo.model.strict_yaml import yaml_value
 from clio_argo.store.folders import folder_of_one, folders_with_images
 from clio_argo.store.slices import Entry
@@ -32,7 +33,7 @@ def the_stack(url: str, images: Sequence[Entry]) -> Mapping[str, str]:
         lines = [f"{len(s.names)} files like {s.names[0]}: move them into a folder of their own" for _, s in found]
     lines = lines or [f"{COMMAND} {quote(f'{url}/{e.name}')}" for e in images]
     what = f"{len(found)} stacks" if found else f"{len(images)} files without a number in their names"
-    raise UserError.all(f"{url}: {what}; choose one:", _first(lines))
+    raise UserError.all(f"{url}: {what}; choose one:", first_lines(lines, most=MOST_OFFERED))
 
 
 def stacks_by_folder(images: Sequence[Entry]) -> list[tuple[str, NameStack]]:
@@ -56,7 +57,7 @@ def _offer(place: str, stack: NameStack) -> str:
 
 def folder_lines(url: str) -> list[str]:
     """Folders directly below a source that hold images, each with the command that looks at it."""
-    return _first([_folder_line(*found) for found in folders_with_images(url)])
+    return first_lines([_folder_line(*found) for found in folders_with_images(url)], most=MOST_OFFERED)
 
 
 def other_folder_lines(url: str) -> list[str]:
@@ -66,8 +67,3 @@ def other_folder_lines(url: str) -> list[str]:
 
 def _folder_line(folder: str, images: int) -> str:
     return f"{images} images: {COMMAND} {quote(folder)}"
-
-
-def _first(lines: Sequence[str]) -> list[str]:
-    more = [f"and {len(lines) - MOST_OFFERED} more"] if len(lines) > MOST_OFFERED else []
-    return [*lines[:MOST_OFFERED], *more]

@@ -102,6 +102,19 @@ class Format(Value):
         return start[self.magic_at :].startswith(self.magic)
 
 
+def samples_of(dtype: np.dtype[Any]) -> dict[str, Any]:
+    """The fields of a `Header` that tell the type of its samples."""
+    return {"bits": dtype.itemsize * 8} if dtype.kind == "u" else {"bits": 0, "type_name": dtype.name}
+
+
+def read_samples(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Uncompressed samples from the file's position on. Raises `Undecodable` if it ends before."""
+    samples = np.empty(shape, dtype)
+    if file.readinto(samples.reshape(-1).view(np.uint8)) < samples.nbytes:  # type: ignore[attr-defined]
+        raise Undecodable("truncated: its last pixels are missing")
+    return samples
+
+
 def has_end_mark(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
     """Whether a format's end mark is among the last 64 bytes of a file; the file's position changes."""
     file.seek(max(0, size_bytes - TAIL_BYTES), io.SEEK_SET)

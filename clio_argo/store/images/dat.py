@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.store.images.base import Format, Header, Page, Undecodable, Unreadable
+from clio_argo.store.images.base import Format, Header, Page, Unreadable, read_samples, samples_of
 
 MAGIC = struct.pack(">I", 3555587570)
 HEADER_BYTES, MOST_DETECTORS = 1024, 4  # of the format
@@ -40,13 +40,11 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
     """Headers of all detectors, or of one only. Raises `Unreadable`."""
     read = _read(file)
     ends = HEADER_BYTES + math.prod(read.shape) * read.dtype.itemsize
-    unsigned = read.dtype.kind == "u"
     found = [
         Header(
             width=read.width,
             height=read.height,
-            bits=read.dtype.itemsize * 8 if unsigned else 0,
-            type_name="" if unsigned else read.dtype.name,
+            **samples_of(read.dtype),
             channels=1,
             truncated=ends > size_bytes,
             channel=number,
@@ -89,9 +87,7 @@ def _text(data: bytes) -> str:
 def pixels(file: BinaryIO, page: Page) -> NDArray[Any]:
     """Samples [y, x] of one detector, uint8 or int16, as stored."""
     read = _read(file)
-    samples = np.empty(read.shape, read.dtype)
-    if file.readinto(samples.reshape(-1).view(np.uint8)) < samples.nbytes:  # type: ignore[attr-defined]
-        raise Undecodable("truncated: its last pixels are missing")
+    samples = read_samples(file, read.shape, read.dtype)
     return np.asarray(samples[..., page.number]).astype(read.dtype.newbyteorder("="))
 
 

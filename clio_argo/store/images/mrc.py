@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.store.images.base import MOST_PAGES, Format, Header, Page, Undecodable, Unreadable
+from clio_argo.store.images.base import MOST_PAGES, Format, Header, Page, Unreadable, read_samples, samples_of
 
 HEADER_BYTES, MAGIC_AT = 1024, 208  # of the format
 TYPES: dict[int, np.dtype[Any]] = {
@@ -46,14 +46,8 @@ class _Stack(NamedTuple):
 def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
     """Headers of all planes, or of one only. Raises `Unreadable`."""
     stack = _read(file)
-    unsigned = stack.dtype.kind == "u"
     header = Header(
-        width=stack.width,
-        height=stack.height,
-        bits=stack.dtype.itemsize * 8 if unsigned else 0,
-        type_name="" if unsigned else stack.dtype.name,
-        channels=1,
-        voxel_nm=stack.voxel_nm,
+        width=stack.width, height=stack.height, **samples_of(stack.dtype), channels=1, voxel_nm=stack.voxel_nm
     )
     ended = header.model_copy(update={"truncated": True})
     whole = max(0, size_bytes - stack.begin) // stack.plane_bytes
@@ -108,10 +102,8 @@ def _voxel_nm(cell: tuple[float, ...], grid: tuple[int, ...]) -> tuple[float, fl
 def pixels(file: BinaryIO, page: Page) -> NDArray[Any]:
     """Samples [y, x] of one plane, in the file's data type; the highest row first."""
     stack = _read(file)
-    samples = np.empty((stack.height, stack.width), stack.dtype)
     file.seek(stack.begin + page.number * stack.plane_bytes)
-    if file.readinto(samples.reshape(-1).view(np.uint8)) < samples.nbytes:  # type: ignore[attr-defined]
-        raise Undecodable("truncated: its last pixels are missing")
+    samples = read_samples(file, (stack.height, stack.width), stack.dtype)
     return np.ascontiguousarray(samples[::-1]).astype(stack.dtype.newbyteorder("="), copy=False)
 
 

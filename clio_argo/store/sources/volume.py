@@ -17,7 +17,7 @@ from clio_argo.model.voxel_size import nanometres
 from clio_argo.store import images
 from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
-from clio_argo.store.images.base import MOST_PAGES, Header, Undecodable
+from clio_argo.store.images.base import MOST_PAGES, Header, Undecodable, samples_of
 from clio_argo.store.slices import Entry, Source, Together, refuse_other
 from clio_argo.store.sources.volume_metadata import NAMES, FoundVolume, find_volume
 
@@ -135,12 +135,10 @@ class VolumeSource(Source):
         """Headers of all planes: by time, channel, z."""
         if (pages := self._size("t") * self._size("c") * self._size("z")) > MOST_PAGES:
             raise UserError(f"source {self.url}: {pages} planes; at most {MOST_PAGES} are read")
-        kind = self._array.dtype.numpy_dtype
         header = Header(
             width=self._size("x"),
             height=self._size("y"),
-            bits=kind.itemsize * 8 if kind.kind == "u" else 0,
-            type_name="" if kind.kind == "u" else kind.name,
+            **samples_of(self._array.dtype.numpy_dtype),
             channels=1,
             voxel_nm=self._voxel_nm,
             format=self._found.format,
