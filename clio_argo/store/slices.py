@@ -108,12 +108,10 @@ class Source:
 
     def unread(self) -> list[str]:
         """Of each format that is not read, a file at the source's root and what to do with it."""
-        names = [
-            self.url.rstrip("/").rpartition("/")[2],
-            *(e.name for e in self._list("", lambda n: bool(other_by_name(n)))),
-        ]
-        found = {other: name for name in sorted(names, reverse=True) if (other := other_by_name(name))}
-        hidden = [printable(e.name) for e in self._list("", lambda n: n.startswith(".") and images.is_image(n))]
+        listed = [e.name for e in self._list("", lambda n: bool(other_by_name(n)) or _is_hidden_image(n))]
+        names = sorted([self.url.rstrip("/").rpartition("/")[2], *listed], reverse=True)
+        found = {other: name for name in names if (other := other_by_name(name))}
+        hidden = [printable(name) for name in listed if _is_hidden_image(name)]
         text = f"{len(hidden)} hidden files ({few(hidden, 1)})"
         return [*(f"{printable(name)}: {other.refusal}" for other, name in found.items()), *([text] if hidden else [])]
 
@@ -200,6 +198,10 @@ class Source:
             return io.BytesIO(self._store.need(slice_file.name))
         except MissingInput as error:
             raise Undecodable("the file is gone since it was planned") from error
+
+
+def _is_hidden_image(name: str) -> bool:
+    return name.startswith(".") and images.is_image(name)
 
 
 def folders_in(root: Path) -> set[str]:

@@ -95,7 +95,7 @@ def _ome_planes(xml: str, pages: int) -> list[Place]:
     root = ElementTree.fromstring(xml)
     found: dict[int, Place] = {}
     images = root.findall("{*}Image/{*}Pixels")
-    said = sum(_planes_of(pixels) for pixels in images)
+    said = sum(math.prod(_sizes(pixels).values()) for pixels in images)
     if said != pages and root.find(".//{*}TiffData/{*}UUID") is None:
         raise Unreadable(f"its OME-XML says {said} planes, but it holds {pages} pages; save it anew")
     for series, pixels in enumerate(images):
@@ -108,20 +108,18 @@ def _ome_planes(xml: str, pages: int) -> list[Place]:
     return [found[page] for page in range(pages)]
 
 
-def _planes_of(pixels: Element) -> int:
+def _sizes(pixels: Element) -> dict[str, int]:
+    """Sizes of the axes along which the planes of an image lie, the last of which is the fastest."""
     samples = max([1, *(int(c.get("SamplesPerPixel", 1)) for c in pixels.findall("{*}Channel"))])
-    sizes = [int(pixels.get(f"Size{axis}", 1)) for axis in "ZCT"]
-    return math.prod(sizes) // samples
+    # XYCZT: the last is the slowest
+    order = pixels.get("DimensionOrder", "XYZCT")[:1:-1]
+    return {a: max(1, int(pixels.get(f"Size{a}", 1)) // (samples if a == "C" else 1)) for a in order}
 
 
 def _blocks(pixels: Element, series: int, own: str, pages: int) -> list[tuple[int, Place]]:
     """Pages, each with its plane, of one image of OME-XML; those that lie in other files are left out."""
-    channels = pixels.findall("{*}Channel")
-    samples = max([1, *(int(c.get("SamplesPerPixel", 1)) for c in channels)])
-    # XYCZT: the last is the slowest
-    order = pixels.get("DimensionOrder", "XYZCT")[:1:-1]
-    sizes = {a: max(1, int(pixels.get(f"Size{a}", 1)) // (samples if a == "C" else 1)) for a in order}
-    names = [c.get("Name") or "" for c in channels]
+    sizes = _sizes(pixels)
+    names = [c.get("Name") or "" for c in pixels.findall("{*}Channel")]
     placed = list[tuple[int, Place]]()
     for block in pixels.findall("{*}TiffData") or [ElementTree.Element("TiffData")]:
         # no page twice, and no file without end
@@ -130,13 +128,13 @@ def _blocks(pixels: Element, series: int, own: str, pages: int) -> list[tuple[in
         other = block.find("{*}UUID")
         if other is not None and own and other.text != own:
             continue
-        first = int(np.ravel_multi_index([int(block.get(f"First{a}", 0)) for a in order], [*sizes.values()]))
+        first = int(np.ravel_multi_index([int(block.get(f"First{a}", 0)) for a in sizes], [*sizes.values()]))
         total = math.prod(sizes.values()) - first
         begin = int(block.get("IFD", 0))
         count = min(int(block.get("PlaneCount", total if block.get("IFD") is None else 1)), total, pages - begin)
         places = (np.unravel_index(first + k, [*sizes.values()]) for k in range(count))
         placed += [
-            (begin + k, _plane(dict(zip(order, map(int, at), strict=True)), series, names))
+            (begin + k, _plane(dict(zip(sizes, map(int, at), strict=True)), series, names))
             for k, at in enumerate(places)
         ]
     return placed
