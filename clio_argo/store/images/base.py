@@ -108,7 +108,10 @@ def samples_of(dtype: np.dtype[Any]) -> dict[str, Any]:
 
 
 def read_samples(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Uncompressed samples from the file's position on. Raises `Undecodable` if it ends before."""
+    """Uncompressed samples, [y, x] or [y, x, channel], from the file's position on.
+
+    Raises `Undecodable` if the file ends before.
+    """
     samples = np.empty(shape, dtype)
     if file.readinto(samples.reshape(-1).view(np.uint8)) < samples.nbytes:  # type: ignore[attr-defined]
         raise Undecodable("truncated: its last pixels are missing")
