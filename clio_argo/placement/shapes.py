@@ -44,9 +44,9 @@ def _viewer_window(request: Request, plan: Plan, transforms: Transforms) -> tupl
     return invert_window(transforms.window, TOP[plan.dtype]) if request.contrast.invert else transforms.window
 
 
-def planes(spec: VolumeSpec, transforms: Transforms, unit: int) -> Planes:
-    """The slices that fill the planes of one unit of `render`."""
-    box = spec.slab_box(unit)
+def planes(spec: VolumeSpec, transforms: Transforms, slab: int) -> Planes:
+    """The slices that fill the planes of one slab."""
+    box = spec.slab_box(slab * len(spec.all_channels))
     sources = tuple(transforms.sources_of(z) for z in range(box.begin[0], box.end[0]))
     return Planes(window=transforms.window, shown=transforms.shown, sources=sources)
 
