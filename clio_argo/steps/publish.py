@@ -11,6 +11,7 @@ from clio_argo.model.run import Completion, Verification
 from clio_argo.model.step import StepResult
 from clio_argo.placement.magnification import magnification_notes
 from clio_argo.store.documents import crc32c, record_of
+from clio_argo.viewer.channels import volume_layers
 from clio_argo.viewer.url import PUBLIC_HOST, neuroglancer_state, viewer_url
 from clio_argo.workspace.arrival import source_changes
 from clio_argo.workspace.cleaning import allowed_bytes, clean
@@ -86,8 +87,9 @@ def viewer_link(run: Run) -> str:
         return f"clio-argo view {quote(str(run.store.local or run.store.url))}"
     scale = run.volume.scales[0]
     z, y, x = (b + s / 2 for b, s in zip(scale.begin, scale.size, strict=True))
+    source = f"precomputed://{run.store.url_of(VIEWER)}"
     state = neuroglancer_state(
-        f"precomputed://{run.store.url_of(VIEWER)}", name=run.settings.id, position_vox=(x, y, z),
+        source, name=run.settings.id, position_vox=(x, y, z), layers=volume_layers(run.volume, source, run.settings.id),
         resolution_nm=(scale.resolution[2], scale.resolution[1], scale.resolution[0]),
         size=(scale.size[2], scale.size[1], scale.size[0]),
     )  # fmt: skip
