@@ -48,6 +48,10 @@ class StoreError(ClioError):
     """A store refuses an operation: disk full, read-only, no permission."""
 
 
+class NoAccess(StoreError):
+    """The account in use, or the lack of one, does not suffice."""
+
+
 class SupersededError(ClioError):
     """Another request has taken over the run's folder."""
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clio_argo.argo.summary import Reason, Stage, Summary
-from clio_argo.cli.console import facts, hint, literal, table
+from clio_argo.cli.console import as_typed, facts, hint, literal, table
 from clio_argo.errors import UserError
 
 # failures and pending pods that a terminal holds below the table of stages
@@ -118,7 +118,7 @@ def conclusion(summary: Summary, flags: str = "") -> str:
         count = summary.outputs.get("flagged", "0")
         flagged = f", {count} slices flagged" if count != "0" else ""
         where = summary.outputs.get("link") or summary.outputs.get("volume") or summary.run
-        return f"done{flagged}; look at it: {where}"
+        return f"done{flagged}; look at it: {as_typed(where)}"
     reasons = [f"{f.node}: {f.reason}" for f in summary.failures[:LONGEST]] or [summary.message]
     lines = "".join(f"\n  {reason}" for reason in reasons if reason)
     retry = hint("retry", summary.name, flags)

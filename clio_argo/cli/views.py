@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 
-from clio_argo.cli.console import facts, literal, program, short_path, table
+from clio_argo.cli.console import NAME, as_typed, facts, literal, program, short_path, table
 from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.layout import REPORT, TRANSFORMS
 from clio_argo.model.plan import FanOut, Plan, Problem
@@ -85,7 +85,7 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
     yield facts([
         ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
         ("report", f"{folder}{REPORT}"),
-        ("viewer", f"{program()} view {quote(folder)}" if Store(done.ng).local else done.link),
+        ("viewer", f"{program()} view {quote(folder)}" if done.link.startswith(NAME) else done.link),
     ])  # fmt: skip
     changes = f"; {line}" if (line := done.source_changes.line()) else ""
     verified = f"{done.objects} objects verified ({human_size(done.bytes)})"
@@ -107,6 +107,7 @@ def provenance(done: Completion) -> Iterator[RenderableType]:
         ("id", done.id),
         ("status", f"{done.status}: {done.slices} slices{flagged}"),
         ("volumes", ", ".join(v for v in (done.ng, done.aligned) if v)),
+        ("viewer", as_typed(done.link)),
         ("objects", f"{done.objects} ({human_size(done.bytes)})"),
         ("made by", ", ".join(f"{name} ({units} units)" for name, units in sorted(done.software.items()))),
         ("libraries", ", ".join(f"{name} {version}" for name, version in sorted(done.libraries.items()))),

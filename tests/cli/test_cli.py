@@ -179,7 +179,8 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "output is a file": (["run", "--source", "S", "--out", "prose.txt"], 2, "prose.txt is a file"),
     "output below a file": (["run", "--source", "S", "--out", "prose.txt/x"], 1, "prose.txt/x"),
     "view of no run": (["view", "S"], 2, "No viewer volume"),
-    "view of a bucket": (["view", "gs://bucket/run"], 2, "only local runs are served"),
+    "view in another way": (["view", "S", "--layout", "flat"], 2, "--layout flat: use one of 4panel, 4panel-alt, xy"),
+    "view of a run twice": (["view", "S", "S"], 2, "is given twice"),
     "missing slices": (["plan", "--source", "S", "--maxz", "3500"], 1, "z 3493 to 3500: missing"),
 }
 
