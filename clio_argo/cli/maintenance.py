@@ -122,6 +122,7 @@ def _repair(done: "Repair") -> Iterator[str]:
 
 def _verification(found: "Verification") -> Iterator[str]:
     from clio_argo.cli.views import human_size
+    from clio_argo.maintenance.verify import NO_VOLUMES
 
     yield from _faults(found.faults)
     yield from (literal(f"note: {note}") for note in found.notes[:SHOWN_NOTES])
@@ -131,7 +132,8 @@ def _verification(found: "Verification") -> Iterator[str]:
         yield f"note: {found.leftovers} files (*.__lock) that killed processes left; repair removes them"
     size = f"{found.objects} objects ({human_size(found.bytes)}), {METHODS[found.mode]}"
     places = f"{len(found.faults)} place{'s' if len(found.faults) > 1 else ''}"
-    yield f"broken in {places}: {size}" if found.faults else f"whole: {size}"
+    whole = "whole so far" if NO_VOLUMES in found.notes else "whole"
+    yield f"broken in {places}: {size}" if found.faults else f"{whole}: {size}"
 
 
 def _faults(faults: "Sequence[Fault]") -> Iterator[str]:

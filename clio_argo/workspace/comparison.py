@@ -2,14 +2,16 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
-from clio_argo.model.layout import VOLUME_FOLDERS, in_volumes, is_kept, record_name
+from clio_argo.model.layout import COMPLETE, MANIFEST, VOLUME_FOLDERS, in_volumes, is_kept, record_name
 from clio_argo.model.run import Fault, ObjectRecord, UnitRecord, Verification
 from clio_argo.model.step import Step
 from clio_argo.store.backends.base import Listed
 from clio_argo.store.manifest import OTHER_CONTENT, read_records, size_differs
+from clio_argo.store.volumes import metadata_names
 from clio_argo.workspace.expected import expected_names
 from clio_argo.workspace.run import Run
 
@@ -25,11 +27,14 @@ def listing(run: Run) -> Iterator[Listed]:
         yield from run.store.listed(folder)
 
 
-def compare(run: Run, listed: Iterable[Listed]) -> Verification:
-    """Compare a listing of both volumes with the manifest; what lies under tmp/ may be gone and is left out."""
+def compare(run: Run, listed: Iterable[Listed], steps: Sequence[Step] | None = None) -> Verification:
+    """Compare a listing of both volumes with the manifest; what lies under tmp/ may be gone and is left out.
+
+    steps: those whose objects must be there; None: all that write volumes.
+    """
     tally = _Tally({o.name: o for o in listed})
     has_checksums = any(o.crc32c for o in tally.unexplained.values())
-    for step in volume_steps(run):
+    for step in volume_steps(run) if steps is None else steps:
         units = run.unit_numbers(step)
         for unit, record in zip(units, read_records(run.store, step.name, units), strict=True):
             tally.add(run, step, unit, record)
@@ -49,6 +54,17 @@ def compare(run: Run, listed: Iterable[Listed]) -> Verification:
 def volume_steps(run: Run) -> list[Step]:
     """The steps whose objects stay as part of the volumes, metadata included."""
     return [step for step in run.pipeline.steps if step.objects or step.shards]
+
+
+def only_aligned(run: Run) -> bool:
+    """Whether a run has no volume yet, nor a part of one: only slices were placed."""
+    if run.store.read(COMPLETE) is not None:
+        return False
+    later = (s for s in run.pipeline.steps if s not in run.pipeline.until("solve"))
+    records = (o for s in later for o in run.store.listed(f"{MANIFEST}/{s.name}"))
+    metadata = set(metadata_names(run.volume))
+    shards = (o for o in listing(run) if o.name not in metadata)
+    return next(chain(records, shards), None) is None
 
 
 @dataclass
