@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 
-from clio_argo.cli.console import NAME, as_typed, facts, literal, program, short_path, table
+from clio_argo.cli.console import NAME, as_typed, facts, literal, program, short_path, table, typed
 from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.layout import REPORT, TRANSFORMS
 from clio_argo.model.plan import FanOut, Plan, Problem
@@ -96,7 +96,7 @@ def aligned_view(transforms: Transforms, store: Store) -> Iterator[RenderableTyp
     """What alignment found, where to look, and as the last line what to do next."""
     yield facts([("shifts", shifts(transforms)), *_flagged(transforms)])
     yield facts([("report", f"{relative(store.url)}{REPORT}")])
-    yield f"aligned: {_counts(transforms)}; clio-argo run continues from here"
+    yield literal(f"aligned: {_counts(transforms)}; next: {typed('align', 'run')}")
 
 
 def provenance(done: Completion) -> Iterator[RenderableType]:

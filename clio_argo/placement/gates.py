@@ -47,8 +47,8 @@ def _bad(transforms: Transforms, plan: Plan, request: Request) -> Gate:
 
 
 def allow_bad(slices: int) -> str:
-    """How a person allows so many bad slices, on the command line and in a request."""
-    return f"--allow-bad-slices {slices} (in a request max_bad: {slices})"
+    """How a person allows so many bad slices, in a request and behind the commands that take one."""
+    return f"max_bad: {slices} in the request, or plan, align, run and submit with --allow-bad-slices {slices}"
 
 
 def _why(flagged: PlacedSlice) -> str:
