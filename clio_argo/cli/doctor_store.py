@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from clio_argo.cli.findings import Finding, Inconclusive, look
 from clio_argo.errors import BrokenVolume, MissingInput, UserError
+from clio_argo.model.base import counted
 from clio_argo.model.layout import TEMPORARY
 from clio_argo.store.documents import Store
 from clio_argo.store.web_pages import PRIVATE, asked, refused_to_pages
@@ -47,7 +48,7 @@ def _list_images(url: str, first: "list[tuple[StackSource, Entry]]") -> str:
         what = "; ".join(source.unread()[:5]) or "check the name, slices may be in a folder of it"
         raise MissingInput(f"{source.url}: holds no images; {what}")
     first.append((source, images[0]))
-    return f"{len(images)} images"
+    return counted(len(images), "image")
 
 
 def _headers(source: "StackSource", entry: "Entry") -> str:
@@ -66,7 +67,7 @@ def look_at_run(url: str) -> Iterator[Finding]:
     store, probe = Store(url), f"{TEMPORARY}/doctor-{uuid4().hex}"
     written = look(f"{url}: write", lambda: _written(store, probe), REACH)
     yield written
-    yield look(f"{url}: list", lambda: f"{len(store.names('tmp'))} temporary objects", REACH)
+    yield look(f"{url}: list", lambda: counted(len(store.names("tmp")), "temporary object"), REACH)
     if written.verdict == "ok":
         yield from _look_at_probe(store, probe, url)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from clio_argo.errors import GateStopped
 from clio_argo.model.alignment import PlacedSlice, Transforms
+from clio_argo.model.base import counted
 from clio_argo.model.layout import TRANSFORMS_TABLE
 from clio_argo.model.plan import Plan
 from clio_argo.model.problems import first_lines
@@ -84,7 +85,8 @@ def _residual(transforms: Transforms, plan: Plan, request: Request) -> Gate:
 
 def _breaks(transforms: Transforms, request: Request) -> Gate:
     breaks = transforms.breaks
-    problems = (f"the stack has {len(breaks)} breaks, at most {request.max_breaks} are allowed; to place the parts "
+    found = counted(len(breaks), "break")
+    problems = (f"the stack has {found}, at most {request.max_breaks} may be; to place the parts "
                 f"at their recorded positions: --set max_breaks={len(breaks)}",
                 *(b.text for b in breaks))  # fmt: skip
     return Gate(name="max_breaks", value=len(breaks), limit=request.max_breaks, unit="breaks", problems=problems)

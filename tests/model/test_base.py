@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from clio_argo.errors import BrokenInvariant, UserError
 from clio_argo.model.alignment import Fits, Transforms
-from clio_argo.model.base import Document, canonical_json, digest
+from clio_argo.model.base import Document, canonical_json, counted, digest
 from clio_argo.model.plan import Plan, SliceUnit
 from clio_argo.model.request import Request
 from clio_argo.model.run import Completion, ObjectRecord, UnitRecord, Verification
@@ -102,3 +102,8 @@ def test_a_copy_with_an_unknown_field_is_refused() -> None:
     with pytest.raises(BrokenInvariant, match="ObjectRecord has no field sise"):
         RECORD.objects[0].model_copy(update={"sise": 8})
     assert RECORD.objects[0].model_copy(update={"size": 8}).size == 8
+
+
+def test_what_is_counted_agrees_with_its_number() -> None:
+    assert [counted(n, "slice", "lies", "lie") for n in (0, 1, 2)] == ["0 slices lie", "1 slice lies", "2 slices lie"]
+    assert [counted(n, "hidden file") for n in (1, 30)] == ["1 hidden file", "30 hidden files"]
