@@ -4,10 +4,21 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clio_argo.errors import ClioError, MissingBucket, MissingInput, NoAccess, StoreError, TransientError, printable
+from clio_argo.errors import (
+    ClioError,
+    MissingBucket,
+    MissingInput,
+    NoAccess,
+    StoreError,
+    TransientError,
+    first_words,
+    printable,
+)
 from clio_argo.store.backends import backend_of
 from clio_argo.store.backends.base import Backend, Verb
 
+# characters of a store's own words
+LONGEST = 300
 GOES_ON = "run the same command again; it goes on where it stopped"
 REFUSALS = {
     401: "no valid credentials (401): {log_in}; {needed} is needed",
@@ -58,7 +69,9 @@ def explained(url: str, name: str, error: Exception, verb: Verb = "read") -> Cli
     status = _status(backend, error, text)
     by_text = next(((kind, remedy) for sign, kind, remedy in REMEDIES if re.search(sign, text)), (StoreError, ""))
     kind, remedy = (status and _by_status(url, status, verb)) or by_text
-    return kind(f"{url}{printable(name)}: {remedy + chr(10) if remedy else ''}  ({text.splitlines()[0][:300]})")
+    return kind(
+        f"{url}{printable(name)}: {remedy + chr(10) if remedy else ''}  ({first_words(text.splitlines()[0], LONGEST)})"
+    )
 
 
 def _status(backend: Backend, error: Exception, text: str) -> int | None:
