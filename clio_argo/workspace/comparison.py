@@ -6,17 +6,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from clio_argo.model.layout import COMPLETE, MANIFEST, VOLUME_FOLDERS, in_volumes, is_kept, record_name
+from clio_argo.model.layout import (
+    COMPLETE,
+    INFO,
+    MANIFEST,
+    PROVENANCE,
+    VOLUME_FOLDERS,
+    ZARR,
+    in_volumes,
+    is_kept,
+    record_name,
+)
 from clio_argo.model.run import Fault, ObjectRecord, UnitRecord, Verification
 from clio_argo.model.step import Step
 from clio_argo.store.backends.base import Listed
 from clio_argo.store.manifest import OTHER_CONTENT, read_records, size_differs
-from clio_argo.store.volumes import metadata_names
 from clio_argo.workspace.expected import expected_names
 from clio_argo.workspace.run import Run
 
 NO_RECORD = "is missing or cannot be read"
 NO_CHECKSUMS = "listings of this store hold no checksums: sizes were compared, contents were not"
+# of the volumes, written when slices are placed
+METADATA = {INFO, PROVENANCE, ZARR}
 Entry = tuple[str, int, str]
 """Name, size and CRC32C of an object: plain, since a million of them are in memory at once."""
 
@@ -62,9 +73,8 @@ def only_aligned(run: Run) -> bool:
         return False
     later = (s for s in run.pipeline.steps if s not in run.pipeline.until("solve"))
     records = (o for s in later for o in run.store.listed(f"{MANIFEST}/{s.name}"))
-    metadata = set(metadata_names(run.volume))
-    shards = (o for o in listing(run) if o.name not in metadata)
-    return next(chain(records, shards), None) is None
+    voxels = (o for o in listing(run) if o.name.rpartition("/")[2] not in METADATA)
+    return next(chain(records, voxels), None) is None
 
 
 @dataclass

@@ -76,6 +76,15 @@ def test_what_is_not_made_yet_is_not_broken(only_aligned: Path, tmp_path: Path, 
     assert (done.again, done.left.faults, done.left.notes[0]) == ({"solve": 1}, (), NO_VOLUMES)
 
 
+@pytest.mark.parametrize("name", ["transforms.json", "volume.json", "plan/000000.json", "suspects.json"])
+def test_repair_of_what_was_placed_makes_no_volume(only_aligned: Path, tmp_path: Path, name: str) -> None:
+    out = Path(shutil.copytree(only_aligned, tmp_path / "out"))
+    (out / name).unlink()
+    done = repair(out)
+    assert (done.left.faults, done.left.notes[0], done.again.keys() & {"render", "write"}) == ((), NO_VOLUMES, set())
+    assert contents(out) == contents(only_aligned)
+
+
 def test_a_volume_that_was_begun_lacks_what_is_missing(only_aligned: Path, whole: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(only_aligned, tmp_path / "out"))
     shard = next(iter(SHARDS))
