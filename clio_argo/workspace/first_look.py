@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clio_argo.errors import UserError
 from clio_argo.kernels.features import STRETCH, area_mean, histogram, percentiles, stretch
-from clio_argo.model.base import few
+from clio_argo.model.base import counted, few
 from clio_argo.model.numbering import Number
 from clio_argo.model.parse_request import build_request
 from clio_argo.model.plan import Plan, SliceFile
@@ -173,7 +173,7 @@ def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Reques
 def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]:
     taken = {s.name for unit in checked.units for s in unit.slices} | {p.file for p in checked.plan.problems}
     left_out = [e.name for e in images if e.name not in taken]
-    text = f"{len(left_out)} images are no slices of this stack: {few(left_out)}"
+    text = f"{counted(len(left_out), 'image', 'is no slice', 'are no slices')} of this stack: {few(left_out)}"
     # of a single picture the stack may lie beside it, or below
     is_picture = len(images) == checked.plan.usable == 1 and checked.plan.source_kind == "files"
     return ([text] if left_out else []) + (other_folder_lines(url) if is_picture else [])
