@@ -24,8 +24,9 @@ Window = tuple[float, float]
 GIB = 2**30
 # red, green and blue
 RGB = 3
-# bytes of a voxel of a block that wait for the other colours: 8 bits of three, at all scales of the block
-WAITING = 3.5
+# bytes per voxel of a block for what waits for other colours, 8 bits of three at all scales (3.4), and for shards of
+# these: writing a block of 0.5 GiB a colour took 3.9 GiB in all
+WAITING = 5.0
 # a block, its coarser scales and buffers: writing a block of 0.5 GiB took 1.24 GiB in all (docs/benchmarks.md, write)
 BLOCK_COPIES = 2.5
 
