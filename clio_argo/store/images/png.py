@@ -114,7 +114,10 @@ def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
             raise Undecodable("an EXIF block behind its pixels asks to turn it; save it anew")
     if kind != b"IEND":
         raise Undecodable(f"does not decode: no end mark among its first {MOST_CHUNKS} chunks")
-    return upright(opencv_pixels(BytesIO(b"".join(kept))), orientation)
+    whole = BytesIO(b"".join(kept))
+    # interlaced pictures take their size once more while they are decoded
+    del data, kept
+    return upright(opencv_pixels(whole), orientation)
 
 
 PNG = Format(name="PNG", suffixes=(".png",), magic=(MAGIC,), headers=headers, pixels=pixels)

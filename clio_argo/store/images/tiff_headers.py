@@ -25,6 +25,7 @@ from clio_argo.store.images.tiff_pages import (
     walk,
 )
 from clio_argo.store.images.tiff_scale import scale
+from clio_argo.store.images.tiff_tags import checked
 
 # values of the tag PhotometricInterpretation: beside these MINISBLACK, RGB and YCBCR
 GREY_OR_COLOUR = (MINISWHITE, 1, 2, PALETTE, 6)
@@ -42,7 +43,7 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
         Unreadable: grey values are coded or compressed in a way that is not read, or data are missing.
         ValueError: a page has no pixels, or there are too many pages.
     """
-    with TiffFile(file) as tiff:
+    with TiffFile(checked(file)) as tiff:
         if page is not None:
             return [_header(page_at(tiff, page), size_bytes)]
         found = _all_headers(tiff, size_bytes)
