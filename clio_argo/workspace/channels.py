@@ -135,11 +135,10 @@ def with_channels(plan: Plan, first: SliceFile, header: Header, request: Request
 
 def _refuse_unknown(request: Request, names: Sequence[str]) -> None:
     there = f"there is {few(list(names))}" if len(names) > 1 else "the slices have one channel"
-    used: dict[str, Iterable[str]] = {
-        "contrast.channels": request.contrast.channels,
-        "viewer.windows": request.viewer.windows,
-    }
-    faults = [f"{setting}: no channel {n}; {there}" for setting, value in used.items() for n in value if n not in names]
+    used: list[tuple[str, Iterable[str]]] = [
+        ("contrast.channels", request.contrast.channels), ("viewer.windows", request.viewer.windows)
+    ]  # fmt: skip
+    faults = [f"{setting}: no channel {n}; {there}" for setting, value in used for n in value if n not in names]
     if request.channels and len(request.channels) != max(1, len(names)):
         faults.append(f"channels: {len(request.channels)} names ({few(list(request.channels))}); {there}")
     if request.alignment.channel is not None and len(names) < 2:
