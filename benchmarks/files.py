@@ -164,11 +164,12 @@ def _requested(kind: str, source: Path) -> list[Figure]:
 
 
 def _bytes(server: Server, files: list[Path]) -> list[int]:
-    """Bytes of each read of an object so far."""
+    """Bytes of each read of an object so far; 0 where none of the files was asked for."""
     sizes = {file.name.replace(" ", "%20"): file.stat().st_size for file in files}
     with urlopen(f"{server.endpoint}/_log") as answer:
         reads = [(path, span) for _, verb, path, span in json.load(answer) if verb == "GET" and "alt=media" in path]
-    return [_length(span, next(size for name, size in sizes.items() if name in path)) for path, span in reads]
+    named = ((span, next((size for n, size in sizes.items() if f"{n}?" in path), 0)) for path, span in reads)
+    return [_length(span, size) if size else 0 for span, size in named]
 
 
 def _length(span: str | None, size: int) -> int:

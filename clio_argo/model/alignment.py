@@ -4,6 +4,7 @@ A matrix is a 2x3 affine in pixels, with pixel centres on integers and points as
 the moving slice `z1` to the fixed slice `z0`; a slice's matrix maps a pixel of the input file to the canvas.
 """
 
+import operator
 from typing import Literal
 
 import numpy as np
@@ -64,7 +65,7 @@ class SliceStatistics(Value):
     """What `reduce` measures of one slice. Grey values are as decoded."""
 
     z: int
-    digest: str = Field(description="CRC32C of the decoded pixels, 8 hexadecimal digits.")
+    digest: str = Field(description="CRC32C of the decoded pixels, 8 hexadecimal digits; of each channel.")
     mean: float = Field(0.0, description="Mean grey value of the pixels that show something.")
     std: float = Field(0.0, description="Standard deviation of their grey values.")
     low: float = Field(0.0, description="Fraction of pixels at the lowest grey value of the data type.")
@@ -77,6 +78,9 @@ class SliceStatistics(Value):
     clipped: float = Field(0.0, description="Fraction of the values of the file that lie beyond the grey values.")
     exact: bool = Field(True, description="Whether all values of the file follow from its grey values.")
     warning: str = Field("", description="What the decoder said of damage in a file that it decoded.")
+    lost_channels: tuple[str, ...] = Field(
+        (), exclude_if=operator.not_, description="Channels beside the aligned one that cannot be decoded, and why."
+    )
     error: str | None = Field(None, description="Why the slice cannot be decoded; None if it can.")
 
     @property
@@ -261,6 +265,9 @@ class Transforms(Document):
     width: int = Field(description="Canvas width in pixels.")
     height: int = Field(description="Canvas height in pixels.")
     window: tuple[float, float] | None = Field(None, description="Grey values shown as black and white.")
+    windows: tuple[tuple[float, float] | None, ...] = Field(
+        (), exclude_if=operator.not_, description="The same of each channel, where there are several."
+    )
     values: StackValues | None = Field(None, description="What became of the files' values; None: they stayed.")
     shown: Shown = Field(Shown(), description="The part of every file that the volume shows.")
     pattern: float = Field(0.0, description="Fraction of the frame that stays while tissue moves, left out of fits.")

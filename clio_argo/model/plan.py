@@ -1,5 +1,6 @@
 """The plan: the slices of a source, its problems, and how the work is cut into units and parts."""
 
+import operator
 import re
 from typing import Literal, Self
 
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
+from clio_argo.model.channels import Channel, ChannelPlace
 from clio_argo.model.sizes import Size, SizeRun
 from clio_argo.model.values import Dtype, ValueMap
 from clio_argo.model.voxel_size import ASSUMED_NM, Nm3
@@ -66,6 +68,17 @@ class SliceFile(Value):
     stamp: str = Field(
         description="Identity of the file's content: modification time and inode, or generation of the object."
     )
+    # left out where there is one channel: documents of grey stacks, and what follows from them, stay as they are
+    channels: tuple[ChannelPlace, ...] = Field((), exclude_if=operator.not_, description="Places of its channels.")
+    aligned: tuple[int, ...] = Field(
+        (), exclude_if=operator.not_, description="The channel that is aligned, or red, green and blue for luminance."
+    )
+
+    def at(self, channel: int) -> Self:
+        """The slice with one of its channels only."""
+        place = self.channels[channel]
+        where = place.model_dump(include={"name", "page", "offset", "size_bytes", "stamp"})
+        return self.model_copy(update={**where, "channels": (place,)})
 
     @property
     def size(self) -> Size:
@@ -132,6 +145,15 @@ class Plan(Document):
     voxel_nm: Nm3 = Field(ASSUMED_NM, description="Voxel size x, y, z in nm, by request, files or assumption.")
     found: dict[str, str] = Field({}, description="What was taken from the files and what was ignored, in words.")
     warnings: tuple[str, ...] = Field((), description="What a person should look at in it.")
+
+    channels: tuple[Channel, ...] = Field(
+        (), exclude_if=operator.not_, description="Channels of the stack; empty: one of grey values."
+    )
+    rgb: bool = Field(False, exclude_if=operator.not_, description="Whether the first three are red, green and blue.")
+    alpha: bool = Field(False, exclude_if=operator.not_, description="Whether opacity says where there is nothing.")
+    align_channel: int | None = Field(
+        None, exclude_if=lambda v: v is None, description="Channel that is aligned; None: grey values, or luminance."
+    )
 
     @property
     def units(self) -> int:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from clio_argo.model.base import Document, Section
+from clio_argo.model.channels import CHANNEL
 from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span, Z
 from clio_argo.model.storage import Buckets, MakeBuckets
 from clio_argo.model.values import LARGEST
@@ -53,6 +54,13 @@ def _rising(value: tuple[float, float] | None) -> tuple[float, float] | None:
     return value
 
 
+def _different(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len({name.casefold() for name in value}) < len(value):
+        raise ValueError("names two channels alike")
+    return value
+
+
+ChannelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\\\x00-\x1f]+$")]
 Measured = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Values = Annotated[tuple[Measured, Measured], AfterValidator(_rising)]
 
@@ -62,6 +70,10 @@ class Alignment(Section):
 
     skip: bool = False
     """Give every slice the identity transform, for a stack that is aligned already. Default: slices are aligned."""
+
+    channel: int | ChannelName | None = None
+    """Number or name of the channel that is aligned; its transforms and verdicts hold for all. Default: the luminance
+    of red, green and blue, otherwise the first."""
 
     downsample: int = Field(1, ge=1, le=64)
     """Extra integer factor by which both axes are reduced before features are detected; refinement is not affected.
@@ -97,6 +109,16 @@ class Alignment(Section):
         return self
 
 
+class ChannelContrast(Section):
+    """How grey values of one channel are changed before they are stored."""
+
+    clip_limit: float = Field(0.0, ge=0, le=1)
+    """CLAHE clip limit as a fraction of a tile's pixels. Default 0 is off."""
+
+    invert: bool = False
+    """Swap black and white. Default: grey values stay."""
+
+
 class Contrast(Section):
     """How grey values are changed before they are stored."""
 
@@ -106,6 +128,10 @@ class Contrast(Section):
 
     invert: bool = False
     """Swap black and white, since backscattered-electron images are often inverted. Default: grey values stay."""
+
+    channels: dict[ChannelName, ChannelContrast] = Field({})
+    """CLAHE and inversion of channels by name. Default: clip_limit and invert are for the channel that is aligned, all
+    others stay as they are."""
 
     flicker: int = Field(0, ge=0, le=10_000)
     """Number of slices on either side over which the course of brightness and contrast is taken; each slice is moved to
@@ -125,6 +151,9 @@ class Viewer(Section):
     window: Annotated[tuple[Grey, Grey], AfterValidator(_rising)] | None = None
     """Grey values shown as black and white. Default: 8-bit values are unchanged; 16-bit values use the 0.5 and 99.5
     percentiles over all slices, fixed once for the stack."""
+
+    windows: dict[ChannelName, Annotated[tuple[Grey, Grey], AfterValidator(_rising)]] = Field({})
+    """Grey values of channels, by name, that are shown as black and full colour. Default: as window."""
 
     scales: Span | None = None
     """First and last scale of the viewer volume; 0 is full size, and each scale halves the sides of the one before. A
@@ -170,7 +199,8 @@ class Request(Section, Document):
     it is a local path if that exists, else the bucket gs://SOURCE."""
 
     image: str | None = None
-    """printf pattern of the file names, e.g. iso.%05d.png. Default: discovered."""
+    """printf pattern of the file names, e.g. iso.%05d.png. {channel} in it stands for each of channels. Default:
+    discovered."""
 
     image_regex: str | None = None
     """Regular expression that a whole file name must match; its group z (or first group) is the slice number. Use it
@@ -186,8 +216,13 @@ class Request(Section, Document):
     """Sizes of the files. alike: fewer than eight slices in a row of another size than most are taken for a mistake.
     any: each slice is used at its own size, as stitched sections have them. Default alike."""
 
+    channels: Annotated[tuple[ChannelName, ...], AfterValidator(_different)] = ()
+    """Names of the channels, in their order. With image: s%05d_{channel}.tif each channel of a slice is a file of its
+    own, in whose name its name stands for {channel}. Default: what the files call them, or their numbers."""
+
     channel: int | None = Field(None, ge=0, le=MAX_Z)
-    """Channel, from 0, of files that hold several (hyperstacks of ImageJ, OME-TIFF). Default: the only one."""
+    """The one channel that is read, from 0, of files that hold several (hyperstacks of ImageJ, OME-TIFF). Default: all
+    of them."""
 
     time: int | None = Field(None, ge=0, le=MAX_Z)
     """Time, from 0, of files that hold several. Default: the only one."""
@@ -321,6 +356,8 @@ class Request(Section, Document):
                              "leave one of them out")  # fmt: skip
         if self.image is not None and self.image_regex is not None:
             raise ValueError("give image or image_regex, not both")
+        if (CHANNEL in (self.image or "")) and len(self.channels) < 2:
+            raise ValueError(f"image: {CHANNEL} stands for each of `channels`, which must name two or more")
         if self.minz is not None and self.maxz is not None and self.minz > self.maxz:
             raise ValueError(f"minz ({self.minz}) is above maxz ({self.maxz})")
         return self

@@ -32,6 +32,7 @@ from clio_argo.placement.verdicts import alignable_slices, judge, remarks_on_iso
 
 # 16-bit values shown as black and white, unless the request says which: one in two hundred is clipped at either end
 WINDOW = (0.005, 0.995)
+Window = tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,13 @@ class Statistics:
     """What `reduce` measured: statistics of each slice, ordered by z, and the histogram [grey values] of the stack.
 
     pattern: fraction of the frame that stays while tissue moves.
+    channels: histograms [channel, grey value] of stacks with several channels of 16 bits.
     """
 
     slices: Sequence[SliceStatistics]
     histogram: NDArray[np.int64]
     pattern: float = 0.0
+    channels: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,14 @@ def decide(
         placed = _place_all(plan, files, statistics.slices, fits, inputs.files, request)
     window = _window(request, plan, placed, statistics.histogram)
     values = _values(plan, statistics.slices)
-    found = {"window": window, "values": values, "pattern": statistics.pattern, "sources": inputs.files.files}
+    windows = _windows(request, plan, statistics.channels)
+    found = {
+        "windows": windows,
+        "window": window,
+        "values": values,
+        "pattern": statistics.pattern,
+        "sources": inputs.files.files,
+    }
     placed = placed.model_copy(update=found)
     # overrides come before replacement, so that a slice that the user calls bad gets a neighbour's pixels
     replaced = replace_slices(overrule(inputs.files.overrides, placed), request.bad_slices)
@@ -163,6 +173,23 @@ def _window(
     # imported transforms of a run bring its window, so that the same slices look the same again
     if placed.window is not None and plan.values == (placed.values and placed.values.map):
         return placed.window
+    low, high = percentiles(histogram, WINDOW)
+    return low, max(high, low + 1)
+
+
+def _windows(request: Request, plan: Plan, histograms: NDArray[np.int64] | None) -> tuple[Window, ...]:
+    """Grey values of each channel shown as black and full colour: the same of red, green and blue."""
+    counts: list[NDArray[np.int64] | None] = [None] * len(plan.channels) if histograms is None else list(histograms)
+    if plan.rgb and histograms is not None:
+        counts[:3] = [histograms[:3].sum(axis=0)] * 3
+    given = request.viewer.windows
+    return tuple(given.get(c.name) or _stretched(h, request) for c, h in zip(plan.channels, counts, strict=True))
+
+
+def _stretched(histogram: NDArray[np.int64] | None, request: Request) -> Window:
+    """The window of a channel that has none of its own."""
+    if histogram is None or request.viewer.window is not None:
+        return request.viewer.window
     low, high = percentiles(histogram, WINDOW)
     return low, max(high, low + 1)
 

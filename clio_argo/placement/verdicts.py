@@ -125,7 +125,8 @@ def judge(statistics: Sequence[SliceStatistics], fits: Sequence[PairFit] | None)
     first = find_faults(good, fits, {f.z for f in good})
     suspect = find_faults(good, fits, {f.z for f in good} - first.keys()) if first else {}
     damaged = {f.z: f"damaged: {f.warning}" for f in good if f.warning}
-    for found in (find_inverted(fits), find_clipped(good), damaged):
+    lost = {f.z: "; ".join(f.lost_channels) for f in good if f.lost_channels}
+    for found in (find_inverted(fits), find_clipped(good), damaged, lost):
         suspect |= {z: "; ".join(filter(None, (why, suspect.get(z)))) for z, why in found.items() if z not in bad}
     return {**bad, **{z: Remark(z=z, verdict="suspect", reason=why) for z, why in suspect.items()}}
 

@@ -1,7 +1,7 @@
 """Decodes every slice once for alignment, and writes what is small: reduced image, features, statistics."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from clio_argo.store.documents import crc32c
 from clio_argo.store.images.base import Undecodable
 from clio_argo.store.reduced import write_arrays
 from clio_argo.workspace.frame import write_frame_sums
+from clio_argo.workspace.measure_channels import measure_channels
+from clio_argo.workspace.reduced import CHANNELS
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
 from clio_argo.workspace.user_inputs import read_ignored
@@ -46,14 +48,16 @@ def largest_px(run: Run) -> int:
 
 def _reduce(run: Run, unit: int, slices: Sequence[SliceFile], excluded: Mask | None) -> Done:
     """excluded: bool [y, x], of the files, what the user's mask leaves out."""
-    counts = np.zeros(256 if slices[0].dtype == "uint8" else 65536, np.int64)
+    counts, channels = np.zeros(256 if slices[0].dtype == "uint8" else 65536, np.int64), dict[str, NDArray[Any]]()
     arrays, lines = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
     statistics, sums = [], NOTHING
     for slice_file in slices:
-        measured, reduced, slice_counts = measure_slice(run, slice_file, excluded)
+        measured, reduced, slice_counts, of_channels = measure_slice(run, slice_file, excluded)
         statistics.append(measured)
         if reduced is not None:
             counts += slice_counts
+            if of_channels is not None:
+                channels[CHANNELS] = of_channels + channels.get(CHANNELS, 0)
             sums += details(reduced)
             arrays.update(_pack(slice_file.z, reduced))
             row, column = middle_lines(reduced.image)
@@ -62,26 +66,33 @@ def _reduce(run: Run, unit: int, slices: Sequence[SliceFile], excluded: Mask | N
     text = np.frombuffer(canonical_json([s.model_dump() for s in statistics]), np.uint8)
     objects = [
         write_arrays(run.store, reduced_name(unit), arrays),
-        write_arrays(run.store, statistics_name(unit), {**lines, "histogram": counts, "facts": text}),
+        write_arrays(run.store, statistics_name(unit), {**lines, **channels, "histogram": counts, "facts": text}),
         write_frame_sums(run.store, unit, sums),
     ]
     return Done(objects, [f"{s.z}: {s.error}" for s in statistics if s.error])
 
 
-def measure_slice(
-    run: Run, slice_file: SliceFile, excluded: Mask | None
-) -> tuple[SliceStatistics, Reduced | None, NDArray[np.int64]]:
-    """Decode, measure and reduce one slice, without what is `excluded`: bool [y, x].
+class Measured(NamedTuple):
+    """A slice's statistics, reduced pixels, and histograms: of its tissue [grey value], of channels [channel, value].
 
-    Returns its statistics, the reduced slice and the histogram [grey values] of its tissue. A slice that does not
-    decode has an error in its statistics, and nothing else.
+    A slice that does not decode has an error in its statistics, and nothing else.
     """
+
+    statistics: SliceStatistics
+    reduced: Reduced | None = None
+    counts: NDArray[np.int64] = np.zeros(0, np.int64)
+    channels: NDArray[np.int64] | None = None
+
+
+def measure_slice(run: Run, slice_file: SliceFile, excluded: Mask | None) -> Measured:
+    """Decode, measure and reduce one slice, without what is `excluded`: bool [y, x]."""
     try:
         decoded = run.source.decode_heard(slice_file)
+        channels = measure_channels(run, slice_file, decoded)
         # after decoding, so that a file written meanwhile is noticed
         run.source.refuse_changed(slice_file)
     except Undecodable as error:
-        return SliceStatistics(z=slice_file.z, digest="", error=str(error)), None, np.zeros(0, np.int64)
+        return Measured(SliceStatistics(z=slice_file.z, digest="", error=str(error)))
     pixels, nothing = decoded.pixels, decoded.nothing
     alignment = run.settings.alignment
     matched = not (alignment.skip or run.settings.transforms)
@@ -94,12 +105,13 @@ def measure_slice(
     # rounded: the digits behind mean nothing, and would make the document longer
     mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(counts)))
     statistics = SliceStatistics(
-        z=slice_file.z, digest=decoded.digest, mean=mean, std=std, low=low, high=high,
+        z=slice_file.z, digest=channels.digest, mean=mean, std=std, low=low, high=high,
         focus=round(focus(reduced), 4), stripes=round(stripes(reduced), 4),
         valid=round(float(reduced.mask.mean()), 4), features=len(reduced.points),
-        data_bar_px=bar_px, warning=decoded.warning, clipped=decoded.clipped, exact=decoded.exact,
+        data_bar_px=bar_px, warning="; ".join(filter(None, (decoded.warning, *channels.warnings))),
+        lost_channels=channels.faults, clipped=decoded.clipped, exact=decoded.exact,
     )  # fmt: skip
-    return statistics, reduced, tissue_histogram(pixels, reduced, counts)
+    return Measured(statistics, reduced, tissue_histogram(pixels, reduced, counts), channels.histograms)
 
 
 def _either(excluded: Mask | None, nothing: Mask | None) -> Mask | None:

@@ -1,5 +1,6 @@
 """Grey values of slices, of whatever their files hold."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +57,25 @@ def to_grey(samples: NDArray[Any], values: ValueMap | None, warning: str = "") -
         clipped, exact = clipped + beyond, exact and same
     held = samples.size - (0 if nothing is None else np.count_nonzero(nothing))
     return Decoded(pixels, warning, nothing, float(f"{clipped / held:.4g}"), exact and nothing is None)
+
+
+def luminance(colours: Sequence[Decoded]) -> Decoded:
+    """Grey values of a picture from its red, green and blue (ITU-R BT.601), each uint8 or uint16 [y, x]."""
+    red, green, blue = (c.pixels for c in colours)
+    pixels = np.empty_like(red)
+    rows = max(1, BAND_PX // red.shape[1])
+    for band in (np.s_[y : y + rows] for y in range(0, len(red), rows)):
+        r, g, b = (c[band].astype(np.uint32) for c in (red, green, blue))
+        pixels[band] = (77 * r + 150 * g + 29 * b + 128) >> 8
+    return colours[0]._replace(pixels=pixels)
+
+
+def without(decoded: Decoded, clear: NDArray[np.bool_]) -> Decoded:
+    """The slice without what is `clear`: bool [y, x]."""
+    if not clear.any():
+        return decoded
+    nothing = clear if decoded.nothing is None else decoded.nothing | clear
+    return decoded._replace(pixels=np.where(nothing, decoded.pixels.dtype.type(0), decoded.pixels), nothing=nothing)
 
 
 def _convert(

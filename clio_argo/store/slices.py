@@ -2,7 +2,6 @@
 
 import io
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,18 +28,15 @@ from clio_argo.store.backends.base import Listed
 from clio_argo.store.backends.file import stamp_of
 from clio_argo.store.documents import Store, absolute_url, split_url
 from clio_argo.store.faults import store_errors
-from clio_argo.store.grey_values import Decoded, to_grey
+from clio_argo.store.grey_values import Decoded, luminance, to_grey, without
 from clio_argo.store.images.base import Header, Page, Pixels, Undecodable, Unreadable
 from clio_argo.store.images.others import other_by_name
+from clio_argo.store.range_file import BUFFER_BYTES, RangeFile
 from clio_argo.store.transfers import in_sight
 from clio_argo.store.waiting import within
 
 # folder of a source in which slices may lie
 RAW = "raw/"
-# of a remote object, in one request: the header of a PNG, JPEG or stripped TIFF is shorter
-BUFFER_BYTES = 2**16
-# headers of the file, of a page and of its strips, which are read to check a slice and again to decode it
-RECENT = 4
 # a file that is longer than two of its pages by this much, for its header, is taken for a stack
 HEADER_BYTES = 2**20
 # planes that a decoder may need besides its result: four channels of colour
@@ -50,6 +46,7 @@ SLACK = 4
 ROOM_PLANES, ROOM_BYTES = 16, 2**28
 # a bucket answers within tenths of a second; a person who mistyped a folder does not wait longer
 BUCKET_S = 5.0
+Decode = Callable[[BinaryIO, Page], tuple[NDArray[Any], str]]
 # in names: a backslash, which the store cannot address, and what stands for bytes that are not UTF-8
 UNUSABLE = ("\\", "\N{REPLACEMENT CHARACTER}")
 
@@ -90,6 +87,8 @@ class Source:
 
     def __init__(self, url: str) -> None:
         self.url, self._store, self._file = url, Store(url), ""
+        # channels are asked for one after the other, and decoded together
+        self._picture: tuple[object, NDArray[Any], str] = (None, np.empty(0), "")
         parent, name = self._store.parent()
         if _is_file(self._store, parent, name):
             self._store, self._file = parent, name
@@ -145,31 +144,68 @@ class Source:
         """Grey pixels [y, x] of a slice, uint8 or uint16 as planned. Raises as `decode_heard`."""
         return self.decode_heard(slice_file).pixels
 
-    def decode_heard(self, slice_file: SliceFile) -> Decoded:
+    def decode_heard(self, slice_file: SliceFile, channel: int | None = None) -> Decoded:
         """Grey values of a slice as planned, and what its decoder said of damage.
+
+        channel: number of one of its channels; None: what is aligned.
 
         Raises:
             Undecodable: the file is gone, does not decode, holds NaN only, or differs from what was planned.
         """
-        samples, warning = self.samples(slice_file)
-        return to_grey(samples, slice_file.values, warning)
+        if not slice_file.channels:
+            return self._grey(slice_file)
+        numbers = slice_file.aligned if channel is None else (channel,)
+        found = [self._channel(slice_file.at(number)) for number in numbers]
+        return found[0] if len(found) == 1 else luminance(found)
+
+    def _grey(self, at: SliceFile) -> Decoded:
+        samples, warning = self.samples(at)
+        return to_grey(samples, at.values, warning)
+
+    def _channel(self, at: SliceFile) -> Decoded:
+        """Grey values of the one channel of a slice. Raises `Undecodable`."""
+        [place] = at.channels
+        if not place.name:
+            raise Undecodable("has no file")
+        if place.sample is None:
+            return self._grey(at)
+        picture, warning = self._all_samples(at)
+        if place.sample >= picture.shape[2]:
+            raise Undecodable(f"decodes to {picture.shape[2]} samples a pixel, more were planned")
+        samples = np.ascontiguousarray(picture[..., place.sample])
+        refuse_other(samples, at)
+        decoded = to_grey(samples, at.values, warning)
+        return without(decoded, picture[..., -1] == 0) if place.alpha else decoded
+
+    def _all_samples(self, at: SliceFile) -> tuple[NDArray[Any], str]:
+        """All samples [y, x, channel] of a page, and what its decoder said."""
+        key = (at.name, at.page, at.stamp)
+        if self._picture[0] != key:
+            # the former ones first: both together are what a slice may take
+            self._picture = (None, np.empty(0), "")
+            self._picture = (key, *self._decode_page(at, images.decode_all))
+        return self._picture[1:]
 
     def samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:
         """Grey values [y, x] of a slice in the type of its file, and what its decoder said of damage.
 
         Raises `Undecodable`: the file is gone, does not decode, or differs from what was planned.
         """
+        pixels, warning = self._decode_page(slice_file, images.decode)
+        refuse_other(pixels, slice_file)
+        return pixels, warning
+
+    def _decode_page(self, slice_file: SliceFile, decode: Decode) -> tuple[NDArray[Any], str]:
+        """What a decoder makes of a slice's page. Raises `Undecodable`."""
         plane_bytes = _plane_bytes(slice_file)
         with self._content(slice_file) as file, _own_lack_of_memory(slice_file.name, plane_bytes, Undecodable):
             _check_header(file, slice_file)
             try:
-                pixels, warning = images.decode(file, _page(slice_file))
+                return decode(file, _page(slice_file))
             except Undecodable:
                 # decoders report a lack of memory alike: this fails with a MemoryError then
                 np.empty(SLACK * plane_bytes, np.uint8)
                 raise
-        refuse_other(pixels, slice_file)
-        return pixels, warning
 
     def together(self, memory_bytes: int) -> Together:  # noqa: ARG002, other kinds ask for it
         """How many slices are best read together: one, since each has a place of its own."""
@@ -177,11 +213,13 @@ class Source:
 
     def refuse_changed(self, slice_file: SliceFile) -> None:
         """Raise `Undecodable` if the file is not the one that was planned."""
-        stamp = self._stamp_now(slice_file.name)
-        if stamp is None:
-            raise Undecodable("the file is gone since it was planned")
-        if stamp != slice_file.stamp:
-            raise Undecodable("the file was changed since it was planned; run the same command again")
+        planned = {p.name: p.stamp for p in slice_file.channels if p.name} | {slice_file.name: slice_file.stamp}
+        for name, stamp in planned.items():
+            now = self._stamp_now(name)
+            if now is None:
+                raise Undecodable("the file is gone since it was planned")
+            if now != stamp:
+                raise Undecodable("the file was changed since it was planned; run the same command again")
 
     def _stamp_now(self, name: str) -> str | None:
         if self._store.local is not None:
@@ -222,50 +260,6 @@ def refuse_other(samples: NDArray[Any], slice_file: SliceFile) -> None:
     expected = (slice_file.height, slice_file.width), np.dtype(slice_file.type_name)
     if (samples.shape, samples.dtype) != expected:
         raise Undecodable(f"decodes to {samples.dtype} {samples.shape}, its header promised {expected}")
-
-
-class RangeFile(io.RawIOBase):
-    """A remote object as a seekable file: every read is a ranged read of the store, but what was just read stays."""
-
-    def __init__(self, store: Store, entry: Entry | SliceFile) -> None:
-        self._store, self._entry, self._at = store, entry, 0
-        self._recent = deque[tuple[int, bytes]](maxlen=RECENT)
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to an offset, which no read of the store checks; the new position."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._entry.size_bytes}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def readall(self) -> bytes:
-        """The rest of the object in one read; the inherited method would take many."""
-        return self.read(max(0, self._entry.size_bytes - self._at)) or b""
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer from the position on; the number of bytes, 0 at the end."""
-        end = min(self._at + len(buffer), self._entry.size_bytes)
-        if end <= self._at:
-            return 0
-        data = self._held()[: len(buffer)]
-        if not data:
-            data = self._store.read_range(self._entry.name, self._at, end)
-            if len(buffer) <= BUFFER_BYTES:
-                self._recent.append((self._at, data))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def _held(self) -> bytes:
-        """Bytes from the position on that were just read; empty if they were not."""
-        return next((data[self._at - at :] for at, data in self._recent if at <= self._at < at + len(data)), b"")
 
 
 @contextmanager

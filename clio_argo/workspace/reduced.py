@@ -15,6 +15,8 @@ from clio_argo.store.reduced import read_all_arrays, read_arrays
 from clio_argo.workspace.frame import read_pattern
 from clio_argo.workspace.run import Run
 
+# name of the array with histograms of channels
+CHANNELS = "channels"
 # A slice is matched with up to three neighbours above it: with these four in memory none is unpacked twice.
 KEPT = 4
 
@@ -27,6 +29,16 @@ def read_all_statistics(run: Run) -> tuple[list[SliceStatistics], NDArray[np.int
         statistics += _statistics(arrays["facts"])
         counts = counts + arrays["histogram"]
     return statistics, counts
+
+
+def read_channel_histograms(run: Run) -> NDArray[np.int64] | None:
+    """Histograms [channel, grey value] of the whole stack, in pixels; None if it has one channel, or 8 bits."""
+    if not run.plan.channels or run.plan.dtype == "uint8":
+        return None
+    counts = np.zeros((len(run.plan.channels), 65536), np.int64)
+    for arrays in read_all_arrays(run.store, [statistics_name(u) for u in range(run.plan.reduce.units)]):
+        counts += arrays.get(CHANNELS, 0)
+    return counts
 
 
 def read_statistics(run: Run, unit: int) -> list[SliceStatistics]:

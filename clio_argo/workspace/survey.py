@@ -21,13 +21,22 @@ from clio_argo.model.sizes import accept_sizes, size_runs, usual_size
 from clio_argo.model.values import READ, ValueMap
 from clio_argo.store.folders import stack_below
 from clio_argo.store.images import TYPES_READ, format_names
-from clio_argo.store.images.base import Header, Undecodable, Unreadable
+from clio_argo.store.images.base import Header, Unreadable
 from clio_argo.store.manifest import software
 from clio_argo.store.slices import RAW, Entry, find_source, without_vague
 from clio_argo.store.sources import find_kind
 from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.axes import chosen_pages
+from clio_argo.workspace.channels import (
+    aligned_name,
+    has_own_files,
+    of_channel,
+    with_channels,
+    with_files,
+    with_pages,
+    with_samples,
+)
 from clio_argo.workspace.facts import ignored, with_facts
 from clio_argo.workspace.name_patterns import regex_numbers
 from clio_argo.workspace.values import with_values
@@ -37,7 +46,6 @@ from clio_argo.workspace.values import with_values
 HEADER_THREADS, HEADER_BATCH, QUICK_S = 16, 16, 2e-3
 BOMB_RATIO = 200  # PNG makes EM slices 1.5 times smaller, deflate makes nothing more than 1032 times smaller
 MOST_MISSING = 100_000  # slices of the longest stack that was run; each missing one is an entry of plan.json
-LOOK_AT = 3  # so that one damaged slice does not decide
 # of the memory of a worker, for slices of a volume that share chunks
 READ_SHARE = 1 / 8
 # how Fiji names the files of split channels, of which each is a stack
@@ -55,10 +63,11 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
         UserError: there is nothing to plan with: no source, no slices, no way to number them.
     """
     kind, source = find_kind(find_source(request.source))
-    images, entries, number = _entries(request, source)
+    names = of_channel(request, aligned_name(request)) if has_own_files(request) else request
+    images, entries, number = _entries(names, source)
     read: Known = {}
-    in_a_row = _files_in_a_row(source, images, request, read)
-    numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(request, images, number)
+    in_a_row = _files_in_a_row(source, images, names, read)
+    numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(names, images, number)
     candidates = numbered.files
     problems, slices = _read_headers(source, candidates, request, read)
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
@@ -67,12 +76,19 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     problems += unusable + _duplicates(candidates) + _missing(stack, {z for z, *_ in slices}, problems)
     if not usable:
         raise UserError.all(f"source {request.source}: no usable slice", problem_lines(problems))
-    _refuse_colour(source, usable, channels=max(h.channels for *_, h in slices))
+    of_z = {z: h for z, _, _, h in slices}
+    header = of_z[usable[0].z]
+    usable = [with_pages(s, of_z[s.z], request) for s in usable]
+    if has_own_files(request):
+        usable = with_files(usable, _files_of_channels(request, entries), request)
+    elif not header.pages:
+        usable = with_samples(source, usable, header, request)
     stamps, kept = {e.name: e.stamp for _, e in candidates}, {s.z for s in usable}
     problems = [
         p.model_copy(update={"stamp": stamps.get(p.file or "", "")}) for p in problems if p.z is None or p.z in stack
     ]
     plan, units = _assemble(source, with_values(source, usable, request), problems, stack, request)
+    plan = with_channels(plan, usable[0], header, request)
     plan = plan.model_copy(update={"source_kind": kind, **_reading(source, numbered, request)})
     beyond = [f"{counted(n, 'slice', 'lies', 'lie')} beyond minz and maxz: left out"] if (n := numbered.beyond) else []
     used = [(e.name, h) for z, e, _, h in slices if z in kept]
@@ -371,16 +387,7 @@ def _assemble(
     return plan, units
 
 
-def _refuse_colour(source: StackSource, usable: Sequence[SliceFile], channels: int) -> None:
-    """Raise `UserError` if slices show colour. Grey ones saved as colour are fine; only pixels can tell."""
-    if channels == 1:
-        return
-    faults = []
-    for slice_file in usable[:LOOK_AT]:
-        try:
-            source.samples(slice_file)
-        except Undecodable as error:
-            faults.append(f"{slice_file.name}: {error}")
-        else:
-            return
-    raise UserError.all("the slices cannot be used:", faults)
+def _files_of_channels(request: Request, entries: Sequence[Entry]) -> list[tuple[str, dict[int, Entry]]]:
+    """Name of each channel, and its files by z."""
+    found = [(name, number_files(of_channel(request, name), entries).files) for name in request.channels]
+    return [(name, {z: e for z, e in files if z is not None}) for name, files in found]

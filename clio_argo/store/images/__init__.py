@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clio_argo.errors import ClioError, UserError, first_words, short_of_memory
 from clio_argo.model.values import READ
-from clio_argo.store.images.base import Format, Header, Page, Undecodable, Unreadable
+from clio_argo.store.images.base import Coloured, Format, Header, Page, Undecodable, Unreadable
 from clio_argo.store.images.dat import DAT
 from clio_argo.store.images.decoder_words import heard
 from clio_argo.store.images.jpeg import JPEG
@@ -69,11 +69,24 @@ def read_headers(file: BinaryIO, size_bytes: int, page: Page | None = None) -> l
 def decode(file: BinaryIO, page: Page) -> tuple[NDArray[Any], str]:
     """Grey pixels [y, x] of one page, as the file has them, and what its decoder said of damage.
 
-    Raises `Undecodable`.
+    Raises:
+        Undecodable: the page cannot be decoded.
+        Coloured: it holds more than grey values.
     """
+    pixels, words = _decode(file, page)
+    return grey(pixels), words
+
+
+def decode_all(file: BinaryIO, page: Page) -> tuple[NDArray[Any], str]:
+    """All samples of one page, [y, x, channel]. As `decode`."""
+    pixels, words = _decode(file, page)
+    return np.atleast_3d(_native(pixels)), words
+
+
+def _decode(file: BinaryIO, page: Page) -> tuple[NDArray[Any], str]:
     with _failures_as(Undecodable, "does not decode"), heard() as words:
         pixels = _format_of(file).pixels(file, page)
-    return grey(pixels), "; ".join(dict.fromkeys(words))
+    return pixels, "; ".join(dict.fromkeys(words))
 
 
 def _format_of(file: BinaryIO) -> Format:
@@ -105,14 +118,10 @@ def grey(pixels: NDArray[Any]) -> NDArray[Any]:
     Equal colour channels and an opaque alpha channel hold nothing more, and are dropped.
 
     Raises:
-        Undecodable: colour, transparency, or another data type.
+        Undecodable: another data type, or more dimensions.
+        Coloured: colour or transparency.
     """
-    # TIFF with a plane per channel; an image 3 or 4 pixels wide is taken as [y, x, channel]
-    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
-        pixels = np.moveaxis(pixels, 0, 2)
-    if pixels.dtype.name not in READ:
-        raise Undecodable(f"{pixels.dtype} values: {TYPES_READ}")
-    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    pixels = _native(pixels)
     if pixels.ndim == 3 and pixels.shape[2] <= 4:
         pixels = np.ascontiguousarray(_one_of(pixels))
     if pixels.ndim != 2:
@@ -120,13 +129,24 @@ def grey(pixels: NDArray[Any]) -> NDArray[Any]:
     return pixels
 
 
+def _native(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Samples [y, x] or [y, x, channel] in the machine's byte order. Raises `Undecodable` for other types."""
+    # TIFF with a plane per channel; an image 3 or 4 pixels wide is taken as [y, x, channel]
+    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
+        pixels = np.moveaxis(pixels, 0, 2)
+    if pixels.dtype.name not in READ:
+        raise Undecodable(f"{pixels.dtype} values: {TYPES_READ}")
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
 def _one_of(pixels: NDArray[Any]) -> NDArray[Any]:
-    """The first channel [y, x] of [y, x, channel] if the others hold nothing more. Raises `Undecodable`."""
+    """The first channel [y, x] of [y, x, channel] if the others hold nothing more. Raises `Coloured`."""
     first, others = pixels[..., 0], [pixels[..., c] for c in range(1, pixels.shape[2])]
     # the second of two and the fourth of four are opacity
+    opacity = others.pop() if len(others) in (1, 3) else None
+    if not all(np.array_equal(first, o, equal_nan=True) for o in others):
+        raise Coloured("colour")
     opaque = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
-    if len(others) in (1, 3) and bool((others[-1] == opaque).all()):
-        others.pop()
-    if len(others) == 3 or not all(np.array_equal(first, o, equal_nan=True) for o in others):
-        raise Undecodable("colour or transparency: only grey slices can be aligned; convert it to grey")
+    if opacity is not None and not (opacity == opaque).all():
+        raise Coloured("transparent")
     return first

@@ -28,6 +28,17 @@ class Undecodable(Exception):
     """A slice whose pixels cannot be decoded; the message says why."""
 
 
+class Coloured(Undecodable):
+    """A slice with more than grey values where these were asked for.
+
+    shows: "colour", or "transparent" for grey values of which some are not there.
+    """
+
+    def __init__(self, shows: str) -> None:
+        super().__init__(f"{shows}, where most slices hold grey values only; convert it to grey")
+        self.shows = shows
+
+
 class Page(Value):
     """One page of a file: its number, from 0, and the byte at which its header begins (0: found by its number)."""
 
@@ -41,6 +52,8 @@ class Header(Value):
     bits: bits per sample of the decoded pixels; 0 if they are not unsigned integers.
     type_name: of samples that are not, as NumPy names it: "int16", "float32".
     channels: samples per decoded pixel.
+    rgb: whether the first three of these are red, green and blue.
+    pages: of all channels of the slice, where these have pages of their own, and `names` of the channels.
     offset: byte at which the page's own header begins, if a later reader may start there.
     series, time, channel: which of several in its file the page belongs to, from 0.
     voxel_nm: voxel size (x, y, z) in nm by the file; 0 where it does not say.
@@ -56,6 +69,9 @@ class Header(Value):
     bits: int
     type_name: str = ""
     channels: int
+    rgb: bool = False
+    pages: tuple[Page, ...] = ()
+    names: tuple[str, ...] = ()
     truncated: bool = False
     offset: int = 0
     series: int = 0
@@ -142,4 +158,6 @@ def opencv_pixels(file: BinaryIO, reduced: bool = False) -> NDArray[Any]:
     pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), how)
     if pixels is None:
         raise Undecodable("does not decode: its data are damaged")
-    return np.asarray(pixels)
+    # OpenCV has blue first
+    order = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}.get(pixels.shape[2]) if pixels.ndim == 3 else None
+    return np.asarray(pixels if order is None else cv2.cvtColor(pixels, order))

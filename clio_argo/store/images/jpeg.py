@@ -68,7 +68,7 @@ def headers(file: BinaryIO, size_bytes: int, _page: Page | None) -> list[Header]
     complete = has_end_mark(file, size_bytes, END) or _reaches_end(file)
     if is_sideways(orientation):
         width, height = height, width
-    return [Header(width=width, height=height, bits=bits, channels=channels, truncated=not complete)]
+    return [Header(width=width, height=height, bits=bits, channels=channels, rgb=channels > 1, truncated=not complete)]
 
 
 def _reaches_end(file: BinaryIO) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clio_argo.store.images.base import MOST_PAGES, Format, Header, Page, Unreadable, read_samples, samples_of
 
-HEADER_BYTES, MAGIC_AT = 1024, 208  # of the format
+HEADER_BYTES, MODE_AT, MAGIC_AT = 1024, 12, 208  # of the format
 TYPES: dict[int, np.dtype[Any]] = {
     0: np.dtype(np.int8), 1: np.dtype(np.int16), 2: np.dtype(np.float32), 6: np.dtype(np.uint16),
     12: np.dtype(np.float16),
@@ -63,7 +63,9 @@ def _read(file: BinaryIO) -> _Stack:
     data = file.read(HEADER_BYTES)
     if len(data) < HEADER_BYTES:
         raise Unreadable(f"truncated: {len(data)} bytes, of which the header alone has {HEADER_BYTES}")
-    order: Literal["<", ">"] = ">" if data[MAGIC_AT + 4] == BIG_ENDIAN_STAMP else "<"
+    # programs before 2000 write no stamp; no mode is as large as a small one with its bytes turned round
+    is_big = data[MAGIC_AT + 4] == BIG_ENDIAN_STAMP or int.from_bytes(data[MODE_AT : MODE_AT + 4], "little") >= 2**16
+    order: Literal["<", ">"] = ">" if is_big else "<"
     width, height, planes, mode, *_, mx, my, mz = struct.unpack_from(f"{order}10i", data)
     cell, axes = struct.unpack_from(f"{order}3f", data, 40), struct.unpack_from(f"{order}3i", data, 64)
     _, largest, _, space_group, extended = struct.unpack_from(f"{order}3f2i", data, 76)

@@ -16,6 +16,7 @@ from clio_argo.store.images.orientation import exif_orientation, is_sideways, up
 MAGIC = b"\x89PNG\r\n\x1a\n"
 # channels that OpenCV decodes each colour type of the PNG specification to; 3 is a palette of RGB colours
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+COLOURED = (2, 3, 6)
 # where the second chunk begins, and what ends each
 END_OF_HEADER, CHECKSUM_BYTES = 33, 4
 # more than programs write before the pixels; of pixels a gigabyte in the usual 8 kB; EXIF holds a thumbnail at most
@@ -38,8 +39,8 @@ def headers(file: BinaryIO, size_bytes: int, _page: Page | None) -> list[Header]
     depth = max(8, bits)
     return [
         Header(
-            width=width, height=height, bits=depth, channels=CHANNELS[colour], truncated=not complete,
-            voxel_nm=(x, y, 0.0), voxel_by="PNG resolution" if x else "",
+            width=width, height=height, bits=depth, channels=CHANNELS[colour], rgb=colour in COLOURED,
+            truncated=not complete, voxel_nm=(x, y, 0.0), voxel_by="PNG resolution" if x else "",
         )
     ]  # fmt: skip
 
@@ -114,7 +115,10 @@ def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
             raise Undecodable("an EXIF block behind its pixels asks to turn it; save it anew")
     if kind != b"IEND":
         raise Undecodable(f"does not decode: no end mark among its first {MOST_CHUNKS} chunks")
-    return upright(opencv_pixels(BytesIO(b"".join(kept))), orientation)
+    whole = BytesIO(b"".join(kept))
+    # interlaced pictures take their size once more while they are decoded
+    del data, kept
+    return upright(opencv_pixels(whole), orientation)
 
 
 PNG = Format(name="PNG", suffixes=(".png",), magic=(MAGIC,), headers=headers, pixels=pixels)

@@ -25,9 +25,11 @@ from clio_argo.store.images.tiff_pages import (
     walk,
 )
 from clio_argo.store.images.tiff_scale import scale
+from clio_argo.store.images.tiff_tags import checked
 
 # values of the tag PhotometricInterpretation: beside these MINISBLACK, RGB and YCBCR
 GREY_OR_COLOUR = (MINISWHITE, 1, 2, PALETTE, 6)
+COLOURED = (2, PALETTE, 6)
 # Values of the tag Compression that are read: decoders that are told how many bytes to make, and JPEG, whose frame is
 # looked at first. What others make depends on their data alone, and no microscope needs them.
 COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits", 50000: "zstd", 7: "JPEG"}
@@ -42,7 +44,7 @@ def headers(file: BinaryIO, size_bytes: int, page: Page | None) -> list[Header]:
         Unreadable: grey values are coded or compressed in a way that is not read, or data are missing.
         ValueError: a page has no pixels, or there are too many pages.
     """
-    with TiffFile(file) as tiff:
+    with TiffFile(checked(file)) as tiff:
         if page is not None:
             return [_header(page_at(tiff, page), size_bytes)]
         found = _all_headers(tiff, size_bytes)
@@ -94,6 +96,7 @@ def _header(page: TiffPage, size_bytes: int) -> Header:
         bits=page.dtype.itemsize * 8 if page.dtype is not None and page.dtype.kind == "u" else 0,
         type_name=_type_name(page),
         channels=3 if palette(page).ndim > 1 else page.samplesperpixel,
+        rgb=page.photometric in COLOURED,
         truncated=max(ends, default=0) > size_bytes,
         offset=page.offset,
         compression="" if page.compression == 1 else COMPRESSIONS[page.compression],

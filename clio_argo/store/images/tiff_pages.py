@@ -16,13 +16,12 @@ from tifffile import TIFF, TiffFile, TiffPage
 from clio_argo.model.sizes import Size
 from clio_argo.store.images.base import MOST_PAGES, Page, Unreadable
 from clio_argo.store.images.orientation import ORIENTATION
+from clio_argo.store.images.tiff_tags import TEXT
 
 # its lines would appear among those of a command; what matters of them is looked at here
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 # eight tags, without which there is no image, take more bytes
 PAGE_BYTES = 96
-# types of tags that cost no more than their bytes, and that pages may share
-TEXT = (1, 2, 7)
 # Pages as close as this are counted by their places before the rest is read: a file of too many took 9 s.
 CLOSE_PAGES, CLOSE_BYTES = 1000, 2**22
 # numbers of the tags that decide what the pixels are

@@ -12,6 +12,7 @@ from clio_argo.store.images.base import Page, Undecodable, opencv_pixels
 from clio_argo.store.images.jpeg import END, MAGIC, frame, refuse_many_scans
 from clio_argo.store.images.orientation import upright
 from clio_argo.store.images.tiff_pages import MINISWHITE, MOST_CHANNELS, PALETTE, orientation, page_at, palette
+from clio_argo.store.images.tiff_tags import checked
 
 PHOTOMETRIC = 262  # TIFF 6.0, section 8: PhotometricInterpretation
 # TIFF Technical Note 2: each strip or tile is a JPEG of its own
@@ -57,7 +58,7 @@ def _let_warn(page: TiffPage) -> None:
 
 def pixels(file: BinaryIO, page: Page) -> NDArray[Any]:
     """Samples of one page, [y, x] or [y, x, channel], in the file's data type; small is dark."""
-    with TiffFile(file) as tiff:
+    with TiffFile(checked(file)) as tiff:
         read = page_at(tiff, page)
         if read.compression == JPEG_IN_TIFF:
             _check_frames(read)

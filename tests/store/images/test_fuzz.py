@@ -1,5 +1,6 @@
 """Damaged and hostile files of every kind: a picture as other readers see it, or a refusal in words."""
 
+import struct
 from collections.abc import Iterator
 from random import Random
 
@@ -38,6 +39,16 @@ def test_a_file_that_is_cut_anywhere_in_its_header_obeys_the_law(door: Door, kin
 @pytest.mark.properties
 def test_whole_files_obey_the_law(door: Door) -> None:
     assert {kind: b for kind, data in SEEDS.items() if (b := door.ask(data).broken)} == {}
+
+
+@pytest.mark.properties
+@pytest.mark.parametrize("tag", [258, 273, 279, 338])
+def test_a_tag_that_claims_the_whole_file_obeys_the_law(door: Door, tag: int) -> None:
+    tags = [(256, 3, 1, 1), (257, 3, 1, 1), (258, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 8), (279, 4, 1, 1)]
+    tags = [t for t in [*tags, (338, 3, 1, 0)] if t[0] != tag] + [(tag, 3, 2**24, 200)]
+    body = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *t) for t in sorted(tags))
+    answer = door.ask(b"II*\0" + struct.pack("<I", 8) + body + bytes(200) + b"\1" * 2**25)
+    assert (answer.kind, answer.broken) == ("refused", "")
 
 
 @pytest.mark.properties

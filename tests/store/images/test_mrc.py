@@ -39,6 +39,11 @@ def test_every_plane_is_what_mrcfile_reads_with_its_lowest_row_last(values: np.n
             assert header.bits == (16 if values is STACK else 0)
 
 
+def test_big_endian_numbers_are_known_without_their_stamp() -> None:
+    data = mrc(STACK, ">")
+    assert headers(data[:212] + bytes(4) + data[216:]) == headers(data)
+
+
 def test_what_mrcfile_writes_is_read(tmp_path: Path) -> None:
     with mrcfile.new(tmp_path / "1.mrc", STACK) as written:
         written.voxel_size = (43.2, 43.2, 80)

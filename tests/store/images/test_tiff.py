@@ -17,6 +17,7 @@ from PIL import Image
 
 from clio_argo.store.images import read_headers
 from clio_argo.store.images.base import Header, Page, Undecodable, Unreadable
+from clio_argo.store.images.tiff_tags import MOST_NUMBERS
 from clio_argo.store.slices import Source
 from tests.store.images.samples import (
     GREY8,
@@ -349,6 +350,22 @@ def test_pages_or_tags_beyond_number_are_refused_in_time(pages: int, values: int
     with pytest.raises(Unreadable, match="more than 100000 pages, or more pages and tags than its bytes can hold"):
         headers(data)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("tag", [258, 273, 279])
+@pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"bigtiff": True}])
+def test_a_tag_of_a_million_numbers_is_refused_before_it_is_read(tag: int, options: dict[str, object]) -> None:
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out, **options) as writer:
+        for seed in (1, 2):
+            writer.write(texture(seed=seed), contiguous=False, metadata=None)
+    data, room = out.getvalue(), 2**21 * 8
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        count_at = file.pages[1].tags[tag].offset + 4
+        kind = f"{file.byteorder}{'Q' if options.get('bigtiff') else 'I'}"
+    lying = data[:count_at] + struct.pack(kind, MOST_NUMBERS + 1) + data[count_at + struct.calcsize(kind) :]
+    with pytest.raises(Unreadable, match=f"its tag {tag} says that it holds {MOST_NUMBERS + 1} numbers"):
+        headers(lying + bytes(room))
 
 
 @pytest.mark.parametrize(("offset", "reason"), [(10**9, "not among its"), (0, "hold no data")])

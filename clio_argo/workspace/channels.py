@@ -1,0 +1,151 @@
+"""The channels of a stack: where its files hold them, and what each of them shows of a slice."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from clio_argo.errors import UserError
+from clio_argo.model.base import few
+from clio_argo.model.channels import CHANNEL, RED_GREEN_BLUE, ChannelPlace, index_of, named
+from clio_argo.model.plan import Plan, SliceFile
+from clio_argo.model.request import Request
+from clio_argo.store.images.base import Coloured, Header, Undecodable
+from clio_argo.store.slices import Entry
+from clio_argo.store.sources.base import StackSource
+
+# colour may begin anywhere in a stack
+LOOK_AT = 3
+SliceFiles = list[SliceFile]
+
+
+def aligned_name(request: Request) -> str:
+    """Name of the channel that is aligned, where each has files of its own. Raises `UserError`."""
+    return request.channels[index_of(request.alignment.channel or 0, request.channels)]
+
+
+def of_channel(request: Request, name: str) -> Request:
+    """The request for the files of one channel."""
+    return request.model_copy(update={"image": (request.image or "").replace(CHANNEL, name)})
+
+
+def has_own_files(request: Request) -> bool:
+    """Whether each channel of a slice is a file."""
+    return CHANNEL in (request.image or "")
+
+
+def with_pages(slice_file: SliceFile, header: Header, request: Request) -> SliceFile:
+    """A slice with the pages of its channels, if they have some of their own."""
+    if not header.pages:
+        return slice_file
+    places = tuple(_place(slice_file, page=p.number, offset=p.offset) for p in header.pages)
+    aligned = index_of(request.alignment.channel or 0, header.names)
+    return slice_file.model_copy(update={"channels": places, "aligned": (aligned,)})
+
+
+def with_files(slices: SliceFiles, others: Sequence[tuple[str, dict[int, Entry]]], request: Request) -> SliceFiles:
+    """Slices with the files of all channels.
+
+    others: name of each channel, and its files by z.
+    """
+    aligned = index_of(request.alignment.channel or 0, [name for name, _ in others])
+
+    def one(s: SliceFile) -> SliceFile:
+        lost = ChannelPlace(name="", size_bytes=0, stamp="")
+        found = [entries.get(s.z) for _, entries in others]
+        places = [
+            lost if e is None else ChannelPlace(name=e.name, size_bytes=e.size_bytes, stamp=e.stamp) for e in found
+        ]
+        places[aligned] = _place(s, page=s.page, offset=s.offset)
+        return s.model_copy(update={"channels": tuple(places), "aligned": (aligned,)})
+
+    return [one(s) for s in slices]
+
+
+def with_samples(source: StackSource, slices: SliceFiles, header: Header, request: Request) -> SliceFiles:
+    """Slices with the samples of their pixels as channels, if they show more than grey values.
+
+    Raises:
+        UserError: none of those that are looked at decodes.
+    """
+    if header.channels == 1 or not (seen := _colours(source, slices)):
+        return slices
+    count, alpha = header.channels, header.channels == 2 or (header.rgb and header.channels == 4)
+    grey = alpha and seen == "transparent"
+    samples = 1 if grey else count - alpha
+    names = sample_names(header, samples, request)
+    chosen = request.alignment.channel
+    luminance = header.rgb and not grey and chosen is None
+    aligned = (0, 1, 2) if luminance else (index_of(chosen or 0, names or ("0",)),)
+
+    def one(s: SliceFile) -> SliceFile:
+        places = tuple(_place(s, page=s.page, offset=s.offset, sample=i, alpha=alpha) for i in range(samples))
+        return s.model_copy(update={"channels": places, "aligned": aligned})
+
+    return [one(s) for s in slices]
+
+
+def sample_names(header: Header, samples: int, request: Request) -> tuple[str, ...]:
+    """Names of channels that share a page; none of one."""
+    if samples == 1:
+        return ()
+    if len(request.channels) == samples:
+        return request.channels
+    return tuple(RED_GREEN_BLUE) if header.rgb else tuple(map(str, range(samples)))
+
+
+def _colours(source: StackSource, slices: SliceFiles) -> str:
+    """What slices show besides grey values, "colour" or "transparent"; else empty. Only pixels can tell."""
+    faults, found = list[str](), set[str]()
+    for slice_file in slices[:: -(-len(slices) // LOOK_AT)]:
+        try:
+            source.samples(slice_file)
+        except Coloured as error:
+            found.add(error.shows)
+        except Undecodable as error:
+            faults.append(f"{slice_file.name}: {error}")
+        else:
+            found.add("")
+    if not found:
+        raise UserError.all("the slices cannot be used:", faults)
+    return max(found, key=["", "transparent", "colour"].index)
+
+
+def with_channels(plan: Plan, first: SliceFile, header: Header, request: Request) -> Plan:
+    """The plan with the channels of its slices, as `first` has them.
+
+    Raises `UserError` if settings name channels that are not there.
+    """
+    places = first.channels
+    by_sample = bool(places) and places[0].sample is not None
+    rgb = by_sample and header.rgb and len(places) > 1
+    if has_own_files(request) or header.names:
+        names = request.channels or header.names
+    else:
+        names = sample_names(header, len(places), request) if by_sample else ()
+    _refuse_unknown(request, names)
+    aligned = first.aligned[0] if len(names) > 1 and len(first.aligned) == 1 else None
+    return plan.model_copy(
+        update={
+            "channels": named(names, rgb) if len(names) > 1 else (),
+            "rgb": rgb,
+            "alpha": any(p.alpha for p in places),
+            "align_channel": aligned,
+        }
+    )
+
+
+def _refuse_unknown(request: Request, names: Sequence[str]) -> None:
+    there = f"there is {few(list(names))}" if len(names) > 1 else "the slices have one channel"
+    used: list[tuple[str, Iterable[str]]] = [
+        ("contrast.channels", request.contrast.channels), ("viewer.windows", request.viewer.windows)
+    ]  # fmt: skip
+    faults = [f"{setting}: no channel {n}; {there}" for setting, value in used for n in value if n not in names]
+    if request.channels and len(request.channels) != max(1, len(names)):
+        faults.append(f"channels: {len(request.channels)} names ({few(list(request.channels))}); {there}")
+    if request.alignment.channel is not None and len(names) < 2:
+        faults.append(f"alignment.channel {request.alignment.channel}: {there}")
+    if faults:
+        raise UserError.all(f"source {request.source}: channels that are not there:", faults)
+
+
+def _place(s: SliceFile, **where: Any) -> ChannelPlace:
+    return ChannelPlace(name=s.name, size_bytes=s.size_bytes, stamp=s.stamp, **where)
