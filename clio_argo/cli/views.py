@@ -52,7 +52,7 @@ def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int, warning: str)
 
 def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
     scales = [f"{'x'.join(map(str, s.size[::-1]))} @ {s.key.replace('_', 'x')} nm" for s in volume.scales]
-    voxels = plan.depth * plan.width * plan.height * PYRAMID
+    voxels = len(volume.all_channels) * plan.depth * plan.width * plan.height * PYRAMID
     aligned, viewer = voxels * volume.itemsize * ZSTD_RATIO, voxels * JPEG_BYTES_PER_VOXEL
     kept = "lossless" if plan.values is None or plan.values.fits else "in aligned/"
     memory = max(volume.memory_gib("render"), volume.memory_gib("write"))

@@ -143,7 +143,7 @@ def decode(run: Run, placed: PlacedSlice, channel: int | None = None) -> Decoded
         ClioError: they are not those that `reduce` decoded.
     """
     try:
-        decoded = run.source.decode_heard(run.slice_file(placed.z))
+        decoded = run.source.decode_heard(run.slice_file(placed.z), channel)
     except Undecodable as error:
         raise ClioError(f"slice {placed.z} ({placed.file}): {error}; it was readable before") from error
     if decoded.digest != _digest(placed, channel):
