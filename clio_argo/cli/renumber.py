@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer import Argument, Option
@@ -45,9 +45,9 @@ def renumber(
     from clio_argo.model.parse_request import build_request
     from clio_argo.workspace.renumber import TABLE, renumbering, write_folder
 
-    choice: dict[str, Any] = {"image": image, "image_regex": image_regex, "follow_links": follow_links}
-    by = "number" if order == "number" else "name"
-    request = build_request({"id": "renumber", "source": source, "order": by, **choice})
+    by = {"order": "number" if order == "number" else "name", "follow_links": follow_links}
+    names = {"image": image, "image_regex": image_regex}
+    request = build_request({"id": "renumber", "source": source}, by, names)
     what = renumbering(request, order == "time", pattern, start, gaps)
     made = write_folder(what, out, link, lambda rest: _progress(rest, out))
     files, kind = what.files, "links" if link else "copies"
