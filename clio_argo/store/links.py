@@ -1,4 +1,4 @@
-"""Symbolic links in a local source: which of them are read."""
+"""Symbolic links and other special files in a local source: which of them are read."""
 
 import errno
 import os
@@ -13,11 +13,13 @@ def outside(path: Path | str, base: str) -> str:
     return "" if Path(os.path.realpath(path)).is_relative_to(base) else LEAVES
 
 
-def link_fault(path: str, base: str) -> str:
-    """Why the file that a link leads to is not read; empty if it lies in folder `base`. Opens nothing."""
+def special_fault(item: "os.DirEntry[str]", base: str) -> str:
+    """Why an item of a listing is not read, a link or no file; empty if it is one in folder `base`. Opens nothing."""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116, entries of a listing are text
+        mode = item.stat().st_mode
     except OSError as error:
         words = {errno.ELOOP: "a link in a circle", errno.ENOENT: "a link to what does not exist"}
         return words.get(error.errno or 0, f"a link that cannot be followed: {error.strerror}")
-    return outside(path, base) if stat.S_ISREG(mode) else "a link to a device or pipe"
+    if not stat.S_ISREG(mode):
+        return "a device or pipe"
+    return outside(item.path, base) if item.is_symlink() else ""

@@ -58,7 +58,7 @@ class Entry(Value):
     """One object of the source.
 
     stamp: changes when the content of the object changes.
-    outside: why it is not read: it is a link that leaves the folder of the source, or leads to no file; else empty.
+    outside: why it is not read: it is a link that leaves the folder of the source, or no file; else empty.
     arrived_s: when it got there, in seconds since 1970; 0 if unknown.
     first_z: number of its first slice, if it tells that itself.
     label: the name that holds its number, if that is not its own.
@@ -124,6 +124,8 @@ class Source:
 
     def headers(self, entry: Entry) -> list[Header]:
         """Headers of all pages of a file. Raises `Unreadable`."""
+        if entry.outside:
+            raise Unreadable(entry.outside)
         if any(c in entry.name for c in UNUSABLE):
             raise Unreadable("its name holds a backslash or is not UTF-8; rename it")
         try:
@@ -365,12 +367,12 @@ def followed(entry: Entry) -> Entry:
 
 def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: str) -> Entry:
     name = folder + os.fsencode(item.name).decode(errors="replace")
-    outside = (links.link_fault(item.path, base) if item.is_symlink() else "") or outside
+    outside = links.special_fault(item, base) or outside
     try:
         stat = item.stat()
     # a link that leads nowhere or in a circle
     except OSError:
-        return Entry(name=name, size_bytes=0, stamp="", outside=outside or "gone since it was listed")
+        return Entry(name=name, size_bytes=0, stamp="", outside=outside)
     # copies keep the time at which a file was modified; ctime is when it was renamed to this name
     return Entry(name=name, size_bytes=stat.st_size, stamp=stamp_of(stat), outside=outside, arrived_s=stat.st_ctime)
 

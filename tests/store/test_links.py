@@ -1,12 +1,17 @@
 """Symbolic links in a source: those that leave it are read on request, those that lead to no file are named."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from clio_argo.cli.doctor_store import look_at_source
+from clio_argo.errors import UserError
 from clio_argo.store.slices import Source
+from clio_argo.workspace.first_look import first_look
+from clio_argo.workspace.renumber import renumbering
 from clio_argo.workspace.survey import survey
 from tests.stacks import Image, demo_slices, encoded, plain, request, run_here, transforms, write_stack
 
@@ -63,8 +68,32 @@ def test_links_to_no_file_are_named_and_never_opened(linked: Path, follow: bool)
     os.mkfifo(linked / "img.00008.png")
     for z, target in enumerate(["img.00004.png", "gone.png", "../pipe", "/dev/zero"], 4):
         (linked / f"img.{z:05d}.png").symlink_to(target)
-    words = ["a link in a circle", "a link to what does not exist", *["a link to a device or pipe"] * 2]
-    assert faults(linked, follow_links=follow) == [*(f"outside of the source: {w}" for w in words), "zero-byte: "]
+    words = ["a link in a circle", "a link to what does not exist", *["a device or pipe"] * 3]
+    assert faults(linked, follow_links=follow) == [f"outside of the source: {w}" for w in words]
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        faults,
+        lambda folder: first_look({"id": "x", "source": str(folder)}, 8),
+        lambda folder: [*look_at_source(str(folder))],
+        lambda folder: renumbering(request(folder), False, None, 0, None),
+    ],
+)
+@pytest.mark.parametrize("is_link", [False, True])
+def test_nothing_waits_for_a_pipe(tmp_path: Path, look: Callable[[Path], object], is_link: bool) -> None:
+    folder, pipe = tmp_path / "source", tmp_path / "pipe"
+    folder.mkdir()
+    os.mkfifo(pipe if is_link else folder / "1.tif")
+    if is_link:
+        (folder / "1.tif").symlink_to(pipe)
+    try:
+        said = str(look(folder))
+    except UserError as error:
+        said = str(error)
+    assert "1.tif" in said
+    assert "a device or pipe" in said
 
 
 def test_a_chain_of_links_is_followed_to_its_end(linked: Path) -> None:

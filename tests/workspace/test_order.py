@@ -16,11 +16,13 @@ from clio_argo.cli.app import app
 from clio_argo.errors import ClioError, GateStopped, UserError
 from clio_argo.model.parse_request import build_request, parse_text
 from clio_argo.model.step import StepResult
+from clio_argo.pipeline import PIPELINE
+from clio_argo.runner import run_step
 from clio_argo.store.documents import Store
 from clio_argo.workspace.first_look import first_look
 from clio_argo.workspace.preflight import preflight
 from clio_argo.workspace.survey import survey
-from tests.stacks import contents, demo_slices, encoded, plain, request, run_here, transforms
+from tests.stacks import completion, contents, demo_slices, encoded, plain, request, run_here, transforms
 from tests.store.images.samples import texture, tiff
 from tests.stores import Bucket
 
@@ -217,13 +219,15 @@ def test_files_that_arrive_later_shift_others_which_is_said(tmp_path: Path) -> N
         (tmp_path / f"s_{name}.png").write_bytes(encoded(image))
     source = shutil.copytree(tmp_path, tmp_path / "source")
     results: dict[str, StepResult] = {}
-    out = run_here(plain(source, order="name"), tmp_path / "out", results=results)
+    out = run_here(plain(source, order="name"), tmp_path / "out", "publish", results)
     assert "another z" not in results["plan"].note
     with (out / "transforms.csv").open() as table:
         assert [(r["z"], r["file"]) for r in csv.DictReader(table)] == list(
             zip("0123", ["s_a.png", "s_c.png", "s_d.png", "s_e.png"], strict=True)
         )
     (source / "s_b.png").write_bytes(encoded(slices[0]))
+    run_step(PIPELINE["publish"], Store(str(out)).url, 0)
+    assert completion(out).source_changes.new == ("s_b.png",)
     run_here(plain(source, order="name"), out, results=results)
     assert "order: name: 3 slices have another z than before, the first s_c.png (1, now 2)" in results["plan"].note
     assert [s.file for s in transforms(out).slices] == [f"s_{name}.png" for name in "abcde"]
