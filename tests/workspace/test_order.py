@@ -78,6 +78,13 @@ def test_names_in_a_bucket_are_counted_alike(gcs: Bucket) -> None:
     assert files(gcs.url, minz=5) == dict(enumerate(TIMES, 5))
 
 
+def test_folders_in_a_bucket_are_counted_alike(s3: Bucket) -> None:
+    ordered = ["day2/s1.png", "day2/s2.png", "day10/s1.png"]
+    for name in ordered:
+        Store(s3.url).write(name, encoded(PIXELS))
+    assert files(s3.url) == dict(enumerate(ordered))
+
+
 def test_pages_of_files_are_counted_in_the_order_of_the_files(tmp_path: Path) -> None:
     for name, pages in (("part_b.tif", 2), ("part_a.tif", 3)):
         (tmp_path / name).write_bytes(tiff(np.stack([PIXELS] * pages)))

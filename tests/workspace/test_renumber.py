@@ -335,6 +335,8 @@ def test_a_full_disk_is_told_before_and_while_files_are_copied(tmp_path: Path, s
     source = write(tmp_path / "source", TIMES)
     (source / TIMES[2]).write_bytes(PICTURES[2] + bytes(100_000))
     what = planned(source, "name")
+    with pytest.raises(UserError, match="is not an empty folder that can be replaced"):
+        write_folder(what, small_disk, link=False)
     with pytest.raises(UserError, match=r"0.00 GB are needed, 0.00 are free; .* --link needs none"):
         write_folder(what, small_disk / "out", link=False)
     lying = replace(what, files=[replace(f, size_bytes=1) for f in what.files])
