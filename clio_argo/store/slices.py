@@ -50,6 +50,7 @@ SLACK = 4
 ROOM_PLANES, ROOM_BYTES = 16, 2**28
 # a bucket answers within tenths of a second; a person who mistyped a folder does not wait longer
 BUCKET_S = 5.0
+GONE = "the file is gone since it was planned"
 # in names: a backslash, which the store cannot address, and what stands for bytes that are not UTF-8
 UNUSABLE = ("\\", "\N{REPLACEMENT CHARACTER}")
 
@@ -181,7 +182,7 @@ class Source:
         """Raise `Undecodable` if the file is not the one that was planned."""
         stamp = self._stamp_now(slice_file.name)
         if stamp is None:
-            raise Undecodable("the file is gone since it was planned")
+            raise Undecodable(GONE)
         if stamp != slice_file.stamp:
             raise Undecodable("the file was changed since it was planned; run the same command again")
 
@@ -194,12 +195,14 @@ class Source:
 
     def _content(self, slice_file: SliceFile) -> BinaryIO:
         """The whole file in one read, or a file that is read in pieces if it is large enough to hold many slices."""
+        if self._store.local is not None and not (self._store.local / slice_file.name).is_file():
+            raise Undecodable(GONE)
         try:
             if slice_file.size_bytes > 2 * _plane_bytes(slice_file) + HEADER_BYTES:
                 return self._open(slice_file)
             return io.BytesIO(self._store.need(slice_file.name))
         except MissingInput as error:
-            raise Undecodable("the file is gone since it was planned") from error
+            raise Undecodable(GONE) from error
 
 
 def _is_hidden_image(name: str) -> bool:
@@ -370,7 +373,6 @@ def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: str)
     outside = links.special_fault(item, base) or outside
     try:
         stat = item.stat()
-    # a link that leads nowhere or in a circle
     except OSError:
         return Entry(name=name, size_bytes=0, stamp="", outside=outside)
     # copies keep the time at which a file was modified; ctime is when it was renamed to this name
