@@ -174,7 +174,12 @@ class Request(Section, Document):
 
     image_regex: str | None = None
     """Regular expression that a whole file name must match; its group z (or first group) is the slice number. Use it
-    instead of image."""
+    instead of image. With order: name it chooses the files, and needs no group."""
+
+    order: Literal["number", "name"] = "number"
+    """What tells the z of a file. number: the number in its name. name: its place in the natural order of all names,
+    as a file browser shows them, counted from minz (0 if not given); for names of letters, or of times. Default number,
+    which notices a file that is missing."""
 
     minz: Z | None = None
     """First slice number, inclusive. Default: the lowest number among the files."""
@@ -185,6 +190,10 @@ class Request(Section, Document):
     sizes: Literal["alike", "any"] = "alike"
     """Sizes of the files. alike: fewer than eight slices in a row of another size than most are taken for a mistake.
     any: each slice is used at its own size, as stitched sections have them. Default alike."""
+
+    follow_links: bool = False
+    """Read files that symbolic links in a local source lead to outside of it. Default false, since links in a folder of
+    somebody else may lead to any file that you may read."""
 
     channel: int | None = Field(None, ge=0, le=MAX_Z)
     """Channel, from 0, of files that hold several (hyperstacks of ImageJ, OME-TIFF). Default: the only one."""
@@ -321,6 +330,9 @@ class Request(Section, Document):
                              "leave one of them out")  # fmt: skip
         if self.image is not None and self.image_regex is not None:
             raise ValueError("give image or image_regex, not both")
+        if self.order == "name" and (self.image is not None or "(?P<z>" in (self.image_regex or "")):
+            raise ValueError("image and a group z of image_regex say where the number of a file is, order: name takes "
+                             "none; leave one out, or choose the files by an image_regex without z")  # fmt: skip
         if self.minz is not None and self.maxz is not None and self.minz > self.maxz:
             raise ValueError(f"minz ({self.minz}) is above maxz ({self.maxz})")
         return self
