@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 
 from clio_argo.errors import printable
 from clio_argo.model.base import few
-from clio_argo.model.plan import Plan, natural_key
+from clio_argo.model.name_order import natural_key
+from clio_argo.model.plan import Plan
 from clio_argo.model.request import FROM_FILES, Request
 from clio_argo.model.voxel_size import Told, in_nm, voxel_size
 from clio_argo.store.documents import Store
@@ -38,6 +39,7 @@ def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str]
     of_file = dict(reversed(used))
     told = {n: Told(h.voxel_nm, h.voxel_by or h.format or plan.source_kind) for n, h in used if h.voxel_nm[0]}
     voxel = voxel_size(request.resolution, told)
+    in_order = f"places in the natural order of the names, from {request.minz or 0} (order: name)"
     found = {
         "format": _most([", ".join(filter(None, (h.format, h.compression))) for h in of_file.values()]),
         "samples": _most([_samples(h) for h in of_file.values()]),
@@ -45,7 +47,7 @@ def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str]
         "folders": _folders(of_file),
         "values": plan.values.plan_text if plan.values else "",
         "voxel size": voxel.text,
-        "numbers": plan.step_text,
+        "numbers": plan.step_text or (in_order if request.order == "name" else ""),
         "positions": stage_text([h.stage_nm for _, h in used], request.positions == FROM_FILES),
         "ignored": "; ".join([*left_out, *_previews(of_file), *_implausible(told)]),
     }

@@ -16,6 +16,7 @@ from clio_argo.store.images.orientation import exif_orientation, is_sideways, up
 MAGIC = b"\x89PNG\r\n\x1a\n"
 # channels that OpenCV decodes each colour type of the PNG specification to; 3 is a palette of RGB colours
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+# those with red, green and blue
 COLOURED = (2, 3, 6)
 # where the second chunk begins, and what ends each
 END_OF_HEADER, CHECKSUM_BYTES = 33, 4

@@ -39,8 +39,11 @@ class StackSource(Protocol):
         Raises `Undecodable`: it is gone, damaged, or of another size or type than was planned.
         """
 
-    def decode_heard(self, slice_file: SliceFile) -> Decoded:
-        """Grey values of one slice, as planned, and what is in doubt about them. Raises `Undecodable`."""
+    def decode_heard(self, slice_file: SliceFile, channel: int | None = None) -> Decoded:
+        """Grey values of one slice, as planned, and what is in doubt about them. Raises `Undecodable`.
+
+        channel: number of one of its channels; None: what is aligned.
+        """
 
     def decode(self, slice_file: SliceFile) -> Pixels:
         """Grey pixels [y, x] of one slice, as planned. Raises `Undecodable`."""
