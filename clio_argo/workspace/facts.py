@@ -31,10 +31,10 @@ def ignored(source: StackSource, entries: Sequence[Entry], taken: Set[str]) -> l
     return [*([text] if others else []), *beside]
 
 
-def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str]) -> Plan:
+def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str], channels: str) -> Plan:
     """The plan with what was taken from the files.
 
-    left_out: what else was ignored.
+    left_out: what else was ignored. channels: what is said of those.
     """
     of_file = dict(reversed(used))
     told = {n: Told(h.voxel_nm, h.voxel_by or h.format or plan.source_kind) for n, h in used if h.voxel_nm[0]}
@@ -43,6 +43,7 @@ def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str]
     found = {
         "format": _most([", ".join(filter(None, (h.format, h.compression))) for h in of_file.values()]),
         "samples": _most([_samples(h) for h in of_file.values()]),
+        "channels": channels,
         "pages": _pages(used, len(of_file)),
         "folders": _folders(of_file),
         "values": plan.values.plan_text if plan.values else "",

@@ -28,8 +28,12 @@ from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.axes import chosen_pages
 from clio_argo.workspace.channels import (
+    ChannelFiles,
     aligned_name,
+    channels_text,
     has_own_files,
+    lost_files,
+    named_channels,
     of_channel,
     with_channels,
     with_files,
@@ -70,14 +74,15 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
     stack = _range(request, numbers, numbered)
     usable, unusable = _judge([s for s in slices if s[0] in stack], request)
+    others = _files_of_channels(request, entries, numbered) if has_own_files(request) else []
     problems += unusable + _duplicates(candidates) + _missing(stack, {z for z, *_ in slices}, problems)
     if not usable:
         raise UserError.all(f"source {request.source}: no usable slice", problem_lines(problems))
     of_z = {z: h for z, _, _, h in slices}
     header = of_z[usable[0].z]
     usable = [with_pages(s, of_z[s.z], request) for s in usable]
-    if has_own_files(request):
-        usable = with_files(usable, _files_of_channels(request, entries), request)
+    if others:
+        usable, problems = with_files(source, usable, others, request), named_channels(problems, others, request)
     elif not header.pages:
         usable = with_samples(source, usable, header, request)
     stamps, kept = {e.name: e.stamp for _, e in candidates}, {s.z for s in usable}
@@ -89,8 +94,9 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     plan = plan.model_copy(update={"source_kind": kind, **_reading(source, numbered, request)})
     beyond = [f"{n} slices lie beyond minz and maxz, and are left out"] if (n := numbered.beyond) else []
     used = [(e.name, h) for z, e, _, h in slices if z in kept]
-    plan = with_facts(plan, request, used, ignored(source, entries, stamps.keys()))
-    return plan.model_copy(update={"warnings": (*plan.warnings, *beyond)}), units, entries
+    taken = stamps.keys() | {p.name for s in usable for p in s.channels}
+    plan = with_facts(plan, request, used, ignored(source, entries, taken), channels_text(plan, header))
+    return plan.model_copy(update={"warnings": (*plan.warnings, *lost_files(usable, plan), *beyond)}), units, entries
 
 
 def find_files(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:
@@ -339,6 +345,8 @@ def _assemble(
     cuts = [usable[i : i + size] for i in range(0, len(usable), size)]
     units = tuple(SliceUnit(unit=i, slices=tuple(cut)) for i, cut in enumerate(cuts))
     fan_out = FanOut.of(len(units), request.max_parts)
+    # pages share a file
+    sizes = {s.name: s.size_bytes for s in usable} | {c.name: c.size_bytes for s in usable for c in s.channels}
     plan = Plan(
         source=source.url,
         minz=stack[0],
@@ -349,8 +357,7 @@ def _assemble(
         dtype=usable[0].dtype,
         values=usable[0].values,
         usable=len(usable),
-        # pages share a file
-        source_bytes=sum({s.name: s.size_bytes for s in usable}.values()),
+        source_bytes=sum(sizes.values()),
         digest=digest([s.model_dump(exclude={"stage_nm"}) for s in usable]),
         problems=tuple(sorted(problems, key=lambda p: (p.z is None, p.z or 0, p.kind))),
         unit_slices=size,
@@ -361,7 +368,14 @@ def _assemble(
     return plan, units
 
 
-def _files_of_channels(request: Request, entries: Sequence[Entry]) -> list[tuple[str, dict[int, Entry]]]:
-    """Name of each channel, and its files by z."""
-    found = [(name, number_files(of_channel(request, name), entries).files) for name in request.channels]
-    return [(name, {z: e for z, e in files if z is not None}) for name, files in found]
+def _files_of_channels(request: Request, entries: Sequence[Entry], aligned: NumberedFiles) -> ChannelFiles:
+    """Files of each channel by z, which they have as files of the `aligned` one have it."""
+
+    def of_z(name: str) -> dict[int, Entry]:
+        number = _numbering(of_channel(request, name), entries)
+        numbers = [(number(e.numbered), e) for e in entries if not is_transfer(e.name)]
+        # by a step of its own, a channel of every second slice would lie elsewhere
+        on_step = [(n, e) for n, e in numbers if n is not None and not (n - aligned.rest) % aligned.step]
+        return {int(n // aligned.step): e for n, e in on_step}
+
+    return [(name, of_z(name)) for name in request.channels]
