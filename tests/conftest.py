@@ -16,7 +16,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import cv2  # noqa: E402  (numpy's BLAS reads the environment when it is loaded)
 from hypothesis import HealthCheck, settings  # noqa: E402
 
-from tests.runs import aligned, demo, stack  # noqa: E402, F401
+from tests.runs import aligned, demo, small_disk, stack  # noqa: E402, F401
 from tests.stores import bucket, gcs, gcs_server, s3, s3_server  # noqa: E402, F401
 
 cv2.setNumThreads(1)

@@ -1,8 +1,9 @@
-"""Runs that many tests look at, made once for all test processes. Not to be changed."""
+"""Runs that many tests look at, made once for all test processes and not to be changed; and a small disk."""
 
 import fcntl
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,15 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the demo stack: 60 slices, one of them noise."""
     config = request(DEMO, image="iso.%05d.png", max_bad=1)
     return once(tmp_path_factory, "demo", lambda folder: run_here(config, folder))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty file system that holds nearly nothing."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)

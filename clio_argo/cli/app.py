@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, init, maintenance, view
+from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, init, maintenance, renumber, view
 from clio_argo.cli.commands import ADMINISTER, MAKE, PANELS, Group, command, panel_of
 from clio_argo.cli.console import UNWRAPPED, exit_unless, show, tell_wait
 from clio_argo.cli.options import Cluster, Form, Local, Out, RequestOptions
@@ -76,11 +76,13 @@ def program(
 
 
 app.add_typer(init.commands)
+app.add_typer(renumber.commands)
 
 
 @command(app, MAKE)
 def plan(request: RequestOptions, output: Form = None) -> None:
     """Read all headers and show what a run would find and need. Nothing is written."""
+    from clio_argo.cli.order import order_rows, order_view
     from clio_argo.cli.views import plan_view
     from clio_argo.workspace.preflight import preflight
 
@@ -89,8 +91,9 @@ def plan(request: RequestOptions, output: Form = None) -> None:
     checked = preflight(config)
     plan, volume, allowed = checked.plan, checked.volume, config.allowed_bad(checked.plan.depth)
     documents = {"plan": plan.model_dump(mode="json"), "volume": volume and volume.model_dump(mode="json")}
-    value = {**documents, "max_bad": allowed, "warning": checked.warning}
-    show(value, output, lambda: plan_view(plan, volume, allowed, checked.warning))
+    listed = {"slices": order_rows(checked)} if config.order == "name" else {}
+    value = {**documents, **listed, "max_bad": allowed, "warning": checked.warning}
+    show(value, output, lambda: (*plan_view(plan, volume, allowed, checked.warning), *order_view(config, checked)))
     checked.refuse("; all are above")
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clio_argo.cli.console import facts, literal
+from clio_argo.cli.order import order_view
 from clio_argo.cli.views import plan_view
 from clio_argo.model.write_request import written_values
 from clio_argo.workspace.first_look import FirstLook
@@ -31,6 +32,7 @@ def look_view(look: FirstLook, out: Console) -> Iterator[RenderableType]:
     """What `plan` shows of the stack, what else was found, and slices in small where the console can show them."""
     plan = look.checked.plan
     yield from plan_view(plan, look.checked.volume, look.request.allowed_bad(plan.depth), look.checked.warning)
+    yield from order_view(look.request, look.checked)
     # what plan says is said once
     notes = {k: v for k, v in look.notes.items() if v and v not in plan.found.values()}
     notes = {"image": "", "image_regex": "", **notes}

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clio_argo.errors import UserError
+from clio_argo.model.appearance import Viewer
 from clio_argo.model.layout import lossless_folder
 from clio_argo.model.plan import FanOut
-from clio_argo.model.request import Request, Viewer
+from clio_argo.model.request import Request
 from clio_argo.model.sharding import lossless_shard, viewer_shard_bits
 from clio_argo.model.values import Dtype
 from clio_argo.model.volume import (

@@ -9,7 +9,7 @@ from statistics import mode
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import counted, few
-from clio_argo.model.plan import natural_key
+from clio_argo.model.name_order import BY_NAME, in_natural_order
 from clio_argo.model.request import Request
 
 Number = int | Fraction
@@ -112,7 +112,7 @@ def _numbers_by_time(names: Sequence[str]) -> dict[str, int]:
     rests = {TIME.sub("\0", name, count=1) for name in names}
     if len(names) < 2 or len(rests) > 1 or "\0" not in rests.pop():
         return {}
-    return {name: z for z, name in enumerate(sorted(names, key=natural_key))}
+    return {name: z for z, name in enumerate(in_natural_order(names))}
 
 
 def _last_number(names: Sequence[str]) -> Numbering:
@@ -123,13 +123,14 @@ def _last_number(names: Sequence[str]) -> Numbering:
     """
     groups = _columns(names, PLAIN)
     if not groups:
-        raise UserError(f"no file name holds a number: {few(names)}; give `image` or `image_regex`")
+        raise UserError(f"no file name holds a number: {few(names)}; give `image` or `image_regex`, or {BY_NAME}")
     if len(groups) > 1:
         patterns = few([_pattern(k) + f" ({counted(len(v), 'file')})" for k, v in groups.items()])
         raise UserError(f"the files follow several patterns: {patterns}; say which are the slices with `image`")
     texts, digits = next(iter(groups.items()))
     if len(indices := _varying(digits)) > 1:
-        raise UserError(f"{len(indices)} numbers vary in {_pattern(texts)}; say which is the slice with `image_regex`")
+        which = f"say which is the slice with `image_regex`, or {BY_NAME}"
+        raise UserError(f"{len(indices)} numbers vary in {_pattern(texts)}; {which}")
     return _by_column(PLAIN, texts, len(digits[0]) - 1)
 
 

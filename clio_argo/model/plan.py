@@ -1,7 +1,6 @@
 """The plan: the slices of a source, its problems, and how the work is cut into units and parts."""
 
 import operator
-import re
 from typing import Literal, Self
 
 from pydantic import Field
@@ -166,6 +165,13 @@ class Plan(Document):
         return self.maxz - self.minz + 1
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether fewer than half of the numbers from the first file to the last have one."""
+        missing = {p.z for p in self.problems if p.kind == "missing"}
+        there = [z for z in range(self.minz, self.maxz + 1) if z not in missing]
+        return there[-1] - there[0] + 1 > 2 * len(there)
+
+    @property
     def step_text(self) -> str:
         """What to know of the numbers of the files; empty if these are z."""
         step = f"{self.z_step:.12g}"
@@ -202,9 +208,3 @@ def slices_per_unit(slices: int) -> int:
     """Slices per unit: 16, fewer in small stacks so that a few cores have work."""
     # eight units keep the cores of one machine busy
     return max(1, min(SLICES_PER_UNIT, -(-slices // 8)))
-
-
-def natural_key(name: str) -> list[tuple[int, int | str]]:
-    """Sort key that orders img2 before img10."""
-    tokens = re.split(r"(\d+)", name)
-    return [(0, int(t)) if t.isdecimal() else (1, t) for t in tokens]

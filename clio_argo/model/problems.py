@@ -24,7 +24,8 @@ def group_problems(problems: Sequence[Problem]) -> list[tuple[str, Problem]]:
     """Problems, each with the z or range of z that it concerns; slices missing in a row are one problem."""
     rows: list[tuple[int | None, int | None, Problem]] = []
     for p in problems:
-        if rows and p.kind == "missing" == rows[-1][2].kind and rows[-1][1] == (p.z or 0) - 1:
+        alike = rows and p.kind == "missing" and (p.kind, p.detail) == (rows[-1][2].kind, rows[-1][2].detail)
+        if alike and rows[-1][1] == (p.z or 0) - 1:
             rows[-1] = (rows[-1][0], p.z, rows[-1][2])
         else:
             rows.append((p.z, p.z, p))

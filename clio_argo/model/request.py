@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from clio_argo.model.appearance import ChannelName, Contrast, Viewer, different, rising
 from clio_argo.model.base import Document, Section
 from clio_argo.model.channels import CHANNEL
-from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Span, Z
+from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Z
 from clio_argo.model.storage import Buckets, MakeBuckets
 from clio_argo.model.values import LARGEST
 from clio_argo.model.voxel_size import Resolution
@@ -45,24 +46,10 @@ FROM_FILES = "from-files"
 Treatment = Literal["nearest", "interpolate", "black", "keep"]
 # below 1, so that a whole number is always a count
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Grey = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
-def _rising(value: tuple[float, float] | None) -> tuple[float, float] | None:
-    if value and not value[0] < value[1]:
-        raise ValueError("the first value must be below the second")
-    return value
-
-
-def _different(value: tuple[str, ...]) -> tuple[str, ...]:
-    if len({name.casefold() for name in value}) < len(value):
-        raise ValueError("names two channels alike")
-    return value
-
-
-ChannelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\\\x00-\x1f]+$")]
 Measured = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
-Values = Annotated[tuple[Measured, Measured], AfterValidator(_rising)]
+Values = Annotated[tuple[Measured, Measured], AfterValidator(rising)]
 
 
 class Alignment(Section):
@@ -109,65 +96,6 @@ class Alignment(Section):
         return self
 
 
-class ChannelContrast(Section):
-    """How grey values of one channel are changed before they are stored."""
-
-    clip_limit: float = Field(0.0, ge=0, le=1)
-    """CLAHE clip limit as a fraction of a tile's pixels. Default 0 is off."""
-
-    invert: bool = False
-    """Swap black and white. Default: grey values stay."""
-
-
-class Contrast(Section):
-    """How grey values are changed before they are stored."""
-
-    clip_limit: float = Field(0.02, ge=0, le=1)
-    """CLAHE clip limit as a fraction of a tile's pixels (tiles of 1024 px); 0 turns CLAHE off. Default 0.02, with which
-    FIB-SEM volumes of this kind have been published."""
-
-    invert: bool = False
-    """Swap black and white, since backscattered-electron images are often inverted. Default: grey values stay."""
-
-    channels: dict[ChannelName, ChannelContrast] = Field({})
-    """CLAHE and inversion of channels by name. Default: clip_limit and invert are for the channel that is aligned, all
-    others stay as they are."""
-
-    flicker: int = Field(0, ge=0, le=10_000)
-    """Number of slices on either side over which the course of brightness and contrast is taken; each slice is moved to
-    that course. Default 0 is off, since flicker can be a finding. 50 preserves changes that take a hundred slices, and
-    steps that stay."""
-
-
-class Viewer(Section):
-    """The neuroglancer volume (ng/)."""
-
-    jpeg_quality: int = Field(80, ge=1, le=100)
-    """JPEG quality, 1 to 100. Default 80, which preserves membranes at about a tenth of the size."""
-
-    chunk: int = Field(64, ge=16, le=256)
-    """Edge of a cubic chunk in voxels, a power of two. Default 64, which neuroglancer loads fastest."""
-
-    window: Annotated[tuple[Grey, Grey], AfterValidator(_rising)] | None = None
-    """Grey values shown as black and white. Default: 8-bit values are unchanged; 16-bit values use the 0.5 and 99.5
-    percentiles over all slices, fixed once for the stack."""
-
-    windows: dict[ChannelName, Annotated[tuple[Grey, Grey], AfterValidator(_rising)]] = Field({})
-    """Grey values of channels, by name, that are shown as black and full colour. Default: as window."""
-
-    scales: Span | None = None
-    """First and last scale of the viewer volume; 0 is full size, and each scale halves the sides of the one before. A
-    last scale beyond the coarsest means the coarsest. Default: all. A volume from scale 1 on takes an eighth of the
-    space."""
-
-    @field_validator("chunk")
-    @classmethod
-    def _check_power_of_two(cls, value: int) -> int:
-        if value & (value - 1):
-            raise ValueError("must be a power of two")
-        return value
-
-
 class Notify(Section):
     """Who is notified when a run ends."""
 
@@ -204,7 +132,12 @@ class Request(Section, Document):
 
     image_regex: str | None = None
     """Regular expression that a whole file name must match; its group z (or first group) is the slice number. Use it
-    instead of image."""
+    instead of image. With order: name it chooses the files, and needs no group."""
+
+    order: Literal["number", "name"] = "number"
+    """What tells the z of a file. number: the number in its name. name: its place in the natural order of all names,
+    as a file browser shows them, counted from minz (0 if not given); for names of letters, or of times. Default number,
+    which notices a file that is missing."""
 
     minz: Z | None = None
     """First slice number, inclusive. Default: the lowest number among the files."""
@@ -216,7 +149,11 @@ class Request(Section, Document):
     """Sizes of the files. alike: fewer than eight slices in a row of another size than most are taken for a mistake.
     any: each slice is used at its own size, as stitched sections have them. Default alike."""
 
-    channels: Annotated[tuple[ChannelName, ...], AfterValidator(_different)] = ()
+    follow_links: bool = False
+    """Read files that symbolic links in a local source lead to outside of it. Default false, since links in a folder of
+    somebody else may lead to any file that you may read."""
+
+    channels: Annotated[tuple[ChannelName, ...], AfterValidator(different)] = ()
     """Names of the channels, in their order. With image: s%05d_{channel}.tif each channel of a slice is a file of its
     own, in whose name its name stands for {channel}. Default: what the files call them, or their numbers."""
 
@@ -358,6 +295,9 @@ class Request(Section, Document):
             raise ValueError("give image or image_regex, not both")
         if (CHANNEL in (self.image or "")) and len(self.channels) < 2:
             raise ValueError(f"image: {CHANNEL} stands for each of `channels`, which must name two or more")
+        if self.order == "name" and (self.image is not None or "(?P<z>" in (self.image_regex or "")):
+            raise ValueError("image and a group z of image_regex say where the number of a file is, order: name takes "
+                             "none; leave one out, or choose the files by an image_regex without z")  # fmt: skip
         if self.minz is not None and self.maxz is not None and self.minz > self.maxz:
             raise ValueError(f"minz ({self.minz}) is above maxz ({self.maxz})")
         return self

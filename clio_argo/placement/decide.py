@@ -80,14 +80,8 @@ def decide(
     window = _window(request, plan, placed, statistics.histogram)
     values = _values(plan, statistics.slices)
     windows = _windows(request, plan, statistics.channels)
-    found = {
-        "windows": windows,
-        "window": window,
-        "values": values,
-        "pattern": statistics.pattern,
-        "sources": inputs.files.files,
-    }
-    placed = placed.model_copy(update=found)
+    found = {"window": window, "values": values, "pattern": statistics.pattern, "sources": inputs.files.files}
+    placed = placed.model_copy(update={**found, "windows": windows})
     # overrides come before replacement, so that a slice that the user calls bad gets a neighbour's pixels
     replaced = replace_slices(overrule(inputs.files.overrides, placed), request.bad_slices)
     return even_out(replaced, statistics.slices, request.contrast.flicker)
@@ -178,7 +172,10 @@ def _window(
 
 
 def _windows(request: Request, plan: Plan, histograms: NDArray[np.int64] | None) -> tuple[Window, ...]:
-    """Grey values of each channel shown as black and full colour: the same of red, green and blue."""
+    """Grey values of each channel shown as black and full colour: the same of red, green and blue.
+
+    histograms: [channel, grey value], of the whole stack.
+    """
     counts: list[NDArray[np.int64] | None] = [None] * len(plan.channels) if histograms is None else list(histograms)
     if plan.rgb and histograms is not None:
         counts[:3] = [histograms[:3].sum(axis=0)] * 3
@@ -187,7 +184,7 @@ def _windows(request: Request, plan: Plan, histograms: NDArray[np.int64] | None)
 
 
 def _stretched(histogram: NDArray[np.int64] | None, request: Request) -> Window:
-    """The window of a channel that has none of its own."""
+    """The window of a channel that has none of its own, by its histogram [grey value]."""
     if histogram is None or request.viewer.window is not None:
         return request.viewer.window
     low, high = percentiles(histogram, WINDOW)

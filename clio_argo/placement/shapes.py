@@ -6,10 +6,11 @@ from typing import Any
 from clio_argo.errors import UserError
 from clio_argo.kernels.window import invert_window
 from clio_argo.model.alignment import Planes, Transforms
+from clio_argo.model.appearance import ChannelContrast
 from clio_argo.model.grid import GREY, Channels, build_volume
 from clio_argo.model.plan import Plan
 from clio_argo.model.regions import Crop
-from clio_argo.model.request import ChannelContrast, Request
+from clio_argo.model.request import Request
 from clio_argo.model.volume import RGB, VolumeChannel, VolumeSpec, Window, Zyx, zyx
 
 # place among red, green and blue

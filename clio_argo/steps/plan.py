@@ -10,6 +10,7 @@ from clio_argo.model.request import Request
 from clio_argo.model.step import StepResult
 from clio_argo.workspace.cleaning import forget_if_needed
 from clio_argo.workspace.expected import remove_outgrown_units
+from clio_argo.workspace.moved import moved_slices
 from clio_argo.workspace.outputs import memory_of_alignment, parts_of_slices
 from clio_argo.workspace.ownership import refuse_newer, take_ownership
 from clio_argo.workspace.preflight import preflight
@@ -30,6 +31,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     checked.refuse()
     plan = checked.plan.model_copy(update={"algorithms": run.pipeline.versions})
     refuse_newer(run.store, plan.algorithms)
+    moved = moved_slices(run.store, checked.units) if request.order == "name" else ""
     note = take_ownership(run.store, resolved(request, plan))
     record_whole(run, [
         run.store.record(CONFIG),
@@ -39,7 +41,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     ])  # fmt: skip
     remove_outgrown_units(run, "plan")
     forget_if_needed(run)
-    note = "; ".join(filter(None, (note, plan.step_text, checked.warning)))
+    note = "; ".join(filter(None, (note, moved, plan.step_text, checked.warning)))
     return StepResult(parts=parts_of_slices(plan, checked.units), memory_mib=memory_of_alignment(plan), note=note)
 
 

@@ -5,8 +5,8 @@ from contextlib import suppress
 from itertools import islice
 
 from clio_argo.errors import ClioError
+from clio_argo.model.name_order import natural_key
 from clio_argo.model.numbering import differ_by_numbers
-from clio_argo.model.plan import natural_key
 from clio_argo.store.documents import Store
 from clio_argo.store.slices import RAW, Entry, Source, folders_in
 from clio_argo.store.sources import open_source
@@ -46,11 +46,13 @@ def images_in(source: StackSource, folder: str = "") -> list[Entry]:
     return [e for e in source.entries(folder) if not is_transfer(e.name)]
 
 
-def stack_below(source: StackSource) -> list[Entry]:
+def stack_below(source: StackSource, by_name: bool = False) -> list[Entry]:
     """Images and transfers in the folders directly below a source, if these are parts of one stack; else none.
 
     Parts are files whose names differ by numbers, none of them twice; or a folder for each slice, or file of pages,
     which then has the number of its folder.
+
+    by_name: whether all others are parts as well, in the order of folders and names.
     """
     entries = source.below()
     images = [e for e in entries if not is_transfer(e.name)]
@@ -58,7 +60,7 @@ def stack_below(source: StackSource) -> list[Entry]:
         return entries
     folders = [e.name.partition("/")[0] for e in images]
     if not folders or len({*folders}) < len(folders) or not differ_by_numbers(folders):
-        return []
+        return [e.model_copy(update={"label": e.name}) for e in entries] if by_name else []
     return [e.model_copy(update={"label": e.name.partition("/")[0]}) for e in entries]
 
 

@@ -22,7 +22,7 @@ from clio_argo.errors import (
 )
 from clio_argo.model.base import Value, counted, few
 from clio_argo.model.plan import SliceFile
-from clio_argo.store import images
+from clio_argo.store import images, links
 from clio_argo.store.backends import DEFAULT, backend_of
 from clio_argo.store.backends.base import Listed
 from clio_argo.store.backends.file import stamp_of
@@ -47,6 +47,7 @@ ROOM_PLANES, ROOM_BYTES = 16, 2**28
 # a bucket answers within tenths of a second; a person who mistyped a folder does not wait longer
 BUCKET_S = 5.0
 Decode = Callable[[BinaryIO, Page], tuple[NDArray[Any], str]]
+GONE = "the file is gone since it was planned"
 # in names: a backslash, which the store cannot address, and what stands for bytes that are not UTF-8
 UNUSABLE = ("\\", "\N{REPLACEMENT CHARACTER}")
 
@@ -55,7 +56,7 @@ class Entry(Value):
     """One object of the source.
 
     stamp: changes when the content of the object changes.
-    outside: it is a link that leaves the folder of the source, or leads nowhere.
+    outside: why it is not read: it is a link that leaves the folder of the source, or no file; else empty.
     arrived_s: when it got there, in seconds since 1970; 0 if unknown.
     first_z: number of its first slice, if it tells that itself.
     label: the name that holds its number, if that is not its own.
@@ -64,7 +65,7 @@ class Entry(Value):
     name: str
     size_bytes: int
     stamp: str
-    outside: bool = False
+    outside: str = ""
     arrived_s: float = 0.0
     first_z: int | None = None
     label: str = ""
@@ -123,6 +124,8 @@ class Source:
 
     def headers(self, entry: Entry) -> list[Header]:
         """Headers of all pages of a file. Raises `Unreadable`."""
+        if entry.outside:
+            raise Unreadable(entry.outside)
         if any(c in entry.name for c in UNUSABLE):
             raise Unreadable("its name holds a backslash or is not UTF-8; rename it")
         try:
@@ -196,7 +199,7 @@ class Source:
         return pixels, warning
 
     def _decode_page(self, slice_file: SliceFile, decode: Decode) -> tuple[NDArray[Any], str]:
-        """What a decoder makes of a slice's page. Raises `Undecodable`."""
+        """Samples that a decoder makes of a page, [y, x] or [y, x, channel], and its words. Raises `Undecodable`."""
         plane_bytes = _plane_bytes(slice_file)
         with self._content(slice_file) as file, _own_lack_of_memory(slice_file.name, plane_bytes, Undecodable):
             _check_header(file, slice_file)
@@ -217,7 +220,7 @@ class Source:
         for name, stamp in planned.items():
             now = self._stamp_now(name)
             if now is None:
-                raise Undecodable("the file is gone since it was planned")
+                raise Undecodable(GONE)
             if now != stamp:
                 raise Undecodable("the file was changed since it was planned; run the same command again")
 
@@ -230,12 +233,14 @@ class Source:
 
     def _content(self, slice_file: SliceFile) -> BinaryIO:
         """The whole file in one read, or a file that is read in pieces if it is large enough to hold many slices."""
+        if self._store.local is not None and not (self._store.local / slice_file.name).is_file():
+            raise Undecodable(GONE)
         try:
             if slice_file.size_bytes > 2 * _plane_bytes(slice_file) + HEADER_BYTES:
                 return self._open(slice_file)
             return io.BytesIO(self._store.need(slice_file.name))
         except MissingInput as error:
-            raise Undecodable("the file is gone since it was planned") from error
+            raise Undecodable(GONE) from error
 
 
 def _is_hidden_image(name: str) -> bool:
@@ -336,17 +341,13 @@ def _listed(item: Listed) -> Entry:
 
 def _scan(root: Path, folder: str, wanted: Callable[[str], bool]) -> Iterator[Entry]:
     base = os.path.realpath(root)
-    outside = not _inside(root / folder, base)
+    outside = links.outside(root / folder, base)
     try:
         with suppress(FileNotFoundError), os.scandir(root / folder) as items:
             files = (e for e in items if wanted(e.name) and not _is_folder(e))
             yield from (_local_entry(e, folder, base, outside) for e in files)
     except OSError as error:
         raise UserError(f"source {root / folder}: cannot be listed: {error.strerror}") from error
-
-
-def _inside(path: Path | str, base: str) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(base)
 
 
 def _is_folder(item: "os.DirEntry[str]") -> bool:
@@ -356,14 +357,18 @@ def _is_folder(item: "os.DirEntry[str]") -> bool:
     return False
 
 
-def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: bool) -> Entry:
+def followed(entry: Entry) -> Entry:
+    """An entry that is read even if it is a link that leaves the folder of the source."""
+    return entry.model_copy(update={"outside": ""}) if entry.outside == links.LEAVES else entry
+
+
+def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: str) -> Entry:
     name = folder + os.fsencode(item.name).decode(errors="replace")
-    outside = outside or (item.is_symlink() and not _inside(item.path, base))
+    outside = links.special_fault(item, base) or outside
     try:
         stat = item.stat()
-    # a link that leads nowhere or in a circle
     except OSError:
-        return Entry(name=name, size_bytes=0, stamp="", outside=True)
+        return Entry(name=name, size_bytes=0, stamp="", outside=outside)
     # copies keep the time at which a file was modified; ctime is when it was renamed to this name
     return Entry(name=name, size_bytes=stat.st_size, stamp=stamp_of(stat), outside=outside, arrived_s=stat.st_ctime)
 

@@ -52,7 +52,7 @@ def source_changes(run: Run) -> SourceChanges:
     planned = {s.name: s.stamp for unit in run.all_slices for s in unit.slices}
     planned |= {p.file: p.stamp for p in run.plan.problems if p.file}
     try:
-        at_root, in_raw = listings(run.source)
+        at_root, in_raw = listings(run.source, run.settings)
         entries = in_raw if any(name.startswith(RAW) for name in planned) else at_root
     except MissingBucket:
         entries = []

@@ -1,20 +1,24 @@
 """The channels of a stack: where its files hold them, and what each of them shows of a slice."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import few
 from clio_argo.model.channels import CHANNEL, RED_GREEN_BLUE, ChannelPlace, index_of, named
-from clio_argo.model.plan import Plan, SliceFile
+from clio_argo.model.plan import Plan, Problem, SliceFile
 from clio_argo.model.request import Request
-from clio_argo.store.images.base import Coloured, Header, Undecodable
+from clio_argo.store.images.base import Coloured, Header, Undecodable, Unreadable
 from clio_argo.store.slices import Entry
 from clio_argo.store.sources.base import StackSource
 
 # colour may begin anywhere in a stack
 LOOK_AT = 3
+EQUAL = "one of grey values; colours are equal where slices were looked at, `channels` reads them nevertheless"
+Item = TypeVar("Item")
 SliceFiles = list[SliceFile]
+ChannelFiles = Sequence[tuple[str, dict[int, Entry]]]
+"""Name of each channel, and its files by z."""
 
 
 def aligned_name(request: Request) -> str:
@@ -24,7 +28,7 @@ def aligned_name(request: Request) -> str:
 
 def of_channel(request: Request, name: str) -> Request:
     """The request for the files of one channel."""
-    return request.model_copy(update={"image": (request.image or "").replace(CHANNEL, name)})
+    return request.model_copy(update={"image": (request.image or "").replace(CHANNEL, name.replace("%", "%%"))})
 
 
 def has_own_files(request: Request) -> bool:
@@ -41,16 +45,14 @@ def with_pages(slice_file: SliceFile, header: Header, request: Request) -> Slice
     return slice_file.model_copy(update={"channels": places, "aligned": (aligned,)})
 
 
-def with_files(slices: SliceFiles, others: Sequence[tuple[str, dict[int, Entry]]], request: Request) -> SliceFiles:
-    """Slices with the files of all channels.
-
-    others: name of each channel, and its files by z.
-    """
-    aligned = index_of(request.alignment.channel or 0, [name for name, _ in others])
+def with_files(source: StackSource, slices: SliceFiles, files: ChannelFiles, request: Request) -> SliceFiles:
+    """Slices with the files of all channels. Raises `UserError` if a channel has none, or only such of another kind."""
+    _refuse_unlike(source, slices, files, request)
+    aligned = index_of(request.alignment.channel or 0, request.channels)
 
     def one(s: SliceFile) -> SliceFile:
         lost = ChannelPlace(name="", size_bytes=0, stamp="")
-        found = [entries.get(s.z) for _, entries in others]
+        found = [entries.get(s.z) for _, entries in files]
         places = [
             lost if e is None else ChannelPlace(name=e.name, size_bytes=e.size_bytes, stamp=e.stamp) for e in found
         ]
@@ -60,13 +62,50 @@ def with_files(slices: SliceFiles, others: Sequence[tuple[str, dict[int, Entry]]
     return [one(s) for s in slices]
 
 
+def named_channels(problems: Sequence[Problem], files: ChannelFiles, request: Request) -> list[Problem]:
+    """Problems of which those of slices that are missing in the aligned channel only have its name."""
+    there, aligned = {z for _, of_z in files for z in of_z}, f"channel {aligned_name(request)}"
+    return [p.model_copy(update={"detail": aligned}) if p.kind == "missing" and p.z in there else p for p in problems]
+
+
+def _refuse_unlike(source: StackSource, slices: SliceFiles, files: ChannelFiles, request: Request) -> None:
+    faults = list[str]()
+    for name, entries in files:
+        both = [(s, entries[s.z]) for s in slices if s.z in entries]
+        unlike = [_unlike(source, *pair) for pair in _some(both)]
+        if not both:
+            faults.append(f"no slice of channel {name}, of which files are called {of_channel(request, name).image}")
+        elif all(unlike):
+            faults.append(f"channel {name}: {unlike[0]}; save all channels alike")
+    if faults:
+        raise UserError.all(f"source {request.source}: channels that cannot be used:", faults)
+
+
+def _unlike(source: StackSource, s: SliceFile, entry: Entry) -> str:
+    """In what the file of another channel differs from a slice; empty for nothing, or where it cannot be read."""
+    try:
+        header = source.headers(entry)[0]
+    except Unreadable:
+        # as of any slice that is damaged, `reduce` says so
+        return ""
+    found, own = (f"{w} x {h} {kind}" for w, h, kind in (
+        (header.width, header.height, header.sample_type), (s.width, s.height, s.type_name)
+    ))  # fmt: skip
+    return "" if found == own else f"{entry.name}: {found}, {s.name} is {own}"
+
+
+def _some(items: Sequence[Item]) -> Sequence[Item]:
+    """A few of many, from everywhere among them."""
+    return items[:: max(1, -(-len(items) // LOOK_AT))]
+
+
 def with_samples(source: StackSource, slices: SliceFiles, header: Header, request: Request) -> SliceFiles:
     """Slices with the samples of their pixels as channels, if they show more than grey values.
 
     Raises:
         UserError: none of those that are looked at decodes.
     """
-    if header.channels == 1 or not (seen := _colours(source, slices)):
+    if header.channels == 1 or not (seen := "colour" if request.channels else _colours(source, slices)):
         return slices
     count, alpha = header.channels, header.channels == 2 or (header.rgb and header.channels == 4)
     grey = alpha and seen == "transparent"
@@ -95,7 +134,7 @@ def sample_names(header: Header, samples: int, request: Request) -> tuple[str, .
 def _colours(source: StackSource, slices: SliceFiles) -> str:
     """What slices show besides grey values, "colour" or "transparent"; else empty. Only pixels can tell."""
     faults, found = list[str](), set[str]()
-    for slice_file in slices[:: -(-len(slices) // LOOK_AT)]:
+    for slice_file in _some(slices):
         try:
             source.samples(slice_file)
         except Coloured as error:
@@ -131,6 +170,27 @@ def with_channels(plan: Plan, first: SliceFile, header: Header, request: Request
             "align_channel": aligned,
         }
     )
+
+
+def channels_text(plan: Plan, header: Header) -> str:
+    """The channels of a stack and what is aligned, in words; empty if there is one of grey values.
+
+    header: of a slice.
+    """
+    where = "opacity 0 is background"
+    if not plan.channels:
+        return where if plan.alpha else EQUAL if header.rgb else ""
+    names = [c.name for c in plan.channels]
+    aligned = "their luminance" if plan.align_channel is None else names[plan.align_channel]
+    return f"{', '.join(names)}; {aligned} is aligned{f'; {where}' if plan.alpha else ''}"
+
+
+def lost_files(slices: SliceFiles, plan: Plan) -> list[str]:
+    """Of each channel of which slices have no file, how many."""
+    lost = {
+        c.name: [str(s.z) for s in slices if s.channels and not s.channels[n].name] for n, c in enumerate(plan.channels)
+    }
+    return [f"channel {c}: no file of {len(z)} slice{'s' * (len(z) > 1)} ({few(z)})" for c, z in lost.items() if z]
 
 
 def _refuse_unknown(request: Request, names: Sequence[str]) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 
 from clio_argo.errors import printable
 from clio_argo.model.base import counted, few
-from clio_argo.model.plan import Plan, natural_key
+from clio_argo.model.name_order import natural_key
+from clio_argo.model.plan import Plan
 from clio_argo.model.request import FROM_FILES, Request
 from clio_argo.model.voxel_size import Told, in_nm, voxel_size
 from clio_argo.store.documents import Store
@@ -30,22 +31,24 @@ def ignored(source: StackSource, entries: Sequence[Entry], taken: Set[str]) -> l
     return [*([text] if others else []), *beside]
 
 
-def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str]) -> Plan:
+def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str], channels: str) -> Plan:
     """The plan with what was taken from the files.
 
-    left_out: what else was ignored.
+    left_out: what else was ignored. channels: what is said of those.
     """
     of_file = dict(reversed(used))
     told = {n: Told(h.voxel_nm, h.voxel_by or h.format or plan.source_kind) for n, h in used if h.voxel_nm[0]}
     voxel = voxel_size(request.resolution, told)
+    in_order = f"places in the natural order of the names, from {request.minz or 0} (order: name)"
     found = {
         "format": _most([", ".join(filter(None, (h.format, h.compression))) for h in of_file.values()]),
         "samples": _most([_samples(h) for h in of_file.values()]),
+        "channels": channels,
         "pages": _pages(used, len(of_file)),
         "folders": _folders(of_file),
         "values": plan.values.plan_text if plan.values else "",
         "voxel size": voxel.text,
-        "numbers": plan.step_text,
+        "numbers": plan.step_text or (in_order if request.order == "name" else ""),
         "positions": stage_text([h.stage_nm for _, h in used], request.positions == FROM_FILES),
         "ignored": "; ".join([*left_out, *_previews(of_file), *_implausible(told)]),
     }

@@ -24,7 +24,7 @@ from clio_argo.store.slices import Entry, find_source
 from clio_argo.store.sources import open_source
 from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
-from clio_argo.workspace.offers import folder_lines, other_folder_lines, stacks_by_folder, the_stack
+from clio_argo.workspace.offers import by_name_line, folder_lines, other_folder_lines, stacks_by_folder, the_stack
 from clio_argo.workspace.preflight import Preflight, preflight
 from clio_argo.workspace.survey import NumberedFiles, listings, number_files
 
@@ -71,8 +71,8 @@ def first_look(given: Settings, largest_px: int) -> FirstLook:
     Raises:
         UserError: there is no stack, or there are several; each is named with the command that chooses it.
     """
-    source = open_source(find_source(build_request(given).source))
-    images = [e for entries in listings(source) for e in entries if not is_transfer(e.name)]
+    source = open_source(find_source((asked := build_request(given)).source))
+    images = [e for entries in listings(source, asked) for e in entries if not is_transfer(e.name)]
     request, checked, axes = _examined(given, source, images)
     slices = [s for unit in checked.units for s in unit.slices]
     shown = dict.fromkeys([slices[0], slices[len(slices) // 2], slices[-1]])
@@ -92,7 +92,8 @@ def _examined(
     given: Settings, source: StackSource, images: Sequence[Entry]
 ) -> tuple[Request, Preflight, dict[str, str]]:
     """A request that fits the images, what `plan` says of it, and what is to be known of settings that it chooses."""
-    request, named = build_request(given, {"source": source.url}), bool({"image", "image_regex"} & given.keys())
+    request = build_request(given, {"source": source.url})
+    named = bool({"image", "image_regex"} & given.keys()) or request.order == "name"
     try:
         checked = preflight(request)
     except UserError as error:
@@ -174,9 +175,10 @@ def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]
     taken = {s.name for unit in checked.units for s in unit.slices} | {p.file for p in checked.plan.problems}
     left_out = [e.name for e in images if e.name not in taken]
     text = f"{counted(len(left_out), 'image', 'is no slice', 'are no slices')} of this stack: {few(left_out)}"
+    by_name = [f"most numbers are missing; {by_name_line(url)}"] if checked.plan.is_sparse else []
     # of a single picture the stack may lie beside it, or below
     is_picture = len(images) == checked.plan.usable == 1 and checked.plan.source_kind == "files"
-    return ([text] if left_out else []) + (other_folder_lines(url) if is_picture else [])
+    return ([text] if left_out else []) + by_name + (other_folder_lines(url) if is_picture else [])
 
 
 def _glimpse(source: StackSource, planned: SliceFile, largest_px: int) -> Glimpse:

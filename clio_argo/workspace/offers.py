@@ -32,9 +32,14 @@ def the_stack(url: str, images: Sequence[Entry]) -> Mapping[str, str]:
     if len({*lines}) < len(lines):
         # no setting tells them apart: tiles of a mosaic, by date and time
         lines = [f"{len(s.names)} files like {s.names[0]}: move them into a folder of their own" for _, s in found]
-    lines = lines or [f"{COMMAND} {quote(f'{url}/{e.name}')}" for e in images]
+    lines = lines or [by_name_line(url), *(f"{COMMAND} {quote(f'{url}/{e.name}')}" for e in images)]
     what = f"{len(found)} stacks" if found else f"{len(images)} files without a number in their names"
     raise UserError.all(f"{url}: {what}; choose one:", first_lines(lines, most=MOST_OFFERED))
+
+
+def by_name_line(url: str) -> str:
+    """The command that takes all files in the order of their names."""
+    return f"all in the natural order of their names: {COMMAND} {quote(url)} --set order=name"
 
 
 def stacks_by_folder(images: Sequence[Entry]) -> list[tuple[str, NameStack]]:

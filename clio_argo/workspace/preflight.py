@@ -8,6 +8,7 @@ from typing import TypeVar
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
+from clio_argo.model.name_order import HINT
 from clio_argo.model.plan import FanOut, Plan, SliceUnit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
@@ -113,8 +114,9 @@ def _stops(plan: Plan, request: Request) -> list[str]:
     allowed, bad, gap = request.allowed_bad(plan.depth), len(plan.unusable), longest_gap(plan.unusable)
     stops = []
     if bad > allowed:
+        hint = f"; {HINT}" if plan.is_sparse else ""
         stops.append(f"{bad} of {plan.depth} slices are missing or unusable, at most {allowed} may be (max_bad); "
-                     f"repair the source, or show others in their place: {allow_bad(bad)}")  # fmt: skip
+                     f"repair the source, or show others in their place: {allow_bad(bad)}{hint}")  # fmt: skip
     return stops + ([gap_problem(gap, request)] if len(gap) > request.max_gap else [])
 
 

@@ -2,35 +2,38 @@
 
 import math
 import re
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from itertools import chain
 from shlex import quote
-from statistics import median, mode
+from statistics import mode
 from typing import Any, NamedTuple
 
 from clio_argo.errors import UserError, printable
 from clio_argo.model.base import counted, digest, few
-from clio_argo.model.numbering import Number, Numbering, constant_step, differ_by_numbers, is_regular, numbering
-from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, natural_key, slices_per_unit
+from clio_argo.model.name_order import BY_NAME, HINT, natural_key
+from clio_argo.model.numbering import Number, Numbering, constant_step, differ_by_numbers, is_regular
+from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, slices_per_unit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
 from clio_argo.model.sizes import accept_sizes, size_runs, usual_size
 from clio_argo.model.values import READ, ValueMap
 from clio_argo.store.folders import stack_below
 from clio_argo.store.images import TYPES_READ, format_names
-from clio_argo.store.images.base import Header, Unreadable
+from clio_argo.store.images.base import Header
 from clio_argo.store.manifest import software
-from clio_argo.store.slices import RAW, Entry, find_source, without_vague
+from clio_argo.store.slices import RAW, Entry, find_source, followed, without_vague
 from clio_argo.store.sources import find_kind
 from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
 from clio_argo.workspace.axes import chosen_pages
 from clio_argo.workspace.channels import (
+    ChannelFiles,
     aligned_name,
+    channels_text,
     has_own_files,
+    lost_files,
+    named_channels,
     of_channel,
     with_channels,
     with_files,
@@ -38,12 +41,10 @@ from clio_argo.workspace.channels import (
     with_samples,
 )
 from clio_argo.workspace.facts import ignored, with_facts
-from clio_argo.workspace.name_patterns import regex_numbers
+from clio_argo.workspace.headers import Known, all_headers, headers_of
+from clio_argo.workspace.name_patterns import numbers_of
 from clio_argo.workspace.values import with_values
 
-# A bucket answers after tens of milliseconds, a disk after 0.12 ms (10,000 headers in 1.2 s by one thread, in 2.3 s by
-# sixteen, docs/design.md). Slower than QUICK_S is a bucket; the first batch tells.
-HEADER_THREADS, HEADER_BATCH, QUICK_S = 16, 16, 2e-3
 BOMB_RATIO = 200  # PNG makes EM slices 1.5 times smaller, deflate makes nothing more than 1032 times smaller
 MOST_MISSING = 100_000  # slices of the longest stack that was run; each missing one is an entry of plan.json
 # of the memory of a worker, for slices of a volume that share chunks
@@ -52,8 +53,6 @@ READ_SHARE = 1 / 8
 CHANNEL = re.compile(r"^C[0-9]-")
 FoundSlice = tuple[int, Entry, int, Header]
 """Number of a slice, its file, its page there, and its header."""
-Known = dict[str, list[Header] | Problem]
-"""Headers of files that were read, by name."""
 
 
 def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entry]]:
@@ -63,8 +62,10 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
         UserError: there is nothing to plan with: no source, no slices, no way to number them.
     """
     kind, source = find_kind(find_source(request.source))
+    if kind == "volume" and request.order == "name":
+        raise UserError(f"source {request.source}: planes of a volume have no names; leave `order: name` out")
     names = of_channel(request, aligned_name(request)) if has_own_files(request) else request
-    images, entries, number = _entries(names, source)
+    images, entries, number = find_files(names, source)
     read: Known = {}
     in_a_row = _files_in_a_row(source, images, names, read)
     numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(names, images, number)
@@ -73,14 +74,15 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
     stack = _range(request, numbers, numbered)
     usable, unusable = _judge([s for s in slices if s[0] in stack], request)
+    others = _files_of_channels(request, entries, numbered) if has_own_files(request) else []
     problems += unusable + _duplicates(candidates) + _missing(stack, {z for z, *_ in slices}, problems)
     if not usable:
         raise UserError.all(f"source {request.source}: no usable slice", problem_lines(problems))
     of_z = {z: h for z, _, _, h in slices}
     header = of_z[usable[0].z]
     usable = [with_pages(s, of_z[s.z], request) for s in usable]
-    if has_own_files(request):
-        usable = with_files(usable, _files_of_channels(request, entries), request)
+    if others:
+        usable, problems = with_files(source, usable, others, request), named_channels(problems, others, request)
     elif not header.pages:
         usable = with_samples(source, usable, header, request)
     stamps, kept = {e.name: e.stamp for _, e in candidates}, {s.z for s in usable}
@@ -92,17 +94,22 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     plan = plan.model_copy(update={"source_kind": kind, **_reading(source, numbered, request)})
     beyond = [f"{counted(n, 'slice', 'lies', 'lie')} beyond minz and maxz: left out"] if (n := numbered.beyond) else []
     used = [(e.name, h) for z, e, _, h in slices if z in kept]
-    plan = with_facts(plan, request, used, ignored(source, entries, stamps.keys()))
-    return plan.model_copy(update={"warnings": (*plan.warnings, *beyond)}), units, entries
+    taken = stamps.keys() | {p.name for s in usable for p in s.channels}
+    plan = with_facts(plan, request, used, ignored(source, entries, taken), channels_text(plan, header))
+    return plan.model_copy(update={"warnings": (*plan.warnings, *lost_files(usable, plan), *beyond)}), units, entries
 
 
-def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:
-    """Image files and transfers at the source's root, in raw/ or in folders below it; numbers by a pattern."""
-    listed = listings(source)
+def find_files(request: Request, source: StackSource) -> tuple[list[Entry], list[Entry], Numbering | None]:
+    """Image files and transfers at the source's root, in raw/ or in folders below it; numbers by a pattern.
+
+    Raises `UserError` if there is none, or if they lie both at the root and in raw/.
+    """
+    listed = listings(source, request)
     slices = {e.name for e in without_vague(chain(*listed))}
     listed = [[e for e in entries if e.name in slices] for entries in listed]
     root, raw = ([e for e in entries if not is_transfer(e.name)] for entries in listed)
-    number = _numbering(request, [*root, *raw]) if request.image or request.image_regex else None
+    given = request.image or request.image_regex or request.order == "name"
+    number = _numbering(request, [*root, *raw]) if given else None
     at_root, in_raw = (
         [e for e in entries if number is None or number(e.numbered) is not None] for entries in (root, raw)
     )
@@ -123,7 +130,7 @@ def _entries(request: Request, source: StackSource) -> tuple[list[Entry], list[E
 def _numbering(request: Request, entries: Sequence[Entry]) -> Numbering:
     names = [e.numbered for e in entries]
     try:
-        return regex_numbers(request.image_regex, names).get if request.image_regex else numbering(request, names)
+        return numbers_of(request, names)
     except UserError as error:
         raise UserError(f"{error}; {_init(request)}") from error
 
@@ -132,10 +139,11 @@ def _init(request: Request) -> str:
     return f"clio-argo init {quote(request.source)} names what there is"
 
 
-def listings(source: StackSource) -> list[list[Entry]]:
+def listings(source: StackSource, request: Request) -> list[list[Entry]]:
     """Images and transfers at the root of a source and in raw/; without any, those of one stack in folders below."""
     listed = [source.entries(f) for f in ("", RAW)]
-    return listed if any(listed) else [stack_below(source), []]
+    listed = listed if any(listed) else [stack_below(source, by_name=request.order == "name"), []]
+    return [[followed(e) for e in entries] for entries in listed] if request.follow_links else listed
 
 
 class NumberedFiles(NamedTuple):
@@ -175,7 +183,7 @@ def number_files(request: Request, entries: Sequence[Entry], number: Numbering |
     if not is_regular(numbers, step):
         odd = next(e for n, e in pairs if (n - numbers[0]) % step)
         text = f"{printable(pairs[0][1].name)} and {printable(odd.name)}: decimals that go in no constant step"
-        raise UserError(f"source {request.source}: {text}; number the slices by integers")
+        raise UserError(f"source {request.source}: {text}; number the slices by integers, or {BY_NAME}")
     low = -math.inf if request.minz is None else request.minz
     high = math.inf if request.maxz is None else request.maxz
     files = [(int(n // step), e) for n, e in pairs if low <= n <= high]
@@ -194,13 +202,14 @@ def _files_in_a_row(
         names = few([e.name for e in entries])
         raise UserError(f"source {request.source}: {names} look like channels that Fiji split; give one of the files")
     # of two stacks in one folder each is named otherwise
-    if len(entries) < 2 or not differ_by_numbers([e.numbered for e in entries]):
+    is_one = request.order == "name" or differ_by_numbers([e.numbered for e in entries])
+    if len(entries) < 2 or not is_one:
         return []
     return [(None, e) for e in entries] if all(_is_stack(source, e, request, read) for e in entries[:2]) else []
 
 
 def _is_stack(source: StackSource, entry: Entry, request: Request, read: Known) -> bool:
-    headers = read[entry.name] = _headers(source, entry)
+    headers = read[entry.name] = headers_of(source, entry)
     pages = chosen_pages(headers, request) if isinstance(headers, list) else ""
     return isinstance(pages, list) and len(pages) > 1
 
@@ -210,7 +219,7 @@ def _read_headers(
 ) -> tuple[list[Problem], list[FoundSlice]]:
     problems, slices = list[Problem](), list[FoundSlice]()
     in_a_row = len(candidates) > 1 and candidates[0][0] is None
-    for (z, entry), result in zip(candidates, _all_headers(source, [e for _, e in candidates], read), strict=True):
+    for (z, entry), result in zip(candidates, all_headers(source, [e for _, e in candidates], read), strict=True):
         pages = _pages(result, request, entry, one_slice=z is not None)
         if isinstance(pages, Problem):
             problems.append(pages.model_copy(update={"z": z}))
@@ -235,24 +244,6 @@ def _pages(
     return Problem(kind="unsupported", file=entry.name, detail=pages) if isinstance(pages, str) else pages
 
 
-def _all_headers(source: StackSource, entries: Sequence[Entry], read: Known) -> Iterator[list[Header] | Problem]:
-    """Headers of all files, in order: by one thread from a disk, by many from a store that answers slowly."""
-    durations_s = []
-    for entry in entries[:HEADER_BATCH]:
-        began = time.monotonic()
-        headers = read.get(entry.name) or _headers(source, entry)
-        durations_s.append(time.monotonic() - began)
-        yield headers
-    rest = entries[HEADER_BATCH:]
-    # a median: the first file of a store also pays for the connection
-    if not rest or median(durations_s) < QUICK_S:
-        yield from (_headers(source, e) for e in rest)
-        return
-    batches = [rest[i : i + HEADER_BATCH] for i in range(0, len(rest), HEADER_BATCH)]
-    with ThreadPoolExecutor(HEADER_THREADS) as threads:
-        yield from chain.from_iterable(threads.map(lambda b: [_headers(source, e) for e in b], batches))
-
-
 def _single(entry: Entry, pages: Sequence[object], request: Request) -> int:
     """Number of the first slice of a file that holds the whole stack."""
     if entry.first_z is not None:
@@ -261,18 +252,7 @@ def _single(entry: Entry, pages: Sequence[object], request: Request) -> int:
         return request.minz
     # one image and its number; digits in the name of a file of many pages number the file
     digits = "".join(c if c.isdecimal() else " " for c in entry.name).split()
-    return int(digits[-1]) if len(pages) == 1 and digits else 0
-
-
-def _headers(source: StackSource, entry: Entry) -> list[Header] | Problem:
-    if entry.outside:
-        return Problem(kind="outside of the source", file=entry.name, detail="a link that leaves the folder")
-    if not entry.size_bytes:
-        return Problem(kind="zero-byte", file=entry.name)
-    try:
-        return source.headers(entry)
-    except Unreadable as error:
-        return Problem(kind="unreadable", file=entry.name, detail=str(error))
+    return int(digits[-1]) if len(pages) == 1 and digits and request.order == "number" else 0
 
 
 def _range(request: Request, numbers: set[int | None], files: NumberedFiles) -> range:
@@ -284,7 +264,7 @@ def _range(request: Request, numbers: set[int | None], files: NumberedFiles) -> 
     if len(stack) - len(numbers) > MOST_MISSING:
         raise UserError(
             f"source {request.source}: {len(numbers)} files for the {len(stack)} slices from z {low} to {high}; look "
-            "at minz and maxz, and at the numbers in the names of the files"
+            f"at minz and maxz, and at the numbers in the names of the files; {HINT}"
         )
     return stack
 
@@ -365,6 +345,8 @@ def _assemble(
     cuts = [usable[i : i + size] for i in range(0, len(usable), size)]
     units = tuple(SliceUnit(unit=i, slices=tuple(cut)) for i, cut in enumerate(cuts))
     fan_out = FanOut.of(len(units), request.max_parts)
+    # pages share a file
+    sizes = {s.name: s.size_bytes for s in usable} | {c.name: c.size_bytes for s in usable for c in s.channels}
     plan = Plan(
         source=source.url,
         minz=stack[0],
@@ -375,8 +357,7 @@ def _assemble(
         dtype=usable[0].dtype,
         values=usable[0].values,
         usable=len(usable),
-        # pages share a file
-        source_bytes=sum({s.name: s.size_bytes for s in usable}.values()),
+        source_bytes=sum(sizes.values()),
         digest=digest([s.model_dump(exclude={"stage_nm"}) for s in usable]),
         problems=tuple(sorted(problems, key=lambda p: (p.z is None, p.z or 0, p.kind))),
         unit_slices=size,
@@ -387,7 +368,14 @@ def _assemble(
     return plan, units
 
 
-def _files_of_channels(request: Request, entries: Sequence[Entry]) -> list[tuple[str, dict[int, Entry]]]:
-    """Name of each channel, and its files by z."""
-    found = [(name, number_files(of_channel(request, name), entries).files) for name in request.channels]
-    return [(name, {z: e for z, e in files if z is not None}) for name, files in found]
+def _files_of_channels(request: Request, entries: Sequence[Entry], aligned: NumberedFiles) -> ChannelFiles:
+    """Files of each channel by z, which they have as files of the `aligned` one have it."""
+
+    def of_z(name: str) -> dict[int, Entry]:
+        number = _numbering(of_channel(request, name), entries)
+        numbers = [(number(e.numbered), e) for e in entries if not is_transfer(e.name)]
+        # by a step of its own, a channel of every second slice would lie elsewhere
+        on_step = [(n, e) for n, e in numbers if n is not None and not (n - aligned.rest) % aligned.step]
+        return {int(n // aligned.step): e for n, e in on_step}
+
+    return [(name, of_z(name)) for name in request.channels]

@@ -41,6 +41,7 @@ HARMS: dict[str, Callable[[Path], object]] = {
     "removed": Path.unlink,
     "cut": lambda f: f.write_bytes(f.read_bytes()[:-40]),
     "made a folder": lambda f: (f.unlink(), f.mkdir()),
+    "made a pipe": lambda f: (f.unlink(), os.mkfifo(f)),
     "a link": lambda f: (f.unlink(), f.with_name("there").write_bytes(other()), f.symlink_to("there")),
 }
 

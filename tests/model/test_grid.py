@@ -13,11 +13,12 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from clio_argo.errors import UserError
+from clio_argo.model.appearance import Viewer
 from clio_argo.model.formats import info, zarr_array
 from clio_argo.model.grid import build_volume, slab_depth
 from clio_argo.model.layout import lossless_shard_name, viewer_shard_name
 from clio_argo.model.plan import FanOut
-from clio_argo.model.request import MAX_PARTS, Request, Viewer
+from clio_argo.model.request import MAX_PARTS, Request
 from clio_argo.model.volume import GIB, Box, ScaleSpec, Tier, VolumeSpec, Zyx, minimum, over, plus, times, zyx
 from clio_argo.workspace.expected import shard_names as expected_shards
 

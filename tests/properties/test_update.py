@@ -109,6 +109,8 @@ def in_this_process(workers: int) -> Iterator[Executor]:
 def test_an_update_ends_as_a_fresh_run(bench: Bench, setting: str, data: st.DataObject) -> None:
     if setting == "value_window" and bench.world.dtype is np.uint8:
         pytest.skip("for other values than those of 8 and 16 bits")
+    if setting == "order" and {"positions", "transforms"} & bench.world.settings.keys():
+        pytest.skip("positions and transforms are given for other slices then")
     value = data.draw(values_in(bench.world, setting), setting)
     config = changed(bench, {setting: value})
     assume(config is not None and config != bench.base)

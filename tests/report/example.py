@@ -5,10 +5,11 @@ import random
 from itertools import pairwise
 
 from clio_argo.model.alignment import Break, PairFit, PlacedSlice, SliceStatistics, Transforms
+from clio_argo.model.appearance import Contrast
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, Problem
 from clio_argo.model.quality import PairSimilarity, Quality
-from clio_argo.model.request import Contrast, Request
+from clio_argo.model.request import Request
 from clio_argo.model.run import Gate, StageTime
 from clio_argo.model.sizes import SizeRun
 from clio_argo.report.data import Picture, ReportData

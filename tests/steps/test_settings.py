@@ -38,6 +38,8 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "source": (None, set()),  # a copy of the same slices
     "image": ("late.%05d.png", EVERYTHING),
     "image_regex": (r"late\.0*(\d+)\.png", EVERYTHING),
+    "order": ("number", set()),  # tests/workspace/test_order.py has names without numbers
+    "follow_links": (True, set()),  # there are none; tests/store/test_links.py has some
     "minz": (FIRST + 1, EVERYTHING),
     "maxz": (FIRST + 2, EVERYTHING),
     "sizes": ("any", set()),  # all are alike; tests/steps/test_sizes.py has others

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image
 
 from clio_argo.errors import BrokenInvariant, ClioError
+from clio_argo.model.appearance import Viewer
 from clio_argo.model.grid import build_volume
-from clio_argo.model.request import Request, Viewer
+from clio_argo.model.request import Request
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.volume import Box, VolumeSpec, Zyx, over, plus
 from clio_argo.store.documents import Store

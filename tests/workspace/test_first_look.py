@@ -230,7 +230,8 @@ def test_single_files_are_offered_as_such(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / name, np.stack(list(SMALL.values())), photometric="minisblack")
     with pytest.raises(UserError, match="2 files without a number") as told:
         look(tmp_path)
-    assert [look(**s).request.maxz for s in offered(told.value)] == [3, 3]
+    # both in the order of their names, and each of them
+    assert [look(**s).request.maxz for s in offered(told.value)] == [7, 3, 3]
     (tmp_path / "left.tif").rename(tmp_path / "a1.tif")
     (tmp_path / "right side.tif").rename(tmp_path / "b1.tif")
     with pytest.raises(UserError, match="1 file: ") as told:

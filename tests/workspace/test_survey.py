@@ -7,7 +7,7 @@ import struct
 import subprocess
 import traceback
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -120,7 +120,7 @@ def test_headers_are_the_same_from_slow_stores(tmp_path: Path, monkeypatch: pyte
     for z in (FIRST + 2, FIRST + 20, FIRST + 39):
         file_of(source, z).write_bytes(b"")
     quick = plan(request(source))
-    monkeypatch.setattr("clio_argo.workspace.survey.QUICK_S", 0)
+    monkeypatch.setattr("clio_argo.workspace.headers.QUICK_S", 0)
     assert plan(request(source)) == quick
     assert [p.z for p in quick.problems] == [FIRST + 2, FIRST + 20, FIRST + 39]
 
@@ -370,18 +370,6 @@ def test_slice_that_may_not_be_read_is_a_problem(source: Path) -> None:
     told = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
     assert told.returncode == 1
     assert "unreadable" in next(line for line in told.stdout.splitlines() if line.startswith(f"{BAD} "))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty file system that holds nearly nothing."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("only root may mount a small disk")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
 
 
 def resize(disk: Path, size: str) -> None:

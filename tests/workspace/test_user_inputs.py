@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.alignment import Matrix, apply
-from clio_argo.model.request import Viewer
+from clio_argo.model.appearance import Viewer
 from clio_argo.model.step import StepResult
 from clio_argo.placement.residuals import disagreement_px
 from tests.stacks import (

@@ -84,6 +84,7 @@ def decode_all(file: BinaryIO, page: Page) -> tuple[NDArray[Any], str]:
 
 
 def _decode(file: BinaryIO, page: Page) -> tuple[NDArray[Any], str]:
+    """Samples as the format has them, [y, x], [y, x, channel] or [channel, y, x], and what was said of damage."""
     with _failures_as(Undecodable, "does not decode"), heard() as words:
         pixels = _format_of(file).pixels(file, page)
     return pixels, "; ".join(dict.fromkeys(words))

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, BinaryIO
 from zlib import crc32
 
+import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.model.voxel_size import nanometres
@@ -16,9 +17,11 @@ from clio_argo.store.images.orientation import exif_orientation, is_sideways, up
 MAGIC = b"\x89PNG\r\n\x1a\n"
 # channels that OpenCV decodes each colour type of the PNG specification to; 3 is a palette of RGB colours
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-COLOURED = (2, 3, 6)
+# those with red, green and blue, and those of which a chunk tRNS says what is transparent
+COLOURED, OPAQUE, GREY = (2, 3, 6), (0, 2, 3), 0
 # where the second chunk begins, and what ends each
 END_OF_HEADER, CHECKSUM_BYTES = 33, 4
+BITS_AND_COLOUR = slice(24, 26)
 # more than programs write before the pixels; of pixels a gigabyte in the usual 8 kB; EXIF holds a thumbnail at most
 MOST_BEFORE_PIXELS, MOST_CHUNKS, MOST_EXIF_BYTES = 1000, 2**17, 2**20
 
@@ -36,11 +39,11 @@ def headers(file: BinaryIO, size_bytes: int, _page: Page | None) -> list[Header]
         width, height, x, y = height, width, y, x
     complete = has_end_mark(file, size_bytes, b"IEND") or _reaches_end(file)
     # OpenCV unpacks 1, 2 and 4 bits to 8
-    depth = max(8, bits)
+    depth, channels = max(8, bits), CHANNELS[colour] + (b"tRNS" in said and colour in OPAQUE)
     return [
         Header(
-            width=width, height=height, bits=depth, channels=CHANNELS[colour], rgb=colour in COLOURED,
-            truncated=not complete, voxel_nm=(x, y, 0.0), voxel_by="PNG resolution" if x else "",
+            width=width, height=height, bits=depth, channels=channels, rgb=colour in COLOURED, truncated=not complete,
+            voxel_nm=(x, y, 0.0), voxel_by="PNG resolution" if x else "",
         )
     ]  # fmt: skip
 
@@ -60,7 +63,7 @@ def _before_pixels(file: BinaryIO) -> dict[bytes, bytes]:
     """The chunks before the pixels that are used, by their kind."""
     found = dict[bytes, bytes]()
     for kind, length in islice(_chunks(file), MOST_BEFORE_PIXELS):
-        if kind in (b"eXIf", b"pHYs"):
+        if kind in (b"eXIf", b"pHYs", b"tRNS"):
             if length > MOST_EXIF_BYTES:
                 raise ValueError(f"its chunk {kind!r} has {length} bytes")
             found[kind] = _content(file, kind, length)
@@ -94,7 +97,8 @@ def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
     Raises `Undecodable` or `ValueError` for damage. OpenCV gets no chunk that pixels can do without: libpng unpacks
     kilobytes of text to gigabytes.
     """
-    orientation = exif_orientation(_before_pixels(file).get(b"eXIf", b""))
+    said = _before_pixels(file)
+    orientation = exif_orientation(said.get(b"eXIf", b""))
     file.seek(0)
     data, kind = memoryview(file.read()), b""
     kept = [data[:END_OF_HEADER]]
@@ -115,10 +119,20 @@ def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
             raise Undecodable("an EXIF block behind its pixels asks to turn it; save it anew")
     if kind != b"IEND":
         raise Undecodable(f"does not decode: no end mark among its first {MOST_CHUNKS} chunks")
-    whole = BytesIO(b"".join(kept))
+    whole, (bits, colour) = BytesIO(b"".join(kept)), data[BITS_AND_COLOUR]
     # interlaced pictures take their size once more while they are decoded
     del data, kept
-    return upright(opencv_pixels(whole), orientation)
+    decoded = opencv_pixels(whole)
+    if colour == GREY and (clear := said.get(b"tRNS")):
+        decoded = _with_opacity(decoded, int.from_bytes(clear), bits)
+    return upright(decoded, orientation)
+
+
+def _with_opacity(grey: NDArray[Any], clear: int, bits: int) -> NDArray[Any]:
+    """Grey samples [y, x] and their opacity, which is 0 where they are `clear`, a value of so many bits."""
+    top = np.iinfo(grey.dtype).max
+    value = clear * top // (2**bits - 1)
+    return np.dstack([grey, np.where(grey == value, 0, top).astype(grey.dtype)])
 
 
 PNG = Format(name="PNG", suffixes=(".png",), magic=(MAGIC,), headers=headers, pixels=pixels)

@@ -1,0 +1,206 @@
+"""Channels with a file each, opacity, grey values saved as colours: what a plan makes of them, and says of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clio_argo.errors import UserError
+from clio_argo.model.plan import Plan, SliceFile
+from clio_argo.model.request import Request
+from clio_argo.store.images.base import Undecodable
+from clio_argo.store.slices import Source
+from clio_argo.workspace.survey import survey
+from tests.store.images.samples import encoded, pillow, png_chunk, texture, tiff
+
+HEIGHT, WIDTH = 20, 24
+EQUAL = "one of grey values; colours are equal where slices were looked at, `channels` reads them nevertheless"
+
+
+def picture(z: int, dtype: Any = np.uint8) -> np.ndarray:
+    """Three channels [y, x, channel] of slice z."""
+    return np.dstack([texture(dtype, HEIGHT, WIDTH, seed=10 * z + c) for c in range(3)])
+
+
+def planned(folder: Path, **settings: Any) -> tuple[Plan, list[SliceFile]]:
+    plan, units, _ = survey(Request(id="a", source=str(folder), **settings))
+    return plan, [s for unit in units for s in unit.slices]
+
+
+def png(folder: Path, z: int, pixels: np.ndarray) -> None:
+    (folder / f"s_{z}.png").write_bytes(encoded(".png", pixels[..., ::-1]))
+
+
+def channel_of(source: Source, s: SliceFile, number: int) -> np.ndarray:
+    return source.decode_heard(s, number).pixels
+
+
+EM_GFP = {"image": "s_%d_{channel}.tif", "channels": ("EM", "GFP")}
+
+
+def em_gfp(folder: Path, slices: int = 3) -> Path:
+    """Slices of two channels, of which each has a file."""
+    for z in range(slices):
+        for c, name in enumerate(EM_GFP["channels"]):
+            (folder / f"s_{z}_{name}.tif").write_bytes(tiff(picture(z)[..., c].copy()))
+    return folder
+
+
+def rgba(z: int, clear: np.ndarray) -> bytes:
+    return pillow(Image.fromarray(np.dstack([picture(z), np.where(clear, 0, 255).astype(np.uint8)])), "png")
+
+
+def grey_and_alpha(z: int, clear: np.ndarray) -> bytes:
+    grey = [picture(z)[..., 0], np.where(clear, 0, 255).astype(np.uint8)]
+    return pillow(Image.fromarray(np.dstack(grey), "LA"), "png")
+
+
+def clear_value(z: int, clear: np.ndarray) -> bytes:
+    """A grey PNG of which one value means nothing."""
+    grey = np.where(clear, 7, np.where(picture(z)[..., 0] == 7, 8, picture(z)[..., 0])).astype(np.uint8)
+    data = encoded(".png", grey)
+    # behind the header
+    return data[:33] + png_chunk(b"tRNS", b"\0\7") + data[33:]
+
+
+CLEAR = np.zeros((HEIGHT, WIDTH), bool)
+CLEAR[:5] = True
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(rgba, 3), (grey_and_alpha, 0), (clear_value, 0)])
+def test_opacity_says_where_there_is_nothing_and_is_no_channel(
+    tmp_path: Path, kind: Callable[[int, np.ndarray], bytes], channels: int
+) -> None:
+    for z in range(2):
+        (tmp_path / f"s_{z}.png").write_bytes(kind(z, CLEAR))
+    plan, slices = planned(tmp_path)
+    assert (len(plan.channels), plan.alpha) == (channels, True)
+    for number in (None, *range(channels)):
+        found = Source(plan.source).decode_heard(slices[1], number)
+        assert np.array_equal(found.nothing, CLEAR)
+        assert not found.pixels[CLEAR].any()
+        assert found.pixels[~CLEAR].any()
+
+
+def test_opaque_pictures_have_no_mask(tmp_path: Path) -> None:
+    for z in range(2):
+        (tmp_path / f"s_{z}.png").write_bytes(rgba(z, CLEAR & False))
+    plan, slices = planned(tmp_path)
+    assert Source(plan.source).decode_heard(slices[0]).nothing is None
+
+
+def test_grey_saved_as_colour_is_grey_and_said(tmp_path: Path) -> None:
+    for z in range(2):
+        png(tmp_path, z, np.dstack([picture(z)[..., 0]] * 3))
+    plan, slices = planned(tmp_path)
+    assert (plan.channels, slices[0].channels) == ((), ())
+    assert plan.found["samples"] == "uint8 x 3 channels"
+    assert plan.found["channels"] == EQUAL
+    assert np.array_equal(Source(plan.source).decode(slices[1]), picture(1)[..., 0])
+
+
+def test_colours_that_are_asked_for_are_read_where_they_are_equal(tmp_path: Path) -> None:
+    for z in range(2):
+        png(tmp_path, z, np.dstack([picture(z)[..., 0]] * 3))
+    plan, slices = planned(tmp_path, channels=("red", "green", "blue"))
+    assert plan.rgb
+    assert np.array_equal(channel_of(Source(plan.source), slices[1], 2), picture(1)[..., 0])
+
+
+def test_plan_says_the_channels_and_which_is_aligned(tmp_path: Path) -> None:
+    assert planned(em_gfp(tmp_path), **EM_GFP)[0].found["channels"] == "EM, GFP; EM is aligned"
+
+
+def test_plan_says_that_luminance_is_aligned(tmp_path: Path) -> None:
+    (tmp_path / "s_0.png").write_bytes(rgba(0, CLEAR))
+    text = "red, green, blue; their luminance is aligned; opacity 0 is background"
+    assert planned(tmp_path)[0].found["channels"] == text
+
+
+def test_a_grey_stack_has_no_word_of_channels(tmp_path: Path) -> None:
+    (tmp_path / "s_0.png").write_bytes(encoded(".png", picture(0)[..., 0]))
+    plan, [only] = planned(tmp_path)
+    assert "channels" not in plan.found
+    assert not {"channels", "rgb", "alpha", "align_channel"} & plan.model_dump().keys()
+    assert not {"channels", "aligned"} & only.model_dump().keys()
+
+
+def test_a_slice_without_the_file_of_another_channel_stays_and_is_said(tmp_path: Path) -> None:
+    (em_gfp(tmp_path) / "s_1_GFP.tif").unlink()
+    plan, slices = planned(tmp_path, **EM_GFP)
+    source = Source(plan.source)
+    assert [s.z for s in slices] == [0, 1, 2]
+    assert np.array_equal(source.decode(slices[1]), picture(1)[..., 0])
+    with pytest.raises(Undecodable, match="has no file"):
+        source.decode_heard(slices[1], 1)
+    assert "channel GFP: no file of 1 slice (1)" in plan.warnings
+
+
+def test_a_slice_without_the_file_of_the_aligned_channel_is_missing(tmp_path: Path) -> None:
+    (em_gfp(tmp_path) / "s_1_EM.tif").unlink()
+    plan, slices = planned(tmp_path, **EM_GFP)
+    [problem] = plan.problems
+    assert [s.z for s in slices] == [0, 2]
+    assert (problem.kind, problem.z, problem.detail) == ("missing", 1, "channel EM")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (texture(np.uint16, HEIGHT, WIDTH), "s_0_GFP.tif: 24 x 20 uint16, s_0_EM.tif is 24 x 20 uint8"),
+        (texture(np.uint8, HEIGHT, WIDTH + 1), "s_0_GFP.tif: 25 x 20 uint8, s_0_EM.tif is 24 x 20 uint8"),
+    ],
+)
+def test_channels_of_other_sizes_or_types_are_refused(tmp_path: Path, pixels: np.ndarray, reason: str) -> None:
+    em_gfp(tmp_path)
+    for z in range(3):
+        (tmp_path / f"s_{z}_GFP.tif").write_bytes(tiff(pixels))
+    with pytest.raises(UserError, match=reason):
+        planned(tmp_path, **EM_GFP)
+
+
+def test_a_slice_whose_other_channel_has_another_size_is_lost_in_that_channel_only(tmp_path: Path) -> None:
+    (em_gfp(tmp_path) / "s_1_GFP.tif").write_bytes(tiff(texture(np.uint8, HEIGHT, WIDTH + 1)))
+    plan, slices = planned(tmp_path, **EM_GFP)
+    source = Source(plan.source)
+    assert np.array_equal(source.decode(slices[1]), picture(1)[..., 0])
+    with pytest.raises(Undecodable, match="is 25 x 20 now, 24 x 20 was planned"):
+        source.decode_heard(slices[1], 1)
+
+
+def test_a_slice_with_other_counts_of_channels_is_unusable(tmp_path: Path) -> None:
+    for z in range(3):
+        png(tmp_path, z, picture(z))
+    (tmp_path / "s_1.png").write_bytes(rgba(1, CLEAR))
+    [problem] = planned(tmp_path)[0].problems
+    assert (problem.z, problem.kind, problem.detail) == (1, "other channels", "4, most have 3")
+
+
+def test_a_channel_of_every_second_slice_keeps_its_places(tmp_path: Path) -> None:
+    em_gfp(tmp_path, 5)
+    for z in (1, 3):
+        (tmp_path / f"s_{z}_GFP.tif").unlink()
+    plan, slices = planned(tmp_path, **EM_GFP)
+    assert [bool(s.channels[1].name) for s in slices] == [True, False, True, False, True]
+    assert np.array_equal(channel_of(Source(plan.source), slices[2], 1), picture(2)[..., 1])
+
+
+def test_files_of_all_channels_are_counted_and_none_is_ignored(tmp_path: Path) -> None:
+    plan, _ = planned(em_gfp(tmp_path), **EM_GFP)
+    assert plan.source_bytes == sum(f.stat().st_size for f in tmp_path.iterdir())
+    assert "ignored" not in plan.found
+
+
+def test_a_channel_without_any_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no slice of channel DAPI, of which files are called s_%d_DAPI\.tif"):
+        planned(em_gfp(tmp_path), **{**EM_GFP, "channels": ("EM", "DAPI")})
+
+
+def test_a_name_of_a_channel_may_hold_any_character_of_file_names(tmp_path: Path) -> None:
+    for name in ("50 %d", "{z}"):
+        (tmp_path / f"s_0_{name}.tif").write_bytes(tiff(picture(0)[..., 0].copy()))
+    _, [only] = planned(tmp_path, image="s_%d_{channel}.tif", channels=("50 %d", "{z}"))
+    assert [p.name for p in only.channels] == ["s_0_50 %d.tif", "s_0_{z}.tif"]
