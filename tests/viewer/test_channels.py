@@ -52,7 +52,7 @@ def test_a_grey_volume_is_one_layer() -> None:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    root = tmp_path_factory.mktemp("colours")
+    root = tmp_path_factory.mktemp("folder") / "stack"
     write_volume(root, Channels(CHANNELS, rgb=True), np.stack([*np.moveaxis(QUADRANTS, 2, 0), GFP]))
     with serving(root, layout="xy") as link, Browser() as browser:
         page = browser.open(link)
@@ -73,7 +73,7 @@ def colours(page: Page, picture: Path) -> Colours:
 
 @pytest.mark.browser
 def test_colours_are_those_that_were_recorded_and_channels_add_up(page: Page, tmp_path: Path) -> None:
-    assert page.evaluate("viewer.layerManager.managedLayers.map(layer => layer.name)") == ["colours0", "colours0 GFP"]
+    assert page.evaluate("viewer.layerManager.managedLayers.map(layer => layer.name)") == ["stack", "stack GFP"]
     together = QUADRANTS.astype(int)
     together[1, :, 1] += 60
     np.testing.assert_allclose(colours(page, tmp_path / "both.png"), together, atol=6)
