@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, init, maintenance, new_run
+from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, init, maintenance, new_run, upload
 from clio_argo.cli.commands import ADMINISTER, LOOK, MAKE, PANELS, Group, RunCommand, command, panel_of
 from clio_argo.cli.console import UNWRAPPED, exit_unless, show, tell_wait
 from clio_argo.cli.new_run import place_of
@@ -85,6 +85,7 @@ def program(
 
 app.add_typer(init.commands)
 app.add_typer(new_run.commands)
+app.add_typer(upload.commands)
 
 
 @command(app, MAKE)
