@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, init, maintenance, new_run, upload
+from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, init, maintenance, new_run, register, upload
 from clio_argo.cli.commands import ADMINISTER, LOOK, MAKE, PANELS, Group, RunCommand, command, panel_of
 from clio_argo.cli.console import UNWRAPPED, exit_unless, show, tell_wait
 from clio_argo.cli.new_run import place_of
@@ -155,6 +155,7 @@ def view(run: Root, port: Annotated[int, Option(help="Port on this machine; 0: a
 
 
 app.add_typer(maintenance.commands)
+app.add_typer(register.commands)
 app.add_typer(cluster_submit.commands)
 app.add_typer(cluster.commands)
 

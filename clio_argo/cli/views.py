@@ -86,6 +86,7 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
         ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
         ("report", f"{folder}{REPORT}"),
         ("viewer", f"{program()} view {quote(folder)}" if Store(done.ng).local else done.link),
+        *([("register", done.registered)] if done.registered else []),
     ])  # fmt: skip
     changes = f"; {line}" if (line := done.source_changes.line()) else ""
     verified = f"{done.objects} objects verified ({human_size(done.bytes)})"
@@ -110,6 +111,7 @@ def provenance(done: Completion) -> Iterator[RenderableType]:
         ("objects", f"{done.objects} ({human_size(done.bytes)})"),
         ("made by", ", ".join(f"{name} ({units} units)" for name, units in sorted(done.software.items()))),
         ("libraries", ", ".join(f"{name} {version}" for name, version in sorted(done.libraries.items()))),
+        ("registered", done.registered or "nowhere"),
         ("source", done.source),
         ("user files", files or "none"),
         ("digests", f"source {done.source_digest}, request {done.config_digest}, manifest {done.manifest}"),
