@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from clio_argo.store import uploads
 from clio_argo.store.backends import gcs as google
 from clio_argo.store.documents import Store, crc32c
 from clio_argo.store.uploads import Comparison, File, compare, files_in, problems_of, send
+from tests.proxy import disturbed
 from tests.stores import Bucket
 
 CONTENTS = {"a.png": b"a" * 300_000, "b/c d#?.png": os.urandom(70_000), "empty.txt": b""}
@@ -115,18 +117,21 @@ def test_checksums_that_a_store_keeps_none_of_are_read(bucket: Bucket) -> None:
     assert [store.crc32c(item) for item in store.objects()] == [crc32c(data)]
 
 
-@pytest.mark.parametrize("size", [3, 9 * 2**20])
+@pytest.mark.parametrize(("size", "fault"), [(300, "503"), (9 * 2**20, "reset")])
 def test_files_of_any_size_arrive_over_a_store_that_stumbles(
-    size: int, gcs: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    size: int, fault: str, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(google, "PIECE", 2**22)  # three pieces
-    monkeypatch.setattr("clio_argo.store.backends.web.FIRST_PAUSE_S", 0.01)
     data, told = os.urandom(size), list[int]()
     (tmp_path / "a").write_bytes(data)
-    gcs.fault("POST .*/upload/", 503, 2)
-    sent = list(send(Store(gcs.url), [(f, None) for f in files_of(tmp_path)], told.append))
-    assert problems_of(Store(gcs.url), sent) == []
-    assert Store(gcs.url).read("a") == data
+    with disturbed(bucket.server.endpoint, fault) as proxy, monkeypatch.context() as patch:
+        for name, value in replace(bucket.server, endpoint=proxy.endpoint).variables.items():
+            patch.setenv(name, value)
+        store = Store(bucket.url)
+        sent = list(send(store, [(f, None) for f in files_of(tmp_path)], told.append))
+        assert not proxy.left
+    assert problems_of(Store(bucket.url), sent) == []
+    assert Store(bucket.url).read("a") == data
     assert sum(told) == size
 
 
