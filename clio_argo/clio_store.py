@@ -65,11 +65,10 @@ class ClioStore:
             address = store_address(url)
         except ValueError as error:
             raise UserError(f"--store: {error}") from None
-        if not (token and token.isascii() and token.isprintable() and " " not in token):
-            raise UserError(
-                f"the token is empty, or holds a blank or another character that no token has: look at {TOKEN} or the "
-                "file that holds it"
-            )
+        if not token:
+            raise UserError(f"no token: set {TOKEN}; POST {address}/server/token gives one that lives long")
+        if not (token.isascii() and token.isprintable() and " " not in token):
+            raise UserError(f"the token holds a character that no token has: look at {TOKEN} or the file that holds it")
         return cls(address, token)
 
     def find(self, dataset: str) -> Record | None:

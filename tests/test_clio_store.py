@@ -16,6 +16,7 @@ from clio_argo.errors import ClioError, StoreError, TransientError, UserError
 from clio_argo.model.request import REQUEST
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
+from clio_argo.store.backends import web
 from clio_argo.store.documents import Store
 from clio_argo.store.uploads import files_in, send
 from tests.clio_store import ADMIN, BLIND_ADMIN, READER, STRANGER, State, clio_store
@@ -289,6 +290,13 @@ def test_a_token_is_not_in_the_text_of_a_store() -> None:
     assert ADMIN not in f"{ClioStore.at('https://clio.example.org', ADMIN)!r}"
     assert ClioStore.at("https://clio.example.org/test/", ADMIN).url == "https://clio.example.org/test/v2"
     assert ClioStore.at("https://clio.example.org/v3", ADMIN).url == "https://clio.example.org/v3"
+
+
+def test_clients_of_buckets_are_not_made_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIO_STORE_TOKEN", ADMIN)
+    monkeypatch.setenv("CLIO_STORE_TRIES", "3")
+    found = dict(web.variables("GOOGLE_"))
+    assert ("CLIO_STORE_TOKEN" in found, found["CLIO_STORE_TRIES"]) == (False, "3")
 
 
 @pytest.mark.parametrize("dataset", ["a/b", "a b", "", "x" * 201, "a\n", ".."])

@@ -132,6 +132,7 @@ def run(
     from clio_argo.store.documents import Store
 
     config = request.read()
+    register.warn_of_token(config)
     with place_of(out, config) as place, local.reporter() as progress:
         done = run_here(config, place.root, local.workers, progress, local.graph)
     local.end(done.model_dump(mode="json"), lambda: run_view(done, Store(place.root), progress.again))

@@ -53,6 +53,14 @@ def register(
         print(f"{made.text}; nothing was written", file=sys.stderr)
 
 
+def warn_of_token(config: Request) -> None:
+    """Say before a run that it will not be registered."""
+    from clio_argo.clio_store import TOKEN
+
+    if config.register.store and TOKEN not in os.environ:
+        print(f"warning: {TOKEN} is not set, so that the volume will not be registered", file=sys.stderr)
+
+
 def _flags(done: Completion) -> str:
     counts = {"flagged": len(done.flagged), "suspect": len(done.suspect), "breaks": len(done.breaks)}
     parts = [f"{count} {what}" for what, count in counts.items() if count] or ["its report says why"]

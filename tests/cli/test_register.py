@@ -1,6 +1,7 @@
 """`register`: which run, store, dataset and token it takes, what it prints, and what it never prints."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from clio_argo.cli.app import app
+from clio_argo.cli.register import warn_of_token
 from clio_argo.errors import ClioError, UserError
 from tests.clio_store import ADMIN, State, clio_store
-from tests.stacks import cli
+from tests.stacks import cli, request
 
 OLD = {"description": "old"}
 
@@ -73,6 +75,26 @@ def test_flags_of_a_run_are_said(run: Path) -> None:
     with clio_store(test=OLD) as state:
         told = called(run, "--store", state.url)
     assert told.stderr == "note: the run is complete_with_flags: 2 flagged, 1 suspect\n"
+
+
+def test_what_became_of_it_is_shown(run: Path) -> None:
+    change(run / "complete.json", registered="dataset fly in https://clio.example.org/v2")
+    shown = CliRunner().invoke(app, ["show", str(run)]).stdout
+    assert re.search("^registered +dataset fly in https://clio.example.org/v2$", shown, re.MULTILINE)
+
+
+def test_a_run_without_a_token_is_warned_before_it_begins(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = request("slices", register__store="https://clio.example.org")
+    warn_of_token(config)
+    assert (
+        capsys.readouterr().err == "warning: CLIO_STORE_TOKEN is not set, so that the volume will not be registered\n"
+    )
+    monkeypatch.setenv("CLIO_STORE_TOKEN", ADMIN)
+    warn_of_token(config)
+    warn_of_token(request("slices"))
+    assert capsys.readouterr().err == ""
 
 
 def test_what_cannot_be_registered_is_refused(run: Path, aligned: Path, tmp_path: Path) -> None:
