@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 
 from clio_argo.clio_store import ClioStore, Layer, differing, merged, register
 from clio_argo.errors import ClioError, StoreError, TransientError, UserError
+from clio_argo.model.registration import Register
 from clio_argo.model.request import REQUEST
+from clio_argo.model.volume import VolumeSpec
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.store.backends import web
 from clio_argo.store.documents import Store
 from clio_argo.store.uploads import files_in, send
+from clio_argo.workspace.registration import layer_of, register_if_wanted
 from tests.clio_store import ADMIN, BLIND_ADMIN, READER, STRANGER, State, clio_store
 from tests.receivers import webhook
 from tests.stacks import completion, request
@@ -341,19 +344,48 @@ def test_a_run_registers_itself_and_says_so(aligned: Path, gcs: Bucket, monkeypa
     assert all(begin < at < begin + size for at, begin, size in inside)
 
 
-@pytest.mark.parametrize("fault", ["no token", "nobody there", "not admin"])
-def test_a_store_that_does_not_take_it_is_a_note(
-    aligned: Path, gcs: Bucket, monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
+def test_a_store_that_does_not_take_it_is_a_note(aligned: Path, gcs: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     place = in_bucket(aligned, gcs)
-    monkeypatch.setenv("CLIO_STORE_TOKEN", "" if fault == "no token" else READER)
+    monkeypatch.setenv("CLIO_STORE_TOKEN", READER)
     with clio_store(fly=OLD) as state:
-        url = f"http://127.0.0.1:{free_port()}" if fault == "nobody there" else state.url
-        said = str(published(place, {"register": {"store": url, "dataset": "fly"}}, monkeypatch)["registered"])
-    assert said.startswith(f"not registered, clio-argo register {place}/ does it later: ")
+        said = published(place, {"register": {"store": state.url, "dataset": "fly"}}, monkeypatch)["registered"]
     done = json.loads(Store(place).need("complete.json"))
     assert (done["registered"], done["status"], done["notes"]) == (said, "complete", [])
-    assert READER not in said
+    assert str(said).startswith(f"not registered, clio-argo register {place}/ does it later: ")
+
+
+@pytest.mark.parametrize(
+    ("token", "there", "words"),
+    [
+        ("", True, "no token"),
+        ("\n", True, "no token"),
+        (ADMIN, False, "does not answer"),
+        (READER, True, "only admins may"),
+        (STRANGER, True, "shows nothing of dataset"),
+    ],
+)
+def test_whatever_keeps_a_run_from_being_registered_is_said(
+    aligned: Path, monkeypatch: pytest.MonkeyPatch, token: str, there: bool, words: str
+) -> None:
+    done, volume = completion(aligned), Store(str(aligned)).document(VolumeSpec, "volume.json")
+    monkeypatch.setenv("CLIO_STORE_TOKEN", token)
+    with clio_store(test=OLD) as state:
+        wanted = Register(store=state.url if there else f"http://127.0.0.1:{free_port()}")
+        away = done.model_copy(update={"ng": "gs://bucket/run/ng"})
+        said = register_if_wanted(wanted, away, volume, "gs://bucket/a run")
+        assert "lies on this machine" in register_if_wanted(wanted, done, volume, "run") or not token.strip()
+        assert state.datasets == {"test": OLD}
+    assert said.startswith("not registered, clio-argo register 'gs://bucket/a run' does it later: ")
+    assert words in said
+    assert token not in said or not token.strip()
+
+
+def test_a_volume_without_its_finest_scales_is_shown_at_its_own(aligned: Path) -> None:
+    done, volume = completion(aligned), Store(str(aligned)).document(VolumeSpec, "volume.json")
+    coarse = volume.scales[0].model_copy(update={"resolution": (40, 30, 20), "begin": (8, 4, 2), "size": (2, 4, 8)})
+    cut = volume.model_copy(update={"scales": (volume.scales[0], coarse), "shown": (1, 1)})
+    found = layer_of(done, cut)
+    assert (found.resolution_nm, found.position) == ((20, 30, 40), (6, 6, 9))
 
 
 def test_a_run_that_asks_for_nothing_asks_nobody(aligned: Path) -> None:
