@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Option
@@ -14,7 +14,9 @@ from clio_argo.cli.options import Form, Root
 from clio_argo.errors import UserError
 from clio_argo.model.layout import COMPLETE, CONFIG, VOLUME
 from clio_argo.model.request import Request
-from clio_argo.model.run import Completion
+
+if TYPE_CHECKING:
+    from clio_argo.model.run import Completion
 
 commands = typer.Typer()
 
@@ -32,6 +34,7 @@ def register(
     """Make a dataset of a clio-store show a finished run. What else its record says is kept."""
     from clio_argo.clio_store import ClioStore
     from clio_argo.model.registration import Register
+    from clio_argo.model.run import Completion
     from clio_argo.model.volume import VolumeSpec
     from clio_argo.store.documents import Store
     from clio_argo.workspace.registration import register_run
@@ -61,7 +64,7 @@ def warn_of_token(config: Request) -> None:
         print(f"warning: {TOKEN} is not set, so that the volume will not be registered", file=sys.stderr)
 
 
-def _flags(done: Completion) -> str:
+def _flags(done: "Completion") -> str:
     counts = {"flagged": len(done.flagged), "suspect": len(done.suspect), "breaks": len(done.breaks)}
     parts = [f"{count} {what}" for what, count in counts.items() if count] or ["its report says why"]
     return ", ".join(parts)
