@@ -49,7 +49,7 @@ def details(summary: Summary, now: datetime) -> RenderableType:
         ("workflow", f"{summary.name} in namespace {summary.namespace}, template {summary.template}"),
         ("status", state),
         ("run", summary.run),
-        *summary.outputs.items(),
+        *((name, value) for name, value in summary.outputs.items() if value),
     ])  # fmt: skip
     pending = (f"{literal(p.node)} does not start: {literal(p.reason)}" for p in summary.pending[:FEW])
     return Group(rows, stages(summary.stages, now), *pending, *_failures(summary.failures))

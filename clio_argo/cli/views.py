@@ -87,6 +87,7 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
         ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
         ("report", f"{folder}{REPORT}"),
         ("viewer", f"{program()} view {quote(folder)}" if done.link.startswith(NAME) else done.link),
+        *([("register", done.registered)] if done.registered else []),
     ])  # fmt: skip
     changes = f"; {line}" if (line := done.source_changes.line()) else ""
     verified = f"{counted(done.objects, 'object')} verified ({human_size(done.bytes)})"
@@ -112,6 +113,7 @@ def provenance(done: Completion) -> Iterator[RenderableType]:
         ("objects", f"{done.objects} ({human_size(done.bytes)})"),
         ("made by", ", ".join(f"{name} ({counted(units, 'unit')})" for name, units in sorted(done.software.items()))),
         ("libraries", ", ".join(f"{name} {version}" for name, version in sorted(done.libraries.items()))),
+        ("registered", done.registered or "nowhere"),
         ("source", done.source),
         ("user files", files or "none"),
         ("digests", f"source {done.source_digest}, request {done.config_digest}, manifest {done.manifest}"),

@@ -151,6 +151,7 @@ class Completion(Document):
     ng: str = Field(description="Where the viewer volume lies.")
     aligned: str | None = Field(description="Where the aligned volume lies; None: it is not kept.")
     link: str = Field(description="URL, or command for a local or private run, that opens the volume in neuroglancer.")
+    registered: str = Field("", description="What became of its dataset in a clio-store; empty if none was asked for.")
     labels: dict[str, str] = Field({}, description="As in the request.")
     objects: int
     bytes: int

@@ -33,6 +33,7 @@ class Step:
     memory: MiB of its pod, or the `STEP.OUTPUT` that gives them.
     cpu: cores of its pod, as Kubernetes writes them. A part runs in one process with one thread.
     outputs: outputs that a workflow shows as its own.
+    secret: setting of the cluster that names the secret whose variables its pod gets.
     report: whether the step may change the report, so that its pod keeps it as an artifact.
     reads_request: whether it gets the request itself, which all others read from the store.
     command, args, env: of the container of a custom step. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root
@@ -55,6 +56,7 @@ class Step:
     memory: str = "1024"
     cpu: str = "1"
     outputs: tuple[str, ...] = ()
+    secret: str = ""
     report: bool = False
     reads_request: bool = False
     command: tuple[str, ...] = ()
