@@ -9,9 +9,9 @@ from benchmarks.slices import turned
 from benchmarks.sources import long_stack, real_slices
 from benchmarks.stacks import write_stack
 from benchmarks.whole import clio_argo
-from clio_argo.model.run import Attempt
 from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
+from clio_argo.workspace.logs import read_attempts
 
 SIDE_PX, QUICK_PX, SLICES = 10_000, 1500, 16
 # so many that slabs are as deep as memory allows
@@ -36,7 +36,7 @@ def measure(work: Path, quick: bool) -> list[Figure]:
 def stage_peaks(out: Path) -> dict[str, float]:
     """Largest peak of each stage in GiB, from the logs of all attempts."""
     store = Store(str(out))
-    attempts = [store.document(Attempt, name) for name in store.names("process/logs")]
+    attempts, _ = read_attempts(store)
     return {
         step.name: max((a.peak_mib for a in attempts if a.step == step.name), default=0.0) / 1024
         for step in PIPELINE.steps

@@ -20,9 +20,9 @@ from benchmarks.measure import REPEATS, python
 from benchmarks.memory import stage_peaks
 from benchmarks.sources import real_volume, there_and_back
 from benchmarks.whole import clio_argo, walk_here
-from clio_argo.model.run import Attempt
 from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
+from clio_argo.workspace.logs import read_attempts
 
 COUNTS, QUICK_COUNTS = (100, 1_000, 10_000), (50, 200, 800)
 # few sections: over sixty, tissue wanders by a third of so small a field, as no stage and no large field does
@@ -68,8 +68,7 @@ def _walked(work: Path) -> Times:
 
 def stage_times(out: Path) -> Times:
     """CPU seconds of every stage, summed over its parts."""
-    store = Store(str(out))
-    attempts = [store.document(Attempt, name) for name in store.names("process/logs")]
+    attempts, _ = read_attempts(Store(str(out)))
     return {s.name: sum(a.cpu_s for a in attempts if a.step == s.name) for s in PIPELINE.steps}
 
 

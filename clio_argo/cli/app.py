@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, init, maintenance
+from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, estimate, init, maintenance
 from clio_argo.cli.commands import ADMINISTER, LOOK, MAKE, PANELS, Group, RunCommand, command, panel_of
 from clio_argo.cli.console import UNWRAPPED, exit_unless, show, tell_wait
 from clio_argo.cli.options import Cluster, Form, Local, Out, RequestOptions, Root
@@ -94,6 +94,9 @@ def plan(request: RequestOptions, output: Form = None) -> None:
     value = {**documents, "max_bad": allowed, "warning": checked.warning}
     show(value, output, lambda: plan_view(plan, volume, allowed, checked.warning))
     checked.refuse("; all are above")
+
+
+app.add_typer(estimate.commands)
 
 
 @command(app, MAKE)

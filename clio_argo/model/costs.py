@@ -11,6 +11,8 @@ from clio_argo.model.plan import Plan
 
 # features are sought at 420 px, fits are refined at about 1250 px, whatever a slice has (kernels/features.py)
 FEATURE_PX, REDUCED_PX = 420, 1250
+# of a chunk of ng/ that shows nothing: tables of JPEG, and its place in the shard's index
+CHUNK_BYTES = 350
 Basis = Literal["headers", "sample", "run"]
 
 
@@ -57,6 +59,10 @@ class Density(Value):
 
     fine: float = Field(description="At full size.")
     coarse: float = Field(description="At all coarser scales.")
+
+    def at(self, scale: int) -> float:
+        """Bytes per voxel of a scale."""
+        return self.coarse if scale else self.fine
 
 
 class UnitCosts(Document):

@@ -10,6 +10,7 @@ from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
 from clio_argo.model.costs import Estimate, StageEstimate
 
+# seconds of an hour, and bytes of what buckets and machines count as GB
 HOUR_S, MIB_PER_GIB, GIB = 3600, 1024, 2**30
 
 
@@ -171,3 +172,8 @@ def _stage(stage: StageEstimate, start_s: float, cluster: Cluster) -> StageBill:
 def local_wall_s(estimate: Estimate, workers: int) -> float:
     """Seconds by the clock of a run on one machine with so many workers, each of which has a core."""
     return estimate.start_s + sum(-(-s.parts // workers) * s.cpu_s / s.parts for s in estimate.stages if s.parts)
+
+
+def local_cpu_s(estimate: Estimate, workers: int) -> float:
+    """CPU seconds of such a run, the start of each process included."""
+    return estimate.cpu_s + estimate.start_s * (workers + 1)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from clio_argo.model.costs import Amount, Basis, Estimate, StageEstimate, StageRate, UnitCosts, slices_of
+from clio_argo.model.costs import CHUNK_BYTES, Amount, Basis, Estimate, StageEstimate, StageRate, UnitCosts, slices_of
 from clio_argo.model.layout import LOSSLESS, VIEWER, keeps_lossless
 from clio_argo.model.plan import FanOut, Plan
 from clio_argo.model.step import Pipeline, Step
@@ -87,10 +87,8 @@ def _reads(step: str, work: FanOut, plan: Plan, shards: Mapping[str, int]) -> in
 def _sizes(volume: VolumeSpec, costs: UnitCosts) -> dict[str, int]:
     """Bytes of each volume that stays."""
     voxels = [math.prod(s.size) for s in volume.scales]
-    shown = {k: voxels[k] for k in volume.ng_scales}
-    fine = shown.get(0, 0)
-    sizes = {VIEWER: fine * costs.viewer.fine + (sum(shown.values()) - fine) * costs.viewer.coarse}
+    shown = [(voxels[k] * costs.viewer.at(k) + CHUNK_BYTES * math.prod(volume.chunks(k))) for k in volume.ng_scales]
+    sizes = {VIEWER: sum(shown)}
     if keeps_lossless(volume):
-        stored = voxels[0] * costs.lossless.fine + sum(voxels[1:]) * costs.lossless.coarse
-        sizes[LOSSLESS] = stored * volume.itemsize
+        sizes[LOSSLESS] = sum(v * costs.lossless.at(k) for k, v in enumerate(voxels)) * volume.itemsize
     return {folder: round(size) for folder, size in sizes.items()}

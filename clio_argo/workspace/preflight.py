@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from clio_argo.errors import GateStopped, UserError
+from clio_argo.errors import BrokenInvariant, GateStopped, UserError
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
 from clio_argo.model.plan import FanOut, Plan, SliceUnit
@@ -44,6 +44,13 @@ class Preflight:
     faults: tuple[str, ...]
     stops: tuple[str, ...]
     warning: str
+
+    @property
+    def need_volume(self) -> VolumeSpec:
+        """The volume of a request that was not refused. Raises `BrokenInvariant` otherwise."""
+        if self.volume is None:
+            raise BrokenInvariant("a volume is needed of a request that has none")
+        return self.volume
 
     def refuse(self, elsewhere: str = "; clio-argo plan shows all") -> None:
         """Stop before anything is spent, and name all problems at once; `elsewhere` says who shows the rest of many.

@@ -1,0 +1,59 @@
+"""`python -m benchmarks.rates`: rates of estimates (clio_argo/model/unit_costs.json) from what `estimate` measured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import nnls
+
+from benchmarks.__main__ import RESULTS
+from benchmarks.estimate import STACKS
+from benchmarks.figures import Result, read_results
+from clio_argo.model import costs
+from clio_argo.model.costs import Amount, Density, StageRate, UnitCosts
+from clio_argo.pipeline import PIPELINE
+
+FILE = Path(costs.__file__).with_name("unit_costs.json")
+# the fields of a rate, and how many of their unit are a second
+FIELDS = {"once_s": 1.0, "slice_ms": 1e3, "feature_ns": 1e9, "reduced_ns": 1e9, "byte_ns": 1e9}
+# measured on the demo stack: JPEG of quality 80 per voxel, zstd per byte of a voxel
+VIEWER, LOSSLESS = 0.13, 0.88
+
+
+def main() -> None:
+    FILE.write_bytes(derived(read_results(RESULTS)["estimate"]).to_bytes())
+
+
+def derived(result: Result) -> UnitCosts:
+    """Rates that are least wrong, in proportion, for the stacks of the benchmark."""
+    values = {f.what: f.value for f in result.figures}
+    starts = [values[f"{name}: start of a process"] for name in STACKS]
+    return UnitCosts(
+        date=result.date,
+        machine=f"{result.machine['processor']}, {result.machine['cores']} cores",
+        copy_gb_s=_rounded(values["calibration: copying memory"]),
+        decode_mb_s=_rounded(values["calibration: decoding PNG"]),
+        start_s=_rounded(float(np.median(starts))),
+        stages={s.name: _rate([values[f"{name}: {s.name}"] for name in STACKS]) for s in PIPELINE.steps},
+        lossless=Density(fine=LOSSLESS, coarse=LOSSLESS),
+        viewer=Density(fine=VIEWER, coarse=VIEWER),
+    )
+
+
+def _rate(seconds: Sequence[float]) -> StageRate:
+    """Of one stage, from what it took for each stack."""
+    amounts = [Amount.of(s.slices, s.side, s.side, s.itemsize) for s in STACKS.values()]
+    units = np.array(list(FIELDS.values()))
+    # columns of about one, which the solver needs
+    columns = np.array([[1, *amount] for amount in amounts]) / units
+    weights = 1 / np.maximum(seconds, 0.05)
+    rates, _ = nnls(columns * weights[:, None], np.array(seconds) * weights)
+    return StageRate(**{name: _rounded(rate) for name, rate in zip(FIELDS, rates, strict=True) if rate})
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+if __name__ == "__main__":
+    main()
