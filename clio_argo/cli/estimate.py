@@ -15,15 +15,15 @@ from clio_argo.cli.console import facts, show, table, tell_wait
 from clio_argo.cli.options import Form, RequestOptions
 from clio_argo.errors import UserError
 from clio_argo.model.costs import Basis, Estimate, UnitCosts
-from clio_argo.model.prices import Bill, Cluster, Prices, bill, local_cpu_s, local_wall_s
+from clio_argo.model.prices import MACHINE, Bill, Cluster, Prices, bill, local_cpu_s, local_wall_s
 from clio_argo.model.request import Request
 
 if TYPE_CHECKING:
     from clio_argo.workspace.preflight import Preflight
 
 commands = typer.Typer()
-# nodes with 8 vCPUs that hold the 100 pods which a workflow has at a time by default
-MACHINE, NODES = "n2d-standard-8", 15
+# of 8 vCPUs; they hold the 100 pods that a workflow has at a time by default
+NODES = 15
 BASES = {
     "headers": "rates of {machine}, on which the benchmarks ran; nothing was decoded",
     "sample": "rates of this machine, by three slices of the stack",

@@ -13,6 +13,8 @@ from clio_argo.model.plan import Plan
 FEATURE_PX, REDUCED_PX = 420, 1250
 # of a chunk of ng/ that shows nothing: tables of JPEG, and its place in the shard's index
 CHUNK_BYTES = 350
+# the estimate counts as much as this share of the run that was seen
+TRUSTED = 0.05
 Basis = Literal["headers", "sample", "run"]
 
 
@@ -135,3 +137,14 @@ def slices_of(plan: Plan, itemsize: int) -> Amount:
     """What all usable slices of a stack amount to."""
     runs = [Amount.of(s.slices, s.width, s.height, itemsize) for s in plan.sizes]
     return Amount(*map(sum, zip(*runs, strict=True)))
+
+
+def left_s(expected: Mapping[str, float], done: Mapping[str, float], elapsed_s: float) -> float:
+    """Seconds until all stages are done, at the pace so far; at the expected pace as long as little is done.
+
+    expected: seconds of each stage. done: the fraction of it that is done, by stage. elapsed_s: since the first began.
+    """
+    total = sum(expected.values())
+    finished = sum(seconds * min(1.0, done.get(stage, 0.0)) for stage, seconds in expected.items())
+    trusted = TRUSTED * total
+    return (total - finished) * (elapsed_s + trusted) / (finished + trusted) if total else 0.0
