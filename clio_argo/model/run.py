@@ -107,7 +107,7 @@ class Costs(Document):
     vcpu_h: float = Field(description="Hours of vCPUs of all attempts.")
     prices: dict[str, float] = Field(description="$ of a vCPU hour, by the kind of node.")
     priced: str = Field(description="The type of node, and the date of its price.")
-    left_s: float = Field(description="CPU seconds of the stages that have not begun, by what the others took.")
+    left_s: float = Field(description="CPU seconds of what is not done, by what the rest took.")
 
     @property
     def cpu_s(self) -> float:
