@@ -1,10 +1,13 @@
-"""What the stages of a run took, as `show --cost` shows it."""
+"""Costs of a run as other commands than `estimate` show them: a line before it, a table after it."""
 
 from collections.abc import Iterator
 
 from rich.console import RenderableType
 
 from clio_argo.cli.console import facts, table
+from clio_argo.errors import UserError
+from clio_argo.model.costs import Estimate
+from clio_argo.model.prices import MACHINE, NODES, Cluster, Prices, bill, local_wall_s
 from clio_argo.model.run import Costs
 from clio_argo.report.formats import duration
 
@@ -26,3 +29,13 @@ def cost_view(costs: Costs) -> Iterator[RenderableType]:
         *left,
         ("per TB", f"{per_tb} of compute for 10^12 bytes of grey values, at prices of {costs.priced}"),
     ])  # fmt: skip
+
+
+def estimate_line(found: Estimate, workers: int) -> str:
+    """What a run takes, in a line, by the rates and prices of the package."""
+    here = f"about {duration(local_wall_s(found, workers))} here with {workers} workers"
+    try:
+        costs = bill(found, Cluster(prices=Prices.reference(), machine=MACHINE, nodes=NODES))
+    except UserError:  # pods that fit on no such node
+        return f"{here}; clio-argo estimate tells more"
+    return f"{here}, or {duration(costs.wall_s)} and ${costs.total:.2f} on a cluster; clio-argo estimate tells more"

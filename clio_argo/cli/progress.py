@@ -86,7 +86,7 @@ class LeftColumn(TimeRemainingColumn):
 class Bars(Reporter):
     """One bar for each stage, in slices or blocks, with size, rate and time left, and one for the whole run."""
 
-    def __init__(self, console: Console, workers: int) -> None:
+    def __init__(self, console: Console, workers: int = 1) -> None:
         super().__init__()
         count = TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[kind]}{task.fields[size]}")
         self._bars = Progress(

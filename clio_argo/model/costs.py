@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from pydantic import Field
 
 from clio_argo.model.base import Document, Value
-from clio_argo.model.plan import Plan
+
+if TYPE_CHECKING:
+    # the command line knows steps, and must start without numpy
+    from clio_argo.model.plan import Plan
 
 # features are sought at 420 px, fits are refined at about 1250 px, whatever a slice has (kernels/features.py)
 FEATURE_PX, REDUCED_PX = 420, 1250
@@ -133,7 +136,7 @@ class Estimate(Document):
         return max(s.memory_mib for s in self.stages)
 
 
-def slices_of(plan: Plan, itemsize: int) -> Amount:
+def slices_of(plan: "Plan", itemsize: int) -> Amount:
     """What all usable slices of a stack amount to."""
     runs = [Amount.of(s.slices, s.width, s.height, itemsize) for s in plan.sizes]
     return Amount(*map(sum, zip(*runs, strict=True)))

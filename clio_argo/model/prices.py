@@ -12,8 +12,8 @@ from clio_argo.model.costs import Estimate, StageEstimate
 
 # seconds of an hour, and bytes of what buckets and machines count as GB
 HOUR_S, MIB_PER_GIB, GIB = 3600, 1024, 2**30
-# the node that is priced unless another one is asked for
-MACHINE = "n2d-standard-8"
+# nodes that are priced unless others are asked for; they hold the 100 pods that a workflow has at a time by default
+MACHINE, NODES = "n2d-standard-8", 15
 
 
 class Machine(Value):
