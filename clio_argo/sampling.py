@@ -99,12 +99,13 @@ def _run(request: Request, plan: Plan, slices: Sequence[SliceFile], costs: UnitC
     """Rates that a run of a few slices in a temporary folder shows."""
     with TemporaryDirectory(prefix="clio-argo-estimate-") as folder:
         run = _planned(Store(folder), request, plan, slices)
-        for name in ("reduce", "frame", *(("match",) if run.plan.match.units else ())):
-            run_step(PIPELINE[name], run.store.url, 0)
+        # what `plan` is followed by until all pairs are matched
+        aligning = [s for s in PIPELINE.until("match")[1:] if run.plan.match.units or s.name != "match"]
+        for step in aligning:
+            run_step(step, run.store.url, 0)
         _solve(run)
-        for name, parts in (("render", run.volume.render.parts), ("write", run.volume.write.parts)):
-            for part in range(parts):
-                run_step(PIPELINE[name], run.store.url, part)
+        for step in (s for s in PIPELINE.steps if s.makes_volumes):
+            run_step(step, run.store.url, 0, units=run.unit_numbers(step))
         return unit_costs(run, costs, slower)
 
 
@@ -113,11 +114,9 @@ def _planned(store: Store, request: Request, plan: Plan, slices: Sequence[SliceF
     part = [s.model_copy(update={"z": FIRST_Z + i}) for i, s in enumerate(slices)]
     one = FanOut(units=1, parts=1)
     skipped = not plan.match.units
-    small = plan.model_copy(update={
-        "minz": FIRST_Z, "maxz": part[-1].z, "sizes": size_runs([(s.z, s.size) for s in part]), "usable": len(part),
-        "problems": (), "unit_slices": len(part), "reduce": one,
-        "match": plan.match if skipped else one,
-    })  # fmt: skip
+    facts = {"minz": FIRST_Z, "maxz": part[-1].z, "sizes": size_runs([(s.z, s.size) for s in part])}
+    units = {"usable": len(part), "problems": (), "unit_slices": len(part), "reduce": one}
+    small = plan.model_copy(update={**facts, **units, **({} if skipped else {"match": one})})
     alone = request.model_copy(update={
         "positions": None, "overrides": None, "transforms": None, "ignore_mask": None, "crop": Crop(),
         "buckets": Buckets(), "resolution": plan.voxel_nm, "max_parts": SLICES,

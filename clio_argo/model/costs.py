@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # features are sought at 420 px, fits are refined at about 1250 px, whatever a slice has (kernels/features.py)
 FEATURE_PX, REDUCED_PX = 420, 1250
+# fields of a rate that are times
+TIMES = ("_s", "_ms", "_ns")
 # of a chunk of ng/ that shows nothing: tables of JPEG, and its place in the shard's index
 CHUNK_BYTES = 350
 # the estimate counts as much as this share of the run that was seen
@@ -39,13 +41,15 @@ class Amount(NamedTuple):
 
 
 class StageRate(Value):
-    """CPU time of one stage on one machine; all of these add up."""
+    """CPU time of one stage on one machine, and objects besides shards; all of these add up."""
 
     once_s: float = 0.0
     slice_ms: float = 0.0
     feature_ns: float = Field(0.0, description="For each pixel up to 420 x 420 a slice.")
     reduced_ns: float = Field(0.0, description="For each pixel up to 1250 x 1250 a slice.")
     byte_ns: float = Field(0.0, description="For each byte of grey values.")
+    slice_writes: float = Field(0.0, description="Objects that it writes for each slice.")
+    slice_reads: float = Field(0.0, description="Objects that it reads for each slice.")
 
     def cpu_s(self, amount: Amount) -> float:
         """CPU seconds of all parts of the stage together."""
@@ -56,7 +60,8 @@ class StageRate(Value):
 
     def times(self, factor: float) -> Self:
         """The rate where all takes `factor` times as long."""
-        return self.model_copy(update={name: value * factor for name, value in self})
+        times = {name: value * factor for name, value in self if name.endswith(TIMES)}
+        return self.model_copy(update=times)
 
 
 class Density(Value):
