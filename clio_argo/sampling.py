@@ -35,7 +35,7 @@ PLACES = (0.5, 0.25, 0.75)
 # numbers that no second neighbour is matched with, so that three slices are two pairs (steps/match.py)
 FIRST_Z = 1
 # what is quickly done is done twice: the first time loads libraries, and fills caches
-WARM_S = 3.0
+WARM_S = 6.0
 # chosen, of copying and of decoding each: a person waits for it
 CALIBRATION_S = 1.0
 # chosen: more than caches hold

@@ -253,10 +253,10 @@ def read_estimate(run: str) -> "Estimate | None":
     from clio_argo.model.costs import Estimate
     from clio_argo.model.layout import ESTIMATE
     from clio_argo.runner import environment
-    from clio_argo.store.documents import Store
+    from clio_argo.workspace.run import open_run
 
     try:
         with environment(BRIEF):
-            return Store(run).intact(Estimate, ESTIMATE)
+            return open_run(run).intact(Estimate, ESTIMATE)
     except ClioError:
         return None

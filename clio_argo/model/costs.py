@@ -65,7 +65,7 @@ class StageRate(Value):
 
 
 class Density(Value):
-    """Stored bytes per voxel."""
+    """Stored bytes per voxel of a canvas on which no slice has moved."""
 
     fine: float = Field(description="At full size.")
     coarse: float = Field(description="At all coarser scales.")
