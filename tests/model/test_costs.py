@@ -8,6 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.__main__ import RESULTS
+from benchmarks.figures import read_results
+from benchmarks.rates import derived
 from clio_argo.errors import UserError
 from clio_argo.kernels.features import FEATURE_PX as SOUGHT_PX
 from clio_argo.kernels.features import REDUCED_PX as REFINED_PX
@@ -106,3 +109,11 @@ def test_prices_of_a_file_are_refused_where_they_are_none() -> None:
 def test_sizes_of_reduced_slices_are_those_of_the_kernels() -> None:
     assert (FEATURE_PX, REDUCED_PX) == (SOUGHT_PX, REFINED_PX)
     assert UnitCosts.reference().stages.keys() == {s.name for s in PIPELINE.steps}
+
+
+def test_rates_of_the_package_are_those_that_the_benchmark_measured() -> None:
+    # `python -m benchmarks.rates` writes them
+    found = derived(read_results(RESULTS)["estimate"])
+    for step, rate in UnitCosts.reference().stages.items():
+        assert rate.model_dump() == pytest.approx(found.stages[step].model_dump(), rel=0.01), step
+    assert UnitCosts.reference().start_s == pytest.approx(found.start_s)
