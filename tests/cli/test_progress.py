@@ -32,16 +32,18 @@ def test_time_left_is_that_of_the_estimate_until_parts_were_slower(planned: Step
     assert left.seconds() is None
     left.part("plan", 1, planned)
     first = left.seconds()
-    assert first is not None
     assert planned.estimate is not None
-    assert first == pytest.approx(planned.estimate.cpu_s, rel=0.1)
-    # `reduce` took ten times as long as expected
-    reduce = next(s for s in planned.estimate.stages if s.step == "reduce")
-    clock[0] += 10 * reduce.cpu_s
+    plan, reduce = (next(s for s in planned.estimate.stages if s.step == step) for step in ("plan", "reduce"))
+    # the clock stands still, so that `plan` was quicker than expected
+    later_s = planned.estimate.cpu_s - plan.cpu_s
+    assert first is not None
+    assert 0 < first <= later_s
+    # `reduce` took twenty times as long as expected
+    clock[0] += 20 * reduce.cpu_s
     left.part("reduce", 1, StepResult())
     slower = left.seconds()
     assert slower is not None
-    assert slower > 3 * (first - reduce.cpu_s)
+    assert slower > 3 * (later_s - reduce.cpu_s)
 
 
 def test_what_was_done_before_says_nothing_of_the_pace(planned: StepResult, clock: list[float]) -> None:
@@ -52,7 +54,11 @@ def test_what_was_done_before_says_nothing_of_the_pace(planned: StepResult, cloc
     assert planned.estimate is not None
     reduce = next(s for s in planned.estimate.stages if s.step == "reduce")
     assert first is not None
-    assert left.seconds() == pytest.approx(first - reduce.cpu_s, rel=0.1)
+    now = left.seconds()
+    assert now is not None
+    # less of it is left, at about the same pace: how far the estimate is trusted follows from what is to be done
+    assert 0 < now < first
+    assert now > 0.6 * (first - reduce.cpu_s)
 
 
 def test_bars_end_at_a_whole_run_of_100_percent(planned: StepResult) -> None:
