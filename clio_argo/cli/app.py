@@ -14,6 +14,7 @@ from clio_argo.cli import (
     cluster,
     cluster_admin,
     cluster_submit,
+    estimate,
     init,
     maintenance,
     new_run,
@@ -115,6 +116,9 @@ def plan(request: RequestOptions, output: Form = None) -> None:
     value = {**documents, **listed, "max_bad": allowed, "warning": checked.warning}
     show(value, output, lambda: (*plan_view(plan, volume, allowed, checked.warning), *order_view(config, checked)))
     checked.refuse("; all are above")
+
+
+app.add_typer(estimate.commands)
 
 
 @command(app, MAKE)
