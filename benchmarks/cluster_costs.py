@@ -33,16 +33,16 @@ class Work:
     wait_s: float = 0.0
 
 
-def work_of(stack: Stack, pipeline: Pipeline, delays: Delays, costs: UnitCosts | None = None) -> dict[str, Work]:
+def work_of(stack: Stack, pipeline: Pipeline, delays: Delays, trips: Mapping[str, float] = TRIPS) -> dict[str, Work]:
     """The work of each step. A step of one's own, which nobody measured, takes its pod only."""
-    costs = costs or UnitCosts.reference()
+    costs = UnitCosts.reference()
     cpu_s = {s.step: s.cpu_s for s in estimate(stack.plan, stack.volume, costs, pipeline).stages}
     again = stack.suspects.rematch.units / stack.plan.match.units
     cpu_s["rematch"] = AGAIN * again * cpu_s["match"]
     stored, slices = _stored_bytes(stack, costs), {"rematch": again * stack.plan.usable}
     return {
         step: Work(seconds, stored.get(step, 0.0) / (delays.store_mb_s * 1e6)
-                   + TRIPS.get(step, 0.0) * slices.get(step, stack.plan.usable) * delays.request_s)
+                   + trips.get(step, 0.0) * slices.get(step, stack.plan.usable) * delays.request_s)
         for step, seconds in cpu_s.items()
     }  # fmt: skip
 

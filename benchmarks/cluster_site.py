@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from clio_argo.model.costs import UnitCosts
 from clio_argo.model.prices import Prices
@@ -57,25 +58,33 @@ class Pool:
     spot: bool = False
 
 
+def _known(value: float, unit: str, source: str) -> Any:
+    return field(default=value, metadata={"unit": unit, "source": source})
+
+
+PACKAGE = f"prices.json of {PRICES.date}, as `clio-argo estimate` has it"
+NOT_SEEN = "assumed: nothing was run on Google Cloud"
+
+
 @dataclass(frozen=True)
 class Delays:
-    """Seconds unless they say otherwise. docs/benchmarks.md shows each with its source."""
+    """What happens between pods, and how often; each with its unit and where it is known from."""
 
-    requeue_s: float = 10.0
-    pods_per_s: float = 20.0
-    burst: int = 30
-    scan_s: float = 10.0
-    node_s: float = PRICES.delays.node_s
-    idle_s: float = PRICES.delays.idle_s
-    pull_s: float = PRICES.delays.pull_s
-    pod_s: float = 4.0
-    pod_cpu_s: float = 2.3
-    process_cpu_s: float = UnitCosts.reference().start_s
-    end_s: float = 2.0
-    store_mb_s: float = 150.0
-    request_s: float = 0.05
-    preemptions_per_h: float = 0.05
-    grace_s: float = 15.0
+    requeue_s: float = _known(10, "s", "DEFAULT_REQUEUE_TIME: a change of a pod is looked at so long after it")
+    pods_per_s: float = _known(20, "pods/s", "--qps of the controller: one pod is one request")
+    burst: float = _known(30, "pods", "--burst of the controller")
+    scan_s: float = _known(10, "s", "scan interval of the cluster autoscaler, its default")
+    node_s: float = _known(PRICES.delays.node_s, "s", f"a node, from being asked for to taking pods; {PACKAGE}")
+    idle_s: float = _known(PRICES.delays.idle_s, "s", f"an idle node stays so long, and is paid; {PACKAGE}")
+    pull_s: float = _known(PRICES.delays.pull_s, "s", f"an image that a node does not have; {PACKAGE}")
+    pod_s: float = _known(4, "s", "start of a pod besides its CPU time: 4 to 8 s from start to end were seen")
+    pod_cpu_s: float = _known(2.3, "CPU s", "of starting and ending a pod: 482 pods took 1.15 s each of two cores")
+    process_cpu_s: float = _known(UnitCosts.reference().start_s, "CPU s", "start of a process, unit_costs.json")
+    end_s: float = _known(2, "s", "Argo's container keeps outputs and logs, inside of the 4 to 8 s")
+    store_mb_s: float = _known(150, "MB/s", f"between a pod and the store; {NOT_SEEN}")
+    request_s: float = _known(0.05, "s", f"an answer of the store; {NOT_SEEN}")
+    preemptions_per_h: float = _known(0.05, "a node hour", f"reclaimed spot nodes; {NOT_SEEN}")
+    grace_s: float = _known(15, "s", "a reclaimed node is paid so long after its pods got SIGTERM and ended")
 
 
 @dataclass(frozen=True)
@@ -103,8 +112,8 @@ def gke(vcpus: int, quota: int, delays: Delays | None = None) -> Site:
     return Site(workers, Pool(machine("e2-standard-2", 2, 8, E2), 3, 1), delays or Delays())
 
 
-def rig(requeue_s: float) -> Site:
-    """A cluster of one node on this machine (docs/testing.md): two cores, images and store beside them."""
-    node = Machine("this machine", 2, 2, math.inf, 0)
+def rig(requeue_s: float, cores: int = 2, mib: float = math.inf) -> Site:
+    """A cluster of one node (docs/testing.md), with images and store beside it."""
+    node = Machine("the rig", cores, cores, mib, 0)
     delays = Delays(requeue_s=requeue_s, pull_s=0, preemptions_per_h=0, request_s=0.005, store_mb_s=300)
     return Site(Pool(node, 1, 1), delays=delays)
