@@ -60,4 +60,4 @@ def test_pods_of_a_large_fan_out_are_given_little_memory(monkeypatch: pytest.Mon
     monkeypatch.setattr("benchmarks.fanout.SLICES", 1000)
     results = outputs_of_steps(3)
     assert {mib for r in results.values() for mib in r.memory_mib.values()} == {128}
-    assert {len(r.parts[name]) for r in results.values() for name in r.parts} == {0, 3}
+    assert max(len(parts) for r in results.values() for parts in r.parts.values()) == 3
