@@ -11,11 +11,19 @@ from benchmarks.estimate import STACKS
 from benchmarks.figures import Result, read_results
 from clio_argo.model import costs
 from clio_argo.model.costs import Amount, Density, StageRate, UnitCosts
-from clio_argo.pipeline import PIPELINE
+from clio_argo.pipeline import PIPELINE, Step
 
 FILE = Path(costs.__file__).with_name("unit_costs.json")
 # the fields of a rate, and how many of their unit are a second
 FIELDS = {"once_s": 1.0, "slice_ms": 1e3, "feature_ns": 1e9, "reduced_ns": 1e9, "byte_ns": 1e9}
+# objects for each slice, besides shards: documents of units of 16 slices are a sixteenth each
+WRITES = {"plan": 1 / 16, "reduce": 3 / 16, "match": 1 / 16, "render": 1 + 1 / 16}
+READS = {
+    "plan": 1.0, "reduce": 2.0, "frame": 1 / 16, "match": 6 / 16, "suspects": 2 / 16, "solve": 3 / 16, "render": 1.0,
+    "publish": 3 / 16,
+}  # fmt: skip
+# no stack of the benchmark has scales that `write` leaves to `coarsen`: they have a sixty-fourth of its voxels
+COARSEN_NS = 0.1
 # measured on the demo stack: JPEG of quality 80 per voxel, zstd per byte of a voxel
 VIEWER, LOSSLESS = 0.13, 0.88
 
@@ -34,21 +42,27 @@ def derived(result: Result) -> UnitCosts:
         copy_gb_s=_rounded(values["calibration: copying memory"]),
         decode_mb_s=_rounded(values["calibration: decoding PNG"]),
         start_s=_rounded(float(np.median(starts))),
-        stages={s.name: _rate([values[f"{name}: {s.name}"] for name in STACKS]) for s in PIPELINE.steps},
+        stages={s.name: _rate(s, [values[f"{name}: {s.name}"] for name in STACKS]) for s in PIPELINE.steps},
         lossless=Density(fine=LOSSLESS, coarse=LOSSLESS),
         viewer=Density(fine=VIEWER, coarse=VIEWER),
     )
 
 
-def _rate(seconds: Sequence[float]) -> StageRate:
+def _rate(step: Step, seconds: Sequence[float]) -> StageRate:
     """Of one stage, from what it took for each stack."""
+    if not any(seconds):
+        return StageRate(byte_ns=COARSEN_NS if step.makes_volumes else 0.0)
     amounts = [Amount.of(s.slices, s.side, s.side, s.itemsize) for s in STACKS.values()]
     units = np.array(list(FIELDS.values()))
     # columns of about one, which the solver needs
     columns = np.array([[1, *amount] for amount in amounts]) / units
+    if step.units:
+        # what a unit takes does not depend on their number
+        columns[:, 0] = 0
     weights = 1 / np.maximum(seconds, 0.05)
     rates, _ = nnls(columns * weights[:, None], np.array(seconds) * weights)
-    return StageRate(**{name: _rounded(rate) for name, rate in zip(FIELDS, rates, strict=True) if rate})
+    times = {name: _rounded(rate) for name, rate in zip(FIELDS, rates, strict=True)}
+    return StageRate(**times, slice_writes=WRITES.get(step.name, 0.0), slice_reads=READS.get(step.name, 0.0))
 
 
 def _rounded(value: float) -> float:

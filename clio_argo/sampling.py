@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from clio_argo.errors import ClioError
+from clio_argo.errors import ClioError, UserError
 from clio_argo.kernels.render import png, read_picture
 from clio_argo.model.costs import UnitCosts
 from clio_argo.model.layout import CONFIG, PLAN, USER_INPUTS, slices_name
@@ -28,12 +28,17 @@ from clio_argo.workspace.measured import unit_costs
 from clio_argo.workspace.reduced import read_all_statistics
 from clio_argo.workspace.run import Run
 
-SLICES, PAIRS = 3, 2
+# chosen: two pairs, and seconds even of the largest slices
+SLICES = 3
+# of the stack, where they are taken: elsewhere if one of them is bad
+PLACES = (0.5, 0.25, 0.75)
 # numbers that no second neighbour is matched with, so that three slices are two pairs (steps/match.py)
 FIRST_Z = 1
 # what is quickly done is done twice: the first time loads libraries, and fills caches
-WARM_S = 3.0
+WARM_S = 6.0
+# chosen, of copying and of decoding each: a person waits for it
 CALIBRATION_S = 1.0
+# chosen: more than caches hold
 COPIED_BYTES, DECODED_PX = 2**26, 1024
 
 
@@ -43,22 +48,24 @@ def sampled_costs(request: Request, plan: Plan, units: Sequence[SliceUnit]) -> t
     Three neighbouring slices are decoded, two pairs of them matched, and what they show is rendered and written.
     """
     slices = [s for unit in units for s in unit.slices]
-    middle = slices[max(0, len(slices) // 2 - 1) :][:SLICES]
+    begins = dict.fromkeys(int(max(0, len(slices) - SLICES) * place) for place in PLACES)
     # as workers are: memory is kept, and each has one thread
     with worker_pool(1) as pool:
-        return pool.submit(_sample, request, plan, middle).result()
+        return pool.submit(_sample, request, plan, [slices[b : b + SLICES] for b in begins]).result()
 
 
-def _sample(request: Request, plan: Plan, slices: Sequence[SliceFile]) -> tuple[UnitCosts, str]:
+def _sample(request: Request, plan: Plan, places: Sequence[Sequence[SliceFile]]) -> tuple[UnitCosts, str]:
     known = UnitCosts.reference()
     copy_gb_s, decode_mb_s = calibrate()
     slower = (known.copy_gb_s / copy_gb_s * known.decode_mb_s / decode_mb_s) ** 0.5
     here = {"machine": "this machine", "copy_gb_s": copy_gb_s, "decode_mb_s": decode_mb_s}
-    try:
-        costs, why = _measured(request, plan, slices, known, slower), ""
-    except ClioError as error:
-        costs, why = known.scaled({}, slower), str(error)
-    return costs.model_copy(update=here), why
+    reasons = []
+    for slices in places:
+        try:
+            return _measured(request, plan, slices, known, slower).model_copy(update=here), ""
+        except ClioError as error:
+            reasons.append(str(error))
+    return known.scaled({}, slower).model_copy(update=here), reasons[0]
 
 
 def calibrate() -> tuple[float, float]:
@@ -92,12 +99,13 @@ def _run(request: Request, plan: Plan, slices: Sequence[SliceFile], costs: UnitC
     """Rates that a run of a few slices in a temporary folder shows."""
     with TemporaryDirectory(prefix="clio-argo-estimate-") as folder:
         run = _planned(Store(folder), request, plan, slices)
-        for name in ("reduce", "frame", *(("match",) if run.plan.match.units else ())):
-            run_step(PIPELINE[name], run.store.url, 0)
+        # what `plan` is followed by until all pairs are matched
+        aligning = [s for s in PIPELINE.until("match")[1:] if run.plan.match.units or s.name != "match"]
+        for step in aligning:
+            run_step(step, run.store.url, 0)
         _solve(run)
-        for name, parts in (("render", run.volume.render.parts), ("write", run.volume.write.parts)):
-            for part in range(parts):
-                run_step(PIPELINE[name], run.store.url, part)
+        for step in (s for s in PIPELINE.steps if s.makes_volumes):
+            run_step(step, run.store.url, 0, units=run.unit_numbers(step))
         return unit_costs(run, costs, slower)
 
 
@@ -106,11 +114,9 @@ def _planned(store: Store, request: Request, plan: Plan, slices: Sequence[SliceF
     part = [s.model_copy(update={"z": FIRST_Z + i}) for i, s in enumerate(slices)]
     one = FanOut(units=1, parts=1)
     skipped = not plan.match.units
-    small = plan.model_copy(update={
-        "minz": FIRST_Z, "maxz": part[-1].z, "sizes": size_runs([(s.z, s.size) for s in part]), "usable": len(part),
-        "problems": (), "unit_slices": len(part), "reduce": one,
-        "match": plan.match if skipped else one,
-    })  # fmt: skip
+    facts = {"minz": FIRST_Z, "maxz": part[-1].z, "sizes": size_runs([(s.z, s.size) for s in part])}
+    units = {"usable": len(part), "problems": (), "unit_slices": len(part), "reduce": one}
+    small = plan.model_copy(update={**facts, **units, **({} if skipped else {"match": one})})
     alone = request.model_copy(update={
         "positions": None, "overrides": None, "transforms": None, "ignore_mask": None, "crop": Crop(),
         "buckets": Buckets(), "resolution": plan.voxel_nm, "max_parts": SLICES,
@@ -128,4 +134,6 @@ def _solve(run: Run) -> None:
     files = {s.z: s for s in run.slices(0).slices}
     statistics = Statistics(*read_all_statistics(run), read_pattern_share(run))
     transforms = decide(run.plan, files, statistics, read_first_fits(run), Inputs(UserInputs()), run.request)
+    if bad := [f"{s.file}: {s.reason}" for s in transforms.slices if s.flagged]:
+        raise UserError("; ".join(bad))
     lay_out(run, fix_shapes(run.request, run.plan, transforms), transforms, write_transforms(run, transforms))

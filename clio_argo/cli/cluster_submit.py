@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import typer
 from typer import Option
 
-from clio_argo.cli.cluster import Watch
+from clio_argo.cli.cluster import BRIEF, Watch
 from clio_argo.cli.cluster_admin import cluster_settings
 from clio_argo.cli.commands import CLUSTER, command
 from clio_argo.cli.console import document, hint, tell_wait
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from clio_argo.argo.client import Client
 
 commands = typer.Typer()
-# what cannot be seen from here within half a minute, pods see: the cluster asks patiently
-BRIEF = {"CLIO_STORE_TRIES": "2", "CLIO_STORE_SILENCE_S": "10"}
 
 
 @command(commands, CLUSTER)

@@ -15,15 +15,13 @@ from clio_argo.cli.console import facts, show, table, tell_wait
 from clio_argo.cli.options import Form, RequestOptions
 from clio_argo.errors import UserError
 from clio_argo.model.costs import Basis, Estimate, UnitCosts
-from clio_argo.model.prices import Bill, Cluster, Prices, bill, local_cpu_s, local_wall_s
+from clio_argo.model.prices import MACHINE, NODES, Bill, Cluster, Prices, bill, local_cpu_s, local_wall_s
 from clio_argo.model.request import Request
 
 if TYPE_CHECKING:
     from clio_argo.workspace.preflight import Preflight
 
 commands = typer.Typer()
-# nodes with 8 vCPUs that hold the 100 pods which a workflow has at a time by default
-MACHINE, NODES = "n2d-standard-8", 15
 BASES = {
     "headers": "rates of {machine}, on which the benchmarks ran; nothing was decoded",
     "sample": "rates of this machine, by three slices of the stack",
@@ -188,15 +186,3 @@ def _stages(found: Estimate, costs: Bill) -> Table:
         cells = (str(s.parts), f"{s.memory_mib} MiB", str(at.waves), duration(at.wall_s))
         rows.add_row(s.step, duration(s.cpu_s), *cells)
     return rows
-
-
-def estimate_line(found: Estimate, workers: int) -> str:
-    """What a run takes, in a line, by the rates and prices of the package."""
-    from clio_argo.report.formats import duration
-
-    here = f"about {duration(local_wall_s(found, workers))} here with {workers} workers"
-    try:
-        costs = bill(found, Cluster(prices=Prices.reference(), machine=MACHINE, nodes=NODES))
-    except UserError:  # pods that fit on no such node
-        return f"{here}; clio-argo estimate tells more"
-    return f"{here}, or {duration(costs.wall_s)} and ${costs.total:.2f} on a cluster; clio-argo estimate tells more"

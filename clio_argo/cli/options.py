@@ -87,8 +87,9 @@ class Local:
     def reporter(self) -> "Reporter":
         """What shows the progress."""
         from clio_argo.cli.progress import reporter
+        from clio_argo.runner import cores
 
-        return reporter(self.log)
+        return reporter(self.log, self.workers or cores())
 
     def end(self, value: dict[str, Any], view: Callable[[], Iterable[RenderableType]]) -> None:
         """Print the result: as the last event if progress is logged as JSON, else as `show`."""

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from clio_argo.cli.console import facts, literal, program, short_path, table
-from clio_argo.cli.estimate import estimate_line
+from clio_argo.cli.costs import estimate_line
 from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.costs import UnitCosts
 from clio_argo.model.layout import LOSSLESS, REPORT, TRANSFORMS, VIEWER

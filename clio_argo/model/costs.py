@@ -2,17 +2,24 @@
 
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from pydantic import Field
 
 from clio_argo.model.base import Document, Value
-from clio_argo.model.plan import Plan
+
+if TYPE_CHECKING:
+    # the command line knows steps, and must start without numpy
+    from clio_argo.model.plan import Plan
 
 # features are sought at 420 px, fits are refined at about 1250 px, whatever a slice has (kernels/features.py)
 FEATURE_PX, REDUCED_PX = 420, 1250
+# fields of a rate that are times
+TIMES = ("_s", "_ms", "_ns")
 # of a chunk of ng/ that shows nothing: tables of JPEG, and its place in the shard's index
 CHUNK_BYTES = 350
+# the estimate counts as much as this share of the run that was seen
+TRUSTED = 0.05
 Basis = Literal["headers", "sample", "run"]
 
 
@@ -34,13 +41,15 @@ class Amount(NamedTuple):
 
 
 class StageRate(Value):
-    """CPU time of one stage on one machine; all of these add up."""
+    """CPU time of one stage on one machine, and objects besides shards; all of these add up."""
 
     once_s: float = 0.0
     slice_ms: float = 0.0
     feature_ns: float = Field(0.0, description="For each pixel up to 420 x 420 a slice.")
     reduced_ns: float = Field(0.0, description="For each pixel up to 1250 x 1250 a slice.")
     byte_ns: float = Field(0.0, description="For each byte of grey values.")
+    slice_writes: float = Field(0.0, description="Objects that it writes for each slice.")
+    slice_reads: float = Field(0.0, description="Objects that it reads for each slice.")
 
     def cpu_s(self, amount: Amount) -> float:
         """CPU seconds of all parts of the stage together."""
@@ -51,11 +60,12 @@ class StageRate(Value):
 
     def times(self, factor: float) -> Self:
         """The rate where all takes `factor` times as long."""
-        return self.model_copy(update={name: value * factor for name, value in self})
+        times = {name: value * factor for name, value in self if name.endswith(TIMES)}
+        return self.model_copy(update=times)
 
 
 class Density(Value):
-    """Stored bytes per voxel."""
+    """Stored bytes per voxel of a canvas on which no slice has moved."""
 
     fine: float = Field(description="At full size.")
     coarse: float = Field(description="At all coarser scales.")
@@ -131,7 +141,18 @@ class Estimate(Document):
         return max(s.memory_mib for s in self.stages)
 
 
-def slices_of(plan: Plan, itemsize: int) -> Amount:
+def slices_of(plan: "Plan", itemsize: int) -> Amount:
     """What all usable slices of a stack amount to."""
     runs = [Amount.of(s.slices, s.width, s.height, itemsize) for s in plan.sizes]
     return Amount(*map(sum, zip(*runs, strict=True)))
+
+
+def left_s(expected: Mapping[str, float], done: Mapping[str, float], elapsed_s: float) -> float:
+    """Seconds until all stages are done, at the pace so far; at the expected pace as long as little is done.
+
+    expected: seconds of each stage. done: the fraction of it that is done, by stage. elapsed_s: since the first began.
+    """
+    total = sum(expected.values())
+    finished = sum(seconds * min(1.0, done.get(stage, 0.0)) for stage, seconds in expected.items())
+    trusted = TRUSTED * total
+    return (total - finished) * (elapsed_s + trusted) / (finished + trusted) if total else 0.0

@@ -12,6 +12,8 @@ from clio_argo.model.costs import Estimate, StageEstimate
 
 # seconds of an hour, and bytes of what buckets and machines count as GB
 HOUR_S, MIB_PER_GIB, GIB = 3600, 1024, 2**30
+# nodes that are priced unless others are asked for; they hold the 100 pods that a workflow has at a time by default
+MACHINE, NODES = "n2d-standard-8", 15
 
 
 class Machine(Value):
@@ -169,9 +171,14 @@ def _stage(stage: StageEstimate, start_s: float, cluster: Cluster) -> StageBill:
     return StageBill(step=stage.step, waves=waves, wall_s=waves * pod_s, vcpu_h=stage.parts * pod_s * vcpus / HOUR_S)
 
 
+def seconds_by_stage(estimate: Estimate, at_once: int, pod_s: float = 0.0) -> dict[str, float]:
+    """Seconds by the clock of each stage where so many parts run at once; each takes `pod_s` more to start and end."""
+    return {s.step: -(-s.parts // at_once) * (pod_s + s.cpu_s / s.parts) for s in estimate.stages if s.parts}
+
+
 def local_wall_s(estimate: Estimate, workers: int) -> float:
     """Seconds by the clock of a run on one machine with so many workers, each of which has a core."""
-    return estimate.start_s + sum(-(-s.parts // workers) * s.cpu_s / s.parts for s in estimate.stages if s.parts)
+    return estimate.start_s + sum(seconds_by_stage(estimate, workers).values())
 
 
 def local_cpu_s(estimate: Estimate, workers: int) -> float:

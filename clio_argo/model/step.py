@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from clio_argo.model.base import Value
+from clio_argo.model.costs import Estimate
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ class StepResult(Value):
     memory_mib: memory of later stages' pods, by the name of the output that `Step.memory` refers to.
     published: outputs that a workflow shows as its own.
     note: one line for users.
+    estimate: what the whole run will take, by `plan`.
     """
 
     parts: dict[str, tuple[Part, ...]] = Field({})
@@ -162,6 +164,7 @@ class StepResult(Value):
     counts: Counts = Counts()
     published: dict[str, str | int] = Field({})
     note: str = ""
+    estimate: Estimate | None = None
 
     @property
     def outputs(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from platform import python_version
 from shlex import quote
 
-from clio_argo.model.layout import COMPLETE, CONFIG, QUALITY, VERIFICATION, VIEWER
+from clio_argo.model.layout import COMPLETE, CONFIG, COSTS, QUALITY, VERIFICATION, VIEWER
 from clio_argo.model.quality import Quality, QualitySummary
 from clio_argo.model.run import Completion, Verification
 from clio_argo.model.step import StepResult
@@ -77,6 +77,7 @@ def completion(run: Run, quality: Quality) -> Completion:
         source_digest=run.plan.digest,
         source_changes=changes,
         given=run.transforms.sources,
+        costs=COSTS,
     )
 
 

@@ -1,7 +1,6 @@
 """What a run will take, by its plan and the shapes of its volume: nothing is decoded."""
 
 import math
-from collections.abc import Mapping
 
 from clio_argo.model.costs import CHUNK_BYTES, Amount, Basis, Estimate, StageEstimate, StageRate, UnitCosts, slices_of
 from clio_argo.model.layout import LOSSLESS, VIEWER, keeps_lossless
@@ -11,8 +10,8 @@ from clio_argo.model.volume import VolumeSpec, Zyx
 from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes
 
 ONE = FanOut(units=1, parts=1)
-# of a unit: its record; of a part: its log; of `reduce` two arrays and sums
-RECORD, LOG, REDUCED = 1, 1, 3
+# the record of a unit, the log of a part; a shard is read with its index
+DOCUMENTS, READ_TWICE = 1, 2
 
 
 def estimate(
@@ -21,18 +20,21 @@ def estimate(
     """What a run takes whose slices stay where they are, and of which none is matched again."""
     source, planes = slices_of(plan, volume.itemsize), Amount.of(*volume.scales[0].size, volume.itemsize)
     memory = {**memory_of_alignment(plan), **memory_of_volumes(volume, plan)}
-    shards = shards_by_stage(volume)
+    shards = {step.name: _shards(step, volume) for step in pipeline.steps}
 
     def stage(step: Step) -> StageEstimate:
         work = _work(step, plan, volume)
-        written = _writes(step.name, work, plan, shards)
         # steps of a pipeline of one's own have no rate
         rate = costs.stages.get(step.name, StageRate()) if work.parts else StageRate()
+        documents = DOCUMENTS * (work.units + work.parts)
+        written = shards.get(step.name, 0) + round(rate.slice_writes * plan.depth) + documents
+        read = READ_TWICE * shards.get(step.made_from, 0) + round(rate.slice_reads * plan.usable)
         return StageEstimate(
-            step=step.name, units=work.units, parts=work.parts, writes=written,
+            step=step.name, units=work.units, parts=work.parts,
             cpu_s=rate.cpu_s(planes if step.makes_volumes else source),
             memory_mib=memory[step.memory.partition(".")[2]] if "." in step.memory else int(step.memory),
-            reads=written + _reads(step.name, work, plan, shards),
+            # what is written is read back
+            writes=written, reads=written + read + documents,
         )  # fmt: skip
 
     return Estimate(
@@ -52,36 +54,20 @@ def _work(step: Step, plan: Plan, volume: VolumeSpec) -> FanOut:
     return getattr(known, field) if known else FanOut(units=0, parts=0)
 
 
-def shards_by_stage(volume: VolumeSpec) -> dict[str, int]:
-    """Shards of both volumes that each stage writes."""
-    counts = {"render": _count(volume, 0, volume.scales[0].shard), "write": 0, "coarsen": 0}
-    for k, scale in enumerate(volume.scales):
-        stage = "write" if k <= volume.write_tier.last else "coarsen"
-        counts[stage] += _count(volume, k, scale.shard) if k else 0
-        counts[stage] += _count(volume, k, volume.ng_shard(k)) if k in volume.ng_scales else 0
-    return counts
+def _shards(step: Step, volume: VolumeSpec) -> int:
+    """Shards of both volumes that a step writes."""
+    last = volume.write_tier.last
+    lossless, viewer = {
+        "volume.render": (range(1), range(0)),
+        "volume.write": (range(1, last + 1), range(last + 1)),
+        "volume.coarsen": (range(last + 1, len(volume.scales)), range(last + 1, len(volume.scales))),
+    }.get(step.units, (range(0), range(0)))
+    counts = [_count(volume, k, volume.scales[k].shard) for k in lossless]
+    return sum(counts) + sum(_count(volume, k, volume.ng_shard(k)) for k in viewer if k in volume.ng_scales)
 
 
 def _count(volume: VolumeSpec, scale: int, shard: Zyx) -> int:
     return math.prod(-(-s // d) for s, d in zip(volume.scales[scale].size, shard, strict=True))
-
-
-def _writes(step: str, work: FanOut, plan: Plan, shards: Mapping[str, int]) -> int:
-    own = {"plan": plan.units, "reduce": REDUCED * work.units, "render": plan.depth + work.units, "match": work.units}
-    return own.get(step, 0) + shards.get(step, 0) + RECORD * work.units + LOG * work.parts
-
-
-def _reads(step: str, work: FanOut, plan: Plan, shards: Mapping[str, int]) -> int:
-    """Objects that a step reads to do its work; the first reads of a file are of its header."""
-    documents = 2 * work.parts + RECORD * work.units
-    own = {
-        "plan": plan.usable, "reduce": 2 * plan.usable, "frame": plan.reduce.units,
-        "match": 2 * REDUCED * work.units, "suspects": 2 * plan.units, "solve": 3 * plan.units,
-        # a slice and its record; a shard is read with its index
-        "render": plan.usable, "write": 2 * shards["render"], "coarsen": 2 * shards["write"],
-        "verify": sum(shards.values()), "publish": 3 * plan.units,
-    }  # fmt: skip
-    return documents + own.get(step, 0) if work.parts else 0
 
 
 def _sizes(volume: VolumeSpec, costs: UnitCosts) -> dict[str, int]:

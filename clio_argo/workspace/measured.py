@@ -8,6 +8,7 @@ from clio_argo.model.layout import lossless_scale_folder, viewer_folder
 from clio_argo.model.step import Step
 from clio_argo.store.manifest import read_records
 from clio_argo.workspace.estimate import estimate
+from clio_argo.workspace.preflight import estimate as planned_volume
 from clio_argo.workspace.run import Run
 
 # documents that tell the units of a step before it runs
@@ -35,8 +36,8 @@ def _units_cpu_s(run: Run, step: Step) -> float:
 def _lossless(run: Run, known: Density) -> Density:
     """Stored bytes for each byte of a voxel; `known` where there is no such volume."""
     scales = range(len(run.volume.scales))
-    sizes = [_size(run, lossless_scale_folder(run.volume, k)) for k in scales]
-    return _density(sizes, [_voxels(run, k) * run.volume.itemsize for k in scales], known)
+    sizes = [_size(run, lossless_scale_folder(run.volume, k)) / run.volume.itemsize for k in scales]
+    return _density(sizes, _planned_voxels(run), known)
 
 
 def _viewer(run: Run, known: Density) -> Density:
@@ -46,22 +47,25 @@ def _viewer(run: Run, known: Density) -> Density:
         if k in run.volume.ng_scales else 0
         for k in range(len(run.volume.scales))
     ]  # fmt: skip
-    return _density(sizes, [_voxels(run, k) for k in range(len(sizes))], known)
+    return _density(sizes, _planned_voxels(run), known)
 
 
-def _density(sizes: Sequence[int], amounts: Sequence[int], known: Density) -> Density:
-    """Stored bytes of each scale for so much in each."""
+def _planned_voxels(run: Run) -> list[int]:
+    """Voxels of each scale if no slice had moved."""
+    # where slices move, the canvas grows by background, which takes hardly any bytes
+    return [math.prod(s.size) for s in planned_volume(run.plan, run.request).scales]
+
+
+def _density(sizes: Sequence[float], voxels: Sequence[int], known: Density) -> Density:
+    """Stored bytes of each scale for so many voxels in each."""
     if sizes[0] <= 0:
         return known
-    fine = sizes[0] / amounts[0]
-    coarse = [(s, a) for s, a in zip(sizes[1:], amounts[1:], strict=True) if s > 0]
+    fine = sizes[0] / voxels[0]
+    # a canvas that grew may have one scale more
+    coarse = [(s, v) for s, v in zip(sizes[1:], voxels[1:], strict=False) if s > 0]
     stored, held = (sum(values) for values in zip(*coarse, strict=True)) if coarse else (fine, 1)
     return Density(fine=fine, coarse=stored / held)
 
 
 def _size(run: Run, folder: str) -> int:
     return sum(run.store.sizes(folder).values())
-
-
-def _voxels(run: Run, scale: int) -> int:
-    return math.prod(run.volume.scales[scale].size)

@@ -232,7 +232,7 @@ def test_a_stopped_run_has_no_volume_no_link_and_no_pictures() -> None:
         "volume": None,
         "viewer_url": None,
         "pictures": (),
-        "stages": (),
+        "costs": None,
         "sizes_bytes": {},
         "quality": None,
         "slice_pictures": {},
