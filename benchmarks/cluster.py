@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.cluster_bill import KINDS, Bill, bill, path_s
 from benchmarks.cluster_costs import TRIPS, work_of
-from benchmarks.cluster_graph import read_graph
+from benchmarks.cluster_graph import Graph, read_graph
 from benchmarks.cluster_loop import Run, simulate
 from benchmarks.cluster_rig import Measured, measured, simulated_s
 from benchmarks.cluster_site import Delays, gke, rig
@@ -120,11 +120,16 @@ def _stack(max_parts: int, slices: int) -> Stack:
     return planned(request, slices, WIDTH, HEIGHT, SUSPECT)
 
 
+@cache
+def _graph(parallelism: int, cpu: str | None) -> Graph:
+    cluster = ClusterSettings.gke(images=IMAGES, parallelism=parallelism, cpu=cpu)
+    return read_graph(manifests(PIPELINE, cluster)["workflowtemplate.yaml"][0])
+
+
 def outcome(choice: Choice, slices: int = SLICES, seed: int = 0) -> Outcome:
     """The predecessor's stack with this choice."""
     stack = _stack(choice.max_parts, slices)
-    cluster = ClusterSettings.gke(images=IMAGES, parallelism=choice.parallelism, cpu=choice.cpu)
-    graph = read_graph(manifests(PIPELINE, cluster)["workflowtemplate.yaml"][0])
+    graph = _graph(choice.parallelism, choice.cpu)
     work = work_of(stack, PIPELINE, choice.delays, choice.trips)
     run = simulate(graph, stack, gke(choice.vcpus, choice.quota, choice.delays), work, PIPELINE, seed)
     assert run.succeeded, choice.words
