@@ -63,10 +63,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Graph:
-    """All tasks in order, those of the exit handler last, and the most pods at a time."""
+    """All tasks in order, those of the exit handler last; the most pods at a time, and the workflow's own deadline."""
 
     tasks: tuple[Task, ...]
     parallelism: float
+    deadline_s: float
 
 
 def read_graph(workflow_template: Json) -> Graph:
@@ -76,7 +77,7 @@ def read_graph(workflow_template: Json) -> Graph:
     tasks = list(_tasks(found, found[spec["entrypoint"]], ()))
     last = tuple(t.name for t in tasks)
     finish = _tasks(found, found[spec["onExit"]], last) if "onExit" in spec else ()
-    return Graph((*tasks, *finish), spec.get("parallelism", math.inf))
+    return Graph((*tasks, *finish), spec.get("parallelism", math.inf), spec["activeDeadlineSeconds"])
 
 
 def _tasks(found: Mapping[str, Json], dag: Json, before: tuple[str, ...]) -> Iterator[Task]:

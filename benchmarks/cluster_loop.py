@@ -19,8 +19,6 @@ from benchmarks.cluster_stack import Stack
 from clio_argo.pipeline import Pipeline
 
 RECLAIMED = 143  # the exit code of a step that got SIGTERM
-# a run that has not ended after a month does not end
-LONGEST_S = 30 * 24 * HOUR_S
 
 
 class Clock:
@@ -34,8 +32,8 @@ class Clock:
     def at(self, when: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._events, (max(when, self.now), next(self._count), action))
 
-    def run(self, over: Callable[[], bool]) -> None:
-        while self._events and not over() and self.now < LONGEST_S:
+    def run(self, over: Callable[[], bool], until_s: float) -> None:
+        while self._events and not over() and self.now < until_s:
             self.now, _, action = heapq.heappop(self._events)
             action()
 
@@ -305,5 +303,5 @@ def simulate(
         controller.ended(pod)
 
     cluster.ended, controller.make = ended, make
-    clock.run(lambda: controller.over)
+    clock.run(lambda: controller.over, graph.deadline_s)
     return Run(tuple(controller.pods), tuple(cluster.nodes), clock.now, controller.over and not controller.failed)

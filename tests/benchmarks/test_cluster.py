@@ -206,6 +206,12 @@ def test_another_setting_of_the_cluster_is_another_run() -> None:
     assert at_a_time(run(of, gke(8, 8, CALM), emitted(cpu="1400m")), "reduce") == 5
 
 
+def test_a_pod_that_fits_on_no_node_waits_until_the_deadline() -> None:
+    found = run(stack(), gke(8, 64, CALM), emitted(cpu="4", deadline_hours=1))
+    assert (found.succeeded, [p.task.name for p in found.pods]) == (False, ["plan"])
+    assert found.ended_s == pytest.approx(3600, abs=10)
+
+
 def test_the_emitted_limits_are_read() -> None:
     render = next(
         t for t in emitted(memory_max_mib=700, retries=Retries(limit=2, wait="1m")).tasks if t.name == "render"
