@@ -206,6 +206,59 @@ def test_another_setting_of_the_cluster_is_another_run() -> None:
     assert at_a_time(run(of, gke(8, 8, CALM), emitted(cpu="1400m")), "reduce") == 5
 
 
+def test_memory_fills_nodes_where_cores_do_not() -> None:
+    of = planned(Request(id="fly", source="gs://s/fly"), 300, 8000, 7125)
+    found = run(of, gke(8, 8, CALM), emitted(cpu="100m"))
+    machine, asked = gke(8, 8).workers.machine, of.results["solve"].memory_mib["render_mib"]
+    assert at_a_time(found, "render") == machine.mib // asked < len(of.shares(PIPELINE["render"]))
+    capped = run(of, gke(8, 8, CALM), emitted(cpu="100m", memory_max_mib=700))
+    assert {p.mib for p in capped.pods if p.task.name == "render"} == {700}
+
+
+def test_an_idle_node_is_paid_until_it_goes() -> None:
+    found = run(stack(), gke(8, 8, CALM))
+    (node,) = (n for n in found.nodes if n.pool.spot)
+    last_s = max(p.ended_s for p in found.pods if p.node == node.number)
+    paid_h = (last_s + CALM.idle_s - node.asked_s) / 3600
+    assert bill(found, CALM.idle_s).vcpu_h == pytest.approx(8 * paid_h)
+    assert bill(found, 0).after_h == 0
+
+
+def test_a_node_pulls_an_image_once() -> None:
+    found = run(stack(max_parts=1), gke(8, 8, CALM))
+    starts = {p.task.name: p.began_s - p.placed_s for p in found.pods}
+    each_s = CALM.pod_s + CALM.pod_cpu_s + CALM.process_cpu_s
+    assert starts["reduce"] == pytest.approx(each_s + CALM.pull_s)
+    assert starts["match"] == starts["render"] == pytest.approx(each_s)
+    assert starts["write"] == pytest.approx(each_s + CALM.pull_s), "its image is another one"
+
+
+def test_the_controller_makes_pods_at_its_rate() -> None:
+    of = planned(Request(id="fly", source="gs://s/fly"), 2000, 300, 300)
+    found = run(of, gke(8, 64, CALM), emitted(parallelism=500))
+    created = sorted(p.created_s for p in found.pods if p.task.name == "reduce")
+    assert len(created) > CALM.burst
+    assert created[-1] - created[0] == pytest.approx((len(created) - CALM.burst) / CALM.pods_per_s)
+
+
+def test_a_try_waits_for_its_pause() -> None:
+    retries = Retries(limit=20, wait="2m", longest="10h")
+    found = run(stack(150, 1), gke(8, 8, Delays(preemptions_per_h=100)), emitted(retries=retries))
+    first = {(p.task.name, p.part): p for p in found.pods if not p.attempt}
+    again = [p for p in found.pods if p.attempt == 1]
+    assert again
+    assert all(p.created_s >= first[p.task.name, p.part].noticed_s + 120 for p in again)
+
+
+def test_fits_around_suspects_cost_what_is_suspect() -> None:
+    request = Request(id="fly", source="gs://s/fly")
+    clean, half, all_of_it = (planned(request, 320, 2000, 1500, share) for share in (0, 0.5, 1))
+    cpu_s = [work_of(of, PIPELINE, CALM)["rematch"].cpu_s for of in (clean, half, all_of_it)]
+    assert cpu_s[0] == 0 < cpu_s[1]
+    assert cpu_s[2] == pytest.approx(2 * cpu_s[1])
+    assert "rematch" not in {p.task.name for p in run(clean, gke(8, 64, CALM)).pods}
+
+
 def test_a_pod_that_fits_on_no_node_waits_until_the_deadline() -> None:
     found = run(stack(), gke(8, 64, CALM), emitted(cpu="4", deadline_hours=1))
     assert (found.succeeded, [p.task.name for p in found.pods]) == (False, ["plan"])
