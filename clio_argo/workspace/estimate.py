@@ -19,6 +19,8 @@ def estimate(
 ) -> Estimate:
     """What a run takes whose slices stay where they are, and of which none is matched again."""
     source, planes = slices_of(plan, volume.itemsize), Amount.of(*volume.scales[0].size, volume.itemsize)
+    # whole slices are decoded and adjusted, whatever part of them is written
+    rendered = Amount(*(of * volume.scales[0].size[0] / plan.usable for of in source))
     memory = {**memory_of_alignment(plan), **memory_of_volumes(volume, plan)}
     shards = {step.name: _shards(step, volume) for step in pipeline.steps}
 
@@ -31,7 +33,7 @@ def estimate(
         read = READ_TWICE * shards.get(step.made_from, 0) + round(rate.slice_reads * plan.usable)
         return StageEstimate(
             step=step.name, units=work.units, parts=work.parts,
-            cpu_s=rate.cpu_s(planes if step.makes_volumes else source),
+            cpu_s=rate.cpu_s(planes if step.made_from else rendered if step.makes_volumes else source),
             memory_mib=memory[step.memory.partition(".")[2]] if "." in step.memory else int(step.memory),
             # what is written is read back
             writes=written, reads=written + read + documents,

@@ -12,7 +12,7 @@ from clio_argo.model.plan import FanOut, Plan, SliceUnit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
 from clio_argo.model.user_inputs import UserInputs
-from clio_argo.model.volume import VolumeSpec
+from clio_argo.model.volume import Box, VolumeSpec, plus, zyx
 from clio_argo.placement.gates import allow_bad, gap_problem
 from clio_argo.placement.replacement import longest_gap
 from clio_argo.placement.shapes import TOP
@@ -98,8 +98,14 @@ def _attempt(check: Callable[[], T], faults: list[str]) -> T | None:
 
 def estimate(plan: Plan, request: Request) -> VolumeSpec:
     """The volume as it will be if no slice has to move."""
-    size = (plan.depth, plan.height, plan.width)
-    return build_volume(request, (plan.minz, 0, 0), size, plan.dtype, None)
+    begin, size = (plan.minz, 0, 0), (plan.depth, plan.height, plan.width)
+    whole = Box(begin=begin, end=plus(begin, size))
+    spans = zip((request.crop.z, request.crop.y, request.crop.x), zip(whole.begin, whole.end, strict=True), strict=True)
+    low, high = zip(*((span[0], span[1] + 1) if span else sides for span, sides in spans), strict=True)
+    cropped = Box(begin=zyx(low), end=zyx(high)).clip(whole)
+    # what lies beyond is part of a canvas that grows when slices move
+    kept = whole if cropped.empty else cropped
+    return build_volume(request, kept.begin, kept.shape, plan.dtype, None)
 
 
 def without_alignment(plan: Plan, request: Request, imported: Transforms | None) -> Plan:

@@ -120,3 +120,17 @@ def test_an_unreadable_source_is_refused_as_by_plan(tmp_path: Path) -> None:
     plan, estimate = (cli(name, "--source", tmp_path) for name in ("plan", "estimate"))
     assert (estimate.returncode, estimate.stderr) == (plan.returncode, plan.stderr)
     assert plan.returncode == 2
+
+
+def test_a_part_of_the_canvas_takes_less_to_write_and_as_much_to_align() -> None:
+    whole, part = (
+        told(*QUICK)["estimate"],
+        told(*QUICK, "--set", "crop.x=0,99", "--set", "crop.z=3500,3529")["estimate"],
+    )
+    for folder, size in part["sizes_bytes"].items():
+        assert size == pytest.approx(whole["sizes_bytes"][folder] * 100 / 320 / 2, rel=0.1)
+    took = {s["step"]: (s["cpu_s"], w["cpu_s"]) for s, w in zip(part["stages"], whole["stages"], strict=True)}
+    assert took["reduce"][0] == took["reduce"][1]
+    assert took["render"][0] == pytest.approx(took["render"][1] / 2)
+    beyond = told(*QUICK, "--set", "crop.x=330,340")["estimate"]
+    assert beyond["sizes_bytes"] == whole["sizes_bytes"]
