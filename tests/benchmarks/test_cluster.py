@@ -259,6 +259,13 @@ def test_fits_around_suspects_cost_what_is_suspect() -> None:
     assert "rematch" not in {p.task.name for p in run(clean, gke(8, 64, CALM)).pods}
 
 
+def test_steps_that_read_documents_cost_by_slices_and_others_by_pixels() -> None:
+    request = Request(id="fly", source="gs://s/fly")
+    small, large = (work_of(planned(request, 160, side, side), PIPELINE, CALM) for side in (2000, 4000))
+    grown = {name for name in small if large[name].cpu_s > 1.01 * small[name].cpu_s}
+    assert {"reduce", "render", "write"} <= grown <= {step.name for step in PIPELINE.steps if step.units}
+
+
 def test_a_pod_that_fits_on_no_node_waits_until_the_deadline() -> None:
     found = run(stack(), gke(8, 64, CALM), emitted(cpu="4", deadline_hours=1))
     assert (found.succeeded, [p.task.name for p in found.pods]) == (False, ["plan"])
