@@ -16,6 +16,9 @@ from clio_argo.pipeline import PIPELINE, Step
 FILE = Path(costs.__file__).with_name("unit_costs.json")
 # the fields of a rate, and how many of their unit are a second
 FIELDS = {"once_s": 1.0, "slice_ms": 1e3, "feature_ns": 1e9, "reduced_ns": 1e9, "byte_ns": 1e9}
+# what grows with what: else noise of small stacks would be hours of large ones
+ONCE, OF_PAIRS = {"once_s", "slice_ms"}, {"slice_ms", "feature_ns", "reduced_ns"}
+OF_VOXELS, VOXELS = {"slice_ms", "feature_ns", "byte_ns"}, {"reduce", "render", "write"}
 # objects for each slice, besides shards: documents of units of 16 slices are a sixteenth each
 WRITES = {"plan": 1 / 16, "reduce": 3 / 16, "match": 1 / 16, "render": 1 + 1 / 16}
 READS = {
@@ -53,12 +56,9 @@ def _rate(step: Step, seconds: Sequence[float]) -> StageRate:
     if not any(seconds):
         return StageRate(byte_ns=COARSEN_NS if step.makes_volumes else 0.0)
     amounts = [Amount.of(s.slices, s.side, s.side, s.itemsize) for s in STACKS.values()]
-    units = np.array(list(FIELDS.values()))
     # columns of about one, which the solver needs
-    columns = np.array([[1, *amount] for amount in amounts]) / units
-    if step.units:
-        # what a unit takes does not depend on their number
-        columns[:, 0] = 0
+    columns = np.array([[1, *amount] for amount in amounts]) / list(FIELDS.values())
+    columns *= [field in (OF_VOXELS if step.name in VOXELS else OF_PAIRS if step.units else ONCE) for field in FIELDS]
     weights = 1 / np.maximum(seconds, 0.05)
     rates, _ = nnls(columns * weights[:, None], np.array(seconds) * weights)
     times = {name: _rounded(rate) for name, rate in zip(FIELDS, rates, strict=True)}

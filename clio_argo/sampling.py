@@ -106,7 +106,7 @@ def _run(request: Request, plan: Plan, slices: Sequence[SliceFile], costs: UnitC
         _solve(run)
         for step in (s for s in PIPELINE.steps if s.makes_volumes):
             run_step(step, run.store.url, 0, units=run.unit_numbers(step))
-        return unit_costs(run, costs, slower)
+        return unit_costs(run, costs, slower, blocks=False)
 
 
 def _planned(store: Store, request: Request, plan: Plan, slices: Sequence[SliceFile]) -> Run:

@@ -2,9 +2,9 @@
 
 import math
 from importlib.resources import files
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
@@ -16,7 +16,13 @@ HOUR_S, MIB_PER_GIB, GIB = 3600, 1024, 2**30
 MACHINE, NODES = "n2d-standard-8", 15
 
 
-class Machine(Value):
+class Finite(Value):
+    """A value whose numbers are neither negative nor infinite nor none."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class Machine(Finite):
     """A type of node. Prices are $ an hour."""
 
     vcpus: int = Field(ge=1)
@@ -25,15 +31,17 @@ class Machine(Value):
     spot: float = Field(ge=0)
 
 
-class Storage(Value):
+class Storage(Finite):
     """Prices of a bucket in $."""
 
-    gib_month: dict[str, float] = Field(description="Of a GiB for a month, by the class of storage.")
-    thousand_writes: float = Field(description="Of a thousand objects written or listings (class A).")
-    thousand_reads: float = Field(description="Of a thousand objects read (class B).")
+    gib_month: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        description="Of a GiB for a month, by the class of storage."
+    )
+    thousand_writes: float = Field(ge=0, description="Of a thousand objects written or listings (class A).")
+    thousand_reads: float = Field(ge=0, description="Of a thousand objects read (class B).")
 
 
-class Delays(Value):
+class Delays(Finite):
     """Seconds that pass before a pod computes."""
 
     node_s: float = Field(ge=0, description="Until a new node takes pods.")

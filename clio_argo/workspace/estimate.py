@@ -10,6 +10,8 @@ from clio_argo.model.volume import VolumeSpec, Zyx
 from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes
 
 ONE = FanOut(units=1, parts=1)
+# of a pod of a pipeline of one's own, whose formula is not known here
+LEAST_MIB = 1024
 # the record of a unit, the log of a part; a shard is read with its index
 DOCUMENTS, READ_TWICE = 1, 2
 
@@ -34,7 +36,7 @@ def estimate(
         return StageEstimate(
             step=step.name, units=work.units, parts=work.parts,
             cpu_s=rate.cpu_s(planes if step.made_from else rendered if step.makes_volumes else source),
-            memory_mib=memory[step.memory.partition(".")[2]] if "." in step.memory else int(step.memory),
+            memory_mib=memory.get(step.memory.partition(".")[2], LEAST_MIB) if "." in step.memory else int(step.memory),
             # what is written is read back
             writes=written, reads=written + read + documents,
         )  # fmt: skip

@@ -15,13 +15,15 @@ from clio_argo.workspace.run import Run
 KNOWN = ("plan.", "volume.")
 
 
-def unit_costs(run: Run, costs: UnitCosts, other: float = 1.0) -> UnitCosts:
+def unit_costs(run: Run, costs: UnitCosts, other: float = 1.0, blocks: bool = True) -> UnitCosts:
     """`costs` as the units of a run and its volumes show them.
 
     other: how many times as long all takes that the run's units do not show.
+    blocks: whether steps that are made from others count: blocks of a few planes take far more for each voxel.
     """
     expected = {s.step: s.cpu_s for s in estimate(run.plan, run.volume, costs, run.pipeline).stages}
-    took = {step.name: _units_cpu_s(run, step) for step in run.pipeline.steps if step.units.startswith(KNOWN)}
+    steps = (s for s in run.pipeline.steps if s.units.startswith(KNOWN) and (blocks or not s.made_from))
+    took = {step.name: _units_cpu_s(run, step) for step in steps}
     factors = {name: took[name] / expected[name] for name in took if took[name] and expected[name]}
     return costs.scaled(factors, other).model_copy(
         update={"lossless": _lossless(run, costs.lossless), "viewer": _viewer(run, costs.viewer)}

@@ -2,12 +2,16 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.__main__ import RESULTS
+from benchmarks.figures import read_results
+from benchmarks.rates import derived
 from clio_argo.errors import UserError
 from clio_argo.kernels.features import FEATURE_PX as SOUGHT_PX
 from clio_argo.kernels.features import REDUCED_PX as REFINED_PX
@@ -17,7 +21,7 @@ from clio_argo.model.plan import FanOut, Plan, slices_per_unit
 from clio_argo.model.prices import Bill, Cluster, Prices, bill, local_wall_s
 from clio_argo.model.request import Request
 from clio_argo.model.sizes import SizeRun
-from clio_argo.pipeline import PIPELINE
+from clio_argo.pipeline import PIPELINE, Pipeline
 from clio_argo.workspace.estimate import estimate
 
 SIDES, SLICES = st.integers(16, 12_000), st.integers(1, 100_000)
@@ -25,7 +29,9 @@ DTYPES: st.SearchStrategy[Literal["uint8", "uint16"]] = st.sampled_from(["uint8"
 MACHINES = st.sampled_from(sorted(Prices.reference().machines))
 
 
-def estimated(slices: int, width: int, height: int, dtype: Literal["uint8", "uint16"] = "uint8") -> Estimate:
+def estimated(
+    slices: int, width: int, height: int, dtype: Literal["uint8", "uint16"] = "uint8", pipeline: Pipeline = PIPELINE
+) -> Estimate:
     work = FanOut.of(-(-slices // slices_per_unit(slices)), 500)
     plan = Plan(
         source="somewhere", minz=0, maxz=slices - 1, width=width, height=height, dtype=dtype, usable=slices,
@@ -34,7 +40,7 @@ def estimated(slices: int, width: int, height: int, dtype: Literal["uint8", "uin
     )  # fmt: skip
     request = Request(id="x", source="somewhere", memory_gib=200)
     volume = build_volume(request, (0, 0, 0), (slices, height, width), dtype, None)
-    return estimate(plan, volume, UnitCosts.reference(), PIPELINE)
+    return estimate(plan, volume, UnitCosts.reference(), pipeline)
 
 
 def billed(found: Estimate, nodes: int = 15, machine: str = "n2d-standard-8", spot: bool = False) -> Bill:
@@ -96,13 +102,33 @@ def test_a_machine_that_is_too_small_is_refused() -> None:
         billed(estimated(100, 70_000, 70_000, "uint16"), machine="n2d-standard-4")
 
 
-def test_prices_of_a_file_are_refused_where_they_are_none() -> None:
-    known = json.loads(Prices.reference().to_bytes())
-    known["machines"]["n2d-standard-8"]["spot"] = -1
-    with pytest.raises(UserError, match=r"mine: not a valid Prices document"):
+@pytest.mark.parametrize("wrong", [-1, math.nan, math.inf, None, "much"])
+@pytest.mark.parametrize("place", [("machines", "n2d-standard-8", "spot"), ("storage", "gib_month", "standard"),
+                                   ("storage", "thousand_reads"), ("delays", "pod_s")])  # fmt: skip
+def test_prices_that_are_none_are_refused(place: tuple[str, ...], wrong: object) -> None:
+    known = inner = json.loads(Prices.reference().to_bytes())
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = wrong
+    with pytest.raises(UserError, match=rf"(?s)mine: not a valid Prices document.*{place[-1]}"):
         Prices.from_bytes(json.dumps(known).encode(), "mine")
+
+
+def test_steps_of_other_pipelines_take_a_pod_of_usual_size() -> None:
+    own = replace(PIPELINE["solve"], name="mine", memory="elsewhere.mib", units="elsewhere.parts")
+    found = estimated(10, 100, 100, pipeline=replace(PIPELINE, steps=(*PIPELINE.steps, own)))
+    assert (found.stages[-1].step, found.stages[-1].parts, found.stages[-1].memory_mib) == ("mine", 0, 1024)
+    assert billed(found).wall_s > 0
 
 
 def test_sizes_of_reduced_slices_are_those_of_the_kernels() -> None:
     assert (FEATURE_PX, REDUCED_PX) == (SOUGHT_PX, REFINED_PX)
     assert UnitCosts.reference().stages.keys() == {s.name for s in PIPELINE.steps}
+
+
+def test_rates_of_the_package_are_those_that_the_benchmark_measured() -> None:
+    # `python -m benchmarks.rates` writes them
+    found = derived(read_results(RESULTS)["estimate"])
+    for step, rate in UnitCosts.reference().stages.items():
+        assert rate.model_dump() == pytest.approx(found.stages[step].model_dump(), rel=0.01), step
+    assert UnitCosts.reference().start_s == pytest.approx(found.start_s)
