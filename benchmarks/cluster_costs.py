@@ -35,7 +35,7 @@ class Work:
 
 def work_of(stack: Stack, pipeline: Pipeline, delays: Delays, trips: Mapping[str, float] = TRIPS) -> dict[str, Work]:
     """The work of each step. A step of one's own, which nobody measured, takes its pod only."""
-    costs = _rates(pipeline)
+    costs = UnitCosts.reference()
     cpu_s = {s.step: s.cpu_s for s in estimate(stack.plan, stack.volume, costs, pipeline).stages}
     again = stack.suspects.rematch.units / stack.plan.match.units
     cpu_s["rematch"] = AGAIN * again * cpu_s["match"]
@@ -45,17 +45,6 @@ def work_of(stack: Stack, pipeline: Pipeline, delays: Delays, trips: Mapping[str
                    + trips.get(step, 0.0) * slices.get(step, stack.plan.usable) * delays.request_s)
         for step, seconds in cpu_s.items()
     }  # fmt: skip
-
-
-def _rates(pipeline: Pipeline) -> UnitCosts:
-    """Rates of the package. Steps that read documents do not grow with pixels: what a fit says of these is noise."""
-    costs = UnitCosts.reference()
-    documents = {s.name for s in pipeline.steps if not s.units}
-    stages = {
-        name: rate.model_copy(update={"byte_ns": 0.0}) if name in documents else rate
-        for name, rate in costs.stages.items()
-    }
-    return costs.model_copy(update={"stages": stages})
 
 
 def _stored_bytes(stack: Stack, costs: UnitCosts) -> Mapping[str, float]:
