@@ -42,12 +42,13 @@ def view(
 
     with environment({"CLIO_STORE_TRIES": os.environ.get("CLIO_STORE_TRIES", TRIES)}):
         serve(
-            _shown(runs, cache), port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True), z=z, layout=layout,
-            opened=_open if open_page else lambda _: None, refused=_tell,
+            runs_shown(runs, cache), port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True),
+            z=z, layout=layout, opened=_open if open_page else lambda _: None, refused=_tell,
         )  # fmt: skip
 
 
-def _shown(runs: list[str], cache: Path | None) -> "list[Shown]":
+def runs_shown(runs: list[str], cache: Path | None) -> "list[Shown]":
+    """Runs as layers. cache: folder that keeps what is read of buckets; None: nothing is kept."""
     from clio_argo.store.documents import Store
     from clio_argo.viewer.layers import layer_names
     from clio_argo.workspace.run import open_run
@@ -74,7 +75,8 @@ def _shown_run(store: "Store", name: str, cache: "Store | None") -> "Shown":
     from clio_argo.viewer.objects import Folder, Remote
 
     if store.read(COMPLETE) is None:
-        _tell(f"{store.url.rstrip('/')}: the run has not ended; what it has not written yet is not shown")
+        place = str(store.local or store.url.rstrip("/"))
+        _tell(f"{place}: the run has not ended; what it has not written yet is not shown")
     volume, spec = Store(store.url_of(VIEWER)), store.intact(VolumeSpec, VOLUME)
     objects = Folder(volume.local) if volume.local else Remote(volume, cache)
     return Shown(name, objects, store.local, spec.scales[0].resolution[0] if spec else None)

@@ -18,7 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clio_argo.cli.app import main
+from clio_argo.cli.view import runs_shown
 from clio_argo.errors import UserError
+from clio_argo.model.parse_request import build_request
 from clio_argo.store.documents import Store
 from clio_argo.viewer import objects
 from clio_argo.viewer.layers import Shown, layer_names
@@ -284,11 +286,10 @@ def test_the_command_opens_runs_in_buckets(gcs: Bucket, tmp_path: Path) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f"#!/bin/sh\necho $1 > {asked}.part && mv {asked}.part {asked}\n")
     browser.chmod(0o755)
-    lines = viewing(
-        run, write_run(str(tmp_path / "other")), "--z", "3495", "--layout", "xy", "--open", browser=f"{browser} %s"
-    )
+    options = ("--z", "3495", "--layout", "xy", "--open", "--cache", str(tmp_path / "cache"))
+    lines = viewing(run, write_run(str(tmp_path / "other")), *options, browser=f"{browser} %s")
     said = [next(lines) for _ in range(3)]
-    assert [line.split(": ")[0] for line in said[:2]] == [run, (tmp_path / "other").as_uri()]
+    assert [line.split(": ")[0] for line in said[:2]] == [run, str(tmp_path / "other")]
     state = page(said[2].strip())
     assert [layer["name"] for layer in state["layers"]] == ["fly", "other"]
     assert (state["layout"], state["position"][2]) == ("xy", 3495.5)
@@ -297,6 +298,11 @@ def test_the_command_opens_runs_in_buckets(gcs: Bucket, tmp_path: Path) -> None:
         time.sleep(0.01)
     with urlopen(asked.read_text().strip()) as answer:
         assert answer.url.partition("#")[0] == said[2].partition("#")[0]
+    source = state["layers"][0]["source"].removeprefix("precomputed://")
+    with urlopen(f"{source}/s0/0.shard") as answer:
+        assert answer.read() == SHARD
+    [kept] = (tmp_path / "cache").iterdir()
+    assert (kept.read_bytes(), (tmp_path / "cache").stat().st_mode & 0o777) == (SHARD, 0o700)
     lines.close()  # type: ignore[attr-defined]
 
 
@@ -314,3 +320,13 @@ def test_what_cannot_be_viewed_is_said(
         with pytest.raises(SystemExit):
             main()
         assert said in capsys.readouterr().err
+
+
+def test_a_volume_may_lie_elsewhere_than_its_run(gcs: Bucket, tmp_path: Path) -> None:
+    write_run(f"{gcs.url}/run")
+    viewer = {"buckets.viewer": f"{gcs.url}/run/ng"}
+    for place in (str(tmp_path / "run"), f"{gcs.url}/other"):
+        Store(place).write("config.json", build_request({"id": "fly", "source": "slices/"}, viewer).to_bytes())
+        with serving(*runs_shown([place], None)) as link:
+            path = urlsplit(page(link)["layers"][0]["source"].removeprefix("precomputed://")).path
+            assert ask(link, f"/{path.split('/', 2)[2]}/s0/0.shard", Range="bytes=0-9")[:2] == (206, SHARD[:10])
