@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -114,6 +115,36 @@ def test_objects_that_come_later_are_served(run: str) -> None:
         assert ask(link, "/run/run/ng/s0/1.shard")[:2] == (200, b"new")
 
 
+def test_an_object_that_became_longer_is_served_whole(run: str) -> None:
+    with serving(remote(run)) as link:
+        assert ask(link, "/run/run/ng/s0/0.shard", Range="bytes=0-9")[1] == SHARD[:10]
+        Store(run).write("ng/s0/0.shard", longer := SHARD + b"more")
+        assert ask(link, "/run/run/ng/s0/0.shard")[1] == longer
+        Store(run).write("ng/s0/0.shard", longer := longer + b"again")
+        assert ask(link, "/run/run/ng/s0/0.shard", Range="bytes=1000-1031")[1] == longer[1000:1032]
+        assert ask(link, "/run/run/ng/s0/0.shard", Range="bytes=-5")[1] == b"again"
+
+
+def test_the_size_of_an_object_is_asked_for_once(gcs: Bucket) -> None:
+    with serving(remote(write_run(f"{gcs.url}/run"))) as link:
+        before = len(gcs.log())
+        for k in range(5):
+            assert ask(link, "/run/run/ng/s0/0.shard", Range=f"bytes={k}-{k + 9}")[1] == SHARD[k : k + 10]
+        assert ["prefix" in line for line in gcs.log()[before:]] == [True] + [False] * 5
+
+
+def test_a_cache_that_cannot_be_written_or_is_damaged_does_no_harm(gcs: Bucket, tmp_path: Path) -> None:
+    run, cache = write_run(f"{gcs.url}/run"), tmp_path / "cache"
+    with serving(remote(run, cache)) as link:
+        assert ask(link, "/run/run/ng/s0/0.shard")[1] == SHARD
+        [kept] = cache.iterdir()
+        kept.write_bytes(SHARD[:9])
+        assert ask(link, "/run/run/ng/s0/0.shard")[1] == SHARD
+        shutil.rmtree(cache)
+        cache.write_text("no folder")
+        assert ask(link, "/run/run/ng/s0/0.shard", Range="bytes=0-9")[1] == SHARD[:10]
+
+
 def test_an_object_that_became_shorter_is_refused_once(run: str) -> None:
     with serving(remote(run)) as link:
         assert ask(link, "/run/run/ng/s0/0.shard")[0] == 200
@@ -176,7 +207,7 @@ def test_a_large_object_comes_in_pieces_and_its_end_is_not_made_up(
         monkeypatch.setattr(objects, "_PIECE", 1000)
         Store(f"{gcs.url}/run").write("ng/s0/0.shard", SHARD[:1000])
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
-            ask(link, "/run/run/ng/s0/0.shard")
+            ask(link, "/run/run/ng/s0/0.shard", Range="bytes=0-1023")
 
 
 def media(gcs: Bucket) -> int:
