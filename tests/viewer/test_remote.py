@@ -84,11 +84,11 @@ def both(run: str, tmp_path: Path) -> Iterator[tuple[str, str]]:
         yield elsewhere, here
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("path", ["info", "s0/0.shard", "byte", "none", "s0", "s0/", "s0/0", "", "%2e%2e/report.html"])
-def test_an_object_is_answered_as_a_file_is(both: tuple[str, str], path: str, method: str) -> None:
-    elsewhere, here = (ask(link, f"/run/run/ng/{path}", method, Origin=PUBLIC_HOST) for link in both)
-    assert elsewhere == here
+def test_an_object_is_answered_as_a_file_is(both: tuple[str, str]) -> None:
+    for path in ("info", "s0/0.shard", "byte", "none", "s0", "s0/", "s0/0", "", "%2e%2e/report.html"):
+        for method in ("GET", "HEAD"):
+            elsewhere, here = (ask(link, f"/run/run/ng/{path}", method, Origin=PUBLIC_HOST) for link in both)
+            assert elsewhere == here, (path, method)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
