@@ -117,10 +117,8 @@ def with_channels(plan: Plan, first: SliceFile, header: Header, request: Request
     places = first.channels
     by_sample = bool(places) and places[0].sample is not None
     rgb = by_sample and header.rgb and len(places) > 1
-    if has_own_files(request) or header.names:
-        names = request.channels or header.names
-    else:
-        names = sample_names(header, len(places), request) if by_sample else ()
+    own = request.channels if has_own_files(request) else header.names
+    names = own or (sample_names(header, len(places), request) if by_sample else ())
     _refuse_unknown(request, names)
     aligned = first.aligned[0] if len(names) > 1 and len(first.aligned) == 1 else None
     return plan.model_copy(
@@ -131,6 +129,16 @@ def with_channels(plan: Plan, first: SliceFile, header: Header, request: Request
             "align_channel": aligned,
         }
     )
+
+
+def channels_text(plan: Plan) -> str:
+    """The channels of a stack and what is aligned, in words; empty if there is one of grey values."""
+    where = "opacity 0 is background"
+    if not plan.channels:
+        return where if plan.alpha else ""
+    names = [c.name for c in plan.channels]
+    aligned = "their luminance" if plan.align_channel is None else names[plan.align_channel]
+    return f"{', '.join(names)}; {aligned} is aligned{f'; {where}' if plan.alpha else ''}"
 
 
 def _refuse_unknown(request: Request, names: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from clio_argo.store.documents import Store
 from clio_argo.store.images.base import Header
 from clio_argo.store.slices import RAW, Entry
 from clio_argo.store.sources.base import StackSource
+from clio_argo.workspace.channels import channels_text
 from clio_argo.workspace.stage import stage_text
 
 # of formats that lie beside the slices
@@ -44,6 +45,7 @@ def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str]
         "format": _most([", ".join(filter(None, (h.format, h.compression))) for h in of_file.values()]),
         "samples": _most([_samples(h) for h in of_file.values()]),
         "pages": _pages(used, len(of_file)),
+        "channels": channels_text(plan),
         "folders": _folders(of_file),
         "values": plan.values.plan_text if plan.values else "",
         "voxel size": voxel.text,
@@ -72,7 +74,9 @@ def _samples(header: Header) -> str:
 
 
 def _pages(used: Used, files: int) -> str:
-    chosen = {(h.channel, h.channel_name, h.time) for _, h in used if h.channel or h.time or h.channel_name}
+    chosen = {
+        (h.channel, h.channel_name, h.time) for _, h in used if (h.channel or h.time or h.channel_name) and not h.names
+    }
     text = f"{len(used)} in {files} file{'s' if files > 1 else ''}" if len(used) > files else "one a file"
     return text + "".join(f", channel {c}{f' ({name})' if name else ''}, time {t}" for c, name, t in sorted(chosen))
 
