@@ -34,7 +34,8 @@ def the_stack(url: str, images: Sequence[Entry]) -> Mapping[str, str]:
     if len({*lines}) < len(lines):
         # no setting tells them apart: tiles of a mosaic, by date and time
         lines = [f"{len(s.names)} files like {s.names[0]}: move them into a folder of their own" for _, s in found]
-    lines += _as_channels(url, [stack.settings.get("image", "") for _, stack in found])
+    own = [stack for folder, stack in found if not folder and len(stack.names) > 1]
+    lines += _as_channels(url, [stack.settings.get("image", "") for stack in own])
     lines = lines or [by_name_line(url), *(f"{COMMAND} {quote(f'{url}/{e.name}')}" for e in images)]
     what = f"{len(found)} stacks" if found else f"{len(images)} files without a number in their names"
     raise UserError.all(f"{url}: {what}; choose one:", first_lines(lines, most=MOST_OFFERED))
