@@ -22,7 +22,8 @@ def different(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-ChannelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\\\x00-\x1f]+$")]
+NAME = r"^[^/\\\x00-\x1f]+$"  # such names are part of names of folders
+ChannelName = Annotated[str, Field(coerce_numbers_to_str=True, min_length=1, max_length=100, pattern=NAME)]
 
 
 class ChannelContrast(Section):

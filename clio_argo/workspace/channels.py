@@ -156,10 +156,8 @@ def with_channels(plan: Plan, first: SliceFile, header: Header, request: Request
     places = first.channels
     by_sample = bool(places) and places[0].sample is not None
     rgb = by_sample and header.rgb and len(places) > 1
-    if has_own_files(request) or header.names:
-        names = request.channels or header.names
-    else:
-        names = sample_names(header, len(places), request) if by_sample else ()
+    own = request.channels if has_own_files(request) else header.names
+    names = own or (sample_names(header, len(places), request) if by_sample else ())
     _refuse_unknown(request, names)
     aligned = first.aligned[0] if len(names) > 1 and len(first.aligned) == 1 else None
     return plan.model_copy(

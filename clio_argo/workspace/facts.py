@@ -73,7 +73,9 @@ def _samples(header: Header) -> str:
 
 
 def _pages(used: Used, files: int) -> str:
-    chosen = {(h.channel, h.channel_name, h.time) for _, h in used if h.channel or h.time or h.channel_name}
+    chosen = {
+        (h.channel, h.channel_name, h.time) for _, h in used if (h.channel or h.time or h.channel_name) and not h.names
+    }
     text = f"{len(used)} in {counted(files, 'file')}" if len(used) > files else "one a file"
     return text + "".join(f", channel {c}{f' ({name})' if name else ''}, time {t}" for c, name, t in sorted(chosen))
 

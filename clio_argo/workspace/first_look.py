@@ -124,7 +124,7 @@ def _chosen(
 
 
 def _axes(source: StackSource, images: Sequence[Entry]) -> dict[str, str]:
-    """Axes of which the first file holds several channels or times, and their names."""
+    """The axis of which one is read, if the first file holds several times, and their numbers."""
     try:
         headers = source.headers(images[0]) if images else []
     except Unreadable:
@@ -132,13 +132,8 @@ def _axes(source: StackSource, images: Sequence[Entry]) -> dict[str, str]:
     # times of one slice each may be slices that are called so
     if len({h.time for h in headers}) == len(headers):
         return {}
-    channels = {h.channel: h.channel_name for h in headers}
-    times = {h.time: "" for h in headers}
-    return {
-        axis: "one of " + few([f"{n} ({name})" if name else str(n) for n, name in sorted(held.items())])
-        for axis, held in (("channel", channels), ("time", times))
-        if len(held) > 1
-    }
+    times = sorted({h.time for h in headers})
+    return {"time": f"one of {few(list(map(str, times)))}"} if len(times) > 1 else {}
 
 
 def _notes(plan: Plan, request: Request) -> dict[str, str]:
@@ -172,7 +167,9 @@ def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Reques
 
 
 def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]:
-    taken = {s.name for unit in checked.units for s in unit.slices} | {p.file for p in checked.plan.problems}
+    slices = [s for unit in checked.units for s in unit.slices]
+    taken = {name for s in slices for name in (s.name, *(c.name for c in s.channels))}
+    taken |= {p.file or "" for p in checked.plan.problems}
     left_out = [e.name for e in images if e.name not in taken]
     text = f"{counted(len(left_out), 'image', 'is no slice', 'are no slices')} of this stack: {few(left_out)}"
     by_name = [f"most numbers are missing; {by_name_line(url)}"] if checked.plan.is_sparse else []

@@ -1,11 +1,13 @@
 """Stacks and folders of which a person has to choose: each with the command that looks at it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from shlex import quote
 
 from clio_argo.errors import UserError
 from clio_argo.model.base import counted
+from clio_argo.model.channels import CHANNEL
 from clio_argo.model.name_stacks import NameStack, name_stacks
 from clio_argo.model.problems import first_lines
 from clio_argo.model.strict_yaml import yaml_value
@@ -15,6 +17,7 @@ from clio_argo.store.slices import Entry
 # a screen
 MOST_OFFERED = 20
 COMMAND = "clio-argo init"
+WORD = re.compile("(%?[A-Za-z0-9]+)")
 
 
 def the_stack(url: str, images: Sequence[Entry]) -> Mapping[str, str]:
@@ -32,9 +35,25 @@ def the_stack(url: str, images: Sequence[Entry]) -> Mapping[str, str]:
     if len({*lines}) < len(lines):
         # no setting tells them apart: tiles of a mosaic, by date and time
         lines = [f"{len(s.names)} files like {s.names[0]}: move them into a folder of their own" for _, s in found]
+    own = [stack for folder, stack in found if not folder and len(stack.names) > 1]
+    lines += _as_channels(url, [stack.settings.get("image", "") for stack in own])
     lines = lines or [by_name_line(url), *(f"{COMMAND} {quote(f'{url}/{e.name}')}" for e in images)]
     what = f"{len(found)} stacks" if found else f"{len(images)} files without a number in their names"
     raise UserError.all(f"{url}: {what}; choose one:", first_lines(lines, most=MOST_OFFERED))
+
+
+def _as_channels(url: str, patterns: Sequence[str]) -> list[str]:
+    """The command that takes stacks for channels of one, if one word tells the patterns of their files apart."""
+    words = [WORD.split(p) for p in patterns]
+    if len({*map(len, words)}) != 1:
+        return []
+    other = [n for n, column in enumerate(zip(*words, strict=True)) if len({*column}) > 1]
+    names = [word[other[0]] for word in words] if len(other) == 1 else [""]
+    if not all(map(str.isalnum, names)):
+        return []
+    pattern = "".join([*words[0][: other[0]], CHANNEL, *words[0][other[0] + 1 :]])
+    settings = f"--image {quote(pattern)} --set {quote(f'channels={yaml_value(names)}')}"
+    return [f"channels of one stack: {COMMAND} {quote(url)} {settings}"]
 
 
 def by_name_line(url: str) -> str:

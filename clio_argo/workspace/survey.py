@@ -288,8 +288,10 @@ def _judge(slices: Sequence[FoundSlice], request: Request) -> tuple[list[SliceFi
 def _most_common(headers: Sequence[Header]) -> Header:
     """What most slices have, each property by itself: no single slice needs to have all of them."""
     width, height = usual_size([(h.width, h.height) for h in headers])
-    kind, channels = mode(h.sample_type for h in headers), mode(h.channels for h in headers)
-    return Header(width=width, height=height, bits=0, type_name=kind, channels=channels)
+    kind, channels, names = (
+        mode(of) for of in zip(*((h.sample_type, h.channels, h.names) for h in headers), strict=True)
+    )
+    return Header(width=width, height=height, bits=0, type_name=kind, channels=channels, names=names)
 
 
 def _slice_file(z: int, entry: Entry, page: int, header: Header) -> SliceFile:
@@ -306,6 +308,7 @@ def _fault(header: Header, entry: Entry, common: Header, alike: bool, request: R
     w, h, pixels, name = header.width, header.height, header.width * header.height, header.sample_type
     bits = int("".join(filter(str.isdigit, name)) or 0)
     bomb = pixels > request.max_pixels or (pixels * bits // 8 > BOMB_RATIO * entry.size_bytes and not alike)
+    channels, usual = (", ".join(of.names) or str(of.channels) for of in (header, common))
     faults: tuple[tuple[bool, ProblemKind, str], ...] = (
         (bomb, "decompression bomb", f"{w} x {h} pixels in {entry.size_bytes} bytes (max_pixels {request.max_pixels})"),
         (header.truncated, "truncated", f"its last pixels are not among its {entry.size_bytes} bytes"),
@@ -316,7 +319,7 @@ def _fault(header: Header, entry: Entry, common: Header, alike: bool, request: R
         ),
         (name not in READ, "unsupported", f"{name} values: {TYPES_READ}"),
         (name != common.sample_type, "other depth", f"{name}, most are {common.sample_type}"),
-        (header.channels != common.channels, "other channels", f"{header.channels}, most have {common.channels}"),
+        (channels != usual, "other channels", f"{channels}, most have {usual}"),
     )
     return next((Problem(kind=kind, detail=text) for wrong, kind, text in faults if wrong), None)
 

@@ -19,10 +19,10 @@ from tests.stacks import demo_slices, lossless, write_stack
 PACKAGE = Path(clio_argo.__file__).parent
 SLICES, BRIGHTER = 4, 7
 FIELD = (
-    "model/request.py",
-    '    invert: bool = False\n    """',
+    "model/appearance.py",
+    '    invert: bool = False\n    """Swap black and white, since',
     '    brightness: int = Field(0, ge=0, le=50)\n    """Grey levels added to all pixels. Default 0:\n'
-    '    grey values stay."""\n\n    invert: bool = False\n    """',
+    '    grey values stay."""\n\n    invert: bool = False\n    """Swap black and white, since',
 )
 DECLARATION = ("pipeline.py", '"contrast.invert",', '"contrast.invert", "contrast.brightness",')
 USE = ("steps/render.py", "adjusted = adjust(pixels,", "adjusted = adjust(pixels + np.uint8(contrast.brightness),")

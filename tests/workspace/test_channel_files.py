@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from clio_argo.errors import UserError
@@ -13,6 +14,7 @@ from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.request import Request
 from clio_argo.store.images.base import Undecodable
 from clio_argo.store.slices import Source
+from clio_argo.workspace.first_look import first_look
 from clio_argo.workspace.survey import survey
 from tests.store.images.samples import encoded, pillow, png_chunk, texture, tiff
 
@@ -66,6 +68,7 @@ def clear_value(z: int, clear: np.ndarray) -> bytes:
     return data[:33] + png_chunk(b"tRNS", b"\0\7") + data[33:]
 
 
+CHANNELS = [texture(np.uint8, HEIGHT, WIDTH, seed=c) for c in range(3)]
 CLEAR = np.zeros((HEIGHT, WIDTH), bool)
 CLEAR[:5] = True
 
@@ -204,3 +207,44 @@ def test_a_name_of_a_channel_may_hold_any_character_of_file_names(tmp_path: Path
         (tmp_path / f"s_0_{name}.tif").write_bytes(tiff(picture(0)[..., 0].copy()))
     _, [only] = planned(tmp_path, image="s_%d_{channel}.tif", channels=("50 %d", "{z}"))
     assert [p.name for p in only.channels] == ["s_0_50 %d.tif", "s_0_{z}.tif"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "names", "detail"),
+    [
+        (np.stack(CHANNELS), ("EM", "GFP", "RFP"), "EM, GFP, RFP, most have EM, GFP"),
+        (np.stack(CHANNELS[:2]), ("GFP", "EM"), "GFP, EM, most have EM, GFP"),
+    ],
+)
+def test_a_slice_with_other_channels_as_pages_is_unusable(
+    tmp_path: Path, stack: np.ndarray, names: tuple[str, ...], detail: str
+) -> None:
+    def write(z: int, pages: np.ndarray, *named: str) -> None:
+        metadata = {"axes": "CYX", "Channel": {"Name": named}}
+        tifffile.imwrite(tmp_path / f"s_{z}.tif", pages, ome=True, photometric="minisblack", metadata=metadata)
+
+    for z in (0, 2, 3):
+        write(z, stack[:2], "EM", "GFP")
+    write(1, stack, *names)
+    plan, slices = planned(tmp_path)
+    assert [(p.z, p.kind, p.detail) for p in plan.problems] == [(1, "other channels", detail)]
+    assert [len(s.channels) for s in slices] == [2, 2, 2]
+
+
+def test_init_offers_stacks_whose_names_differ_by_a_word_as_channels(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as told:
+        first_look({"id": "a", "source": str(em_gfp(tmp_path))}, 64)
+    command = next(line for line in str(told.value).splitlines() if "channels of one stack" in line)
+    assert command.endswith(f"clio-argo init {tmp_path} --image 's_%d_{{channel}}.tif' --set 'channels=[EM, GFP]'")
+    seen = first_look({"id": "a", "source": str(tmp_path), **EM_GFP}, 64)
+    assert seen.checked.plan.found["channels"] == "EM, GFP; EM is aligned"
+    assert seen.remarks == []
+    assert (seen.request.image, seen.request.channels, seen.request.maxz) == (EM_GFP["image"], ("EM", "GFP"), 2)
+
+
+def test_channels_are_called_by_whole_words(tmp_path: Path) -> None:
+    for name in ("RFP", "GFP"):
+        for z in range(2):
+            (tmp_path / f"s_{z}_{name}.tif").write_bytes(tiff(picture(z)[..., 0].copy()))
+    with pytest.raises(UserError, match=r"s_%d_\{channel\}\.tif' --set 'channels=\[GFP, RFP\]'"):
+        first_look({"id": "a", "source": str(tmp_path)}, 64)

@@ -136,23 +136,22 @@ def test_negative_and_decimal_numbers_are_those_of_plan(tmp_path: Path, name: st
     assert slices(request) == slices(build_request({"id": "x", "source": str(tmp_path)}))
 
 
-def test_the_first_channel_and_time_are_chosen_and_all_are_named(tmp_path: Path) -> None:
-    pages = np.stack([np.stack(list(SMALL.values()))] * 2, axis=1)
-    metadata = {"axes": "ZCYX", "Labels": ["EM", "mask"] * 4}
-    tifffile.imwrite(tmp_path / "stack.tif", pages, imagej=True, metadata=metadata)
+def test_the_first_time_is_chosen_and_all_channels_are_read(tmp_path: Path) -> None:
+    pages = np.stack([np.stack([np.stack(list(SMALL.values()))] * 2, axis=1)] * 2)
+    tifffile.imwrite(tmp_path / "stack.tif", pages, imagej=True, metadata={"axes": "TZCYX"})
     seen = look(tmp_path)
-    assert (seen.request.channel, seen.request.time) == (0, None)
-    assert seen.notes["channel"].startswith("one of 0")
+    assert (seen.request.channel, seen.request.time) == (None, 0)
+    assert seen.notes["time"] == "one of 0, 1"
     assert len(slices(read(seen.text))) == 4
     assert look(tmp_path, channel=1).request.channel == 1
 
 
-def test_a_channel_is_chosen_of_files_that_follow_each_other(tmp_path: Path) -> None:
+def test_channels_of_files_that_follow_each_other_are_read(tmp_path: Path) -> None:
     for day in ("11-01", "11-02", "12-02"):
         pages = np.stack([np.stack(list(SMALL.values()))] * 2, axis=1)
         tifffile.imwrite(tmp_path / f"2026-{day}.tif", pages, imagej=True, metadata={"axes": "ZCYX"})
     request = read(look(tmp_path).text)
-    assert (request.channel, request.image_regex, len(slices(request))) == (0, None, 12)
+    assert (request.channel, request.image_regex, len(slices(request))) == (None, None, 12)
 
 
 def test_voxel_size_and_positions_of_a_microscope_are_in_the_request(tmp_path: Path) -> None:
@@ -288,12 +287,13 @@ def test_what_holds_no_images_is_refused_by_name(tmp_path: Path, kind: str) -> N
         look(tmp_path / kind)
 
 
-def test_faults_of_pixels_are_those_of_plan(tmp_path: Path) -> None:
+def test_channels_of_a_picture_are_named(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(
         encoded(np.dstack([demo_slice(FIRST, 48), demo_slice(FIRST + 9, 48), SMALL[FIRST]]))
     )
-    with pytest.raises(UserError, match="colour"):
-        look(tmp_path)
+    seen = look(tmp_path)
+    assert seen.checked.plan.found["channels"] == "red, green, blue; their luminance is aligned"
+    assert all(g.image is not None for g in seen.glimpses)
 
 
 # --- buckets, names -----------------------------------------------------------------------------------------
@@ -305,8 +305,8 @@ def test_a_volume_is_looked_at_and_named_where_its_folder_is_given(tmp_path: Pat
         look(tmp_path)
     [settings] = offered(told.value)
     seen = look(**settings)
-    assert (seen.request.channel, seen.request.minz, seen.request.maxz) == (0, 0, 3)
-    assert "one of 0 (detector 0), 1 (detector 1)" in seen.text
+    assert (seen.request.channel, seen.request.minz, seen.request.maxz) == (None, 0, 3)
+    assert seen.checked.plan.found["channels"] == "detector 0, detector 1; detector 0 is aligned"
     assert [g.z for g in seen.glimpses if g.image is not None] == [0, 2, 3]
     assert seen.remarks == []
     assert len(slices(read(seen.text))) == 4

@@ -89,14 +89,14 @@ def _header(page: TiffPage, size_bytes: int) -> Header:
     if len(page.dataoffsets) < math.prod(page.chunked) or not all((*page.databytecounts, *page.dataoffsets)):
         raise Unreadable("some of its strips or tiles hold no data")
     ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
-    sideways = is_sideways(orientation(page))
+    sideways, channels = is_sideways(orientation(page)), 3 if palette(page).ndim > 1 else page.samplesperpixel
     return Header(
         width=page.imagelength if sideways else page.imagewidth,
         height=page.imagewidth if sideways else page.imagelength,
         bits=page.dtype.itemsize * 8 if page.dtype is not None and page.dtype.kind == "u" else 0,
         type_name=_type_name(page),
-        channels=3 if palette(page).ndim > 1 else page.samplesperpixel,
-        rgb=page.photometric in COLOURED,
+        channels=channels,
+        rgb=channels > 2 and page.photometric in COLOURED,
         truncated=max(ends, default=0) > size_bytes,
         offset=page.offset,
         compression="" if page.compression == 1 else COMPRESSIONS[page.compression],

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clio_argo.errors import UserError
 from clio_argo.steps.plan import plan
 from clio_argo.store.images import read_headers
 from clio_argo.store.images.base import Page, Unreadable
@@ -79,8 +78,7 @@ def test_slices_that_are_named_by_date_and_time_are_in_their_order(tmp_path: Pat
     for z, time in enumerate(times):
         both = np.dstack([GREY8, np.full_like(GREY8, z)])
         (tmp_path / f"Merlin-6257_{time}_0-0-0.dat").write_bytes(dat(both))
-    with pytest.raises(UserError, match=r"2 channels \(0: ESB, 1: Target\); choose one, for example `channel: 0`"):
-        plan(request(tmp_path))
+    assert plan(request(tmp_path)).found["channels"] == "ESB, Target; ESB is aligned"
     found, units, _ = survey(request(tmp_path, channel=1))
     source = Source(found.source)
     assert [(s.z, int(source.decode(s)[0, 0])) for unit in units for s in unit.slices] == [(z, z) for z in range(5)]
