@@ -49,6 +49,8 @@ def _work(ask: Callable[[Item], T], waiting: "deque[Item]", results: "SimpleQueu
             return
         result = Future[T]()
         _answer(result, partial(ask, item))
+        if result.exception():
+            waiting.clear()
         results.put(result)
 
 

@@ -1,16 +1,19 @@
 """Files copied into buckets: nothing is sent twice, nothing is replaced unseen, and what changes meanwhile is named."""
 
+import base64
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import boto3
 import pytest
 
-from clio_argo.errors import MissingBucket, UserError
+from clio_argo.errors import MissingBucket, StoreError, UserError
 from clio_argo.store import uploads
 from clio_argo.store.backends import gcs as google
+from clio_argo.store.backends.s3 import S3
 from clio_argo.store.documents import Store, crc32c
 from clio_argo.store.uploads import Comparison, File, compare, files_in, problems_of, send
 from tests.proxy import disturbed
@@ -117,6 +120,43 @@ def test_checksums_that_a_store_keeps_none_of_are_read(bucket: Bucket) -> None:
     assert [store.crc32c(item) for item in store.objects()] == [crc32c(data)]
 
 
+def test_s3_keeps_the_checksum_that_it_was_sent(s3: Bucket, folder: Path) -> None:
+    store = Store(s3.url)
+    assert send_all(store, seen(store, folder)) == []
+    kept = {name: S3.crc32c(s3.name, name) for name in CONTENTS}
+    assert kept == {name: crc32c(data) for name, data in CONTENTS.items()}
+
+
+def test_a_checksum_over_parts_is_not_taken_for_that_of_the_object(s3: Bucket) -> None:
+    client, data, of = boto3.client("s3"), os.urandom(6 * 2**20), {"Bucket": s3.name, "Key": "a"}
+    upload = {**of, "UploadId": client.create_multipart_upload(**of, ChecksumAlgorithm="CRC32C")["UploadId"]}
+    told = []
+    for n, body in enumerate((data[: 5 * 2**20], data[5 * 2**20 :]), 1):
+        checksum = {"ChecksumCRC32C": base64.b64encode(bytes.fromhex(crc32c(body))).decode()}
+        part = client.upload_part(**upload, PartNumber=n, Body=body, ChecksumAlgorithm="CRC32C", **checksum)
+        told.append({"PartNumber": n, "ETag": part["ETag"], **checksum})
+    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": told})
+    store = Store(s3.url)
+    assert [store.crc32c(item) for item in store.objects()] == [crc32c(data)]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_bytes_that_a_store_refuses_are_those_of_a_changed_file_or_an_error(
+    gcs: Bucket, folder: Path, changed: bool
+) -> None:
+    store = Store(gcs.url)
+    [file] = [f for f in files_of(folder) if f.name == "a.png"]
+    if changed:
+        (folder / "a.png").write_bytes(b"longer" * 100_000)
+    gcs.fault("POST .*/upload/", 400, 1)  # as S3 answers
+    if not changed:
+        with pytest.raises(StoreError, match=r"a\.png"):
+            list(send(store, [(file, None)], nothing))
+        return
+    sent = list(send(store, [(file, None)], nothing))
+    assert problems_of(store, sent)[0].startswith("a.png: the file changed")
+
+
 @pytest.mark.parametrize(("size", "fault"), [(300, "503"), (9 * 2**20, "reset")])
 def test_files_of_any_size_arrive_over_a_store_that_stumbles(
     size: int, fault: str, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -150,7 +190,7 @@ def test_after_an_error_nothing_more_begins(tmp_path: Path) -> None:
 
     with pytest.raises(UserError):
         list(uploads.each(fail, range(1000), 1))
-    assert len(begun) < 1000
+    assert begun == [0]
 
 
 def test_hidden_files_transfers_and_links_are_left_out_and_said(folder: Path) -> None:

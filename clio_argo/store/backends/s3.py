@@ -92,7 +92,7 @@ def _upload(bucket: str, name: str, file: IO[bytes], crc32c: str, replaced: List
     checksum = base64.b64encode(bytes.fromhex(crc32c)).decode()
     try:
         _client(web.variables("AWS_")).put_object(
-            Bucket=bucket, Key=name, Body=file, ChecksumCRC32C=checksum, **condition
+            Bucket=bucket, Key=name, Body=file, ChecksumAlgorithm="CRC32C", ChecksumCRC32C=checksum, **condition
         )
     except ClientError as error:
         if _status(error) == 412:
@@ -103,9 +103,9 @@ def _upload(bucket: str, name: str, file: IO[bytes], crc32c: str, replaced: List
 
 def _crc32c(bucket: str, name: str) -> str | None:
     head = _client(web.variables("AWS_")).head_object(Bucket=bucket, Key=name, ChecksumMode="ENABLED")
-    # of parts it is one over their checksums
-    kept = head.get("ChecksumCRC32C", "") if head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT" else ""
-    return base64.b64decode(kept).hex() or None
+    kept = head.get("ChecksumCRC32C", "")
+    # of an object in parts, whose tag ends with their number, it may be one over their checksums
+    return None if not kept or "-" in head["ETag"] else base64.b64decode(kept).hex()
 
 
 S3 = Backend(
