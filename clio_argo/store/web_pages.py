@@ -1,10 +1,13 @@
 """What pages in a browser can read of a store without credentials."""
 
-import requests
+from typing import TYPE_CHECKING
 
 from clio_argo.errors import TransientError
 from clio_argo.store.documents import Store
 from clio_argo.store.waiting import within
+
+if TYPE_CHECKING:
+    import requests
 
 # to connect, to answer: less than the doctor waits, so that the error names what does not answer
 TIMEOUT_S = (5, 10)
@@ -40,8 +43,11 @@ def is_closed_to_pages(store: Store, name: str, origin: str) -> bool:
         return False
 
 
-def asked(url: str, **headers: str) -> requests.Response:
+def asked(url: str, **headers: str) -> "requests.Response":
     """The answer to a request without credentials. Raises `TransientError` if there is none."""
+    # imported here: runs on this machine ask nobody
+    import requests
+
     try:
         return requests.get(url, headers=headers, timeout=TIMEOUT_S)
     except requests.RequestException as error:

@@ -7,7 +7,9 @@ credentials of this process, and nothing of it is kept on disk unless a cache is
 import asyncio
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from mimetypes import guess_type
 from pathlib import Path
 from typing import Protocol
@@ -82,10 +84,10 @@ class Remote:
 
     async def answer(self, request: web.Request, name: str, headers: Mapping[str, str]) -> web.StreamResponse:
         """As `Objects.answer`."""
-        found = await self._find(name) if _is_plain(name) else None
+        asked = one_range(request)
+        found = await self._find(name, _end(asked)) if _is_plain(name) else None
         if found is None:
             return web.Response(status=404)
-        asked = one_range(request)
         part = "Range" in asked.headers
         span = _span(asked, found.size)
         if part and not span:
@@ -112,11 +114,13 @@ class Remote:
                 request.transport.abort()
         return response
 
-    async def _find(self, name: str) -> Listed | None:
-        """An object with its size, which is asked for once; what is missing may come later."""
-        if name not in self._found and (found := await asyncio.wrap_future(aside(lambda: self._look_up(name)))):
+    async def _find(self, name: str, end: float) -> Listed | None:
+        """An object with its size, which is asked for unless `end` lies within the one that is known."""
+        if (known := self._found.get(name)) and end <= known.size:
+            return known
+        if found := await asyncio.wrap_future(aside(lambda: self._look_up(name))):
             self._found[name] = found
-        return self._found.get(name)
+        return found
 
     def _look_up(self, name: str) -> Listed | None:
         # the first of all names that begin with it
@@ -128,16 +132,19 @@ class Remote:
         if not span:
             return b""
         key = digest([self.store.url, found.name, found.stamp, span.start, span.stop])
-        if self.cache and (kept := self.cache.read(key)) is not None:
-            return kept
+        # a cache that fails costs time, and nothing else
+        with suppress(ClioError):
+            if self.cache and len(kept := self.cache.read(key) or b"") == len(span):
+                return kept
         try:
             data = await self.store.fetch(found.name, span.start, span.stop)
         except ClioError:
             # it may have another size by now
             self._found.pop(found.name, None)
             raise
-        if self.cache:
-            self.cache.write(key, data)
+        if cache := self.cache:
+            with suppress(ClioError):
+                await asyncio.wrap_future(aside(lambda: cache.write(key, data)))
         return data
 
 
@@ -160,6 +167,15 @@ def _span(request: web.BaseRequest, size: int) -> range:
         return range(size)[request.http_range]
     except ValueError:
         return range(0)
+
+
+def _end(request: web.BaseRequest) -> float:
+    """Where the range of a request ends; infinite if that depends on the size of the object."""
+    try:
+        stop: int | None = request.http_range.stop
+    except ValueError:
+        stop = None
+    return inf if stop is None else stop
 
 
 class _FileResponse(web.FileResponse):

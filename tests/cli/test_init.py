@@ -1,8 +1,6 @@
 """`init`: what is printed where, what is written and what is not, pictures in a terminal, and the way to a volume."""
 
 import io
-import shlex
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ from clio_argo.cli.look import look_view
 from clio_argo.errors import ClioError
 from clio_argo.model.parse_request import build_request, parse_text
 from clio_argo.workspace.first_look import first_look
-from tests.stacks import FIRST, TYPED, cli, completion, demo_slices, write_stack
+from tests.stacks import FIRST, cli, completion, demo_slices, write_stack
 
 BLOCK = "▀"
 
@@ -119,19 +117,6 @@ def test_a_command_is_said_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> N
     assert typed("align", "run") == "clio-argo run 'a b.yaml' --out align --set crop.x=0,9"
     assert typed("align") == "clio-argo align 'a b.yaml' --out align --set crop.x=0,9"
     assert typed("init") == "clio-argo init"
-
-
-@pytest.mark.properties
-def test_the_way_on_is_a_whole_command(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (source / f"iso.{FIRST + 1:05d}.png").unlink()
-    monkeypatch.chdir(source.parent)
-    refused = cli("init", "my slices", "--set", "resolution=4")
-    assert f"Next: {TYPED} init 'my slices' --set resolution=4 -o FILE.yaml writes this request" in refused.stderr
-    aligned = cli("align", "--source", "my slices", "--out", "out", "--workers", 1, "--allow-bad-slices", 1)
-    goes_on = f"{TYPED} run --source 'my slices' --out out --workers 1 --allow-bad-slices 1"
-    assert aligned.stdout.splitlines()[-1].endswith(f"; next: {goes_on}")
-    told = subprocess.run(shlex.split(goes_on), text=True, capture_output=True, check=False)
-    assert told.stdout.splitlines()[-1].startswith("complete_with_flags: 3 slices, 1 flagged")
 
 
 @pytest.mark.properties

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clio_argo.cli.app import main
+from clio_argo.cli.view import runs_shown
 from clio_argo.errors import UserError
+from clio_argo.model.parse_request import build_request
 from clio_argo.store.documents import Store
 from clio_argo.viewer import objects
 from clio_argo.viewer.layers import Shown, layer_names
@@ -81,11 +84,11 @@ def both(run: str, tmp_path: Path) -> Iterator[tuple[str, str]]:
         yield elsewhere, here
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("path", ["info", "s0/0.shard", "byte", "none", "s0", "s0/", "s0/0", "", "%2e%2e/report.html"])
-def test_an_object_is_answered_as_a_file_is(both: tuple[str, str], path: str, method: str) -> None:
-    elsewhere, here = (ask(link, f"/run/run/ng/{path}", method, Origin=PUBLIC_HOST) for link in both)
-    assert elsewhere == here
+def test_an_object_is_answered_as_a_file_is(both: tuple[str, str]) -> None:
+    for path in ("info", "s0/0.shard", "byte", "none", "s0", "s0/", "s0/0", "", "%2e%2e/report.html"):
+        for method in ("GET", "HEAD"):
+            elsewhere, here = (ask(link, f"/run/run/ng/{path}", method, Origin=PUBLIC_HOST) for link in both)
+            assert elsewhere == here, (path, method)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -110,6 +113,36 @@ def test_objects_that_come_later_are_served(run: str) -> None:
         assert ask(link, "/run/run/ng/s0/1.shard")[0] == 404
         Store(run).write("ng/s0/1.shard", b"new")
         assert ask(link, "/run/run/ng/s0/1.shard")[:2] == (200, b"new")
+
+
+def test_an_object_that_became_longer_is_served_whole(run: str) -> None:
+    with serving(remote(run)) as link:
+        assert ask(link, "/run/run/ng/s0/0.shard", Range="bytes=0-9")[1] == SHARD[:10]
+        Store(run).write("ng/s0/0.shard", longer := SHARD + b"more")
+        assert ask(link, "/run/run/ng/s0/0.shard")[1] == longer
+        Store(run).write("ng/s0/0.shard", longer := longer + b"again")
+        assert ask(link, "/run/run/ng/s0/0.shard", Range="bytes=1000-1031")[1] == longer[1000:1032]
+        assert ask(link, "/run/run/ng/s0/0.shard", Range="bytes=-5")[1] == b"again"
+
+
+def test_the_size_of_an_object_is_asked_for_once(gcs: Bucket) -> None:
+    with serving(remote(write_run(f"{gcs.url}/run"))) as link:
+        before = len(gcs.log())
+        for k in range(5):
+            assert ask(link, "/run/run/ng/s0/0.shard", Range=f"bytes={k}-{k + 9}")[1] == SHARD[k : k + 10]
+        assert ["prefix" in line for line in gcs.log()[before:]] == [True] + [False] * 5
+
+
+def test_a_cache_that_cannot_be_written_or_is_damaged_does_no_harm(gcs: Bucket, tmp_path: Path) -> None:
+    run, cache = write_run(f"{gcs.url}/run"), tmp_path / "cache"
+    with serving(remote(run, cache)) as link:
+        assert ask(link, "/run/run/ng/s0/0.shard")[1] == SHARD
+        [kept] = cache.iterdir()
+        kept.write_bytes(SHARD[:9])
+        assert ask(link, "/run/run/ng/s0/0.shard")[1] == SHARD
+        shutil.rmtree(cache)
+        cache.write_text("no folder")
+        assert ask(link, "/run/run/ng/s0/0.shard", Range="bytes=0-9")[1] == SHARD[:10]
 
 
 def test_an_object_that_became_shorter_is_refused_once(run: str) -> None:
@@ -174,7 +207,7 @@ def test_a_large_object_comes_in_pieces_and_its_end_is_not_made_up(
         monkeypatch.setattr(objects, "_PIECE", 1000)
         Store(f"{gcs.url}/run").write("ng/s0/0.shard", SHARD[:1000])
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
-            ask(link, "/run/run/ng/s0/0.shard")
+            ask(link, "/run/run/ng/s0/0.shard", Range="bytes=0-1023")
 
 
 def media(gcs: Bucket) -> int:
@@ -284,11 +317,10 @@ def test_the_command_opens_runs_in_buckets(gcs: Bucket, tmp_path: Path) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f"#!/bin/sh\necho $1 > {asked}.part && mv {asked}.part {asked}\n")
     browser.chmod(0o755)
-    lines = viewing(
-        run, write_run(str(tmp_path / "other")), "--z", "3495", "--layout", "xy", "--open", browser=f"{browser} %s"
-    )
+    options = ("--z", "3495", "--layout", "xy", "--open", "--cache", str(tmp_path / "cache"))
+    lines = viewing(run, write_run(str(tmp_path / "other")), *options, browser=f"{browser} %s")
     said = [next(lines) for _ in range(3)]
-    assert [line.split(": ")[0] for line in said[:2]] == [run, (tmp_path / "other").as_uri()]
+    assert [line.split(": ")[0] for line in said[:2]] == [run, str(tmp_path / "other")]
     state = page(said[2].strip())
     assert [layer["name"] for layer in state["layers"]] == ["fly", "other"]
     assert (state["layout"], state["position"][2]) == ("xy", 3495.5)
@@ -297,6 +329,11 @@ def test_the_command_opens_runs_in_buckets(gcs: Bucket, tmp_path: Path) -> None:
         time.sleep(0.01)
     with urlopen(asked.read_text().strip()) as answer:
         assert answer.url.partition("#")[0] == said[2].partition("#")[0]
+    source = state["layers"][0]["source"].removeprefix("precomputed://")
+    with urlopen(f"{source}/s0/0.shard") as answer:
+        assert answer.read() == SHARD
+    [kept] = (tmp_path / "cache").iterdir()
+    assert (kept.read_bytes(), (tmp_path / "cache").stat().st_mode & 0o777) == (SHARD, 0o700)
     lines.close()  # type: ignore[attr-defined]
 
 
@@ -314,3 +351,13 @@ def test_what_cannot_be_viewed_is_said(
         with pytest.raises(SystemExit):
             main()
         assert said in capsys.readouterr().err
+
+
+def test_a_volume_may_lie_elsewhere_than_its_run(gcs: Bucket, tmp_path: Path) -> None:
+    write_run(f"{gcs.url}/run")
+    viewer = {"buckets.viewer": f"{gcs.url}/run/ng"}
+    for place in (str(tmp_path / "run"), f"{gcs.url}/other"):
+        Store(place).write("config.json", build_request({"id": "fly", "source": "slices/"}, viewer).to_bytes())
+        with serving(*runs_shown([place], None)) as link:
+            path = urlsplit(page(link)["layers"][0]["source"].removeprefix("precomputed://")).path
+            assert ask(link, f"/{path.split('/', 2)[2]}/s0/0.shard", Range="bytes=0-9")[:2] == (206, SHARD[:10])
