@@ -30,7 +30,7 @@ TORN = "some of its chunks are missing: they are read as the volume's fill value
 # chunks are decoded one at a time, each as a whole
 MOST_CHUNK_PLANES, MOST_CHUNK_BYTES = 4, 2**28
 SPACE = ("x", "y", "z")
-NAMED = {"channel": "c", "channels": "c", "time": "t"}
+NAMED = {**dict.fromkeys(("channel", "channels"), "c"), "time": "t"}
 UNNAMED = {"n5": ("x", "y", "z")}
 
 
