@@ -11,6 +11,16 @@ def printable(text: str, but: str = "") -> str:
     return "".join(c if c.isprintable() or c in but else c.encode("unicode_escape").decode() for c in text)
 
 
+def first_words(text: str, most: int) -> str:
+    """The first words of a text that is longer than `most` characters, else the text."""
+    return text if len(text) <= most else f"{text[:most].rpartition(' ')[0] or text[:most]} ..."
+
+
+def last_words(text: str, most: int) -> str:
+    """The last words of a text that is longer than `most` characters, else the text."""
+    return text if len(text) <= most else f"... {text[-most:].partition(' ')[2] or text[-most:]}"
+
+
 class ClioError(Exception):
     """A failure whose message says what is wrong and what to do; it is shown without a stack trace."""
 
@@ -46,6 +56,10 @@ class MissingBucket(ClioError):
 
 class StoreError(ClioError):
     """A store refuses an operation: disk full, read-only, no permission."""
+
+
+class NoAccess(StoreError):
+    """The account in use, or the lack of one, does not suffice."""
 
 
 class SupersededError(ClioError):

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from clio_argo.errors import ClioError, TransientError, UserError, printable
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.base import UNREADABLE, Document, Value
+from clio_argo.model.base import UNREADABLE, Document, Value, counted
 from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS
 from clio_argo.model.parse_request import from_environment
 from clio_argo.model.request import Request
@@ -55,10 +55,10 @@ class Outcome(Value):
         lines = [_one_line(f"{self.id}: {self.outcome}"), f"run: {self.run}", *self.messages]
         if self.flagged:
             more = f"and {len(self.flagged) - MOST_FLAGGED} more" if len(self.flagged) > MOST_FLAGGED else ""
-            lines.append(f"{len(self.flagged)} slices are flagged:")
+            lines.append(f"{counted(len(self.flagged), 'slice', 'is', 'are')} flagged:")
             lines += [f"  {s}" for s in self.flagged[:MOST_FLAGGED]] + ([more] if more else [])
         if self.suspect:
-            lines.append(f"{self.suspect} slices are suspect; the report shows them")
+            lines.append(f"{counted(self.suspect, 'slice', 'is', 'are')} suspect: see the report")
         lines += self.notes
         return "\n".join([*lines, *([f"look at it: {self.link}"] if self.link else [])])
 

@@ -16,7 +16,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 
-from clio_argo.errors import BrokenInvariant, ClioError, OutOfMemory, TransientError, UserError, short_of_memory
+from clio_argo.errors import (
+    BrokenInvariant,
+    ClioError,
+    OutOfMemory,
+    TransientError,
+    UserError,
+    first_words,
+    short_of_memory,
+)
 from clio_argo.kernels import limit_threads
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS, trace_name
@@ -121,7 +129,7 @@ def _explain_errors(step: Step, store: Store, part: int) -> Iterator[None]:
         name = trace_name(step.name, part)
         store.write(name, traceback.format_exc().encode())
         raise BrokenInvariant(
-            f"{step.name}, part {part}: {type(error).__name__}: {str(error)[:300]}\n"
+            f"{step.name}, part {part}: {type(error).__name__}: {first_words(str(error), 300)}\n"
             "  a document of the run was changed, or this is an error of the software; run the same command again, and "
             f"if that does not help, report it with {store.url}{name}"
         ) from error

@@ -3,7 +3,8 @@
 That is: conditions on generations, ranges, sorted and paged listings, settings of new buckets, many requests at once,
 and faults that a test asks for. `python tests/gcs.py PORT [HOST]`; objects lie in memory.
 
-POST /_fault {"match": REGEX, "status": 503, "times": 2} refuses the next requests whose "METHOD PATH" matches;
+POST /_fault {"match": REGEX, "status": 503, "times": 2} refuses the next requests whose "METHOD PATH" matches, which
+ends in " anonymous" for those without credentials;
 GET /_log lists all requests so far as [time, method, path, range].
 """
 
@@ -166,13 +167,16 @@ class Emulator(emulator.RequestHandler):
             response.json({})
         elif request.path == "/_log":
             response.json(list(self.server.log))
-        elif status := self.server.fault(f"{request.method} {self.path}"):
+        elif status := self.server.fault(f"{request.method} {self.path}{self._who()}"):
             refuse(response, status)
         else:
             try:
                 self._handle(request, response)
             except Refused as refusal:
                 refuse(response, refusal.status)
+
+    def _who(self) -> str:
+        return "" if self.headers.get("Authorization") else " anonymous"
 
     def _handle(self, request: emulator.Request, response: emulator.Response) -> None:
         for pattern, handlers in emulator.HANDLERS:

@@ -80,7 +80,7 @@ class Bucket:
         urlopen(Request(self.server.endpoint + path, method=method), timeout=START_S).close()
 
     def fault(self, match: str, status: int = 503, times: int = 2) -> None:
-        """Answer the next requests whose "METHOD PATH" `match` finds with `status` (gs only)."""
+        """Answer the next requests whose "METHOD PATH" (and " anonymous") `match` finds with `status` (gs only)."""
         whole = f"^(?=.*{re.escape(self.name)}).*{match}"
         self._call("/_fault", {"match": whole, "status": status, "times": times})
 

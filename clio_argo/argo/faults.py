@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable
 
-from clio_argo.errors import ClioError, TransientError, UserError
+from clio_argo.errors import ClioError, TransientError, UserError, first_words
 
 DENIED = re.compile(r'User "(?P<who>[^"]*)" cannot (?P<verb>\S+) resource "(?P<what>[^"]+)"')
 NAMESPACE = re.compile(r'in the namespace "(?P<where>[^"]*)"')
@@ -41,8 +41,8 @@ def fault(status: int, body: str | bytes, place: str) -> ClioError:
     if speak := SPEAK.get(status):
         return speak(message, place)
     if status == 429 or status >= 500:
-        return TransientError(f"{place}: answered {status}: {message[:LONGEST]}")
-    return UserError(f"{place}: refused ({status}): {message[:LONGEST]}")
+        return TransientError(f"{place}: answered {status}: {first_words(message, LONGEST)}")
+    return UserError(f"{place}: refused ({status}): {first_words(message, LONGEST)}")
 
 
 def _sentence(body: str) -> str:
@@ -64,17 +64,17 @@ def origin(error: BaseException) -> str:
     """The text of the innermost error, which libraries wrap several times."""
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return str(error)[:LONGEST] or type(error).__name__
+    return first_words(str(error), LONGEST) or type(error).__name__
 
 
 def _unknown_person(message: str, place: str) -> ClioError:
-    return UserError(f"{place}: does not accept the credentials ({message[:LONGEST]}); log in again")
+    return UserError(f"{place}: does not accept the credentials ({first_words(message, LONGEST)}); log in again")
 
 
 def _denied(message: str, place: str) -> ClioError:
     denied, namespace = DENIED.search(message), NAMESPACE.search(message)
     if not denied:
-        return Refused(f"{place}: no permission: {message[:LONGEST]}")
+        return Refused(f"{place}: no permission: {first_words(message, LONGEST)}")
     scope = f"namespace {namespace['where']}" if namespace else "the whole cluster"
     return Refused(
         f"{place}: no permission: {denied['who']} may not {denied['verb']} {denied['what']} in {scope}; "
@@ -91,13 +91,13 @@ def _absent(message: str, place: str) -> ClioError:
         )
     if absent := ABSENT.search(message):
         return NotFound(f"{place}: there is no {_kind(absent['kind'])} {absent['name']}")
-    return NotFound(f"{place}: not found: {message[:LONGEST]}")
+    return NotFound(f"{place}: not found: {first_words(message, LONGEST)}")
 
 
 def _present(message: str, place: str) -> ClioError:
     if present := PRESENT.search(message):
         return Conflict(f"{place}: {_kind(present['kind'])} {present['name']} already exists; choose another name")
-    return Conflict(f"{place}: was changed in the meantime: {message[:LONGEST]}")
+    return Conflict(f"{place}: was changed in the meantime: {first_words(message, LONGEST)}")
 
 
 def _kind(resource: str) -> str:

@@ -9,14 +9,12 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, init, maintenance, renumber
-from clio_argo.cli.commands import ADMINISTER, LOOK, MAKE, PANELS, Group, RunCommand, command, panel_of
+from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, init, maintenance, renumber, view
+from clio_argo.cli.commands import ADMINISTER, MAKE, PANELS, Group, command, panel_of
 from clio_argo.cli.console import UNWRAPPED, exit_unless, show, tell_wait
-from clio_argo.cli.options import Cluster, Form, Local, Out, RequestOptions, Root
-from clio_argo.errors import ClioError, UserError
-from clio_argo.model.layout import COMPLETE, VIEWER
+from clio_argo.cli.options import Cluster, Form, Local, Out, RequestOptions
+from clio_argo.errors import ClioError
 from clio_argo.model.request import Request
-from clio_argo.viewer.url import VIEW_PORT
 
 
 class Program(Group):
@@ -131,22 +129,7 @@ def run(
     exit_unless(done.status == "complete" or not strict)
 
 
-@command(app, LOOK, cls=RunCommand)
-def view(run: Root, port: Annotated[int, Option(help="Port on this machine; 0: any free one.")] = VIEW_PORT) -> None:
-    """Serve a local run to the browser with its own neuroglancer, and print the link."""
-    from clio_argo.store.documents import Store
-    from clio_argo.viewer.server import serve
-    from clio_argo.workspace.run import open_run
-
-    root = Store(run).local
-    volume, folder = open_run(run).at(VIEWER) if root else (Store(run), "")
-    if root is None or volume.local is None:
-        raise UserError(f"{run}: only local runs are served; open the link in {COMPLETE} instead")
-    if Store(run).read(COMPLETE) is None:
-        print(f"{run}: the run has not ended; what it has not written yet is not shown", file=sys.stderr)
-    serve(root, port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True), volume.local / folder)
-
-
+app.add_typer(view.commands)
 app.add_typer(maintenance.commands)
 app.add_typer(cluster_submit.commands)
 app.add_typer(cluster.commands)

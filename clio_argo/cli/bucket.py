@@ -9,6 +9,7 @@ from clio_argo.cli.commands import Group, command
 from clio_argo.cli.console import facts, show
 from clio_argo.cli.options import Form
 from clio_argo.errors import UserError
+from clio_argo.model.base import counted
 from clio_argo.model.buckets import PRICES, price_of
 from clio_argo.model.layout import TEMPORARY
 
@@ -151,4 +152,4 @@ def delete(
     bucket = _bucket(name)
     question = f"Type {bucket.name} to delete it with all its objects"
     again = typed if typed is not None else typer.prompt(question)
-    print(f"gs://{bucket.name} and its {bucket.delete(again)} objects are deleted")
+    print(f"gs://{bucket.name} and {counted(bucket.delete(again), 'object')} in it are deleted")

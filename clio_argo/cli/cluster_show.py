@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from clio_argo.argo.summary import Reason, Stage, Summary
-from clio_argo.cli.console import facts, hint, literal, table
+from clio_argo.cli.console import as_typed, facts, hint, literal, table
 from clio_argo.errors import UserError
+from clio_argo.model.base import counted
 
 # failures and pending pods that a terminal holds below the table of stages
 LONGEST, FEW = 20, 3
@@ -116,9 +117,9 @@ def conclusion(summary: Summary, flags: str = "") -> str:
         return f"rejected ({summary.decision}): no volume was made; all results so far stay in {summary.run}"
     if summary.succeeded:
         count = summary.outputs.get("flagged", "0")
-        flagged = f", {count} slices flagged" if count != "0" else ""
+        flagged = f", {counted(int(count), 'slice')} flagged" if count != "0" else ""
         where = summary.outputs.get("link") or summary.outputs.get("volume") or summary.run
-        return f"done{flagged}; look at it: {where}"
+        return f"done{flagged}; look at it: {as_typed(where)}"
     reasons = [f"{f.node}: {f.reason}" for f in summary.failures[:LONGEST]] or [summary.message]
     lines = "".join(f"\n  {reason}" for reason in reasons if reason)
     retry = hint("retry", summary.name, flags)

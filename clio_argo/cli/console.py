@@ -91,6 +91,20 @@ def program() -> str:
     return quote(typed if os.sep in typed else os.path.join(os.curdir, typed))  # noqa: PTH118, a Path has no ./
 
 
+def typed(verb: str, instead: str = "") -> str:
+    """The command of this process, `verb`, as it was typed, or with another verb `instead`."""
+    words = sys.argv[1:]
+    if verb in words:
+        words[words.index(verb)] = instead or verb
+        return " ".join([program(), *map(quote, words)])
+    return f"{program()} {instead or verb}"
+
+
+def as_typed(text: str) -> str:
+    """A command of this program as it is typed here; anything else, such as a link, as it is."""
+    return f"{program()}{text.removeprefix(NAME)}" if text.startswith(f"{NAME} ") else text
+
+
 def short_path(path: str) -> str:
     """An absolute path as it is typed from the current folder, if it leads into it."""
     short = os.path.relpath(path)

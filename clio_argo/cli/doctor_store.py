@@ -6,12 +6,12 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import requests
-
 from clio_argo.cli.findings import Finding, Inconclusive, look
-from clio_argo.errors import BrokenVolume, MissingInput, TransientError, UserError
+from clio_argo.errors import BrokenVolume, MissingInput, UserError
+from clio_argo.model.base import counted
 from clio_argo.model.layout import TEMPORARY
 from clio_argo.store.documents import Store
+from clio_argo.store.web_pages import PRIVATE, asked, refused_to_pages
 from clio_argo.viewer.url import PUBLIC_HOST
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # tokens and signatures of clouds are refused after minutes
 SKEW_S = 60
-TIMEOUT_S = (5, 10)  # to connect, to answer: less than LIMIT_S, so that the error names what does not answer
 # of a listing of a million objects, which comes in pages of a thousand
 LISTING_S = 120.0
 PROBE = bytes(range(256))  # every value, so that a store or proxy that recodes text shows
@@ -49,7 +48,7 @@ def _list_images(url: str, first: "list[tuple[StackSource, Entry]]") -> str:
         what = "; ".join(source.unread()[:5]) or "check the name, slices may be in a folder of it"
         raise MissingInput(f"{source.url}: holds no images; {what}")
     first.append((source, images[0]))
-    return f"{len(images)} images"
+    return counted(len(images), "image")
 
 
 def _headers(source: "StackSource", entry: "Entry") -> str:
@@ -68,7 +67,7 @@ def look_at_run(url: str) -> Iterator[Finding]:
     store, probe = Store(url), f"{TEMPORARY}/doctor-{uuid4().hex}"
     written = look(f"{url}: write", lambda: _written(store, probe), REACH)
     yield written
-    yield look(f"{url}: list", lambda: f"{len(store.names('tmp'))} temporary objects", REACH)
+    yield look(f"{url}: list", lambda: counted(len(store.names("tmp")), "temporary object"), REACH)
     if written.verdict == "ok":
         yield from _look_at_probe(store, probe, url)
 
@@ -109,11 +108,8 @@ def location(url: str) -> str:
 
 def readable_by_pages(url: str) -> str:
     """Read a part of an object as neuroglancer's page does."""
-    answer = _asked(url, Origin=PUBLIC_HOST, Range="bytes=0-0")
-    if answer.status_code in (401, 403):
-        raise Inconclusive("anonymous readers are refused: links open only for those who may read the bucket")
-    if answer.headers.get("Access-Control-Allow-Origin") not in ("*", PUBLIC_HOST):
-        raise UserError(f"the store does not let pages of {PUBLIC_HOST} read it ({answer.status_code})")
+    if reason := refused_to_pages(url, PUBLIC_HOST):
+        raise (Inconclusive if reason == PRIVATE else UserError)(reason)
     return "neuroglancer's page may read it"
 
 
@@ -129,11 +125,4 @@ def clock(date: str | None) -> str:
 
 
 def _time_of(url: str) -> str | None:
-    return _asked(url).headers.get("Date")
-
-
-def _asked(url: str, **headers: str) -> requests.Response:
-    try:
-        return requests.get(url, headers=headers, timeout=TIMEOUT_S)
-    except requests.RequestException as error:
-        raise TransientError(f"{url}: does not answer") from error
+    return asked(url).headers.get("Date")

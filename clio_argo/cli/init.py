@@ -2,17 +2,20 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from typer import Argument, Option
 
 from clio_argo.cli.commands import MAKE, command
-from clio_argo.cli.console import UNWRAPPED, literal, program, tell, tell_wait
+from clio_argo.cli.console import UNWRAPPED, literal, program, tell, tell_wait, typed
 from clio_argo.cli.options import default_id
-from clio_argo.errors import UserError
+from clio_argo.errors import ClioError, UserError
 from clio_argo.model.parse_request import parse_setting
+
+if TYPE_CHECKING:
+    from clio_argo.workspace.first_look import FirstLook
 
 commands = typer.Typer()
 
@@ -50,15 +53,30 @@ def init(
         _write_new(output, look.text)
     else:
         print(look.text, end="")
-    look.checked.refuse("; all are above")
-    tell([_next(output)], out)
+    try:
+        look.checked.refuse("; all are above")
+    except ClioError as error:
+        raise type(error)(f"{error}\n{_mend(look, output)}") from error
+    tell([literal(_next(output))], out)
 
 
 def _next(output: Path | None) -> str:
     if output is None:
-        return "Next: the same command with -o FILE.yaml writes this request to a file."
+        return f"Next: {typed('init')} -o FILE.yaml writes this request to a file."
     command, file = program(), quote(str(output))
-    return literal(f"Next: open {file}; {command} plan {file} checks it, {command} run {file} --out VOLUME goes on.")
+    return f"Next: open {file}; {command} plan {file} checks it, {command} run {file} --out VOLUME goes on."
+
+
+def _mend(look: "FirstLook", output: Path | None) -> str:
+    """What to do when `plan` would refuse: accept bad slices if that is all, else mend what was said."""
+    checked, command = look.checked, program()
+    bad = len(checked.plan.unusable)
+    file = quote(str(output)) if output else "FILE.yaml"
+    first = "" if output else f"{typed('init')} -o FILE.yaml writes this request to a file; "
+    if not checked.faults and len(checked.stops) == 1 and bad > look.request.allowed_bad(checked.plan.depth):
+        accept = f"{command} run {file} --out VOLUME --allow-bad-slices {bad}"
+        return f"Next: {first}repair the slices, or show others in their place: {accept}"
+    return f"Next: {first}mend this, in the files or in {file}; {command} plan {file} checks it."
 
 
 def _write_new(file: Path, text: str) -> None:

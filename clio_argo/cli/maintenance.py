@@ -11,6 +11,7 @@ from clio_argo.cli.commands import ADMINISTER, LOOK, RunCommand, command
 from clio_argo.cli.console import exit_unless, literal, program, show
 from clio_argo.cli.options import Form, Local, Root
 from clio_argo.errors import UserError, printable
+from clio_argo.model.base import counted
 
 if TYPE_CHECKING:
     from clio_argo.maintenance.repair import Repair
@@ -122,6 +123,7 @@ def _repair(done: "Repair") -> Iterator[str]:
 
 def _verification(found: "Verification") -> Iterator[str]:
     from clio_argo.cli.views import human_size
+    from clio_argo.maintenance.verify import NO_VOLUMES
 
     yield from _faults(found.faults)
     yield from (literal(f"note: {note}") for note in found.notes[:SHOWN_NOTES])
@@ -129,9 +131,9 @@ def _verification(found: "Verification") -> Iterator[str]:
         yield f"note: and {len(more)} more such notes; -o json has all"
     if found.leftovers:
         yield f"note: {found.leftovers} files (*.__lock) that killed processes left; repair removes them"
-    size = f"{found.objects} objects ({human_size(found.bytes)}), {METHODS[found.mode]}"
-    places = f"{len(found.faults)} place{'s' if len(found.faults) > 1 else ''}"
-    yield f"broken in {places}: {size}" if found.faults else f"whole: {size}"
+    size = f"{counted(found.objects, 'object')} ({human_size(found.bytes)}), {METHODS[found.mode]}"
+    whole = "whole so far" if NO_VOLUMES in found.notes else "whole"
+    yield f"broken in {counted(len(found.faults), 'place')}: {size}" if found.faults else f"{whole}: {size}"
 
 
 def _faults(faults: "Sequence[Fault]") -> Iterator[str]:

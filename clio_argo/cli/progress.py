@@ -14,6 +14,8 @@ from clio_argo.model.step import Part, StepResult
 
 # sizes are shown in units of 1,000, as file browsers and cloud bills do
 MB = 1e6
+# columns of a terminal that hold a stage's title, and a bar besides, beside numbers of a stack of 100,000 slices
+TITLE_COLUMNS, BAR_COLUMNS = 110, 141
 
 
 class Reporter:
@@ -49,9 +51,13 @@ class Bars(Reporter):
     def __init__(self, console: Console) -> None:
         super().__init__()
         count = TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[kind]}{task.fields[size]}")
+        # numbers and the time left are seen first
+        self._titled = console.width >= TITLE_COLUMNS
+        bar = [BarColumn(bar_width=30)] if console.width >= BAR_COLUMNS else []
         self._bars = Progress(
-            TextColumn("{task.description:<32}"), BarColumn(bar_width=30), count, TextColumn("{task.fields[rate]:>9}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
+            TextColumn(f"{{task.description:<{32 if self._titled else 8}}}"), *bar, count,
+            TextColumn("{task.fields[rate]:>9}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            console=console,
         )  # fmt: skip
         self._tasks: dict[str, TaskID] = {}
         self._bytes = Counter[str]()
@@ -71,7 +77,7 @@ class Bars(Reporter):
         """Add a bar; a stage with nothing to do has none."""
         if parts:
             total = sum(part.amount for part in parts)
-            text = f"{step:<9} {title}"
+            text = f"{step:<9} {title}" if self._titled else step
             self._tasks[step] = self._bars.add_task(text, total=total, kind=parts[0].kind, rate="", size="")
 
     def part(self, step: str, part: Part, result: StepResult) -> None:

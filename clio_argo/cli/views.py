@@ -8,8 +8,9 @@ import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 
-from clio_argo.cli.console import facts, literal, program, short_path, table
+from clio_argo.cli.console import NAME, as_typed, facts, literal, program, short_path, table, typed
 from clio_argo.model.alignment import Transforms, apply
+from clio_argo.model.base import counted
 from clio_argo.model.layout import REPORT, TRANSFORMS
 from clio_argo.model.plan import FanOut, Plan, Problem
 from clio_argo.model.problems import group_problems
@@ -51,7 +52,7 @@ def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int, warning: str)
 
 def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
     scales = [f"{'x'.join(map(str, s.size[::-1]))} @ {s.key.replace('_', 'x')} nm" for s in volume.scales]
-    voxels = plan.depth * plan.width * plan.height * PYRAMID
+    voxels = len(volume.all_channels) * plan.depth * plan.width * plan.height * PYRAMID
     aligned, viewer = voxels * volume.itemsize * ZSTD_RATIO, voxels * JPEG_BYTES_PER_VOXEL
     kept = "lossless" if plan.values is None or plan.values.fits else "in aligned/"
     memory = max(volume.memory_gib("render"), volume.memory_gib("write"))
@@ -66,7 +67,7 @@ def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
 
 def _problems(problems: Sequence[Problem]) -> Table:
     rows = table("z", "file", "problem", "detail")
-    rows.title, rows.title_justify = f"{len(problems)} problems", "left"
+    rows.title, rows.title_justify = counted(len(problems), "problem"), "left"
     for z, p in group_problems(problems):
         rows.add_row(z, literal(p.file or ""), p.kind, literal(p.detail))
     return rows
@@ -79,16 +80,16 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
     """
     transforms = store.document(Transforms, TRANSFORMS)
     for (step, why), units in again.items():
-        yield f"rerun: {units} units of {step}: {why}"
+        yield f"rerun: {counted(units, 'unit')} of {step}: {why}"
     yield facts([("shifts", shifts(transforms)), *_quality(done), *_flagged(transforms), *_notes(done)])
     folder, kept = relative(store.url), relative(done.aligned) if done.aligned else "no aligned volume kept"
     yield facts([
         ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
         ("report", f"{folder}{REPORT}"),
-        ("viewer", f"{program()} view {quote(folder)}" if Store(done.ng).local else done.link),
+        ("viewer", f"{program()} view {quote(folder)}" if done.link.startswith(NAME) else done.link),
     ])  # fmt: skip
     changes = f"; {line}" if (line := done.source_changes.line()) else ""
-    verified = f"{done.objects} objects verified ({human_size(done.bytes)})"
+    verified = f"{counted(done.objects, 'object')} verified ({human_size(done.bytes)})"
     yield literal(f"{done.status}: {_counts(transforms)}{_displacement(done)}, {verified}{changes}")
 
 
@@ -96,7 +97,7 @@ def aligned_view(transforms: Transforms, store: Store) -> Iterator[RenderableTyp
     """What alignment found, where to look, and as the last line what to do next."""
     yield facts([("shifts", shifts(transforms)), *_flagged(transforms)])
     yield facts([("report", f"{relative(store.url)}{REPORT}")])
-    yield f"aligned: {_counts(transforms)}; clio-argo run continues from here"
+    yield literal(f"aligned: {_counts(transforms)}; next: {typed('align', 'run')}")
 
 
 def provenance(done: Completion) -> Iterator[RenderableType]:
@@ -105,10 +106,11 @@ def provenance(done: Completion) -> Iterator[RenderableType]:
     files = ", ".join(f"{name} (CRC32C {checksum})" for name, checksum in sorted(done.given.items()))
     yield facts([
         ("id", done.id),
-        ("status", f"{done.status}: {done.slices} slices{flagged}"),
+        ("status", f"{done.status}: {counted(done.slices, 'slice')}{flagged}"),
         ("volumes", ", ".join(v for v in (done.ng, done.aligned) if v)),
+        ("viewer", as_typed(done.link)),
         ("objects", f"{done.objects} ({human_size(done.bytes)})"),
-        ("made by", ", ".join(f"{name} ({units} units)" for name, units in sorted(done.software.items()))),
+        ("made by", ", ".join(f"{name} ({counted(units, 'unit')})" for name, units in sorted(done.software.items()))),
         ("libraries", ", ".join(f"{name} {version}" for name, version in sorted(done.libraries.items()))),
         ("source", done.source),
         ("user files", files or "none"),
@@ -127,9 +129,9 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _counts(transforms: Transforms) -> str:
-    breaks = f", {len(transforms.breaks)} breaks" if transforms.breaks else ""
+    breaks = f", {counted(len(transforms.breaks), 'break')}" if transforms.breaks else ""
     suspect = f", {len(transforms.suspect)} suspect" if transforms.suspect else ""
-    return f"{len(transforms.slices)} slices, {len(transforms.flagged)} flagged{suspect}{breaks}"
+    return f"{counted(len(transforms.slices), 'slice')}, {len(transforms.flagged)} flagged{suspect}{breaks}"
 
 
 def _quality(done: Completion) -> list[Row]:
@@ -145,7 +147,7 @@ def _flagged(transforms: Transforms) -> list[Row]:
     """Slices that are not good, what a person decided, and what a person may want to decide."""
     odd = (*transforms.flagged, *transforms.suspect)
     lines = [(f"z {s.z}", f"{s.verdict}: {s.reason}; shown: {s.content}") for s in odd]
-    manual = [("manual", f"{transforms.overrides} corrections")] if transforms.overrides else []
+    manual = [("manual", counted(transforms.overrides, "correction"))] if transforms.overrides else []
     breaks = [("break", b.text) for b in transforms.breaks]
     left_out = [("left out", text) for text in transforms.left_out]
     trends = [("trend", t.text) for t in transforms.trends_to_tell]

@@ -1,6 +1,6 @@
 """Decodes both volumes whole, and compares samples with what they were made from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -76,22 +76,23 @@ def _wrong_planes(run: Run, unit: int, shards: list[Shard]) -> Iterator[tuple[st
             whole = shard.box(run.volume)
             part = Box(begin=(z, *whole.begin[1:]), end=(z + 1, *whole.end[1:]))
             _, y, x = part.shift((0, -box.begin[1], -box.begin[2])).slices
-            if not np.array_equal(run.volumes.read(0, part)[0], plane[y, x]):
+            if not np.array_equal(run.volumes.read(0, part, shard.part)[0], plane[y, x]):
                 yield shard.name, f"plane {z} differs from the same plane rendered again"
 
 
 def _wrong_chunks(run: Run, unit: int, shards: list[Shard]) -> Iterator[tuple[str, str]]:
-    """Shards of which one chunk differs from what it was made from; one shard of each scale of each volume is tried."""
-    for volume, scale in dict.fromkeys((s.volume, s.scale) for s in shards):
+    """Shards of which one chunk differs from what it was made from; one of each scale of each channel is tried."""
+    for volume, scale, part in dict.fromkeys((s.volume, s.scale, s.part) for s in shards):
         # the same samples in each run of verify, so that a fault can be looked at again
         random = np.random.default_rng([unit, scale])
-        shard = _choose(random, [s for s in shards if (s.volume, s.scale) == (volume, scale)])
+        shard = _choose(random, [s for s in shards if (s.volume, s.scale, s.part) == (volume, scale, part)])
         chunk = _choose(random, list(shard.box(run.volume).grid((run.volume.chunk,) * 3)))
         if volume == VIEWER:
-            voxels, expected = run.volumes.read_viewer(scale, chunk), _expected_in_viewer(run, scale, chunk)
+            voxels = run.volumes.read_viewer(scale, chunk, part)
+            expected = _expected_in_viewer(run, scale, chunk, run.volume.layers[part])
             if np.abs(voxels.astype(np.int16) - expected).mean() > JPEG_DIFFERS:
                 yield shard.name, f"the chunk at {chunk.begin} (z, y, x) is not that of the aligned volume"
-        elif not np.array_equal(run.volumes.read(scale, chunk), _expected_means(run, scale, chunk)):
+        elif not np.array_equal(run.volumes.read(scale, chunk, part), _expected_means(run, scale, chunk, part)):
             yield shard.name, f"the chunk at {chunk.begin} (z, y, x) is not the mean of the finer scale"
 
 
@@ -99,16 +100,18 @@ def _choose(random: np.random.Generator, choices: list[T]) -> T:
     return choices[int(random.integers(len(choices)))]
 
 
-def _expected_in_viewer(run: Run, scale: int, box: Box) -> Voxels:
-    """Voxels [z, y, x] that the viewer volume should hold in `box` after JPEG, from the lossless one."""
-    return run.volumes.viewed(to_viewer(run.volumes.read(scale, box), run.volume.window))
+def _expected_in_viewer(run: Run, scale: int, box: Box, channels: Sequence[int]) -> Voxels:
+    """Voxels [z, y, x] or [c, z, y, x] that a layer should hold in `box` after JPEG, from the lossless volume."""
+    known = run.volume.all_channels
+    shown = [to_viewer(run.volumes.read(scale, box, c), known[c].window) for c in channels]
+    return run.volumes.viewed(shown[0] if len(shown) == 1 else np.stack(shown))
 
 
-def _expected_means(run: Run, scale: int, box: Box) -> Voxels:
-    """Voxels [z, y, x] that a lossless scale should hold in `box`, from the finer one."""
+def _expected_means(run: Run, scale: int, box: Box, channel: int) -> Voxels:
+    """Voxels [z, y, x] that a channel of a lossless scale should hold in `box`, from the finer one."""
     ratio = run.volume.ratio(scale - 1, scale)
     fine = Box(begin=times(box.begin, ratio), end=times(box.end, ratio)).clip(run.volume.scales[scale - 1].box)
-    return coarser(run.volumes.read(scale - 1, fine), fine.begin, ratio)[0]
+    return coarser(run.volumes.read(scale - 1, fine, channel), fine.begin, ratio)[0]
 
 
 def _first_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ from clio_argo.model.step import Part, Pipeline, Step, StepResult, load
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import NoProgress, Progress, cores, run_part, run_step, spread, walk, worker_pool
 from clio_argo.store.documents import Store, crc32c
-from clio_argo.workspace.comparison import volume_steps
+from clio_argo.workspace.comparison import only_aligned, volume_steps
 from clio_argo.workspace.run import Run, open_run
 
 # `solve` has to decide again if one of these is damaged. All else that it writes follows from transforms.json.
@@ -130,7 +130,7 @@ class _Repairer:
             # what was removed may be needed again
             self.store.delete(CLEANED)
         if (cleaned and any(f.step == "publish" for f in faults)) or self._alignment_is_damaged(faults):
-            walk(self.pipeline, self.store.url, self.pool, self.progress)
+            walk(self.pipeline, self.store.url, self.pool, self.progress, "solve" if only_aligned(self._run) else None)
             return
         # a lossless volume under tmp/ may be gone, and its metadata with it
         if any(f.step == "solve" for f in faults) or not keeps_lossless(self._run.volume):

@@ -15,9 +15,10 @@ from clio_argo.model.step import Counts, Part, Pipeline, Step, StepResult
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import NoProgress, Progress, cores, spread, worker_pool
 from clio_argo.store.documents import Store
-from clio_argo.workspace.comparison import compare, listing, volume_steps
+from clio_argo.workspace.comparison import compare, listing, only_aligned, volume_steps
 from clio_argo.workspace.run import Run, open_run
 
+NO_VOLUMES = "the run has no volumes yet: what `align` wrote was checked, and `run` continues from there"
 TASKS_PER_WORKER = 8  # so that no worker waits for the last part for longer than an eighth of its share
 
 
@@ -66,22 +67,27 @@ def verify_store(
     if lost := sorted({f.name for f in faults} & NEEDED):
         note = f"the volumes were not checked, since {', '.join(lost)} cannot be relied on"
         return Verification(mode=mode, objects=0, bytes=0, faults=tuple(faults), notes=(note,))
-    verification = compare(run, listing(run))
-    faults += [*verification.faults, *check_completion(run, verification)]
+    aligned = only_aligned(run)
+    steps = [s for s in volume_steps(run) if not aligned or s in pipeline.until("solve")]
+    verification = compare(run, listing(run), steps)
+    faults += [*verification.faults, *([] if aligned else check_completion(run, verification))]
     notes = verification.notes
     if mode != "quick":
-        checked = Checked.of(_check_volumes(run, mode, pool, progress))
+        checked = Checked.of(_check_volumes(run, steps, mode, pool, progress))
         faults += checked.faults
         notes = tuple(dict.fromkeys(checked.notes))
+    notes = (*([NO_VOLUMES] if aligned else []), *notes)
     # the listing and the reading may find the same damage: the first fault of each object counts
     left = len(run.store.leftovers())
     distinct = tuple({f.name: f for f in reversed(faults)}.values())[::-1]
     return verification.model_copy(update={"mode": mode, "faults": distinct, "notes": notes, "leftovers": left})
 
 
-def _check_volumes(run: Run, mode: Mode, pool: ProcessPoolExecutor, progress: Progress) -> Iterator[Checked]:
-    """Read all units of both volumes in parallel."""
-    for step in volume_steps(run):
+def _check_volumes(
+    run: Run, steps: Sequence[Step], mode: Mode, pool: ProcessPoolExecutor, progress: Progress
+) -> Iterator[Checked]:
+    """Read all units of some steps of the volumes in parallel."""
+    for step in steps:
         numbers = run.unit_numbers(step)
         fan_out = FanOut.of(len(numbers), TASKS_PER_WORKER * cores())
         units = [[numbers[i] for i in fan_out.part(p)] for p in range(fan_out.parts)]

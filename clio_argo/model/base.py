@@ -120,3 +120,9 @@ def digest(value: Any) -> str:
 def few(items: Sequence[str], most: int = 5) -> str:
     """The first of some names, and how many more there are."""
     return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
+
+
+def counted(number: int, noun: str, one: str = "", more: str = "") -> str:
+    """`1 slice`, `2 slices`; followed by the word that goes with one, or with none and several."""
+    text = f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{text} {word}" if (word := one if number == 1 else more) else text

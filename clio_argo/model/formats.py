@@ -7,21 +7,22 @@ OME-NGFF 0.5: ngff.openmicroscopy.org/0.5, on zarr v3 with sharding_indexed.
 from collections.abc import Mapping
 from typing import Any
 
-from clio_argo.model.volume import ScaleSpec, VolumeSpec, Zyx
+from clio_argo.model.volume import ScaleSpec, VolumeChannel, VolumeSpec
 
 AXES = ("z", "y", "x")
+CHANNEL = "c"
 # 0.1 CPU s for a slice of 25 megapixels, and a ratio of 1.14; gzip 9 reaches 1.16 at 36 MB/s
 ZSTD_LEVEL = 1
 SHARDED = "neuroglancer_uint64_sharded_v1"
 
 
-def info(spec: VolumeSpec) -> dict[str, Any]:
-    """Content of `ng/info`: axes in the order x, y, z, sizes in voxels, resolution in nm."""
+def info(spec: VolumeSpec, layer: int = 0) -> dict[str, Any]:
+    """Content of `info` of a layer of ng/: axes in the order x, y, z, sizes in voxels, resolution in nm."""
     return {
         "@type": "neuroglancer_multiscale_volume",
         "type": "image",
         "data_type": "uint8",
-        "num_channels": 1,
+        "num_channels": len(spec.layers[layer]),
         "scales": [_info_scale(spec, spec.scales[k]) for k in spec.ng_scales],
     }
 
@@ -58,22 +59,27 @@ def _info_scale(spec: VolumeSpec, scale: ScaleSpec) -> dict[str, Any]:
 
 
 def zarr_array(spec: VolumeSpec, scale: ScaleSpec) -> dict[str, Any]:
-    """Content of `aligned/K/zarr.json`: a zarr v3 array [z, y, x] in shards of zstd chunks."""
+    """Content of `aligned/K/zarr.json`: a zarr v3 array [z, y, x] in shards of zstd chunks, with channels [c, z, y, x].
+
+    Each shard holds one channel.
+    """
+    channels = len(spec.channels)
+    one = (1,) if channels else ()
     return {
         "zarr_format": 3,
         "node_type": "array",
-        "shape": scale.size,
+        "shape": (*([channels] if channels else []), *scale.size),
         "data_type": spec.dtype,
-        "dimension_names": AXES,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": scale.shard}},
+        "dimension_names": (*(CHANNEL if channels else ""), *AXES),
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": (*one, *scale.shard)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": spec.background,
-        "codecs": [{"name": "sharding_indexed", "configuration": _sharding(scale.inner)}],
+        "codecs": [{"name": "sharding_indexed", "configuration": _sharding((*one, *scale.inner))}],
         "attributes": {},
     }
 
 
-def _sharding(inner: Zyx) -> dict[str, Any]:
+def _sharding(inner: tuple[int, ...]) -> dict[str, Any]:
     little = {"name": "bytes", "configuration": {"endian": "little"}}
     # the manifest has a checksum of the whole shard
     zstd = {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}
@@ -90,24 +96,45 @@ def zarr_group(spec: VolumeSpec, attributes: Mapping[str, Any]) -> dict[str, Any
     multiscale = {
         "name": spec.name,
         "type": "mean",
-        "axes": [{"name": a, "type": "space", "unit": "nanometer"} for a in AXES],
+        "axes": [*_channel_axis(spec), *({"name": a, "type": "space", "unit": "nanometer"} for a in AXES)],
         "datasets": [_dataset(spec, k) for k in range(len(spec.scales))],
     }
     return {
         "zarr_format": 3,
         "node_type": "group",
-        "attributes": {"ome": {"version": "0.5", "multiscales": [multiscale]}, "clio_argo": dict(attributes)},
+        "attributes": {
+            "ome": {"version": "0.5", "multiscales": [multiscale], **_omero(spec)},
+            "clio_argo": dict(attributes),
+        },
     }
+
+
+def _channel_axis(spec: VolumeSpec) -> list[dict[str, str]]:
+    return [{"name": CHANNEL, "type": "channel"}] if spec.channels else []
+
+
+def _omero(spec: VolumeSpec) -> dict[str, Any]:
+    """How viewers show the channels; nothing of a grey volume."""
+    top = 255 if spec.dtype == "uint8" else 65535
+    channels = [_omero_channel(channel, top) for channel in spec.channels]
+    return {"omero": {"channels": channels, "rdefs": {"model": "color"}}} if channels else {}
+
+
+def _omero_channel(channel: VolumeChannel, top: int) -> dict[str, Any]:
+    start, end = channel.window or (0, top)
+    window = {"min": 0, "max": top, "start": start, "end": end}
+    return {"label": channel.name, "color": channel.colour.upper(), "window": window, "active": True}
 
 
 def _dataset(spec: VolumeSpec, k: int) -> dict[str, Any]:
     scale = spec.scales[k]
     # NGFF places the centre of voxel 0, which is voxel `begin` of the absolute grid; precomputed places its corner
     translation = [(b + 0.5) * r for b, r in zip(scale.begin, scale.resolution, strict=True)]
+    channel = len(_channel_axis(spec))
     return {
         "path": str(k),
         "coordinateTransformations": [
-            {"type": "scale", "scale": list(scale.resolution)},
-            {"type": "translation", "translation": translation},
+            {"type": "scale", "scale": [1.0] * channel + list(scale.resolution)},
+            {"type": "translation", "translation": [0.0] * channel + translation},
         ],
     }

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
 
 from clio_argo.errors import UserError
 from clio_argo.model.appearance import Viewer
@@ -10,7 +10,22 @@ from clio_argo.model.layout import lossless_folder
 from clio_argo.model.plan import FanOut
 from clio_argo.model.request import Request
 from clio_argo.model.sharding import lossless_shard, viewer_shard_bits
-from clio_argo.model.volume import BLOCK_COPIES, GIB, ScaleSpec, Tier, VolumeSpec, Zyx, maximum, over, times, zyx
+from clio_argo.model.values import Dtype
+from clio_argo.model.volume import (
+    GIB,
+    RGB,
+    ScaleSpec,
+    Tier,
+    VolumeChannel,
+    VolumeSpec,
+    Window,
+    Zyx,
+    block_bytes,
+    maximum,
+    over,
+    times,
+    zyx,
+)
 from clio_argo.model.voxel_size import ASSUMED_NM
 
 # a block takes 2.9 CPU s and 1.24 GiB (docs/benchmarks.md, write), and holds whole shards at four scales
@@ -27,8 +42,20 @@ BLOCK_SHARE = 0.75
 Grid = Sequence[tuple[Zyx, Zyx, Zyx]]
 
 
+@dataclass(frozen=True)
+class Channels:
+    """The channels of a volume; `VolumeSpec` has the same fields."""
+
+    channels: tuple[VolumeChannel, ...] = ()
+    rgb: bool = False
+    main: int = 0
+
+
+GREY = Channels()
+
+
 def build_volume(
-    request: Request, begin: Zyx, size: Zyx, dtype: Literal["uint8", "uint16"], window: tuple[float, float] | None
+    request: Request, begin: Zyx, size: Zyx, dtype: Dtype, window: Window | None, held: Channels = GREY
 ) -> VolumeSpec:
     """Fix all shapes for a canvas of `size` voxels at `begin` (z, y, x; z in slice numbers).
 
@@ -44,10 +71,12 @@ def build_volume(
             f"memory_gib {request.memory_gib:g}: a canvas of {size[2]} x {size[1]} pixels needs workers with "
             f"at least {memory_for_slab(size[1] * size[2] * itemsize):g} GiB"
         )
-    block = block_shape(request, itemsize, slab)
+    block = block_shape(request, block_bytes(itemsize, held.rgb), slab)
     write = _tier(grid, 0, 0, _last_whole(grid, block, request.viewer.chunk), block)
     coarsen = _coarsen_tier(grid, write.last, request.viewer.chunk)
     chunk = request.viewer.chunk
+    channels = max(1, len(held.channels))
+    layers = channels - (RGB - 1) * held.rgb
     return VolumeSpec(
         name=request.id,
         dtype=dtype,
@@ -63,9 +92,12 @@ def build_volume(
         shown=shown_scales(request.viewer, len(grid)),
         write_tier=write,
         coarsen_tier=coarsen,
-        render=FanOut.of(-(-size[0] // slab), request.max_parts),
-        write=FanOut.of(math.prod(write.grid), request.max_parts),
-        coarsen=FanOut.of(math.prod(coarsen.grid) if write.last + 1 < len(grid) else 0, request.max_parts),
+        render=FanOut.of(channels * -(-size[0] // slab), request.max_parts),
+        write=FanOut.of(layers * math.prod(write.grid), request.max_parts),
+        coarsen=FanOut.of(layers * math.prod(coarsen.grid) if write.last + 1 < len(grid) else 0, request.max_parts),
+        channels=held.channels,
+        rgb=held.rgb,
+        main=held.main,
     )
 
 
@@ -116,10 +148,13 @@ def memory_for_slab(plane_bytes: int) -> float:
     return math.ceil(10 * MIN_SLAB * plane_bytes / SLAB_SHARE / GIB) / 10
 
 
-def block_shape(request: Request, itemsize: int, slab: int) -> Zyx:
-    """Shape of a block of `write`: 512 planes of 1024 x 1024, thinner where memory is small."""
+def block_shape(request: Request, voxel_bytes: float, slab: int) -> Zyx:
+    """Shape of a block of `write`: 512 planes of 1024 x 1024, thinner where memory is small.
+
+    voxel_bytes: that writing takes per voxel.
+    """
     depth, thinnest = BLOCK[0], max(slab, request.viewer.chunk)
-    planes = BLOCK_SHARE * request.memory_gib * GIB / (BLOCK_COPIES * BLOCK[1] * BLOCK[2] * itemsize)
+    planes = BLOCK_SHARE * request.memory_gib * GIB / (BLOCK[1] * BLOCK[2] * voxel_bytes)
     while depth > thinnest and depth > planes:
         depth //= 2
     return depth, BLOCK[1], BLOCK[2]

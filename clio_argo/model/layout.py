@@ -4,6 +4,7 @@ A run's root holds documents at the top, one folder per kind of object, and two 
 elsewhere keep their names here; the store resolves them.
 """
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ FORMER_SUSPECTS, FORMER_STEPS = "inspection.json", {"suspects": "inspect", "rema
 # steps that runs of version 0.1 do not have
 LATER_STEPS = ("frame",)
 VIEWER, LOSSLESS, TEMPORARY, PROCESS = "ng", "aligned", "tmp", "process"
+# below the viewer volume: the layers of channels beside the first, each with its number and so much of its name
+CHANNELS, MOST_LETTERS = "channels", 60
 MANIFEST, THUMBNAILS, PICTURES = "manifest", "thumbnails", "views"
 PATTERN, PATTERN_PICTURE = f"{TEMPORARY}/frame/pattern.npz", f"{PICTURES}/pattern.png"
 LOGS, TRACES = f"{PROCESS}/logs", f"{PROCESS}/traces"
@@ -135,17 +138,26 @@ def thumbnails(spec: "VolumeSpec") -> list[str]:
     return [thumbnail_name(z) for z in range(planes.begin[0], planes.end[0])]
 
 
-def viewer_folder(spec: "VolumeSpec", scale: int) -> str:
-    """Folder of one scale of the viewer volume."""
-    return f"{VIEWER}/{spec.scales[scale].key}"
+def viewer_volume(spec: "VolumeSpec", layer: int) -> str:
+    """Folder of a layer of the viewer volume. All lie below the first one, to be moved, listed and shared with it."""
+    if not layer:
+        return VIEWER
+    # names of channels may hold anything, be long, or differ in letters that no folder has
+    name = re.sub("[^A-Za-z0-9._-]", "_", spec.channels[spec.layers[layer][0]].name)[:MOST_LETTERS]
+    return f"{VIEWER}/{CHANNELS}/{layer}-{name}"
 
 
-def viewer_shard_name(spec: "VolumeSpec", scale: int, corner: "Zyx") -> str:
-    """Shard of the viewer volume that holds the chunk at `corner` (chunks from the scale's begin; z, y, x)."""
+def viewer_folder(spec: "VolumeSpec", scale: int, layer: int = 0) -> str:
+    """Folder of one scale of a layer of the viewer volume."""
+    return f"{viewer_volume(spec, layer)}/{spec.scales[scale].key}"
+
+
+def viewer_shard_name(spec: "VolumeSpec", scale: int, corner: "Zyx", layer: int = 0) -> str:
+    """Shard of a layer of the viewer volume with the chunk at `corner` (chunks from the scale's begin; z, y, x)."""
     # hexadecimal digits, as many as the largest number needs (neuroglancer's sharded format)
     bits = spec.scales[scale].shard_bits
     number = spec.morton(scale, corner) >> spec.scales[scale].preshift_bits
-    return f"{viewer_folder(spec, scale)}/{number:0{max(1, -(-bits // 4))}x}.shard"
+    return f"{viewer_folder(spec, scale, layer)}/{number:0{max(1, -(-bits // 4))}x}.shard"
 
 
 def lossless_scale_folder(spec: "VolumeSpec", scale: int) -> str:
@@ -153,14 +165,17 @@ def lossless_scale_folder(spec: "VolumeSpec", scale: int) -> str:
     return f"{spec.aligned}/{scale}"
 
 
-def lossless_shard_name(spec: "VolumeSpec", scale: int, corner: "Zyx") -> str:
-    """Shard of the lossless volume at `corner` (shards; z, y, x)."""
-    return f"{lossless_scale_folder(spec, scale)}/c/{'/'.join(map(str, corner))}"
+def lossless_shard_name(spec: "VolumeSpec", scale: int, corner: "Zyx", channel: int = 0) -> str:
+    """Shard of the lossless volume at `corner` (shards; z, y, x), which holds one channel."""
+    place = (channel, *corner) if spec.channels else corner
+    return f"{lossless_scale_folder(spec, scale)}/c/{'/'.join(map(str, place))}"
 
 
-def viewer_metadata() -> tuple[str, str]:
-    """Metadata of the viewer volume."""
-    return f"{VIEWER}/{INFO}", f"{VIEWER}/{PROVENANCE}"
+def viewer_metadata(spec: "VolumeSpec") -> Iterator[str]:
+    """Metadata of each layer of the viewer volume."""
+    for layer in range(len(spec.layers)):
+        folder = viewer_volume(spec, layer)
+        yield from (f"{folder}/{INFO}", f"{folder}/{PROVENANCE}")
 
 
 def lossless_metadata(spec: "VolumeSpec") -> Iterator[str]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import mode
 
 from clio_argo.errors import UserError
-from clio_argo.model.base import few
+from clio_argo.model.base import counted, few
 from clio_argo.model.name_order import BY_NAME, in_natural_order
 from clio_argo.model.request import Request
 
@@ -125,7 +125,7 @@ def _last_number(names: Sequence[str]) -> Numbering:
     if not groups:
         raise UserError(f"no file name holds a number: {few(names)}; give `image` or `image_regex`, or {BY_NAME}")
     if len(groups) > 1:
-        patterns = few([_pattern(k) + f" ({len(v)} files)" for k, v in groups.items()])
+        patterns = few([_pattern(k) + f" ({counted(len(v), 'file')})" for k, v in groups.items()])
         raise UserError(f"the files follow several patterns: {patterns}; say which are the slices with `image`")
     texts, digits = next(iter(groups.items()))
     if len(indices := _varying(digits)) > 1:

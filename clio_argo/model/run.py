@@ -150,7 +150,7 @@ class Completion(Document):
     slices: int = Field(description="Number of planes.")
     ng: str = Field(description="Where the viewer volume lies.")
     aligned: str | None = Field(description="Where the aligned volume lies; None: it is not kept.")
-    link: str = Field(description="URL, or command for a local run, that opens the volume in neuroglancer.")
+    link: str = Field(description="URL, or command for a local or private run, that opens the volume in neuroglancer.")
     labels: dict[str, str] = Field({}, description="As in the request.")
     objects: int
     bytes: int

@@ -12,7 +12,7 @@ import yaml
 from yaml.constructor import ConstructorError
 from yaml.nodes import MappingNode, Node, ScalarNode
 
-from clio_argo.errors import UserError
+from clio_argo.errors import UserError, first_words
 
 # of a message that quotes the text
 LONGEST_DETAIL = 400
@@ -41,7 +41,7 @@ def parse_yaml(text: str, name: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"{name}: not valid YAML or JSON: {str(error)[:LONGEST_DETAIL]}") from error
+        raise UserError(f"{name}: not valid YAML or JSON: {first_words(str(error), LONGEST_DETAIL)}") from error
 
 
 def yaml_value(value: Any) -> str:

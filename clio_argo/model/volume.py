@@ -13,16 +13,27 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from clio_argo.model.base import Document, Value
 from clio_argo.model.plan import FanOut
 
 Zyx = tuple[int, int, int]
+Window = tuple[float, float]
 # bytes of a GiB
 GIB = 2**30
+# red, green and blue
+RGB = 3
+# bytes per voxel of a block for what waits for other colours, 8 bits of three at all scales (3.4), and for shards of
+# these: writing a block of 0.5 GiB a colour took 3.9 GiB in all
+WAITING = 5.0
 # a block, its coarser scales and buffers: writing a block of 0.5 GiB took 1.24 GiB in all (docs/benchmarks.md, write)
 BLOCK_COPIES = 2.5
+
+
+def block_bytes(itemsize: int, rgb: bool) -> float:
+    """Bytes that writing a block takes per voxel."""
+    return BLOCK_COPIES * itemsize + (WAITING if rgb else 0)
 
 
 def zyx(values: Iterable[int]) -> Zyx:
@@ -135,6 +146,22 @@ class ScaleSpec(Value):
         return "_".join(f"{r:g}" for r in reversed(self.resolution))
 
 
+class VolumeChannel(Value):
+    """One channel of a volume, and how its grey values are changed before they are stored."""
+
+    name: str
+    number: int | None = Field(None, description="Its place among the channels of a slice; None: there are none.")
+    colour: str = Field("ffffff", description="Colour in which a viewer shows it, six hexadecimal digits.")
+    window: Window | None = Field(None, description="Stored values shown as black and white; None: unchanged.")
+    recorded: Window | None = Field(None, description="The same in the grey values of the files, before the contrast.")
+    background: int = Field(0, description="Grey value outside of the slices.")
+    clip_limit: float = Field(0.0, description="Of CLAHE; 0: none.")
+    invert: bool = False
+    even: bool = Field(
+        False, description="Whether it is evened out against flicker, which is found in what is aligned."
+    )
+
+
 class Tier(Value):
     """One pass over the volume: units read scale `source` and write scales `first` to `last` (inclusive)."""
 
@@ -163,7 +190,7 @@ class VolumeSpec(Document):
     background: int = Field(description="Grey value outside of the slices.")
     chunk: int = Field(description="Edge of a cubic chunk of ng/ in voxels.")
     jpeg_quality: int
-    window: tuple[float, float] | None = Field(description="Stored values shown as black and white; None: unchanged.")
+    window: Window | None = Field(description="Stored values shown as black and white; None: unchanged.")
     aligned: str = Field(description="Folder of the lossless volume under the run's root.")
     slab: int = Field(description="Planes of one unit of render.")
     scales: tuple[ScaleSpec, ...]
@@ -173,10 +200,45 @@ class VolumeSpec(Document):
     render: FanOut
     write: FanOut
     coarsen: FanOut
+    channels: tuple[VolumeChannel, ...] = Field((), description="Empty: one grey channel, and no axis of channels.")
+    rgb: bool = Field(False, description="Whether the first three channels are red, green and blue.")
+    main: int = Field(0, description="The channel of thumbnails and of the similarity of planes.")
 
-    def shapes(self) -> dict[str, Any]:
-        """All fields but the numbers of units and parts, which change no voxel."""
-        return self.model_dump(exclude=set(self.work))
+    @model_serializer(mode="wrap")
+    def _without_channels(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Grey volumes are the documents that they were before there were channels, and keep their digests."""
+        left_out = () if self.channels else ("channels", "rgb", "main")
+        return {name: value for name, value in serialize(self).items() if name not in left_out}
+
+    def shapes(self, layer: int = 0) -> dict[str, Any]:
+        """All that decides the voxels of a layer: no numbers of units and parts, and no other channel."""
+        others = {i for i in range(len(self.channels)) if i not in self.layers[layer]}
+        return self.model_dump(exclude={**dict.fromkeys(self.work, True), "channels": others})
+
+    @property
+    def all_channels(self) -> tuple[VolumeChannel, ...]:
+        """Its channels; of a grey volume the one that it holds."""
+        return self.channels or (VolumeChannel(name=self.name, window=self.window, background=self.background),)
+
+    @property
+    def layers(self) -> tuple[tuple[int, ...], ...]:
+        """Channels of each layer of ng/: red, green and blue share one."""
+        first = RGB if self.rgb else 1
+        return (tuple(range(first)), *((c,) for c in range(first, len(self.channels))))
+
+    @property
+    def slabs(self) -> int:
+        """Slabs of the stack; `render` has a unit for each channel of each of them."""
+        return -(-self.scales[0].size[0] // self.slab)
+
+    def channel_and_slab(self, unit: int) -> tuple[int, int]:
+        """What a unit of `render` makes. Channels of a slab follow each other: parts have consecutive slices."""
+        slab, channel = divmod(unit, len(self.all_channels))
+        return channel, slab
+
+    def layer_of(self, unit: int) -> int:
+        """The layer that a unit of `write` or `coarsen` makes."""
+        return unit % len(self.layers)
 
     @property
     def work(self) -> dict[str, FanOut]:
@@ -196,7 +258,7 @@ class VolumeSpec(Document):
 
     def unit_box(self, tier: Tier, unit: int, scale: int) -> Box:
         """The voxels of `scale` that `unit` owns, on the absolute grid; empty where the scale ends before it."""
-        spec, corner = self.scales[scale], tier.corner(unit)
+        spec, corner = self.scales[scale], tier.corner(unit // len(self.layers))
         step = self.step(tier, scale)
         begin = plus(spec.begin, times(corner, step))
         return Box(begin=begin, end=plus(begin, step)).clip(spec.box)
@@ -222,20 +284,22 @@ class VolumeSpec(Document):
         begin = functools.reduce(minimum, (e[0] for e in ends))
         return Box(begin=begin, end=functools.reduce(maximum, (e[1] for e in ends))).clip(source.box)
 
-    def units_touching(self, tier: Tier, scale: int, box: Box) -> list[int]:
-        """Units of `tier` that own voxels of `scale` in `box`."""
+    def units_touching(self, tier: Tier, scale: int, box: Box, layer: int = 0) -> list[int]:
+        """Units of `tier` that own voxels of `scale` in `box`, of one layer."""
         step, begin = self.step(tier, scale), self.scales[scale].begin
         spans = [
             range(max(0, (lo - b) // s), min(g, -(-(hi - b) // s)))
             for lo, hi, b, s, g in zip(box.begin, box.end, begin, step, tier.grid, strict=True)
         ]
         _, ny, nx = tier.grid
-        return [(z * ny + y) * nx + x for z, y, x in itertools.product(*spans)]
+        boxes = ((z * ny + y) * nx + x for z, y, x in itertools.product(*spans))
+        return [box * len(self.layers) + layer for box in boxes]
 
     def slab_box(self, unit: int) -> Box:
         """The planes of scale 0 that `unit` of render owns, on the absolute grid."""
         whole = self.scales[0].box
-        z0 = whole.begin[0] + unit * self.slab
+        _, slab = self.channel_and_slab(unit)
+        z0 = whole.begin[0] + slab * self.slab
         return Box(begin=(z0, 0, 0), end=(z0 + self.slab, *whole.end[1:])).clip(whole)
 
     def ng_shard(self, scale: int) -> Zyx:
@@ -259,7 +323,9 @@ class VolumeSpec(Document):
         """Memory in GiB that one unit of `step` needs: its arrays, its codecs and the interpreter."""
         plane = self.scales[0].size[1] * self.scales[0].size[2] * self.itemsize
         tier = self.coarsen_tier if step == "coarsen" else self.write_tier
-        block = math.prod(minimum(tier.unit, self.scales[tier.source].size)) * self.itemsize
-        # eight planes: the decoded slice, its float copies and the warped one; half a GiB: interpreter and libraries
-        need = plane * (self.slab + 8) if step == "render" else block * BLOCK_COPIES
+        block = math.prod(minimum(tier.unit, self.scales[tier.source].size))
+        # eight planes: the decoded slice, its float copies and the warped one; a file may hold all channels of it.
+        # Half a GiB: interpreter and libraries
+        planes = self.slab + max(8, len(self.channels) + 4)
+        need = plane * planes if step == "render" else block * block_bytes(self.itemsize, self.rgb)
         return need / GIB + 0.5

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from clio_argo.errors import GateStopped
 from clio_argo.model.alignment import PlacedSlice, Transforms
+from clio_argo.model.base import counted
 from clio_argo.model.layout import TRANSFORMS_TABLE
 from clio_argo.model.plan import Plan
 from clio_argo.model.problems import first_lines
@@ -47,8 +48,8 @@ def _bad(transforms: Transforms, plan: Plan, request: Request) -> Gate:
 
 
 def allow_bad(slices: int) -> str:
-    """How a person allows so many bad slices, on the command line and in a request."""
-    return f"--allow-bad-slices {slices} (in a request max_bad: {slices})"
+    """How a person allows so many bad slices, in a request and behind the commands that take one."""
+    return f"max_bad: {slices} in the request, or plan, align, run and submit with --allow-bad-slices {slices}"
 
 
 def _why(flagged: PlacedSlice) -> str:
@@ -84,7 +85,8 @@ def _residual(transforms: Transforms, plan: Plan, request: Request) -> Gate:
 
 def _breaks(transforms: Transforms, request: Request) -> Gate:
     breaks = transforms.breaks
-    problems = (f"the stack has {len(breaks)} breaks, at most {request.max_breaks} are allowed; to place the parts "
+    found = counted(len(breaks), "break")
+    problems = (f"the stack has {found}, at most {request.max_breaks} may be; to place the parts "
                 f"at their recorded positions: --set max_breaks={len(breaks)}",
                 *(b.text for b in breaks))  # fmt: skip
     return Gate(name="max_breaks", value=len(breaks), limit=request.max_breaks, unit="breaks", problems=problems)

@@ -1,16 +1,20 @@
 """The shapes of the volume that follow from the transforms."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from clio_argo.errors import UserError
 from clio_argo.kernels.window import invert_window
 from clio_argo.model.alignment import Planes, Transforms
-from clio_argo.model.grid import build_volume
+from clio_argo.model.appearance import ChannelContrast
+from clio_argo.model.grid import GREY, Channels, build_volume
 from clio_argo.model.plan import Plan
 from clio_argo.model.regions import Crop
 from clio_argo.model.request import Request
-from clio_argo.model.volume import VolumeSpec, Zyx, zyx
+from clio_argo.model.volume import RGB, VolumeChannel, VolumeSpec, Window, Zyx, zyx
 
+# place among red, green and blue
+GREEN = 1
 # largest grey value of each data type, which inversion turns into 0
 TOP = {"uint8": 255, "uint16": 65535}
 
@@ -18,7 +22,42 @@ TOP = {"uint8": 255, "uint16": 65535}
 def fix_shapes(request: Request, plan: Plan, transforms: Transforms) -> VolumeSpec:
     """All shapes of both volumes. Raises `UserError` if the crop is not on the canvas or memory does not suffice."""
     begin, size = crop_canvas(request.crop, plan, transforms)
-    return build_volume(request, begin, size, plan.dtype, _viewer_window(request, plan, transforms))
+    window = None if plan.channels else _viewer_window(request, plan, transforms)
+    return build_volume(request, begin, size, plan.dtype, window, volume_channels(request, plan, transforms.windows))
+
+
+def volume_channels(request: Request, plan: Plan, windows: Sequence[Window | None] = ()) -> Channels:
+    """The channels of the volume.
+
+    windows: of each channel in grey values of the files; none before they are known.
+    """
+    if not plan.channels:
+        return GREY
+    known = windows or [None] * len(plan.channels)
+    channels = tuple(_volume_channel(request, plan, number, window) for number, window in enumerate(known))
+    # of the luminance of a picture green makes up most
+    return Channels(channels, plan.rgb, GREEN if plan.align_channel is None else plan.align_channel)
+
+
+def _volume_channel(request: Request, plan: Plan, number: int, window: Window | None) -> VolumeChannel:
+    """How a channel is stored: the contrast of what is aligned is that of the request, unless it would mix colours."""
+    channel, aligned = plan.channels[number], plan.align_channel
+    is_colour = plan.rgb and number < RGB
+    # red, green and blue stay together
+    leads = number == aligned or (is_colour and (aligned is None or aligned < RGB))
+    contrast = request.contrast.channels.get(channel.name) or ChannelContrast(
+        clip_limit=request.contrast.clip_limit if leads and not is_colour else 0,
+        invert=request.contrast.invert and leads,
+    )
+    shown = invert_window(window, TOP[plan.dtype]) if window and contrast.invert else window
+    return VolumeChannel(
+        name=channel.name, number=number, colour=channel.colour, recorded=window,
+        # CLAHE spreads the window over the whole range
+        window=None if contrast.clip_limit else shown,
+        # other channels are added to what is aligned
+        background=request.background if leads or is_colour else 0,
+        clip_limit=contrast.clip_limit, invert=contrast.invert, even=leads,
+    )  # fmt: skip
 
 
 def crop_canvas(crop: Crop, plan: Plan, transforms: Transforms) -> tuple[Zyx, Zyx]:
@@ -44,9 +83,9 @@ def _viewer_window(request: Request, plan: Plan, transforms: Transforms) -> tupl
     return invert_window(transforms.window, TOP[plan.dtype]) if request.contrast.invert else transforms.window
 
 
-def planes(spec: VolumeSpec, transforms: Transforms, unit: int) -> Planes:
-    """The slices that fill the planes of one unit of `render`."""
-    box = spec.slab_box(unit)
+def planes(spec: VolumeSpec, transforms: Transforms, slab: int) -> Planes:
+    """The slices that fill the planes of one slab."""
+    box = spec.slab_box(slab * len(spec.all_channels))
     sources = tuple(transforms.sources_of(z) for z in range(box.begin[0], box.end[0]))
     return Planes(window=transforms.window, shown=transforms.shown, sources=sources)
 

@@ -40,7 +40,7 @@ class ReportData(Value):
     pattern_picture: str | None = Field(None, description="Picture of what stays in the frame while tissue moves.")
     sizes_bytes: dict[str, int] = Field({}, description="Bytes of each output, by its folder.")
     viewer_url: str | None = Field(
-        None, description="URL, or command for a local run, that opens the volume in neuroglancer."
+        None, description="URL, or command for a local or private run, that opens the volume in neuroglancer."
     )
     run: str = Field(description="URL of the run's root.")
     version: str

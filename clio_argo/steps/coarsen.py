@@ -6,7 +6,7 @@ import numpy as np
 
 from clio_argo.kernels.downsample import coarser
 from clio_argo.model.step import StepResult
-from clio_argo.model.volume import Box, Tier, Zyx
+from clio_argo.model.volume import Box, Tier, over
 from clio_argo.steps.write import pyramid
 from clio_argo.store.manifest import checksums
 from clio_argo.store.volumes import Voxels
@@ -24,17 +24,21 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 
 
 def _unit(run: Run, tier: Tier, unit: int) -> Outcome:
-    inputs = [run.volume.shapes(), checksums(run.records("write", needed_by_coarsen(run, unit)))]
-    return once(run, unit, inputs, lambda: Done(pyramid(run, tier, unit, *_first_scale(run, tier, unit))))
+    shapes, source = run.volume.shapes(run.volume.layer_of(unit)), run.volume.source_box(tier, unit)
+    inputs = [shapes, checksums(run.records("write", needed_by_coarsen(run, unit)))]
+    begin = over(source.begin, run.volume.ratio(tier.source, tier.first))
+    return once(
+        run, unit, inputs, lambda: Done(pyramid(run, tier, unit, lambda c: _first_scale(run, source, c), begin))
+    )
 
 
-def _first_scale(run: Run, tier: Tier, unit: int) -> tuple[Voxels, Zyx]:
-    """The tier's first scale over all that `unit` needs: voxels [z, y, x] and their begin (z, y, x)."""
+def _first_scale(run: Run, source: Box, channel: int) -> Voxels:
+    """The tier's first scale of a channel over what `source`, a box of the tier's source, holds: voxels [z, y, x]."""
     # slab by slab: the memory is an eighth of what is read, which may not fit
+    tier = run.volume.coarsen_tier
     ratio = run.volume.ratio(tier.source, tier.first)
-    source = run.volume.source_box(tier, unit)
-    parts = [coarser(run.volumes.read(tier.source, b), b.begin, ratio) for b in _slabs(source, ratio[0])]
-    return np.concatenate([voxels for voxels, _ in parts]), parts[0][1].begin
+    slabs = _slabs(source, ratio[0])
+    return np.concatenate([coarser(run.volumes.read(tier.source, b, channel), b.begin, ratio)[0] for b in slabs])
 
 
 def _slabs(box: Box, step: int) -> Iterator[Box]:

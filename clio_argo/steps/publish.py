@@ -5,12 +5,14 @@ from importlib.metadata import version
 from platform import python_version
 from shlex import quote
 
-from clio_argo.model.layout import COMPLETE, CONFIG, QUALITY, VERIFICATION, VIEWER
+from clio_argo.model.layout import COMPLETE, CONFIG, INFO, QUALITY, VERIFICATION, VIEWER
 from clio_argo.model.quality import Quality, QualitySummary
 from clio_argo.model.run import Completion, Verification
 from clio_argo.model.step import StepResult
 from clio_argo.placement.magnification import magnification_notes
 from clio_argo.store.documents import crc32c, record_of
+from clio_argo.store.web_pages import is_closed_to_pages
+from clio_argo.viewer.channels import volume_layers
 from clio_argo.viewer.url import PUBLIC_HOST, neuroglancer_state, viewer_url
 from clio_argo.workspace.arrival import source_changes
 from clio_argo.workspace.cleaning import allowed_bytes, clean
@@ -81,13 +83,17 @@ def completion(run: Run, quality: Quality) -> Completion:
 
 
 def viewer_link(run: Run) -> str:
-    """Neuroglancer at the volume's middle; for a local run the command that serves it, and prints a link of its own."""
-    if run.store.at(VIEWER)[0].local is not None:
-        return f"clio-argo view {quote(str(run.store.local or run.store.url))}"
+    """Neuroglancer at the volume's middle, or the command that opens what its pages cannot read.
+
+    That is a local run, for which the command prints a link of its own, and one in a private bucket.
+    """
+    if run.store.at(VIEWER)[0].local is not None or is_closed_to_pages(run.store, f"{VIEWER}/{INFO}", PUBLIC_HOST):
+        return f"clio-argo view {quote(str(run.store.local or run.store.url.rstrip('/')))}"
     scale = run.volume.scales[0]
     z, y, x = (b + s / 2 for b, s in zip(scale.begin, scale.size, strict=True))
+    source = f"precomputed://{run.store.url_of(VIEWER)}"
     state = neuroglancer_state(
-        f"precomputed://{run.store.url_of(VIEWER)}", name=run.settings.id, position_vox=(x, y, z),
+        source, name=run.settings.id, position_vox=(x, y, z), layers=volume_layers(run.volume, source, run.settings.id),
         resolution_nm=(scale.resolution[2], scale.resolution[1], scale.resolution[0]),
         size=(scale.size[2], scale.size[1], scale.size[0]),
     )  # fmt: skip

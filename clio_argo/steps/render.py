@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from clio_argo.errors import ClioError
-from clio_argo.kernels import Image
+from clio_argo.kernels import Image, as_image
 from clio_argo.kernels.blend import blend
 from clio_argo.kernels.contrast import adjust, apply_gain
 from clio_argo.kernels.render import jpeg, place, thumbnail
@@ -15,7 +15,7 @@ from clio_argo.model.alignment import PlacedSlice, Planes, Shown, compose
 from clio_argo.model.layout import thumbnail_name
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.step import StepResult
-from clio_argo.model.volume import Box
+from clio_argo.model.volume import Box, VolumeChannel
 from clio_argo.placement.replacement import weights
 from clio_argo.store.grey_values import Decoded
 from clio_argo.store.images.base import Undecodable
@@ -34,8 +34,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 
 
 def _unit(run: Run, unit: int) -> Outcome:
-    box = run.volume.slab_box(unit)
-    planes = run.planes(unit)
+    box, planes, channel = run.volume.slab_box(unit), run.planes(unit), _channel(run, unit)
     inputs = [
         run.volume.scales[0].model_dump(),
         run.volume.dtype,
@@ -45,37 +44,51 @@ def _unit(run: Run, unit: int) -> Outcome:
         planes.window,
         planes.shown.model_dump(),
         [[s.model_dump(include=PIXELS) for s in sources] for sources in planes.sources],
+        *([channel.model_dump(), run.volume.main] if run.volume.channels else []),
     ]
     return once(run, unit, inputs, lambda: _render(run, unit, box, planes))
 
 
+def _channel(run: Run, unit: int) -> VolumeChannel:
+    """The channel that a unit renders; a grey stack is one whose contrast the settings tell."""
+    volume, contrast = run.volume, run.settings.contrast
+    channel = volume.all_channels[volume.channel_and_slab(unit)[0]]
+    if volume.channels:
+        return channel
+    settings = {"clip_limit": contrast.clip_limit, "invert": contrast.invert, "even": True}
+    return channel.model_copy(update={**settings, "recorded": run.planes(unit).window})
+
+
 def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
-    volume = run.volume
-    slab = np.full(box.shape, volume.background, volume.dtype)
+    volume, channel = run.volume, _channel(run, unit)
+    slab = np.full(box.shape, channel.background, volume.dtype)
     objects: list[ObjectRecord] = []
     images: dict[int, Image] = {}
     compared = Neighbours({})
+    is_main = not volume.channels or channel.number == volume.main
     for z, plane, placed in zip(range(box.begin[0], box.end[0]), slab, planes.sources, strict=True):
         sources = [_shift_to(box, s, planes.shown) for s in placed]
         # a slice that fills several planes in a row is decoded once, and only slices of this plane stay in memory
-        images = {s.z: images[s.z] if s.z in images else _adjusted_image(run, s, planes) for s in sources}
-        _fill(plane, z, sources, images, volume.background)
-        for s in sources:
+        images = {s.z: images[s.z] if s.z in images else _adjusted_image(run, s, planes, channel) for s in sources}
+        _fill(plane, z, sources, images, channel.background)
+        for s in sources if is_main else ():
             if s.z == z and s.matrix:
                 compared.add(z, sample(plane, s.matrix, images[z].shape[::-1]))
-        picture = jpeg(to_viewer(thumbnail(plane), volume.window))
-        objects.append(run.store.write(thumbnail_name(z), picture))
-    objects.append(write_similarity(run.store, unit, compared))
-    return Done([*run.volumes.write_aligned(0, box, slab), *objects])
+        if is_main:
+            picture = jpeg(to_viewer(thumbnail(plane), channel.window))
+            objects.append(run.store.write(thumbnail_name(z), picture))
+    number, slab_number = volume.channel_and_slab(unit)
+    objects += [write_similarity(run.store, slab_number, compared)] if is_main else []
+    return Done([*run.volumes.write_aligned(0, box, slab, number), *objects])
 
 
 def render_plane(run: Run, unit: int, z: int) -> Image:
     """Plane z [y, x] of a unit, rendered from its slices; nothing is written."""
-    volume, box, planes = run.volume, run.volume.slab_box(unit), run.planes(unit)
-    plane = np.full(box.shape[1:], volume.background, volume.dtype)
+    box, planes, channel = run.volume.slab_box(unit), run.planes(unit), _channel(run, unit)
+    plane = np.full(box.shape[1:], channel.background, run.volume.dtype)
     sources = [_shift_to(box, s, planes.shown) for s in planes.sources[z - box.begin[0]]]
-    images = {s.z: _adjusted_image(run, s, planes) for s in sources}
-    _fill(plane, z, sources, images, volume.background)
+    images = {s.z: _adjusted_image(run, s, planes, channel) for s in sources}
+    _fill(plane, z, sources, images, channel.background)
     return plane
 
 
@@ -101,32 +114,39 @@ def _fill(plane: Image, z: int, sources: Sequence[PlacedSlice], images: Mapping[
     plane[:] = blend(planes, [c > WHOLE // 2 for c in coverages], weights(z, [s.z for s in sources]))
 
 
-def _adjusted_image(run: Run, placed: PlacedSlice, planes: Planes) -> Image:
+def _adjusted_image(run: Run, placed: PlacedSlice, planes: Planes, channel: VolumeChannel) -> Image:
     """Pixels [y, x] of what is shown of a slice, with its flicker evened out and its contrast adjusted."""
+    left, top, right, bottom = planes.shown.box(*run.slice_file(placed.z).size)
+    if channel.number is not None and not _digest(placed, channel.number):
+        # this channel of it did not decode
+        return as_image(np.full((bottom - top, right - left), channel.background, run.volume.dtype))
     # before warping, so that the background cannot leak into the histograms of the contrast
-    contrast, decoded = run.settings.contrast, decode(run, placed)
-    left, top, right, bottom = planes.shown.box(decoded.pixels.shape[1], decoded.pixels.shape[0])
-    shown = np.s_[top:bottom, left:right]
+    decoded, shown = decode(run, placed, channel.number), np.s_[top:bottom, left:right]
     pixels, nothing = decoded.pixels[shown], None if decoded.nothing is None else decoded.nothing[shown]
-    if placed.grey is not None:
+    if placed.grey is not None and channel.even:
         pixels = apply_gain(pixels, *placed.grey)
-    adjusted = adjust(pixels, contrast.clip_limit, contrast.invert, planes.window, nothing)
+    adjusted = adjust(pixels, channel.clip_limit, channel.invert, channel.recorded, nothing)
     if nothing is not None:
-        adjusted[nothing] = run.settings.background
+        adjusted[nothing] = channel.background
     return adjusted
 
 
-def decode(run: Run, placed: PlacedSlice) -> Decoded:
-    """Grey values of a slice's file.
+def _digest(placed: PlacedSlice, channel: int | None) -> str:
+    """Digest of the pixels of a channel of a slice."""
+    return placed.digest if channel is None else placed.digest.split("-")[channel]
+
+
+def decode(run: Run, placed: PlacedSlice, channel: int | None = None) -> Decoded:
+    """Grey values of a slice's file, or of one of its channels.
 
     Raises:
         ClioError: they are not those that `reduce` decoded.
     """
     try:
-        decoded = run.source.decode_heard(run.slice_file(placed.z))
+        decoded = run.source.decode_heard(run.slice_file(placed.z), channel)
     except Undecodable as error:
         raise ClioError(f"slice {placed.z} ({placed.file}): {error}; it was readable before") from error
-    if decoded.digest != placed.digest:
+    if decoded.digest != _digest(placed, channel):
         raise ClioError(
             f"slice {placed.z} ({placed.file}) has other pixels than when it was aligned; "
             "run the same command again to align the changed stack"

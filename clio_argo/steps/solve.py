@@ -73,7 +73,7 @@ def lay_out(run: Run, spec: VolumeSpec, transforms: Transforms, written: Sequenc
     # while volume.json still names the earlier shapes: a run that is killed here finds them again
     if before is not None and before != spec:
         remove_outgrown_objects(run.store, before, spec)
-    units = ((layout.planes_name(u), planes(spec, transforms, u)) for u in range(spec.render.units))
+    units = ((layout.planes_name(slab), planes(spec, transforms, slab)) for slab in range(spec.slabs))
     record_whole(run, [
         *written,
         run.store.write(layout.VOLUME, spec.to_bytes()),

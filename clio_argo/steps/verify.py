@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from clio_argo.errors import BrokenVolume, printable
+from clio_argo.model.base import counted
 from clio_argo.model.layout import VERIFICATION
 from clio_argo.model.step import Counts, StepResult
 from clio_argo.workspace.comparison import compare, listing
@@ -19,7 +20,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     verification = compare(run, listing(run))
     if faults := verification.faults:
         lines = [f"  - {printable(f.name)}: {f.what}" for f in faults[:SHOWN]]
-        raise BrokenVolume("\n".join([f"the volume is broken in {len(faults)} places:", *lines,
+        raise BrokenVolume("\n".join([f"the volume is broken in {counted(len(faults), 'place')}:", *lines,
                                       "run clio-argo repair"]))  # fmt: skip
     run.store.write(VERIFICATION, verification.to_bytes())
     return StepResult(counts=Counts(bytes=verification.bytes))

@@ -117,7 +117,17 @@ class Store:
 
     def read_range(self, name: str, begin: int, end: int) -> bytes:
         """Bytes `begin` to `end` of an object; raises `MissingInput` if it is gone."""
-        result = self._ask(name, "read", lambda kv, key: kv.read(key, byte_range=slice(begin, end)))
+        return self._present(name, self._ask(name, "read", lambda kv, key: kv.read(key, byte_range=slice(begin, end))))
+
+    async def fetch(self, name: str, begin: int, end: int) -> bytes:
+        """As `read_range`, while others work; who stops to wait ends the request."""
+        store, key = self.at(name)
+        with store_errors(store.url, key):
+            result = await store.kv.read(key, byte_range=slice(begin, end))
+        return self._present(name, result)
+
+    def _present(self, name: str, result: Any) -> bytes:
+        """The bytes of an answer. Raises `MissingInput` if there is no such object."""
         if result.state != "value":
             raise MissingInput(f"{self.url_of(name)}: it is gone")
         return bytes(result.value)

@@ -4,10 +4,21 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clio_argo.errors import ClioError, MissingBucket, MissingInput, StoreError, TransientError, printable
+from clio_argo.errors import (
+    ClioError,
+    MissingBucket,
+    MissingInput,
+    NoAccess,
+    StoreError,
+    TransientError,
+    first_words,
+    printable,
+)
 from clio_argo.store.backends import backend_of
 from clio_argo.store.backends.base import Backend, Verb
 
+# characters of a store's own words
+LONGEST = 300
 GOES_ON = "run the same command again; it goes on where it stopped"
 REFUSALS = {
     401: "no valid credentials (401): {log_in}; {needed} is needed",
@@ -16,6 +27,7 @@ REFUSALS = {
     404: "there is no bucket {bucket} (404): look at its name, or make it; then " + GOES_ON,
     412: "another process changed it at the same time (412): " + GOES_ON,
 }
+KINDS: dict[int, type[ClioError]] = {401: NoAccess, 403: NoAccess, 404: MissingBucket}
 # too slow, changed by another request at that moment, too many requests: a later try may pass
 PASSING = (408, 409, 429)
 NO_SPACE = f"no space is left: free some or choose another place, then {GOES_ON}"
@@ -25,7 +37,7 @@ NO_ANSWER = "the store does not answer; try again"
 REMEDIES: tuple[tuple[str, type[ClioError], str], ...] = (
     ("No space left|RESOURCE_EXHAUSTED|Disk quota", StoreError, NO_SPACE),
     ("Input/output error", StoreError, f"the disk or its server reports an error: look at its log, then {GOES_ON}"),
-    ("Read-only file system|PERMISSION_DENIED|Permission denied|UNAUTHENTICATED|credentials", StoreError, NO_ACCESS),
+    ("Read-only file system|PERMISSION_DENIED|Permission denied|UNAUTHENTICATED|credentials", NoAccess, NO_ACCESS),
     ("NOT_FOUND|No such file", MissingInput, "it does not exist"),
     ("UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|[Tt]imeout|connect|Connection", TransientError, NO_ANSWER),
     ("Too many open files", TransientError, "too many open files: raise the limit (ulimit -n) or use fewer workers"),
@@ -57,7 +69,9 @@ def explained(url: str, name: str, error: Exception, verb: Verb = "read") -> Cli
     status = _status(backend, error, text)
     by_text = next(((kind, remedy) for sign, kind, remedy in REMEDIES if re.search(sign, text)), (StoreError, ""))
     kind, remedy = (status and _by_status(url, status, verb)) or by_text
-    return kind(f"{url}{printable(name)}: {remedy + chr(10) if remedy else ''}  ({text.splitlines()[0][:300]})")
+    return kind(
+        f"{url}{printable(name)}: {remedy + chr(10) if remedy else ''}  ({first_words(text.splitlines()[0], LONGEST)})"
+    )
 
 
 def _status(backend: Backend, error: Exception, text: str) -> int | None:
@@ -74,7 +88,7 @@ def _by_status(url: str, status: int, verb: Verb) -> tuple[type[ClioError], str]
         return TransientError, f"the store answered {status} to every try; try again later"
     if status not in REFUSALS:
         return None
-    backend, kind = backend_of(url), MissingBucket if status == 404 else StoreError
+    backend, kind = backend_of(url), KINDS.get(status, StoreError)
     needed = backend.permissions.get(verb, f"the right to {verb}")
     words = {"verb": verb, "needed": needed, "grant": backend.grant, "log_in": backend.log_in}
     return kind, REFUSALS[status].format(bucket="/".join(url.split("/")[:3]), **words)

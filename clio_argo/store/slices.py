@@ -20,7 +20,7 @@ from clio_argo.errors import (
     printable,
     short_of_memory,
 )
-from clio_argo.model.base import Value, few
+from clio_argo.model.base import Value, counted, few
 from clio_argo.model.plan import SliceFile
 from clio_argo.store import images, links
 from clio_argo.store.backends import DEFAULT, backend_of
@@ -112,7 +112,7 @@ class Source:
         names = sorted([self.url.rstrip("/").rpartition("/")[2], *listed], reverse=True)
         found = {other: name for name in names if (other := other_by_name(name))}
         hidden = [printable(name) for name in listed if _is_hidden_image(name)]
-        text = f"{len(hidden)} hidden files ({few(hidden, 1)})"
+        text = f"{counted(len(hidden), 'hidden file')} ({few(hidden, 1)})"
         return [*(f"{printable(name)}: {other.refusal}" for other, name in found.items()), *([text] if hidden else [])]
 
     def _list(self, folder: str, wanted: Callable[[str], bool] = in_sight) -> Iterator[Entry]:

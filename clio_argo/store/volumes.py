@@ -1,5 +1,6 @@
 """The arrays of a run: both volumes at every scale, read and written shard by shard."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,10 @@ STORE_ALL = {"store_data_equal_to_fill_value": True, "fill_missing_data_reads": 
 
 @dataclass(frozen=True)
 class Volumes:
-    """`aligned/` and `ng/` of one run; boxes are absolute, arrays [z, y, x]."""
+    """`aligned/` and `ng/` of one run; boxes are absolute, arrays [z, y, x] of one channel.
+
+    Layers of ng/ with three channels are arrays [c, z, y, x].
+    """
 
     store: Store
     spec: VolumeSpec
@@ -43,38 +47,41 @@ class Volumes:
 
     def _metadata(self, attributes: dict[str, Any]) -> dict[str, Any]:
         spec = self.spec
-        values = [info(spec), provenance(attributes), zarr_group(spec, attributes)]
+        layers = range(len(spec.layers))
+        values = [value for layer in layers for value in (info(spec, layer), provenance(attributes))]
+        values.append(zarr_group(spec, attributes))
         values += [zarr_array(spec, scale) for scale in spec.scales]
         return dict(zip(metadata_names(spec), values, strict=True))
 
-    def read(self, scale: int, box: Box) -> Voxels:
-        """Voxels [z, y, x] of `box` of the lossless volume."""
+    def read(self, scale: int, box: Box, channel: int = 0) -> Voxels:
+        """Voxels [z, y, x] of `box` of a channel of the lossless volume."""
         with store_errors(self.store.url_of(layout.lossless_scale_folder(self.spec, scale)), ""):
-            return np.asarray(self._aligned(scale)[box.slices].read().result())
+            return np.asarray(self._aligned(scale, channel)[box.slices].read().result())
 
-    def read_viewer(self, scale: int, box: Box) -> NDArray[np.uint8]:
-        """Voxels [z, y, x] of `box` of the viewer volume."""
-        with store_errors(self.store.url_of(layout.viewer_folder(self.spec, scale)), ""):
-            return np.asarray(self._viewer(scale)[box.slices].read().result())
+    def read_viewer(self, scale: int, box: Box, layer: int = 0) -> NDArray[np.uint8]:
+        """Voxels [z, y, x] or [c, z, y, x] of `box` of a layer of the viewer volume."""
+        with store_errors(self.store.url_of(layout.viewer_folder(self.spec, scale, layer)), ""):
+            return np.asarray(self._viewer(scale, layer)[..., *box.slices].read().result())
 
-    def write_aligned(self, scale: int, box: Box, voxels: Voxels) -> list[ObjectRecord]:
-        """Write whole shards of the lossless volume at `scale`: `voxels` [z, y, x] fills `box`."""
-        array, shards = self._aligned(scale, self._scratch), aligned_shards(self.spec, scale, box)
+    def write_aligned(self, scale: int, box: Box, voxels: Voxels, channel: int = 0) -> list[ObjectRecord]:
+        """Write whole shards of a channel of the lossless volume at `scale`: `voxels` [z, y, x] fills `box`."""
+        array = self._aligned(scale, channel, self._scratch)
+        shards = aligned_shards(self.spec, scale, box, channel)
         return [self._put(array, s, voxels[_inside(s.box(self.spec), box.begin).slices]) for s in shards]
 
-    def write_viewer(self, scale: int, box: Box, voxels: NDArray[np.uint8]) -> list[ObjectRecord]:
-        """Write whole shards of the viewer volume at `scale`: `voxels` [z, y, x] fills `box`."""
-        array, shards = self._viewer(scale, self._scratch), viewer_shards(self.spec, scale, box)
-        parts = ((s, voxels[_inside(s.box(self.spec), box.begin).slices]) for s in shards)
+    def write_viewer(self, scale: int, box: Box, voxels: NDArray[np.uint8], layer: int = 0) -> list[ObjectRecord]:
+        """Write whole shards of a layer of ng/ at `scale`: `voxels` [z, y, x] or [c, z, y, x] fills `box`."""
+        array, shards = self._viewer(scale, layer, self._scratch), viewer_shards(self.spec, scale, box, layer)
+        parts = ((s, voxels[..., *_inside(s.box(self.spec), box.begin).slices]) for s in shards)
         return [self._put(array, s, without_zero_chunks(part, self.spec.chunk)) for s, part in parts]
 
     def read_shard(self, shard: "Shard") -> Voxels:
-        """All voxels [z, y, x] of a shard."""
+        """All voxels of a shard: [z, y, x], or [c, z, y, x] of a layer with three channels."""
         read = self.read_viewer if shard.volume == layout.VIEWER else self.read
-        return read(shard.scale, shard.box(self.spec))
+        return read(shard.scale, shard.box(self.spec), shard.part)
 
     def _put(self, array: ts.TensorStore, shard: "Shard", voxels: Voxels) -> ObjectRecord:
-        """Write `voxels` [z, y, x] as one shard, whatever was there; its size and checksum.
+        """Write `voxels` [..., z, y, x] as one shard, whatever was there; its size and checksum.
 
         It is made in memory, so that what the store holds can be compared with the bytes that were meant; in the store
         tensorstore would keep the padding of an old shard, and stop at a damaged one. In one transaction, since outside
@@ -83,7 +90,7 @@ class Volumes:
         array: the volume at the shard's scale, in memory.
         """
         with ts.Transaction() as transaction:
-            array.with_transaction(transaction)[shard.box(self.spec).slices] = voxels
+            array.with_transaction(transaction)[..., *shard.box(self.spec).slices] = voxels
         data = self._scratch.read(shard.name).result().value
         self._scratch.write(shard.name, None).result()
         return self.store.write(shard.name, data)
@@ -97,26 +104,28 @@ class Volumes:
         return memory
 
     def viewed(self, voxels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What a chunk of the viewer volume [z, y, x] shows: the voxels after JPEG."""
-        grid = {"size": voxels.shape[::-1], "resolution": [1, 1, 1], "chunk_size": [self.spec.chunk] * 3}
+        """What a chunk of the viewer volume [z, y, x], or [c, z, y, x], shows: the voxels after JPEG."""
+        grid = {"size": voxels.shape[:-4:-1], "resolution": [1, 1, 1], "chunk_size": [self.spec.chunk] * 3}
         scale = {**grid, "encoding": "jpeg", "jpeg_quality": self.spec.jpeg_quality}
-        kind = {"type": "image", "data_type": "uint8", "num_channels": 1}
+        kind = {"type": "image", "data_type": "uint8", "num_channels": math.prod(voxels.shape[:-3])}
         spec = {"driver": "neuroglancer_precomputed", "kvstore": "memory://", "multiscale_metadata": kind}
         whole = ts.open({**spec, "scale_metadata": scale, **STORE_ALL}, create=True).result()
-        array = whole[ts.d["channel"][0]].transpose(["z", "y", "x"])
+        array = _in_order(whole)
         array.write(without_zero_chunks(voxels, self.spec.chunk)).result()
         return np.asarray(array.read().result())
 
-    def _aligned(self, scale: int, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
+    def _aligned(self, scale: int, channel: int = 0, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
         folder = layout.lossless_scale_folder(self.spec, scale)
         array = self._open({"driver": "zarr3"}, folder, kvstore, layout.ZARR)
+        if self.spec.channels:
+            array = array[channel]
         if array.shape != self.spec.scales[scale].size:
             raise BrokenInvariant(f"{folder} has another shape than volume.json")
         return array.translate_to[self.spec.scales[scale].begin]
 
-    def _viewer(self, scale: int, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
+    def _viewer(self, scale: int, layer: int = 0, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
         spec = {"driver": "neuroglancer_precomputed", "scale_index": scale - self.spec.ng_scales.start}
-        return self._open(spec, layout.VIEWER, kvstore, layout.INFO)[ts.d["channel"][0]].transpose(["z", "y", "x"])
+        return _in_order(self._open(spec, layout.viewer_volume(self.spec, layer), kvstore, layout.INFO))
 
     def _open(self, spec: dict[str, Any], folder: str, kvstore: ts.KvStore | None, name: str) -> ts.TensorStore:
         where = kvstore / f"{folder}/" if kvstore else ts.KvStore.Spec(self.store.spec(folder))
@@ -124,35 +133,45 @@ class Volumes:
             return ts.open({**spec, **STORE_ALL}, kvstore=where, open=True, context=self._context).result()
 
 
+def _in_order(precomputed: ts.TensorStore) -> ts.TensorStore:
+    """A layer of the viewer volume as [z, y, x], or [c, z, y, x] where it has several channels."""
+    array = precomputed.transpose(["channel", "z", "y", "x"])
+    return array if array.shape[0] > 1 else array[0]
+
+
 def without_zero_chunks(voxels: NDArray[np.uint8], chunk: int) -> NDArray[np.uint8]:
-    """The same voxels [z, y, x], with one voxel of every chunk that is all 0 set to 1 (of 255).
+    """The same voxels [..., z, y, x], with one voxel of every chunk that is all 0 set to 1 (of 255).
 
     tensorstore leaves chunks of zeros out of precomputed shards, whatever the spec says; readers that take
     absence as a fault (cloud-volume) then stop, and "missing" would no longer be always wrong.
     """
-    whole = Box(begin=(0, 0, 0), end=zyx(voxels.shape))
-    empty = [b for b in whole.grid((chunk,) * 3) if _all_zero(voxels[b.slices])]
+    whole = Box(begin=(0, 0, 0), end=zyx(voxels.shape[-3:]))
+    empty = [b for b in whole.grid((chunk,) * 3) if _all_zero(voxels[..., *b.slices])]
     if empty:
         voxels = voxels.copy()
     for box in empty:
-        voxels[box.begin] = 1
+        voxels[..., *box.begin] = 1
     return voxels
 
 
 def _all_zero(voxels: NDArray[np.uint8]) -> bool:
-    """Whether all voxels [z, y, x] are 0."""
+    """Whether all voxels [..., z, y, x] are 0."""
     # every sixteenth voxel along each axis settles it for almost all chunks
-    return not voxels[::16, ::16, ::16].any() and not voxels.any()
+    return not voxels[..., ::16, ::16, ::16].any() and not voxels.any()
 
 
 class Shard(NamedTuple):
-    """One shard of a volume; `corner` counts voxels (z, y, x) from the begin of its scale, in multiples of `shape`."""
+    """One shard of a volume; `corner` counts voxels (z, y, x) from the begin of its scale, in multiples of `shape`.
+
+    part: the channel of aligned/ or the layer of ng/ that it belongs to.
+    """
 
     name: str
     volume: Literal["aligned", "ng"]
     scale: int
     corner: Zyx
     shape: Zyx
+    part: int = 0
 
     def box(self, spec: VolumeSpec) -> Box:
         """Its voxels, absolute."""
@@ -161,18 +180,21 @@ class Shard(NamedTuple):
         return Box(begin=begin, end=plus(begin, self.shape)).clip(whole)
 
 
-def aligned_shards(spec: VolumeSpec, scale: int, box: Box) -> Iterator[Shard]:
-    """The shards of the lossless volume in `box`, which holds whole ones."""
+def aligned_shards(spec: VolumeSpec, scale: int, box: Box, channel: int = 0) -> Iterator[Shard]:
+    """The shards of a channel of the lossless volume in `box`, which holds whole ones."""
     shape = spec.scales[scale].shard
     for corner in _corners(spec, scale, box, shape):
-        yield Shard(layout.lossless_shard_name(spec, scale, over(corner, shape)), "aligned", scale, corner, shape)
+        name = layout.lossless_shard_name(spec, scale, over(corner, shape), channel)
+        yield Shard(name, "aligned", scale, corner, shape, channel)
 
 
-def viewer_shards(spec: VolumeSpec, scale: int, box: Box) -> Iterator[Shard]:
-    """The shards of the viewer volume in `box`, which holds whole ones."""
+def viewer_shards(spec: VolumeSpec, scale: int, box: Box, layer: int = 0) -> Iterator[Shard]:
+    """The shards of a layer of the viewer volume in `box`, which holds whole ones."""
     shape, chunk = spec.ng_shard(scale), (spec.chunk,) * 3
     for corner in _corners(spec, scale, box, shape):
-        yield Shard(layout.viewer_shard_name(spec, scale, over(corner, chunk)), "ng", scale, corner, shape)
+        yield Shard(
+            layout.viewer_shard_name(spec, scale, over(corner, chunk), layer), "ng", scale, corner, shape, layer
+        )
 
 
 def _corners(spec: VolumeSpec, scale: int, box: Box, shape: Zyx) -> Iterator[Zyx]:
@@ -184,21 +206,23 @@ def _corners(spec: VolumeSpec, scale: int, box: Box, shape: Zyx) -> Iterator[Zyx
 
 def metadata_names(spec: VolumeSpec) -> list[str]:
     """Names of all metadata of both volumes."""
-    return [*layout.viewer_metadata(), *layout.lossless_metadata(spec)]
+    return [*layout.viewer_metadata(spec), *layout.lossless_metadata(spec)]
 
 
 def slab_shards(spec: VolumeSpec, unit: int) -> Iterator[Shard]:
-    """The shards that a unit of `render` owns: of the lossless volume, at full size."""
-    return aligned_shards(spec, 0, spec.slab_box(unit))
+    """The shards that a unit of `render` owns: of a channel of the lossless volume, at full size."""
+    return aligned_shards(spec, 0, spec.slab_box(unit), spec.channel_and_slab(unit)[0])
 
 
 def tier_shards(spec: VolumeSpec, tier: Tier, unit: int) -> Iterator[Shard]:
     """The shards of both volumes that a unit of `write` or `coarsen` owns."""
+    layer = spec.layer_of(unit)
     for k in tier.scales:
         box = spec.unit_box(tier, unit, k)
         if not box.empty:
-            yield from viewer_shards(spec, k, box) if k in spec.ng_scales else ()
-            yield from aligned_shards(spec, k, box) if k else ()
+            yield from viewer_shards(spec, k, box, layer) if k in spec.ng_scales else ()
+            for channel in spec.layers[layer]:
+                yield from aligned_shards(spec, k, box, channel) if k else ()
 
 
 def _inside(box: Box, corner: Zyx) -> Box:

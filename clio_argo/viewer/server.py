@@ -1,45 +1,42 @@
-"""Serves one local run to neuroglancer, with a client that needs no internet.
+"""Serves runs to neuroglancer, with a client that needs no internet: those of this machine, and private ones elsewhere.
 
-    /TOKEN/                 redirects to the volume in the client below
+    /TOKEN/                 redirects to the volumes in the client below
     /TOKEN/neuroglancer/    neuroglancer's static client, from the PyPI package `neuroglancer` (extra `viewer`)
-    /TOKEN/run/NAME/...     the objects under the root of the run NAME; no listings
+    /TOKEN/run/NAME/...     the objects under the root of the run NAME; of a run elsewhere only ng/; no listings
+    /OTHER/run/NAME/...     those of another run on the same page, each with a token of its own
 
-aiohttp does the HTTP. This module decides which files are served, and to whom: the data may be unpublished, any page
+aiohttp does the HTTP. This module decides which objects are served, and to whom: the data may be unpublished, any page
 open in the same browser and every user of this machine can send requests to it. So the server listens on loopback only,
 answers only requests addressed to loopback (a foreign name that resolves to 127.0.0.1 is refused: DNS rebinding) that
 know its token, which is another one each time, and lets only loopback pages and the given viewers read its answers.
 """
 
 import asyncio
-import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from ipaddress import ip_address
-from mimetypes import guess_type
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Handler
-from pydantic import BaseModel, Field
 
-from clio_argo.errors import UserError
-from clio_argo.model.layout import INFO, VIEWER
-from clio_argo.viewer.url import PUBLIC_HOST, neuroglancer_state, viewer_url
+from clio_argo.errors import ClioError, MissingBucket, MissingInput, NoAccess, TransientError, UserError
+from clio_argo.model.layout import VIEWER
+from clio_argo.viewer.layers import Shown, page_state
+from clio_argo.viewer.objects import Folder, Objects
+from clio_argo.viewer.url import PUBLIC_HOST, viewer_url
 
 LOOPBACK = "127.0.0.1"
 
 # The client of the Python package takes its session from a path /v/SESSION/ and does not start without one.
 _CLIENT = "neuroglancer/"
 _SESSION = f"{_CLIENT}v/run/"
-_MOST_INFO_BYTES = 2**20  # a scale takes half a kilobyte
 
 # A person who returns to the page within a minute finds the connection open; it also ends incomplete requests.
 _IDLE_S = 60.0
@@ -48,7 +45,8 @@ _SHUTDOWN_S = 1.0
 
 _HEADERS = {
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",
-    "Cache-Control": "no-cache",  # a run may be written again under the same names
+    # a run may be written again under the same names, and the browser keeps nothing on disk
+    "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",  # other sites read what CORS allows, and embed nothing
     "Referrer-Policy": "no-referrer",  # the token is in the address
     "Server": "clio-argo",  # instead of the versions of Python and aiohttp
@@ -69,42 +67,62 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": "Range",
     "Access-Control-Max-Age": "86400",  # a day, the longest that any browser honours
 }
-_ONE_RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)", re.ASCII | re.IGNORECASE)
+# what a browser is answered when a store refuses; neuroglancer tries again after 503 only
+_STATUSES: tuple[tuple[type[ClioError], int], ...] = (
+    (NoAccess, 403), (MissingInput, 404), (MissingBucket, 404), (TransientError, 503), (ClioError, 502),
+)  # fmt: skip
 
 
-def serve(
-    root: Path,
+def serve(  # noqa: PLR0913, what a page shows has nothing in common with where it is served
+    runs: Sequence[Shown],
     port: int = 0,
-    ready: Callable[[str], None] = print,
-    volume: Path | None = None,
+    ready: Callable[[str], object] = print,
+    *,
+    z: int | None = None,
+    layout: str = "4panel",
+    opened: Callable[[str], object] = lambda _: None,
+    refused: Callable[[str], object] = lambda _: None,
     origins: tuple[str, ...] = (PUBLIC_HOST,),
 ) -> None:
-    """Serves the run at `root` until Ctrl-C; calls `ready` with the URL of the page once it can be opened.
+    """Serves the runs, as layers of one page, until Ctrl-C; calls `ready` with its URL once it can be opened.
 
-    `port` 0 takes a free one. `volume` is the folder of the viewer volume, by default ng/ of the run. `origins` are
-    the sites besides loopback whose pages may read the data ("https://viewer.example.org").
+    `port` 0 takes a free one. `z` is the number of the slice to begin with, by default the middle one, `layout` one of
+    `LAYOUTS`. `opened` gets an address that leads to the page once: other users see what a browser is started with.
+    `refused` gets what is wrong when a store refuses objects, each kind once. `origins` are the sites besides loopback
+    whose pages may read the data ("https://viewer.example.org").
     Raises `UserError` if there is no viewer volume or no client, or if the port is taken.
     """
-    volume = volume or root / VIEWER
-    name = os.fsencode(root.resolve().name).decode(errors="replace") or "volume"
-    base = f"/{secrets.token_urlsafe(16)}/"
-    run = f"{base}run/{re.sub('[^A-Za-z0-9._-]', '_', name)}/"
-    folders = {base + _SESSION: client_folder(), f"{run}{VIEWER}/": volume, run: root}
-    view = _view(volume) | {"name": name}
     with _listen(port) as listener:
         address = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
-        state = neuroglancer_state(f"precomputed://{address}{run}{VIEWER}", **view)
-        url = viewer_url(state, f"{address}{base}{_SESSION}")
+        url, base, objects = _page(runs, address, z, layout)
+        site = _Site(url, base, objects, origins, refused)
+
+        def started(_: str) -> None:
+            ready(url)
+            opened(address + site.once())
+
         web.run_app(
-            _Site(url, base, folders, origins).application(),
+            site.application(),
             sock=listener,
-            print=lambda _: ready(url),
+            print=started,
             access_log=None,
             keepalive_timeout=_IDLE_S,
             shutdown_timeout=_SHUTDOWN_S,
             handler_cancellation=True,  # ends the event channel of a page that was closed
             handle_signals=current_thread() is main_thread(),  # Python allows it there only
         )
+
+
+def _page(runs: Sequence[Shown], address: str, z: int | None, layout: str) -> tuple[str, str, dict[str, Objects]]:
+    """The URL of the page, the folder of its token, and objects by the path below which they are served."""
+    tokens = [f"/{secrets.token_urlsafe(16)}/" for _ in runs]
+    paths = [f"{token}run/{re.sub('[^A-Za-z0-9._-]', '_', run.name)}/" for token, run in zip(tokens, runs, strict=True)]
+    state = page_state(runs, [f"precomputed://{address}{path}{VIEWER}" for path in paths], z, layout)
+    session = tokens[0] + _SESSION
+    volumes = {f"{path}{VIEWER}/": run.volume for path, run in zip(paths, runs, strict=True)}
+    # behind their volumes, which may lie elsewhere
+    roots = {path: Folder(run.root) for path, run in zip(paths, runs, strict=True) if run.root}
+    return viewer_url(state, address + session), tokens[0], {session: Folder(client_folder()), **volumes, **roots}
 
 
 def client_folder() -> Path:
@@ -119,42 +137,6 @@ def client_folder() -> Path:
     return folder
 
 
-_Voxels = Annotated[float, Field(allow_inf_nan=False, ge=-1e12, le=1e12)]
-_Sides = Annotated[int, Field(gt=0, lt=1e12)]
-_Nm = Annotated[float, Field(ge=1e-6, le=1e12)]
-
-
-class _Scale(BaseModel):
-    """What a view needs of a scale in `info`."""
-
-    size: tuple[_Sides, _Sides, _Sides]
-    resolution: tuple[_Nm, _Nm, _Nm]
-    voxel_offset: tuple[_Voxels, _Voxels, _Voxels] = (0, 0, 0)
-
-
-class _Info(BaseModel):
-    """What a view needs of `info`."""
-
-    scales: Annotated[list[_Scale], Field(min_length=1)]
-
-
-def _view(volume: Path) -> dict[str, Any]:
-    """The middle, resolution and size of the finest scale, as `neuroglancer_state` takes them."""
-    info = volume / INFO
-    file = find_file(volume, INFO)
-    if file is None:
-        raise UserError(f"No viewer volume to show: {info} is not there.")
-    try:
-        with file.open("rb") as opened:
-            scale = _Info.model_validate_json(opened.read(_MOST_INFO_BYTES)).scales[0]
-    except OSError as error:
-        raise UserError(f"No viewer volume to show: {info}: {error.strerror}.") from error
-    except ValueError as error:
-        raise UserError(f"Not the info of a precomputed volume: {info}.") from error
-    middle = [begin + n // 2 + 0.5 for begin, n in zip(scale.voxel_offset, scale.size, strict=True)]
-    return {"position_vox": middle, "resolution_nm": scale.resolution, "size": scale.size}
-
-
 def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server((LOOPBACK, port))
@@ -164,16 +146,24 @@ def _listen(port: int) -> socket.socket:
 
 @dataclass(frozen=True)
 class _Site:
-    """What is served: the URL of the page, the folder of its token, folders by prefix, and sites that may read it.
+    """What is served: the URL of the page, the folder of its token, objects by prefix, and sites that may read them.
 
     The first prefix that a path starts with decides: the volume may lie outside of the run's root.
     """
 
     url: str
     base: str
-    folders: Mapping[str, Path]
+    objects: Mapping[str, Objects]
     origins: tuple[str, ...]
+    refused: Callable[[str], object]
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    tickets: set[str] = field(default_factory=set)
+    told: set[int] = field(default_factory=set)
+
+    def once(self) -> str:
+        """A path that leads to the page once."""
+        self.tickets.add(ticket := f"/{secrets.token_urlsafe(16)}/")
+        return ticket
 
     def application(self) -> web.Application:
         application = web.Application(middlewares=[_refuse_other_hosts])
@@ -185,19 +175,29 @@ class _Site:
         return application
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        """A file, or a redirect to the page: browsers carry the fragment, which holds the state, along."""
+        """An object, or a redirect to the page: browsers carry the fragment, which holds the state, along."""
         session = self.base + _SESSION
-        short = {self.base: self.url, self.base + _CLIENT: session}
+        short = {self.base: self.url, self.base + _CLIENT: session, **dict.fromkeys(self.tickets, self.url)}
         if location := short.get(request.path):
+            self.tickets.discard(request.path)
             return web.Response(status=302, headers={"Location": location})
-        prefix = next(filter(request.path.startswith, self.folders), None)
-        file = prefix and find_file(self.folders[prefix], request.path.removeprefix(prefix) or "index.html")
-        if not file:
+        prefix = next(filter(request.path.startswith, self.objects), None)
+        if prefix is None:
             return web.Response(status=404)
-        policy = _CLIENT_POLICY if prefix == session else _RUN_POLICY
-        return _FileResponse(
-            file, headers={"Content-Type": _content_type(file.name), "Content-Security-Policy": policy}
-        )
+        headers = {"Content-Security-Policy": _CLIENT_POLICY if prefix == session else _RUN_POLICY}
+        try:
+            return await self.objects[prefix].answer(request, request.path.removeprefix(prefix), headers)
+        except ClioError as error:
+            return self._refusal(error)
+
+    def _refusal(self, error: ClioError) -> web.Response:
+        """The answer when a store refuses."""
+        status = next(status for kind, status in _STATUSES if isinstance(error, kind))
+        # a browser asks for many objects that no volume has
+        if status != 404 and status not in self.told:
+            self.told.add(status)
+            self.refused(str(error))
+        return web.Response(status=status, text=f"{error}\n")
 
     async def _preflight(self, request: web.Request) -> web.StreamResponse:
         """The answer to a browser that asks whether a page may ask; Chromium does so for loopback, too."""
@@ -226,39 +226,6 @@ class _Site:
             response.headers.pop(validator, None)
         if self._may_read(request):
             response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
-
-
-class _FileResponse(web.FileResponse):
-    """A file whose `Range` is read as RFC 9110 section 14.2 says, where aiohttp deviates.
-
-    aiohttp serves a range to HEAD, refuses several ranges and other units instead of ignoring them, takes an
-    `If-Range` with an ETag for a match, and `bytes=-0` for the whole file; `bytes=-` gets the 416 that is due then.
-    """
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        headers = request.headers.copy()
-        ranges = headers.pop("Range", "")
-        if request.method == "GET" and "If-Range" not in headers and _ONE_RANGE.fullmatch(ranges):
-            headers["Range"] = re.sub("=-0+$", "=-", ranges)
-        return await super().prepare(request.clone(headers=headers))
-
-
-def find_file(folder: Path, name: str) -> Path | None:
-    """The regular file `name` (a decoded URL path) below `folder`, or None.
-
-    The file lies below `folder` even after all symbolic links are followed.
-    """
-    try:
-        file = (folder / name).resolve(strict=True)
-        return file if file.is_relative_to(folder.resolve()) and file.is_file() else None
-    except (OSError, RuntimeError, ValueError):  # absent, a loop of links, a name that no file can have
-        return None
-
-
-def _content_type(name: str) -> str:
-    """The media type by the suffix; the metadata of a precomputed volume has none."""
-    kind = "application/json" if name == INFO else guess_type(name)[0] or "application/octet-stream"
-    return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
 @web.middleware

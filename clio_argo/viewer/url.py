@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 # where `clio-argo view` serves by default, so that a tunnel to this machine can be set up beforehand
 VIEW_PORT = 8770
+# neuroglancer's names of arrangements of panels
+LAYOUTS = ("4panel", "4panel-alt", "xy", "xz", "yz", "xy-3d", "xz-3d", "yz-3d", "3d")
 PUBLIC_HOST = "https://neuroglancer-demo.appspot.com"
 
 Point = tuple[float, float, float]
@@ -35,12 +37,14 @@ def neuroglancer_state(  # noqa: PLR0913, the parts of a view have nothing in co
     size: tuple[int, int, int],
     window: tuple[float, float] | None = None,
     layout: str = "4panel",
+    layers: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The state of a page that shows one image layer at a zoom at which the whole canvas is visible.
+    """The state of a page that shows image layers at a zoom at which the whole canvas is visible.
 
     `source` is the volume's URL with its format in front (`precomputed://gs://bucket/run/ng`), `position_vox` the
     centre of the view. `resolution_nm` and `size` are those of the finest scale. `window` holds the grey values shown
-    as black and white; None shows the whole range of the data type. `layout` is neuroglancer's: 4panel, xy, xy-3d, ...
+    as black and white; None shows the whole range of the data type. `layout` is one of `LAYOUTS`.
+    `layers` are those of the volume (`viewer.channels`); without them one shows `source` under `name`.
     """
     extent = [n * nm / min(resolution_nm) for n, nm in zip(size, resolution_nm, strict=True)]
     layer: dict[str, Any] = {"type": "image", "source": source, "name": name}
@@ -52,8 +56,8 @@ def neuroglancer_state(  # noqa: PLR0913, the parts of a view have nothing in co
         "position": list(position_vox),
         "crossSectionScale": _short(_cross_section_scale(extent, layout)),
         "projectionScale": _short(_MARGIN_3D * hypot(*extent)),
-        "layers": [layer],
-        "selectedLayer": {"layer": name},
+        "layers": list(layers) or [layer],
+        "selectedLayer": {"layer": layers[0]["name"] if layers else name},
         "layout": layout,
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from clio_argo.errors import MissingBucket, StoreError, UserError
-from clio_argo.model.base import few
+from clio_argo.model.base import counted, few
 from clio_argo.model.run import SourceChanges
 from clio_argo.store.slices import RAW, Entry
 from clio_argo.store.transfers import is_transfer
@@ -11,8 +11,12 @@ from clio_argo.workspace.channels import requests_of_files
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.survey import listings, number_files
 
-# longer than a slice takes to arrive, and shorter than a person waits before starting a run
-YOUNG_S = 120
+# arrivals whose pace says whether another slice is due; it comes before three times as long have passed
+LATEST, PACES = 16, 3
+# a person needs longer from the end of a copy to the start of a run, and stores tell whole seconds only
+LEAST_S = 2
+# longer than a slice takes to arrive, and shorter than most people wait before they start a run
+MOST_S = 120
 
 
 def transfers(entries: Iterable[Entry]) -> tuple[str, ...]:
@@ -20,17 +24,28 @@ def transfers(entries: Iterable[Entry]) -> tuple[str, ...]:
     return tuple(e.name for e in entries if is_transfer(e.name))
 
 
-def arrival_warning(entries: Sequence[Entry], slices: Iterable[str], now_s: float) -> str:
+def arrival_warning(entries: Sequence[Entry], slices: Iterable[str], listed_s: float) -> str:
     """One line if the source seems to be on its way; empty if it does not.
 
-    slices: names of the usable slices. now_s: seconds since 1970.
+    slices: names of the usable slices. listed_s: when the source was listed, in seconds since 1970.
     """
     under_way, names = transfers(entries), set(slices)
-    # clocks of stores are ahead of this one's, or behind
-    young = [e.name for e in entries if e.name in names and abs(now_s - e.arrived_s) < YOUNG_S]
-    parts = [f"{len(under_way)} files look like transfers ({few(under_way)})"] if under_way else []
-    parts += [f"{len(young)} slices are younger than {YOUNG_S // 60} minutes ({few(young)})"] if young else []
-    return f"the source may still be arriving: {'; '.join(parts)}" if parts else ""
+    latest = sorted((e for e in entries if e.name in names), key=lambda e: e.arrived_s)[-LATEST:]
+    said = (
+        [f"{counted(len(under_way), 'file', 'looks', 'look')} like transfers ({few(under_way)})"] if under_way else []
+    )
+    if latest and _is_due([e.arrived_s for e in latest], listed_s):
+        age_s = max(0, listed_s - latest[-1].arrived_s)
+        said.append(f"the newest slice arrived {age_s:.0f} s ago ({latest[-1].name})")
+    return f"the source may still be arriving: {'; '.join(said)}" if said else ""
+
+
+def _is_due(arrivals_s: Sequence[float], listed_s: float) -> bool:
+    """Whether another slice may follow the latest ones, by the pace at which they arrived."""
+    first, *_, last = (arrivals_s[0], *arrivals_s)
+    pause_s = PACES * (last - first) / max(1, len(arrivals_s) - 1)
+    # the clock of a store may be ahead of this one's
+    return -MOST_S < listed_s - last < min(max(pause_s, LEAST_S), MOST_S)
 
 
 def source_changes(run: Run) -> SourceChanges:

@@ -2,10 +2,21 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
-from clio_argo.model.layout import VOLUME_FOLDERS, in_volumes, is_kept, record_name
+from clio_argo.model.layout import (
+    COMPLETE,
+    INFO,
+    MANIFEST,
+    PROVENANCE,
+    VOLUME_FOLDERS,
+    ZARR,
+    in_volumes,
+    is_kept,
+    record_name,
+)
 from clio_argo.model.run import Fault, ObjectRecord, UnitRecord, Verification
 from clio_argo.model.step import Step
 from clio_argo.store.backends.base import Listed
@@ -15,6 +26,8 @@ from clio_argo.workspace.run import Run
 
 NO_RECORD = "is missing or cannot be read"
 NO_CHECKSUMS = "listings of this store hold no checksums: sizes were compared, contents were not"
+# of the volumes, written when slices are placed
+METADATA = {INFO, PROVENANCE, ZARR}
 Entry = tuple[str, int, str]
 """Name, size and CRC32C of an object: plain, since a million of them are in memory at once."""
 
@@ -25,11 +38,14 @@ def listing(run: Run) -> Iterator[Listed]:
         yield from run.store.listed(folder)
 
 
-def compare(run: Run, listed: Iterable[Listed]) -> Verification:
-    """Compare a listing of both volumes with the manifest; what lies under tmp/ may be gone and is left out."""
+def compare(run: Run, listed: Iterable[Listed], steps: Sequence[Step] | None = None) -> Verification:
+    """Compare a listing of both volumes with the manifest; what lies under tmp/ may be gone and is left out.
+
+    steps: those whose objects must be there; None: all that write volumes.
+    """
     tally = _Tally({o.name: o for o in listed})
     has_checksums = any(o.crc32c for o in tally.unexplained.values())
-    for step in volume_steps(run):
+    for step in volume_steps(run) if steps is None else steps:
         units = run.unit_numbers(step)
         for unit, record in zip(units, read_records(run.store, step.name, units), strict=True):
             tally.add(run, step, unit, record)
@@ -49,6 +65,16 @@ def compare(run: Run, listed: Iterable[Listed]) -> Verification:
 def volume_steps(run: Run) -> list[Step]:
     """The steps whose objects stay as part of the volumes, metadata included."""
     return [step for step in run.pipeline.steps if step.objects or step.shards]
+
+
+def only_aligned(run: Run) -> bool:
+    """Whether a run has no volume yet, nor a part of one: only slices were placed."""
+    if run.store.read(COMPLETE) is not None:
+        return False
+    later = (s for s in run.pipeline.steps if s not in run.pipeline.until("solve"))
+    records = (o for s in later for o in run.store.listed(f"{MANIFEST}/{s.name}"))
+    voxels = (o for o in listing(run) if o.name.rpartition("/")[2] not in METADATA)
+    return next(chain(records, voxels), None) is None
 
 
 @dataclass

@@ -31,8 +31,10 @@ def metadata(run: Run, unit: int) -> Iterator[str]:
 
 
 def slab_thumbnails(run: Run, unit: int) -> Iterator[str]:
-    """Small pictures of the planes of one slab."""
+    """Small pictures of the planes of one slab; one channel of it has them."""
     box = run.volume.slab_box(unit)
+    if run.volume.channel_and_slab(unit)[0] != run.volume.main:
+        return iter(())
     return map(layout.thumbnail_name, range(box.begin[0], box.end[0]))
 
 
@@ -51,17 +53,18 @@ def shards_of_coarse_block(run: Run, unit: int) -> Iterator[Shard]:
     return tier_shards(run.volume, run.volume.coarsen_tier, unit)
 
 
-def needed_by_write(run: Run, unit: int) -> range:
-    """The slabs that a block is made from, as units of `render`."""
+def needed_by_write(run: Run, unit: int) -> list[int]:
+    """The slabs that a block is made from, as units of `render`: of each channel of its layer."""
     spec = run.volume
     box, first = spec.source_box(spec.write_tier, unit), spec.scales[0].begin[0]
-    return range((box.begin[0] - first) // spec.slab, -(-(box.end[0] - first) // spec.slab))
+    slabs = range((box.begin[0] - first) // spec.slab, -(-(box.end[0] - first) // spec.slab))
+    return [slab * len(spec.all_channels) + c for slab in slabs for c in spec.layers[spec.layer_of(unit)]]
 
 
 def needed_by_coarsen(run: Run, unit: int) -> list[int]:
     """The blocks that a block of the coarse scales is made from, as units of `write`."""
     spec, tier = run.volume, run.volume.coarsen_tier
-    return spec.units_touching(spec.write_tier, tier.source, spec.source_box(tier, unit))
+    return spec.units_touching(spec.write_tier, tier.source, spec.source_box(tier, unit), spec.layer_of(unit))
 
 
 def remove_outgrown_units(run: Run, document: str) -> None:
@@ -94,7 +97,7 @@ def remove_outgrown_objects(store: Store, before: VolumeSpec, spec: VolumeSpec) 
 
 
 def _names_of(spec: VolumeSpec) -> set[str]:
-    planes = map(layout.planes_name, range(spec.render.units))
+    planes = map(layout.planes_name, range(spec.slabs))
     return {*shard_names(spec), *layout.thumbnails(spec), *metadata_names(spec), *planes}
 
 
@@ -110,6 +113,7 @@ def remove_former_records(run: Run) -> None:
 def shard_names(spec: VolumeSpec) -> Iterator[str]:
     """Names of all shards of both volumes."""
     for scale, grid in enumerate(spec.scales):
-        yield from (shard.name for shard in aligned_shards(spec, scale, grid.box))
-        if scale in spec.ng_scales:
-            yield from (shard.name for shard in viewer_shards(spec, scale, grid.box))
+        for channel in range(len(spec.all_channels)):
+            yield from (shard.name for shard in aligned_shards(spec, scale, grid.box, channel))
+        for layer in range(len(spec.layers)) if scale in spec.ng_scales else ():
+            yield from (shard.name for shard in viewer_shards(spec, scale, grid.box, layer))

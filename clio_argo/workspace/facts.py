@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 from clio_argo.errors import printable
-from clio_argo.model.base import few
+from clio_argo.model.base import counted, few
 from clio_argo.model.name_order import natural_key
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import FROM_FILES, Request
@@ -24,7 +24,7 @@ Used = Sequence[tuple[str, Header]]
 def ignored(source: StackSource, entries: Sequence[Entry], taken: Set[str]) -> list[str]:
     """Files beside the slices, whose names are `taken`."""
     others = [printable(e.name) for e in entries if e.name not in taken]
-    text = f"{len(others)} files that are no slices, or beyond minz and maxz ({few(others, 3)})"
+    text = f"{counted(len(others), 'file')} beside the slices, or beyond minz and maxz ({few(others, 3)})"
     folder = Store(source.url).local
     # another listing costs nothing on a disk
     beside = source.unread()[:MOST_KINDS] if folder is not None and folder.is_dir() else []
@@ -59,7 +59,7 @@ def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str]
 def _most(texts: Sequence[str]) -> str:
     """A text that all files share, or the most frequent ones with the number of files of each."""
     counts = Counter(texts).most_common()
-    return counts[0][0] if len(counts) == 1 else few([f"{text} ({n} files)" for text, n in counts])
+    return counts[0][0] if len(counts) == 1 else few([f"{text} ({counted(n, 'file')})" for text, n in counts])
 
 
 def _folders(names: Iterable[str]) -> str:
@@ -76,13 +76,13 @@ def _pages(used: Used, files: int) -> str:
     chosen = {
         (h.channel, h.channel_name, h.time) for _, h in used if (h.channel or h.time or h.channel_name) and not h.names
     }
-    text = f"{len(used)} in {files} file{'s' if files > 1 else ''}" if len(used) > files else "one a file"
+    text = f"{len(used)} in {counted(files, 'file')}" if len(used) > files else "one a file"
     return text + "".join(f", channel {c}{f' ({name})' if name else ''}, time {t}" for c, name, t in sorted(chosen))
 
 
 def _previews(files: Mapping[str, Header]) -> list[str]:
     pages, where = sum(h.previews for h in files.values()), sum(h.previews > 0 for h in files.values())
-    return [f"{pages} previews and masks within {where} file{'s' if where > 1 else ''}"] if pages else []
+    return [f"{counted(pages, 'page')} of previews or masks within {counted(where, 'file')}"] if pages else []
 
 
 def _implausible(told: dict[str, Told]) -> list[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clio_argo.errors import UserError
 from clio_argo.kernels.features import STRETCH, area_mean, histogram, percentiles, stretch
-from clio_argo.model.base import few
+from clio_argo.model.base import counted, few
 from clio_argo.model.numbering import Number
 from clio_argo.model.parse_request import build_request
 from clio_argo.model.plan import Plan, SliceFile
@@ -171,7 +171,7 @@ def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]
     taken = {name for s in slices for name in s.files}
     taken |= {p.file or "" for p in checked.plan.problems}
     left_out = [e.name for e in images if e.name not in taken]
-    text = f"{len(left_out)} images are no slices of this stack: {few(left_out)}"
+    text = f"{counted(len(left_out), 'image', 'is no slice', 'are no slices')} of this stack: {few(left_out)}"
     by_name = [f"most numbers are missing; {by_name_line(url)}"] if checked.plan.is_sparse else []
     # of a single picture the stack may lie beside it, or below
     is_picture = len(images) == checked.plan.usable == 1 and checked.plan.source_kind == "files"

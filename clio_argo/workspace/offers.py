@@ -6,6 +6,7 @@ from itertools import groupby
 from shlex import quote
 
 from clio_argo.errors import UserError
+from clio_argo.model.base import counted
 from clio_argo.model.channels import CHANNEL
 from clio_argo.model.name_stacks import NameStack, name_stacks
 from clio_argo.model.problems import first_lines
@@ -90,4 +91,4 @@ def other_folder_lines(url: str) -> list[str]:
 
 
 def _folder_line(folder: str, images: int) -> str:
-    return f"{images} images: {COMMAND} {quote(folder)}"
+    return f"{counted(images, 'image')}: {COMMAND} {quote(folder)}"

@@ -162,10 +162,11 @@ def _cut_reduced(run: Run, numbers: range) -> dict[str, Image]:
 
 
 def _cut_volume(run: Run, spec: VolumeSpec) -> dict[str, Image]:
-    """Cuts XY [y, x], XZ [z, x] and YZ [z, y] through the middle of the lossless volume.
+    """Cuts XY [y, x], XZ [z, x] and YZ [z, y] through the middle of the lossless volume, of its main channel.
 
     They are of the finest scale that is at most twice as large as a picture.
     """
+    channel = spec.all_channels[spec.main]
     scale = next(k for k, s in enumerate(spec.scales) if max(s.size) <= 2 * VIEW_PX or k == len(spec.scales) - 1)
     box = spec.scales[scale].box
     middle = [(b + e) // 2 for b, e in zip(box.begin, box.end, strict=True)]
@@ -173,9 +174,9 @@ def _cut_volume(run: Run, spec: VolumeSpec) -> dict[str, Image]:
     for title, axis in (("XY", 0), ("XZ", 1), ("YZ", 2)):
         begin = zyx(m if a == axis else b for a, (m, b) in enumerate(zip(middle, box.begin, strict=True)))
         end = zyx(m + 1 if a == axis else e for a, (m, e) in enumerate(zip(middle, box.end, strict=True)))
-        plane = run.volumes.read(scale, Box(begin=begin, end=end)).squeeze(axis)
-        background = to_viewer(np.full((1, 1), spec.background, plane.dtype), spec.window)
-        picture = _shrink(_stretch(to_viewer(plane, spec.window), int(background[0, 0])))
+        plane = run.volumes.read(scale, Box(begin=begin, end=end), spec.main).squeeze(axis)
+        background = to_viewer(np.full((1, 1), channel.background, plane.dtype), channel.window)
+        picture = _shrink(_stretch(to_viewer(plane, channel.window), int(background[0, 0])))
         cuts[title] = picture if axis == 0 else _heighten(picture)
     return cuts
 

@@ -16,7 +16,7 @@ from clio_argo.model.user_inputs import UserInputs
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.placement.gates import allow_bad, gap_problem
 from clio_argo.placement.replacement import longest_gap
-from clio_argo.placement.shapes import TOP
+from clio_argo.placement.shapes import TOP, volume_channels
 from clio_argo.workspace.arrival import arrival_warning
 from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes, memory_problems
 from clio_argo.workspace.survey import survey
@@ -66,9 +66,10 @@ def preflight(request: Request) -> Preflight:
     Raises:
         UserError: there is nothing to check: no source, no slice, no way to number the files.
     """
+    began_s = time.time()
     plan, units, entries = survey(request)
     request = request.model_copy(update={"resolution": plan.voxel_nm})
-    arriving = arrival_warning(entries, (name for unit in units for s in unit.slices for name in s.files), time.time())
+    arriving = arrival_warning(entries, (name for unit in units for s in unit.slices for name in s.files), began_s)
     warning = "; ".join(filter(None, (arriving, *plan.warnings)))
     faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
     faults += [*_memory_problem(plan, request), *_crop_problem(plan, request), *_background_problem(plan, request)]
@@ -93,7 +94,7 @@ def _attempt(check: Callable[[], T], faults: list[str]) -> T | None:
 def estimate(plan: Plan, request: Request) -> VolumeSpec:
     """The volume as it will be if no slice has to move."""
     size = (plan.depth, plan.height, plan.width)
-    return build_volume(request, (plan.minz, 0, 0), size, plan.dtype, None)
+    return build_volume(request, (plan.minz, 0, 0), size, plan.dtype, None, volume_channels(request, plan))
 
 
 def without_alignment(plan: Plan, request: Request, imported: Transforms | None) -> Plan:

@@ -160,8 +160,8 @@ class Run:
         return self.store.documents(SliceUnit, [slices_name(u) for u in range(self.plan.units)])
 
     def planes(self, unit: int) -> Planes:
-        """The slices that fill the planes of a unit of `render`."""
-        return self.store.document(Planes, planes_name(unit))
+        """The slices that fill the planes of a unit of `render`; all channels of a slab share them."""
+        return self.store.document(Planes, planes_name(self.volume.channel_and_slab(unit)[1]))
 
     def slice_file(self, z: int) -> SliceFile:
         """The file of usable slice `z`."""

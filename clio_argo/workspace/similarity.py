@@ -69,7 +69,7 @@ def read_quality(run: Run) -> Quality:
         return run.store.document(Quality, QUALITY)
     pairs: Comparisons = {}
     last: Sequence[PlaneTiles] = ()
-    for arrays in read_all_arrays(run.store, [similarity_name(u) for u in range(run.volume.render.units)]):
+    for arrays in read_all_arrays(run.store, [similarity_name(u) for u in range(run.volume.slabs)]):
         pairs.update(_comparisons(arrays))
         joined = Neighbours(pairs)
         for z, tiles in (*last, *_planes(arrays, "first")):

@@ -10,7 +10,7 @@ from statistics import mode
 from typing import Any, NamedTuple
 
 from clio_argo.errors import UserError, printable
-from clio_argo.model.base import digest, few
+from clio_argo.model.base import counted, digest, few
 from clio_argo.model.name_order import BY_NAME, HINT, natural_key
 from clio_argo.model.numbering import Number, Numbering, constant_step, differ_by_numbers, is_regular
 from clio_argo.model.plan import FanOut, Plan, Problem, ProblemKind, SliceFile, SliceUnit, slices_per_unit
@@ -92,7 +92,7 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     plan, units = _assemble(source, with_values(source, usable, request), problems, stack, request)
     plan = with_channels(plan, usable[0], header, request)
     plan = plan.model_copy(update={"source_kind": kind, **_reading(source, numbered, request)})
-    beyond = [f"{n} slices lie beyond minz and maxz, and are left out"] if (n := numbered.beyond) else []
+    beyond = [f"{counted(n, 'slice', 'lies', 'lie')} beyond minz and maxz: left out"] if (n := numbered.beyond) else []
     used = [(e.name, h) for z, e, _, h in slices if z in kept]
     taken = stamps.keys() | {name for s in usable for name in s.files}
     plan = with_facts(plan, request, used, ignored(source, entries, taken), channels_text(plan, header))

@@ -9,6 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from clio_argo.cli.app import app
+from clio_argo.cli.console import typed
 from clio_argo.cli.look import look_view
 from clio_argo.errors import ClioError
 from clio_argo.model.parse_request import build_request, parse_text
@@ -38,7 +39,7 @@ def test_without_a_file_the_request_alone_is_printed_and_remarks_go_beside_it(so
     assert (request.id, request.source, request.image) == ("my-slices", str(source), "iso.%05d.png")
     assert (request.resolution, request.labels) == ((4, 4, 30), {"lab": "em"})
     assert "3 usable of 3: z 3490 to 3492" in beside
-    assert beside.splitlines()[-1].startswith("Next: the same command with -o FILE.yaml")
+    assert beside.splitlines()[-1] == "Next: clio-argo init -o FILE.yaml writes this request to a file."
     assert BLOCK not in printed + beside
 
 
@@ -67,9 +68,17 @@ def test_a_place_that_cannot_be_written_is_named(source: Path, place: str) -> No
 
 def test_a_request_that_plan_refuses_is_written_and_the_reasons_are_said(source: Path) -> None:
     (source / f"iso.{FIRST + 1:05d}.png").unlink()
-    code, printed, beside = told(source, "-o", file := source.parent / "r.yaml")
-    assert (code, "Next" in printed) == (1, False)
+    code, _, beside = told(source, "-o", file := source.parent / "r.yaml")
+    assert code == 1
     assert "1 of 3 slices are missing or unusable" in beside
+    accept = f"clio-argo run {file} --out VOLUME --allow-bad-slices 1"
+    assert beside.splitlines()[-1] == f"Next: repair the slices, or show others in their place: {accept}"
+    accept = "clio-argo run FILE.yaml --out VOLUME --allow-bad-slices 1"
+    assert told(source)[2].endswith(
+        f" -o FILE.yaml writes this request to a file; repair the slices, or show others in their place: {accept}"
+    )
+    other = told(source, "--set", "crop.z=0,9")[2].splitlines()[-1]
+    assert other.endswith("mend this, in the files or in FILE.yaml; clio-argo plan FILE.yaml checks it.")
     assert "max_bad: 0.01  # 1 of 3 slices are missing or unusable; 1 accepts that\n" in file.read_text()
     assert told(source, "--set", "max_bad=1")[0] == 0
 
@@ -101,6 +110,13 @@ def test_three_slices_stand_side_by_side_where_a_terminal_has_greys(
         assert image is not None
         upper, lower = np.repeat(image[:2, :1], 3, axis=1).tolist()
         assert f"\x1b[38;2;{';'.join(map(str, upper))};48;2;{';'.join(map(str, lower))}m{BLOCK}" in text
+
+
+def test_a_command_is_said_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["clio-argo", "align", "a b.yaml", "--out", "align", "--set", "crop.x=0,9"])
+    assert typed("align", "run") == "clio-argo run 'a b.yaml' --out align --set crop.x=0,9"
+    assert typed("align") == "clio-argo align 'a b.yaml' --out align --set crop.x=0,9"
+    assert typed("init") == "clio-argo init"
 
 
 @pytest.mark.properties

@@ -24,6 +24,7 @@ from clio_argo.cli.console import program, show
 from clio_argo.cli.options import Cluster
 from clio_argo.cli.progress import Bars
 from clio_argo.model.step import Counts, Part, StepResult
+from clio_argo.pipeline import PIPELINE
 from tests.stacks import DEMO, cli
 from tests.stores import Bucket
 
@@ -227,3 +228,19 @@ def test_bars_count_slices_and_megabytes() -> None:
         bars.part("reduce", parts[0], StepResult(counts=Counts(bytes=7_000_000)))
         bars.stage("match", "fit neighbours", [])
     assert "64/100 slices, 7 MB" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("columns", [80, 100, 110, 130, 141, 200])
+def test_bars_show_the_time_left_in_terminals_of_any_width(columns: int) -> None:
+    console = Console(file=io.StringIO(), width=columns, force_terminal=True, color_system=None)
+    parts = [Part(part=p, kind="slices", first=50_000 * p, last=50_000 * p + 49_999) for p in range(2)]
+    with Bars(console) as bars:
+        for step in PIPELINE.steps:
+            bars.stage(step.name, step.title, parts)
+            bars.part(step.name, parts[0], StepResult(counts=Counts(bytes=123_456_000_000)))
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    shown = [re.sub(r"\x1b\[\??\d*[A-Za-z]", "", line) for line in written.splitlines()][-len(PIPELINE.steps) - 1 : -1]
+    for step, line in zip(PIPELINE.steps, shown, strict=True):
+        assert re.fullmatch(rf"{step.name} .*?50000/100000 slices, 123456 MB +[\d.]+/s +0:00:\d\d left [\d:-]+", line)
+        assert len(line) <= columns
+        assert ((step.title in line), ("━" in line)) == (columns >= 110, columns >= 141)

@@ -46,7 +46,7 @@ def test_its_bucket_was_made_for_it(said: str) -> None:
 
 
 def test_the_last_line_says_what_to_do_next(said: str) -> None:
-    assert "1 slices flagged" in said.splitlines()[-1]
+    assert "1 slice flagged" in said.splitlines()[-1]
     assert "https://" in said.splitlines()[-1]
 
 

@@ -109,7 +109,7 @@ def test_run_says_which_units_it_did_again_and_why(wide_source: Path, tmp_path: 
     settings = ("--set", "alignment.skip=true", "--set", "contrast.clip_limit=0")
     assert "rerun" not in cli(*command, *settings).stdout
     (tmp_path / SHARD).unlink()
-    assert "rerun: 1 units of write: missing or damaged objects\n" in cli(*command, *settings).stdout
+    assert "rerun: 1 unit of write: missing or damaged objects\n" in cli(*command, *settings).stdout
 
 
 def test_a_person_is_asked_before_unexpected_objects_go(out: Path) -> None:

@@ -1,5 +1,6 @@
 """Whatever happens to an object of a finished run: verify names it, repair mends it and nothing else."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ import pytest
 
 from clio_argo.errors import UserError
 from clio_argo.maintenance.repair import repair
-from clio_argo.maintenance.verify import verify
+from clio_argo.maintenance.verify import NO_VOLUMES, verify
 from clio_argo.model.request import Request
 from clio_argo.model.step import StepResult
-from tests.stacks import FIRST, completion, contents, done_at, flip_a_bit, records, run_here, written_at
+from tests.maintenance.conftest import SETTINGS
+from tests.stacks import FIRST, completion, contents, done_at, flip_a_bit, plain, records, run_here, written_at
 
 pytestmark = pytest.mark.usefixtures("here")
 HARMS = {
@@ -54,6 +56,41 @@ def test_a_whole_run_is_whole(whole: Path, mode: str) -> None:
     assert (found.faults, found.objects, found.bytes) == ((), completion(whole).objects, completion(whole).bytes)
     assert bool(found.notes) == (mode == "quick")
     assert written_at(whole, "") == before
+
+
+@pytest.fixture(scope="module")
+def only_aligned(wide_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_here(plain(wide_source, **SETTINGS), tmp_path_factory.mktemp("aligned"), stop_before="render")
+
+
+@pytest.mark.parametrize("mode", ["quick", "default", "deep"])
+def test_what_is_not_made_yet_is_not_broken(only_aligned: Path, tmp_path: Path, mode: str) -> None:
+    found = verify(only_aligned, mode)  # type: ignore[arg-type]
+    assert (found.faults, found.notes[0]) == ((), NO_VOLUMES)
+    assert found.objects > 0
+    out = Path(shutil.copytree(only_aligned, tmp_path / "out"))
+    (out / "transforms.csv").write_bytes(b"")
+    (out / "ng" / "info").unlink()
+    assert faults(out, mode).keys() == {"transforms.csv", "ng/info"}
+    done = repair(out)
+    assert (done.again, done.left.faults, done.left.notes[0]) == ({"solve": 1}, (), NO_VOLUMES)
+
+
+@pytest.mark.parametrize("name", ["transforms.json", "volume.json", "plan/000000.json", "suspects.json"])
+def test_repair_of_what_was_placed_makes_no_volume(only_aligned: Path, tmp_path: Path, name: str) -> None:
+    out = Path(shutil.copytree(only_aligned, tmp_path / "out"))
+    (out / name).unlink()
+    done = repair(out)
+    assert (done.left.faults, done.left.notes[0], done.again.keys() & {"render", "write"}) == ((), NO_VOLUMES, set())
+    assert contents(out) == contents(only_aligned)
+
+
+def test_a_volume_that_was_begun_lacks_what_is_missing(only_aligned: Path, whole: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(only_aligned, tmp_path / "out"))
+    shard = next(iter(SHARDS))
+    (out / shard).parent.mkdir(parents=True)
+    shutil.copy(whole / shard, out / shard)
+    assert {shard, "complete.json", "manifest/render/000000.json"} <= faults(out).keys()
 
 
 @pytest.mark.properties

@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from clio_argo.errors import BrokenInvariant, UserError
+from clio_argo.errors import BrokenInvariant, UserError, first_words, last_words
 from clio_argo.model.alignment import Fits, Transforms
-from clio_argo.model.base import Document, canonical_json, digest
+from clio_argo.model.base import Document, canonical_json, counted, digest
 from clio_argo.model.plan import Plan, SliceUnit
 from clio_argo.model.request import Request
 from clio_argo.model.run import Completion, ObjectRecord, UnitRecord, Verification
@@ -102,3 +102,25 @@ def test_a_copy_with_an_unknown_field_is_refused() -> None:
     with pytest.raises(BrokenInvariant, match="ObjectRecord has no field sise"):
         RECORD.objects[0].model_copy(update={"sise": 8})
     assert RECORD.objects[0].model_copy(update={"size": 8}).size == 8
+
+
+def test_what_is_counted_agrees_with_its_number() -> None:
+    assert [counted(n, "slice", "lies", "lie") for n in (0, 1, 2)] == ["0 slices lie", "1 slice lies", "2 slices lie"]
+    assert [counted(n, "hidden file") for n in (1, 30)] == ["1 hidden file", "30 hidden files"]
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=6), max_size=30), st.integers(7, 60))
+def test_no_word_of_a_long_text_is_cut(words: list[str], most: int) -> None:
+    text = " ".join(words)
+    first, last = first_words(text, most), last_words(text, most)
+    if len(text) <= most:
+        assert (first, last) == (text, text)
+    else:
+        begin, end = first.removesuffix(" ...").split(), last.removeprefix("... ").split()
+        assert (begin, end) == (words[: len(begin)], words[-len(end) :])
+        assert max(map(len, (first, last))) <= most + 4
+        assert min(map(len, (first, last))) > most - 7
+
+
+def test_a_word_without_an_end_is_cut() -> None:
+    assert (first_words("a" * 99, 5), last_words("a" * 99, 5)) == ("aaaaa ...", "... aaaaa")

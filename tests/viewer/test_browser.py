@@ -10,9 +10,13 @@ import pytest
 import tensorstore as ts
 from numpy.typing import NDArray
 
+from clio_argo.store.documents import Store
+from clio_argo.viewer.layers import Shown
+from clio_argo.viewer.objects import Folder, Remote
 from clio_argo.viewer.url import neuroglancer_state, viewer_url
 from tests.browser import Browser, Page
 from tests.serving import served, serving
+from tests.stores import Bucket
 
 pytestmark = pytest.mark.browser
 
@@ -126,6 +130,23 @@ def test_each_plane_shows_the_whole_volume_where_it_belongs(
 ) -> None:
     seen = quadrants(panels[PLANES[plane]], half_px(view(link), axes))
     np.testing.assert_allclose(seen, expected, atol=4)
+
+
+def test_a_run_in_a_bucket_and_one_on_this_machine_lie_over_each_other(
+    browser: Browser, link: str, panels: list[Grey], gcs: Bucket, tmp_path: Path
+) -> None:
+    write_volume(tmp_path, OCTANTS)
+    for file in (f for f in tmp_path.rglob("*") if f.is_file()):
+        Store(f"{gcs.url}/octants").write(file.relative_to(tmp_path).as_posix(), file.read_bytes())
+    private = Shown("private", Remote(Store(f"{gcs.url}/octants/ng")))
+    with serving(private, Shown("here", Folder(tmp_path / "ng"))) as both:
+        page, seen = look(browser, both, tmp_path / "both.png")
+    assert page.evaluate("viewer.layerManager.managedLayers.map(layer => layer.name)") == ["private", "here"]
+    assert [url for url in page.failures if not url.endswith("/favicon.ico")] == []
+    assert any("octants%2Fng%2F8_8_16%2F" in line for line in gcs.log())
+    for plane, axes in (("xy", (0, 1)), ("xz", (0, 2)), ("yz", (2, 1))):
+        one, two = (quadrants(each[PLANES[plane]], half_px(view(link), axes)) for each in (panels, seen))
+        np.testing.assert_allclose(two, one, atol=2)
 
 
 def test_a_volume_without_objects_is_black(browser: Browser, panels: list[Grey], tmp_path: Path) -> None:

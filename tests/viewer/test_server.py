@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 
 from clio_argo.errors import UserError
 from clio_argo.viewer import server
+from clio_argo.viewer.layers import Shown
+from clio_argo.viewer.objects import Folder
 from clio_argo.viewer.server import serve
 from clio_argo.viewer.url import PUBLIC_HOST, neuroglancer_state
-from tests.serving import served, serving
+from tests.serving import served, serving, shown
 
 SHARD = bytes(range(256)) * 4
 INFO = {"scales": [{"size": [300, 200, 90], "resolution": [8, 8, 16], "voxel_offset": [5, 7, 3493]}]}
@@ -338,17 +340,17 @@ def test_only_loopback_is_listened_on(link: str) -> None:
 def test_a_taken_port_is_named(root: Path, link: str) -> None:
     port = urlsplit(link).port or 0
     with pytest.raises(UserError, match=rf"127\.0\.0\.1:{port}.*another port"):
-        serve(root, port)
+        serve([shown(root)], port)
 
 
 def test_a_port_out_of_range_is_refused(root: Path) -> None:
     with pytest.raises(UserError, match="99999"):
-        serve(root, 99999)
+        serve([shown(root)], 99999)
 
 
 def test_a_folder_without_a_volume_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No viewer volume"):
-        serve(tmp_path)
+        serve([shown(tmp_path)])
 
 
 def hostile(**changes: Any) -> str:
@@ -369,7 +371,7 @@ def test_a_broken_info_is_refused(tmp_path: Path, info: str) -> None:
     (tmp_path / "ng").mkdir()
     (tmp_path / "ng" / "info").write_text(info)
     with pytest.raises(UserError, match="Not the info"):
-        serve(tmp_path)
+        serve([shown(tmp_path)])
 
 
 @settings(max_examples=settings().max_examples // 4)
@@ -383,20 +385,20 @@ def test_any_info_is_one_or_refused(tmp_path_factory: pytest.TempPathFactory, in
     volume = tmp_path_factory.getbasetemp()
     (volume / "info").write_bytes(info)
     with suppress(UserError):
-        neuroglancer_state("precomputed://x", name="x", **server._view(volume))
+        neuroglancer_state("precomputed://x", name="x", **Shown("x", Folder(volume)).view())
 
 
 def test_an_info_that_is_no_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ng").mkdir()
     os.mkfifo(tmp_path / "ng" / "info")
     with pytest.raises(UserError, match="No viewer volume"):
-        serve(tmp_path)
+        serve([shown(tmp_path)])
 
 
 def test_without_the_client_the_extra_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'clio-argo\[viewer\]'"):
-        serve(root)
+        serve([shown(root)])
 
 
 def test_serve_tells_when_it_is_ready_and_ends_with_ctrl_c(root: Path) -> None:
@@ -406,7 +408,7 @@ def test_serve_tells_when_it_is_ready_and_ends_with_ctrl_c(root: Path) -> None:
         seen.append(link)
         raise KeyboardInterrupt
 
-    serve(root, ready=stop)
+    serve([shown(root)], ready=stop)
     assert seen[0].startswith("http://127.0.0.1:")
 
 

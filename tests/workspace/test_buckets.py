@@ -1,17 +1,26 @@
 """Whole runs from and to buckets: the same bytes as on local files."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from rich.console import Console
 
+from clio_argo.cli.views import provenance, run_view
 from clio_argo.errors import MissingBucket
+from clio_argo.model.layout import COMPLETE
+from clio_argo.model.run import Completion
 from clio_argo.model.step import StepResult
+from clio_argo.notify import outcome
+from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
+from clio_argo.viewer.url import PUBLIC_HOST
+from clio_argo.workspace.run import Run
 from tests.proxy import disturbed
-from tests.stacks import contents, demo_slices, plain, request, run_here, write_stack
+from tests.stacks import FIRST, contents, demo_slices, plain, request, run_here, write_stack
 from tests.stores import Bucket
 
 SLICES = demo_slices(4, 96)
@@ -88,3 +97,24 @@ def test_a_run_finishes_on_a_store_that_stumbles(
         run_here(request(folder), f"{bucket.url}/run")
         assert not proxy.left
         assert contents(f"{bucket.url}/run") == local
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_the_end_says_how_a_volume_is_opened(folder: Path, gcs: Bucket, private: bool) -> None:
+    config, out = plain(folder, maxz=FIRST + 1, resolution=(8, 8, 8)), f"{gcs.url}/my fly"
+    run_here(config, out, stop_before="publish")
+    gcs.fault("GET .*ng%2Finfo.* anonymous", 401, int(private))
+    results = dict[str, StepResult]()
+    store = Store(run_here(config, out, results=results))
+    done = store.document(Completion, COMPLETE)
+    opens = f"clio-argo view '{out}'"
+    assert (done.link == opens) == private
+    assert done.link.startswith(opens if private else f"{PUBLIC_HOST}/#!")
+    assert results["publish"].published["link"] == done.link
+    assert f"look at it: {done.link}" in outcome(Run(store, PIPELINE["publish"], PIPELINE), None, {}).text
+    page = store.need("report.html").decode()
+    assert ("To open it in neuroglancer: <code>clio-argo view" in page) == private
+    shown = Console(width=10_000, file=io.StringIO())
+    shown.print(*run_view(done, store, {}), *provenance(done))
+    assert shown.file.getvalue().count(done.link) == 2 - private
+    assert shown.file.getvalue().count("clio-argo view") == 2 * private

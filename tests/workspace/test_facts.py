@@ -84,8 +84,8 @@ def test_what_was_ignored_is_said(tmp_path: Path) -> None:
         file.write(STACK[2], subfiletype=0)
         file.write(STACK[2][::4, ::4], subfiletype=1)
     said = planned(source, image="s_%d.tif", maxz=2).found
-    assert said["ignored"].startswith("1 files that are no slices, or beyond minz and maxz (overview.tif); ")
-    for text in ("1 hidden files (._s_0.tif)", "raw.h5: ", "1 previews and masks within 1 file"):
+    assert said["ignored"].startswith("1 file beside the slices, or beyond minz and maxz (overview.tif); ")
+    for text in ("1 hidden file (._s_0.tif)", "raw.h5: ", "1 page of previews or masks within 1 file"):
         assert text in said["ignored"]
     assert "s_2.tif" in planned(source, image="s_%d.tif", maxz=1).found["ignored"]
 

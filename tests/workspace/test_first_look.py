@@ -255,7 +255,7 @@ def folders(root: Path) -> None:
 def test_folders_that_hold_images_are_named_where_there_is_no_stack(tmp_path: Path) -> None:
     folders(tmp_path)
     with pytest.raises(
-        UserError, match=r"no slice.* folders below it hold images:\n  - 1 images: .*b 9'\n  - 4 images: .*b 10'$"
+        UserError, match=r"no slice.* folders below it hold images:\n  - 1 image: .*b 9'\n  - 4 images: .*b 10'$"
     ) as told:
         look(tmp_path)
     assert [len(slices(read(look(**s).text))) for s in offered(told.value)] == [1, 4]
@@ -271,7 +271,7 @@ def test_of_many_folders_the_first_ones_are_looked_into(tmp_path: Path) -> None:
 def test_folders_below_a_single_picture_are_named(tmp_path: Path) -> None:
     folders(tmp_path)
     (tmp_path / "overview.png").write_bytes(encoded(SMALL[FIRST]))
-    assert [line.partition(":")[0] for line in look(tmp_path).remarks] == ["1 images", "4 images"]
+    assert [line.partition(":")[0] for line in look(tmp_path).remarks] == ["1 image", "4 images"]
 
 
 def test_the_folder_of_a_file_that_is_one_of_many_is_named(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_channels_of_a_picture_are_named(tmp_path: Path) -> None:
 
 def test_a_volume_is_looked_at_and_named_where_its_folder_is_given(tmp_path: Path) -> None:
     ngff(tmp_path / "v.zarr", np.stack([*SMALL.values()])[None, None].repeat(2, axis=1), 2)
-    with pytest.raises(UserError, match=f"1 images: clio-argo init {tmp_path}/v.zarr$") as told:
+    with pytest.raises(UserError, match=f"1 image: clio-argo init {tmp_path}/v.zarr$") as told:
         look(tmp_path)
     [settings] = offered(told.value)
     seen = look(**settings)

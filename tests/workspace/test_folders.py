@@ -277,7 +277,7 @@ def test_slices_of_one_channel_are_a_stack(tmp_path: Path) -> None:
 def test_slices_beyond_the_range_are_said(tmp_path: Path) -> None:
     named(tmp_path, "s_1.tif", "s_2.tif", "s_3.tif", "s_4.tif")
     warned = survey(request(tmp_path, maxz=2, resolution=8))[0].warnings
-    assert warned == ("2 slices lie beyond minz and maxz, and are left out",)
+    assert warned == ("2 slices lie beyond minz and maxz: left out",)
 
 
 def written(**how: Any) -> bytes:

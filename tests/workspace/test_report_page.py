@@ -95,7 +95,7 @@ def test_a_run_that_a_gate_stopped_has_a_report_that_says_so(tmp_path: Path) -> 
     with pytest.raises(GateStopped) as stopped:
         run_here(request(DEMO, image="iso.%05d.png", minz=3508, maxz=3518), tmp_path)
     _, flag, report, *details = str(stopped.value).splitlines()
-    assert flag.endswith("--allow-bad-slices 1 (in a request max_bad: 1)")
+    assert flag.endswith("max_bad: 1 in the request, or plan, align, run and submit with --allow-bad-slices 1")
     assert report == f"the report shows them: {(tmp_path / 'report.html').as_uri()}"
     assert details[0].startswith("    z 3513 iso.03513.png: bad")
     page = (tmp_path / "report.html").read_text()

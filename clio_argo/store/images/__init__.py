@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.errors import ClioError, UserError, short_of_memory
+from clio_argo.errors import ClioError, UserError, first_words, short_of_memory
 from clio_argo.model.values import READ
 from clio_argo.store.images.base import Coloured, Format, Header, Page, Undecodable, Unreadable
 from clio_argo.store.images.dat import DAT
@@ -110,7 +110,7 @@ def _failures_as(kind: type[Unreadable | Undecodable], what: str) -> Iterator[No
     except Exception as error:
         if isinstance(error, kind | ClioError) or short_of_memory(error):
             raise
-        raise kind(f"{what}: {type(error).__name__}: {str(error)[:DETAIL_CHARACTERS]}") from error
+        raise kind(f"{what}: {type(error).__name__}: {first_words(str(error), DETAIL_CHARACTERS)}") from error
 
 
 def grey(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.errors import UserError
+from clio_argo.errors import UserError, last_words
 from clio_argo.model.plan import SliceFile
 from clio_argo.model.voxel_size import nanometres
 from clio_argo.store import images
@@ -239,4 +239,4 @@ def _ends_at_columns(filled: NDArray[np.bool_], height: int, width: int) -> bool
 
 def _cause(error: ValueError) -> str:
     """What tensorstore says in the end, after where it happened and before what it was asked for."""
-    return str(error).partition(" [tensorstore_spec=")[0][-images.DETAIL_CHARACTERS :]
+    return last_words(str(error).partition(" [tensorstore_spec=")[0], images.DETAIL_CHARACTERS)
