@@ -80,6 +80,16 @@ class SliceFile(Value):
         return self.model_copy(update={**where, "channels": (place,)})
 
     @property
+    def each_channel(self) -> list[Self]:
+        """The slice with each of its channels that is there; itself if it has none."""
+        return [self.at(n) for n, place in enumerate(self.channels) if place.name] or [self]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Stamps of its files by name, of all its channels."""
+        return {s.name: s.stamp for s in (self, *self.each_channel)}
+
+    @property
     def size(self) -> Size:
         """Width and height in pixels."""
         return self.width, self.height

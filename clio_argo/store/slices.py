@@ -170,15 +170,8 @@ class Source:
         [place] = at.channels
         if not place.name:
             raise Undecodable("has no file")
-        if place.sample is None:
-            return self._grey(at)
-        picture, warning = self._all_samples(at)
-        if place.sample >= picture.shape[2]:
-            raise Undecodable(f"decodes to {picture.shape[2]} samples a pixel, more were planned")
-        samples = np.ascontiguousarray(picture[..., place.sample])
-        refuse_other(samples, at)
-        decoded = to_grey(samples, at.values, warning)
-        return without(decoded, picture[..., -1] == 0) if place.alpha else decoded
+        decoded = self._grey(at)
+        return without(decoded, self._all_samples(at)[0][..., -1] == 0) if place.alpha else decoded
 
     def _all_samples(self, at: SliceFile) -> tuple[NDArray[Any], str]:
         """All samples [y, x, channel] of a page, and what its decoder said."""
@@ -190,11 +183,18 @@ class Source:
         return self._picture[1:]
 
     def samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:
-        """Grey values [y, x] of a slice in the type of its file, and what its decoder said of damage.
+        """Grey values [y, x] of a slice, or of its one channel, in the type of its file, and what its decoder said.
 
         Raises `Undecodable`: the file is gone, does not decode, or differs from what was planned.
         """
-        pixels, warning = self._decode_page(slice_file, images.decode)
+        sample = slice_file.channels[0].sample if len(slice_file.channels) == 1 else None
+        if sample is None:
+            pixels, warning = self._decode_page(slice_file, images.decode)
+        else:
+            picture, warning = self._all_samples(slice_file)
+            if sample >= picture.shape[2]:
+                raise Undecodable(f"decodes to {picture.shape[2]} samples a pixel, more were planned")
+            pixels = np.ascontiguousarray(picture[..., sample])
         refuse_other(pixels, slice_file)
         return pixels, warning
 
@@ -216,13 +216,11 @@ class Source:
 
     def refuse_changed(self, slice_file: SliceFile) -> None:
         """Raise `Undecodable` if the file is not the one that was planned."""
-        planned = {p.name: p.stamp for p in slice_file.channels if p.name} | {slice_file.name: slice_file.stamp}
-        for name, stamp in planned.items():
-            now = self._stamp_now(name)
-            if now is None:
-                raise Undecodable(GONE)
-            if now != stamp:
-                raise Undecodable("the file was changed since it was planned; run the same command again")
+        now = self._stamp_now(slice_file.name)
+        if now is None:
+            raise Undecodable(GONE)
+        if now != slice_file.stamp:
+            raise Undecodable("the file was changed since it was planned; run the same command again")
 
     def _stamp_now(self, name: str) -> str | None:
         if self._store.local is not None:

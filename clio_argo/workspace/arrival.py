@@ -7,6 +7,7 @@ from clio_argo.model.base import counted, few
 from clio_argo.model.run import SourceChanges
 from clio_argo.store.slices import RAW, Entry
 from clio_argo.store.transfers import is_transfer
+from clio_argo.workspace.channels import requests_of_files
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.survey import listings, number_files
 
@@ -49,7 +50,7 @@ def _is_due(arrivals_s: Sequence[float], listed_s: float) -> bool:
 
 def source_changes(run: Run) -> SourceChanges:
     """How the source differs now from what was planned, by a listing alone."""
-    planned = {s.name: s.stamp for unit in run.all_slices for s in unit.slices}
+    planned = {name: stamp for unit in run.all_slices for s in unit.slices for name, stamp in s.files.items()}
     planned |= {p.file: p.stamp for p in run.plan.problems if p.file}
     try:
         at_root, in_raw = listings(run.source, run.settings)
@@ -72,7 +73,7 @@ def _slices(run: Run, entries: Iterable[Entry]) -> list[str]:
     """Names of the files that a plan of now would take for slices."""
     images = [e for e in entries if not is_transfer(e.name)]
     try:
-        return [e.name for _, e in number_files(run.settings, images).files]
+        return [e.name for own in requests_of_files(run.request) for _, e in number_files(own, images).files]
     # names that follow several patterns: each may be a slice
     except UserError:
         return [e.name for e in images]

@@ -31,6 +31,11 @@ def of_channel(request: Request, name: str) -> Request:
     return request.model_copy(update={"image": (request.image or "").replace(CHANNEL, name.replace("%", "%%"))})
 
 
+def requests_of_files(request: Request) -> list[Request]:
+    """The request for the files of each channel; itself if channels have none of their own."""
+    return [of_channel(request, name) for name in request.channels] if has_own_files(request) else [request]
+
+
 def has_own_files(request: Request) -> bool:
     """Whether each channel of a slice is a file."""
     return CHANNEL in (request.image or "")

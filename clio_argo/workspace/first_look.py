@@ -168,7 +168,7 @@ def _range(given: Settings, images: Sequence[Entry], plan: Plan, request: Reques
 
 def _remarks(url: str, images: Sequence[Entry], checked: Preflight) -> list[str]:
     slices = [s for unit in checked.units for s in unit.slices]
-    taken = {name for s in slices for name in (s.name, *(c.name for c in s.channels))}
+    taken = {name for s in slices for name in s.files}
     taken |= {p.file or "" for p in checked.plan.problems}
     left_out = [e.name for e in images if e.name not in taken]
     text = f"{counted(len(left_out), 'image', 'is no slice', 'are no slices')} of this stack: {few(left_out)}"

@@ -42,7 +42,7 @@ def measure_channels(run: Run, slice_file: SliceFile, aligned: Decoded) -> Measu
     counts = np.zeros((len(run.plan.channels), 65536 if wide else 0), np.int64)
     for number, channel in enumerate(run.plan.channels):
         try:
-            decoded = aligned if slice_file.aligned == (number,) else run.source.decode_heard(slice_file, number)
+            decoded = aligned if slice_file.aligned == (number,) else _decoded(run, slice_file, number)
         except Undecodable as error:
             faults.append(f"channel {channel.name}: {error}")
             digests.append("")
@@ -52,3 +52,12 @@ def measure_channels(run: Run, slice_file: SliceFile, aligned: Decoded) -> Measu
         if wide:
             counts[number] = histogram(decoded.pixels)
     return MeasuredChannels(BETWEEN.join(digests), tuple(faults), tuple(warnings), counts if wide else None)
+
+
+def _decoded(run: Run, slice_file: SliceFile, number: int) -> Decoded:
+    """A channel of a slice. Raises `Undecodable`, also if its file is not the one that was planned."""
+    decoded, own = run.source.decode_heard(slice_file, number), slice_file.at(number)
+    # the file of what is aligned is looked at once
+    if own.name != slice_file.name:
+        run.source.refuse_changed(own)
+    return decoded

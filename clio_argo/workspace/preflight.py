@@ -76,7 +76,7 @@ def preflight(request: Request) -> Preflight:
     began_s = time.time()
     plan, units, entries = survey(request)
     request = request.model_copy(update={"resolution": plan.voxel_nm})
-    arriving = arrival_warning(entries, (s.name for unit in units for s in unit.slices), began_s)
+    arriving = arrival_warning(entries, (name for unit in units for s in unit.slices for name in s.files), began_s)
     warning = "; ".join(filter(None, (arriving, *plan.warnings)))
     faults = problem_lines([p for p in plan.problems if p.kind == "duplicate"])
     faults += [*_memory_problem(plan, request), *_crop_problem(plan, request), *_background_problem(plan, request)]

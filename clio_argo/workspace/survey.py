@@ -94,7 +94,7 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     plan = plan.model_copy(update={"source_kind": kind, **_reading(source, numbered, request)})
     beyond = [f"{counted(n, 'slice', 'lies', 'lie')} beyond minz and maxz: left out"] if (n := numbered.beyond) else []
     used = [(e.name, h) for z, e, _, h in slices if z in kept]
-    taken = stamps.keys() | {p.name for s in usable for p in s.channels}
+    taken = stamps.keys() | {name for s in usable for name in s.files}
     plan = with_facts(plan, request, used, ignored(source, entries, taken), channels_text(plan, header))
     return plan.model_copy(update={"warnings": (*plan.warnings, *lost_files(usable, plan), *beyond)}), units, entries
 

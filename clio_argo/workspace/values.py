@@ -49,7 +49,7 @@ def with_values(source: StackSource, usable: Sequence[SliceFile], request: Reque
 def _range(source: StackSource, usable: Sequence[SliceFile], request: Request) -> tuple[float, float, bool]:
     """Least and greatest value of some slices, one decoded at a time, and whether all of them are whole numbers."""
     found, faults = list[Extent](), list[str]()
-    for slice_file in usable[:: -(-len(usable) // LOOK_AT)]:
+    for slice_file in (c for s in usable[:: -(-len(usable) // LOOK_AT)] for c in s.each_channel):
         try:
             found += _extent(source.samples(slice_file)[0])
         except Undecodable as error:

@@ -153,14 +153,6 @@ def test_a_channel_without_a_file_is_lost_alone(tmp_path: Path) -> None:
     assert planned(tmp_path, **settings)[0].unusable.keys() == {1}
 
 
-def test_a_change_of_any_file_is_noticed(tmp_path: Path) -> None:
-    _, source, [first, *_] = planned(tmp_path, **files(tmp_path, COLOURS))
-    source.refuse_changed(first)
-    (tmp_path / "s00000_RFP.png").write_bytes(encoded(COLOURS[1, 2]))
-    with pytest.raises(Undecodable, match="was changed since"):
-        source.refuse_changed(first)
-
-
 @pytest.mark.parametrize(
     ("kind", "settings", "reason"),
     [

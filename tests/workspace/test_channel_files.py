@@ -12,10 +12,17 @@ from PIL import Image
 from clio_argo.errors import UserError
 from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.request import Request
+from clio_argo.pipeline import PIPELINE
+from clio_argo.placement.verdicts import judge
+from clio_argo.steps.reduce import measure_slice
+from clio_argo.store.documents import Store
 from clio_argo.store.images.base import Undecodable
 from clio_argo.store.slices import Source
+from clio_argo.workspace.arrival import source_changes
 from clio_argo.workspace.first_look import first_look
+from clio_argo.workspace.run import Run
 from clio_argo.workspace.survey import survey
+from tests.stacks import plain, run_here
 from tests.store.images.samples import encoded, pillow, png_chunk, texture, tiff
 
 HEIGHT, WIDTH = 20, 24
@@ -248,3 +255,69 @@ def test_channels_are_called_by_whole_words(tmp_path: Path) -> None:
             (tmp_path / f"s_{z}_{name}.tif").write_bytes(tiff(picture(z)[..., 0].copy()))
     with pytest.raises(UserError, match=r"s_%d_\{channel\}\.tif' --set 'channels=\[GFP, RFP\]'"):
         first_look({"id": "a", "source": str(tmp_path)}, 64)
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_values_of_all_channels_become_grey_values_alike(tmp_path: Path, planes: bool) -> None:
+    for z in range(2):
+        pixels = picture(z).astype(np.float32) * np.float32([1, 2, 4])
+        options = {"planarconfig": "separate"} if planes else {}
+        pixels = np.moveaxis(pixels, 2, 0) if planes else pixels
+        (tmp_path / f"s_{z}.tif").write_bytes(tiff(pixels, photometric="rgb", **options))
+    plan, slices = planned(tmp_path)
+    source = Source(plan.source)
+    found = [source.decode_heard(slices[1], number) for number in range(3)]
+    assert [d.clipped for d in found] == [0, 0, 0]
+    assert np.array_equal([d.pixels for d in found], [picture(1)[..., c].astype(np.uint16) * 2**c for c in range(3)])
+
+
+# --- what becomes of files until the end ----------------------------------------------------------------------
+
+
+def planned_run(tmp_path: Path, step: str = "reduce") -> tuple[Path, Run]:
+    """A run of three slices that was planned, as a step sees it, and its source."""
+    (tmp_path / "source").mkdir()
+    source, out = em_gfp(tmp_path / "source"), tmp_path / "out"
+    run_here(plain(source, **EM_GFP), out, stop_before="reduce")
+    return source, Run(Store(str(out)), PIPELINE[step], PIPELINE)
+
+
+def test_changes_of_files_of_any_channel_are_noticed(tmp_path: Path) -> None:
+    source, run = planned_run(tmp_path, "publish")
+    assert not source_changes(run).line()
+    (source / "s_0_GFP.tif").unlink()
+    (source / "s_1_GFP.tif").write_bytes(tiff(picture(2)[..., 0].copy()))
+    for name in EM_GFP["channels"]:
+        (source / f"s_3_{name}.tif").write_bytes(tiff(picture(2)[..., 0].copy()))
+    changes = source_changes(run)
+    assert (changes.gone, changes.changed) == (("s_0_GFP.tif",), ("s_1_GFP.tif",))
+    assert sorted(changes.new) == ["s_3_EM.tif", "s_3_GFP.tif"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda file: file.unlink(), "the file is gone"),
+        (lambda file: file.write_bytes(tiff(picture(2)[..., 0].copy())), "was changed since it was planned"),
+        (lambda file: file.write_bytes(b"x"), "not a PNG"),
+    ],
+)
+def test_a_fault_of_another_channel_is_that_channels_alone(
+    tmp_path: Path, harm: Callable[[Path], object], reason: str
+) -> None:
+    source, run = planned_run(tmp_path)
+    harm(source / "s_1_GFP.tif")
+    statistics = [measure_slice(run, s, None).statistics for s in run.slices(1).slices]
+    [found] = [s for s in statistics if s.z == 1]
+    assert found.error is None
+    assert [text.partition(":")[0] for text in found.lost_channels] == ["channel GFP"]
+    assert reason in found.lost_channels[0]
+    assert found.digest.endswith("-")
+    assert "channel GFP" in judge([found], None)[1].reason
+
+
+def test_a_fault_of_the_aligned_channel_is_that_of_the_slice(tmp_path: Path) -> None:
+    source, run = planned_run(tmp_path)
+    (source / "s_1_EM.tif").write_bytes(tiff(picture(2)[..., 0].copy()))
+    [found] = [measure_slice(run, s, None).statistics for s in run.slices(1).slices]
+    assert "was changed since it was planned" in str(found.error)

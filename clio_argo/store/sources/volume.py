@@ -30,7 +30,7 @@ TORN = "some of its chunks are missing: they are read as the volume's fill value
 # chunks are decoded one at a time, each as a whole
 MOST_CHUNK_PLANES, MOST_CHUNK_BYTES = 4, 2**28
 SPACE = ("x", "y", "z")
-NAMED = {"channel": "c", "channels": "c", "time": "t"}
+NAMED = {"channel": "c", "time": "t"}
 UNNAMED = {"n5": ("x", "y", "z")}
 
 
@@ -87,7 +87,7 @@ class VolumeSource(Source):
         labels, sizes = self._found.axes or self._array.domain.labels, self._array.domain.shape
         if not any(labels) and len(sizes) == 3:
             labels = UNNAMED.get(self._found.driver, ("z", "y", "x"))
-        names = [NAMED.get(name.lower(), name.lower()) for name in labels]
+        names = [NAMED.get(name.lower().removesuffix("s"), name.lower()) for name in labels]
         axes = [a if n > 1 or a in SPACE else "" for a, n in zip(names, sizes, strict=False)]
         known = sorted(a for a, n in zip(axes, sizes, strict=False) if n > 1 or a)
         allowed = ([*also, *SPACE] for also in ("", "c", "t", "ct"))
