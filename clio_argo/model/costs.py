@@ -155,4 +155,5 @@ def left_s(expected: Mapping[str, float], done: Mapping[str, float], elapsed_s: 
     total = sum(expected.values())
     finished = sum(seconds * min(1.0, done.get(stage, 0.0)) for stage, seconds in expected.items())
     trusted = TRUSTED * total
-    return (total - finished) * (elapsed_s + trusted) / (finished + trusted) if total else 0.0
+    # nothing is left of nothing, and of the smallest of floats
+    return (total - finished) * (elapsed_s + trusted) / (finished + trusted) if trusted else 0.0
