@@ -12,7 +12,7 @@ from clio_argo.model.costs import UnitCosts
 from clio_argo.model.layout import CONFIG, PLAN, USER_INPUTS, slices_name
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit
 from clio_argo.model.regions import Crop
-from clio_argo.model.request import Request
+from clio_argo.model.request import FILES, Request
 from clio_argo.model.sizes import size_runs
 from clio_argo.model.storage import Buckets
 from clio_argo.model.user_inputs import UserInputs
@@ -118,8 +118,7 @@ def _planned(store: Store, request: Request, plan: Plan, slices: Sequence[SliceF
     units = {"usable": len(part), "problems": (), "unit_slices": len(part), "reduce": one}
     small = plan.model_copy(update={**facts, **units, **({} if skipped else {"match": one})})
     alone = request.model_copy(update={
-        "positions": None, "overrides": None, "transforms": None, "ignore_mask": None, "crop": Crop(),
-        "buckets": Buckets(), "resolution": plan.voxel_nm, "max_parts": SLICES,
+        **dict.fromkeys(FILES), "crop": Crop(), "buckets": Buckets(), "resolution": plan.voxel_nm, "max_parts": SLICES,
         "alignment": request.alignment.model_copy(update={"skip": skipped}),
     })  # fmt: skip
     store.write(CONFIG, alone.to_bytes())
