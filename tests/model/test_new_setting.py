@@ -25,7 +25,11 @@ FIELD = (
     '    grey values stay."""\n\n    invert: bool = False\n    """Swap black and white, since',
 )
 DECLARATION = ("pipeline.py", '"contrast.invert",', '"contrast.invert", "contrast.brightness",')
-USE = ("steps/render.py", "adjusted = adjust(pixels,", "adjusted = adjust(pixels + np.uint8(contrast.brightness),")
+USE = (
+    "steps/render.py",
+    "adjusted = adjust(pixels,",
+    "adjusted = adjust(pixels + np.uint8(run.settings.contrast.brightness),",
+)
 
 
 def edited(folder: Path, *edits: tuple[str, str, str]) -> Path:

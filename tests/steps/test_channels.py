@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
+from clio_argo.model.step import StepResult
 from tests.stacks import (
     FIRST,
     Image,
     contents,
     demo_slice,
+    done_at,
     encoded,
     flip_a_bit,
     lossless,
@@ -140,6 +142,31 @@ def test_each_channel_has_its_own_contrast_and_window(pairs: Path, tmp_path: Pat
     assert np.abs(shown(out / "ng")[0] - expected).mean() < 6
     # 155 is black now, and 5 white
     assert np.unique(shown(out / "ng/channels/1-GFP")[0][:, 60:70, 60:70]).max() <= 12
+
+
+def test_another_look_of_a_channel_renders_no_other(pairs: Path, tmp_path: Path) -> None:
+    first = plain(pairs, image=OWN, channels=["EM", "GFP"])
+    other = plain(
+        pairs, image=OWN, channels=["EM", "GFP"], update=True,
+        contrast__channels={"GFP": {"invert": True}}, viewer__windows={"GFP": [5, 155]},
+    )  # fmt: skip
+    fresh, results = contents(run_here(other, tmp_path / "fresh")), dict[str, StepResult]()
+    out = run_here(first, tmp_path / "out")
+    before = done_at(out)
+    assert contents(run_here(other, out, results=results)) == fresh
+    again = {name for name, when in done_at(out).items() if before.get(name) != when}
+    # units of GFP are the second of each slab and block
+    assert {n for n in again if "render" in n} == {f"manifest/render/{n:06d}.json" for n in (1, 3)}
+    assert {n for n in again if "/write/" in n} == {"manifest/write/000001.json"}
+
+
+@pytest.mark.properties
+def test_the_aligned_channel_is_chosen_by_name(pairs: Path, tmp_path: Path) -> None:
+    config = request(pairs, image=OWN, channels=["GFP", "EM"], alignment__channel="EM", contrast__clip_limit=0)
+    default = request(pairs, image=OWN, channels=["EM", "GFP"], contrast__clip_limit=0)
+    found, expected = (run_here(c, tmp_path / str(i)) for i, c in enumerate((config, default)))
+    assert [s.matrix for s in transforms(found).slices] == [s.matrix for s in transforms(expected).slices]
+    np.testing.assert_array_equal(lossless(found)[::-1], lossless(expected))
 
 
 def test_a_channel_that_is_lost_in_one_slice_is_background_there(pairs: Path, tmp_path: Path) -> None:

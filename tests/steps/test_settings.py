@@ -45,6 +45,10 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "sizes": ("any", set()),  # all are alike; tests/steps/test_sizes.py has others
     "channel": (0, set()),  # the only one; tests/store/images/test_tiff_axes.py has more
     "time": (0, set()),
+    "channels": (["grey"], set()),  # there is one; test_channels has more, here and for the three below
+    "alignment.channel": (None, set()),
+    "contrast.channels": ({}, set()),
+    "viewer.windows": ({}, set()),
     "resolution": ((10, 10, 20), {"info"}),
     "positions": (f"z,x_px,y_px\n{''.join(f'{FIRST + i},5,5{chr(10)}' for i in range(4))}", {"transforms"}),
     "overrides": (f"slices: [{{z: {FIRST}, verdict: suspect, reason: dust}}]", {"transforms", "info"}),
