@@ -124,7 +124,7 @@ def _with_samples(source: StackSource, slices: SliceFiles, header: Header, reque
     """Slices with the samples of their pixels as channels, if they show more than grey values."""
     if header.channels == 1 or not (seen := "colour" if request.channels else _colours(source, slices)):
         return slices
-    count, alpha = header.channels, header.channels == 2 or (header.rgb and header.channels == 4)
+    count, alpha = header.channels, header.alpha
     grey = alpha and seen == "transparent"
     samples = 1 if grey else count - alpha
     names = sample_names(header, samples, request)
