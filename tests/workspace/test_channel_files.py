@@ -123,6 +123,24 @@ def test_colours_of_jpeg_and_palettes_are_read(tmp_path: Path, data: bytes, alph
     assert (source.decode_heard(only).nothing is not None) == alpha
 
 
+@pytest.mark.parametrize("layout", ["contig", "separate"])
+@pytest.mark.parametrize(("said", "names"), [(None, ["0", "1"]), ("unassalpha", [])])
+def test_two_samples_are_channels_unless_the_file_says_that_one_is_opacity(
+    tmp_path: Path, layout: str, said: str | None, names: list[str]
+) -> None:
+    for z in range(2):
+        both = picture(z)[..., :2]
+        both = np.moveaxis(both, 2, 0) if layout == "separate" else both
+        options = {"extrasamples": [said]} if said else {}
+        (tmp_path / f"s_{z}.tif").write_bytes(tiff(both.copy(), planarconfig=layout, **options))
+    plan, slices = planned(tmp_path)
+    assert ([c.name for c in plan.channels], plan.alpha) == (names, bool(said))
+    first = Source(plan.source).decode_heard(slices[1])
+    assert np.array_equal(first.nothing is not None, bool(said))
+    if names:
+        assert np.array_equal(channel_of(Source(plan.source), slices[1], 1), picture(1)[..., 1])
+
+
 def test_opaque_pictures_have_no_mask(tmp_path: Path) -> None:
     for z in range(2):
         (tmp_path / f"s_{z}.png").write_bytes(rgba(z, CLEAR & False))
