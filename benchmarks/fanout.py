@@ -9,27 +9,21 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks.cluster_stack import planned
 from benchmarks.figures import Figure
-from clio_argo.argo.install import install
+from benchmarks.rig import namespace, submitted
 from clio_argo.argo.kube import KubeClient
-from clio_argo.argo.manifests import manifests
 from clio_argo.argo.nodes import ENDED, Json, pack, raw_nodes
 from clio_argo.argo.settings import Cleanup, ClusterSettings, Image
-from clio_argo.argo.submit import workflow
-from clio_argo.argo.templates import current_template
 from clio_argo.container import save_outputs
-from clio_argo.model.grid import build_volume
-from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit, slices_per_unit
 from clio_argo.model.request import MAX_PARTS, Request
 from clio_argo.model.step import Part, StepResult
-from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes, parts_of_slices, parts_of_volumes
 
 SLICES, SIDE_PX = 100_000, 5000
 QUICK_PARTS = 3
@@ -65,9 +59,9 @@ def measure(work: Path, quick: bool) -> list[Figure]:
     most = QUICK_PARTS if quick else int(os.environ.get("CLIO_FANOUT_PARTS", MAX_PARTS))
     outputs = outputs_of_steps(most)
     build(work / "image", outputs)
-    with namespace() as client:
+    with namespace(settings()) as client:
         began = time.monotonic()
-        name = submitted(client)
+        name = submitted(client, {"run": "gs://runs/fly", "config": "{}"})
         seen = list(watched(client, name))
         taken_s = time.monotonic() - began
         ended = client.get(name)
@@ -76,26 +70,12 @@ def measure(work: Path, quick: bool) -> list[Figure]:
 
 def outputs_of_steps(most: int) -> dict[str, StepResult]:
     """What the steps say that others fan out over, by their own functions."""
-    config = Request(id="fanout", source="gs://slices/fly", resolution=(8, 8, 8), max_parts=most)
-    size = slices_per_unit(SLICES)
-    numbers = [range(z, min(z + size, SLICES)) for z in range(0, SLICES, size)]
-    units = [SliceUnit(unit=i, slices=tuple(map(slice_file, own))) for i, own in enumerate(numbers)]
-    work = FanOut.of(len(units), most)
-    plan = Plan(source=config.source, minz=0, maxz=SLICES - 1, width=SIDE_PX, height=SIDE_PX, sizes=(), dtype="uint8",
-                usable=SLICES, source_bytes=0, digest="", unit_slices=size, reduce=work, match=work)  # fmt: skip
-    volume = build_volume(config, (0, 0, 0), (SLICES, SIDE_PX, SIDE_PX), "uint8", None)
-    aligned, volumes = (dict.fromkeys(m, POD_MIB) for m in (memory_of_alignment(plan), memory_of_volumes(volume)))
-    published: dict[str, str | int] = {"link": "https://viewer", "volume": "gs://runs/fly/ng", "flagged": 0}
+    request = Request(id="fanout", source="gs://slices/fly", resolution=(8, 8, 8), max_parts=most)
+    results = planned(request, SLICES, SIDE_PX, SIDE_PX).results
     return {
-        "plan": StepResult(parts=parts_of_slices(plan, units), memory_mib=aligned),
-        "suspects": StepResult(parts={"rematch_parts": ()}),
-        "solve": StepResult(parts=parts_of_volumes(volume), memory_mib=volumes),
-        "publish": StepResult(published=published),
+        step: result.model_copy(update={"memory_mib": dict.fromkeys(result.memory_mib, POD_MIB)})
+        for step, result in results.items()
     }
-
-
-def slice_file(z: int) -> SliceFile:
-    return SliceFile(z=z, name=f"{z}.png", width=SIDE_PX, height=SIDE_PX, dtype="uint8", size_bytes=0, stamp="")
 
 
 def build(folder: Path, outputs: dict[str, StepResult]) -> None:
@@ -110,30 +90,13 @@ def build(folder: Path, outputs: dict[str, StepResult]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-@contextmanager
-def namespace() -> Iterator[KubeClient]:
-    """A namespace with the real template, but pods that ask for little."""
-    from kubernetes import client as k8s
-
+def settings() -> ClusterSettings:
+    """The real template, but pods that ask for little."""
     repository, _, tag = TAG.partition(":")
     images = {n: Image(repository=repository, tag=tag) for n in ("align", "write")}
-    settings = ClusterSettings(
+    return ClusterSettings(
         namespace=NAMESPACE, images=images, cpu="10m", artifacts=None, cleanup=Cleanup(pod_delay="1s")
     )
-    client = KubeClient.from_config(NAMESPACE)
-    spaces = k8s.CoreV1Api(client.api)
-    spaces.create_namespace({"metadata": {"name": NAMESPACE}})
-    try:
-        list(install(client, [d for file in manifests(cluster=settings).values() for d in file]))
-        yield client
-    finally:
-        spaces.delete_namespace(NAMESPACE)
-
-
-def submitted(client: KubeClient) -> str:
-    template = current_template(client)["metadata"]["name"]
-    arguments = {"run": "gs://runs/fly", "config": "{}"}
-    return str(client.create(workflow(template, arguments, {"name": "fanout"}, {}))["metadata"]["name"])
 
 
 def watched(client: KubeClient, name: str) -> Iterator[Seen]:

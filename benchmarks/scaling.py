@@ -68,8 +68,7 @@ def _walked(work: Path) -> Times:
 
 def stage_times(out: Path) -> Times:
     """CPU seconds of every stage, summed over its parts."""
-    store = Store(str(out))
-    attempts, _ = read_attempts(store)
+    attempts, _ = read_attempts(Store(str(out)))
     return {s.name: sum(a.cpu_s for a in attempts if a.step == s.name) for s in PIPELINE.steps}
 
 

@@ -4,8 +4,6 @@ import json
 import os
 import smtplib
 import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.message import EmailMessage
@@ -22,9 +20,9 @@ from clio_argo.model.parse_request import from_environment
 from clio_argo.model.request import Request
 from clio_argo.model.run import Completion
 from clio_argo.model.step import StepResult
+from clio_argo.store.http import REDIRECTED, TIMEOUT_S, ask
 from clio_argo.workspace.run import Run
 
-TIMEOUT_S = 30  # long for a server that answers at all; a step that waited for ever would keep the workflow running
 MOST_FLAGGED = 20  # a screen of lines; the report has all
 MOST_MESSAGES = 5  # pods of one step fail for the same reason, so that more would repeat it
 # Argo writes for a pod that failed: `main: Error (exit code 2): MESSAGE`
@@ -114,7 +112,7 @@ def outcome(run: Run, request: Request | None, environment: Mapping[str, str]) -
         outcome=done.status if done and finished else _describe_end(status),
         flagged=tuple(f"z {s.z}: {s.verdict}, {s.reason}" for s in placed.flagged) if placed else (),
         suspect=len(placed.suspect) if placed else 0,
-        notes=done.notes if done and finished else (),
+        notes=(*done.notes, *filter(None, [done.registered])) if done and finished else (),
         link=done.link if done and finished else None,
         messages=(*changed, *failures(environment.get("CLIO_FAILURES", "")))[:MOST_MESSAGES],
     )
@@ -227,30 +225,20 @@ def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
     )
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """What a webhook gets is for its own address: another may be that of another machine of this network."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """None: the answer is an error then."""
-
-
 def post(url: str, body: Mapping[str, Any]) -> None:
     """POST `body` as JSON. Raises `TransientError` or `UserError`, as `send_mail` does."""
     if not url.startswith(("http://", "https://")):
         raise UserError("CLIO_WEBHOOK_URL: expected http:// or https://")
-    headers = {"Content-Type": "application/json"}
     try:
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-        urllib.request.build_opener(_NoRedirects).open(request, timeout=TIMEOUT_S).close()
-    except urllib.error.HTTPError as error:
-        moved = "; redirects are not followed, give its final address" if error.code < 400 else ""
-        final = error.code < 500 and error.code != 429
-        raise _refusal("the webhook", final, f"{error.code} {error.reason}{moved}") from error
+        answer = ask("POST", url, body)
     except OSError as error:
         raise TransientError(f"the webhook does not answer: {error}") from error
     # messages of these show the URL, which may hold a token
     except (ValueError, HTTPException) as error:
         raise UserError(f"CLIO_WEBHOOK_URL: cannot be used ({type(error).__name__})") from None
+    if answer.status >= 300:
+        moved = f"; {REDIRECTED}" if answer.status < 400 else ""
+        raise _refusal("the webhook", not answer.passing, f"{answer.status} {answer.reason}{moved}")
 
 
 def _refusal(who: str, final: bool, why: object) -> ClioError:

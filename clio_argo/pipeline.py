@@ -42,10 +42,11 @@ PIPELINE = Pipeline(
              title="compare objects", image="write", memory="solve.publish_mib"),
         Step("publish", f"{_STEPS}.publish:run", ("verify",),
              title="write the report", settings=VOXEL_SETTINGS, memory="solve.publish_mib",
-             outputs=("link", "volume", "flagged"), report=True),
+             outputs=("link", "volume", "flagged", "registered"), secret="registration_secret", report=True),
     ),
     approval="solve",
     on_exit=Step("notify", "clio_argo.notify:run", title="notify people", reads_request=True,
+                 secret="notification_secret",
                  # it computes nothing, and should find room beside other pods
                  memory="512", cpu="100m"),
 )  # fmt: skip

@@ -203,7 +203,7 @@ def _run_here(
 
         for note in claim_with_buckets(request, store, pipeline.versions):
             reports.note(note)
-    with environment({REQUEST: request.model_dump_json()}), worker_pool(workers or _workers(request)) as pool:
+    with environment({REQUEST: request.model_dump_json()}), worker_pool(workers or workers_of(request)) as pool:
         walk(pipeline, store.url, pool, reports, last)
     return store
 
@@ -255,7 +255,8 @@ def spread(pool: ProcessPoolExecutor, calls: Iterable[Callable[[], R]]) -> Itera
             future.cancel()
 
 
-def _workers(request: Request) -> int:
+def workers_of(request: Request) -> int:
+    """Worker processes of a local run."""
     return request.workers or int(os.environ.get("CLIO_WORKERS", "0")) or cores()
 
 

@@ -65,7 +65,8 @@ def check(request: emulator.Request, known: Mapping[str, Any] | None, unchanged:
 
 
 def insert(request: emulator.Request, response: emulator.Response, storage: Storage) -> None:
-    name = asked(request, "name") or request.data["meta"]["name"]
+    # metadata come beside the bytes, or alone before the pieces of a large object
+    name = asked(request, "name") or request.data.get("meta", request.data)["name"]
     check(request, stored(storage, request.params["bucket_name"], name), HTTPStatus.PRECONDITION_FAILED)
     objects.insert(request, response, storage)
 

@@ -35,7 +35,9 @@ def notify(url: Path | str, monkeypatch: pytest.MonkeyPatch, **variables: str) -
 def test_a_finished_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(demo / "transforms.json", tmp_path)
     done = json.loads((demo / "complete.json").read_text())
-    (tmp_path / "complete.json").write_text(json.dumps({**done, "notes": ["two slices came later"]}))
+    (tmp_path / "complete.json").write_text(
+        json.dumps({**done, "notes": ["two slices came later"], "registered": "dataset fly"})
+    )
     config = json.loads((demo / "config.json").read_text())
     told = {**config, "notify": {"email": ["a@example.org", "b@example.org"]}}
     (tmp_path / "config.json").write_text(json.dumps(told))
@@ -51,7 +53,7 @@ def test_a_finished_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert mail["Subject"] == "clio-argo: test complete_with_flags"
     assert sink.users == ["lab:p@ss"]
     assert "z 3513: bad" in mail.get_content()
-    assert "two slices came later" in mail.get_content()
+    assert "two slices came later\ndataset fly\n" in mail.get_content()
     assert posted["text"].splitlines() == mail.get_content().splitlines()
     assert posted["outcome"] == "complete_with_flags"
     assert posted["link"] in posted["text"]

@@ -41,7 +41,7 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Con
         name=step.name, labels={"clio-argo/step": step.name},
         image=cluster.image(step.image), image_pull_policy=cluster.image_pull_policy,
         command=list(step.command or STEP_COMMAND), args=list(step.args if step.command else arguments),
-        env=_environment(step, cluster, own), env_from=_secret(cluster.notification_secret) if last else None,
+        env=_environment(step, cluster, own), env_from=_secret(getattr(cluster, step.secret)) if step.secret else None,
         service_account_name=cluster.accounts.notifier.name if last else None, security_context=SECURITY,
         inputs=[w.Parameter(name=n) for n in ("part", "mib")], outputs=_outputs(pipeline, step, cluster.artifacts),
         # no limit of CPU, which would only throttle

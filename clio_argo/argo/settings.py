@@ -175,6 +175,10 @@ class ClusterSettings(Setting):
         "clio-argo-notification",
         description="Secret with CLIO_SMTP_URL, CLIO_MAIL_FROM and CLIO_WEBHOOK_URL, which notifications need.",
     )
+    registration_secret: Name = Field(
+        "clio-argo-registration",
+        description="Secret with CLIO_STORE_TOKEN, which the setting `register` of a request needs.",
+    )
     approval: Approval = Approval()
 
     @classmethod

@@ -12,6 +12,7 @@ from clio_argo.argo.nodes import Json, Outputs
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import template_problems
 from clio_argo.model.request import FILES, Request
+from clio_argo.model.unique_id import LONGEST_PLAIN, plain_name
 from clio_argo.store.backends import find_backend
 
 RUN, CONFIG = "run", "config"
@@ -21,8 +22,6 @@ RESUBMITTED = "workflows.argoproj.io/resubmitted-from-workflow"
 # what Kubernetes allows in the name and in the value of a label
 LABEL_NAME = re.compile(r"([a-z0-9][a-z0-9.-]*/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
-# a generated name is five characters longer, and stands in labels, whose values have at most 63
-LONGEST_PREFIX = 40
 
 
 def request_arguments(config: Request, run: str, template: Json) -> dict[str, str]:
@@ -122,8 +121,7 @@ def workflow(template: str, arguments: Mapping[str, str], name: Mapping[str, str
 
 def prefix(request_id: str) -> str:
     """The beginning of a workflow's name, made from the id of the request."""
-    plain = re.sub(r"[^a-z0-9]+", "-", request_id.lower()).strip("-")[:LONGEST_PREFIX].strip("-")
-    return f"{plain or 'clio'}-"
+    return f"{plain_name(request_id)}-"
 
 
 def again(earlier: Json, template: str) -> Json:
@@ -132,5 +130,5 @@ def again(earlier: Json, template: str) -> Json:
     arguments = Outputs.model_validate(earlier["spec"].get("arguments") or {}).named()
     # Argo's own labels describe the earlier workflow
     own = {k: v for k, v in (meta.get("labels") or {}).items() if not k.startswith("workflows.argoproj.io/")}
-    begin = meta.get("generateName") or f"{meta['name'][:LONGEST_PREFIX]}-"
+    begin = meta.get("generateName") or f"{meta['name'][:LONGEST_PLAIN]}-"
     return workflow(template, arguments, {"generateName": begin}, {**own, RESUBMITTED: meta["name"][:63]})

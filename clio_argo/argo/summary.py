@@ -16,6 +16,8 @@ LIST = re.compile(r"\{\{\s*tasks\.(?P<task>[^.]+)\.outputs\.parameters\.(?P<name
 WORD = re.compile(r"[A-Za-z0-9_-]+")
 # the number of the try at the end of a pod node's name
 TRY = re.compile(r"\(\d+\)$")
+# pods at a time where the template names no number (ClusterSettings)
+PARALLELISM = 100
 # types of nodes that only hold other nodes
 GROUPS = frozenset({"DAG", "Steps", "StepGroup", "TaskGroup"})
 
@@ -79,6 +81,7 @@ class Summary:
     pending: tuple[Reason, ...] = ()
     waiting: Node | None = None
     decision: Decision | None = None
+    parallelism: int = PARALLELISM
     arguments: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
 
@@ -119,6 +122,7 @@ def summarise(workflow: Mapping[str, Any]) -> Summary:
         pending=tuple(Reason(n.display_name, n.message) for n in nodes if n.phase == "Pending" and n.message),
         waiting=next((n for n in nodes if n.type == "Suspend" and n.phase == "Running"), None),
         decision=next((d for d in map(decision_of, nodes) if d), None),
+        parallelism=_stored(spec, status).get("parallelism") or PARALLELISM,
         arguments=Outputs.model_validate(spec.get("arguments") or {}).named(),
         outputs=Outputs.model_validate(status.get("outputs") or {}).named(),
     )  # fmt: skip
@@ -136,10 +140,15 @@ def _time(text: str | None) -> datetime | None:
 
 def _tasks(spec: Json, status: Json) -> list[Json]:
     """Tasks of the entry point, in the order of the template."""
-    stored = status.get("storedWorkflowTemplateSpec") or spec
+    stored = _stored(spec, status)
     entry = spec.get("entrypoint") or stored.get("entrypoint")
     graphs = [t.get("dag") or {} for t in stored.get("templates") or [] if t.get("name") == entry]
     return [task for graph in graphs for task in graph.get("tasks") or []]
+
+
+def _stored(spec: Json, status: Json) -> Json:
+    """The template as it was when the workflow began."""
+    return status.get("storedWorkflowTemplateSpec") or spec
 
 
 def _stages(workflow: str, nodes: Sequence[Node], tasks: Sequence[Json]) -> tuple[Stage, ...]:

@@ -9,9 +9,23 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clio_argo.cli import bucket, cluster, cluster_admin, cluster_submit, init, maintenance, renumber, view
+from clio_argo.cli import (
+    bucket,
+    cluster,
+    cluster_admin,
+    cluster_submit,
+    estimate,
+    init,
+    maintenance,
+    new_run,
+    register,
+    renumber,
+    upload,
+    view,
+)
 from clio_argo.cli.commands import ADMINISTER, MAKE, PANELS, Group, command, panel_of
 from clio_argo.cli.console import UNWRAPPED, exit_unless, show, tell_wait
+from clio_argo.cli.new_run import place_of
 from clio_argo.cli.options import Cluster, Form, Local, Out, RequestOptions
 from clio_argo.errors import ClioError
 from clio_argo.model.request import Request
@@ -43,13 +57,18 @@ def main() -> None:
     try:
         app(terminal_width=None if terminal else UNWRAPPED)
     except ClioError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join([f"error: {error}", *_notes(error)]), file=sys.stderr)
         sys.exit(error.exit_code)
     except BaseException as error:
         if not _interrupted(error):
             raise
-        print("\nstopped; the same command continues where it stopped", file=sys.stderr)
+        how = "".join(_notes(error)) or "the same command continues where it stopped"
+        print(f"\nstopped; {how}", file=sys.stderr)
         sys.exit(cluster.INTERRUPTED)
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def _interrupted(error: BaseException | None) -> bool:
@@ -77,6 +96,8 @@ def program(
 
 app.add_typer(init.commands)
 app.add_typer(renumber.commands)
+app.add_typer(new_run.commands)
+app.add_typer(upload.commands)
 
 
 @command(app, MAKE)
@@ -97,6 +118,9 @@ def plan(request: RequestOptions, output: Form = None) -> None:
     checked.refuse("; all are above")
 
 
+app.add_typer(estimate.commands)
+
+
 @command(app, MAKE)
 def align(out: Out, request: RequestOptions, local: Local) -> None:
     """Place all slices and write the report, but no volume. `run` continues from there."""
@@ -104,11 +128,12 @@ def align(out: Out, request: RequestOptions, local: Local) -> None:
     from clio_argo.runner import align as align_here
     from clio_argo.store.documents import Store
 
-    with local.reporter() as progress:
-        transforms = align_here(request.read(), out, local.workers, progress, local.graph)
+    config = request.read()
+    with place_of(out, config) as place, local.reporter() as progress:
+        transforms = align_here(config, place.root, local.workers, progress, local.graph)
     flagged = {"flagged": [s.z for s in transforms.flagged], "suspect": [s.z for s in transforms.suspect]}
     result = {"status": "aligned", **flagged, "breaks": [b.model_dump() for b in transforms.breaks]}
-    local.end(result, lambda: aligned_view(transforms, Store(out)))
+    local.end(result, lambda: aligned_view(transforms, Store(place.root)))
 
 
 @command(app, MAKE)
@@ -123,14 +148,17 @@ def run(
     from clio_argo.runner import run as run_here
     from clio_argo.store.documents import Store
 
-    with local.reporter() as progress:
-        done = run_here(request.read(), out, local.workers, progress, local.graph)
-    local.end(done.model_dump(mode="json"), lambda: run_view(done, Store(out), progress.again))
+    config = request.read()
+    register.warn_of_token(config)
+    with place_of(out, config) as place, local.reporter() as progress:
+        done = run_here(config, place.root, local.workers, progress, local.graph)
+    local.end(done.model_dump(mode="json"), lambda: run_view(done, Store(place.root), progress.again))
     exit_unless(done.status == "complete" or not strict)
 
 
 app.add_typer(view.commands)
 app.add_typer(maintenance.commands)
+app.add_typer(register.commands)
 app.add_typer(cluster_submit.commands)
 app.add_typer(cluster.commands)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clio_argo.argo.client import Client
     from clio_argo.argo.nodes import Json
     from clio_argo.argo.summary import Summary
+    from clio_argo.model.costs import Estimate
 
     Listed = tuple[Summary, Json]
 
@@ -28,6 +29,8 @@ commands.add_typer(workflow, name="workflow", rich_help_panel=CLUSTER)
 # as shells say it of a process that SIGINT ended
 INTERRUPTED = 130
 Name = Annotated[str, Argument(help="Workflow; @latest is the newest one.")]
+# what cannot be seen from here within half a minute, pods see: the cluster asks patiently
+BRIEF = {"CLIO_STORE_TRIES": "2", "CLIO_STORE_SILENCE_S": "10"}
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -181,8 +184,20 @@ class Watch:
         from clio_argo.cli.cluster_show import live
 
         with self._interruptible():
-            last = live(follow(self.client, self.name), console(wrapped=True), self.flags)
+            last = live(follow(self.client, self.name), console(wrapped=True), self.flags, self._estimate())
         self._end(last)
+
+    @staticmethod
+    def _estimate() -> "Callable[[Summary], Estimate | None]":
+        """What tells the estimate of a run once `plan` has written it, if this machine can read it: asked once."""
+        found: list[Estimate | None] = []
+
+        def estimate(summary: "Summary") -> "Estimate | None":
+            if not found and any(s.name == "plan" and s.phase == "Succeeded" for s in summary.stages):
+                found.append(read_estimate(summary.run))
+            return found[0] if found else None
+
+        return estimate
 
     def wait(self) -> None:
         """Report only that the workflow waits for a decision. Exit with 1 unless the volume is there."""
@@ -230,3 +245,18 @@ class Watch:
 
         print(conclusion(last, self.flags), file=sys.stdout if last.succeeded else sys.stderr)
         exit_unless(last.succeeded)
+
+
+def read_estimate(run: str) -> "Estimate | None":
+    """The estimate of the run at this URL; None if there is none, or it cannot be read from here soon."""
+    from clio_argo.errors import ClioError
+    from clio_argo.model.costs import Estimate
+    from clio_argo.model.layout import ESTIMATE
+    from clio_argo.runner import environment
+    from clio_argo.workspace.run import open_run
+
+    try:
+        with environment(BRIEF):
+            return open_run(run).intact(Estimate, ESTIMATE)
+    except ClioError:
+        return None

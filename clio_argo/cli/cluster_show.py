@@ -1,6 +1,6 @@
 """Workflows as people see them: tables, the live view, and what to do next."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console, Group, RenderableType
@@ -12,6 +12,8 @@ from clio_argo.argo.summary import Reason, Stage, Summary
 from clio_argo.cli.console import as_typed, facts, hint, literal, table
 from clio_argo.errors import UserError
 from clio_argo.model.base import counted
+from clio_argo.model.costs import Estimate, left_s
+from clio_argo.model.prices import Prices, seconds_by_stage
 
 # failures and pending pods that a terminal holds below the table of stages
 LONGEST, FEW = 20, 3
@@ -41,18 +43,31 @@ def status(summary: Summary) -> str:
     return _coloured(summary.phase or "not picked up")
 
 
-def details(summary: Summary, now: datetime) -> RenderableType:
-    """Stages, failures with their messages, outputs."""
+def details(summary: Summary, now: datetime, estimate: Estimate | None = None) -> RenderableType:
+    """Stages, failures with their messages, outputs, and with an estimate of the run the time that it still takes."""
     duration = _since(summary.started, summary.finished or now)
     state = Text.from_markup(f"{status(summary)} {literal(summary.message)}, {duration}")
     rows = facts([
         ("workflow", f"{summary.name} in namespace {summary.namespace}, template {summary.template}"),
         ("status", state),
         ("run", summary.run),
-        *summary.outputs.items(),
+        *_left(summary, now, estimate),
+        *((name, value) for name, value in summary.outputs.items() if value),
     ])  # fmt: skip
     pending = (f"{literal(p.node)} does not start: {literal(p.reason)}" for p in summary.pending[:FEW])
     return Group(rows, stages(summary.stages, now), *pending, *_failures(summary.failures))
+
+
+def _left(summary: Summary, now: datetime, estimate: Estimate | None) -> list[tuple[str, RenderableType]]:
+    """The time that a running workflow still takes; nothing as long as nobody knows, or while it waits for people."""
+    if estimate is None or summary.ended or summary.waiting or summary.suspended:
+        return []
+    expected = seconds_by_stage(estimate, summary.parallelism, Prices.reference().delays.pod_s)
+    done = {s.name: 1.0 if s.phase == "Succeeded" else s.work / s.total if s.total else 0.0 for s in summary.stages}
+    # without the time between stages, in which somebody may have thought about approval
+    passed = sum(s.seconds(now) for s in summary.stages if s.name in expected)
+    left = timedelta(seconds=left_s(expected, done, passed))
+    return [("left", f"about {_duration(left)} for the whole run, without waiting for nodes and approval")]
 
 
 def stages(shown: Sequence[Stage], now: datetime) -> Table:
@@ -80,16 +95,21 @@ def _failures(failures: Sequence[Reason]) -> Iterator[RenderableType]:
         yield f"... and {len(failures) - LONGEST} more"
 
 
-def live(snapshots: Iterable[Summary], console: Console, flags: str = "") -> Summary:
+def live(
+    snapshots: Iterable[Summary],
+    console: Console,
+    flags: str = "",
+    estimate: Callable[[Summary], Estimate | None] = lambda _: None,
+) -> Summary:
     """Show each snapshot as a table in place of the last; on no terminal, each change of a stage as a line.
 
-    flags: options that reach the workflow's namespace, for hints.
+    flags: options that reach the workflow's namespace, for hints. estimate: of the run, if somebody can read it.
     """
     last = None
     if console.is_terminal:
         with Live(console=console, auto_refresh=False) as view:
             for last in snapshots:
-                view.update(details(last, datetime.now(UTC)), refresh=True)
+                view.update(details(last, datetime.now(UTC), estimate(last)), refresh=True)
     else:
         printed = set[str]()
         for last in snapshots:

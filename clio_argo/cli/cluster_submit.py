@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 import typer
 from typer import Option
 
-from clio_argo.cli.cluster import Watch
+from clio_argo.cli.cluster import BRIEF, Watch
 from clio_argo.cli.cluster_admin import cluster_settings
 from clio_argo.cli.commands import CLUSTER, command
 from clio_argo.cli.console import document, hint, tell_wait
+from clio_argo.cli.new_run import UNIQUE, place_of
 from clio_argo.cli.options import Cluster, ObjectForm, Out, OwnPipeline, RequestOptions, Settings
 from clio_argo.errors import StoreError, TransientError, UserError
 from clio_argo.model.parse_request import LEGACY, build_request, field_paths, parse_setting
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from clio_argo.argo.client import Client
 
 commands = typer.Typer()
-# what cannot be seen from here within half a minute, pods see: the cluster asks patiently
-BRIEF = {"CLIO_STORE_TRIES": "2", "CLIO_STORE_SILENCE_S": "10"}
 
 
 @command(commands, CLUSTER)
@@ -42,6 +41,7 @@ def submit(
     generate_name: Annotated[str | None, Option(help="Beginning of its name. Default: the request's id.")] = None,
     labels: Annotated[list[str] | None, Option("-l", "--label", help="Label of the workflow: KEY=VALUE.")] = None,
     template: Annotated[str | None, Option(help="Default: the current one, which must be of this version.")] = None,
+    unique: Annotated[bool, Option(UNIQUE, help="Give the run a folder with a new id below --run.")] = False,
     generated_with: Settings = None, pipeline: OwnPipeline = None,
 ) -> None:  # fmt: skip
     """Check a request, and run it on a cluster with the template that is installed there.
@@ -62,24 +62,32 @@ def submit(
         require_steps(installed, load_pipeline(pipeline))
     given = submission.override(installed, given)
     requested = overridden(request.read(), given)
-    arguments = {**submission.request_arguments(requested, out, installed), **given}
-    check_source(requested)
-    metadata = {"name": name} if name else {"generateName": generate_name or submission.prefix(requested.id)}
-    workflow = submission.workflow(reference(installed), arguments, metadata, {**requested.labels, **more})
-    if client is None:
-        print(f"checked against template {reference(installed)}; no cluster was asked", file=sys.stderr)
-        print(document(workflow, output or "yaml"))
-        return
-    warn_of_distance(client, out)
-    if server_dry_run:
-        print(document(client.create(workflow, dry_run=True), output or "yaml"))
-        return
-    make_buckets(requested, out, pipeline)
-    created = client.create(workflow)
-    if output:
-        print(document(created, output))
-    watch = Watch(client, created["metadata"]["name"], cluster.flags(client.namespace))
-    _follow(watch, output is None, waiting, watching, logging)
+    with place_of(out, requested, unique) as place:
+        arguments = {**submission.request_arguments(requested, place.root, installed), **given}
+        check_source(requested)
+        metadata = _metadata(name or (None if generate_name else place.id), generate_name, requested)
+        workflow = submission.workflow(reference(installed), arguments, metadata, {**requested.labels, **more})
+        if client is None:
+            print(f"checked against template {reference(installed)}; no cluster was asked", file=sys.stderr)
+            print(document(workflow, output or "yaml"))
+            return
+        warn_of_distance(client, place.root)
+        if server_dry_run:
+            print(document(client.create(workflow, dry_run=True), output or "yaml"))
+            return
+        make_buckets(requested, place.root, pipeline)
+        created = client.create(workflow)
+        if output:
+            print(document(created, output))
+        watch = Watch(client, created["metadata"]["name"], cluster.flags(client.namespace))
+        _follow(watch, output is None, waiting, watching, logging)
+
+
+def _metadata(name: str | None, begin: str | None, config: Request) -> dict[str, str]:
+    """The workflow's name, or what Kubernetes makes one of."""
+    from clio_argo.argo.submit import prefix
+
+    return {"name": name} if name else {"generateName": begin or prefix(config.id)}
 
 
 def _generated(settings: Path | None, name: str | None, pipeline: str | None) -> dict[str, Any]:

@@ -31,18 +31,36 @@ METHODS = {
 
 
 @command(commands, LOOK, "show", RunCommand)
-def show_run(run: Root, output: Form = None, as_json: Annotated[bool, Option("--json", hidden=True)] = False) -> None:
+def show_run(
+    run: Root,
+    cost: Annotated[bool, Option("--cost", help="Show what its stages were expected to take, took, and cost.")] = False,
+    output: Form = None,
+    as_json: Annotated[bool, Option("--json", hidden=True)] = False,
+) -> None:
     """Show how a run ended and where its volume comes from: versions, settings, inputs, digests."""
     from clio_argo.cli.views import provenance
     from clio_argo.model.layout import COMPLETE
     from clio_argo.model.run import Completion
     from clio_argo.store.documents import Store
 
+    if cost:
+        _show_cost(run, "json" if as_json else output)
+        return
     store = Store(run)
     done = store.find_document(Completion, COMPLETE)
     if done is None:
         raise UserError(f"{store.url}{COMPLETE} does not exist: there is no run, or it is not complete")
     show(done.model_dump(mode="json"), "json" if as_json else output, lambda: provenance(done))
+
+
+def _show_cost(run: str, output: str | None) -> None:
+    from clio_argo.cli.costs import cost_view
+    from clio_argo.workspace.reconcile import costs_of
+    from clio_argo.workspace.run import open_run
+
+    costs = costs_of(open_run(run))
+    value = {**costs.model_dump(mode="json"), "cpu_s": costs.cpu_s, "per_tb": costs.per_tb}
+    show(value, output, lambda: cost_view(costs))
 
 
 @command(commands, LOOK, cls=RunCommand)

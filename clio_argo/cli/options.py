@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 Form = Annotated[Literal["json", "yaml"] | None, Option("-o", "--output", help="Print JSON or YAML.")]
 ObjectForm = Annotated[
     Literal["name", "json", "yaml"] | None, Option("-o", "--output", help="Print names, or whole objects.")]
-Out = Annotated[str, Option("--out", "--run", help="Folder or bucket for everything the run writes.")]
+Out = Annotated[
+    str, Option("--out", "--run", help="Folder or bucket for everything the run writes; {id} in it becomes a new id.")]
 Root = Annotated[str, Argument(help="Folder or bucket of a run; also --run RUN.", metavar="RUN")]
 Settings = Annotated[
     Path | None, Option("--settings", help="Cluster settings as YAML or JSON; the chart's values.yaml works too.")]
@@ -87,8 +88,9 @@ class Local:
     def reporter(self) -> "Reporter":
         """What shows the progress."""
         from clio_argo.cli.progress import reporter
+        from clio_argo.runner import cores
 
-        return reporter(self.log)
+        return reporter(self.log, self.workers or cores())
 
     def end(self, value: dict[str, Any], view: Callable[[], Iterable[RenderableType]]) -> None:
         """Print the result: as the last event if progress is logged as JSON, else as `show`."""

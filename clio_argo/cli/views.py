@@ -9,22 +9,23 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from clio_argo.cli.console import NAME, as_typed, facts, literal, program, short_path, table, typed
+from clio_argo.cli.costs import estimate_line
 from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.base import counted
-from clio_argo.model.layout import REPORT, TRANSFORMS
+from clio_argo.model.costs import UnitCosts
+from clio_argo.model.layout import LOSSLESS, REPORT, TRANSFORMS, VIEWER
 from clio_argo.model.plan import FanOut, Plan, Problem
 from clio_argo.model.problems import group_problems
 from clio_argo.model.run import Completion
 from clio_argo.model.sizes import describe_sizes
 from clio_argo.model.volume import VolumeSpec
+from clio_argo.pipeline import PIPELINE
+from clio_argo.runner import cores
 from clio_argo.store.documents import Store, split_url
+from clio_argo.workspace.estimate import estimate
 
 # lines that a terminal holds beside the rest; the report has all
 LONG_LIST = 30
-# measured on the demo stack: JPEG of quality 80 per voxel, zstd per byte of a voxel
-JPEG_BYTES_PER_VOXEL, ZSTD_RATIO = 0.13, 0.88
-# of all scales together to the first one: each is an eighth of the one before
-PYRAMID = 8 / 7
 Row = tuple[str, str]
 
 
@@ -52,8 +53,8 @@ def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int, warning: str)
 
 def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
     scales = [f"{'x'.join(map(str, s.size[::-1]))} @ {s.key.replace('_', 'x')} nm" for s in volume.scales]
-    voxels = len(volume.all_channels) * plan.depth * plan.width * plan.height * PYRAMID
-    aligned, viewer = voxels * volume.itemsize * ZSTD_RATIO, voxels * JPEG_BYTES_PER_VOXEL
+    found = estimate(plan, volume, UnitCosts.reference(), PIPELINE)
+    aligned, viewer = (found.sizes_bytes.get(folder, 0) for folder in (LOSSLESS, VIEWER))
     kept = "lossless" if plan.values is None or plan.values.fits else "in aligned/"
     memory = max(volume.memory_gib("render"), volume.memory_gib("write"))
     stages = {name: value for document in (plan, volume) for name, value in document if isinstance(value, FanOut)}
@@ -62,6 +63,7 @@ def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
         ("memory per worker", f"about {memory:.1f} GiB"),
         ("output", f"about {human_size(aligned)} {kept} and {human_size(viewer)} for the viewer"),
         ("parts", ", ".join(f"{name} {work.parts}" for name, work in stages.items())),
+        ("estimate", estimate_line(found, cores())),
     ]
 
 
@@ -87,6 +89,7 @@ def run_view(done: Completion, store: Store, again: Mapping[tuple[str, str], int
         ("volume", f"{relative(done.ng)} (neuroglancer), {kept} (OME-Zarr)"),
         ("report", f"{folder}{REPORT}"),
         ("viewer", f"{program()} view {quote(folder)}" if done.link.startswith(NAME) else done.link),
+        *([("register", done.registered)] if done.registered else []),
     ])  # fmt: skip
     changes = f"; {line}" if (line := done.source_changes.line()) else ""
     verified = f"{counted(done.objects, 'object')} verified ({human_size(done.bytes)})"
@@ -112,6 +115,7 @@ def provenance(done: Completion) -> Iterator[RenderableType]:
         ("objects", f"{done.objects} ({human_size(done.bytes)})"),
         ("made by", ", ".join(f"{name} ({counted(units, 'unit')})" for name, units in sorted(done.software.items()))),
         ("libraries", ", ".join(f"{name} {version}" for name, version in sorted(done.libraries.items()))),
+        ("registered", done.registered or "nowhere"),
         ("source", done.source),
         ("user files", files or "none"),
         ("digests", f"source {done.source_digest}, request {done.config_digest}, manifest {done.manifest}"),

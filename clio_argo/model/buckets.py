@@ -1,4 +1,4 @@
-"""Prices of the storage classes of buckets."""
+"""Names of buckets that only Google can make, and prices of storage classes."""
 
 # list prices in us-central1, rounded: $ per GB and month, $ per GB read, least number of days that are billed
 PRICES = {
@@ -17,3 +17,9 @@ def price_of(storage_class: str) -> str:
         f"read costs ${read:g}, also when the volume is viewed, and each object is billed for at least {days} days. "
         "List prices may change: see https://cloud.google.com/storage/pricing"
     )
+
+
+def reserved(name: str) -> list[str]:
+    """Why only Google can make a bucket of this name; empty if anybody can."""
+    google = name.startswith("goog") or "google" in name
+    return ["begins with goog or holds google, which is reserved"] if google else []

@@ -29,6 +29,8 @@ CHANNELS, MOST_LETTERS = "channels", 60
 MANIFEST, THUMBNAILS, PICTURES = "manifest", "thumbnails", "views"
 PATTERN, PATTERN_PICTURE = f"{TEMPORARY}/frame/pattern.npz", f"{PICTURES}/pattern.png"
 LOGS, TRACES = f"{PROCESS}/logs", f"{PROCESS}/traces"
+# what tells of time, which two runs of one request never have in common
+ESTIMATE, COSTS = f"{PROCESS}/estimate.json", f"{PROCESS}/costs.json"
 CLEANED = f"{TEMPORARY}/cleaned.json"
 # what may be removed from a finished run, the dearest last: a slice is decoded faster than a plane is rendered
 REMOVABLE = tuple(f"{TEMPORARY}/{folder}/" for folder in ("aligned", "reduced", "frame", "likeness"))

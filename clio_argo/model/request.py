@@ -4,7 +4,6 @@ A setting is one field here, with its facts, and the step that reads it. No othe
 """
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -12,7 +11,9 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from clio_argo.model.appearance import ChannelName, Contrast, Viewer, different, rising
 from clio_argo.model.base import Document, Section
 from clio_argo.model.channels import CHANNEL
+from clio_argo.model.facts import CORRECTIONS, FILE, NO_VOXEL, Facts
 from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Z
+from clio_argo.model.registration import Register
 from clio_argo.model.storage import Buckets, MakeBuckets
 from clio_argo.model.values import LARGEST
 from clio_argo.model.voxel_size import Resolution
@@ -24,23 +25,6 @@ MAX_PIXELS = 1_070_000_000
 # A container gets a request as JSON, and single settings besides, of which empty ones change nothing. They come in
 # the environment, where no shell interprets them.
 REQUEST, OVERRIDE = "CLIO_REQUEST", "CLIO_SET_"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the program must know of a setting beside its type.
-
-    voxels: whether it can change a voxel. A run can be resumed with another value of one that cannot.
-    correction: whether users change it after they looked at a run: only what depends on it is rerun.
-    file: whether it names a file that the user provides beside the slices.
-    """
-
-    voxels: bool = True
-    correction: bool = False
-    file: bool = False
-
-
-NO_VOXEL, FILE, CORRECTIONS = Facts(voxels=False), Facts(file=True), Facts(file=True, correction=True)
 # instead of the name of a file: a file of that name is ./from-files
 FROM_FILES = "from-files"
 Treatment = Literal["nearest", "interpolate", "black", "keep"]
@@ -263,6 +247,9 @@ class Request(Section, Document):
 
     notify: Annotated[Notify, NO_VOXEL] = Notify()
     """Who is notified when a run ends."""
+
+    register: Annotated[Register, NO_VOXEL] = Register()
+    """Dataset of a clio-store that shows the volume when it is complete. A store that refuses is a note, no failure."""
 
     labels: Annotated[dict[str, str], NO_VOXEL] = Field({})
     """Free labels, kept in complete.json and on the cluster's objects."""

@@ -94,7 +94,30 @@ class StageTime(Value):
     units: int = Field(description="Units that were done, without those that had been done before.")
     wall_s: float
     cpu_s: float
+    busy_s: float = Field(0.0, description="Seconds of all attempts together, each of which keeps a vCPU.")
     peak_mib: float = 0.0
+    estimated_s: float | None = Field(None, description="CPU seconds that were expected; None: nobody knows.")
+
+
+class Costs(Document):
+    """What the stages of a run were expected to take and took, publishing excluded; stored under process/."""
+
+    stages: tuple[StageTime, ...]
+    source_bytes: int = Field(description="Bytes of the grey values of all slices.")
+    vcpu_h: float = Field(description="Hours of vCPUs of all attempts.")
+    prices: dict[str, float] = Field(description="$ of a vCPU hour, by the kind of node.")
+    priced: str = Field(description="The type of node, and the date of its price.")
+    left_s: float = Field(description="CPU seconds of what is not done, by what the rest took.")
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of all stages."""
+        return sum(s.cpu_s for s in self.stages)
+
+    @property
+    def per_tb(self) -> dict[str, float]:
+        """$ of compute for 10^12 bytes of grey values, by the kind of node."""
+        return {kind: self.vcpu_h * price / self.source_bytes * 1e12 for kind, price in self.prices.items()}
 
 
 class Gate(Value):
@@ -151,6 +174,7 @@ class Completion(Document):
     ng: str = Field(description="Where the viewer volume lies.")
     aligned: str | None = Field(description="Where the aligned volume lies; None: it is not kept.")
     link: str = Field(description="URL, or command for a local or private run, that opens the volume in neuroglancer.")
+    registered: str = Field("", description="What became of its dataset in a clio-store; empty if none was asked for.")
     labels: dict[str, str] = Field({}, description="As in the request.")
     objects: int
     bytes: int
@@ -162,3 +186,4 @@ class Completion(Document):
     source_changes: SourceChanges = SourceChanges()
     source_digest: str = Field("", description="Digest over all slices: names, sizes, times or generations.")
     given: dict[str, str] = Field({}, description="CRC32C of each file that the user provided, by its name.")
+    costs: str = Field("", description="Object that tells what the stages took; it differs from attempt to attempt.")

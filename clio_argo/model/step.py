@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from clio_argo.model.base import Value
+from clio_argo.model.costs import Estimate
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Step:
     memory: MiB of its pod, or the `STEP.OUTPUT` that gives them.
     cpu: cores of its pod, as Kubernetes writes them. A part runs in one process with one thread.
     outputs: outputs that a workflow shows as its own.
+    secret: setting of the cluster that names the secret whose variables its pod gets.
     report: whether the step may change the report, so that its pod keeps it as an artifact.
     reads_request: whether it gets the request itself, which all others read from the store.
     command, args, env: of the container of a custom step. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root
@@ -55,6 +57,7 @@ class Step:
     memory: str = "1024"
     cpu: str = "1"
     outputs: tuple[str, ...] = ()
+    secret: str = ""
     report: bool = False
     reads_request: bool = False
     command: tuple[str, ...] = ()
@@ -155,6 +158,7 @@ class StepResult(Value):
     memory_mib: memory of later stages' pods, by the name of the output that `Step.memory` refers to.
     published: outputs that a workflow shows as its own.
     note: one line for users.
+    estimate: what the whole run will take, by `plan`.
     """
 
     parts: dict[str, tuple[Part, ...]] = Field({})
@@ -162,6 +166,7 @@ class StepResult(Value):
     counts: Counts = Counts()
     published: dict[str, str | int] = Field({})
     note: str = ""
+    estimate: Estimate | None = None
 
     @property
     def outputs(self) -> dict[str, Any]:

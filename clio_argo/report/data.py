@@ -7,7 +7,7 @@ from clio_argo.model.base import Value
 from clio_argo.model.plan import Plan
 from clio_argo.model.quality import Quality
 from clio_argo.model.request import Request
-from clio_argo.model.run import Gate, SourceChanges, StageTime
+from clio_argo.model.run import Costs, Gate, SourceChanges
 from clio_argo.model.volume import VolumeSpec
 
 
@@ -33,7 +33,7 @@ class ReportData(Value):
     quality: Quality | None = Field(None, description="Similarity of neighbours in the rendered volume.")
     notes: tuple[str, ...] = Field((), description="What is to be known of the whole volume.")
     source_changes: SourceChanges = SourceChanges()
-    stages: tuple[StageTime, ...] = ()
+    costs: Costs | None = Field(None, description="What the stages took; None: nothing was timed.")
     unread_logs: int = Field(0, description="Files under process/logs that could not be read.")
     pictures: tuple[Picture, ...] = ()
     slice_pictures: dict[int, str] = Field({}, description="Pictures of slices that are not good, by z.")

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Sequence
 
-from clio_argo.model.layout import CONFIG, PLAN, slices_name
+from clio_argo.model.costs import UnitCosts
+from clio_argo.model.layout import CONFIG, ESTIMATE, PLAN, slices_name
 from clio_argo.model.parse_request import from_environment
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
 from clio_argo.model.step import StepResult
 from clio_argo.workspace.cleaning import forget_if_needed
+from clio_argo.workspace.estimate import estimate
 from clio_argo.workspace.expected import remove_outgrown_units
 from clio_argo.workspace.moved import moved_slices
 from clio_argo.workspace.outputs import memory_of_alignment, parts_of_slices
@@ -39,10 +41,14 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
         *write_user_inputs(run.store, checked.given, checked.units),
         run.store.write(PLAN, plan.to_bytes()),
     ])  # fmt: skip
+    expected = estimate(plan, checked.need_volume, UnitCosts.reference(), run.pipeline)
+    # beside the records: nothing depends on it
+    run.store.write(ESTIMATE, expected.to_bytes())
     remove_outgrown_units(run, "plan")
     forget_if_needed(run)
     note = "; ".join(filter(None, (note, moved, plan.step_text, checked.warning)))
-    return StepResult(parts=parts_of_slices(plan, checked.units), memory_mib=memory_of_alignment(plan), note=note)
+    parts, memory_mib = parts_of_slices(plan, checked.units), memory_of_alignment(plan)
+    return StepResult(parts=parts, memory_mib=memory_mib, note=note, estimate=expected)
 
 
 def plan(request: Request) -> Plan:

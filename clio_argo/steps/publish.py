@@ -5,7 +5,7 @@ from importlib.metadata import version
 from platform import python_version
 from shlex import quote
 
-from clio_argo.model.layout import COMPLETE, CONFIG, INFO, QUALITY, VERIFICATION, VIEWER
+from clio_argo.model.layout import COMPLETE, CONFIG, COSTS, INFO, QUALITY, VERIFICATION, VIEWER
 from clio_argo.model.quality import Quality, QualitySummary
 from clio_argo.model.run import Completion, Verification
 from clio_argo.model.step import StepResult
@@ -16,6 +16,7 @@ from clio_argo.viewer.channels import volume_layers
 from clio_argo.viewer.url import PUBLIC_HOST, neuroglancer_state, viewer_url
 from clio_argo.workspace.arrival import source_changes
 from clio_argo.workspace.cleaning import allowed_bytes, clean
+from clio_argo.workspace.registration import register_if_wanted
 from clio_argo.workspace.report_page import Rendered, write_report
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.similarity import read_quality
@@ -29,6 +30,8 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     quality = read_quality(run)
     quality_record = run.store.write(QUALITY, quality.to_bytes())
     done = completion(run, quality)
+    registered = register_if_wanted(run.request.register, done, run.volume, run.store.url)
+    done = done.model_copy(update={"registered": registered})
     pictures = write_report(run, done.status, Rendered(run.volume, quality, done))
     # report.html is not recorded: it shows times, and so differs between two runners of the same run
     last = done.to_bytes()
@@ -36,7 +39,9 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     clean(run, allowed_bytes(done.bytes))
     # last of all, after its own record: who finds complete.json finds a whole run
     run.store.write(COMPLETE, last)
-    return StepResult(published={"link": done.link, "volume": done.ng, "flagged": len(done.flagged)})
+    return StepResult(
+        published={"link": done.link, "volume": done.ng, "flagged": len(done.flagged), "registered": registered}
+    )
 
 
 def completion(run: Run, quality: Quality) -> Completion:
@@ -79,6 +84,7 @@ def completion(run: Run, quality: Quality) -> Completion:
         source_digest=run.plan.digest,
         source_changes=changes,
         given=run.transforms.sources,
+        costs=COSTS,
     )
 
 

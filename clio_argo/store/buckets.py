@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from clio_argo.errors import UserError
+from clio_argo.model.buckets import reserved
 from clio_argo.store.backends import gcs
 from clio_argo.store.faults import store_errors
 
@@ -176,12 +177,6 @@ class Bucket:
                 count += len(list(threads.map(lambda b: b.delete(**gcs.patience()), batch)))
             bucket.delete(**gcs.patience())
         return count
-
-
-def reserved(name: str) -> list[str]:
-    """Why only Google can make a bucket of this name; empty if anybody can."""
-    google = name.startswith("goog") or "google" in name
-    return ["begins with goog or holds google, which is reserved"] if google else []
 
 
 def _labelled(bucket: Any) -> bool:

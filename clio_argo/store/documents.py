@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import google_crc32c
@@ -25,6 +25,8 @@ D = TypeVar("D", bound=Document)
 ABSENT, REFUSED = b"\x02", b""
 # small objects: a store answers each after tens of milliseconds, however many are requested
 AT_ONCE = 64
+# of an object that is read bit by bit
+PIECE = 16 * 2**20
 # another runner of the same request may write between a write and its reading back; a broken store fails each time
 WRITES = 3
 
@@ -173,6 +175,28 @@ class Store:
             if stored == meant:
                 return meant
         raise StoreError(f"{self.url_of(name)}: {_differs(meant, stored)}; {GOES_ON}")
+
+    def upload(self, name: str, file: IO[bytes], crc32c: str, replaced: Listed | None) -> bool:
+        """Write a file's bytes unless the object exists, or is not the one to be `replaced`; whether it was written."""
+        with store_errors(self.url, name, "write"):
+            return self._backend.upload(self._bucket, self._path + name, file, crc32c, replaced)
+
+    @property
+    def largest_upload(self) -> int:
+        """Size in bytes of the largest file that is uploaded to it; 0 if none is."""
+        return self._backend.largest
+
+    def crc32c(self, item: Listed) -> str:
+        """CRC32C of an object that was listed. It is read if the store keeps none."""
+        if item.crc32c:
+            return item.crc32c
+        with store_errors(self.url, item.name):
+            if kept := self._backend.crc32c(self._bucket, self._path + item.name):
+                return kept
+        value = 0
+        for begin in range(0, item.size, PIECE):
+            value = google_crc32c.extend(value, self.read_range(item.name, begin, min(begin + PIECE, item.size)))
+        return f"{value:08x}"
 
     def create(self, name: str, data: bytes) -> bool:
         """Write unless the object exists; whether it was written."""

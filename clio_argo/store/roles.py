@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from clio_argo.errors import MissingBucket, StoreError, UserError
-from clio_argo.model.buckets import price_of
+from clio_argo.model.buckets import price_of, reserved
 from clio_argo.model.request import Request
 from clio_argo.model.storage import MakeBuckets
 from clio_argo.store.backends.gcs import GCS
-from clio_argo.store.buckets import UNLABELLED, Bucket, reserved
+from clio_argo.store.buckets import UNLABELLED, Bucket
 from clio_argo.store.documents import absolute_url, split_url
 from clio_argo.store.slices import source_url
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from clio_argo.errors import GateStopped, UserError
+from clio_argo.errors import BrokenInvariant, GateStopped, UserError
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
 from clio_argo.model.name_order import HINT
@@ -13,7 +13,7 @@ from clio_argo.model.plan import FanOut, Plan, SliceUnit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
 from clio_argo.model.user_inputs import UserInputs
-from clio_argo.model.volume import VolumeSpec
+from clio_argo.model.volume import Box, VolumeSpec, plus, zyx
 from clio_argo.placement.gates import allow_bad, gap_problem
 from clio_argo.placement.replacement import longest_gap
 from clio_argo.placement.shapes import TOP, volume_channels
@@ -45,6 +45,13 @@ class Preflight:
     faults: tuple[str, ...]
     stops: tuple[str, ...]
     warning: str
+
+    @property
+    def need_volume(self) -> VolumeSpec:
+        """The volume of a request that was not refused. Raises `BrokenInvariant` otherwise."""
+        if self.volume is None:
+            raise BrokenInvariant("a volume is needed of a request that has none")
+        return self.volume
 
     def refuse(self, elsewhere: str = "; clio-argo plan shows all") -> None:
         """Stop before anything is spent, and name all problems at once; `elsewhere` says who shows the rest of many.
@@ -93,8 +100,14 @@ def _attempt(check: Callable[[], T], faults: list[str]) -> T | None:
 
 def estimate(plan: Plan, request: Request) -> VolumeSpec:
     """The volume as it will be if no slice has to move."""
-    size = (plan.depth, plan.height, plan.width)
-    return build_volume(request, (plan.minz, 0, 0), size, plan.dtype, None, volume_channels(request, plan))
+    begin, size = (plan.minz, 0, 0), (plan.depth, plan.height, plan.width)
+    whole = Box(begin=begin, end=plus(begin, size))
+    spans = zip((request.crop.z, request.crop.y, request.crop.x), zip(whole.begin, whole.end, strict=True), strict=True)
+    low, high = zip(*((span[0], span[1] + 1) if span else sides for span, sides in spans), strict=True)
+    cropped = Box(begin=zyx(low), end=zyx(high)).clip(whole)
+    # what lies beyond is part of a canvas that grows when slices move
+    kept = whole if cropped.empty else cropped
+    return build_volume(request, kept.begin, kept.shape, plan.dtype, None, volume_channels(request, plan))
 
 
 def without_alignment(plan: Plan, request: Request, imported: Transforms | None) -> Plan:

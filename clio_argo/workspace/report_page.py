@@ -1,12 +1,12 @@
 """Writes the report of a run that is aligned, stopped by a gate, or finished."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from clio_argo.model.layout import PATTERN_PICTURE, REPORT, THUMBNAILS, VIEWER
+from clio_argo.model.costs import Estimate
+from clio_argo.model.layout import COSTS, ESTIMATE, PATTERN_PICTURE, REPORT, THUMBNAILS, VIEWER
 from clio_argo.model.quality import Quality
-from clio_argo.model.run import Attempt, Completion, SourceChanges, StageTime
+from clio_argo.model.run import Completion, SourceChanges
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.placement.gates import gates
 from clio_argo.report.data import ReportData
@@ -15,6 +15,7 @@ from clio_argo.report.overview import notable
 from clio_argo.store.documents import Store
 from clio_argo.workspace.logs import read_attempts
 from clio_argo.workspace.pictures import make_slice_pictures, make_views
+from clio_argo.workspace.reconcile import reconcile, stage_times
 from clio_argo.workspace.reduced import read_all_statistics
 from clio_argo.workspace.run import Run
 
@@ -37,6 +38,8 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
     """
     statistics, _ = read_all_statistics(run)
     attempts, unread = read_attempts(run.store)
+    costs = reconcile(stage_times(attempts), run.store.intact(Estimate, ESTIMATE), run.plan)
+    run.store.write(COSTS, costs.to_bytes())
     volume = rendered.volume if rendered else None
     data = ReportData(
         request=run.request,
@@ -46,7 +49,7 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
         volume=volume,
         status=status,
         gates=gates(run.transforms, run.plan, run.request),
-        stages=stage_times(attempts),
+        costs=costs,
         unread_logs=unread,
         pictures=make_views(run, volume),
         slice_pictures=make_slice_pictures(run, notable(run.transforms)),
@@ -66,18 +69,3 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
 
 def _sizes(store: Store, volume: VolumeSpec) -> dict[str, int]:
     return {f: sum(store.sizes(f).values()) for f in (VIEWER, volume.aligned, THUMBNAILS)}
-
-
-def stage_times(attempts: Sequence[Attempt]) -> tuple[StageTime, ...]:
-    """Time that each stage took, summed over all attempts, in the order in which stages began."""
-    stages = dict.fromkeys(a.step for a in sorted(attempts, key=lambda a: a.started))
-    return tuple(_stage(step, [a for a in attempts if a.step == step]) for step in stages)
-
-
-def _stage(step: str, attempts: list[Attempt]) -> StageTime:
-    # attempts overlap, and so their sum is not the time that a person waited
-    begin, end = min(a.started for a in attempts), max(a.started + a.wall_s for a in attempts)
-    return StageTime(
-        step=step, units=sum(a.done for a in attempts), wall_s=round(end - begin, 2),
-        cpu_s=round(sum(a.cpu_s for a in attempts), 2), peak_mib=round(max(a.peak_mib for a in attempts)),
-    )  # fmt: skip

@@ -39,6 +39,7 @@ CHANGED: dict[str, Any] = {
     "cleanup": {"podDelay": "5s", "successDays": 1, "failureDays": 2},
     "artifacts": {"kind": "s3", "bucket": "b", "prefix": "p"},
     "notificationSecret": "secret",
+    "registrationSecret": "token",
     "approval": {"default": "ask", "wait": "1h", "otherwise": "approve"},
 }
 needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not in PATH")

@@ -155,7 +155,7 @@ def test_set_wins_over_flags_and_flags_over_the_file(source: Path, tmp_path: Pat
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert (config["id"], config["source"], config["resolution"]) == ("set", str(source), [4, 4, 8])
     assert (config["minz"], config["maxz"], config["labels"]) == (FIRST, FIRST + 1, {"lab": "em"})
-    assert config["contrast"] == {"clip_limit": 0, "invert": False, "flicker": 0}
+    assert config["contrast"] == {"clip_limit": 0, "invert": False, "channels": {}, "flicker": 0}
 
 
 # --- what a person can do wrong -----------------------------------------------------------------------------

@@ -2,16 +2,20 @@
 
 import io
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.console import Console
 
 from clio_argo.argo.summary import Summary, summarise
+from clio_argo.cli.cluster import read_estimate
 from clio_argo.cli.cluster_show import conclusion, details, live, workflows
 from clio_argo.cli.console import document
+from clio_argo.model.costs import Estimate
 from tests.argo.test_summary import recorded
 
 NOW = datetime(2026, 11, 21, 12, 48, 9, tzinfo=UTC)
@@ -112,3 +116,28 @@ def test_objects_are_printed_as_asked_for() -> None:
     assert document(workflow, "name") == "wb"
     assert document([workflow, workflow], "name") == "wb\nwb"
     assert json.loads(document(workflow, "json")) == yaml.safe_load(document(workflow, "yaml")) == workflow
+
+
+def test_the_time_left_of_a_whole_run_follows_from_its_estimate(aligned: Path) -> None:
+    found = read_estimate(str(aligned))
+    assert found is not None
+    running = summarise(recorded("running"))
+    assert running.parallelism == 100
+    left = re.search(r"left +about (\S+) for the whole run", seen(details(running, NOW, found)))
+    assert left
+    # eight stages of one pod each that have not begun
+    assert re.fullmatch(r"[1-9]m\d+s", left[1])
+    ended = summarise(recorded("failed"))
+    assert "whole run" not in seen(details(ended, NOW, found)) + seen(details(running, NOW))
+    assert "for the whole run" in live_text(running, ended, found)
+
+
+def live_text(running: Summary, ended: Summary, found: Estimate) -> str:
+    console = Console(file=io.StringIO(), width=160, force_terminal=True)
+    live([running, ended], console, "", lambda _: found)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_an_estimate_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    assert read_estimate(str(tmp_path)) is None
+    assert read_estimate("gs://no such bucket/run") is None

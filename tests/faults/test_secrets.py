@@ -30,6 +30,7 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": SECRET,
     "AWS_SESSION_TOKEN": SECRET,
     "ARGO_TOKEN": f"Bearer {SECRET}",
+    "CLIO_STORE_TOKEN": SECRET,
     "GOOGLE_AUTH_TOKEN_FOR_TESTING": SECRET,
 }
 
@@ -43,7 +44,8 @@ def test_nothing_that_a_run_says_or_leaves_holds_a_secret(stack: Path, tmp_path:
     out = tmp_path / "run" / "out"
     out.parent.mkdir()
     under = Conditions({**ENVIRONMENT, "CLIO_OUTPUTS": str(tmp_path / "outputs")})
-    ended = run_apart(request(stack, max_parts=1, notify__email=("a@example.org",)), out, under)
+    asked = {"notify__email": ("a@example.org",), "register__store": f"http://{CLOSED}"}
+    ended = run_apart(request(stack, max_parts=1, **asked), out, under)
     assert ended.code == 0, ended.said
     assert attempt("notify", out, 0, under).code == 75  # nobody listens there
     assert (tmp_path / "outputs" / "error").read_text()

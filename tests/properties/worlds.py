@@ -134,6 +134,8 @@ HINTS: dict[str, Values] = {
     "crop.y": span(0, 35) | st.none(),
     "crop.z": span(FIRST, FIRST + DEPTH - 1) | st.none(),
     "viewer.scales": span(0, 1) | st.none(),
+    # nobody listens there, which is a note
+    "register.store": st.just("http://127.0.0.1:9"),
     "memory_gib": st.sampled_from([0.25, 0.5, 1, 8]),
     # of floating-point values; others refuse it
     "value_window": st.sampled_from([(-1, 1.5), (-1.5, 2), (0, 1)]),

@@ -10,7 +10,7 @@ from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, Problem
 from clio_argo.model.quality import PairSimilarity, Quality
 from clio_argo.model.request import Request
-from clio_argo.model.run import Gate, StageTime
+from clio_argo.model.run import Costs, Gate, StageTime
 from clio_argo.model.sizes import SizeRun
 from clio_argo.report.data import Picture, ReportData
 
@@ -45,7 +45,7 @@ def example(slices: int, first: int = 3493, bad_every: int = 23, broken: bool = 
         ),
         quality=_quality([z for z in numbers if z not in flagged], noise),
         slice_pictures={z: PICTURE % z for z, verdict in flagged.items() if verdict == "bad"},
-        stages=_stages(slices),
+        costs=_costs(slices),
         pictures=_pictures(),
         sizes_bytes={"ng": 2_100_000 * slices, "aligned": 21_900_000 * slices, "manifest": 40_000},
         viewer_url="https://neuroglancer-demo.appspot.com/#!%7B%22layers%22:%5B%5D%7D",
@@ -133,12 +133,19 @@ def _similarity(z0: int, z1: int, noise: random.Random) -> PairSimilarity:
     return PairSimilarity(z0=z0, z1=z1, correlation=correlation, local_median=0.78, outlier=low)
 
 
-def _stages(slices: int) -> tuple[StageTime, ...]:
+def _costs(slices: int) -> Costs:
     per_slice = {"plan": 0.001, "reduce": 0.31, "match": 0.12, "solve": 0.002, "render": 0.62, "write": 0.4}
-    return tuple(
-        StageTime(step=step, units=-(-slices // 16), wall_s=s * slices / 2, cpu_s=s * slices, peak_mib=1800)
-        for step, s in per_slice.items()
-    )
+    stages = tuple(
+        StageTime(
+            step=step, units=-(-slices // 16), wall_s=s * slices / 2, cpu_s=s * slices, busy_s=s * slices,
+            peak_mib=1800, estimated_s=1.25 * s * slices if step != "plan" else None,
+        ) for step, s in per_slice.items()
+    )  # fmt: skip
+    prices = {"spot": 0.01, "on demand": 0.04}
+    return Costs(
+        stages=stages, source_bytes=slices * WIDTH * HEIGHT, vcpu_h=1.45 * slices / 3600, prices=prices,
+        priced="n2d-standard-8, 2026-11-29", left_s=90.0,
+    )  # fmt: skip
 
 
 def _pictures() -> tuple[Picture, ...]:

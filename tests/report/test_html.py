@@ -232,7 +232,7 @@ def test_a_stopped_run_has_no_volume_no_link_and_no_pictures() -> None:
         "volume": None,
         "viewer_url": None,
         "pictures": (),
-        "stages": (),
+        "costs": None,
         "sizes_bytes": {},
         "quality": None,
         "slice_pictures": {},
@@ -360,3 +360,14 @@ def test_a_trend_is_told_with_the_setting_that_changes_it_and_both_paths_are_dra
     assert all(dots[z] == pytest.approx(x[z] + sign * 0.27 * z) for z in dots)
     small = _changed(data, slices=slices, trends=(trend.model_copy(update={"extent_px": 0.4}),))
     assert "Trend" not in _Page(report_html(small)).text
+
+
+def test_times_of_stages_are_compared_with_what_was_expected_and_priced() -> None:
+    data = example(60)
+    done, aligned = (_Page(report_html(d)).text for d in (data, data.model_copy(update={"volume": None})))
+    # as in the example: expected a quarter more than it took, $0.01 a vCPU hour
+    assert re.search(r"18\.6 s\s*23\.\d s\s*80%", done)
+    assert "vCPU hours on nodes of a cluster would be" in done
+    assert "(spot)" in done
+    assert "What is left will take" not in done
+    assert "What is left will take about 90.0 s of CPU time." in aligned

@@ -96,6 +96,8 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "workers": (2, set()),
     "project": ("mine", set()),
     "notify.email": ("a@example.org", set()),
+    "register.store": ("http://127.0.0.1:9", set()),  # nobody listens there
+    "register.dataset": ("fly", set()),
     "labels": ({"lab": "em"}, set()),
 }
 

@@ -15,7 +15,7 @@ from clio_argo.store.volumes import Volumes
 from clio_argo.workspace import pictures
 from clio_argo.workspace.logs import log_attempt, read_attempts
 from clio_argo.workspace.pictures import make_views
-from clio_argo.workspace.report_page import stage_times
+from clio_argo.workspace.reconcile import stage_times
 from clio_argo.workspace.run import Run
 from tests.stacks import DEMO, FIRST, Image, completion, demo_slices, plain, request, run_here, write_stack
 
@@ -75,7 +75,9 @@ def test_times_and_memory_of_a_stage_are_those_of_all_its_attempts(tmp_path: Pat
             step="match", part=part, host="h", started=started, wall_s=wall, cpu_s=2, peak_mib=memory, done=3
         )
         log_attempt(store, attempt)
-    assert stage_times(read_attempts(store)[0]) == (StageTime(step="match", units=6, wall_s=5, cpu_s=4, peak_mib=300),)
+    assert stage_times(read_attempts(store)[0]) == (
+        StageTime(step="match", units=6, wall_s=5, cpu_s=4, busy_s=6, peak_mib=300),
+    )
 
 
 def test_a_part_has_one_log_of_its_latest_attempts_that_did_something(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 Verb = Literal["read", "list", "write", "delete", "administer"]
 # four numbers with dots, which neither Google nor Amazon accepts as a bucket name
@@ -49,6 +49,10 @@ class Backend:
     location: where a bucket is; None if the store does not tell this account.
     writing: (bucket, name, conditional) -> what an object is written in, where the store does not do all by itself.
     leftovers: (bucket, path, remove) -> names of what killed writers left below the path, removed if that is asked.
+    upload: (bucket, name, file, CRC32C, replaced) -> whether it was written: an object with the bytes of a file on the
+        condition that there is none, or still the one that is `replaced`. None: files are not uploaded to such a store.
+    crc32c: (bucket, name) -> CRC32C that the store keeps of an object where listings carry none; None if it has none.
+    largest: bytes of the largest file that is uploaded; 0: none is.
     """
 
     scheme: str
@@ -66,6 +70,9 @@ class Backend:
     location: Callable[[str], str | None] = lambda _: None
     writing: Callable[[str, str, bool], AbstractContextManager[None]] = lambda *_: nullcontext()
     leftovers: Callable[[str, str, bool], list[str]] = lambda *_: []
+    upload: Callable[[str, str, IO[bytes], str, Listed | None], bool] = lambda *_: False
+    crc32c: Callable[[str, str], str | None] = lambda *_: None
+    largest: int = 0
 
 
 def name_problems(name: str, characters: str, words: str, longest: int) -> list[str]:

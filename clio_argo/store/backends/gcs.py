@@ -4,7 +4,7 @@ import base64
 import os
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from typing import Any
+from typing import IO, Any
 
 from clio_argo.store.backends import web
 from clio_argo.store.backends.base import Backend, Listed, name_problems
@@ -17,6 +17,10 @@ NOWHERE = "127.0.0.1:9"
 FIELDS = "items(name,size,crc32c,generation,updated),nextPageToken"
 # https://cloud.google.com/storage/docs/buckets#naming; a name with dots is a domain's
 LONGEST_NAME, LONGEST_DOMAIN = 63, 222
+# https://cloud.google.com/storage/quotas#objects
+LARGEST = 5 * 2**40
+# Of a large file, one request each, so that a lost connection costs no more. Several are in memory at once.
+PIECE = 16 * 2**20
 
 
 def _spec(bucket: str, path: str) -> dict[str, Any]:
@@ -100,6 +104,21 @@ def _location(bucket: str) -> str | None:
         return None
 
 
+def _upload(bucket: str, name: str, file: IO[bytes], _crc32c: str, replaced: Listed | None) -> bool:
+    from google.api_core.exceptions import PreconditionFailed
+
+    # the client computes the checksum of what it reads itself, and the store compares
+    blob = client().bucket(bucket).blob(name, chunk_size=PIECE)
+    generation = int(replaced.stamp.partition("-")[0]) if replaced else 0
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    try:
+        blob.upload_from_file(file, size=size, if_generation_match=generation, checksum="crc32c", **patience())
+    except PreconditionFailed:
+        return False
+    return True
+
+
 GCS = Backend(
     scheme="gs",
     spec=_spec,
@@ -121,4 +140,6 @@ GCS = Backend(
     status=_status,
     web_address=_web_address,
     location=_location,
+    upload=_upload,
+    largest=LARGEST,
 )

@@ -1,15 +1,18 @@
 """Amazon S3 and servers that speak its protocol: `s3://BUCKET/PATH`."""
 
+import base64
 import os
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from typing import Any
+from typing import IO, Any
 
 from clio_argo.store.backends import web
 from clio_argo.store.backends.base import Backend, Listed, name_problems
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 LONGEST_NAME = 63
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html: of an object written at once
+LARGEST = 5 * 2**30
 
 
 def _spec(bucket: str, path: str) -> dict[str, Any]:
@@ -82,6 +85,29 @@ def _web_address(bucket: str, name: str) -> str:
     return f"{endpoint}/{bucket}/{name}" if endpoint else f"https://{bucket}.s3.amazonaws.com/{name}"
 
 
+def _upload(bucket: str, name: str, file: IO[bytes], crc32c: str, replaced: Listed | None) -> bool:
+    from botocore.exceptions import ClientError
+
+    condition = {"IfMatch": f'"{replaced.stamp}"'} if replaced else {"IfNoneMatch": "*"}
+    checksum = base64.b64encode(bytes.fromhex(crc32c)).decode()
+    try:
+        _client(web.variables("AWS_")).put_object(
+            Bucket=bucket, Key=name, Body=file, ChecksumAlgorithm="CRC32C", ChecksumCRC32C=checksum, **condition
+        )
+    except ClientError as error:
+        if _status(error) == 412:
+            return False
+        raise
+    return True
+
+
+def _crc32c(bucket: str, name: str) -> str | None:
+    head = _client(web.variables("AWS_")).head_object(Bucket=bucket, Key=name, ChecksumMode="ENABLED")
+    kept = head.get("ChecksumCRC32C", "")
+    # of an object in parts, whose tag ends with their number, it may be one over their checksums
+    return None if not kept or "-" in head["ETag"] else base64.b64decode(kept).hex()
+
+
 S3 = Backend(
     scheme="s3",
     spec=_spec,
@@ -100,4 +126,7 @@ S3 = Backend(
     clients=("botocore", "boto3", "urllib3"),
     status=_status,
     web_address=_web_address,
+    upload=_upload,
+    crc32c=_crc32c,
+    largest=LARGEST,
 )

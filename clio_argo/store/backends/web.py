@@ -53,4 +53,6 @@ def set_timeouts() -> None:
 
 def variables(*beginnings: str) -> frozenset[tuple[str, str]]:
     """The variables with these beginnings and those of `tries` and `silence_s`: other ones need another client."""
-    return frozenset(v for v in os.environ.items() if v[0].startswith((*beginnings, "CLIO_STORE_")))
+    return frozenset(
+        v for v in os.environ.items() if v[0].startswith((*beginnings, "CLIO_STORE_TRIES", "CLIO_STORE_S"))
+    )

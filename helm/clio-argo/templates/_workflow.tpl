@@ -65,7 +65,8 @@ where ClusterSettings puts them. A test compares the two for several values.
   {{- $_ := set $container "volumeMounts" (append $container.volumeMounts $mount) -}}
 {{- end -}}
 {{- if $template.serviceAccountName }}{{ $_ := set $template "serviceAccountName" $values.accounts.notifier.name }}{{ end -}}
-{{- range $container.envFrom }}{{ $_ := set .secretRef "name" $values.notificationSecret }}{{ end -}}
+{{- $secrets := dict "clio-argo-notification" $values.notificationSecret "clio-argo-registration" $values.registrationSecret -}}
+{{- range $container.envFrom }}{{ $_ := set .secretRef "name" (get $secrets .secretRef.name) }}{{ end -}}
 {{- $_ := set $template "timeout" $values.stepTimeout -}}
 {{- $_ := set $template.retryStrategy "limit" ($values.retries.limit | int | toString) -}}
 {{- $_ := set $template.retryStrategy.backoff "duration" $values.retries.wait -}}

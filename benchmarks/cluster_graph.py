@@ -1,0 +1,133 @@
+"""The emitted workflow as a controller reads it: tasks, their parts, what a pod asks for, when it is tried again."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clio_argo.argo.summary import LIST
+
+Json = Mapping[str, Any]
+UNITS = {"s": 1, "m": 60, "h": 3600}
+# the most memory that a try may ask for, at the end of the expression that computes it
+MOST_MIB = re.compile(r"(\d+)\)\)}}Mi")
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of a task."""
+
+    task: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Retries:
+    """When a pod that failed is tried again. `expression` names the exit codes."""
+
+    limit: int = 0
+    wait_s: float = 0.0
+    factor: float = 1.0
+    longest_s: float = math.inf
+    expression: str = ""
+
+    def pause_s(self, exit_code: int, tries: int, since_first_s: float) -> float | None:
+        """Seconds until the next try after `tries` of them; None: there is none."""
+        allowed = f"'{exit_code}'" in self.expression and tries <= self.limit and since_first_s <= self.longest_s
+        return self.wait_s * self.factor ** (tries - 1) if allowed else None
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a pod of a step asks for. Without an image it is a suspension."""
+
+    name: str
+    image: str = ""
+    cpu: float = 0.0
+    most_mib: float = math.inf
+    selector: tuple[tuple[str, str], ...] = ()
+    retries: Retries = Retries()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A node of the graph. `parts` is the list that it is run for; None runs it once."""
+
+    name: str
+    template: Template
+    after: tuple[str, ...]
+    parts: Output | None
+    mib: Output | float
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All tasks in order, those of the exit handler last; the most pods at a time, and the workflow's own deadline."""
+
+    tasks: tuple[Task, ...]
+    parallelism: float
+    deadline_s: float
+
+
+def read_graph(workflow_template: Json) -> Graph:
+    """The graph of an emitted WorkflowTemplate."""
+    spec = workflow_template["spec"]
+    found = {t["name"]: t for t in spec["templates"]}
+    tasks = list(_tasks(found, found[spec["entrypoint"]], ()))
+    last = tuple(t.name for t in tasks)
+    finish = _tasks(found, found[spec["onExit"]], last) if "onExit" in spec else ()
+    return Graph((*tasks, *finish), spec.get("parallelism", math.inf), spec["activeDeadlineSeconds"])
+
+
+def _tasks(found: Mapping[str, Json], dag: Json, before: tuple[str, ...]) -> Iterator[Task]:
+    for task in dag["dag"]["tasks"]:
+        given = {p["name"]: p["value"] for p in task["arguments"]["parameters"]}
+        yield Task(
+            name=task["name"],
+            template=_template(found[task["template"]]),
+            after=tuple(re.findall(r"[\w-]+", task.get("depends", ""))) or before,
+            parts=_output(task.get("withParam", "")),
+            mib=_output(given.get("mib", "")) or float(given.get("mib", 0)),
+        )
+
+
+def _output(text: str) -> Output | None:
+    match = LIST.fullmatch(text)
+    return Output(match["task"], match["name"]) if match else None
+
+
+def _template(template: Json) -> Template:
+    if "container" not in template:
+        return Template(template["name"])
+    most = MOST_MIB.search(template.get("podSpecPatch", ""))
+    container = template["container"]
+    return Template(
+        name=template["name"],
+        image=container["image"],
+        cpu=cores(container["resources"]["requests"]["cpu"]),
+        most_mib=float(most[1]) if most else math.inf,
+        selector=tuple(sorted(template.get("nodeSelector", {}).items())),
+        retries=_retries(template["retryStrategy"]) if "retryStrategy" in template else Retries(),
+    )
+
+
+def _retries(strategy: Json) -> Retries:
+    backoff = strategy["backoff"]
+    return Retries(
+        limit=int(strategy["limit"]),
+        wait_s=seconds(backoff["duration"]),
+        factor=float(backoff.get("factor", 1)),
+        longest_s=seconds(backoff["maxDuration"]) if "maxDuration" in backoff else math.inf,
+        expression=strategy["expression"],
+    )
+
+
+def cores(quantity: str) -> float:
+    """CPU as Kubernetes writes it, in cores."""
+    return float(quantity.removesuffix("m")) / (1000 if quantity.endswith("m") else 1)
+
+
+def seconds(duration: str) -> float:
+    """A duration as Argo writes it, e.g. 30m."""
+    return float(duration[:-1]) * UNITS[duration[-1]]

@@ -1,0 +1,41 @@
+"""Costs of a run as other commands than `estimate` show them: a line before it, a table after it."""
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+
+from clio_argo.cli.console import facts, table
+from clio_argo.errors import UserError
+from clio_argo.model.costs import Estimate
+from clio_argo.model.prices import MACHINE, NODES, Cluster, Prices, bill, local_wall_s
+from clio_argo.model.run import Costs
+from clio_argo.report.formats import duration
+
+
+def cost_view(costs: Costs) -> Iterator[RenderableType]:
+    """A line for each stage, and what all of them cost."""
+    rows = table("stage", "units", "expected", "CPU time", "of it", "by the clock", "peak memory")
+    for s in costs.stages:
+        known = s.estimated_s is not None
+        expected = duration(s.estimated_s or 0) if known else "?"
+        share = f"{s.cpu_s / s.estimated_s:.0%}" if s.estimated_s else ""
+        cells = (duration(s.cpu_s), share, duration(s.wall_s), f"{s.peak_mib:.0f} MiB")
+        rows.add_row(s.step, str(s.units), expected, *cells)
+    yield rows
+    per_tb = ", ".join(f"${price:.2f} ({kind})" for kind, price in costs.per_tb.items())
+    left = [("left", f"about {duration(costs.left_s)} of CPU time")] if costs.left_s else []
+    yield facts([
+        ("all", f"CPU {duration(costs.cpu_s)}; {costs.vcpu_h:.3f} vCPU hours"),
+        *left,
+        ("per TB", f"{per_tb} of compute for 10^12 bytes of grey values, at prices of {costs.priced}"),
+    ])  # fmt: skip
+
+
+def estimate_line(found: Estimate, workers: int) -> str:
+    """What a run takes, in a line, by the rates and prices of the package."""
+    here = f"about {duration(local_wall_s(found, workers))} here with {workers} workers"
+    try:
+        costs = bill(found, Cluster(prices=Prices.reference(), machine=MACHINE, nodes=NODES))
+    except UserError:  # pods that fit on no such node
+        return f"{here}; clio-argo estimate tells more"
+    return f"{here}, or {duration(costs.wall_s)} and ${costs.total:.2f} on a cluster; clio-argo estimate tells more"
