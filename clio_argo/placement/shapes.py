@@ -95,8 +95,10 @@ def attributes(request: Request, transforms: Transforms) -> dict[str, Any]:
     values = transforms.values
     return {
         **({"values": {**values.map.model_dump(), "exact": values.exact, "note": values.note}} if values else {}),
-        "contrast": request.contrast.model_dump(),
+        # attributes of grey volumes are what they were before there were channels
+        "contrast": request.contrast.model_dump(exclude=None if request.contrast.channels else {"channels"}),
         "window": transforms.window,
+        **({"windows": transforms.windows} if transforms.windows else {}),
         "bad_slices": request.bad_slices,
         "flagged": [s.z for s in transforms.flagged],
         "suspect": [s.z for s in transforms.suspect],

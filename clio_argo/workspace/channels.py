@@ -1,6 +1,6 @@
 """The channels of a stack: where its files hold them, and what each of them shows of a slice."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from clio_argo.errors import UserError
@@ -41,17 +41,31 @@ def has_own_files(request: Request) -> bool:
     return CHANNEL in (request.image or "")
 
 
-def with_pages(slice_file: SliceFile, header: Header, request: Request) -> SliceFile:
-    """A slice with the pages of its channels, if they have some of their own."""
-    if not header.pages:
-        return slice_file
+def with_places(
+    source: StackSource, slices: SliceFiles, headers: Mapping[int, Header], files: ChannelFiles, request: Request
+) -> SliceFiles:
+    """Slices with the places of all their channels: files, pages, or samples of a page.
+
+    headers: of each slice, by its number.
+
+    Raises:
+        UserError: a channel has no file or only such of another kind, or nothing decodes of what has to be looked at.
+    """
+    first = headers[slices[0].z]
+    if files:
+        return _with_files(source, slices, files, request)
+    if first.pages:
+        return [_with_pages(s, headers[s.z], request) for s in slices]
+    return _with_samples(source, slices, first, request)
+
+
+def _with_pages(slice_file: SliceFile, header: Header, request: Request) -> SliceFile:
     places = tuple(_place(slice_file, page=p.number, offset=p.offset) for p in header.pages)
     aligned = index_of(request.alignment.channel or 0, header.names)
     return slice_file.model_copy(update={"channels": places, "aligned": (aligned,)})
 
 
-def with_files(source: StackSource, slices: SliceFiles, files: ChannelFiles, request: Request) -> SliceFiles:
-    """Slices with the files of all channels. Raises `UserError` if a channel has none, or only such of another kind."""
+def _with_files(source: StackSource, slices: SliceFiles, files: ChannelFiles, request: Request) -> SliceFiles:
     _refuse_unlike(source, slices, files, request)
     aligned = index_of(request.alignment.channel or 0, request.channels)
 
@@ -69,6 +83,8 @@ def with_files(source: StackSource, slices: SliceFiles, files: ChannelFiles, req
 
 def named_channels(problems: Sequence[Problem], files: ChannelFiles, request: Request) -> list[Problem]:
     """Problems of which those of slices that are missing in the aligned channel only have its name."""
+    if not files:
+        return list(problems)
     there, aligned = {z for _, of_z in files for z in of_z}, f"channel {aligned_name(request)}"
     return [p.model_copy(update={"detail": aligned}) if p.kind == "missing" and p.z in there else p for p in problems]
 
@@ -104,15 +120,11 @@ def _some(items: Sequence[Item]) -> Sequence[Item]:
     return items[:: max(1, -(-len(items) // LOOK_AT))]
 
 
-def with_samples(source: StackSource, slices: SliceFiles, header: Header, request: Request) -> SliceFiles:
-    """Slices with the samples of their pixels as channels, if they show more than grey values.
-
-    Raises:
-        UserError: none of those that are looked at decodes.
-    """
+def _with_samples(source: StackSource, slices: SliceFiles, header: Header, request: Request) -> SliceFiles:
+    """Slices with the samples of their pixels as channels, if they show more than grey values."""
     if header.channels == 1 or not (seen := "colour" if request.channels else _colours(source, slices)):
         return slices
-    count, alpha = header.channels, header.channels == 2 or (header.rgb and header.channels == 4)
+    count, alpha = header.channels, header.alpha
     grey = alpha and seen == "transparent"
     samples = 1 if grey else count - alpha
     names = sample_names(header, samples, request)

@@ -19,6 +19,9 @@ MIB = 2**20  # bytes
 BASE_MIB, MIB_PER_SLICE = 384, 0.04
 # Decoded pixels, their copy while they are reduced, and the file: 0.13 GiB and 4 planes were measured (docs/design.md).
 PLANES_OF_REDUCE = 4
+# A page may hold so many samples of each pixel, which are decoded together: 10,000 x 10,000 in red, green and blue of
+# 16 bits took 1.6 GiB, as much as 7 planes.
+MOST_SAMPLES, PLANES_OF_SAMPLE = 4, 2
 Parts = dict[str, tuple[Part, ...]]
 
 
@@ -66,7 +69,9 @@ def memory_of_alignment(plan: Plan) -> dict[str, int]:
     """MiB of the pods of reduce, of match, and of the steps that read the statistics of all slices."""
     # values of files are larger than grey values where they are floats
     plane = plan.width * plan.height * np.dtype(plan.type_name).itemsize / MIB
-    reduce_mib = math.ceil(BASE_MIB + PLANES_OF_REDUCE * plane) + plan.together_mib
+    beside = max(0, min(len(plan.channels), MOST_SAMPLES) - 1) + plan.alpha
+    planes = PLANES_OF_REDUCE + PLANES_OF_SAMPLE * beside
+    reduce_mib = math.ceil(BASE_MIB + planes * plane) + plan.together_mib
     whole = math.ceil(BASE_MIB + MIB_PER_SLICE * plan.depth)
     # match holds slices of fixed size, whatever the source has
     return {"reduce_mib": reduce_mib, "match_mib": 2 * BASE_MIB, "solve_mib": whole}

@@ -36,9 +36,7 @@ from clio_argo.workspace.channels import (
     named_channels,
     of_channel,
     with_channels,
-    with_files,
-    with_pages,
-    with_samples,
+    with_places,
 )
 from clio_argo.workspace.facts import ignored, with_facts
 from clio_argo.workspace.headers import Known, all_headers, headers_of
@@ -80,11 +78,7 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
         raise UserError.all(f"source {request.source}: no usable slice", problem_lines(problems))
     of_z = {z: h for z, _, _, h in slices}
     header = of_z[usable[0].z]
-    usable = [with_pages(s, of_z[s.z], request) for s in usable]
-    if others:
-        usable, problems = with_files(source, usable, others, request), named_channels(problems, others, request)
-    elif not header.pages:
-        usable = with_samples(source, usable, header, request)
+    usable, problems = with_places(source, usable, of_z, others, request), named_channels(problems, others, request)
     stamps, kept = {e.name: e.stamp for _, e in candidates}, {s.z for s in usable}
     problems = [
         p.model_copy(update={"stamp": stamps.get(p.file or "", "")}) for p in problems if p.z is None or p.z in stack

@@ -118,6 +118,7 @@ def test_what_is_not_aligned_stays_as_it_was_recorded(colours: Path, pairs: Path
     assert not np.array_equal(em, np.stack([demo_slice(z)[cut(z)] for z in NUMBERS]))
     group = json.loads((out / "aligned/zarr.json").read_text())
     assert [c["label"] for c in group["attributes"]["ome"]["omero"]["channels"]] == ["EM", "GFP"]
+    assert group["attributes"]["clio_argo"]["windows"] == [None, None]
     assert shown(out / "ng").shape == shown(out / "ng/channels/1-GFP").shape == (1, *gfp.shape)
 
 
@@ -142,6 +143,13 @@ def test_each_channel_has_its_own_contrast_and_window(pairs: Path, tmp_path: Pat
     assert np.abs(shown(out / "ng")[0] - expected).mean() < 6
     # 155 is black now, and 5 white
     assert np.unique(shown(out / "ng/channels/1-GFP")[0][:, 60:70, 60:70]).max() <= 12
+
+
+def test_a_grey_run_says_nothing_of_channels(aligned: Path) -> None:
+    for name in ("volume.json", "plan.json", "transforms.json", "planes/000000.json", "ng/info", "ng/provenance"):
+        assert "channels" not in (aligned / name).read_text().replace("num_channels", "")
+    assert "channels" not in (aligned / "aligned/zarr.json").read_text()
+    assert not (aligned / "ng/channels").exists()
 
 
 def test_another_look_of_a_channel_renders_no_other(pairs: Path, tmp_path: Path) -> None:

@@ -124,6 +124,17 @@ def test_black_chunks_of_colours_are_stored(tmp_path: Path, dark: list[int]) -> 
     assert np.abs(shown.astype(int) - np.stack(finest)).max() <= JPEG_ERROR
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("rgb", [False, True])
+def test_large_pictures_in_colour_are_made_in_4_gib(dtype: Any, rgb: bool) -> None:
+    config = Request(id="s", source="s", resolution=(8, 8, 8), memory_gib=4)
+    spec = build_volume(config, (0, 0, 0), (1000, 10_000, 10_000), dtype, None, channels(3, rgb))
+    assert max(spec.memory_gib(step) for step in spec.work) <= 4
+    # blocks of colours hold what waits for the others, too
+    block = np.prod(spec.write_tier.unit) / 2**30
+    assert spec.memory_gib("write") == 0.5 + block * (2.5 * spec.itemsize + 5 * rgb)
+
+
 def test_grey_volumes_are_documents_without_channels(tmp_path: Path) -> None:
     spec = volumes(tmp_path, Channels()).spec
     assert not {"channels", "rgb", "main"} & {*json.loads(spec.to_bytes()), *spec.shapes()}

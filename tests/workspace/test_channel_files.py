@@ -75,9 +75,22 @@ def clear_value(z: int, clear: np.ndarray) -> bytes:
     return data[:33] + png_chunk(b"tRNS", b"\0\7") + data[33:]
 
 
-CHANNELS = [texture(np.uint8, HEIGHT, WIDTH, seed=c) for c in range(3)]
 CLEAR = np.zeros((HEIGHT, WIDTH), bool)
 CLEAR[:5] = True
+
+
+def jpeg() -> bytes:
+    smooth = np.dstack([np.full((HEIGHT, WIDTH), value, np.uint8) for value in (200, 90, 30)])
+    return pillow(Image.fromarray(smooth), "jpeg", quality=95)
+
+
+def palette(transparent: bool) -> bytes:
+    indexed = Image.fromarray(np.where(CLEAR, 1, 0).astype(np.uint8), "P")
+    indexed.putpalette([200, 90, 30, 9, 9, 9])
+    return pillow(indexed, "png", **({"transparency": 1} if transparent else {}))
+
+
+CHANNELS = [texture(np.uint8, HEIGHT, WIDTH, seed=c) for c in range(3)]
 
 
 @pytest.mark.parametrize(("kind", "channels"), [(rgba, 3), (grey_and_alpha, 0), (clear_value, 0)])
@@ -93,6 +106,39 @@ def test_opacity_says_where_there_is_nothing_and_is_no_channel(
         assert np.array_equal(found.nothing, CLEAR)
         assert not found.pixels[CLEAR].any()
         assert found.pixels[~CLEAR].any()
+
+
+@pytest.mark.parametrize(
+    ("data", "alpha"),
+    [(jpeg(), False), (palette(False), False), (palette(True), True)],
+    ids=["JPEG", "palette", "tRNS"],
+)
+def test_colours_of_jpeg_and_palettes_are_read(tmp_path: Path, data: bytes, alpha: bool) -> None:
+    (tmp_path / "s_0").with_suffix(".jpg" if data.startswith(b"\xff") else ".png").write_bytes(data)
+    plan, [only] = planned(tmp_path)
+    source = Source(plan.source)
+    assert (plan.rgb, plan.alpha) == (True, alpha)
+    last = [int(source.decode_heard(only, number).pixels[-1, -1]) for number in range(3)]
+    assert np.abs(np.subtract(last, (200, 90, 30))).max() <= 3
+    assert (source.decode_heard(only).nothing is not None) == alpha
+
+
+@pytest.mark.parametrize("layout", ["contig", "separate"])
+@pytest.mark.parametrize(("said", "names"), [(None, ["0", "1"]), ("unassalpha", [])])
+def test_two_samples_are_channels_unless_the_file_says_that_one_is_opacity(
+    tmp_path: Path, layout: str, said: str | None, names: list[str]
+) -> None:
+    for z in range(2):
+        both = picture(z)[..., :2]
+        both = np.moveaxis(both, 2, 0) if layout == "separate" else both
+        options = {"extrasamples": [said]} if said else {}
+        (tmp_path / f"s_{z}.tif").write_bytes(tiff(both.copy(), planarconfig=layout, **options))
+    plan, slices = planned(tmp_path)
+    assert ([c.name for c in plan.channels], plan.alpha) == (names, bool(said))
+    first = Source(plan.source).decode_heard(slices[1])
+    assert np.array_equal(first.nothing is not None, bool(said))
+    if names:
+        assert np.array_equal(channel_of(Source(plan.source), slices[1], 1), picture(1)[..., 1])
 
 
 def test_opaque_pictures_have_no_mask(tmp_path: Path) -> None:

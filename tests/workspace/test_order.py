@@ -107,7 +107,7 @@ def test_maxz_leaves_files_out_and_names_what_is_short_of_it(tmp_path: Path) -> 
     write(tmp_path, TIMES)
     plan, _, _ = survey(request(tmp_path, order="name", minz=10, maxz=11))
     assert (plan.minz, plan.maxz, plan.usable) == (10, 11, 2)
-    assert plan.warnings[-1] == "1 slices lie beyond minz and maxz, and are left out"
+    assert plan.warnings[-1] == "1 slice lies beyond minz and maxz: left out"
     plan, _, _ = survey(request(tmp_path, order="name", maxz=3))
     assert [(p.z, p.kind) for p in plan.problems] == [(3, "missing")]
 

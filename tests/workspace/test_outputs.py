@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from clio_argo.model.channels import named
 from clio_argo.model.values import READ, ValueMap
 from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
@@ -23,6 +24,15 @@ def test_reduce_has_room_for_four_slices_and_what_reads_all_slices_for_their_fac
     large = plan.model_copy(update={"width": 10 * 1024, "height": 10 * 1024, **values})
     whole = 384 + 3  # 60 slices of 0.04 MiB
     assert memory_of_alignment(large) == {"reduce_mib": reduce_mib, "match_mib": 768, "solve_mib": whole}
+
+
+def test_reduce_has_room_for_the_colours_of_a_slice(demo: Path) -> None:
+    plan = Run(Store(str(demo)), PIPELINE["match"], PIPELINE).plan
+    large = plan.model_copy(update={"width": 10 * 1024, "height": 10 * 1024})
+    colours = large.model_copy(update={"channels": named(["red", "green", "blue"], rgb=True)})
+    assert memory_of_alignment(colours)["reduce_mib"] == 384 + 8 * 100
+    assert memory_of_alignment(colours.model_copy(update={"alpha": True}))["reduce_mib"] == 384 + 10 * 100
+    assert memory_of_alignment(large.model_copy(update={"alpha": True}))["reduce_mib"] == 384 + 6 * 100
 
 
 def test_stages_that_write_voxels_have_the_memory_of_a_unit(demo: Path) -> None:

@@ -52,7 +52,7 @@ class Header(Value):
     bits: bits per sample of the decoded pixels; 0 if they are not unsigned integers.
     type_name: of samples that are not, as NumPy names it: "int16", "float32".
     channels: samples per decoded pixel.
-    rgb: whether the first three of these are red, green and blue.
+    rgb: whether the first three of these are red, green and blue; alpha: whether the last is opacity.
     pages: of all channels of the slice, where these have pages of their own, and `names` of the channels.
     offset: byte at which the page's own header begins, if a later reader may start there.
     series, time, channel: which of several in its file the page belongs to, from 0.
@@ -70,6 +70,7 @@ class Header(Value):
     type_name: str = ""
     channels: int
     rgb: bool = False
+    alpha: bool = False
     pages: tuple[Page, ...] = ()
     names: tuple[str, ...] = ()
     truncated: bool = False

@@ -42,8 +42,8 @@ def headers(file: BinaryIO, size_bytes: int, _page: Page | None) -> list[Header]
     depth, channels = max(8, bits), CHANNELS[colour] + (b"tRNS" in said and colour in OPAQUE)
     return [
         Header(
-            width=width, height=height, bits=depth, channels=channels, rgb=colour in COLOURED, truncated=not complete,
-            voxel_nm=(x, y, 0.0), voxel_by="PNG resolution" if x else "",
+            width=width, height=height, bits=depth, channels=channels, rgb=colour in COLOURED, alpha=channels in (2, 4),
+            truncated=not complete, voxel_nm=(x, y, 0.0), voxel_by="PNG resolution" if x else "",
         )
     ]  # fmt: skip
 

@@ -30,6 +30,8 @@ from clio_argo.store.images.tiff_tags import checked
 # values of the tag PhotometricInterpretation: beside these MINISBLACK, RGB and YCBCR
 GREY_OR_COLOUR = (MINISWHITE, 1, 2, PALETTE, 6)
 COLOURED = (2, PALETTE, 6)
+# last value of the tag ExtraSamples: associated or not; many programs write none of a fourth sample beside colours
+OPACITY = ((1,), (2,))
 # Values of the tag Compression that are read: decoders that are told how many bytes to make, and JPEG, whose frame is
 # looked at first. What others make depends on their data alone, and no microscope needs them.
 COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits", 50000: "zstd", 7: "JPEG"}
@@ -96,7 +98,8 @@ def _header(page: TiffPage, size_bytes: int) -> Header:
         bits=page.dtype.itemsize * 8 if page.dtype is not None and page.dtype.kind == "u" else 0,
         type_name=_type_name(page),
         channels=channels,
-        rgb=channels > 2 and page.photometric in COLOURED,
+        rgb=(rgb := channels > 2 and page.photometric in COLOURED),
+        alpha=page.extrasamples[-1:] in OPACITY or (rgb and channels == 4),
         truncated=max(ends, default=0) > size_bytes,
         offset=page.offset,
         compression="" if page.compression == 1 else COMPRESSIONS[page.compression],

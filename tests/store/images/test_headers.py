@@ -20,7 +20,8 @@ magics = st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_a_header_tells_size_depth_and_channels(kind: str) -> None:
     sample = SAMPLES[kind]()
-    expected = Header(width=WIDTH, height=HEIGHT, bits=sample.bits, channels=sample.channels, rgb=sample.channels > 2)
+    n = sample.channels
+    expected = Header(width=WIDTH, height=HEIGHT, bits=sample.bits, channels=n, rgb=n > 2, alpha=n in (2, 4))
     assert headers(sample.data) == [expected]
 
 
