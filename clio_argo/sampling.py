@@ -32,6 +32,8 @@ from clio_argo.workspace.run import Run
 SLICES = 3
 # of the stack, where they are taken: elsewhere if one of them is bad
 PLACES = (0.5, 0.25, 0.75)
+# every slice with the next one, every fourth with its second neighbour (steps/match.py)
+PAIRS_PER_SLICE = 1.25
 # numbers that no second neighbour is matched with, so that three slices are two pairs (steps/match.py)
 FIRST_Z = 1
 # what is quickly done is done twice: the first time loads libraries, and fills caches
@@ -106,7 +108,8 @@ def _run(request: Request, plan: Plan, slices: Sequence[SliceFile], costs: UnitC
         _solve(run)
         for step in (s for s in PIPELINE.steps if s.makes_volumes):
             run_step(step, run.store.url, 0, units=run.unit_numbers(step))
-        return unit_costs(run, costs, slower, blocks=False)
+        pairs = (run.plan.usable - 1) / (PAIRS_PER_SLICE * run.plan.usable)
+        return unit_costs(run, costs, slower, {"match": pairs})
 
 
 def _planned(store: Store, request: Request, plan: Plan, slices: Sequence[SliceFile]) -> Run:

@@ -1,29 +1,37 @@
 """What a run really took, as rates that an estimate of another one can use."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clio_argo.model.costs import CHUNK_BYTES, Density, UnitCosts
 from clio_argo.model.layout import lossless_scale_folder, viewer_folder
+from clio_argo.model.plan import SLICES_PER_UNIT
 from clio_argo.model.step import Step
 from clio_argo.store.manifest import read_records
 from clio_argo.workspace.estimate import estimate
 from clio_argo.workspace.preflight import estimate as planned_volume
 from clio_argo.workspace.run import Run
 
+# measured on slices of 128 px: what a unit takes beside its slices; and the least share of a unit that slices take
+UNIT_S, LEAST = 0.011, 0.2
 # documents that tell the units of a step before it runs
 KNOWN = ("plan.", "volume.")
 
 
-def unit_costs(run: Run, costs: UnitCosts, other: float = 1.0, blocks: bool = True) -> UnitCosts:
+def unit_costs(run: Run, costs: UnitCosts, other: float = 1.0, sample: Mapping[str, float] | None = None) -> UnitCosts:
     """`costs` as the units of a run and its volumes show them.
 
     other: how many times as long all takes that the run's units do not show.
-    blocks: whether steps that are made from others count: blocks of a few planes take far more for each voxel.
+    sample: of a run of a few slices, the steps that did less than slices usually take, and what share of it. Steps that
+        are made from others do not count then: blocks of a few planes take far more for each voxel.
     """
     expected = {s.step: s.cpu_s for s in estimate(run.plan, run.volume, costs, run.pipeline).stages}
-    steps = (s for s in run.pipeline.steps if s.units.startswith(KNOWN) and (blocks or not s.made_from))
+    steps = (s for s in run.pipeline.steps if s.units.startswith(KNOWN) and (sample is None or not s.made_from))
     took = {step.name: _units_cpu_s(run, step) for step in steps}
+    if sample is not None:
+        # one unit of few slices each, where others have sixteen
+        beside_s = UNIT_S * other * (1 - run.plan.usable / SLICES_PER_UNIT)
+        took = {name: max(LEAST * s, s - beside_s) / sample.get(name, 1.0) for name, s in took.items()}
     factors = {name: took[name] / expected[name] for name in took if took[name] and expected[name]}
     return costs.scaled(factors, other).model_copy(
         update={"lossless": _lossless(run, costs.lossless), "viewer": _viewer(run, costs.viewer)}

@@ -22,6 +22,8 @@ from clio_argo.model.prices import Bill, Cluster, Prices, bill, local_wall_s
 from clio_argo.model.request import Request
 from clio_argo.model.sizes import SizeRun
 from clio_argo.pipeline import PIPELINE, Pipeline
+from clio_argo.sampling import PAIRS_PER_SLICE
+from clio_argo.steps.match import LOOP_EVERY, REACH
 from clio_argo.workspace.estimate import estimate
 
 SIDES, SLICES = st.integers(16, 12_000), st.integers(1, 100_000)
@@ -123,6 +125,7 @@ def test_steps_of_other_pipelines_take_a_pod_of_usual_size() -> None:
 
 def test_sizes_of_reduced_slices_are_those_of_the_kernels() -> None:
     assert (FEATURE_PX, REDUCED_PX) == (SOUGHT_PX, REFINED_PX)
+    assert 1 + (REACH - 1) / LOOP_EVERY == PAIRS_PER_SLICE
     assert UnitCosts.reference().stages.keys() == {s.name for s in PIPELINE.steps}
 
 
