@@ -16,7 +16,7 @@ from clio_argo.workspace.moved import moved_slices
 from clio_argo.workspace.outputs import memory_of_alignment, parts_of_slices
 from clio_argo.workspace.ownership import refuse_newer, take_ownership
 from clio_argo.workspace.preflight import preflight
-from clio_argo.workspace.run import Run
+from clio_argo.workspace.run import Run, open_run
 from clio_argo.workspace.survey import survey
 from clio_argo.workspace.units import record_whole
 from clio_argo.workspace.user_inputs import resolved, write_user_inputs
@@ -42,8 +42,8 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
         run.store.write(PLAN, plan.to_bytes()),
     ])  # fmt: skip
     expected = estimate(plan, checked.need_volume, UnitCosts.reference(), run.pipeline)
-    # beside the records: nothing depends on it
-    run.store.write(ESTIMATE, expected.to_bytes())
+    # beside the records, nothing depends on it; where it lies the request says that was just written
+    open_run(run.store.url).write(ESTIMATE, expected.to_bytes())
     remove_outgrown_units(run, "plan")
     forget_if_needed(run)
     note = "; ".join(filter(None, (note, moved, plan.step_text, checked.warning)))

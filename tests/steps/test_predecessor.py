@@ -190,11 +190,10 @@ def test_error_09_no_object_has_two_writers(tmp_path: Path) -> None:
     assert volume - written.keys() == {n for n in volume if n == "ng/info" or n.endswith("zarr.json")}
 
 
-def test_error_10_colour_is_refused_by_name(tmp_path: Path) -> None:
+def test_error_10_colour_is_kept(tmp_path: Path) -> None:
     colour = np.dstack([demo_slice(z) for z in range(FIRST, FIRST + 3)])
-    source = write_stack(tmp_path, {FIRST: colour, FIRST + 1: colour})
-    with pytest.raises(UserError, match=r"iso\.03490\.png: colour.*only grey slices"):
-        plan(request(source))
+    found = plan(request(write_stack(tmp_path, {FIRST: colour, FIRST + 1: colour})))
+    assert ([c.name for c in found.channels], found.rgb) == (["red", "green", "blue"], True)
 
 
 def test_error_10_grey_saved_as_colour_starts_at_minz_and_info_holds_no_shader(tmp_path: Path) -> None:

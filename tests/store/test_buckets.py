@@ -124,7 +124,7 @@ def test_the_commands_say_what_they_do(gcs: stores.Bucket) -> None:
     assert "name a folder" in said("expire", name, "--folder", "/")
     assert "readers      only named accounts" in said("show", name)
     assert "is not its name" in said("delete", name, "--name-again", "other")
-    assert said("delete", name, "--name-again", name) == f"gs://{name} and its 0 objects are deleted\n"
+    assert said("delete", name, "--name-again", name) == f"gs://{name} and 0 objects in it are deleted\n"
     assert "there is no bucket" in said("show", name)
 
 

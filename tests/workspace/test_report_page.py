@@ -125,6 +125,6 @@ def test_pictures_are_cut_at_the_finest_scale_that_is_hardly_larger(
     run = Run(Store(str(run_here(config, tmp_path / "out"))), PIPELINE["publish"], PIPELINE)
     scales, read = set[int](), Volumes.read
     monkeypatch.setattr(pictures, "VIEW_PX", max(run.volume.scales[1].size) // 2)
-    monkeypatch.setattr(Volumes, "read", lambda self, scale, box: scales.add(scale) or read(self, scale, box))
+    monkeypatch.setattr(Volumes, "read", lambda self, scale, *of: scales.add(scale) or read(self, scale, *of))
     make_views(run, run.volume)
     assert scales == {1}
