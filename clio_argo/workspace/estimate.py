@@ -12,6 +12,8 @@ from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes
 ONE = FanOut(units=1, parts=1)
 # of a pod of a pipeline of one's own, whose formula is not known here
 LEAST_MIB = 1024
+# two of a quarter of the samples each, beside the grey values
+COLOUR = 0.5
 # the record of a unit, the log of a part; a shard is read with its index
 DOCUMENTS, READ_TWICE = 1, 2
 
@@ -20,9 +22,10 @@ def estimate(
     plan: Plan, volume: VolumeSpec, costs: UnitCosts, pipeline: Pipeline, basis: Basis = "headers"
 ) -> Estimate:
     """What a run takes whose slices stay where they are, and of which none is matched again."""
-    source, planes = slices_of(plan, volume.itemsize), Amount.of(*volume.scales[0].size, volume.itemsize)
-    # whole slices are decoded and adjusted, whatever part of them is written
-    rendered = Amount(*(of * volume.scales[0].size[0] / plan.usable for of in source))
+    channels, (depth, height, width) = len(volume.all_channels), volume.scales[0].size
+    source, planes = slices_of(plan, volume.itemsize), Amount.of(channels * depth, height, width, volume.itemsize)
+    # whole slices are decoded and adjusted, whatever part of them is written; for each channel anew
+    rendered = Amount(*(of * channels * depth / plan.usable for of in source))
     memory = {**memory_of_alignment(plan), **memory_of_volumes(volume, plan)}
     shards = {step.name: _shards(step, volume) for step in pipeline.steps}
 
@@ -66,8 +69,9 @@ def _shards(step: Step, volume: VolumeSpec) -> int:
         "volume.write": (range(1, last + 1), range(last + 1)),
         "volume.coarsen": (range(last + 1, len(volume.scales)), range(last + 1, len(volume.scales))),
     }.get(step.units, (range(0), range(0)))
-    counts = [_count(volume, k, volume.scales[k].shard) for k in lossless]
-    return sum(counts) + sum(_count(volume, k, volume.ng_shard(k)) for k in viewer if k in volume.ng_scales)
+    shards = len(volume.all_channels) * sum(_count(volume, k, volume.scales[k].shard) for k in lossless)
+    shown = sum(_count(volume, k, volume.ng_shard(k)) for k in viewer if k in volume.ng_scales)
+    return shards + len(volume.layers) * shown
 
 
 def _count(volume: VolumeSpec, scale: int, shard: Zyx) -> int:
@@ -78,7 +82,9 @@ def _sizes(volume: VolumeSpec, costs: UnitCosts) -> dict[str, int]:
     """Bytes of each volume that stays."""
     voxels = [math.prod(s.size) for s in volume.scales]
     shown = [(voxels[k] * costs.viewer.at(k) + CHUNK_BYTES * math.prod(volume.chunks(k))) for k in volume.ng_scales]
-    sizes = {VIEWER: sum(shown)}
+    # the colours of a JPEG have half the resolution of its brightness
+    layers = len(volume.layers) + COLOUR * volume.rgb
+    sizes, channels = {VIEWER: layers * sum(shown)}, len(volume.all_channels)
     if keeps_lossless(volume):
-        sizes[LOSSLESS] = sum(v * costs.lossless.at(k) for k, v in enumerate(voxels)) * volume.itemsize
+        sizes[LOSSLESS] = channels * sum(v * costs.lossless.at(k) for k, v in enumerate(voxels)) * volume.itemsize
     return {folder: round(size) for folder, size in sizes.items()}

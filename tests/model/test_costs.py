@@ -16,11 +16,13 @@ from clio_argo.errors import UserError
 from clio_argo.kernels.features import FEATURE_PX as SOUGHT_PX
 from clio_argo.kernels.features import REDUCED_PX as REFINED_PX
 from clio_argo.model.costs import FEATURE_PX, REDUCED_PX, Estimate, UnitCosts
-from clio_argo.model.grid import build_volume
+from clio_argo.model.grid import GREY, Channels, build_volume
+from clio_argo.model.layout import LOSSLESS, VIEWER
 from clio_argo.model.plan import FanOut, Plan, slices_per_unit
 from clio_argo.model.prices import Bill, Cluster, Prices, bill, local_wall_s
 from clio_argo.model.request import Request
 from clio_argo.model.sizes import SizeRun
+from clio_argo.model.volume import VolumeChannel
 from clio_argo.pipeline import PIPELINE, Pipeline
 from clio_argo.sampling import PAIRS_PER_SLICE
 from clio_argo.steps.match import LOOP_EVERY, REACH
@@ -32,8 +34,9 @@ MACHINES = st.sampled_from(sorted(Prices.reference().machines))
 
 
 def estimated(
-    slices: int, width: int, height: int, dtype: Literal["uint8", "uint16"] = "uint8", pipeline: Pipeline = PIPELINE
-) -> Estimate:
+    slices: int, width: int, height: int, dtype: Literal["uint8", "uint16"] = "uint8", pipeline: Pipeline = PIPELINE,
+    held: Channels = GREY,
+) -> Estimate:  # fmt: skip
     work = FanOut.of(-(-slices // slices_per_unit(slices)), 500)
     plan = Plan(
         source="somewhere", minz=0, maxz=slices - 1, width=width, height=height, dtype=dtype, usable=slices,
@@ -41,7 +44,7 @@ def estimated(
         unit_slices=slices_per_unit(slices), reduce=work, match=work,
     )  # fmt: skip
     request = Request(id="x", source="somewhere", memory_gib=200)
-    volume = build_volume(request, (0, 0, 0), (slices, height, width), dtype, None)
+    volume = build_volume(request, (0, 0, 0), (slices, height, width), dtype, None, held)
     return estimate(plan, volume, UnitCosts.reference(), pipeline)
 
 
@@ -85,6 +88,18 @@ def test_more_nodes_are_never_slower(slices: int, side: int, nodes: int, more: i
 def test_more_workers_are_never_slower(slices: int, side: int, workers: int, more: int) -> None:
     found = estimated(slices, side, side)
     assert local_wall_s(found, workers + more) <= local_wall_s(found, workers) + 1e-9
+
+
+def test_channels_are_rendered_and_stored_one_by_one() -> None:
+    red, green, blue, gfp = (VolumeChannel(name=name) for name in ("red", "green", "blue", "GFP"))
+    grey, two = estimated(64, 2000, 2000), estimated(64, 2000, 2000, held=Channels((gfp, red)))
+    colour = estimated(64, 2000, 2000, held=Channels((red, green, blue), rgb=True))
+    assert two.sizes_bytes == {folder: 2 * size for folder, size in grey.sizes_bytes.items()}
+    assert colour.sizes_bytes == {VIEWER: 1.5 * grey.sizes_bytes[VIEWER], LOSSLESS: 3 * grey.sizes_bytes[LOSSLESS]}
+    for found, factor in ((two, 2), (colour, 3)):
+        for one, several in zip(grey.stages, found.stages, strict=True):
+            assert (several.cpu_s > 1.5 * one.cpu_s) == (one.step in ("render", "write")), one.step
+        assert found.objects > factor * grey.objects / 2
 
 
 def test_spot_nodes_are_cheaper_and_as_fast() -> None:
