@@ -8,7 +8,7 @@ from clio_argo.model.layout import lossless_scale_folder, viewer_folder
 from clio_argo.model.plan import SLICES_PER_UNIT
 from clio_argo.model.step import Step
 from clio_argo.store.manifest import read_records
-from clio_argo.workspace.estimate import estimate
+from clio_argo.workspace.estimate import COLOUR, estimate
 from clio_argo.workspace.preflight import estimate as planned_volume
 from clio_argo.workspace.run import Run
 
@@ -45,15 +45,16 @@ def _units_cpu_s(run: Run, step: Step) -> float:
 
 def _lossless(run: Run, known: Density) -> Density:
     """Stored bytes for each byte of a voxel; `known` where there is no such volume."""
-    scales = range(len(run.volume.scales))
-    sizes = [_size(run, lossless_scale_folder(run.volume, k)) / run.volume.itemsize for k in scales]
+    scales, values = range(len(run.volume.scales)), run.volume.itemsize * len(run.volume.all_channels)
+    sizes = [_size(run, lossless_scale_folder(run.volume, k)) / values for k in scales]
     return _density(sizes, _planned_voxels(run), known)
 
 
 def _viewer(run: Run, known: Density) -> Density:
     """Stored bytes for each voxel, without what each chunk has of its own; `known` where there is no such volume."""
+    of_grey = 1 + COLOUR * run.volume.rgb
     sizes = [
-        _size(run, viewer_folder(run.volume, k)) - CHUNK_BYTES * math.prod(run.volume.chunks(k))
+        _size(run, viewer_folder(run.volume, k)) / of_grey - CHUNK_BYTES * math.prod(run.volume.chunks(k))
         if k in run.volume.ng_scales else 0
         for k in range(len(run.volume.scales))
     ]  # fmt: skip
