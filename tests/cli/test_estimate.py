@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from clio_argo.cli.app import app
 from clio_argo.model.prices import Prices
-from tests.stacks import DEMO, cli, demo_slices, write_stack
+from tests.stacks import DEMO, cli, demo_slices, request, run_here, write_stack
 
 QUICK = ("--allow-bad-slices", "1", "--quick")
 
@@ -55,6 +56,18 @@ def test_three_slices_of_the_stack_tell_its_rates_and_nothing_is_written(tmp_pat
     assert sampled["warning"] == ""
     assert sampled["estimate"]["sizes_bytes"] != quick["estimate"]["sizes_bytes"]
     assert [p.name for p in tmp_path.iterdir()] == ["stack"]
+
+
+@pytest.mark.properties
+@pytest.mark.parametrize("colours", [1, 3])
+def test_sizes_of_both_volumes_are_within_a_tenth(tmp_path: Path, colours: int) -> None:
+    grey = demo_slices(9, 256)
+    channels = {z: [image, 255 - image, np.roll(image, 3, 0)][:colours] for z, image in grey.items()}
+    source = write_stack(tmp_path / "source", {z: np.dstack(c) if colours > 1 else c[0] for z, c in channels.items()})
+    out, sizes = run_here(request(source), tmp_path / "out"), told(source=source)["estimate"]["sizes_bytes"]
+    for folder in ("ng", "aligned"):
+        stored = sum(f.stat().st_size for f in (out / folder).rglob("*") if f.is_file())
+        assert sizes[folder] == pytest.approx(stored, rel=0.1), folder
 
 
 @pytest.mark.properties
