@@ -29,6 +29,13 @@ class World:
     width: int
     settings: Mapping[str, Any]
     dtype: type[np.uint8] | type[np.float32] = np.uint8
+    colour: bool = False
+
+    def takes(self, setting: str) -> bool:
+        """Whether a setting is tried here: in colour those of channels, and of what is shown."""
+        if setting in OF_CHANNELS:
+            return self.colour
+        return not self.colour or setting.startswith(SHOWN)
 
     def write(self, folder: Path) -> None:
         """Save the stack, and others that may take its place."""
@@ -49,6 +56,8 @@ class World:
     def _slice(self, z: int) -> Image:
         image = cv2.imread(str(DEMO / (NAME % z)), cv2.IMREAD_UNCHANGED)[40:280, 60:250]
         tiled = np.tile(image, (1, -(-self.width // 190)))[: self.height, : self.width]
+        if self.colour:
+            tiled = np.dstack([tiled, 255 - np.roll(tiled, 9, 0), np.roll(tiled, 7, 1)])
         return np.ascontiguousarray(tiled) if self.dtype is np.uint8 else tiled.astype(np.float32) / 100 - 1
 
     def request(self, folder: Path, changes: Mapping[str, Any]) -> Request:
@@ -102,6 +111,10 @@ GIVEN = {
     "transforms": (transforms(2), transforms(-1)),
     "overrides": (overrides(FIRST + 1, "suspect"), overrides(FIRST + 5, "bad")),
 }
+# red is the last one that OpenCV writes
+COLOURS = st.sampled_from(["red", "green", "blue"])
+OF_CHANNELS = ("channels", "alignment.channel", "contrast.channels", "viewer.windows")
+SHOWN = ("contrast.", "viewer.", "crop.x", "bad_slices", "lossless")
 COMMON = {"max_bad": 3, "viewer.chunk": 32}
 WORLDS = {
     w.name: w
@@ -113,6 +126,7 @@ WORLDS = {
             **COMMON, "transforms": transforms(1), "overrides": overrides(FIRST + 5, "bad"), "lossless": False,
             "bad_slices": "interpolate",
         }),
+        World("colour", 80, 100, {**COMMON, "bad_slices": "interpolate"}, colour=True),
     )
 }  # fmt: skip
 
@@ -134,6 +148,12 @@ HINTS: dict[str, Values] = {
     "crop.y": span(0, 35) | st.none(),
     "crop.z": span(FIRST, FIRST + DEPTH - 1) | st.none(),
     "viewer.scales": span(0, 1) | st.none(),
+    "channels": st.permutations(["red", "green", "blue"]).map(tuple),
+    "alignment.channel": COLOURS | st.integers(0, 2) | st.none(),
+    "contrast.channels": st.dictionaries(
+        COLOURS, st.fixed_dictionaries({"clip_limit": st.sampled_from([0, 0.02]), "invert": st.booleans()})
+    ),
+    "viewer.windows": st.dictionaries(COLOURS, st.sampled_from([(0, 200), (40, 255)])),
     # nobody listens there, which is a note
     "register.store": st.just("http://127.0.0.1:9"),
     "memory_gib": st.sampled_from([0.25, 0.5, 1, 8]),
