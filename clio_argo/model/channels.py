@@ -1,5 +1,6 @@
 """Channels of slices: colours of a picture, detectors, dyes; and where a file holds each of them."""
 
+import operator
 from collections.abc import Sequence
 
 from pydantic import Field
@@ -31,6 +32,7 @@ class ChannelPlace(Value):
     alpha: bool = Field(False, description="Whether the last sample is opacity: where it is 0 there is nothing.")
     size_bytes: int
     stamp: str
+    fault: str = Field("", exclude_if=operator.not_, description="Why it cannot be used; empty if it can.")
 
 
 def named(names: Sequence[str], rgb: bool = False) -> tuple[Channel, ...]:

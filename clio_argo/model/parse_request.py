@@ -134,7 +134,8 @@ def list_paths() -> list[str]:
 
 
 def _is_list(annotation: Any) -> bool:
-    return get_origin(annotation) in (tuple, list) or any(map(_is_list, get_args(annotation)))
+    origin = get_origin(annotation)
+    return origin in (tuple, list) or (origin is not dict and any(map(_is_list, get_args(annotation))))
 
 
 def field_paths(model: type[BaseModel] = Request, prefix: str = "") -> list[str]:

@@ -280,8 +280,9 @@ class Request(Section, Document):
                              "leave one of them out")  # fmt: skip
         if self.image is not None and self.image_regex is not None:
             raise ValueError("give image or image_regex, not both")
-        if (CHANNEL in (self.image or "")) and len(self.channels) < 2:
-            raise ValueError(f"image: {CHANNEL} stands for each of `channels`, which must name two or more")
+        if (CHANNEL in (self.image or "")) and (len(self.channels) < 2 or self.channel is not None):
+            raise ValueError(f"image: {CHANNEL} stands for each of `channels`, which must name two or more; for one of "
+                             "them write its name instead, and no `channel`")  # fmt: skip
         if self.order == "name" and (self.image is not None or "(?P<z>" in (self.image_regex or "")):
             raise ValueError("image and a group z of image_regex say where the number of a file is, order: name takes "
                              "none; leave one out, or choose the files by an image_regex without z")  # fmt: skip

@@ -1,6 +1,7 @@
 """Decodes every slice again, adjusts its contrast, warps it and writes scale 0 of the lossless volume."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from clio_argo.errors import ClioError
 from clio_argo.kernels import Image, as_image
 from clio_argo.kernels.blend import blend
 from clio_argo.kernels.contrast import adjust, apply_gain
+from clio_argo.kernels.fill import Mask
 from clio_argo.kernels.render import jpeg, place, thumbnail
 from clio_argo.kernels.similarity import sample
 from clio_argo.kernels.window import to_viewer
@@ -26,6 +28,16 @@ from clio_argo.workspace.units import Done, Outcome, each_unit, once
 # the fields of a slice that decide its voxels: a verdict or reason that changes renders nothing again
 PIXELS = {"z", "file", "page", "matrix", "digest", "grey"}
 WHOLE = 255  # coverage of a pixel of uint8; a slice counts where its own pixels make up more than half of one
+
+
+class Adjusted(NamedTuple):
+    """Pixels [y, x] of a slice as they are warped, and bool [y, x], where it shows nothing; None: nowhere."""
+
+    pixels: Image
+    nothing: Mask | None
+
+
+Images = Mapping[int, Adjusted]
 
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
@@ -63,7 +75,7 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
     volume, channel = run.volume, _channel(run, unit)
     slab = np.full(box.shape, channel.background, volume.dtype)
     objects: list[ObjectRecord] = []
-    images: dict[int, Image] = {}
+    images: dict[int, Adjusted] = {}
     compared = Neighbours({})
     is_main = not volume.channels or channel.number == volume.main
     for z, plane, placed in zip(range(box.begin[0], box.end[0]), slab, planes.sources, strict=True):
@@ -73,7 +85,7 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
         _fill(plane, z, sources, images, channel.background)
         for s in sources if is_main else ():
             if s.z == z and s.matrix:
-                compared.add(z, sample(plane, s.matrix, images[z].shape[::-1]))
+                compared.add(z, sample(plane, s.matrix, images[z].pixels.shape[::-1]))
         if is_main:
             picture = jpeg(to_viewer(thumbnail(plane), channel.window))
             objects.append(run.store.write(thumbnail_name(z), picture))
@@ -99,27 +111,31 @@ def _shift_to(box: Box, placed: PlacedSlice, shown: Shown) -> PlacedSlice:
     return placed.model_copy(update={"matrix": matrix})
 
 
-def _fill(plane: Image, z: int, sources: Sequence[PlacedSlice], images: Mapping[int, Image], background: int) -> None:
+def _fill(plane: Image, z: int, sources: Sequence[PlacedSlice], images: Images, background: int) -> None:
     """Warp the slices [y, x] that fill plane z into `plane` [y, x], which is background."""
     placed = [(images[s.z], s.matrix) for s in sources if s.matrix is not None]
     if len(placed) < 2:
         for image, matrix in placed:
-            place(image, matrix, plane, background)
+            place(image.pixels, matrix, plane, background)
         return
-    # where only one slice reaches it counts alone, so that no border fades into the background
+    # where only one slice shows something it counts alone, so that no border fades into the background
     planes, coverages = [plane.copy() for _ in placed], [np.zeros(plane.shape, np.uint8) for _ in placed]
     for (image, matrix), warped, coverage in zip(placed, planes, coverages, strict=True):
-        place(image, matrix, warped, background)
-        place(np.full(image.shape, WHOLE, np.uint8), matrix, coverage, 0)
+        place(image.pixels, matrix, warped, background)
+        shows = np.full(image.pixels.shape, WHOLE, np.uint8)
+        if image.nothing is not None:
+            shows[image.nothing] = 0
+        place(shows, matrix, coverage, 0)
     plane[:] = blend(planes, [c > WHOLE // 2 for c in coverages], weights(z, [s.z for s in sources]))
 
 
-def _adjusted_image(run: Run, placed: PlacedSlice, planes: Planes, channel: VolumeChannel) -> Image:
-    """Pixels [y, x] of what is shown of a slice, with its flicker evened out and its contrast adjusted."""
+def _adjusted_image(run: Run, placed: PlacedSlice, planes: Planes, channel: VolumeChannel) -> Adjusted:
+    """What is shown of a slice, with its flicker evened out and its contrast adjusted."""
     left, top, right, bottom = planes.shown.box(*run.slice_file(placed.z).size)
     if channel.number is not None and not _digest(placed, channel.number):
         # this channel of it did not decode
-        return as_image(np.full((bottom - top, right - left), channel.background, run.volume.dtype))
+        lost = np.ones((bottom - top, right - left), np.bool_)
+        return Adjusted(as_image(np.full(lost.shape, channel.background, run.volume.dtype)), lost)
     # before warping, so that the background cannot leak into the histograms of the contrast
     decoded, shown = decode(run, placed, channel.number), np.s_[top:bottom, left:right]
     pixels, nothing = decoded.pixels[shown], None if decoded.nothing is None else decoded.nothing[shown]
@@ -128,7 +144,7 @@ def _adjusted_image(run: Run, placed: PlacedSlice, planes: Planes, channel: Volu
     adjusted = adjust(pixels, channel.clip_limit, channel.invert, channel.recorded, nothing)
     if nothing is not None:
         adjusted[nothing] = channel.background
-    return adjusted
+    return Adjusted(adjusted, nothing)
 
 
 def _digest(placed: PlacedSlice, channel: int | None) -> str:
@@ -142,13 +158,15 @@ def decode(run: Run, placed: PlacedSlice, channel: int | None = None) -> Decoded
     Raises:
         ClioError: they are not those that `reduce` decoded.
     """
+    slice_file = run.slice_file(placed.z)
+    name = slice_file.name if channel is None else slice_file.channels[channel].name
     try:
-        decoded = run.source.decode_heard(run.slice_file(placed.z), channel)
+        decoded = run.source.decode_heard(slice_file, channel)
     except Undecodable as error:
-        raise ClioError(f"slice {placed.z} ({placed.file}): {error}; it was readable before") from error
+        raise ClioError(f"slice {placed.z} ({name}): {error}; it was readable before") from error
     if decoded.digest != _digest(placed, channel):
         raise ClioError(
-            f"slice {placed.z} ({placed.file}) has other pixels than when it was aligned; "
+            f"slice {placed.z} ({name}) has other pixels than when it was aligned; "
             "run the same command again to align the changed stack"
         )
     return decoded

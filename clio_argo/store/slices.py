@@ -168,8 +168,8 @@ class Source:
     def _channel(self, at: SliceFile) -> Decoded:
         """Grey values of the one channel of a slice. Raises `Undecodable`."""
         [place] = at.channels
-        if not place.name:
-            raise Undecodable("has no file")
+        if place.fault:
+            raise Undecodable(place.fault)
         decoded = self._grey(at)
         return without(decoded, self._all_samples(at)[0][..., -1] == 0) if place.alpha else decoded
 

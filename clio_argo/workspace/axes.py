@@ -18,6 +18,10 @@ def chosen_pages(headers: Sequence[Header], request: Request) -> list[tuple[int,
     if len(series := {h.series for h in headers}) > 1:
         return f"{len(series)} series; save the one that is meant as a file of its own"
     times, channels = dict.fromkeys((h.time for h in headers), ""), {h.channel: h.channel_name for h in headers}
+    samples = headers[0].channels - headers[0].alpha
+    if len(channels) == 1 and samples > 1 and request.channel in range(samples):
+        # samples of a pixel are told apart where they are decoded
+        request = request.model_copy(update={"channel": None})
     if request.time is None and len(times) > 1:
         swapped = "; slices that are called times are swapped in Fiji: Image > Properties"
         option = f"`time: {min(times)}` (--set time={min(times)})"

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from clio_argo.errors import UserError
-from clio_argo.model.base import few
+from clio_argo.model.base import counted, few
 from clio_argo.model.channels import CHANNEL, RED_GREEN_BLUE, ChannelPlace, index_of, named
 from clio_argo.model.plan import Plan, Problem, SliceFile
 from clio_argo.model.request import Request
-from clio_argo.store.images.base import Coloured, Header, Undecodable, Unreadable
+from clio_argo.store.images.base import Coloured, Header, Undecodable
 from clio_argo.store.slices import Entry
 from clio_argo.store.sources.base import StackSource
+from clio_argo.workspace.headers import all_headers
 
 # colour may begin anywhere in a stack
 LOOK_AT = 3
@@ -66,53 +67,58 @@ def _with_pages(slice_file: SliceFile, header: Header, request: Request) -> Slic
 
 
 def _with_files(source: StackSource, slices: SliceFiles, files: ChannelFiles, request: Request) -> SliceFiles:
-    _refuse_unlike(source, slices, files, request)
+    """Raises `UserError` if a channel has no file, or none that is like the slices."""
+    places = [_places_of(source, slices, of_z) for _, of_z in files]
+    faults = [
+        f"channel {name}: {found[0].fault}; save all channels alike" if of_z else
+        f"no slice of channel {name}, of which files are called {of_channel(request, name).image}"
+        for (name, of_z), found in zip(files, places, strict=True) if all(p.fault for p in found)
+    ]  # fmt: skip
+    if faults:
+        raise UserError.all(f"source {request.source}: channels that cannot be used:", faults)
     aligned = index_of(request.alignment.channel or 0, request.channels)
+    places[aligned] = [_place(s, page=s.page, offset=s.offset) for s in slices]
+    together = zip(slices, zip(*places, strict=True), strict=True)
+    return [s.model_copy(update={"channels": own, "aligned": (aligned,)}) for s, own in together]
 
-    def one(s: SliceFile) -> SliceFile:
-        lost = ChannelPlace(name="", size_bytes=0, stamp="")
-        found = [entries.get(s.z) for _, entries in files]
-        places = [
-            lost if e is None else ChannelPlace(name=e.name, size_bytes=e.size_bytes, stamp=e.stamp) for e in found
-        ]
-        places[aligned] = _place(s, page=s.page, offset=s.offset)
-        return s.model_copy(update={"channels": tuple(places), "aligned": (aligned,)})
 
-    return [one(s) for s in slices]
+def _places_of(source: StackSource, slices: SliceFiles, files: Mapping[int, Entry]) -> list[ChannelPlace]:
+    """The places of one channel of all slices, with what is wrong with each."""
+    there = [files[s.z] for s in slices if s.z in files]
+    headers = dict(zip((e.name for e in there), all_headers(source, there, {}), strict=True))
+    return [_file_place(s, files.get(s.z), headers) for s in slices]
+
+
+def _file_place(s: SliceFile, entry: Entry | None, headers: Mapping[str, list[Header] | Problem]) -> ChannelPlace:
+    if entry is None:
+        return ChannelPlace(name="", size_bytes=0, stamp="", fault="has no file")
+    fault = _fault(s, entry, headers[entry.name])
+    return ChannelPlace(name=entry.name, size_bytes=entry.size_bytes, stamp=entry.stamp, fault=fault)
+
+
+def _fault(s: SliceFile, entry: Entry, headers: list[Header] | Problem) -> str:
+    """Why the file of another channel of a slice cannot be used; empty if it can."""
+    if isinstance(headers, Problem):
+        return f"{entry.name}: {headers.kind} {headers.detail}".strip()
+    header = headers[0]
+    if header.truncated:
+        return f"{entry.name}: truncated"
+    found, own = (f"{w} x {h} {kind}" for w, h, kind in (
+        (header.width, header.height, header.sample_type), (s.width, s.height, s.type_name)
+    ))  # fmt: skip
+    return "" if found == own else f"{entry.name} is {found}, {s.name} is {own}"
 
 
 def named_channels(problems: Sequence[Problem], files: ChannelFiles, request: Request) -> list[Problem]:
     """Problems of which those of slices that are missing in the aligned channel only have its name."""
     if not files:
         return list(problems)
-    there, aligned = {z for _, of_z in files for z in of_z}, f"channel {aligned_name(request)}"
-    return [p.model_copy(update={"detail": aligned}) if p.kind == "missing" and p.z in there else p for p in problems]
-
-
-def _refuse_unlike(source: StackSource, slices: SliceFiles, files: ChannelFiles, request: Request) -> None:
-    faults = list[str]()
-    for name, entries in files:
-        both = [(s, entries[s.z]) for s in slices if s.z in entries]
-        unlike = [_unlike(source, *pair) for pair in _some(both)]
-        if not both:
-            faults.append(f"no slice of channel {name}, of which files are called {of_channel(request, name).image}")
-        elif all(unlike):
-            faults.append(f"channel {name}: {unlike[0]}; save all channels alike")
-    if faults:
-        raise UserError.all(f"source {request.source}: channels that cannot be used:", faults)
-
-
-def _unlike(source: StackSource, s: SliceFile, entry: Entry) -> str:
-    """In what the file of another channel differs from a slice; empty for nothing, or where it cannot be read."""
-    try:
-        header = source.headers(entry)[0]
-    except Unreadable:
-        # as of any slice that is damaged, `reduce` says so
-        return ""
-    found, own = (f"{w} x {h} {kind}" for w, h, kind in (
-        (header.width, header.height, header.sample_type), (s.width, s.height, s.type_name)
-    ))  # fmt: skip
-    return "" if found == own else f"{entry.name}: {found}, {s.name} is {own}"
+    there = {z: entry.name for _, of_z in files for z, entry in of_z.items()}
+    detail = f"channel {aligned_name(request)}"
+    return [
+        p.model_copy(update={"detail": detail, "file": there[p.z]}) if p.kind == "missing" and p.z in there else p
+        for p in problems
+    ]
 
 
 def _some(items: Sequence[Item]) -> Sequence[Item]:
@@ -124,16 +130,16 @@ def _with_samples(source: StackSource, slices: SliceFiles, header: Header, reque
     """Slices with the samples of their pixels as channels, if they show more than grey values."""
     if header.channels == 1 or not (seen := "colour" if request.channels else _colours(source, slices)):
         return slices
-    count, alpha = header.channels, header.alpha
-    grey = alpha and seen == "transparent"
-    samples = 1 if grey else count - alpha
-    names = sample_names(header, samples, request)
+    alpha, one_only = header.alpha, request.channel is not None
+    grey = one_only or (alpha and seen == "transparent")
+    samples = [request.channel or 0] if grey else range(header.channels - alpha)
+    names = sample_names(header, len(samples), request)
     chosen = request.alignment.channel
     luminance = header.rgb and not grey and chosen is None
     aligned = (0, 1, 2) if luminance else (index_of(chosen or 0, names or ("0",)),)
 
     def one(s: SliceFile) -> SliceFile:
-        places = tuple(_place(s, page=s.page, offset=s.offset, sample=i, alpha=alpha) for i in range(samples))
+        places = tuple(_place(s, page=s.page, offset=s.offset, sample=i, alpha=alpha) for i in samples)
         return s.model_copy(update={"channels": places, "aligned": aligned})
 
     return [one(s) for s in slices]
@@ -145,7 +151,8 @@ def sample_names(header: Header, samples: int, request: Request) -> tuple[str, .
         return ()
     if len(request.channels) == samples:
         return request.channels
-    return tuple(RED_GREEN_BLUE) if header.rgb else tuple(map(str, range(samples)))
+    numbers = tuple(map(str, range(samples)))
+    return (*RED_GREEN_BLUE, *numbers[3:]) if header.rgb else numbers
 
 
 def _colours(source: StackSource, slices: SliceFiles) -> str:
@@ -201,11 +208,12 @@ def channels_text(plan: Plan, header: Header) -> str:
 
 
 def lost_files(slices: SliceFiles, plan: Plan) -> list[str]:
-    """Of each channel of which slices have no file, how many."""
-    lost = {
-        c.name: [str(s.z) for s in slices if s.channels and not s.channels[n].name] for n, c in enumerate(plan.channels)
-    }
-    return [f"channel {c}: no file of {len(z)} slice{'s' * (len(z) > 1)} ({few(z)})" for c, z in lost.items() if z]
+    """What files of channels cannot be used, by channel."""
+    faults = [[(s.z, s.channels[n].fault) for s in slices if s.channels] for n in range(len(plan.channels))]
+    wrong = {c.name: [f"z {z} {why}" for z, why in of if why] for c, of in zip(plan.channels, faults, strict=True)}
+    return [
+        f"channel {name}: {counted(len(of), 'slice')} without it ({few(of, 3)})" for name, of in wrong.items() if of
+    ]
 
 
 def _refuse_unknown(request: Request, names: Sequence[str]) -> None:

@@ -69,10 +69,10 @@ def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entr
     numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(names, images, number)
     candidates = numbered.files
     problems, slices = _read_headers(source, candidates, request, read)
-    numbers = {z for z, _ in candidates} | {z for z, *_ in slices}
+    others = _files_of_channels(request, entries, numbered) if has_own_files(request) else []
+    numbers = {z for z, _ in candidates} | {z for z, *_ in slices} | {z for _, of_z in others for z in of_z}
     stack = _range(request, numbers, numbered)
     usable, unusable = _judge([s for s in slices if s[0] in stack], request)
-    others = _files_of_channels(request, entries, numbered) if has_own_files(request) else []
     problems += unusable + _duplicates(candidates) + _missing(stack, {z for z, *_ in slices}, problems)
     if not usable:
         raise UserError.all(f"source {request.source}: no usable slice", problem_lines(problems))

@@ -190,6 +190,30 @@ def test_a_channel_that_is_lost_in_one_slice_is_background_there(pairs: Path, tm
     assert verify(out, "deep", workers=1).faults == ()
 
 
+def test_what_is_lost_does_not_darken_the_mean_of_neighbours(tmp_path: Path) -> None:
+    flat = {z: np.full((96, 96), 20 * (z - FIRST + 1), np.uint8) for z in NUMBERS}
+    em = {z: demo_slice(z)[:96, :96] for z in NUMBERS}
+    write_pairs(tmp_path / "slices", em, flat)
+    for z, name in ((FIRST + 1, "GFP"), (FIRST + 2, "EM")):
+        (tmp_path / "slices" / f"s{z:05d}_{name}.png").unlink()
+    settings = {"image": OWN, "channels": ["EM", "GFP"], "bad_slices": "interpolate", "max_bad": 1}
+    em_planes, gfp = lossless(run_here(plain(tmp_path / "slices", **settings), tmp_path / "out"))
+    assert gfp[:, 0, 0].tolist() == [20, 0, 80, 80, 100, 120]
+    mean = (em[FIRST + 1].astype(int) + em[FIRST + 3] + 1) // 2
+    np.testing.assert_array_equal(em_planes[2], mean)
+
+
+def test_what_is_transparent_does_not_darken_the_mean_of_neighbours(tmp_path: Path) -> None:
+    grey = {z: demo_slice(z)[:96, :96] for z in NUMBERS if z != FIRST + 2}
+    opacity = {z: np.full((96, 96), 255, np.uint8) for z in grey}
+    opacity[FIRST + 3][:50] = 0
+    source = write_stack(tmp_path / "slices", {z: np.dstack([g, g, g, opacity[z]]) for z, g in grey.items()}, NAME)
+    out = run_here(plain(source, bad_slices="interpolate", max_bad=1), tmp_path / "out")
+    plane, (below, above) = lossless(out)[2], (grey[FIRST + 1], grey[FIRST + 3])
+    np.testing.assert_array_equal(plane[:49], below[:49])
+    np.testing.assert_array_equal(plane[51:], (below[51:].astype(int) + above[51:] + 1) // 2)
+
+
 @pytest.mark.properties
 @pytest.mark.parametrize("last", ["write", "coarsen", "publish"])
 def test_a_run_that_was_stopped_ends_as_any_other(pairs: Path, tmp_path: Path, last: str) -> None:

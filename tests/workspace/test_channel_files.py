@@ -192,7 +192,7 @@ def test_a_slice_without_the_file_of_another_channel_stays_and_is_said(tmp_path:
     assert np.array_equal(source.decode(slices[1]), picture(1)[..., 0])
     with pytest.raises(Undecodable, match="has no file"):
         source.decode_heard(slices[1], 1)
-    assert "channel GFP: no file of 1 slice (1)" in plan.warnings
+    assert "channel GFP: 1 slice without it (z 1 has no file)" in plan.warnings
 
 
 def test_a_slice_without_the_file_of_the_aligned_channel_is_missing(tmp_path: Path) -> None:
@@ -206,8 +206,8 @@ def test_a_slice_without_the_file_of_the_aligned_channel_is_missing(tmp_path: Pa
 @pytest.mark.parametrize(
     ("pixels", "reason"),
     [
-        (texture(np.uint16, HEIGHT, WIDTH), "s_0_GFP.tif: 24 x 20 uint16, s_0_EM.tif is 24 x 20 uint8"),
-        (texture(np.uint8, HEIGHT, WIDTH + 1), "s_0_GFP.tif: 25 x 20 uint8, s_0_EM.tif is 24 x 20 uint8"),
+        (texture(np.uint16, HEIGHT, WIDTH), "s_0_GFP.tif is 24 x 20 uint16, s_0_EM.tif is 24 x 20 uint8"),
+        (texture(np.uint8, HEIGHT, WIDTH + 1), "s_0_GFP.tif is 25 x 20 uint8, s_0_EM.tif is 24 x 20 uint8"),
     ],
 )
 def test_channels_of_other_sizes_or_types_are_refused(tmp_path: Path, pixels: np.ndarray, reason: str) -> None:
@@ -223,8 +223,49 @@ def test_a_slice_whose_other_channel_has_another_size_is_lost_in_that_channel_on
     plan, slices = planned(tmp_path, **EM_GFP)
     source = Source(plan.source)
     assert np.array_equal(source.decode(slices[1]), picture(1)[..., 0])
-    with pytest.raises(Undecodable, match="is 25 x 20 now, 24 x 20 was planned"):
+    with pytest.raises(Undecodable, match=r"s_1_GFP\.tif is 25 x 20 uint8, s_1_EM\.tif is 24 x 20 uint8"):
         source.decode_heard(slices[1], 1)
+
+
+@pytest.mark.parametrize("lost", [{"EM": (0, 4)}, {"EM": (0, 2, 4)}, {"EM": (0,), "GFP": (4,)}])
+def test_a_slice_that_any_channel_has_counts(tmp_path: Path, lost: dict[str, tuple[int, ...]]) -> None:
+    em_gfp(tmp_path, 5)
+    for name, numbers in lost.items():
+        for z in numbers:
+            (tmp_path / f"s_{z}_{name}.tif").unlink()
+    plan, _ = planned(tmp_path, **EM_GFP)
+    assert (plan.minz, plan.maxz) == (0, 4)
+    assert {p.z: (p.kind, p.file) for p in plan.problems} == {z: ("missing", f"s_{z}_GFP.tif") for z in lost["EM"]}
+
+
+def test_every_unusable_file_of_another_channel_is_named_by_the_plan(tmp_path: Path) -> None:
+    em_gfp(tmp_path, 5)
+    (tmp_path / "s_1_GFP.tif").write_bytes(b"")
+    (tmp_path / "s_2_GFP.tif").write_bytes(tiff(picture(2)[..., 1].copy())[:-9])
+    (tmp_path / "s_3_GFP.tif").write_bytes(b"no picture")
+    [said] = [w for w in planned(tmp_path, **EM_GFP)[0].warnings if w.startswith("channel GFP: 3 slices without it")]
+    for text in ("z 1 s_1_GFP.tif: zero-byte", "z 2 s_2_GFP.tif: truncated", "z 3 s_3_GFP.tif: unreadable"):
+        assert text in said
+
+
+def test_a_fourth_sample_is_opacity_only_where_the_file_says_so(tmp_path: Path) -> None:
+    pixels = np.dstack([picture(0), picture(1)[..., 0]])
+    tifffile.imwrite(tmp_path / "s_0.tif", pixels, photometric="rgb", extrasamples=["unspecified"])
+    plan, [s] = planned(tmp_path)
+    assert ([c.name for c in plan.channels], plan.rgb, plan.alpha) == (["red", "green", "blue", "3"], True, False)
+    source = Source(plan.source)
+    assert all(np.array_equal(channel_of(source, s, c), pixels[..., c]) for c in range(4))
+    assert source.decode_heard(s).nothing is None
+
+
+@pytest.mark.parametrize("channel", range(3))
+def test_one_channel_of_a_picture_is_a_grey_stack(tmp_path: Path, channel: int) -> None:
+    png(tmp_path, 0, picture(0))
+    plan, [s] = planned(tmp_path, channel=channel)
+    assert plan.channels == ()
+    assert np.array_equal(Source(plan.source).decode(s), picture(0)[..., channel])
+    with pytest.raises(UserError, match="no channel 3"):
+        planned(tmp_path, channel=3)
 
 
 def test_a_slice_with_other_counts_of_channels_is_unusable(tmp_path: Path) -> None:
