@@ -156,12 +156,12 @@ def estimate_view(shown: Shown) -> Iterator[RenderableType]:
     cpu = f"CPU {duration(local_cpu_s(found, workers))}, up to {found.memory_mib / 1024:.1f} GiB a worker"
     nodes = f"{costs.nodes} x {cluster.machine}{' (spot)' if cluster.spot else ''}"
     ready = f"at most {shown.pods} pods at a time; {duration(costs.start_s)} of it until the first node is ready"
-    idle = f"nodes that start, and are idle for {duration(cluster.prices.delays.idle_s)}"
+    idle = f"vCPU hours of nodes that start, or are idle for {duration(cluster.prices.delays.idle_s)}"
     per_tb = costs.compute / found.source_bytes * 1e12
     yield facts([
         ("here", f"{here}, {cpu}; the largest stage is {found.largest.step}"),
         ("cluster", f"{duration(costs.wall_s)} on {nodes}, {ready}"),
-        ("compute", f"${costs.compute:.2f}: {costs.busy_vcpu_h:.2f} vCPU hours, {costs.idle_vcpu_h:.2f} of {idle}"),
+        ("compute", f"${costs.compute:.2f}: {costs.busy_vcpu_h:.2f} vCPU hours, {costs.idle_vcpu_h:.2f} {idle}"),
         ("operations", f"${costs.operations:.2f}: {costs.writes:,} objects written, {costs.reads:,} read"),
         *((folder, f"{human_size(size)}: {_month(costs.month[folder])}") for folder, size in found.sizes_bytes.items()),
         ("objects", f"{found.objects:,} in the volumes"),

@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-LEAVES = "a link that leaves the folder; `follow_links: true` reads such files"
+LEAVES = "a link that leaves the folder; `follow_links: true` (renumber: --follow-links) reads such files"
 
 
 def outside(path: Path | str, base: str) -> str:

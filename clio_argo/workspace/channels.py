@@ -15,7 +15,7 @@ from clio_argo.workspace.headers import all_headers
 
 # colour may begin anywhere in a stack
 LOOK_AT = 3
-EQUAL = "one of grey values; colours are equal where slices were looked at, `channels` reads them nevertheless"
+EQUAL = "one of grey values: red, green and blue are equal in slices looked at; `channels` with three names reads them"
 Item = TypeVar("Item")
 SliceFiles = list[SliceFile]
 ChannelFiles = Sequence[tuple[str, dict[int, Entry]]]

@@ -68,8 +68,8 @@ def _folders(names: Iterable[str]) -> str:
 
 
 def _samples(header: Header) -> str:
-    channels = f" x {header.channels} channels" if header.channels > 1 else ""
-    return f"{header.sample_type}{channels}"
+    several = f", {header.channels} samples a pixel" if header.channels > 1 else ""
+    return f"{header.sample_type}{several}"
 
 
 def _pages(used: Used, files: int) -> str:

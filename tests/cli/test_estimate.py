@@ -36,7 +36,7 @@ def test_it_tells_time_costs_sizes_and_every_stage() -> None:
     for line in (
         r"here +[\d.]+ s with \d+ workers, CPU [\d.]+ s, up to 1\.0 GiB a worker; the largest stage is reduce",
         r"cluster +\d+ min on \d+ x n2d-standard-8, at most \d+ pods at a time; 2 min of it until",
-        r"compute +\$0\.\d+: 0\.\d+ vCPU hours, [\d.]+ of nodes that start, and are idle for 10 min",
+        r"compute +\$0\.\d+: 0\.\d+ vCPU hours, [\d.]+ vCPU hours of nodes that start, or are idle for 10 min",
         r"operations +\$0\.00: \d+ objects written, \d+ read",
         r"ng +[\d.]+ kB: \$0\.00 a month \(standard\), \$0\.00 a month \(coldline\)",
         r"aligned +[\d.]+ MB",
@@ -129,6 +129,7 @@ def test_what_cannot_be_estimated_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.properties
 def test_an_unreadable_source_is_refused_as_by_plan(tmp_path: Path) -> None:
     plan, estimate = (cli(name, "--source", tmp_path) for name in ("plan", "estimate"))
     assert (estimate.returncode, estimate.stderr) == (plan.returncode, plan.stderr)

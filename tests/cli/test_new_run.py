@@ -97,6 +97,7 @@ def test_a_person_is_told_how_to_go_on_with_the_run_that_was_made(
     assert stopped.value.__notes__ == [f"the run is {made.root}; go on with it by: {again}"]
 
 
+@pytest.mark.properties
 def test_an_error_ends_with_the_way_to_go_on(stack: Path) -> None:
     nobody = {"TENSORSTORE_GCS_HTTP_URL": f"http://{CLOSED}", "STORAGE_EMULATOR_HOST": f"http://{CLOSED}"}
     typed = ("run", "--source", stack, "--set", "id=fly", "--out")

@@ -85,6 +85,7 @@ def test_a_log_gets_lines_with_rate_and_time_left(
     assert re.fullmatch(r"upload: 3\.0 MB of 1\.0 GB, [\d.]+ [kMG]B/s, \d+ s left", line)
 
 
+@pytest.mark.properties
 def test_ctrl_c_ends_at_once_without_a_trace(gcs: Bucket, stack: Path) -> None:
     gcs.fault("POST .*/upload/", 503, 1000)
     before = len(gcs.log())

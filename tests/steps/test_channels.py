@@ -152,6 +152,7 @@ def test_a_grey_run_says_nothing_of_channels(aligned: Path) -> None:
     assert not (aligned / "ng/channels").exists()
 
 
+@pytest.mark.properties
 def test_another_look_of_a_channel_renders_no_other(pairs: Path, tmp_path: Path) -> None:
     first = plain(pairs, image=OWN, channels=["EM", "GFP"])
     other = plain(

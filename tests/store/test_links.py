@@ -9,6 +9,7 @@ import pytest
 
 from clio_argo.cli.doctor_store import look_at_source
 from clio_argo.errors import UserError
+from clio_argo.store.links import LEAVES
 from clio_argo.store.slices import Source
 from clio_argo.workspace.first_look import first_look
 from clio_argo.workspace.renumber import renumbering
@@ -47,7 +48,7 @@ def test_links_that_leave_the_folder_are_read_on_request(linked: Path) -> None:
 def test_the_refusal_names_the_setting(linked: Path) -> None:
     (linked / "img.00001.png").unlink()
     (linked / "img.00001.png").write_bytes(encoded(SLICES[1]))
-    refused = "outside of the source: a link that leaves the folder; `follow_links: true` reads such files"
+    refused = f"outside of the source: {LEAVES}"
     assert faults(linked) == [refused] * 3
 
 

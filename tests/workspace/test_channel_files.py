@@ -26,7 +26,7 @@ from tests.stacks import plain, run_here
 from tests.store.images.samples import encoded, pillow, png_chunk, texture, tiff
 
 HEIGHT, WIDTH = 20, 24
-EQUAL = "one of grey values; colours are equal where slices were looked at, `channels` reads them nevertheless"
+EQUAL = "one of grey values: red, green and blue are equal in slices looked at; `channels` with three names reads them"
 
 
 def picture(z: int, dtype: Any = np.uint8) -> np.ndarray:
@@ -153,7 +153,7 @@ def test_grey_saved_as_colour_is_grey_and_said(tmp_path: Path) -> None:
         png(tmp_path, z, np.dstack([picture(z)[..., 0]] * 3))
     plan, slices = planned(tmp_path)
     assert (plan.channels, slices[0].channels) == ((), ())
-    assert plan.found["samples"] == "uint8 x 3 channels"
+    assert plan.found["samples"] == "uint8, 3 samples a pixel"
     assert plan.found["channels"] == EQUAL
     assert np.array_equal(Source(plan.source).decode(slices[1]), picture(1)[..., 0])
 

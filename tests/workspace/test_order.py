@@ -219,6 +219,7 @@ def test_init_writes_a_request_in_the_order_of_names(tmp_path: Path) -> None:
 # --- runs ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.properties
 def test_files_that_arrive_later_shift_others_which_is_said(tmp_path: Path) -> None:
     slices = list(demo_slices(4, 64).values())
     for name, image in zip("acde", slices, strict=True):

@@ -64,6 +64,7 @@ def test_without_an_estimate_nothing_is_compared(only_aligned: Path, tmp_path: P
     assert costs.cpu_s > 0
 
 
+@pytest.mark.properties
 def test_show_tells_costs_of_runs_that_have_ended_and_of_others(aligned: Path, only_aligned: Path) -> None:
     ended, going = (cli("show", out, "--cost") for out in (aligned, only_aligned))
     assert ended.returncode == going.returncode == 0
