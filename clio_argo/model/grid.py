@@ -10,7 +10,7 @@ from clio_argo.model.layout import lossless_folder
 from clio_argo.model.plan import FanOut
 from clio_argo.model.request import Request
 from clio_argo.model.sharding import lossless_shard, viewer_shard_bits
-from clio_argo.model.values import Dtype
+from clio_argo.model.values import ITEMSIZE, Dtype
 from clio_argo.model.volume import (
     GIB,
     RGB,
@@ -62,7 +62,7 @@ def build_volume(
     Raises:
         UserError: no slab of such a canvas fits into a worker's memory, or `viewer.scales` starts beyond the coarsest.
     """
-    itemsize = 1 if dtype == "uint8" else 2
+    itemsize = ITEMSIZE[dtype]
     rx, ry, rz = request.resolution or ASSUMED_NM
     grid = scale_grid(begin, size, (rz, ry, rx))
     slab = slab_depth(request.memory_gib, size[0], size[1] * size[2] * itemsize)

@@ -30,8 +30,6 @@ FROM_FILES = "from-files"
 Treatment = Literal["nearest", "interpolate", "black", "keep"]
 # below 1, so that a whole number is always a count
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
 Measured = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Values = Annotated[tuple[Measured, Measured], AfterValidator(rising)]
 

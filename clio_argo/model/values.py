@@ -10,6 +10,8 @@ from pydantic import Field
 from clio_argo.model.base import Value
 
 Dtype = Literal["uint8", "uint16"]
+# bytes of a grey value
+ITEMSIZE: dict[Dtype, int] = {"uint8": 1, "uint16": 2}
 # types of values that are read, and of the grey values that they become
 READ: Mapping[str, Dtype] = {
     "uint8": "uint8", "uint16": "uint16", "int8": "uint8", "int16": "uint16", "int32": "uint16", "uint32": "uint16",

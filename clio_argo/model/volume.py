@@ -17,6 +17,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from clio_argo.model.base import Document, Value
 from clio_argo.model.plan import FanOut
+from clio_argo.model.values import ITEMSIZE
 
 Zyx = tuple[int, int, int]
 Window = tuple[float, float]
@@ -248,7 +249,7 @@ class VolumeSpec(Document):
     @property
     def itemsize(self) -> int:
         """Bytes of a voxel of the lossless volume."""
-        return 1 if self.dtype == "uint8" else 2
+        return ITEMSIZE[self.dtype]
 
     @property
     def ng_scales(self) -> range:

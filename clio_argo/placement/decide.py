@@ -167,8 +167,7 @@ def _window(
     # imported transforms of a run bring its window, so that the same slices look the same again
     if placed.window is not None and plan.values == (placed.values and placed.values.map):
         return placed.window
-    low, high = percentiles(histogram, WINDOW)
-    return low, max(high, low + 1)
+    return _stretched(histogram, request)
 
 
 def _windows(request: Request, plan: Plan, histograms: NDArray[np.int64] | None) -> tuple[Window, ...]:
@@ -184,7 +183,7 @@ def _windows(request: Request, plan: Plan, histograms: NDArray[np.int64] | None)
 
 
 def _stretched(histogram: NDArray[np.int64] | None, request: Request) -> Window:
-    """The window of a channel that has none of its own, by its histogram [grey value]."""
+    """The window of grey values, or of a channel that has none of its own, by their histogram [grey value]."""
     if histogram is None or request.viewer.window is not None:
         return request.viewer.window
     low, high = percentiles(histogram, WINDOW)

@@ -21,6 +21,7 @@ from clio_argo.model.volume import Box, VolumeChannel
 from clio_argo.placement.replacement import weights
 from clio_argo.store.grey_values import Decoded
 from clio_argo.store.images.base import Undecodable
+from clio_argo.workspace.measure_channels import BETWEEN
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.similarity import Neighbours, write_similarity
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
@@ -149,7 +150,7 @@ def _adjusted_image(run: Run, placed: PlacedSlice, planes: Planes, channel: Volu
 
 def _digest(placed: PlacedSlice, channel: int | None) -> str:
     """Digest of the pixels of a channel of a slice."""
-    return placed.digest if channel is None else placed.digest.split("-")[channel]
+    return placed.digest if channel is None else placed.digest.split(BETWEEN)[channel]
 
 
 def decode(run: Run, placed: PlacedSlice, channel: int | None = None) -> Decoded:

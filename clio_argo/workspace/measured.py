@@ -9,7 +9,7 @@ from clio_argo.model.plan import SLICES_PER_UNIT
 from clio_argo.model.step import Step
 from clio_argo.store.manifest import read_records
 from clio_argo.workspace.estimate import COLOUR, estimate
-from clio_argo.workspace.preflight import estimate as planned_volume
+from clio_argo.workspace.preflight import planned_volume
 from clio_argo.workspace.run import Run
 
 # measured on slices of 128 px: what a unit takes beside its slices; and the least share of a unit that slices take

@@ -13,6 +13,7 @@ from clio_argo.model.plan import FanOut, Plan, SliceUnit
 from clio_argo.model.problems import problem_lines
 from clio_argo.model.request import Request
 from clio_argo.model.user_inputs import UserInputs
+from clio_argo.model.values import ITEMSIZE
 from clio_argo.model.volume import Box, VolumeSpec, plus, zyx
 from clio_argo.placement.gates import allow_bad, gap_problem
 from clio_argo.placement.replacement import longest_gap
@@ -83,7 +84,7 @@ def preflight(request: Request) -> Preflight:
     faults += [*_source_crop_problems(plan, request), *value_window_problem(plan, request)]
     given = _attempt(lambda: read_user_inputs(request, plan, units), faults) or GivenFiles(UserInputs())
     # without room for a slab there is no volume, and a fault says so already
-    volume = None if faults else _attempt(lambda: estimate(plan, request), faults)
+    volume = None if faults else _attempt(lambda: planned_volume(plan, request), faults)
     plan = without_alignment(plan, request, given.imported)
     faults += memory_problems({**memory_of_alignment(plan), **(memory_of_volumes(volume, plan) if volume else {})})
     return Preflight(plan, units, given, volume, tuple(faults), tuple(_stops(plan, request)), warning)
@@ -98,7 +99,7 @@ def _attempt(check: Callable[[], T], faults: list[str]) -> T | None:
         return None
 
 
-def estimate(plan: Plan, request: Request) -> VolumeSpec:
+def planned_volume(plan: Plan, request: Request) -> VolumeSpec:
     """The volume as it will be if no slice has to move."""
     begin, size = (plan.minz, 0, 0), (plan.depth, plan.height, plan.width)
     whole = Box(begin=begin, end=plus(begin, size))
@@ -156,7 +157,7 @@ def _background_problem(plan: Plan, request: Request) -> list[str]:
 
 
 def _memory_problem(plan: Plan, request: Request) -> list[str]:
-    plane = plan.width * plan.height * (1 if plan.dtype == "uint8" else 2)
+    plane = plan.width * plan.height * ITEMSIZE[plan.dtype]
     if slab_depth(request.memory_gib, plan.depth, plane):
         return []
     return [

@@ -8,10 +8,9 @@ from clio_argo.model.layout import ESTIMATE, PLAN
 from clio_argo.model.plan import Plan
 from clio_argo.model.prices import HOUR_S, MACHINE, Prices
 from clio_argo.model.run import Attempt, Costs, StageTime
+from clio_argo.model.values import ITEMSIZE
 from clio_argo.store.documents import Store
 from clio_argo.workspace.logs import read_attempts
-
-ITEMSIZE = {"uint8": 1, "uint16": 2}
 
 
 def costs_of(store: Store) -> Costs:
