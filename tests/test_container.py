@@ -45,9 +45,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_outputs_are_files_that_a_fan_out_reads(stack: Path, tmp_path: Path) -> None:
-    done = planned(
-        stack, tmp_path, CLIO_SET_maxz="3493", CLIO_SET_resolution="8,8,30", CLIO_SET_single_pod_minutes="0"
-    )
+    done = planned(stack, tmp_path, CLIO_SET_maxz="3493", CLIO_SET_resolution="8,8,30", CLIO_SET_single_pod_minutes="0")
     assert done.returncode == 0, done.stderr
     parts = json.loads((tmp_path / "outputs" / "reduce_parts").read_text())
     assert parts == [{"part": str(i), "slices": f"{3490 + i}"} for i in range(4)]
