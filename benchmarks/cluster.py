@@ -115,9 +115,9 @@ def _off(what: str, told: float, real: float, unit: str, limited: bool = True) -
 
 
 @cache
-def _stack(max_parts: int, slices: int) -> Stack:
+def _stack(max_parts: int, slices: int, at_once: int) -> Stack:
     request = Request(id="fly", source="gs://s/fly", resolution=(8, 8, 8), max_parts=max_parts)
-    return planned(request, slices, WIDTH, HEIGHT, SUSPECT)
+    return planned(request, slices, WIDTH, HEIGHT, SUSPECT, at_once)
 
 
 @cache
@@ -128,7 +128,7 @@ def _graph(parallelism: int, cpu: str | None) -> Graph:
 
 def outcome(choice: Choice, slices: int = SLICES, seed: int = 0) -> Outcome:
     """The predecessor's stack with this choice."""
-    stack = _stack(choice.max_parts, slices)
+    stack = _stack(choice.max_parts, slices, choice.parallelism)
     graph = _graph(choice.parallelism, choice.cpu)
     work = work_of(stack, PIPELINE, choice.delays, choice.trips)
     run = simulate(graph, stack, gke(choice.vcpus, choice.quota, choice.delays), work, PIPELINE, seed)

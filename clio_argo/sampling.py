@@ -8,7 +8,7 @@ import numpy as np
 
 from clio_argo.errors import ClioError, UserError
 from clio_argo.kernels.render import png, read_picture
-from clio_argo.model.costs import UnitCosts
+from clio_argo.model.costs import PAIRS_PER_SLICE, UnitCosts
 from clio_argo.model.layout import CONFIG, PLAN, USER_INPUTS, slices_name
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit
 from clio_argo.model.regions import Crop
@@ -32,8 +32,6 @@ from clio_argo.workspace.run import Run
 SLICES = 3
 # of the stack, where they are taken: elsewhere if one of them is bad
 PLACES = (0.5, 0.25, 0.75)
-# every slice with the next one, every fourth with its second neighbour (steps/match.py)
-PAIRS_PER_SLICE = 1.25
 # numbers that no second neighbour is matched with, so that three slices are two pairs (steps/match.py)
 FIRST_Z = 1
 # what is quickly done is done twice: the first time loads libraries, and fills caches
@@ -121,7 +119,7 @@ def _planned(store: Store, request: Request, plan: Plan, slices: Sequence[SliceF
     units = {"usable": len(part), "problems": (), "unit_slices": len(part), "reduce": one}
     small = plan.model_copy(update={**facts, **units, **({} if skipped else {"match": one})})
     alone = request.model_copy(update={
-        **dict.fromkeys(FILES), "crop": Crop(), "buckets": Buckets(), "resolution": plan.voxel_nm, "max_parts": SLICES,
+        **dict.fromkeys(FILES), "crop": Crop(), "buckets": Buckets(), "resolution": plan.voxel_nm,
         "alignment": request.alignment.model_copy(update={"skip": skipped}),
     })  # fmt: skip
     store.write(CONFIG, alone.to_bytes())

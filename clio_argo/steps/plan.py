@@ -15,6 +15,7 @@ from clio_argo.workspace.expected import remove_outgrown_units
 from clio_argo.workspace.moved import moved_slices
 from clio_argo.workspace.outputs import memory_of_alignment, parts_of_slices
 from clio_argo.workspace.ownership import refuse_newer, take_ownership
+from clio_argo.workspace.parts import cut_slices, cutting_here
 from clio_argo.workspace.preflight import preflight
 from clio_argo.workspace.run import Run, open_run
 from clio_argo.workspace.survey import survey
@@ -54,4 +55,4 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 
 def plan(request: Request) -> Plan:
     """The plan of a run of `request`. Reads headers only and writes nothing. Raises `UserError`."""
-    return survey(request)[0]
+    return cut_slices(survey(request)[0], cutting_here(request))
