@@ -63,6 +63,11 @@ def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -
     assert results["plan"].outputs["single"] is True
 
 
+def test_parts_are_cut_for_the_pods_of_a_workflow(stack: Path, tmp_path: Path) -> None:
+    assert planned(stack, tmp_path, CLIO_PARALLELISM="100").returncode == 0
+    assert json.loads((tmp_path / "outputs" / "match_parts").read_text()) == [{"part": "0", "slices": "3490-3495"}]
+
+
 def test_a_users_error_reaches_people_and_keeps_its_exit_code(stack: Path, tmp_path: Path) -> None:
     done = planned(stack, tmp_path, CLIO_SET_source=str(tmp_path / "nowhere"))
     assert done.returncode == 2
