@@ -38,7 +38,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     note = take_ownership(run.store, resolved(request, plan))
     record_whole(run, [
         run.store.record(CONFIG),
-        *(run.store.write(slices_name(unit.unit), unit.to_bytes()) for unit in checked.units),
+        *run.store.write_all((slices_name(unit.unit), unit.to_bytes()) for unit in checked.units),
         *write_user_inputs(run.store, checked.given, checked.units),
         run.store.write(PLAN, plan.to_bytes()),
     ])  # fmt: skip

@@ -75,11 +75,11 @@ def lay_out(run: Run, spec: VolumeSpec, transforms: Transforms, written: Sequenc
     # while volume.json still names the earlier shapes: a run that is killed here finds them again
     if before is not None and before != spec:
         remove_outgrown_objects(run.store, before, spec)
-    units = ((layout.planes_name(slab), planes(spec, transforms, slab)) for slab in range(spec.slabs))
+    units = ((layout.planes_name(slab), planes(spec, transforms, slab).to_bytes()) for slab in range(spec.slabs))
     record_whole(run, [
         *written,
         run.store.write(layout.VOLUME, spec.to_bytes()),
-        *(run.store.write(name, shown.to_bytes()) for name, shown in units),
+        *run.store.write_all(units),
         *Volumes(run.store, spec).create(attributes(run.request, transforms)),
     ])  # fmt: skip
     remove_outgrown_units(run, "volume")
