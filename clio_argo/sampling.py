@@ -8,7 +8,7 @@ import numpy as np
 
 from clio_argo.errors import ClioError, UserError
 from clio_argo.kernels.render import png, read_picture
-from clio_argo.model.costs import UnitCosts
+from clio_argo.model.costs import PAIRS_PER_SLICE, UnitCosts
 from clio_argo.model.layout import CONFIG, PLAN, USER_INPUTS, slices_name
 from clio_argo.model.plan import SLICES_PER_UNIT, FanOut, Plan, SliceFile, SliceUnit
 from clio_argo.model.regions import Crop
@@ -34,7 +34,6 @@ from clio_argo.workspace.run import Run
 SLICES, SAMPLED_PX = 3, 4_500_000
 # of the stack, where they are taken: elsewhere if one of them is bad
 PLACES = (0.5, 0.25, 0.75)
-PAIRS_PER_SLICE = 1 + (REACH - 1) / LOOP_EVERY
 # where the sample begins: three slices from here are two pairs (steps/match.py)
 FIRST_Z = 1
 # what is quickly done is done twice: the first time loads libraries, and fills caches
@@ -129,7 +128,7 @@ def _planned(store: Store, request: Request, plan: Plan, slices: Sequence[SliceF
     small = plan.model_copy(update={**facts, **units, **({} if skipped else {"match": one})})
     alone = request.model_copy(update={
         **dict.fromkeys(FILES), "crop": Crop(), "buckets": Buckets(), "resolution": plan.voxel_nm,
-        "max_parts": len(slices), "alignment": request.alignment.model_copy(update={"skip": skipped}),
+        "alignment": request.alignment.model_copy(update={"skip": skipped}),
     })  # fmt: skip
     store.write(CONFIG, alone.to_bytes())
     store.write(slices_name(0), SliceUnit(unit=0, slices=tuple(part)).to_bytes())

@@ -60,6 +60,7 @@ def _environment(step: Step, cluster: ClusterSettings, more: Mapping[str, str]) 
         # recorded in the manifest: a container cannot know its own image
         "CLIO_IMAGE": cluster.image(step.image),
         "CLIO_MEMORY_MAX_MIB": str(cluster.memory_max_mib),
+        "CLIO_PARALLELISM": str(cluster.parallelism),
     }
     # the request comes first: Kubernetes replaces $(NAME) in a value by variables that stand before it
     request = request_environment() if step.reads_request else []

@@ -77,11 +77,13 @@ class Pipeline:
     approval: the step that fixes where all slices lie. A workflow can wait for approval after it, and `align` stops
         after it.
     on_exit: the step that a workflow runs when it ends, whether or not it succeeded; local runs do not run it.
+    single: the `STEP.OUTPUT` that tells whether all that comes after the step is so little work that one pod does it.
     """
 
     steps: tuple[Step, ...]
     approval: str | None = None
     on_exit: Step | None = None
+    single: str = ""
 
     def __getitem__(self, name: str) -> Step:
         return next(s for s in self.all_steps if s.name == name)
@@ -108,7 +110,7 @@ class Pipeline:
 
     def outputs_of(self, name: str) -> tuple[str, ...]:
         """Outputs of a step that another step or the workflow refers to, sorted."""
-        references = [r.partition(".") for s in self.steps for r in (s.fan_out or "", s.memory)]
+        references = [r.partition(".") for s in self.steps for r in (s.fan_out or "", s.memory, self.single)]
         return tuple(sorted({*self[name].outputs, *(o for source, _, o in references if source == name and o)}))
 
     def after(self, name: str) -> set[str]:
@@ -159,6 +161,7 @@ class StepResult(Value):
     published: outputs that a workflow shows as its own.
     note: one line for users.
     estimate: what the whole run will take, by `plan`.
+    single: whether one pod does all that comes after `plan`.
     """
 
     parts: dict[str, tuple[Part, ...]] = Field({})
@@ -167,12 +170,14 @@ class StepResult(Value):
     published: dict[str, str | int] = Field({})
     note: str = ""
     estimate: Estimate | None = None
+    single: bool | None = None
 
     @property
     def outputs(self) -> dict[str, Any]:
         """All outputs by name, as a workflow reads them."""
         items = {name: [part.item for part in parts] for name, parts in self.parts.items()}
-        return {**items, **self.memory_mib, **self.published}
+        single = {} if self.single is None else {"single": self.single}
+        return {**items, **self.memory_mib, **self.published, **single}
 
 
 def load(reference: str) -> Callable[..., Any]:

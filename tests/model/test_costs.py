@@ -15,7 +15,7 @@ from benchmarks.rates import derived
 from clio_argo.errors import UserError
 from clio_argo.kernels.features import FEATURE_PX as SOUGHT_PX
 from clio_argo.kernels.features import REDUCED_PX as REFINED_PX
-from clio_argo.model.costs import FEATURE_PX, REDUCED_PX, Estimate, UnitCosts
+from clio_argo.model.costs import FEATURE_PX, PAIRS_PER_SLICE, REDUCED_PX, Estimate, UnitCosts
 from clio_argo.model.grid import GREY, Channels, build_volume
 from clio_argo.model.layout import LOSSLESS, VIEWER
 from clio_argo.model.plan import FanOut, Plan, slices_per_unit
@@ -24,7 +24,6 @@ from clio_argo.model.request import Request
 from clio_argo.model.sizes import SizeRun
 from clio_argo.model.volume import VolumeChannel
 from clio_argo.pipeline import PIPELINE, Pipeline
-from clio_argo.sampling import PAIRS_PER_SLICE
 from clio_argo.steps.match import LOOP_EVERY, REACH
 from clio_argo.workspace.estimate import estimate
 

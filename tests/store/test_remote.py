@@ -1,11 +1,20 @@
 """Buckets are stores like folders: both kinds, on real servers."""
 
 import os
+import threading
 
+import numpy as np
 import pytest
 
+from clio_argo.model.run import ObjectRecord
 from clio_argo.store.backends import web
-from clio_argo.store.documents import Store, record_of
+from clio_argo.store.documents import AT_ONCE, Store, record_of
+from clio_argo.store.images.base import Header
+from clio_argo.store.slices import Entry
+from clio_argo.store.sources import open_source
+from clio_argo.store.sources.base import StackSource
+from clio_argo.workspace.headers import all_headers
+from tests.stacks import encoded
 from tests.stores import Bucket
 
 
@@ -21,6 +30,38 @@ def test_a_bucket_keeps_objects_as_a_folder_does(bucket: Bucket) -> None:
     store.delete("ngx")
     assert store.names() == ["ng/a b/ü+%.shard"]
     assert Store(f"{bucket.url}/runs/f").names() == []
+
+
+def test_many_objects_are_written_at_a_time(gcs: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    meeting, write = threading.Barrier(AT_ONCE, timeout=20), Store.write
+
+    def meet(store: Store, name: str, data: bytes) -> ObjectRecord:
+        meeting.wait()
+        return write(store, name, data)
+
+    monkeypatch.setattr(Store, "write", meet)
+    objects = {f"n{i:02}": bytes([i]) for i in range(AT_ONCE)}
+    assert Store(gcs.url).write_all(objects.items()) == [record_of(*o) for o in objects.items()]
+    assert Store(gcs.url).names() == list(objects)
+
+
+def test_headers_in_a_bucket_are_read_many_at_a_time(gcs: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, image = Store(gcs.url), encoded(np.zeros((9, 9), np.uint8))
+    store.write_all((f"{i:03}.png", image) for i in range(AT_ONCE + 1))
+    source = open_source(gcs.url)
+    monkeypatch.setattr("clio_argo.workspace.headers.QUICK_S", 0)
+    monkeypatch.setattr("clio_argo.workspace.headers.HEADER_BATCH", 1)
+    meeting, headers = threading.Barrier(AT_ONCE, timeout=20), type(source).headers
+    entries = list(source.entries())
+
+    def meet(self: StackSource, entry: Entry) -> list[Header]:
+        # the first one tells how quick the store is
+        if entry != entries[0]:
+            meeting.wait()
+        return headers(self, entry)
+
+    monkeypatch.setattr(type(source), "headers", meet)
+    assert len(list(all_headers(source, entries, {}))) == len(entries)
 
 
 def test_only_one_creates_an_object(bucket: Bucket) -> None:

@@ -55,6 +55,7 @@ where ClusterSettings puts them. A test compares the two for several values.
 {{- $memory := $values.memoryMaxMib | int | toString -}}
 {{- $_ := set $template "podSpecPatch" (regexReplaceAll ", [0-9]+\\)\\)}}Mi" $template.podSpecPatch (printf ", %s))}}Mi" $memory)) -}}
 {{- range $container.env }}{{ if eq .name "CLIO_MEMORY_MAX_MIB" }}{{ $_ := set . "value" $memory }}{{ end }}{{ end -}}
+{{- range $container.env }}{{ if eq .name "CLIO_PARALLELISM" }}{{ $_ := set . "value" ($values.parallelism | int | toString) }}{{ end }}{{ end -}}
 {{- range $container.env }}{{ if eq .name "CLIO_IMAGE" }}{{ $_ := set . "value" $container.image }}{{ end }}{{ end -}}
 {{- range $name := keys $values.env | sortAlpha -}}
   {{- $_ := set $container "env" (append $container.env (dict "name" $name "value" (get $values.env $name))) -}}
