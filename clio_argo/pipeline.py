@@ -45,6 +45,7 @@ PIPELINE = Pipeline(
              outputs=("link", "volume", "flagged", "registered"), secret="registration_secret", report=True),
     ),
     approval="solve",
+    single="plan.single",
     on_exit=Step("notify", "clio_argo.notify:run", title="notify people", reads_request=True,
                  secret="notification_secret",
                  # it computes nothing, and should find room beside other pods

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # features are sought at 420 px, fits are refined at about 1250 px, whatever a slice has (kernels/features.py)
 FEATURE_PX, REDUCED_PX = 420, 1250
+MINUTE_S = 60
 # fields of a rate that are times
 TIMES = ("_s", "_ms", "_ns")
 # of a chunk of ng/ that shows nothing: tables of JPEG, and its place in the shard's index
@@ -129,6 +130,10 @@ class Estimate(Document):
     def cpu_s(self) -> float:
         """CPU seconds of all stages."""
         return sum(s.cpu_s for s in self.stages)
+
+    def cpu_s_without(self, step: str) -> float:
+        """CPU seconds of all stages but one."""
+        return sum(s.cpu_s for s in self.stages if s.step != step)
 
     @property
     def largest(self) -> StageEstimate:

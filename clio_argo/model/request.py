@@ -237,6 +237,10 @@ class Request(Section, Document):
     """Most parts of a stage; each part is a task or pod of its own. Default 500: five stages of 500 retried pods fill a
     third of what a workflow object can hold."""
 
+    single_pod_minutes: Annotated[float, NO_VOXEL] = Field(5.0, ge=0, le=1440)
+    """A run of fewer CPU minutes takes two pods on a cluster: one that plans, and one for all the rest. 0 gives each
+    stage pods of its own. Default 5: pods of ten stages one after another would take two minutes to start and end."""
+
     workers: Annotated[int | None, NO_VOXEL] = Field(None, ge=1, le=1024)
     """Number of local worker processes. Default: the cores that this process may use."""
 
