@@ -45,14 +45,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_outputs_are_files_that_a_fan_out_reads(stack: Path, tmp_path: Path) -> None:
-    done = planned(stack, tmp_path, CLIO_SET_maxz="3493", CLIO_SET_resolution="8,8,30")
+    done = planned(stack, tmp_path, CLIO_SET_maxz="3493", CLIO_SET_resolution="8,8,30", CLIO_SET_single_pod_minutes="0")
     assert done.returncode == 0, done.stderr
     parts = json.loads((tmp_path / "outputs" / "reduce_parts").read_text())
     assert parts == [{"part": str(i), "slices": f"{3490 + i}"} for i in range(4)]
     needs = {name: int((tmp_path / "outputs" / f"{name}_mib").read_text()) for name in ("reduce", "match", "single")}
     assert needs["reduce"] > 0
     assert needs["single"] >= max(needs.values())
-    assert (tmp_path / "outputs" / "single").read_text() == "true"
+    assert (tmp_path / "outputs" / "single").read_text() == "false"
     assert Store(str(tmp_path / "run")).document(Request, "config.json").resolution == (8, 8, 30)
 
 
@@ -62,6 +62,7 @@ def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -
     wanted = {step.name: set(PIPELINE.outputs_of(step.name)) for step in PIPELINE.steps}
     missing = {n: o - results[n].outputs.keys() for n, o in wanted.items() if o}
     assert missing == {"plan": set(), "suspects": set(), "solve": set(), "publish": set()}
+    assert results["plan"].outputs["single"] is True
 
 
 def test_a_users_error_reaches_people_and_keeps_its_exit_code(stack: Path, tmp_path: Path) -> None:

@@ -233,6 +233,11 @@ class Request(Section, Document):
     """Memory of one worker in GiB; slabs and blocks are sized to it. Default 4, which suffices for slices of
     20,000 x 20,000 pixels at 8 bit."""
 
+    part_minutes: Annotated[float, NO_VOXEL] = Field(3.0, gt=0, le=1440)
+    """CPU minutes that a part should take on a cluster, where each part is a pod of its own. Where more pods may run at
+    a time, parts are smaller, but take at least five times as long as a pod to start and end. Default 3: eighteen times
+    as long, so that the start of pods costs little, and the last pod of a stage is not waited for long."""
+
     max_parts: Annotated[int, NO_VOXEL] = Field(MAX_PARTS, ge=1, le=3000)
     """Most parts of a stage; each part is a task or pod of its own. Default 500: five stages of 500 retried pods fill a
     third of what a workflow object can hold."""

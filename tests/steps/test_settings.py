@@ -88,7 +88,9 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "bad_slices": ("black", {"info"}),  # there is no bad slice; test_treatment has some
     "max_bad": (0.5, set()),
     "max_breaks": (3, set()),
+    "part_minutes": (1, set()),
     "max_parts": (1, set()),
+    "single_pod_minutes": (0, set()),
     "update": (True, set()),
     "max_gap": (2, set()),
     "max_residual_px": (5, set()),
