@@ -127,7 +127,7 @@ def run_steps(step: Step, url: str, part: int, pipeline: Pipeline = PIPELINE) ->
             report_progress(0, 1)
             if units := Run(open_run(url), one, pipeline).unit_numbers(one):
                 yield run_step(one, url, part, pipeline, units)
-    report_progress(1, 1)
+            report_progress(1, 1)
 
 
 def _shares(joined: Step, store: Store) -> list[tuple[int, int]]:
