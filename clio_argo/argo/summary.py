@@ -21,8 +21,6 @@ TRY = re.compile(r"\(\d+\)$")
 PARALLELISM = 100
 # types of nodes that only hold other nodes
 GROUPS = frozenset({"DAG", "Steps", "StepGroup", "TaskGroup"})
-# what a condition refers to that chooses between the forms of a run
-SINGLE = ".outputs.parameters.single}}"
 # phases of a node whose condition does not hold, or is not known yet
 UNTAKEN = frozenset({"", "Skipped", "Omitted"})
 
@@ -169,8 +167,7 @@ def _stages(workflow: str, nodes: Sequence[Node], tasks: Sequence[StoredTask]) -
 
 def _is_taken(task: StoredTask, groups: Mapping[str, Sequence[Node]]) -> bool:
     """Whether the run takes the form that holds the task; none is taken before the plan has told which."""
-    chosen = SINGLE not in task.form.get("when", "")
-    return chosen or any(n.phase not in UNTAKEN for n in groups.get(task.form["name"], ()))
+    return not task.chosen or any(n.phase not in UNTAKEN for n in groups.get(task.form["name"], ()))
 
 
 def _ordered(tasks: Sequence[StoredTask]) -> list[StoredTask]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from clio_argo.argo.nodes import Json
 
+# what a condition refers to that chooses between the forms of a run
+SINGLE = ".outputs.parameters.single}}"
 INPUT = re.compile(r"\{\{\s*inputs\.parameters\.([\w-]+)\s*\}\}")
 
 
@@ -14,7 +16,7 @@ INPUT = re.compile(r"\{\{\s*inputs\.parameters\.([\w-]+)\s*\}\}")
 class StoredTask:
     """One task. What it refers to are outputs and arguments of the workflow, not inputs of its graph.
 
-    form: the task of the entry point that holds it, or itself; its condition is that of all that it holds.
+    form: the task of the entry point that stands for its graph, or itself.
     """
 
     facts: Json
@@ -31,21 +33,30 @@ class StoredTask:
         return self.name if self.facts is self.form else f"{self.form['name']}.{self.name}"
 
     @property
+    def chosen(self) -> bool:
+        """Whether a run takes it only in one of its forms."""
+        return _is_form(self.form)
+
+    @property
     def depends(self) -> str:
         """The expression of the tasks that it comes after."""
         return str(self.facts.get("depends") or self.form.get("depends", ""))
 
 
 def tasks_of(templates: Sequence[Json], entry: str) -> Iterator[StoredTask]:
-    """Tasks of the graph `entry`, with those of a nested graph in place of the task that stands for it."""
+    """Tasks of the graph `entry`; those of a form of the run in place of the task that stands for its graph."""
     found = {t["name"]: t for t in templates}
     for task in found.get(entry, {}).get("dag", {}).get("tasks", []):
         nested = found.get(task.get("template", ""), {}).get("dag")
-        if nested is None:
+        if nested is None or not _is_form(task):
             yield StoredTask(task, task)
         else:
             given = {p["name"]: p.get("value", "") for p in task.get("arguments", {}).get("parameters", [])}
             yield from (StoredTask(_filled(inner, given), task) for inner in nested["tasks"])
+
+
+def _is_form(task: Json) -> bool:
+    return SINGLE in task.get("when", "")
 
 
 def _filled(task: Json, given: Mapping[str, str]) -> Json:

@@ -162,7 +162,8 @@ def test_a_small_run_takes_one_pod_behind_the_plan() -> None:
     assert sum(p.units for p in found.pods) == sum(p.units for p in apart.pods)
     assert found.pods[1].mib == max(s.memory_mib for s in of.expected.stages if s.step != "plan")
     assert found.pods[1].task.template.selector, "a node of the pool whose nodes hold it"
-    assert found.ended_s < apart.ended_s / 2
+    # both wait for a node of each pool
+    assert found.ended_s < apart.ended_s - 120
     asked = run(of, gke(8, 64, CALM), emitted(approval=Approval(default="ask")))
     assert [p.task.name for p in asked.pods] == ["plan", "reduce-solve", "render-publish", "notify"]
 
