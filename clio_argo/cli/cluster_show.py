@@ -63,6 +63,9 @@ def _left(summary: Summary, now: datetime, estimate: Estimate | None) -> list[tu
     if estimate is None or summary.ended or summary.waiting or summary.suspended:
         return []
     expected = seconds_by_stage(estimate, summary.parallelism, Prices.reference().delays.pod_s)
+    # one pod does several stages, and its own line tells the time
+    if not expected.keys() <= {s.name for s in summary.stages}:
+        return []
     done = {s.name: 1.0 if s.phase == "Succeeded" else s.work / s.total if s.total else 0.0 for s in summary.stages}
     # without the time between stages, in which somebody may have thought about approval
     passed = sum(s.seconds(now) for s in summary.stages if s.name in expected)
