@@ -1,17 +1,23 @@
 """The emitted workflow as a controller reads it: tasks, their parts, what a pod asks for, when it is tried again."""
 
+import json
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from clio_argo.argo.approval import APPROVE, DECISION
+from clio_argo.argo.graph import ASK
 from clio_argo.argo.summary import LIST
+from clio_argo.argo.tasks import StoredTask, tasks_of
 
 Json = Mapping[str, Any]
 UNITS = {"s": 1, "m": 60, "h": 3600}
 # the most memory that a try may ask for, at the end of the expression that computes it
 MOST_MIB = re.compile(r"(\d+)\)\)}}Mi")
+# a reference, and one comparison of a condition in which there are none any more
+REFERENCE, COMPARED = re.compile(r"\{\{(.+?)\}\}"), re.compile(r"\s*'?([^']*?)'? ([!=]=) '?([^']*?)'?\s*")
 
 
 @dataclass(frozen=True)
@@ -52,43 +58,71 @@ class Template:
 
 @dataclass(frozen=True)
 class Task:
-    """A node of the graph. `parts` is the list that it is run for; None runs it once."""
+    """A node of the graph. `parts` is the list that it is run for; None runs it once. All of `when` must hold."""
 
     name: str
     template: Template
     after: tuple[str, ...]
     parts: Output | None
     mib: Output | float
+    when: tuple[str, ...] = ()
+
+    def holds(self, values: Mapping[str, str]) -> bool:
+        """Whether its conditions hold, by what they refer to."""
+        texts = (REFERENCE.sub(lambda m: values[m[1]], condition) for condition in self.when)
+        compared = [COMPARED.fullmatch(one) for text in texts for one in text.split("&&")]
+        return all(c is not None and (c[1] == c[3]) == (c[2] == "==") for c in compared)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """All tasks in order, those of the exit handler last; the most pods at a time, and the workflow's own deadline."""
+    """All tasks in order, those of the exit handler last; the most pods at a time, and the workflow's own deadline.
+
+    values: what conditions refer to, as far as it does not come from a step.
+    """
 
     tasks: tuple[Task, ...]
     parallelism: float
     deadline_s: float
+    values: Mapping[str, str]
+
+    def taken(self, results: Mapping[str, Mapping[str, object]]) -> "Graph":
+        """The graph with the tasks whose conditions hold, by the outputs of its steps."""
+        told = {
+            f"tasks.{step}.outputs.parameters.{name}": value if isinstance(value, str) else json.dumps(value)
+            for step, outputs in results.items()
+            for name, value in outputs.items()
+        }
+        tasks = [t for t in self.tasks if t.holds({**self.values, **told})]
+        names = {t.name for t in tasks}
+        kept = (replace(t, after=tuple(n for n in t.after if n in names)) for t in tasks)
+        return replace(self, tasks=tuple(kept))
 
 
 def read_graph(workflow_template: Json) -> Graph:
     """The graph of an emitted WorkflowTemplate."""
     spec = workflow_template["spec"]
     found = {t["name"]: t for t in spec["templates"]}
-    tasks = list(_tasks(found, found[spec["entrypoint"]], ()))
+    tasks = list(_tasks(found, tasks_of(spec["templates"], spec["entrypoint"]), ()))
     last = tuple(t.name for t in tasks)
-    finish = _tasks(found, found[spec["onExit"]], last) if "onExit" in spec else ()
-    return Graph((*tasks, *finish), spec.get("parallelism", math.inf), spec["activeDeadlineSeconds"])
+    finish = _tasks(found, tasks_of(spec["templates"], spec["onExit"]), last) if "onExit" in spec else ()
+    values = {f"workflow.parameters.{p['name']}": p.get("value", "") for p in spec["arguments"]["parameters"]}
+    # a person who is asked wants the volume
+    values[f"tasks.{ASK}.outputs.parameters.{DECISION}"] = APPROVE
+    return Graph((*tasks, *finish), spec.get("parallelism", math.inf), spec["activeDeadlineSeconds"], values)
 
 
-def _tasks(found: Mapping[str, Json], dag: Json, before: tuple[str, ...]) -> Iterator[Task]:
-    for task in dag["dag"]["tasks"]:
-        given = {p["name"]: p["value"] for p in task["arguments"]["parameters"]}
+def _tasks(found: Mapping[str, Json], tasks: Iterable[StoredTask], before: tuple[str, ...]) -> Iterator[Task]:
+    for task in tasks:
+        given = {p["name"]: p["value"] for p in task.facts["arguments"]["parameters"]}
+        conditions = [task.form.get("when"), task.facts.get("when")]
         yield Task(
-            name=task["name"],
-            template=_template(found[task["template"]]),
-            after=tuple(re.findall(r"[\w-]+", task.get("depends", ""))) or before,
-            parts=_output(task.get("withParam", "")),
+            name=task.name,
+            template=_template(found[task.facts["template"]]),
+            after=tuple(re.findall(r"[\w-]+", task.depends)) or before,
+            parts=_output(task.facts.get("withParam", "")),
             mib=_output(given.get("mib", "")) or float(given.get("mib", 0)),
+            when=tuple(dict.fromkeys(filter(None, conditions))),
         )
 
 

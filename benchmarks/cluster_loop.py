@@ -16,7 +16,7 @@ from benchmarks.cluster_graph import Graph, Output, Task
 from benchmarks.cluster_nodes import Node, Pod, Segment, fresh_nodes, starts
 from benchmarks.cluster_site import HOUR_S, Delays, Pool, Site
 from benchmarks.cluster_stack import Stack
-from clio_argo.pipeline import Pipeline
+from clio_argo.pipeline import Pipeline, Step
 
 RECLAIMED = 143  # the exit code of a step that got SIGTERM
 
@@ -280,22 +280,30 @@ class Run:
     succeeded: bool
 
 
+def _units(step: Step, stack: Stack, work: Mapping[str, Work], pipeline: Pipeline) -> list[list[Segment]]:
+    """The units of each part of a step; a joined step has one part, which does all units of its steps."""
+    if step.steps:
+        parts = (part for name in step.steps for part in _units(pipeline[name], stack, work, pipeline))
+        return [[unit for part in parts for unit in part]]
+    whole = work.get(step.name, Work())
+    return [[Segment.of(whole.cpu_s * s, whole.wait_s * s, 1) for s in part] for part in stack.shares(step)]
+
+
 def simulate(
     graph: Graph, stack: Stack, site: Site, work: Mapping[str, Work], pipeline: Pipeline, seed: int = 0
 ) -> Run:
     """One run of a stack on a cluster; `work` is that of whole steps. The same arguments give the same run."""
     clock, delays = Clock(), site.delays
-    controller = Controller(clock, delays, graph, {step: result.outputs for step, result in stack.results.items()})
+    results = {step: result.outputs for step, result in stack.results.items()}
+    controller = Controller(clock, delays, graph.taken(results), results)
     cluster = Cluster(clock, site, seed)
-    shares = {step.name: stack.shares(step) for step in pipeline.all_steps}
+    units = {step.name: _units(step, stack, work, pipeline) for step in (*pipeline.all_steps, *pipeline.joined_steps)}
     done: dict[tuple[str, int], int] = {}
 
     def make(pod: Pod) -> None:
-        name, before = pod.task.template.name, done.setdefault((pod.task.name, pod.part), 0)
-        whole, own = work.get(name, Work()), shares[name]
+        before, own = done.setdefault((pod.task.name, pod.part), 0), units[pod.task.template.name]
         # a fan-out of one's own has no units; its work is not known
-        parts = own[pod.part] if pod.part < len(own) else (0.0,)
-        pod.segments = starts(delays, [Segment.of(whole.cpu_s * s, whole.wait_s * s, 1) for s in parts[before:]])
+        pod.segments = starts(delays, own[pod.part][before:] if pod.part < len(own) else [Segment(0.0, units=1)])
         cluster.take(pod)
 
     def ended(pod: Pod) -> None:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from clio_argo.model.alignment import RematchUnit, Suspects
-from clio_argo.model.cutting import Cutting
+from clio_argo.model.costs import Estimate, UnitCosts
+from clio_argo.model.cutting import Cutting, fits_one_pod
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit, slices_per_unit
 from clio_argo.model.request import Request
 from clio_argo.model.sizes import SizeRun
-from clio_argo.model.step import Step, StepResult
+from clio_argo.model.step import SINGLE_MIB, Step, StepResult
 from clio_argo.model.volume import VolumeSpec
+from clio_argo.pipeline import PIPELINE
+from clio_argo.workspace.estimate import estimate
 from clio_argo.workspace.outputs import (
     memory_of_alignment,
     memory_of_volumes,
@@ -31,19 +34,25 @@ class Stack:
     units: tuple[SliceUnit, ...]
     suspects: Suspects
     volume: VolumeSpec
+    expected: Estimate
+    single: bool
 
     @property
     def results(self) -> dict[str, StepResult]:
         """What the steps hand to later ones, by step."""
         published: dict[str, str | int] = {"link": "https://viewer", "volume": "gs://runs/fly/ng", "flagged": 0}
+        largest = {SINGLE_MIB: max(s.memory_mib for s in self.expected.stages if s.step != "plan")}
         return {
-            "plan": StepResult(parts=parts_of_slices(self.plan, self.units), memory_mib=memory_of_alignment(self.plan)),
+            "plan": StepResult(
+                parts=parts_of_slices(self.plan, self.units), single=self.single,
+                memory_mib={**memory_of_alignment(self.plan), **largest},
+            ),
             "suspects": StepResult(parts=rematch_parts(self.suspects)),
             "solve": StepResult(
                 parts=parts_of_volumes(self.volume), memory_mib=memory_of_volumes(self.volume, self.plan)
             ),
             "publish": StepResult(published=published),
-        }
+        }  # fmt: skip
 
     def shares(self, step: Step) -> tuple[tuple[float, ...], ...]:
         """For each part, what its units are of the step's whole work. A step without units does all or nothing."""
@@ -86,7 +95,10 @@ def planned(request: Request, slices: int, width: int, height: int, rematched: f
         for u in units[: round(rematched * len(units))]
     )
     suspects = Suspects(remarks=(), rematch_units=again, rematch=cut_pairs(plan, again, cutting))
-    return Stack(plan, units, suspects, cut_volume(shapes, plan, cutting))
+    volume = cut_volume(shapes, plan, cutting)
+    expected = estimate(plan, volume, UnitCosts.reference(), PIPELINE)
+    single = fits_one_pod(request, expected)
+    return Stack(plan, units, suspects, volume, expected, single)
 
 
 def _file(z: int, width: int, height: int) -> SliceFile:

@@ -17,7 +17,7 @@ from clio_argo.model.layout import REPORT
 from clio_argo.model.step import StepResult
 from clio_argo.pipeline import Pipeline, Step
 from clio_argo.plugins import VARIABLE, load_pipeline
-from clio_argo.runner import KILLED, NO_MEMORY, run_step
+from clio_argo.runner import KILLED, NO_MEMORY, run_steps
 from clio_argo.store.documents import Store
 
 # 128 + SIGTERM, as shells report it; the emitted templates retry it
@@ -38,25 +38,26 @@ def _run() -> None:
     exit_on_sigterm()
     pipeline = load_pipeline(os.environ.get(VARIABLE), VARIABLE)
     parser = argparse.ArgumentParser(prog="clio-argo-step", description=main.__doc__)
-    parser.add_argument("name", choices=[s.name for s in pipeline.all_steps if s.entry])
+    steps = {s.name: s for s in (*pipeline.all_steps, *pipeline.joined_steps) if s.entry or s.steps}
+    parser.add_argument("name", choices=steps)
     parser.add_argument("--run", required=True, help="URL of the run's root")
     parser.add_argument("--part", type=int, default=0)
     chosen = parser.parse_args()
-    run_part(pipeline, pipeline[chosen.name], chosen.run, chosen.part)
+    run_part(pipeline, steps[chosen.name], chosen.run, chosen.part)
 
 
 def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
-    """Run a part; write its outputs to files and its report to a folder."""
+    """Run a part, or all of a joined step; write its outputs to files and its report to a folder."""
     folder = os.environ.get("CLIO_OUTPUTS")
     try:
-        result = run_step(step, url, part, pipeline)
+        for result in run_steps(step, url, part, pipeline):
+            print(result.model_dump_json(), flush=True)
+            if folder:
+                save_outputs(result, Path(folder))
     finally:
         # also when a gate stops the run: the report shows why
         if folder and step.report:
             save_report(Store(url), Path(folder) / "report")
-    print(result.model_dump_json())
-    if folder:
-        save_outputs(result, Path(folder))
 
 
 def save_outputs(result: StepResult, folder: Path) -> None:

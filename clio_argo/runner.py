@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import Protocol, TypeVar
 
 from clio_argo.errors import (
@@ -27,7 +28,8 @@ from clio_argo.errors import (
 )
 from clio_argo.kernels import limit_threads
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS, trace_name
+from clio_argo.model.costs import Estimate
+from clio_argo.model.layout import COMPLETE, CONFIG, ESTIMATE, TRANSFORMS, trace_name
 from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import Attempt, Completion
 from clio_argo.model.step import Part, Pipeline, Step, StepResult, load, parts_of
@@ -35,7 +37,7 @@ from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
 from clio_argo.workspace.logs import log_attempt
 from clio_argo.workspace.run import Run, open_run
-from clio_argo.workspace.units import peak_mib
+from clio_argo.workspace.units import SHARE, peak_mib, report_progress
 
 # One thread per worker: parallel work is parallel processes. glibc keeps freed memory instead of returning it after
 # every image: a fit of two 5000 x 5000 slices took 0.14 instead of 0.25 CPU s (docs/design.md).
@@ -57,6 +59,8 @@ NO_MEMORY = (
 FILES, LEAST_FILES = 4096, 128
 # Another runner of the same request that begins as this one ends deletes complete.json. Once is chance.
 ROUNDS = 3
+# of a step among others, so that the progress of all moves with each
+LEAST_S = 0.1
 # Documents hold no cycles. Looking for some in ten thousand slices again and again was a tenth of solve.
 FEW_COLLECTIONS = (100_000, 20, 100)
 
@@ -111,6 +115,28 @@ def run_step(
     # opened again: `plan` wrote the request, which says where folders lie
     log_attempt(open_run(url), attempt)
     return result
+
+
+def run_steps(step: Step, url: str, part: int, pipeline: Pipeline = PIPELINE) -> Iterator[StepResult]:
+    """The result of a part of a step, as it ends; of each that a joined step stands for, whose units all run here."""
+    if not step.steps:
+        yield run_step(step, url, part, pipeline)
+        return
+    for one, (begin, end) in zip(map(pipeline.__getitem__, step.steps), _shares(step, open_run(url)), strict=True):
+        with environment({SHARE: f"{begin} {end}"}):
+            report_progress(0, 1)
+            if units := Run(open_run(url), one, pipeline).unit_numbers(one):
+                yield run_step(one, url, part, pipeline, units)
+            report_progress(1, 1)
+
+
+def _shares(joined: Step, store: Store) -> list[tuple[int, int]]:
+    """Where each of its steps begins and ends, in percent of the CPU time that they are expected to take."""
+    expected = store.intact(Estimate, ESTIMATE)
+    taken = {s.step: s.cpu_s for s in expected.stages} if expected else {}
+    # nobody knows what a step of one's own takes
+    ends = [0.0, *accumulate(taken.get(name, 0.0) + LEAST_S for name in joined.steps)]
+    return list(pairwise(round(100 * end / ends[-1]) for end in ends))
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from clio_argo.errors import BrokenInvariant, UserError
 from clio_argo.model.request import Request
 from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
-from clio_argo.runner import run
+from clio_argo.runner import run, run_steps
 from clio_argo.store.documents import Store
-from tests.stacks import demo_slices, request, run_here, write_stack
+from tests.stacks import contents, demo_slices, request, run_here, write_stack
 
 COMMAND = [sys.executable, "-c", "from clio_argo.container import main; main()"]
 
@@ -49,7 +49,9 @@ def test_outputs_are_files_that_a_fan_out_reads(stack: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     parts = json.loads((tmp_path / "outputs" / "reduce_parts").read_text())
     assert parts == [{"part": str(i), "slices": f"{3490 + i}"} for i in range(4)]
-    assert int((tmp_path / "outputs" / "reduce_mib").read_text()) > 0
+    needs = {name: int((tmp_path / "outputs" / f"{name}_mib").read_text()) for name in ("reduce", "match", "single")}
+    assert needs["reduce"] > 0
+    assert needs["single"] >= max(needs.values())
     assert (tmp_path / "outputs" / "single").read_text() == "false"
     assert Store(str(tmp_path / "run")).document(Request, "config.json").resolution == (8, 8, 30)
 
@@ -115,6 +117,31 @@ def test_progress_and_the_report(stack: Path, tmp_path: Path) -> None:
     assert shown
     assert all(f'"{name}"' in page for name in shown)
     assert (outputs / "link").read_text().startswith("clio-argo view ")
+
+
+def test_one_pod_does_what_is_left_after_the_plan(stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step by step in one process: what is there is skipped, progress grows, and nothing differs from other runs."""
+    here = run_here(request(stack), tmp_path / "here")
+    url = run_here(request(stack), tmp_path / "run", stop_before="match")
+    monkeypatch.setenv("ARGO_PROGRESS_FILE", str(progress := tmp_path / "progress"))
+    whole, shown, done = PIPELINE.joined(asked=False)["all"], [0], list[StepResult]()
+    for result in run_steps(whole, str(url), 0):
+        done.append(result)
+        shown.append(int(progress.read_text().removesuffix("/100\n")))
+    assert (done[0].counts.done, done[0].counts.skipped) == (0, 6)
+    assert contents(url) == contents(here)
+    assert shown == sorted(shown)
+    assert len(set(shown)) > 5
+    assert progress.read_text() == "100/100\n"
+
+
+def test_a_pod_of_several_steps_leaves_outputs_and_report(stack: Path, tmp_path: Path) -> None:
+    url, outputs = run_here(request(stack), tmp_path / "run", stop_before="verify"), tmp_path / "outputs"
+    done = container("render-publish", "--run", url, CLIO_OUTPUTS=str(outputs))
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["counts"]["done"] for line in done.stdout.splitlines()] == [0, 0, 1, 1]
+    assert (outputs / "link").read_text().startswith("clio-argo view ")
+    assert (outputs / "report" / "index.html").exists()
 
 
 def test_sigterm_ends_a_busy_step_and_the_next_try_goes_on(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def _named_once(things: Iterable[Document]) -> list[str]:
 
 def _dag(template: Document, templates: Document, declared: set[str]) -> Iterator[str]:
     tasks = {t["name"]: t for t in template["dag"]["tasks"]}
+    here = declared | _inputs(template)
     yield from _named_once(template["dag"]["tasks"])
     for name, task in tasks.items():
         yield from (f"{name}: comes after {n}, which is not a task" for n in _needed(task) if n not in tasks)
@@ -77,7 +78,7 @@ def _dag(template: Document, templates: Document, declared: set[str]) -> Iterato
             if match := TASK_OUTPUT.fullmatch(reference):
                 source, output = match.groups()
                 yield from _task_output(name, source, output, tasks, templates, before)
-            elif not (reference in declared or KNOWN.fullmatch(reference) or _is_item(reference, task)):
+            elif not (reference in here or KNOWN.fullmatch(reference) or _is_item(reference, task)):
                 yield f"{name}: refers to {reference}, which does not exist"
 
 
@@ -107,8 +108,8 @@ def _arguments(task: Document, template: Document) -> Iterator[str]:
 
 
 def _container(template: Document, declared: set[str]) -> Iterator[str]:
-    name, inputs = template["name"], _parameters(template, "inputs")
-    here = declared | {f"inputs.parameters.{n}" for n in inputs}
+    name = template["name"]
+    here = declared | _inputs(template)
     yield from (
         f"{name}: refers to {r}, which does not exist"
         for r in references(template)
@@ -120,6 +121,10 @@ def _container(template: Document, declared: set[str]) -> Iterator[str]:
 
 def _parameters(thing: Document, where: str) -> dict[str, Document]:
     return {p["name"]: p for p in thing.get(where, {}).get("parameters", [])}
+
+
+def _inputs(template: Document) -> set[str]:
+    return {f"inputs.parameters.{n}" for n in _parameters(template, "inputs")}
 
 
 def _needed(task: Document) -> list[str]:

@@ -24,6 +24,8 @@ MEMORY = (
 # How often Argo's container in a pod reports the progress to the controller. Most parts of small stacks end within
 # Argo's own minute; with 100 pods this is 10 small requests a second.
 PROGRESS_EVERY = "10s"
+# of the pods that run on nodes for workers
+ON_WORKERS = {"clio-argo/workers": "true"}
 # how the workflow ended, for the step that sends notifications
 ENDED = {"CLIO_STATUS": "{{workflow.status}}", "CLIO_FAILURES": "{{workflow.failures}}"}
 # no step needs a capability of the kernel or writes outside of /tmp
@@ -38,7 +40,7 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Con
     own = ENDED if last else {}
     arguments = (step.name, "--run", "$(CLIO_RUN)", "--part", "$(CLIO_PART)")
     return w.Container(
-        name=step.name, labels={"clio-argo/step": step.name},
+        name=step.name, labels={"clio-argo/step": step.name, **(ON_WORKERS if step.on_workers else {})},
         image=cluster.image(step.image), image_pull_policy=cluster.image_pull_policy,
         command=list(step.command or STEP_COMMAND), args=list(step.args if step.command else arguments),
         env=_environment(step, cluster, own), env_from=_secret(getattr(cluster, step.secret)) if step.secret else None,
@@ -124,9 +126,9 @@ def _metrics(step: Step) -> w.Counter:
 
 
 def _placed(step: Step, cluster: ClusterSettings) -> dict[str, Any]:
-    place = cluster.workers if step.fan_out else cluster.others
+    place = cluster.workers if step.on_workers else cluster.others
     return {
         "node_selector": place.node_selector or None,
         "tolerations": [m.Toleration(**t.model_dump(exclude_none=True)) for t in place.tolerations] or None,
-        "annotations": (cluster.worker_annotations or None) if step.fan_out else None,
+        "annotations": (cluster.worker_annotations or None) if step.on_workers else None,
     }

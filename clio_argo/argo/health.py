@@ -57,9 +57,9 @@ def apart(regions: Iterable[str], location: str) -> bool:
 
 def workers_of(template: Json) -> Json:
     """The template of the worker pods."""
-    # all steps that fan out are placed alike, so the first one tells
-    graph = next(t for t in template["spec"]["templates"] if t["name"] == template["spec"]["entrypoint"])
-    name = next(t["template"] for t in graph["dag"]["tasks"] if "withParam" in t)
+    # all are placed alike, so the first one tells
+    tasks = (task for t in template["spec"]["templates"] for task in t.get("dag", {}).get("tasks", []))
+    name = next(task["template"] for task in tasks if "withParam" in task)
     return dict(next(t for t in template["spec"]["templates"] if t["name"] == name))
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from graphlib import TopologicalSorter
@@ -10,6 +10,7 @@ from typing import Any
 
 from clio_argo.argo.approval import Decision, decision_of
 from clio_argo.argo.nodes import BROKEN, ENDED, Json, Node, Outputs, nodes_of
+from clio_argo.argo.tasks import StoredTask, tasks_of
 
 # the list that a stage fans out over, e.g. `{{tasks.plan.outputs.parameters.reduce_parts}}`
 LIST = re.compile(r"\{\{\s*tasks\.(?P<task>[^.]+)\.outputs\.parameters\.(?P<name>[^}\s]+)\s*\}\}")
@@ -20,6 +21,8 @@ TRY = re.compile(r"\(\d+\)$")
 PARALLELISM = 100
 # types of nodes that only hold other nodes
 GROUPS = frozenset({"DAG", "Steps", "StepGroup", "TaskGroup"})
+# phases of a node whose condition does not hold, or is not known yet
+UNTAKEN = frozenset({"", "Skipped", "Omitted"})
 
 
 @dataclass(frozen=True)
@@ -138,12 +141,10 @@ def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _tasks(spec: Json, status: Json) -> list[Json]:
-    """Tasks of the entry point, in the order of the template."""
+def _tasks(spec: Json, status: Json) -> list[StoredTask]:
+    """Tasks in the order of the template."""
     stored = _stored(spec, status)
-    entry = spec.get("entrypoint") or stored.get("entrypoint")
-    graphs = [t.get("dag") or {} for t in stored.get("templates") or [] if t.get("name") == entry]
-    return [task for graph in graphs for task in graph.get("tasks") or []]
+    return list(tasks_of(stored.get("templates") or [], spec.get("entrypoint") or stored.get("entrypoint") or ""))
 
 
 def _stored(spec: Json, status: Json) -> Json:
@@ -151,40 +152,46 @@ def _stored(spec: Json, status: Json) -> Json:
     return status.get("storedWorkflowTemplateSpec") or spec
 
 
-def _stages(workflow: str, nodes: Sequence[Node], tasks: Sequence[Json]) -> tuple[Stage, ...]:
+def _stages(workflow: str, nodes: Sequence[Node], tasks: Sequence[StoredTask]) -> tuple[Stage, ...]:
     """Stages in the order of the graph, then those outside it (the exit handler)."""
-    groups = _grouped(workflow, nodes)
-    named = {t["name"]: t for t in _ordered(tasks)}
-    others = [name for name in groups if name not in named]
-    return tuple(
-        _stage(f"{workflow}.{name}", groups.get(name, []), _length(named.get(name, {}), groups))
-        for name in [*named, *others]
+    nested = {t.form["name"] for t in tasks if t.form is not t.facts}
+    groups = _grouped(workflow, nodes, nested)
+    taken = [t for t in tasks if _is_taken(t, groups)]
+    others = [path for path in groups if path not in nested | {t.path for t in tasks}]
+    named = {t.name: groups.get(t.path, []) for t in taken}
+    return (
+        *(_stage(t.name, f"{workflow}.{t.path}", named[t.name], _length(t.facts, named)) for t in _ordered(taken)),
+        *(_stage(path, f"{workflow}.{path}", groups[path], 1) for path in others),
     )
 
 
-def _ordered(tasks: Sequence[Json]) -> list[Json]:
+def _is_taken(task: StoredTask, groups: Mapping[str, Sequence[Node]]) -> bool:
+    """Whether the run takes the form that holds the task; none is taken before the plan has told which."""
+    return not task.chosen or any(n.phase not in UNTAKEN for n in groups.get(task.form["name"], ()))
+
+
+def _ordered(tasks: Sequence[StoredTask]) -> list[StoredTask]:
     """Each task after those it depends on."""
     # `depends` is an expression over names of tasks
-    named = {t["name"]: t for t in tasks}
-    before = {n: {w for w in WORD.findall(t.get("depends", "")) if w in named} for n, t in named.items()}
+    named = {t.name: t for t in tasks}
+    before = {n: {w for w in WORD.findall(t.depends) if w in named} for n, t in named.items()}
     return [named[name] for name in TopologicalSorter(before).static_order()]
 
 
-def _grouped(workflow: str, nodes: Iterable[Node]) -> dict[str, list[Node]]:
-    """Nodes by task. Their names are WORKFLOW.TASK, followed by item, try or inner task."""
-    task = re.compile(re.escape(workflow) + r"\.([^.(]+)")
+def _grouped(workflow: str, nodes: Iterable[Node], nested: Collection[str]) -> dict[str, list[Node]]:
+    """Nodes by task. Their names are WORKFLOW.TASK, or WORKFLOW.GRAPH.TASK, followed by item, try or inner task."""
     groups: dict[str, list[Node]] = {}
-    for node in nodes:
-        if match := task.match(node.name):
-            groups.setdefault(match[1], []).append(node)
+    for node in (n for n in nodes if n.name.startswith(f"{workflow}.")):
+        path = node.name.removeprefix(f"{workflow}.").partition("(")[0].split(".")
+        groups.setdefault(".".join(path[: 2 if path[0] in nested else 1]), []).append(node)
     return groups
 
 
-def _stage(name: str, nodes: Sequence[Node], length: int | None) -> Stage:
-    top = next((n for n in nodes if n.name == name), None)
+def _stage(name: str, path: str, nodes: Sequence[Node], length: int | None) -> Stage:
+    top = next((n for n in nodes if n.name == path), None)
     parts = _parts(nodes)
     return Stage(
-        name=name.partition(".")[2], phase=top.phase if top else "", total=length,
+        name=name, phase=top.phase if top else "", total=length,
         done=sum(p.phase == "Succeeded" for p, _ in parts),
         running=sum(p.phase == "Running" for p, _ in parts),
         failed=sum(p.phase in BROKEN for p, _ in parts),

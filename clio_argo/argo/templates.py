@@ -49,7 +49,7 @@ def require_steps(template: Json, pipeline: Pipeline) -> None:
     Raises:
         UserError: names the steps that differ.
     """
-    steps = {s.name for s in pipeline.all_steps}
+    steps = {s.name for s in (*pipeline.all_steps, *pipeline.joined_steps)}
     installed = {t["name"] for t in template["spec"]["templates"] if "container" in t}
     if steps != installed:
         lacks, has = (", ".join(sorted(names)) or "none" for names in (steps - installed, installed - steps))

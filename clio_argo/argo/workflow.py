@@ -9,7 +9,7 @@ from hera.workflows import models as m
 from clio_argo.argo.check import check
 from clio_argo.argo.client import CURRENT
 from clio_argo.argo.containers import container
-from clio_argo.argo.graph import ask, graph
+from clio_argo.argo.graph import ask, forms, graphs
 from clio_argo.argo.parameters import parameter, workflow_parameters
 from clio_argo.argo.settings import ClusterSettings, Volume
 from clio_argo.errors import UserError
@@ -56,8 +56,11 @@ def labels(cluster: ClusterSettings) -> dict[str, str]:
 
 def _templates(pipeline: Pipeline, cluster: ClusterSettings) -> list[Any]:
     steps = [container(pipeline, step, cluster) for step in pipeline.all_steps]
+    # two forms may hold the same ones
+    joined = {s.name: container(f.pipeline, s, cluster) for f in forms(pipeline) for s in f.steps if s.steps}
     middle = [ask()] if pipeline.approval else []
-    return [graph(pipeline), *middle, *steps, *([_finish(pipeline.on_exit)] if pipeline.on_exit else [])]
+    last = [_finish(pipeline.on_exit)] if pipeline.on_exit else []
+    return [*graphs(pipeline), *middle, *steps, *joined.values(), *last]
 
 
 def _finish(step: Step) -> DAG:

@@ -12,7 +12,7 @@ from clio_argo.argo.summary import Reason, Stage, Summary
 from clio_argo.cli.console import as_typed, facts, hint, literal, table
 from clio_argo.errors import UserError
 from clio_argo.model.base import counted
-from clio_argo.model.costs import ALL, Estimate, left_s
+from clio_argo.model.costs import Estimate, left_s
 from clio_argo.model.prices import Prices, seconds_by_stage
 
 # failures and pending pods that a terminal holds below the table of stages
@@ -62,9 +62,10 @@ def _left(summary: Summary, now: datetime, estimate: Estimate | None) -> list[tu
     """The time that a running workflow still takes; nothing as long as nobody knows, or while it waits for people."""
     if estimate is None or summary.ended or summary.waiting or summary.suspended:
         return []
-    if ALL in {s.name for s in summary.stages}:
-        estimate = estimate.in_one_pod
     expected = seconds_by_stage(estimate, summary.parallelism, Prices.reference().delays.pod_s)
+    # one pod does several stages, and its own line tells the time
+    if not expected.keys() <= {s.name for s in summary.stages}:
+        return []
     done = {s.name: 1.0 if s.phase == "Succeeded" else s.work / s.total if s.total else 0.0 for s in summary.stages}
     # without the time between stages, in which somebody may have thought about approval
     passed = sum(s.seconds(now) for s in summary.stages if s.name in expected)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 BASES = {
     "headers": "rates of {machine}, on which the benchmarks ran; nothing was decoded",
-    "sample": "rates of this machine, by three slices of the stack",
+    "sample": "rates of this machine, by a few slices of the stack",
     "run": "rates of the run {machine}",
 }
 
@@ -65,7 +65,7 @@ def estimate(
     quick: Annotated[bool, Option("--quick", help="By the headers alone: decode nothing.")] = False,
     output: Form = None,
 ) -> None:
-    """Tell what a run will take and cost, here and on a cluster. Decodes three slices; nothing is written."""
+    """Tell what a run will take and cost, here and on a cluster. Decodes a few slices; nothing is written."""
     from clio_argo.pipeline import PIPELINE
     from clio_argo.runner import workers_of
     from clio_argo.workspace.estimate import estimate as estimate_run

@@ -10,6 +10,11 @@ from pydantic import Field
 from clio_argo.model.base import Value
 from clio_argo.model.costs import Estimate
 
+# images of the cluster's settings, each of which holds what those before it hold
+IMAGES = ("write", "align")
+# output of the step that plans: what a pod that does several steps needs
+SINGLE_MIB = "single_mib"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -37,6 +42,7 @@ class Step:
     secret: setting of the cluster that names the secret whose variables its pod gets.
     report: whether the step may change the report, so that its pod keeps it as an artifact.
     reads_request: whether it gets the request itself, which all others read from the store.
+    steps: names of the steps that it stands for, which one process runs one after another.
     command, args, env: of the container of a custom step. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root
         and the part. Without a command the container runs `clio-argo-step`.
     """
@@ -60,6 +66,7 @@ class Step:
     secret: str = ""
     report: bool = False
     reads_request: bool = False
+    steps: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
@@ -68,6 +75,21 @@ class Step:
     def makes_volumes(self) -> bool:
         """Whether its units are parts of the volumes, each of which can be rerun by itself."""
         return self.units.startswith("volume.")
+
+    @property
+    def on_workers(self) -> bool:
+        """Whether its pods run on the nodes for the large stages."""
+        return bool(self.fan_out or self.steps)
+
+    @property
+    def runs_whole(self) -> bool:
+        """Whether a process of the images can run all its units, without being told a part."""
+        return bool(self.entry) and self.image in IMAGES and bool(self.fan_out) == bool(self.units)
+
+    def fits(self, other: "Step") -> bool:
+        """Whether one pod can run both."""
+        alike = (self.env, self.cpu) == (other.env, other.cpu) and len({self.secret, other.secret, ""}) <= 2
+        return alike and self.runs_whole and other.runs_whole
 
 
 @dataclass(frozen=True)
@@ -111,7 +133,8 @@ class Pipeline:
     def outputs_of(self, name: str) -> tuple[str, ...]:
         """Outputs of a step that another step or the workflow refers to, sorted."""
         references = [r.partition(".") for s in self.steps for r in (s.fan_out or "", s.memory, self.single)]
-        return tuple(sorted({*self[name].outputs, *(o for source, _, o in references if source == name and o)}))
+        own = (*self[name].outputs, *((SINGLE_MIB,) if name == self.planner else ()))
+        return tuple(sorted({*own, *(o for source, _, o in references if source == name and o)}))
 
     def after(self, name: str) -> set[str]:
         """Names of all steps that come after a step."""
@@ -120,6 +143,63 @@ class Pipeline:
             if {name, *later} & set(step.after):
                 later.add(step.name)
         return later
+
+    @property
+    def planner(self) -> str:
+        """The step that tells whether one pod does all that comes after it; empty if none does."""
+        return self.single.partition(".")[0]
+
+    @property
+    def joined_steps(self) -> tuple[Step, ...]:
+        """All steps that stand for several."""
+        forms = (self.joined(asked) for asked in (False, True))
+        return tuple({s.name: s for form in forms for s in form.steps if s.steps}.values())
+
+    def joined(self, asked: bool) -> "Pipeline":
+        """The same pipeline with as few steps after `planner` as can be.
+
+        A step that only its own container can run stands between joined ones; so does approval if a person is `asked`.
+        """
+        groups = self._groups(asked)
+        names = {step.name: self._name(group) for group in groups for step in group}
+        approval = names[self.approval] if asked and self.approval else None
+        return replace(self, steps=tuple(self._join(group, names) for group in groups), approval=approval)
+
+    def _groups(self, asked: bool) -> list[list[Step]]:
+        behind = self.after(self.planner)
+        groups: list[list[Step]] = []
+        for step in self.steps:
+            last = groups[-1] if groups else []
+            cut = not last or (asked and last[-1].name == self.approval)
+            if not cut and {last[-1].name, step.name} <= behind and all(step.fits(s) for s in last):
+                last.append(step)
+            else:
+                groups.append([step])
+        return groups
+
+    def _name(self, group: Sequence[Step]) -> str:
+        whole = {s.name for s in group} == self.after(self.planner)
+        return group[0].name if len(group) == 1 else "all" if whole else f"{group[0].name}-{group[-1].name}"
+
+    def _join(self, group: Sequence[Step], names: Mapping[str, str]) -> Step:
+        """One step for a group; `names` are the new names of all steps."""
+
+        def moved(reference: str) -> str:
+            source, dot, output = reference.partition(".")
+            return f"{names[source]}.{output}" if dot else reference
+
+        first, own = group[0], names[group[0].name]
+        after = tuple(dict.fromkeys(names[n] for s in group for n in s.after if names[n] != own))
+        if len(group) == 1:
+            fan_out = first.fan_out and moved(first.fan_out)
+            return replace(first, after=after, fan_out=fan_out, memory=moved(first.memory))
+        return Step(
+            own, after=after, title=f"{first.name} to {group[-1].name}", steps=tuple(s.name for s in group),
+            image=max((s.image for s in group), key=IMAGES.index), memory=f"{self.planner}.{SINGLE_MIB}",
+            cpu=first.cpu, env=first.env, outputs=tuple(o for s in group for o in s.outputs),
+            secret=max(s.secret for s in group), report=any(s.report for s in group),
+            reads_request=any(s.reads_request for s in group),
+        )  # fmt: skip
 
 
 class Part(Value):

@@ -9,7 +9,7 @@ from clio_argo.model.layout import CONFIG, ESTIMATE, PLAN, slices_name
 from clio_argo.model.parse_request import from_environment
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
-from clio_argo.model.step import StepResult
+from clio_argo.model.step import SINGLE_MIB, StepResult
 from clio_argo.workspace.cleaning import forget_if_needed
 from clio_argo.workspace.estimate import estimate
 from clio_argo.workspace.expected import remove_outgrown_units
@@ -50,6 +50,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     forget_if_needed(run)
     note = "; ".join(filter(None, (note, moved, plan.step_text, checked.warning)))
     parts, memory_mib = parts_of_slices(plan, checked.units), memory_of_alignment(plan)
+    memory_mib[SINGLE_MIB] = max(s.memory_mib for s in expected.stages if s.step != run.step.name)
     single = fits_one_pod(request, expected)
     return StepResult(parts=parts, memory_mib=memory_mib, note=note, estimate=expected, single=single)
 

@@ -14,6 +14,9 @@ from clio_argo.model.step import Counts, StepResult
 from clio_argo.store.manifest import NEW, read_record, why_again
 from clio_argo.workspace.run import Run
 
+# where the steps of this process begin and end of all that it does, in percent
+SHARE = "CLIO_PROGRESS"
+
 
 @dataclass(frozen=True)
 class Done:
@@ -103,8 +106,12 @@ def each_unit(units: Iterable[int], do: Callable[[int], Outcome]) -> StepResult:
 
 def report_progress(done: int, units: int) -> None:
     """Write N/M to the file whose content Argo shows beside the pod."""
-    if name := os.environ.get("ARGO_PROGRESS_FILE"):
-        Path(name).write_text(f"{done}/{units}\n")
+    if not (name := os.environ.get("ARGO_PROGRESS_FILE")):
+        return
+    if share := os.environ.get(SHARE):
+        begin, end = map(int, share.split())
+        done, units = begin + (end - begin) * done // max(units, 1), 100
+    Path(name).write_text(f"{done}/{units}\n")
 
 
 def peak_mib() -> float:

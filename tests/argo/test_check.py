@@ -13,6 +13,7 @@ from clio_argo.pipeline import PIPELINE, Step
 
 Document = dict[str, Any]
 EMITTED: Document = dict(workflow_template().to_dict())
+GRAPH = {"plan": "main", "asked": "main"}
 
 
 def template(document: Document, name: str) -> Document:
@@ -20,7 +21,7 @@ def template(document: Document, name: str) -> Document:
 
 
 def task(document: Document, name: str) -> Document:
-    return next(t for t in template(document, "main")["dag"]["tasks"] if t["name"] == name)
+    return next(t for t in template(document, GRAPH.get(name, "parts"))["dag"]["tasks"] if t["name"] == name)
 
 
 def argument(value: str) -> Callable[[Document], None]:
@@ -55,6 +56,18 @@ WRONG: dict[str, tuple[Callable[[Document], None], str]] = {
         "verify: refers to workflow.parameters.memroy, which does not exist",
     ),
     "a missing argument": (lambda d: task(d, "verify")["arguments"]["parameters"].pop(), "verify: does not give mib"),
+    "an output of another graph": (
+        argument("{{tasks.plan.outputs.parameters.solve_mib}}"),
+        "verify: refers to an output of plan, which may still run then",
+    ),
+    "an input that its graph does not have": (
+        argument("{{inputs.parameters.plan_slab}}"),
+        "verify: refers to inputs.parameters.plan_slab, which does not exist",
+    ),
+    "a graph without its input": (
+        lambda d: task(d, "asked")["arguments"]["parameters"].pop(),
+        "asked: does not give plan_single_mib",
+    ),
     "an argument too many": (
         lambda d: task(d, "verify")["arguments"]["parameters"].append({"name": "color", "value": "red"}),
         "verify: gives color, which verify does not take",

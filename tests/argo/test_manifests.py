@@ -141,7 +141,9 @@ def test_only_the_executor_and_people_have_roles() -> None:
 
 def test_only_workers_go_to_spot_nodes() -> None:
     made = {t["name"]: t for t in containers(gke())}
-    assert {n for n, t in made.items() if "nodeSelector" in t} == {s.name for s in PIPELINE.steps if s.fan_out}
+    assert {n for n, t in made.items() if "nodeSelector" in t} == {
+        s.name for s in (*PIPELINE.steps, *PIPELINE.joined_steps) if s.fan_out or s.steps
+    }
     assert {t["container"]["image"] for t in made.values()} == {
         f"{REGISTRY}/clio-argo-{n}@{DIGEST}" for n in ("align", "write")
     }

@@ -17,7 +17,7 @@ from benchmarks.cluster_nodes import Pod
 from benchmarks.cluster_site import Delays, Site, gke
 from benchmarks.cluster_stack import Stack, planned
 from clio_argo.argo.manifests import manifests
-from clio_argo.argo.settings import ClusterSettings, Image, Retries
+from clio_argo.argo.settings import Approval, ClusterSettings, Image, Retries
 from clio_argo.model.request import Request
 from clio_argo.model.step import Step
 from clio_argo.pipeline import PIPELINE, Pipeline
@@ -34,7 +34,8 @@ def emitted(pipeline: Pipeline = PIPELINE, **changes: Any) -> Graph:
 
 @cache
 def stack(slices: int = 96, max_parts: int = 12) -> Stack:
-    return planned(Request(id="fly", source="gs://s/fly", max_parts=max_parts), slices, 2000, 1500, 0.8)
+    request = Request(id="fly", source="gs://s/fly", max_parts=max_parts, single_pod_minutes=0)
+    return planned(request, slices, 2000, 1500, 0.8)
 
 
 def run(of: Stack, site: Site, graph: Graph | None = None, pipeline: Pipeline = PIPELINE, seed: int = 0) -> Run:
@@ -153,6 +154,20 @@ def test_more_nodes_are_never_much_slower(slices: int, max_parts: int, quota: in
     assert many <= few * 1.05 + 60
 
 
+def test_a_small_run_takes_one_pod_behind_the_plan() -> None:
+    request = Request(id="fly", source="gs://s/fly")
+    of = planned(request, 60, 520, 520, 0.8)
+    found, apart = run(of, gke(8, 64, CALM)), run(replace(of, single=False), gke(8, 64, CALM))
+    assert [p.task.name for p in found.pods] == ["plan", "all", "notify"]
+    assert sum(p.units for p in found.pods) == sum(p.units for p in apart.pods)
+    assert found.pods[1].mib == max(s.memory_mib for s in of.expected.stages if s.step != "plan")
+    assert found.pods[1].task.template.selector, "a node of the pool whose nodes hold it"
+    # both wait for a node of each pool
+    assert found.ended_s < apart.ended_s - 120
+    asked = run(of, gke(8, 64, CALM), emitted(approval=Approval(default="ask")))
+    assert [p.task.name for p in asked.pods] == ["plan", "reduce-solve", "render-publish", "notify"]
+
+
 def test_a_calm_run_tries_each_part_once_and_the_path_is_its_time() -> None:
     found = run(stack(), gke(8, 64, CALM))
     assert set(tries(found).values()) == {1}
@@ -207,7 +222,7 @@ def test_another_setting_of_the_cluster_is_another_run() -> None:
 
 
 def test_memory_fills_nodes_where_cores_do_not() -> None:
-    of = planned(Request(id="fly", source="gs://s/fly"), 300, 8000, 7125)
+    of = planned(Request(id="fly", source="gs://s/fly", single_pod_minutes=0), 300, 8000, 7125)
     found = run(of, gke(8, 8, CALM), emitted(cpu="100m"))
     machine, asked = gke(8, 8).workers.machine, of.results["solve"].memory_mib["render_mib"]
     assert at_a_time(found, "render") == machine.mib // asked < len(of.shares(PIPELINE["render"]))
@@ -234,7 +249,7 @@ def test_a_node_pulls_an_image_once() -> None:
 
 
 def test_the_controller_makes_pods_at_its_rate() -> None:
-    of = planned(Request(id="fly", source="gs://s/fly"), 2000, 300, 300)
+    of = planned(Request(id="fly", source="gs://s/fly", single_pod_minutes=0), 2000, 300, 300)
     found = run(of, gke(8, 64, CALM), emitted(parallelism=500))
     created = sorted(p.created_s for p in found.pods if p.task.name == "reduce")
     assert len(created) > CALM.burst
@@ -251,7 +266,7 @@ def test_a_try_waits_for_its_pause() -> None:
 
 
 def test_fits_around_suspects_cost_what_is_suspect() -> None:
-    request = Request(id="fly", source="gs://s/fly")
+    request = Request(id="fly", source="gs://s/fly", single_pod_minutes=0)
     clean, half, all_of_it = (planned(request, 320, 2000, 1500, share) for share in (0, 0.5, 1))
     cpu_s = [work_of(of, PIPELINE, CALM)["rematch"].cpu_s for of in (clean, half, all_of_it)]
     assert cpu_s[0] == 0 < cpu_s[1]
@@ -260,7 +275,7 @@ def test_fits_around_suspects_cost_what_is_suspect() -> None:
 
 
 def test_steps_that_read_documents_cost_by_slices_and_others_by_pixels() -> None:
-    request = Request(id="fly", source="gs://s/fly")
+    request = Request(id="fly", source="gs://s/fly", single_pod_minutes=0)
     small, large = (work_of(planned(request, 160, side, side), PIPELINE, CALM) for side in (2000, 4000))
     grown = {name for name in small if large[name].cpu_s > 1.01 * small[name].cpu_s}
     assert {"reduce", "render", "write"} <= grown <= {step.name for step in PIPELINE.steps if step.units}

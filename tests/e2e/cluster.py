@@ -22,8 +22,10 @@ CHART = ROOT / "helm" / "clio-argo"
 BUCKET = f"gs://clio-e2e-{time.time_ns():x}"
 # program that kills and starts the workflow controller: `RIG controller kill`
 RIG = os.environ.get("CLIO_RIG_SCRIPT")
-# one part a stage, and a person asked in the middle
-ASK = ("-p", "approval=ask", "--set", "max_parts=1")
+# a person is asked in the middle, between two pods
+ASK = ("-p", "approval=ask")
+# pods of its own for each stage, however small the stack is
+PARTS = ("--set", "single_pod_minutes=0")
 Json = dict[str, Any]
 T = TypeVar("T")
 

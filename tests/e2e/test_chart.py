@@ -79,7 +79,7 @@ def test_workflows_survive_upgrade_and_rollback(release: Cluster, small: str) ->
     second = followed(release)
     assert kept(release) == {first, second}
     release.clio("approve", "upgraded")
-    until(lambda: nodes(release.workflow("upgraded"), "render"), "pods after the upgrade")
+    until(lambda: nodes(release.workflow("upgraded"), "render-publish"), "pods after the upgrade")
     run("helm", "rollback", "clio-argo", "1", "--namespace", release.namespace)
     assert followed(release) == first
     assert kept(release) == {first, second}

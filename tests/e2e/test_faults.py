@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from clio_argo.pipeline import PIPELINE
-from tests.e2e.cluster import BUCKET, RIG, Cluster, Json, download, nodes, run, units_done, until, upload
+from tests.e2e.cluster import BUCKET, PARTS, RIG, Cluster, Json, download, nodes, run, units_done, until, upload
 from tests.e2e.holds import held, hold
 from tests.stacks import contents, demo_slices, records, request, run_here, write_stack
 
-SLICES, FIRST, PARTS = 24, 3514, 2
+SLICES, FIRST, MOST = 24, 3514, 2
 # SIGKILL for the step; the container's first process is Argo's
 KILL = (
     "import os, pathlib; [os.kill(int(p.parent.name), 9) for p in pathlib.Path('/proc').glob('[0-9]*/comm') "
     "if p.read_text() == 'clio-argo-step\\n']"
 )
+TWO_PARTS = (*PARTS, "--set", f"max_parts={MOST}")
 # less than the interpreter needs with its libraries; doubled with each try
 SMALL_MIB = "48"
 
@@ -43,7 +44,7 @@ def source(cluster: Cluster, folder: Path) -> str:
 def starved(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The template with too little memory for write; its name."""
     template = cluster.objects("workflowtemplates", "clio-argo/current=true")[0]
-    tasks = next(t for t in template["spec"]["templates"] if t["name"] == "main")["dag"]["tasks"]
+    tasks = next(t for t in template["spec"]["templates"] if t["name"] == "parts")["dag"]["tasks"]
     given = next(t for t in tasks if t["name"] == "write")["arguments"]["parameters"]
     next(p for p in given if p["name"] == "mib")["value"] = SMALL_MIB
     file = tmp_path_factory.mktemp("template") / "starved.json"
@@ -58,9 +59,9 @@ def record(name: str, step: str) -> str:
 
 
 def start(cluster: Cluster, source: str, name: str, *more: str) -> str:
-    """Submit with two parts a stage; the run's root."""
+    """Submit; the run's root."""
     out = f"{BUCKET}/runs/{name}"
-    cluster.submit(source, out, "--set", f"max_parts={PARTS}", "--name", name, *more)
+    cluster.submit(source, out, "--name", name, *more)
     return out
 
 
@@ -95,7 +96,7 @@ def test_pods_die(cluster: Cluster, source: str, starved: str, here: Path, tmp_p
     """Deleted, killed, out of memory: each time the next try does what was lost, and no more."""
     match, render = (record("deaths", step) for step in ("match", "render"))
     hold(match, render)
-    out = start(cluster, source, "deaths", "--template", starved)
+    out = start(cluster, source, "deaths", *TWO_PARTS, "--template", starved)
     with held(match):
         told(cluster, "deaths", "match", "1/4")
         pod = cluster.running("deaths", "match")
@@ -111,9 +112,28 @@ def test_pods_die(cluster: Cluster, source: str, starved: str, here: Path, tmp_p
     assert "pod deleted" in messages(ended, "match")
     assert any("exit code 137" in m for m in messages(ended, "render"))
     assert any("OOMKilled" in m for m in messages(ended, "write"))
+    names = [n["displayName"] for n in ended["status"]["nodes"].values() if n["type"] == "Retry"]
+    assert any("slices:3514-" in name for name in names if name.startswith("reduce("))
     the_same(out, here, tmp_path)
     # the first unit of both tries stands in the manifest, but in no log
     assert units(here) - logged(out, here) == Counter(match=1, render=1)
+
+
+def test_the_pod_of_a_small_run_dies(cluster: Cluster, source: str, here: Path, tmp_path: Path) -> None:
+    """The next try goes on in the middle of the stage that it was in."""
+    render = record("small", "render")
+    hold(render)
+    out = start(cluster, source, "small")
+    with held(render):
+        pod = cluster.running("small", "all")
+        cluster.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
+        cluster.running("small", "all", but=pod)
+    ended = cluster.ended("small")
+    assert ended["status"]["phase"] == "Succeeded"
+    assert "pod deleted" in messages(ended, "all")
+    the_same(out, here, tmp_path)
+    # the unit whose record was held is the only one that was done in part
+    assert units(here) - logged(out, here) == Counter(render=1)
 
 
 @contextmanager
@@ -133,11 +153,11 @@ def test_controller_and_workflow_go_away(cluster: Cluster, source: str, here: Pa
     """Without a controller pods go on to their end. Submitted again on the same root, a run goes on where it was."""
     reduce, render = (record("lost", step) for step in ("reduce", "render"))
     hold(reduce, render)
-    out = start(cluster, source, "lost")
+    out = start(cluster, source, "lost", *TWO_PARTS)
     with ExitStack() as gone:
         with held(reduce):
             gone.enter_context(no_controller())
-        until(lambda: len(cluster.pods("lost", "reduce", "Succeeded")) == PARTS, "pods that nobody watches")
+        until(lambda: len(cluster.pods("lost", "reduce", "Succeeded")) == MOST, "pods that nobody watches")
     with held(render):
         cluster.kubectl("delete", "workflow", "lost")
         until(lambda: not cluster.objects("pods", "workflows.argoproj.io/workflow=lost"), "the pods' end")
@@ -145,7 +165,7 @@ def test_controller_and_workflow_go_away(cluster: Cluster, source: str, here: Pa
     before, said = units(download(f"{out}/", tmp_path / "before")), logged(out, here)
     assert before["reduce"] == said["reduce"] == units(here)["reduce"]
     assert 0 < before["render"] < units(here)["render"]
-    again = cluster.submit(source, out, "--set", f"max_parts={PARTS}", "--name", "found", "--wait")
+    again = cluster.submit(source, out, *TWO_PARTS, "--name", "found", "--wait")
     assert "look at it" in again.splitlines()[-1]
     (tmp_path / "after").mkdir()
     the_same(out, here, tmp_path / "after")

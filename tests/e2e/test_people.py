@@ -16,7 +16,7 @@ def test_stopped_tried_again_and_approved(cluster: Cluster, small: str, receiver
     out = f"{BUCKET}/runs/approved"
     cluster.submit(small, out, *ASK, "--name", "approved", "--set", "notify.email=a@example.org")
     waiting(cluster, "approved")
-    assert nodes(cluster.workflow("approved"), "render") == []
+    assert nodes(cluster.workflow("approved"), "render-publish") == []
     assert not made(out)
     cluster.clio("stop", "approved")
     assert cluster.ended("approved")["status"]["phase"] == "Failed"
@@ -42,7 +42,7 @@ def test_rejected(cluster: Cluster, small: str, receivers: Receivers) -> None:
     waiting(cluster, "rejected")
     cluster.clio("reject", "rejected")
     ended = cluster.ended("rejected")
-    assert nodes(ended, "render") == []
+    assert nodes(ended, "render-publish") == []
     assert Store(out).read("transforms.json") is not None
     assert not made(out)
     heard = [g for g in receivers.got if g["run"].startswith(out)]

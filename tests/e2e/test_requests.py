@@ -59,15 +59,15 @@ def test_a_bucket_far_from_the_nodes(cluster: Cluster, small: str) -> None:
 
 
 def test_a_slice_that_breaks_later(cluster: Cluster, stack: Path, receivers: Receivers) -> None:
-    """Its header is fine, its pixels are not: the gate after solve stops the run, and everybody hears why."""
+    """Its header is fine, its pixels are not: the gate of solve stops the run, and everybody hears why."""
     flip_a_bit(stack / (NAME % BROKEN))
     source, out = upload(stack, f"{BUCKET}/sources/broken"), f"{BUCKET}/runs/broken"
-    said = cluster.submit(source, out, "--set", "max_parts=1", "--name", "broken", "--wait", check=False)
+    said = cluster.submit(source, out, "--name", "broken", "--wait", check=False)
     told = f"z {BROKEN}"
     assert told in said
     assert "--allow-bad-slices" in said
-    assert any(told in n["message"] for n in nodes(cluster.workflow("broken"), "solve"))
-    assert len(nodes(cluster.workflow("broken"), "solve")) == 1
+    assert any(told in n["message"] for n in nodes(cluster.workflow("broken"), "all"))
+    assert len(nodes(cluster.workflow("broken"), "all")) == 1
     heard = [g for g in receivers.got if g["run"].startswith(out)]
     assert [h["outcome"] for h in heard] == ["failed"]
     assert told in heard[0]["text"]

@@ -1,11 +1,13 @@
 """The demo stack on a cluster: the same volume as on one machine, and what people see of it."""
 
 import os
+import re
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from clio_argo.argo.summary import summarise
 from clio_argo.store.buckets import Bucket
 from tests.browser import Browser
 from tests.e2e.cluster import BUCKET, Cluster, Json, download, nodes, outputs
@@ -56,20 +58,20 @@ def test_outputs_and_progress(workflow: Json) -> None:
     assert (found["volume"], found["flagged"], found["link"][:8]) == (VIEWER, "1", "https://")
     done, total = workflow["status"]["progress"].split("/")
     assert done == total
-    parts = [n["progress"] for n in nodes(workflow, "reduce")]
-    assert all(p.split("/")[0] == p.split("/")[1] for p in parts)
 
 
-def test_parts_say_which_slices_they_are(workflow: Json) -> None:
-    names = [n["displayName"] for n in workflow["status"]["nodes"].values() if n["type"] == "Retry"]
-    assert any("slices:3490" in name for name in names if name.startswith("reduce("))
+def test_small_runs_take_a_pod_behind_the_plan(cluster: Cluster, workflow: Json) -> None:
+    pods = [n["templateName"] for n in workflow["status"]["nodes"].values() if n["type"] == "Pod"]
+    assert sorted(pods) == ["all", "notify", "plan"]
+    assert [s.name for s in summarise(workflow).stages] == ["plan", "all", "onExit"]
+    assert re.search(r"all +Succeeded +1/1", cluster.clio("get", NAME))
 
 
 @pytest.mark.browser
 def test_the_report_opens_in_argo(cluster: Cluster, workflow: Json, tmp_path: Path) -> None:
     """Argo Server allows no scripts, and pictures of its own only."""
     server = os.environ["CLIO_ARGO_SERVER"]
-    node = nodes(workflow, "publish")[-1]["id"]
+    node = nodes(workflow, "all")[-1]["id"]
     place = f"artifact-files/{cluster.namespace}/workflows/{NAME}/{node}/outputs/report/index.html"
     with urllib.request.urlopen(f"http://{server}/{place}") as answer:
         assert "img-src 'self'" in answer.headers["Content-Security-Policy"]
@@ -84,6 +86,6 @@ def test_the_report_opens_in_argo(cluster: Cluster, workflow: Json, tmp_path: Pa
 
 
 def test_logs_of_every_attempt_are_kept(workflow: Json) -> None:
-    tries = [n for step in ("plan", "reduce", "render", "write") for n in nodes(workflow, step)]
+    tries = [n for step in ("plan", "all", "notify") for n in nodes(workflow, step)]
     kept = [{a["name"] for a in n["outputs"]["artifacts"]} for n in tries]
     assert all("main-logs" in names for names in kept)

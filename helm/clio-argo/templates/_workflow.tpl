@@ -6,12 +6,8 @@ where ClusterSettings puts them. A test compares the two for several values.
 {{- $values := .Values -}}
 {{- $spec := (.Files.Get "files/workflowtemplate.yaml" | fromYaml).spec -}}
 {{- $appLabels := include "clio-argo.appLabels" . | fromYaml -}}
-{{- $fanned := dict -}}
-{{- range $template := $spec.templates }}{{ range dig "dag" "tasks" list $template }}
-  {{- if .withParam }}{{ $_ := set $fanned .template true }}{{ end -}}
-{{ end }}{{ end -}}
 {{- range $template := $spec.templates }}{{ if $template.container -}}
-  {{- include "clio-argo.container" (dict "template" $template "fanned" (hasKey $fanned $template.name) "root" $) -}}
+  {{- include "clio-argo.container" (dict "template" $template "worker" (hasKey $template.metadata.labels "clio-argo/workers") "root" $) -}}
 {{- end }}{{ end -}}
 {{- range $spec.arguments.parameters -}}
   {{- if eq .name "approval" }}{{ $_ := set . "value" $values.approval.default }}{{ end -}}
@@ -42,7 +38,7 @@ where ClusterSettings puts them. A test compares the two for several values.
 {{- toYaml $spec -}}
 {{- end -}}
 
-{{/* One container template: (dict "template" TEMPLATE "fanned" BOOLEAN "root" .); changes it in place. */}}
+{{/* One container template: (dict "template" TEMPLATE "worker" BOOLEAN "root" .); changes it in place. */}}
 {{- define "clio-argo.container" -}}
 {{- $values := .root.Values -}}{{- $template := .template -}}{{- $container := .template.container -}}
 {{- range $name, $image := $values.images -}}
@@ -73,10 +69,10 @@ where ClusterSettings puts them. A test compares the two for several values.
 {{- $_ := set $template.retryStrategy.backoff "duration" $values.retries.wait -}}
 {{- $_ := set $template.retryStrategy.backoff "maxDuration" $values.retries.longest -}}
 {{- include "clio-argo.artifacts" (dict "template" $template "artifacts" $values.artifacts) -}}
-{{- $place := ternary $values.workers $values.others .fanned -}}
+{{- $place := ternary $values.workers $values.others .worker -}}
 {{- with $place.nodeSelector }}{{ $_ := set $template "nodeSelector" . }}{{ end -}}
 {{- with $place.tolerations }}{{ $_ := set $template "tolerations" . }}{{ end -}}
-{{- if and .fanned $values.workerAnnotations }}{{ $_ := set $template.metadata "annotations" $values.workerAnnotations }}{{ end -}}
+{{- if and .worker $values.workerAnnotations }}{{ $_ := set $template.metadata "annotations" $values.workerAnnotations }}{{ end -}}
 {{- end -}}
 
 {{/* Where reports go: (dict "template" TEMPLATE "artifacts" VALUES); changes it in place. */}}
