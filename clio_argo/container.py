@@ -13,12 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from clio_argo.errors import BrokenInvariant, ClioError, UserError, short_of_memory
-from clio_argo.model.layout import REPORT
-from clio_argo.model.step import StepResult
+from clio_argo.model.base import few
+from clio_argo.model.layout import REPORT, part_items_name
+from clio_argo.model.step import PartItems, StepResult
 from clio_argo.pipeline import Pipeline, Step
 from clio_argo.plugins import VARIABLE, load_pipeline
 from clio_argo.runner import KILLED, NO_MEMORY, run_step
 from clio_argo.store.documents import Store
+from clio_argo.workspace.run import open_run
 
 # 128 + SIGTERM, as shells report it; the emitted templates retry it
 TERMINATED, STDERR = 143, 2
@@ -30,7 +32,7 @@ PICTURE = re.compile(r'"(\w[\w./-]*\.(?:png|jpg))"')
 
 
 def main() -> None:
-    """Run `clio-argo-step NAME --run URL --part N`. Prints outputs as JSON and writes them to files in CLIO_OUTPUTS."""
+    """Run `clio-argo-step NAME --run URL --part PART`. Prints outputs as JSON, and writes files in CLIO_OUTPUTS."""
     sys.exit(exit_code(_run))
 
 
@@ -40,9 +42,26 @@ def _run() -> None:
     parser = argparse.ArgumentParser(prog="clio-argo-step", description=main.__doc__)
     parser.add_argument("name", choices=[s.name for s in pipeline.all_steps if s.entry])
     parser.add_argument("--run", required=True, help="URL of the run's root")
-    parser.add_argument("--part", type=int, default=0)
+    parser.add_argument("--part", default="0", help="number of the part, or what it covers, e.g. 3518-3519")
     chosen = parser.parse_args()
-    run_part(pipeline, pipeline[chosen.name], chosen.run, chosen.part)
+    step = pipeline[chosen.name]
+    run_part(pipeline, step, chosen.run, part_number(step, chosen.run, chosen.part))
+
+
+def part_number(step: Step, url: str, item: str) -> int:
+    """The number of the part that a workflow names by an item of its list.
+
+    Raises:
+        UserError: the run has no such part.
+    """
+    if item.isdecimal():
+        return int(item)
+    maker, _, output = (step.fan_out or "").partition(".")
+    known = open_run(url).document(PartItems, part_items_name(maker)).items[output] if maker else ()
+    if item not in known:
+        there = f"it has {few(known)}" if known else "it runs once, as part 0"
+        raise UserError(f"{step.name}: this run has no part {item} ({there}); if it was planned anew, submit it again")
+    return known.index(item)
 
 
 def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
@@ -50,6 +69,7 @@ def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
     folder = os.environ.get("CLIO_OUTPUTS")
     try:
         result = run_step(step, url, part, pipeline)
+        save_items(step, url, result)
     finally:
         # also when a gate stops the run: the report shows why
         if folder and step.report:
@@ -57,6 +77,12 @@ def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
     print(result.model_dump_json())
     if folder:
         save_outputs(result, Path(folder))
+
+
+def save_items(step: Step, url: str, result: StepResult) -> None:
+    """Write the items of later stages' parts, by which `part_number` finds a part."""
+    if result.parts:
+        open_run(url).write(part_items_name(step.name), result.items.to_bytes())
 
 
 def save_outputs(result: StepResult, folder: Path) -> None:

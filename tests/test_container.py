@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clio_argo.container import MESSAGE_CHARACTERS, save_outputs
+from clio_argo.container import MESSAGE_CHARACTERS, part_number, run_part, save_outputs
 from clio_argo.errors import BrokenInvariant, UserError
 from clio_argo.model.request import Request
 from clio_argo.model.step import Part, StepResult
@@ -48,9 +48,27 @@ def test_outputs_are_files_that_a_fan_out_reads(stack: Path, tmp_path: Path) -> 
     done = planned(stack, tmp_path, CLIO_SET_maxz="3493", CLIO_SET_resolution="8,8,30")
     assert done.returncode == 0, done.stderr
     parts = json.loads((tmp_path / "outputs" / "reduce_parts").read_text())
-    assert parts == [{"part": str(i), "slices": f"{3490 + i}"} for i in range(4)]
+    assert parts == [f"{3490 + i}-{3490 + i}" for i in range(4)]
     assert int((tmp_path / "outputs" / "reduce_mib").read_text()) > 0
     assert Store(str(tmp_path / "run")).document(Request, "config.json").resolution == (8, 8, 30)
+
+
+def test_a_pod_is_told_what_its_part_covers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph in Argo's UI then says so too; slices below 0 begin with a dash."""
+    source = write_stack(tmp_path / "stack", {z - 3492: s for z, s in demo_slices(4).items()}, "iso.%d.png")
+    url, outputs = str(tmp_path / "run"), tmp_path / "outputs"
+    monkeypatch.setenv("CLIO_REQUEST", request(source, image="iso.%d.png", max_parts=2).model_dump_json())
+    monkeypatch.setenv("CLIO_OUTPUTS", str(outputs))
+    run_part(PIPELINE, PIPELINE["plan"], url, 0)
+    items = json.loads((outputs / "reduce_parts").read_text())
+    assert items == ["-2--1", "0-1"]
+    assert [part_number(PIPELINE["reduce"], url, i) for i in (*items, "1")] == [0, 1, 1]
+    done = container("reduce", "--run", url, f"--part={items[0]}")
+    assert json.loads(done.stdout)["counts"]["done"] == 2, done.stderr
+    with pytest.raises(UserError, match=r"no part 0-3 \(it has -2--1, 0-1\); .* submit it again"):
+        part_number(PIPELINE["reduce"], url, "0-3")
+    with pytest.raises(UserError, match="it runs once"):
+        part_number(PIPELINE["solve"], url, "0-3")
 
 
 def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -> None:
@@ -136,10 +154,7 @@ def test_more_tasks_than_a_workflow_holds_are_refused(tmp_path: Path) -> None:
 def test_fewer_parts_do_the_same_units(stack: Path, tmp_path: Path) -> None:
     results: dict[str, StepResult] = {}
     run_here(request(stack, max_parts=2), tmp_path / "run", "match", results)
-    assert results["plan"].outputs["reduce_parts"] == [
-        {"part": "0", "slices": "3490-3492"},
-        {"part": "1", "slices": "3493-3495"},
-    ]
+    assert results["plan"].outputs["reduce_parts"] == ("3490-3492", "3493-3495")
 
 
 def test_a_pipeline_of_ones_own_runs_its_steps(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Con
     """The template of a step, which has the step's name."""
     last = step == pipeline.on_exit
     own = ENDED if last else {}
-    arguments = (step.name, "--run", "$(CLIO_RUN)", "--part", "$(CLIO_PART)")
+    # one word: a part of slices below 0 begins with a dash
+    arguments = (step.name, "--run", "$(CLIO_RUN)", "--part=$(CLIO_PART)")
     return w.Container(
         name=step.name, labels={"clio-argo/step": step.name},
         image=cluster.image(step.image), image_pull_policy=cluster.image_pull_policy,

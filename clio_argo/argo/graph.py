@@ -52,7 +52,7 @@ def _task(pipeline: Pipeline, step: Step) -> Task:
         when=APPROVED if asked else None,
         with_param=_output(step.fan_out) if step.fan_out else None,
         arguments=[
-            Parameter(name="part", value="{{item.part}}" if step.fan_out else "0"),
+            Parameter(name="part", value="{{item}}" if step.fan_out else "0"),
             Parameter(name="mib", value=_output(step.memory) if "." in step.memory else step.memory),
         ],
     )

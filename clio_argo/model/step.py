@@ -7,8 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
-from clio_argo.model.base import Value
+from clio_argo.model.base import Document, Value
 from clio_argo.model.costs import Estimate
+
+# the kind of parts that only have numbers
+NUMBERED = "parts"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Step:
     report: whether the step may change the report, so that its pod keeps it as an artifact.
     reads_request: whether it gets the request itself, which all others read from the store.
     command, args, env: of the container of a custom step. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root
-        and the part. Without a command the container runs `clio-argo-step`.
+        and the part, as its `item` says it. Without a command the container runs `clio-argo-step`.
     """
 
     name: str
@@ -124,7 +127,7 @@ class Part(Value):
     """One part of a stage: its number, and the first and last of the slices or blocks that it covers."""
 
     part: int
-    kind: str = "parts"
+    kind: str = NUMBERED
     first: int = 0
     last: int = 0
 
@@ -134,11 +137,19 @@ class Part(Value):
         return self.last - self.first + 1
 
     @property
-    def item(self) -> dict[str, str]:
-        """The part as an item of a workflow's `withParam`."""
-        # parameters of Argo are strings
-        span = f"{self.first}-{self.last}" if self.last > self.first else f"{self.first}"
-        return {"part": str(self.part), self.kind: span}
+    def item(self) -> str:
+        """The part as an item of a workflow's `withParam`: what it covers, e.g. 3518-3519, else its number.
+
+        Argo's graph shows it, and a pod gets it as its `--part`.
+        """
+        # also of one slice or block: a single number is that of a part
+        return str(self.part) if self.kind == NUMBERED else f"{self.first}-{self.last}"
+
+
+class PartItems(Document):
+    """Items of the parts of later stages, in the order of their numbers, by the output that `Step.fan_out` names."""
+
+    items: dict[str, tuple[str, ...]]
 
 
 class Counts(Value):
@@ -169,10 +180,14 @@ class StepResult(Value):
     estimate: Estimate | None = None
 
     @property
+    def items(self) -> PartItems:
+        """The parts of later stages as a workflow names them."""
+        return PartItems(items={name: tuple(part.item for part in parts) for name, parts in self.parts.items()})
+
+    @property
     def outputs(self) -> dict[str, Any]:
         """All outputs by name, as a workflow reads them."""
-        items = {name: [part.item for part in parts] for name, parts in self.parts.items()}
-        return {**items, **self.memory_mib, **self.published}
+        return {**self.items.items, **self.memory_mib, **self.published}
 
 
 def load(reference: str) -> Callable[..., Any]:

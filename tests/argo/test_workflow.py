@@ -24,7 +24,7 @@ def test_every_step_is_one_container_that_runs_its_part() -> None:
     for step in PIPELINE.all_steps:
         container = made[step.name]["container"]
         assert [*container["command"], *container["args"]] == [
-            "clio-argo-step", step.name, "--run", "$(CLIO_RUN)", "--part", "$(CLIO_PART)",
+            "clio-argo-step", step.name, "--run", "$(CLIO_RUN)", "--part=$(CLIO_PART)",
         ]  # fmt: skip
 
 
