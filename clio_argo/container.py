@@ -8,22 +8,26 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from clio_argo.errors import BrokenInvariant, ClioError, UserError, short_of_memory
 from clio_argo.model.base import few
 from clio_argo.model.layout import REPORT, part_items_name
+from clio_argo.model.parse_request import REFUSED, from_environment
 from clio_argo.model.step import PartItems, StepResult
 from clio_argo.pipeline import Pipeline, Step
 from clio_argo.plugins import VARIABLE, load_pipeline
 from clio_argo.runner import KILLED, NO_MEMORY, run_step
 from clio_argo.store.documents import Store
+from clio_argo.store.reach import places_of, unreachable
 from clio_argo.workspace.run import open_run
 
 # 128 + SIGTERM, as shells report it; the emitted templates retry it
 TERMINATED, STDERR = 143, 2
+# folders that the pods of an installation mount, with colons between; without it this is no pod
+MOUNTED = "CLIO_MOUNTED"
 # Argo keeps at most 256 kB of a parameter. Workflows of 3,000 tasks are safe, and plan and solve each add half of them.
 PARAMETER_BYTES, TASKS = 256_000, 1500
 # The workflow object, which may have 1 MiB, keeps the message of every failed try. Kubernetes reads 4,096 bytes.
@@ -45,7 +49,28 @@ def _run() -> None:
     parser.add_argument("--part", default="0", help="number of the part, or what it covers, e.g. 3518-3519")
     chosen = parser.parse_args()
     step = pipeline[chosen.name]
+    if step in pipeline.steps and step.reads_request:
+        refuse_unreachable(chosen.run, os.environ)
     run_part(pipeline, step, chosen.run, part_number(step, chosen.run, chosen.part))
+
+
+def refuse_unreachable(run: str, environment: Mapping[str, str]) -> None:
+    """Refuse places that no pod reaches, by the names of the form that a person filled in.
+
+    Raises:
+        UserError: names them all, with what is wrong with the request.
+    """
+    if (mounted := environment.get(MOUNTED)) is None:
+        return
+    folders = mounted.split(":") if mounted else []
+    problems = unreachable({"run": run}, folders)
+    try:
+        if request := from_environment(environment):
+            problems += unreachable(places_of(request), folders)
+    except UserError as error:
+        raise UserError("\n".join([str(error), *(f"  - {p}" for p in problems)])) from error
+    if problems:
+        raise UserError.all(REFUSED, problems)
 
 
 def part_number(step: Step, url: str, item: str) -> int:

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from clio_argo.container import MESSAGE_CHARACTERS, part_number, run_part, save_outputs
+from clio_argo.container import MESSAGE_CHARACTERS, part_number, refuse_unreachable, run_part, save_outputs
 from clio_argo.errors import BrokenInvariant, UserError
+from clio_argo.model.parse_request import from_environment
 from clio_argo.model.request import Request
 from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
@@ -69,6 +71,41 @@ def test_a_pod_is_told_what_its_part_covers(tmp_path: Path, monkeypatch: pytest.
         part_number(PIPELINE["reduce"], url, "0-3")
     with pytest.raises(UserError, match="it runs once"):
         part_number(PIPELINE["solve"], url, "0-3")
+
+
+@pytest.mark.parametrize(
+    ("run", "source", "mounted", "words"),
+    [
+        ("fly/out", "gs://lab/f", "", ["run fly/out: write gs://fly/out if it is a bucket; pods see no such folder"]),
+        ("", "", "", ["run '': empty", "source: give one"]),
+        ("gs:///out", "/data/fly", "", ["run gs:///out: names no bucket", "source /data/fly: pods see no such folder"]),
+        ("/dat/out", "gs://lab/f", "/data:/tapes", ["run /dat/out: pods see no such folder, only what lies in /data"]),
+        ("/data/out", "/tapes/fly", "/data:/tapes", []),
+        ("gs://bucket/out", "gs://lab/f", "", []),
+    ],
+)
+def test_places_of_a_form_that_no_pod_reaches_are_refused(
+    run: str, source: str, mounted: str, words: list[str]
+) -> None:
+    given = {"CLIO_REQUEST": "", "CLIO_SET_source": source, "CLIO_SET_id": "", "CLIO_MOUNTED": mounted}
+    with pytest.raises(UserError) if words else nullcontext() as refused:
+        refuse_unreachable(run, given)
+    assert all(f"\n  - {w}" in str(refused.value) for w in words)
+
+
+def test_a_pod_refuses_a_run_that_it_would_lose(stack: Path, tmp_path: Path) -> None:
+    done = planned(stack, tmp_path, CLIO_MOUNTED="/data")
+    assert done.returncode == 2
+    assert f"run {tmp_path / 'run'}: pods see no such folder, only what lies in /data" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_form_without_an_id_takes_the_name_of_its_source() -> None:
+    form = {"CLIO_REQUEST": " ", "CLIO_SET_source": " gs://bucket/fly 42/ ", "CLIO_SET_id": "", "CLIO_SET_minz": "3"}
+    found = from_environment(form)
+    assert found
+    assert (found.id, found.source, found.minz) == ("fly-42", "gs://bucket/fly 42/", 3)
+    assert from_environment({**form, "CLIO_SET_id": "own"}).id == "own"
 
 
 def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def _environment(step: Step, cluster: ClusterSettings, more: Mapping[str, str]) 
         "CLIO_MEMORY_MAX_MIB": str(cluster.memory_max_mib),
     }
     # the request comes first: Kubernetes replaces $(NAME) in a value by variables that stand before it
-    request = request_environment() if step.reads_request else []
+    folders = ":".join(volume.mount_path for volume in cluster.volumes)
+    request = [*request_environment(), variable("CLIO_MOUNTED", folders)] if step.reads_request else []
     variables = {**own, **more, **cluster.env, **dict(step.env)}
     return [*request, *(variable(name, value) for name, value in variables.items())]
 

@@ -177,10 +177,6 @@ class KubeClient:
         document: Json = json.loads(answer.data)
         return document
 
-    def label_template(self, name: str, label: str, value: str | None) -> None:
-        """Set a label of a template; None removes it."""
-        self.patch(TEMPLATES, name, {"metadata": {"labels": {label: value}}}, MERGE_PATCH)
-
     def patch(self, plural: str, name: str, body: Any, content_type: str) -> None:
         """Change an object with a patch of a given content type."""
         self._ask("patch", plural, name, body=body, _content_type=content_type)
