@@ -138,6 +138,11 @@ class Bucket:
             ]
             bucket.set_iam_policy(policy, **gcs.patience())
 
+    def allows_pages(self) -> bool:
+        """Whether it has rules (CORS) by which pages of other sites may read it."""
+        with self._bucket() as bucket:
+            return bool(bucket.cors)
+
     def allow_pages(self) -> None:
         """Set CORS, so that neuroglancer's pages read what their user may read."""
         with self._bucket() as bucket:
