@@ -55,16 +55,15 @@ def ill(tmp_path: Path) -> Iterator[Cluster]:
 
 def test_all_that_is_wrong_is_told_at_once(ill: Cluster) -> None:
     said = ill.clio("doctor", check=False).splitlines()
-    lines = {
-        line.removeprefix("WRONG cluster: ").partition(":")[0]: n for n, line in enumerate(said) if "WRONG" in line
-    }
+    wrong = [n for n, line in enumerate(said) if line.startswith("WRONG cluster: ")]
+    lines = {said[n].removeprefix("WRONG cluster: ").partition(":")[0]: n for n in wrong}
     assert lines.keys() == WRONG.keys()
     for name, words in WRONG.items():
         assert words in said[lines[name]]
     assert all(said[n + 1].startswith("      do: ") for name, n in lines.items() if name != "nodes")
 
 
-def test_a_namespace_that_does_not_exist(ill: Cluster) -> None:
+def test_a_namespace_that_does_not_exist() -> None:
     said = Cluster(f"{WHERE}-none", {}).clio("doctor", check=False)
     assert f"WRONG cluster: namespace: there is no namespace {WHERE}-none\n      do: kubectl create namespace" in said
     assert "template" not in said

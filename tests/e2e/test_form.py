@@ -12,7 +12,7 @@ RUN = f"{BUCKET}/runs/form"
 
 
 def send(cluster: Cluster, **filled: str) -> str:
-    """The workflow that Argo Server makes of the form; its other fields are sent as it shows them, most of them empty."""
+    """The workflow that Argo Server makes of the form; its other fields are sent as it shows them, mostly empty."""
     (template,) = cluster.objects("workflowtemplate", "clio-argo/current=true")
     shown = {p["name"]: p.get("value", "") for p in template["spec"]["arguments"]["parameters"]}
     fields = [f"{name}={value}" for name, value in {**shown, **filled}.items()]
