@@ -67,6 +67,24 @@ def identity_problems(template: Json, accounts: Sequence[Json]) -> list[str]:
     return [f"account {notifier} has no annotation {IDENTITY}, as {worker} has: it cannot read the run"]
 
 
+def grant_problems(template: Json, accounts: Sequence[Json], namespace: str, members: Iterable[str]) -> list[str]:
+    """Whether a bucket is granted to the workers' account and not to the notifier's, by its members of all roles."""
+    there = {member.rpartition("/subject/")[2] for member in members}
+    granted = {a["metadata"]["name"] for a in accounts if _members_of(a, namespace) & there}
+    worker, notifier = (accounts_of(template).get(role, "") for role in ("worker", "notifier"))
+    if worker not in granted or notifier in granted or not notifier:
+        return []
+    return [f"the bucket is granted to account {worker} and not to {notifier}: no mail or webhook tells of the run"]
+
+
+def _members_of(account: Json, namespace: str) -> set[str]:
+    """An account as a member of a policy: by its place in the cluster, and as the account of the cloud."""
+    meta = account["metadata"]
+    own = f"ns/{namespace}/sa/{meta['name']}"
+    email = (meta.get("annotations") or {}).get(IDENTITY)
+    return {own, *([f"serviceAccount:{email}"] if email else [])}
+
+
 def quota_problems(template: Json, quotas: Sequence[Json], ranges: Sequence[Json], executor: Json) -> list[str]:
     """What quotas refuse: pods of the largest size, and containers without a figure that a quota counts.
 

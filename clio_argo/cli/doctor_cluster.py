@@ -45,7 +45,7 @@ def look_at_cluster(cluster: Cluster, run: str | None) -> Iterator[Finding]:
     yield look("cluster: template", lambda: _template(client, template))
     yield look("cluster: controller", lambda: _picked_up(client))
     if kube and template:
-        yield from look_at_demands(kube, template[0])
+        yield from look_at_demands(kube, template[0], run)
         yield look("cluster: images", lambda: _images(kube, template[0]), REGISTRY)
         yield look("cluster: nodes", lambda: _workers(kube, template[0]))
     if run:

@@ -7,7 +7,8 @@ from clio_argo.argo import demands
 from clio_argo.argo.faults import NotFound, Refused
 from clio_argo.argo.nodes import Json
 from clio_argo.cli.findings import Finding, Inconclusive, look
-from clio_argo.errors import UserError
+from clio_argo.errors import ClioError, UserError
+from clio_argo.store.documents import split_url
 
 if TYPE_CHECKING:
     from clio_argo.argo.kube import KubeClient
@@ -36,11 +37,11 @@ def _present(client: "KubeClient") -> str:
     return f"{client.namespace} is there, Pod Security {labels.get(demands.ENFORCED, 'privileged')}"
 
 
-def look_at_demands(client: "KubeClient", template: Json) -> Iterator[Finding]:
+def look_at_demands(client: "KubeClient", template: Json, run: str | None) -> Iterator[Finding]:
     """Check accounts, secrets, priority class, quotas, limits, Pod Security and the place of reports."""
     again = INSTALL.format(client.namespace)
     yield look("cluster: accounts", lambda: _accounts(client, template), again)
-    yield look("cluster: notifier", lambda: _notifier(client, template), "give it one that may read the run's bucket")
+    yield look("cluster: notifier", lambda: _notifier(client, template, run), "let it read the run's bucket")
     yield look("cluster: secrets", lambda: _secrets(client, template), f"{again}; imagePullSecrets are yours to make")
     yield look("cluster: priority class", lambda: _priority(client, template), "make it, or set another priorityClass")
     yield look("cluster: quota", lambda: _quota(client, template), "ask who set the quota of the namespace")
@@ -76,9 +77,21 @@ def _accounts(client: "KubeClient", template: Json) -> str:
     return _sound([f"there is no account {name}" for name in missing], ", ".join(names.values()))
 
 
-def _notifier(client: "KubeClient", template: Json) -> str:
-    problems = demands.identity_problems(template, _listed(client, "service_account"))
-    return _sound(problems, "has an identity as the workers have")
+def _notifier(client: "KubeClient", template: Json, run: str | None) -> str:
+    accounts = _listed(client, "service_account")
+    problems = demands.identity_problems(template, accounts)
+    problems += demands.grant_problems(template, accounts, client.namespace, _members(run or ""))
+    return _sound(problems, "nothing is granted to the workers and not to it")
+
+
+def _members(run: str) -> set[str]:
+    """Everybody to whom the run's bucket is granted, as far as this account may see them."""
+    from clio_argo.store.buckets import Bucket
+
+    try:
+        return Bucket(split_url(run)[1]).members() if run.startswith("gs://") else set()
+    except ClioError:
+        return set()
 
 
 def _secrets(client: "KubeClient", template: Json) -> str:

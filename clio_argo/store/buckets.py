@@ -107,6 +107,11 @@ class Bucket:
                 ours=_labelled(bucket),
             )
 
+    def members(self) -> set[str]:
+        """Everybody to whom a role on the bucket itself is granted."""
+        with self._bucket() as bucket:
+            return {member for binding in self._policy(bucket).bindings for member in binding["members"]}
+
     def _policy(self, bucket: Any) -> Any:
         return bucket.get_iam_policy(requested_policy_version=3, **gcs.patience())
 

@@ -66,6 +66,24 @@ def test_a_notifier_without_the_identity_that_workers_have() -> None:
     assert demands.identity_problems(template(), [named("clio-argo-worker"), notifier]) == []
 
 
+@pytest.mark.parametrize(
+    ("members", "problems"),
+    [
+        (["{pool}/subject/ns/em/sa/clio-argo-worker", "serviceAccount:n@project"], 1),
+        (["{pool}/subject/ns/em/sa/clio-argo-worker", "{pool}/subject/ns/em/sa/clio-argo-notifier"], 0),
+        (["{pool}/subject/ns/other/sa/clio-argo-worker"], 0),
+        (["serviceAccount:worker@project"], 1),
+        (["allUsers"], 0),
+    ],
+)
+def test_a_bucket_that_only_the_workers_may_read(members: list[str], problems: int) -> None:
+    worker = named("clio-argo-worker", metadata={"annotations": {demands.IDENTITY: "worker@project"}})
+    granted = [m.format(pool="principal://iam.googleapis.com/projects/1/locations/global/p") for m in members]
+    told = demands.grant_problems(template(), [worker, named("clio-argo-notifier")], "em", granted)
+    words = "granted to account clio-argo-worker and not to clio-argo-notifier"
+    assert [words in problem for problem in told] == [True] * problems
+
+
 EXECUTOR = {"resources": {"requests": {"cpu": "10m", "memory": "32Mi"}}}
 
 
