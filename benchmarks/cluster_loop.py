@@ -243,7 +243,7 @@ class Controller:
         if task.parts is None:
             return [0]
         items = self._value(task.parts)
-        assert isinstance(items, list)
+        assert isinstance(items, tuple)
         return list(range(len(items)))
 
     def _value(self, of: Output | float) -> object:
