@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from clio_argo.model.alignment import RematchUnit, Suspects
-from clio_argo.model.cutting import Cutting
 from clio_argo.model.costs import MINUTE_S, Estimate, UnitCosts
+from clio_argo.model.cutting import Cutting
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit, slices_per_unit
 from clio_argo.model.request import Request
