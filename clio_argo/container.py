@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from clio_argo.errors import BrokenInvariant, ClioError, UserError, short_of_memory
-from clio_argo.model.layout import REPORT
+from clio_argo.model.layout import CONFIG, REPORT
 from clio_argo.model.step import StepResult
 from clio_argo.pipeline import Pipeline, Step
 from clio_argo.plugins import VARIABLE, load_pipeline
@@ -57,6 +57,8 @@ def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
     print(result.model_dump_json())
     if folder:
         save_outputs(result, Path(folder))
+    if folder and step.reads_request and step in pipeline.steps:
+        save_request(Store(url), Path(folder) / "request")
 
 
 def save_outputs(result: StepResult, folder: Path) -> None:
@@ -75,6 +77,12 @@ def save_outputs(result: StepResult, folder: Path) -> None:
         if len(text.encode()) > PARAMETER_BYTES:
             raise BrokenInvariant(f"output {name} has {len(text.encode())} bytes, a workflow reads {PARAMETER_BYTES}")
         (folder / name).write_text(text)
+
+
+def save_request(store: Store, folder: Path) -> None:
+    """Write the request as the run keeps it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_bytes(store.need(CONFIG))
 
 
 def save_report(store: Store, folder: Path) -> None:

@@ -51,6 +51,8 @@ def test_outputs_are_files_that_a_fan_out_reads(stack: Path, tmp_path: Path) -> 
     assert parts == [{"part": str(i), "slices": f"{3490 + i}"} for i in range(4)]
     assert int((tmp_path / "outputs" / "reduce_mib").read_text()) > 0
     assert Store(str(tmp_path / "run")).document(Request, "config.json").resolution == (8, 8, 30)
+    kept = (tmp_path / "outputs" / "request" / "config.json").read_bytes()
+    assert kept == (tmp_path / "run" / "config.json").read_bytes(), "an artifact of the first step"
 
 
 def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -> None:
