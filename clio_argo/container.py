@@ -19,6 +19,8 @@ from clio_argo.pipeline import Pipeline, Step
 from clio_argo.plugins import VARIABLE, load_pipeline
 from clio_argo.runner import KILLED, NO_MEMORY, run_step
 from clio_argo.store.documents import Store
+from clio_argo.workspace.logs import log_lost
+from clio_argo.workspace.run import open_run
 
 # 128 + SIGTERM, as shells report it; the emitted templates retry it
 TERMINATED, STDERR = 143, 2
@@ -48,17 +50,28 @@ def _run() -> None:
 def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
     """Run a part; write its outputs to files and its report to a folder."""
     folder = os.environ.get("CLIO_OUTPUTS")
+    # the first step may still find that the root is somebody else's
+    if not step.reads_request:
+        note_lost(url, step, part)
     try:
         result = run_step(step, url, part, pipeline)
     finally:
         # also when a gate stops the run: the report shows why
         if folder and step.report:
             save_report(Store(url), Path(folder) / "report")
+    if step.reads_request:
+        note_lost(url, step, part)
     print(result.model_dump_json())
     if folder:
         save_outputs(result, Path(folder))
     if folder and step.reads_request and step in pipeline.steps:
         save_request(Store(url), Path(folder) / "request")
+
+
+def note_lost(url: str, step: Step, part: int) -> None:
+    """Log that the try before this one was lost, and why, if it was."""
+    if reason := os.environ.get("CLIO_LOST"):
+        log_lost(open_run(url), step.name, part, reason)
 
 
 def save_outputs(result: StepResult, folder: Path) -> None:

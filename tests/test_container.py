@@ -12,7 +12,9 @@ import pytest
 
 from clio_argo.container import MESSAGE_CHARACTERS, save_outputs
 from clio_argo.errors import BrokenInvariant, UserError
+from clio_argo.model.layout import COSTS
 from clio_argo.model.request import Request
+from clio_argo.model.run import Costs
 from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 from clio_argo.runner import run
@@ -102,9 +104,11 @@ def test_progress_and_the_report(stack: Path, tmp_path: Path) -> None:
     url = run_here(request(stack), tmp_path / "run", stop_before="publish")
     progress, outputs = tmp_path / "progress", tmp_path / "outputs"
     variables = {"ARGO_PROGRESS_FILE": str(progress), "CLIO_OUTPUTS": str(outputs)}
-    assert container("render", "--run", url, "--part", 0, **variables).returncode == 0
+    assert container("render", "--run", url, "--part", 0, CLIO_LOST="preempted", **variables).returncode == 0
     assert progress.read_text() == "1/1\n"
-    assert container("publish", "--run", url, **variables).returncode == 0
+    assert container("publish", "--run", url, CLIO_LOST="memory", **variables).returncode == 0
+    lost = {s.step: s.lost for s in Store(str(url)).document(Costs, COSTS).stages if s.lost}
+    assert lost == {"render": {"preempted": 1}, "publish": {"memory": 1}}
     page = (outputs / "report" / "index.html").read_text()
     shown = [p.relative_to(outputs / "report") for p in (outputs / "report").rglob("*.png")]
     assert shown

@@ -7,7 +7,7 @@ from hera import workflows as w
 from hera.workflows import models as m
 
 from clio_argo.argo.parameters import parameter, request_environment, variable
-from clio_argo.argo.retries import retry_strategy
+from clio_argo.argo.retries import LOST, retry_strategy
 from clio_argo.argo.settings import Artifacts, ClusterSettings
 from clio_argo.pipeline import Pipeline, Step
 
@@ -61,6 +61,7 @@ def _environment(step: Step, cluster: ClusterSettings, more: Mapping[str, str]) 
         # recorded in the manifest: a container cannot know its own image
         "CLIO_IMAGE": cluster.image(step.image),
         "CLIO_MEMORY_MAX_MIB": str(cluster.memory_max_mib),
+        "CLIO_LOST": LOST,
     }
     # the request comes first: Kubernetes replaces $(NAME) in a value by variables that stand before it
     request = request_environment() if step.reads_request else []

@@ -20,6 +20,11 @@ RETRIED = (
     f"lastRetry.status == 'Error' ? not (lastRetry.message matches '{REFUSED}') : "
     f"lastRetry.exitCode in {PASSING} and not (lastRetry.message matches '{TOO_LONG}')"
 )
+# what the next try records for the report: of itself a pod that is taken away tells nothing
+LOST = (
+    "{{=asInt(retries) == 0 ? '' : lastRetry.exitCode == '75' ? 'fault' : "
+    "lastRetry.message matches 'OOMKilled|not enough memory' ? 'memory' : 'preempted'}}"
+)
 
 
 def retry_strategy(retries: Retries) -> w.RetryStrategy:
