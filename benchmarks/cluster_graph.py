@@ -38,10 +38,10 @@ class Retries:
     longest_s: float = math.inf
     expression: str = ""
 
-    def pause_s(self, exit_code: int, tries: int, since_first_s: float) -> float | None:
+    def pause_s(self, exit_code: int, tries: int) -> float | None:
         """Seconds until the next try after `tries` of them; None: there is none."""
-        allowed = f"'{exit_code}'" in self.expression and tries <= self.limit and since_first_s <= self.longest_s
-        return self.wait_s * self.factor ** (tries - 1) if allowed else None
+        allowed = f"'{exit_code}'" in self.expression and tries <= self.limit
+        return min(self.wait_s * self.factor ** (tries - 1), self.longest_s) if allowed else None
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _retries(strategy: Json) -> Retries:
         limit=int(strategy["limit"]),
         wait_s=seconds(backoff["duration"]),
         factor=float(backoff.get("factor", 1)),
-        longest_s=seconds(backoff["maxDuration"]) if "maxDuration" in backoff else math.inf,
+        longest_s=seconds(backoff["cap"]),
         expression=strategy["expression"],
     )
 

@@ -127,7 +127,8 @@ def logs(
 # what each command does to a workflow, and what it prints then
 CONTINUES, CREATED = "{name} continues; watch it with: {watch}", "{name} was created; watch it with: {watch}"
 VERBS = {
-    "retry": ("Continue a failed workflow with the same arguments and template. Does only what is missing.", CONTINUES),
+    "retry": ("Continue a failed workflow with the same arguments, and the same template if that can still work. Does "
+              "only what is missing.", CONTINUES),
     "resubmit": ("Submit a workflow's arguments again, with the current template.", CREATED),
     "stop": ("Stop gracefully: pods are asked to stop, and notifications are sent.",
              "{name} stops; continue later with: {retry}"),

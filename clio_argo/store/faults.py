@@ -32,6 +32,7 @@ KINDS: dict[int, type[ClioError]] = {401: NoAccess, 403: NoAccess, 404: MissingB
 PASSING = (408, 409, 429)
 NO_SPACE = f"no space is left: free some or choose another place, then {GOES_ON}"
 NO_ACCESS = "no permission: check who owns it, or the credentials in use"
+NO_IDENTITY = "this machine got no credentials in time; try again"
 NO_ANSWER = "the store does not answer; try again"
 # where a store gave no HTTP status: the first expression that occurs in the text of an error
 REMEDIES: tuple[tuple[str, type[ClioError], str], ...] = (
@@ -69,6 +70,8 @@ def explained(url: str, name: str, error: Exception, verb: Verb = "read") -> Cli
     status = _status(backend, error, text)
     by_text = next(((kind, remedy) for sign, kind, remedy in REMEDIES if re.search(sign, text)), (StoreError, ""))
     kind, remedy = (status and _by_status(url, status, verb)) or by_text
+    if backend.is_passing(status, text):
+        kind, remedy = TransientError, NO_IDENTITY
     return kind(
         f"{url}{printable(name)}: {remedy + chr(10) if remedy else ''}  ({first_words(text.splitlines()[0], LONGEST)})"
     )

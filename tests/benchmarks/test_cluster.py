@@ -289,10 +289,11 @@ def test_a_pod_that_fits_on_no_node_waits_until_the_deadline() -> None:
 
 def test_the_emitted_limits_are_read() -> None:
     render = next(
-        t for t in emitted(memory_max_mib=700, retries=Retries(limit=2, wait="1m")).tasks if t.name == "render"
+        t
+        for t in emitted(memory_max_mib=700, retries=Retries(limit=3, wait="1m", longest="90s")).tasks
+        if t.name == "render"
     )
     retries = render.template.retries
     assert (render.template.most_mib, render.template.cpu, render.after) == (700, 1, ("solve", "ask"))
-    assert [retries.pause_s(143, tries, 0) for tries in (1, 2, 3)] == [60, 120, None]
-    assert retries.pause_s(1, 1, 0) is None, "a fault that a person has to mend"
-    assert retries.pause_s(143, 1, 1801) is None, "later than `longest`"
+    assert [retries.pause_s(143, tries) for tries in (1, 2, 3, 4)] == [60, 90, 90, None]
+    assert retries.pause_s(1, 1) is None, "a fault that a person has to mend"
