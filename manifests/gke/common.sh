@@ -39,6 +39,7 @@ parse() {
   tools
   TEMP=$(mktemp -d)
   trap 'rm -rf "$TEMP"' EXIT
+  trap 'exit 130' INT TERM HUP
 }
 
 wrong() { echo "$*" >&2; exit 2; }
@@ -65,7 +66,7 @@ g() { run gcloud "$@" --project "$PROJECT" --quiet; }
 readonly LABEL=made-by=clio-argo
 
 # how each service says that something is not there; all else (login, network, quota, API) says nothing about it
-readonly ABSENT='code=404|HTTPError 404|NOT_FOUND|not found: 404|was not found|condition not found|\(NotFound\)'
+readonly ABSENT='code=404|HTTPError 404|NOT_FOUND|not found: 404|was not found|condition not found|NAT .* not found|\(NotFound\)'
 
 # whether something is there: a command that shows it; what it prints is in FOUND. In a dry run nothing is looked at
 there() {

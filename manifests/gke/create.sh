@@ -25,7 +25,7 @@ quotas() {
     stop "Google Cloud has no region $REGION"
   while read -r metric limit used; do
     case $metric in CPUS | N2D_CPUS | PREEMPTIBLE_CPUS) ;; *) continue ;; esac
-    limit=${limit%.*} used=${used%.*}
+    limit=${limit%.*} used=${used%.*} used=${used:-0}
     [[ $limit == 0 || $((limit - used)) -ge $cores ]] ||
       echo "quota $metric of $REGION: $used of $limit in use; all nodes together have $cores: ask for more, or set SPOT_MAX"
   done <<<"$FOUND"
@@ -59,11 +59,18 @@ buckets() {
 
 bucket() { # URL OPTION...
   our_bucket "$1" || (
-    # buckets get labels only once they are there: Ctrl-C waits for both commands
+    # buckets get labels only once they are there. Ctrl-C waits for both commands, which gcloud alone would not: they run
+    # in a process group that the terminal does not signal
     trap '' INT TERM HUP
-    g storage buckets create "$@" --location "$REGION" --uniform-bucket-level-access --public-access-prevention
-    g storage buckets update "$1" --update-labels "$LABEL"
+    set -m
+    labelled_bucket "$@" &
+    wait $!
   )
+}
+
+labelled_bucket() { # URL OPTION...
+  g storage buckets create "$@" --location "$REGION" --uniform-bucket-level-access --public-access-prevention
+  g storage buckets update "$1" --update-labels "$LABEL"
 }
 
 expiry() { # DAYS
