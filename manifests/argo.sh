@@ -2,10 +2,10 @@
 # Writes what installs Argo Workflows into namespace argo, of one version: argo.sh FILE
 # Then: kubectl apply --server-side --namespace argo --filename FILE
 # ARGO_TREE is git's checksum of the folder `manifests` of that version, all files in it: a moved tag, a changed file or
-# another server's copy is refused. Another version needs both variables; a clone tells: git rev-parse v4.0.10:manifests
+# another server's copy is refused. Another version needs both variables; a clone tells: git rev-parse v4.0.5:manifests
 # ARGO_REPO: another clone, where this machine does not reach the public one
 set -euo pipefail
-ARGO_VERSION=${ARGO_VERSION:-v4.0.10} ARGO_TREE=${ARGO_TREE:-a2dcbdb771862046d1e7ae09e67a529ba84773ca}
+ARGO_VERSION=${ARGO_VERSION:-v4.0.5} ARGO_TREE=${ARGO_TREE:-f4035e66e3d2eb62f0793ca1d2ce347b10478720}
 ARGO_REPO=${ARGO_REPO:-https://github.com/argoproj/argo-workflows}
 [[ $# == 1 ]] || { sed -n '2,3s/^# //p' "$0" >&2; exit 2; }
 

@@ -134,7 +134,7 @@ def argo_clone(folder: Path) -> dict[str, str]:
     (folder / "manifests/cluster-install/kustomization.yaml").write_text("resources: [controller.yaml]\n")
     (folder / "manifests/cluster-install/controller.yaml").write_text(DEPLOYMENT)
     git = ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@example.org"]
-    for command in ("init -q", "add .", "commit -qm x", "tag v4.0.10"):
+    for command in ("init -q", "add .", "commit -qm x", "tag v4.0.5"):
         subprocess.run([*git, *command.split()], check=True)
     tree = subprocess.run([*git, "rev-parse", "HEAD:manifests"], check=True, capture_output=True, text=True).stdout
     return {"ARGO_REPO": f"file://{folder}", "ARGO_TREE": tree.strip()}
@@ -220,7 +220,7 @@ def check_what_was_made(cloud: Cloud) -> None:
     assert all("gcfsConfig" in json.dumps(pool) for pool in state["pool"].values()), "images are streamed"
     kubectl = (cloud.folder / "kubectl.log").read_text()
     mirror = "europe-west4-docker.pkg.dev/my-project/clio-argo-mirror/argoproj"
-    assert f"{mirror}/argoexec:v4.0.10" in kubectl.replace("\\", "")
+    assert f"{mirror}/argoexec:v4.0.5" in kubectl.replace("\\", "")
     assert "registry.example" in json.dumps(state["repo"]["clio-argo-mirror"])
     assert "create namespace clio-argo" in kubectl
 
@@ -275,7 +275,7 @@ def test_other_manifests_of_argo_are_refused(cloud: Cloud, tmp_path: Path) -> No
         )  # fmt: skip
 
     assert fetch().returncode == 0
-    assert "registry.example/argoproj/workflow-controller:v4.0.10" in (tmp_path / "argo.yaml").read_text()
+    assert "registry.example/argoproj/workflow-controller:v4.0.5" in (tmp_path / "argo.yaml").read_text()
     (tmp_path / "argo.yaml").unlink()
     refused = fetch(ARGO_TREE="0" * 40)
     assert refused.returncode == 1

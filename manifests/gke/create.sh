@@ -96,16 +96,20 @@ network() {
 
 # Dataplane V2 enforces the chart's NetworkPolicy
 cluster() {
-  settle
   our_cluster ||
     g container clusters create "$NAME" --region "$REGION" --release-channel regular --labels "$LABEL" \
       --network "$NETWORK" --subnetwork "$SUBNET" --enable-ip-alias --enable-private-nodes --enable-image-streaming \
       --workload-pool "$PROJECT.svc.id.goog" --enable-dataplane-v2 --autoscaling-profile optimize-utilization \
       --machine-type "$MACHINE" --num-nodes 1 --enable-autoscaling --total-min-nodes 1 --total-max-nodes 3 \
       --disk-type pd-balanced --disk-size 50 --service-account "$(account)"
+  usable
+}
+
+# nothing is built upon a cluster that an earlier call left broken
+usable() {
   settle
-  [[ -n $DRY || $FOUND == RUNNING ]] ||
-    stop "cluster $NAME is ${FOUND:-gone}, not RUNNING: run this again, or look at it and remove it with remove.sh"
+  [[ -z $FOUND || $FOUND == RUNNING ]] ||
+    stop "cluster $NAME is $FOUND, not RUNNING: run this again, or look at it and remove it with remove.sh"
 }
 
 # GKE labels spot nodes; the taint keeps everything else away from them
@@ -161,6 +165,7 @@ configuration() {
 
 services
 same_region
+usable
 quotas
 node_account
 buckets
