@@ -257,7 +257,7 @@ def test_what_others_made_is_neither_removed_nor_used(cloud: Cloud) -> None:
     assert "give another NAME" in text
 
 
-def test_a_cluster_that_failed_is_not_built_upon_and_can_be_removed(cloud: Cloud) -> None:
+def test_a_cluster_that_failed_is_not_built_upon(cloud: Cloud) -> None:
     state = made()
     state["cluster"]["clio-argo"]["status"] = "ERROR"
     cloud.save(state)
