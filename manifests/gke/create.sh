@@ -35,7 +35,8 @@ quotas() {
 patiently() {
   local pause
   for pause in ${PAUSES-5 10 20 30 60 60 0}; do
-    "$@" 2> >(tee "$TEMP/said" >&2) && return
+    "$@" 2>"$TEMP/said" && return
+    cat "$TEMP/said" >&2
     grep -q 'does not exist' "$TEMP/said" && [[ $pause != 0 ]] || return 1
     echo "  again in $pause s" >&2
     sleep "$pause"
