@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from clio_argo.argo.client import Client
 
 commands = typer.Typer()
+PODS_NEED = (
+    "the account of the pods needs them, too; it takes some minutes until Google knows: gcloud storage buckets "
+    "add-iam-policy-binding gs://BUCKET --member ACCOUNT --role roles/storage.objectUser"
+)
 
 
 @command(commands, CLUSTER)
@@ -130,6 +134,7 @@ def make_buckets(config: Request, run: str, pipeline: str | None) -> None:
 
         for done in claim_with_buckets(config, Store(run), load_pipeline(pipeline).versions):
             print(done, file=sys.stderr)
+        print(PODS_NEED, file=sys.stderr)
 
 
 def check_source(config: Request) -> None:

@@ -11,11 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+from google.api_core.exceptions import PreconditionFailed
 
 from clio_argo.errors import MissingBucket, StoreError, TransientError, UserError
 from clio_argo.store.documents import Store
+from clio_argo.store.faults import explained
 from tests.proxy import disturbed
 from tests.stores import Bucket
 
@@ -55,6 +58,35 @@ def test_a_refusal_names_object_permission_and_remedy(
     assert words in text
     assert needed in text
     assert len(proxy.seen) == len(set(proxy.seen)), "a refusal is not tried again"
+
+
+def test_a_policy_of_the_organisation_is_named() -> None:
+    text = "412 POST /storage/v1/b: 'us' violates constraint 'constraints/gcp.resourceLocations'"
+    error = explained("gs://lab", "", PreconditionFailed(text), "administer")
+    assert "constraints/gcp.resourceLocations" in str(error)
+    assert "a policy of the organisation forbids it" in str(error)
+    assert "run the same command again" not in str(error)
+
+
+SIGNED = "from clio_argo.store.documents import Store; s = Store('{url}'); s.write('a', b'1'); s.read('a'); s.names()"
+
+
+def test_credentials_of_a_mounted_file_sign_every_request(
+    s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = "[default]\naws_access_key_id = AKMOUNTED\naws_secret_access_key = x\n"
+    (tmp_path / "credentials").write_text(keys)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "credentials"))
+    with disturbed(s3.server.endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
+        command = [sys.executable, "-c", SIGNED.format(url=s3.url)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(proxy.heads) > 2
+    assert not [head for head in proxy.heads if b"Credential=AKMOUNTED/" not in head]
 
 
 @pytest.mark.parametrize("verb", ["write", "list"])
