@@ -193,7 +193,7 @@ def test_names_of_channels_are_checked(tmp_path: Path, settings: dict[str, Any],
 def test_pictures_are_kept_for_their_other_channels_as_far_as_there_is_room(tmp_path: Path) -> None:
     png(tmp_path, np.concatenate([COLOURS, COLOURS[:1]]))
     plan, units, _ = survey(request(tmp_path, image="%d.png"))
-    source, slices = open_source(plan.source, plan.source_kind), units[0].slices
+    source, slices = open_source(plan.source, plan.source_kind), [s for unit in units for s in unit.slices]
     source.hold("slab 0", 2 * COLOURS[0].nbytes)
     for one in slices:
         source.decode_heard(one, 0)
