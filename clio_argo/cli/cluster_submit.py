@@ -67,6 +67,7 @@ def submit(
     given = submission.override(installed, given)
     requested = overridden(request.read(), given)
     with place_of(out, requested, unique) as place:
+        requested = place.request
         arguments = {**submission.request_arguments(requested, place.root, installed), **given}
         check_source(requested)
         metadata = _metadata(name or (None if generate_name else place.id), generate_name, requested)

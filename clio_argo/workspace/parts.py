@@ -25,26 +25,19 @@ def cut_slices(plan: Plan, cutting: Cutting) -> Plan:
     """The plan with parts of reduce and match."""
     stages, slices = UnitCosts.reference().stages, slices_of(plan, ITEMSIZE[plan.dtype])
     work = {"reduce": plan.reduce, "match": plan.match}
-    return plan.model_copy(
-        update={name: cutting.fan_out(of.units, stages[name].cpu_s(slices)) for name, of in work.items()}
-    )
+    return plan.model_copy(update={name: cutting.fan_out(of, stages[name].cpu_s(slices)) for name, of in work.items()})
 
 
 def cut_pairs(plan: Plan, units: Sequence[RematchUnit], cutting: Cutting) -> FanOut:
     """Parts of rematch, whose pairs take as long as those of match."""
     pairs = sum(len(unit.pairs) for unit in units)
     every_s = UnitCosts.reference().stages["match"].cpu_s(slices_of(plan, ITEMSIZE[plan.dtype]))
-    return cutting.fan_out(len(units), every_s * pairs / (PAIRS_PER_SLICE * plan.usable))
+    return cutting.fan_out(FanOut.of(len(units)), every_s * pairs / (PAIRS_PER_SLICE * plan.usable))
 
 
 def cut_volume(volume: VolumeSpec, plan: Plan, cutting: Cutting) -> VolumeSpec:
     """The shapes with parts of render, write and coarsen."""
     stages, amounts = UnitCosts.reference().stages, amounts_of_volume(plan, volume)
-    # pods are named by the slices or blocks that they make, and channels of a slab share its slices
-    together = {"render": len(volume.all_channels)}
     return volume.model_copy(
-        update={
-            name: cutting.fan_out(of.units, stages[name].cpu_s(amounts[name]), together.get(name, 1))
-            for name, of in volume.work.items()
-        }
+        update={name: cutting.fan_out(of, stages[name].cpu_s(amounts[name])) for name, of in volume.work.items()}
     )

@@ -14,7 +14,9 @@ CUTTINGS = st.builds(Cutting, st.integers(1, 3000), st.floats(0.1, 1e5), st.inte
 
 def usual(units: int, cpu_s: float, at_once: int = 100, **settings: float) -> int:
     return (
-        Cutting.of(Request.model_validate({"id": "x", "source": "y", **settings}), at_once).fan_out(units, cpu_s).parts
+        Cutting.of(Request.model_validate({"id": "x", "source": "y", **settings}), at_once)
+        .fan_out(FanOut.of(units), cpu_s)
+        .parts
     )
 
 
@@ -46,7 +48,7 @@ def test_a_person_may_have_a_part_for_each_unit() -> None:
 def test_parts_are_no_more_than_allowed_and_worth_their_pods(
     units: int, cpu_s: float, cutting: Cutting, together: int
 ) -> None:
-    work = cutting.fan_out(units, cpu_s, together)
+    work = cutting.fan_out(FanOut.of(units, together=together), cpu_s)
     assert 1 <= work.parts <= min(units, cutting.most)
     assert sum(len(work.part(p)) for p in range(work.parts)) == units
     smallest = min(len(work.part(p)) for p in range(work.parts))
@@ -63,4 +65,4 @@ def test_nothing_to_do_is_no_part() -> None:
 
 @given(UNITS, SECONDS, st.integers(1, 3000))
 def test_workers_of_one_machine_get_small_parts(units: int, cpu_s: float, most: int) -> None:
-    assert Cutting(most, 180).fan_out(units, cpu_s).parts == min(units, most)
+    assert Cutting(most, 180).fan_out(FanOut.of(units), cpu_s).parts == min(units, most)
