@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from clio_argo.model.alignment import RematchUnit, Suspects
-from clio_argo.model.costs import MINUTE_S, Estimate, UnitCosts
-from clio_argo.model.cutting import Cutting
+from clio_argo.model.costs import Estimate, UnitCosts
+from clio_argo.model.cutting import Cutting, fits_one_pod
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit, slices_per_unit
 from clio_argo.model.request import Request
@@ -97,7 +97,7 @@ def planned(request: Request, slices: int, width: int, height: int, rematched: f
     suspects = Suspects(remarks=(), rematch_units=again, rematch=cut_pairs(plan, again, cutting))
     volume = cut_volume(shapes, plan, cutting)
     expected = estimate(plan, volume, UnitCosts.reference(), PIPELINE)
-    single = expected.cpu_s_without("plan") < request.single_pod_minutes * MINUTE_S
+    single = fits_one_pod(request, expected)
     return Stack(plan, units, suspects, volume, expected, single)
 
 

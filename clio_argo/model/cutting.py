@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-from clio_argo.model.costs import MINUTE_S, UnitCosts
+from clio_argo.model.costs import MINUTE_S, Estimate, UnitCosts
 from clio_argo.model.plan import FanOut
 from clio_argo.model.prices import Prices
 from clio_argo.model.request import Request
@@ -16,6 +16,11 @@ WORTH = 5
 def pod_s() -> float:
     """Seconds that a pod takes to start and end."""
     return Prices.reference().delays.pod_s + UnitCosts.reference().start_s
+
+
+def fits_one_pod(request: Request, expected: Estimate) -> bool:
+    """Whether a run is so little work that one pod does all that comes after `plan`."""
+    return expected.cpu_s_behind_plan < request.single_pod_minutes * MINUTE_S
 
 
 @dataclass(frozen=True)

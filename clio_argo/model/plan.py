@@ -178,7 +178,12 @@ class Plan(Document):
     @property
     def uncut(self) -> Self:
         """The plan with each unit as a part: what follows from it is the same, however its work is cut."""
-        return self.model_copy(update={"reduce": FanOut.of(self.reduce.units), "match": FanOut.of(self.match.units)})
+        return self.model_copy(update={name: FanOut.of(work.units) for name, work in self.work.items()})
+
+    @property
+    def work(self) -> dict[str, FanOut]:
+        """The units of the steps that read slices, in the steps' order."""
+        return {name: value for name, value in self if isinstance(value, FanOut)}
 
     @property
     def units(self) -> int:

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Sequence
 
-from clio_argo.model.costs import MINUTE_S, UnitCosts
+from clio_argo.model.costs import UnitCosts
+from clio_argo.model.cutting import fits_one_pod
 from clio_argo.model.layout import CONFIG, ESTIMATE, PLAN, slices_name
 from clio_argo.model.parse_request import from_environment
 from clio_argo.model.plan import Plan
@@ -50,7 +51,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     note = "; ".join(filter(None, (note, moved, plan.step_text, checked.warning)))
     parts, memory_mib = parts_of_slices(plan, checked.units), memory_of_alignment(plan)
     memory_mib[SINGLE_MIB] = max(s.memory_mib for s in expected.stages if s.step != run.step.name)
-    single = expected.cpu_s_without(run.step.name) < request.single_pod_minutes * MINUTE_S
+    single = fits_one_pod(request, expected)
     return StepResult(parts=parts, memory_mib=memory_mib, note=note, estimate=expected, single=single)
 
 

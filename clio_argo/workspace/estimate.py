@@ -22,7 +22,7 @@ def estimate(
     plan: Plan, volume: VolumeSpec, costs: UnitCosts, pipeline: Pipeline, basis: Basis = "headers"
 ) -> Estimate:
     """What a run takes whose slices stay where they are, and of which none is matched again."""
-    source, amounts = slices_of(plan, volume.itemsize), amounts_of_volume(plan, volume)
+    source, rendered, planes = slices_of(plan, volume.itemsize), slices_rendered(plan, volume), planes_of(volume)
     memory = {**memory_of_alignment(plan), **memory_of_volumes(volume, plan)}
     shards = {step.name: _shards(step, volume) for step in pipeline.steps}
 
@@ -35,7 +35,7 @@ def estimate(
         read = READ_TWICE * shards.get(step.made_from, 0) + round(rate.slice_reads * plan.usable)
         return StageEstimate(
             step=step.name, units=work.units, parts=work.parts,
-            cpu_s=rate.cpu_s(amounts.get(step.name, source)),
+            cpu_s=rate.cpu_s(planes if step.made_from else rendered if step.makes_volumes else source),
             memory_mib=memory.get(step.memory.partition(".")[2], LEAST_MIB) if "." in step.memory else int(step.memory),
             # what is written is read back
             writes=written, reads=written + read + documents,
@@ -48,13 +48,17 @@ def estimate(
     )  # fmt: skip
 
 
-def amounts_of_volume(plan: Plan, volume: VolumeSpec) -> dict[str, Amount]:
-    """What the time of the steps grows with that make the volumes, by step."""
-    channels, (depth, height, width) = len(volume.all_channels), volume.scales[0].size
-    planes = Amount.of(channels * depth, height, width, volume.itemsize)
-    # whole slices are decoded and adjusted, whatever part of them is written; for each channel anew
-    rendered = Amount(*(of * channels * depth / plan.usable for of in slices_of(plan, volume.itemsize)))
-    return {"render": rendered, "write": planes, "coarsen": planes}
+def slices_rendered(plan: Plan, volume: VolumeSpec) -> Amount:
+    """What all slices amount to that fill the planes of a volume."""
+    # whole ones are decoded and adjusted, whatever part of them is written; for each channel anew
+    times = len(volume.all_channels) * volume.scales[0].size[0] / plan.usable
+    return Amount(*(of * times for of in slices_of(plan, volume.itemsize)))
+
+
+def planes_of(volume: VolumeSpec) -> Amount:
+    """What all planes of a volume amount to."""
+    depth, height, width = volume.scales[0].size
+    return Amount.of(len(volume.all_channels) * depth, height, width, volume.itemsize)
 
 
 def _work(step: Step, plan: Plan, volume: VolumeSpec) -> FanOut:

@@ -10,7 +10,7 @@ from clio_argo.model.plan import FanOut, Plan
 from clio_argo.model.request import Request
 from clio_argo.model.values import ITEMSIZE
 from clio_argo.model.volume import VolumeSpec
-from clio_argo.workspace.estimate import amounts_of_volume
+from clio_argo.workspace.estimate import planes_of, slices_rendered
 
 # pods of a workflow at a time; a local run has none
 PARALLELISM = "CLIO_PARALLELISM"
@@ -24,8 +24,8 @@ def cutting_here(request: Request) -> Cutting:
 def cut_slices(plan: Plan, cutting: Cutting) -> Plan:
     """The plan with parts of reduce and match."""
     stages, slices = UnitCosts.reference().stages, slices_of(plan, ITEMSIZE[plan.dtype])
-    work = {"reduce": plan.reduce, "match": plan.match}
-    return plan.model_copy(update={name: cutting.fan_out(of, stages[name].cpu_s(slices)) for name, of in work.items()})
+    parts = {name: cutting.fan_out(of, stages[name].cpu_s(slices)) for name, of in plan.work.items()}
+    return plan.model_copy(update=parts)
 
 
 def cut_pairs(plan: Plan, units: Sequence[RematchUnit], cutting: Cutting) -> FanOut:
@@ -37,7 +37,7 @@ def cut_pairs(plan: Plan, units: Sequence[RematchUnit], cutting: Cutting) -> Fan
 
 def cut_volume(volume: VolumeSpec, plan: Plan, cutting: Cutting) -> VolumeSpec:
     """The shapes with parts of render, write and coarsen."""
-    stages, amounts = UnitCosts.reference().stages, amounts_of_volume(plan, volume)
-    return volume.model_copy(
-        update={name: cutting.fan_out(of, stages[name].cpu_s(amounts[name])) for name, of in volume.work.items()}
-    )
+    stages, planes = UnitCosts.reference().stages, planes_of(volume)
+    parts = {name: cutting.fan_out(of, stages[name].cpu_s(planes)) for name, of in volume.work.items()}
+    parts["render"] = cutting.fan_out(volume.render, stages["render"].cpu_s(slices_rendered(plan, volume)))
+    return volume.model_copy(update=parts)

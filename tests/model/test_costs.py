@@ -101,6 +101,16 @@ def test_channels_are_rendered_and_stored_one_by_one() -> None:
         assert found.objects > factor * grey.objects / 2
 
 
+@given(SLICES, SIDES)
+def test_one_pod_does_what_all_stages_do_and_is_paid_less(slices: int, side: int) -> None:
+    found = estimated(slices, side, side)
+    one = found.in_one_pod
+    assert one.cpu_s == pytest.approx(found.cpu_s)
+    assert one.memory_mib == found.memory_mib
+    assert (billed(one).writes, billed(one).reads) == (billed(found).writes, billed(found).reads)
+    assert billed(one, 1).compute <= billed(found, 1).compute
+
+
 def test_spot_nodes_are_cheaper_and_as_fast() -> None:
     found = estimated(1000, 5000, 5000)
     spot, usual = billed(found, spot=True), billed(found)
