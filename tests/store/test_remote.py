@@ -1,12 +1,14 @@
 """Buckets are stores like folders: both kinds, on real servers."""
 
 import os
+import socket
+from urllib.parse import urlsplit
 
 import pytest
 
 from clio_argo.store.backends import web
 from clio_argo.store.documents import Store, record_of
-from tests.stores import Bucket
+from tests.stores import Bucket, Server
 
 
 def test_a_bucket_keeps_objects_as_a_folder_does(bucket: Bucket) -> None:
@@ -21,6 +23,15 @@ def test_a_bucket_keeps_objects_as_a_folder_does(bucket: Bucket) -> None:
     store.delete("ngx")
     assert store.names() == ["ng/a b/ü+%.shard"]
     assert Store(f"{bucket.url}/runs/f").names() == []
+
+
+def test_a_large_object_is_taken_at_once(gcs_server: Server) -> None:
+    """Clients ask before they send more than 1 MiB, and wait for a second if nobody answers."""
+    place = urlsplit(gcs_server.endpoint)
+    with socket.create_connection((place.hostname or "", place.port or 0), 10) as link:
+        link.sendall(b"POST /upload/storage/v1/b/x/o?uploadType=media&name=a HTTP/1.1\r\n"
+                     b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n")  # fmt: skip
+        assert link.recv(100).startswith(b"HTTP/1.1 100 ")
 
 
 def test_only_one_creates_an_object(bucket: Bucket) -> None:
