@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.cluster_bill import KINDS, Bill, bill, path_s
-from benchmarks.cluster_costs import TRIPS, work_of
+from benchmarks.cluster_costs import work_of
 from benchmarks.cluster_graph import Graph, read_graph
 from benchmarks.cluster_loop import Run, simulate
 from benchmarks.cluster_rig import Measured, measured, simulated_s
@@ -34,8 +34,6 @@ FANOUT_SLICES, FANOUT_PX = 100_000, 5000
 QUOTAS, VCPUS, PARTS, CPUS = (64, 128, 256, QUOTA), (8, 32), (64, 125, 250, 500), (None, "500m")
 SEEDS = range(5)
 IMAGES = {n: Image(repository=n, digest=f"sha256:{'0' * 64}") for n in ("align", "write")}
-# documents that plan and solve write one after another, and headers, 64 at a time as all else is read
-AT_ONCE = {**TRIPS, "plan": (2.04 + 2 / 16) / 64, "solve": 2 / 16 / 64}
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,6 @@ class Choice:
     cpu: str | None = None
     parallelism: int = 500
     delays: Delays = field(default_factory=Delays)
-    trips: Mapping[str, float] = field(default_factory=lambda: TRIPS)
 
     @property
     def words(self) -> str:
@@ -115,9 +112,9 @@ def _off(what: str, told: float, real: float, unit: str, limited: bool = True) -
 
 
 @cache
-def _stack(max_parts: int, slices: int) -> Stack:
+def _stack(max_parts: int, slices: int, at_once: int) -> Stack:
     request = Request(id="fly", source="gs://s/fly", resolution=(8, 8, 8), max_parts=max_parts)
-    return planned(request, slices, WIDTH, HEIGHT, SUSPECT)
+    return planned(request, slices, WIDTH, HEIGHT, SUSPECT, at_once)
 
 
 @cache
@@ -128,9 +125,9 @@ def _graph(parallelism: int, cpu: str | None) -> Graph:
 
 def outcome(choice: Choice, slices: int = SLICES, seed: int = 0) -> Outcome:
     """The predecessor's stack with this choice."""
-    stack = _stack(choice.max_parts, slices)
+    stack = _stack(choice.max_parts, slices, choice.parallelism)
     graph = _graph(choice.parallelism, choice.cpu)
-    work = work_of(stack, PIPELINE, choice.delays, choice.trips)
+    work = work_of(stack, PIPELINE, choice.delays)
     run = simulate(graph, stack, gke(choice.vcpus, choice.quota, choice.delays), work, PIPELINE, seed)
     assert run.succeeded, choice.words
     return Outcome(choice, run, bill(run, choice.delays.idle_s))
@@ -217,9 +214,8 @@ def _mended(best: Choice, slices: int) -> Iterator[Figure]:
     quick_look = replace(best.delays, requeue_s=2)
     short = replace(quick_look, idle_s=60)
     steps = {
-        "documents of plan and solve, and headers, 64 at a time": replace(best, trips=AT_ONCE),
-        "these and DEFAULT_REQUEUE_TIME=2s": replace(best, trips=AT_ONCE, delays=quick_look),
-        "all these, and idle nodes gone after a minute": replace(best, trips=AT_ONCE, delays=short),
+        "DEFAULT_REQUEUE_TIME=2s": replace(best, delays=quick_look),
+        "this, and idle nodes gone after a minute": replace(best, delays=short),
     }
     for what, choice in steps.items():
         yield _told(f"the cheapest with {what}", outcome(choice, slices))

@@ -14,10 +14,10 @@ from clio_argo.workspace.estimate import estimate
 PNG = 0.69
 # CPU time of fits around suspects, of that of all first fits in the same units (benchmark `align`, 5 % defects)
 AGAIN = 0.6
-# requests per slice that follow one another: headers of 16 files at once, documents of a unit of 16 slices that are
-# written and read back one by one, a slice and its picture; of shards 16 are under way (docs/reliability.md)
+# requests per slice that follow one another: headers, and documents of a unit of 16 slices that are written and read
+# back, 64 at a time; a slice and its picture; of shards 16 are under way (docs/reliability.md)
 TRIPS = {
-    "plan": 2.04 / 16 + 2 / 16, "reduce": 28 / 16, "match": 17 / 16, "rematch": 17 / 16, "solve": 2 / 16,
+    "plan": (2.04 + 2 / 16) / 64, "reduce": 28 / 16, "match": 17 / 16, "rematch": 17 / 16, "solve": 2 / 16 / 64,
     "render": 3.0,
 }  # fmt: skip
 
@@ -33,7 +33,7 @@ class Work:
     wait_s: float = 0.0
 
 
-def work_of(stack: Stack, pipeline: Pipeline, delays: Delays, trips: Mapping[str, float] = TRIPS) -> dict[str, Work]:
+def work_of(stack: Stack, pipeline: Pipeline, delays: Delays) -> dict[str, Work]:
     """The work of each step. A step of one's own, which nobody measured, takes its pod only."""
     costs = UnitCosts.reference()
     cpu_s = {s.step: s.cpu_s for s in estimate(stack.plan, stack.volume, costs, pipeline).stages}
@@ -42,7 +42,7 @@ def work_of(stack: Stack, pipeline: Pipeline, delays: Delays, trips: Mapping[str
     stored, slices = _stored_bytes(stack, costs), {"rematch": again * stack.plan.usable}
     return {
         step: Work(seconds, stored.get(step, 0.0) / (delays.store_mb_s * 1e6)
-                   + trips.get(step, 0.0) * slices.get(step, stack.plan.usable) * delays.request_s)
+                   + TRIPS.get(step, 0.0) * slices.get(step, stack.plan.usable) * delays.request_s)
         for step, seconds in cpu_s.items()
     }  # fmt: skip
 

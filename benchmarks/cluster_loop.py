@@ -243,8 +243,8 @@ class Controller:
         if task.parts is None:
             return [0]
         items = self._value(task.parts)
-        assert isinstance(items, list)
-        return [int(item["part"]) for item in items]
+        assert isinstance(items, tuple)
+        return list(range(len(items)))
 
     def _value(self, of: Output | float) -> object:
         return self._results[of.task][of.name] if isinstance(of, Output) else of

@@ -1,5 +1,6 @@
 """The same run on a real cluster (docs/testing.md, "On a cluster"), three times, and what was kept of one."""
 
+import json
 import os
 import statistics
 import time
@@ -28,6 +29,8 @@ from clio_argo.store.documents import Store
 
 SLICES, SIDE_PX = 64, 2048
 QUICK_SLICES, QUICK_PX = 16, 512
+# small stacks would be one pod, of which little is to be learnt
+MANY_PODS = {"part_minutes": 0.01, "single_pod_minutes": 0}
 NAMESPACE, EVERY_S = "clio-cluster", 1.0
 WHAT = "on the rig, {} slices of {} px: median of three runs"
 REQUEUE = "DEFAULT_REQUEUE_TIME"  # of the controller, where it was started with another than its default
@@ -64,9 +67,10 @@ def _kept(figure: Figure) -> Measured:
 
 def simulated_s(found: Measured) -> float:
     """Seconds that the simulator tells for the same run."""
-    request = Request(id="fly", source="gs://s/fly", resolution=(8, 8, 8))
-    stack = planned(request, found.slices, found.side, found.side)
-    graph = read_graph(manifests(PIPELINE, settings({}))["workflowtemplate.yaml"][0])
+    request = Request.model_validate({"id": "fly", "source": "gs://s/fly", "resolution": 8, **MANY_PODS})
+    cluster = settings({})
+    stack = planned(request, found.slices, found.side, found.side, at_once=cluster.parallelism)
+    graph = read_graph(manifests(PIPELINE, cluster)["workflowtemplate.yaml"][0])
     site = rig(found.requeue_s, found.cores)
     return simulate(graph, stack, site, work_of(stack, PIPELINE, site.delays), PIPELINE).ended_s
 
@@ -114,7 +118,8 @@ def _upload(work: Path, url: str, side: int, slices: int) -> None:
 
 def _taken_s(client: KubeClient, bucket: str, number: int) -> float:
     """Seconds of one workflow, as Argo tells them."""
-    arguments = {"id": "fly", "source": f"{bucket}/slices", "image": "iso.%05d.png", "resolution": "8"}
+    arguments = {"id": "fly", "source": f"{bucket}/slices", "image": "iso.%05d.png", "resolution": "8",
+                 "config": json.dumps(MANY_PODS)}  # fmt: skip
     name = submitted(client, {**arguments, "run": f"{bucket}/run{number}"})
     while (found := client.get(name)).get("status", {}).get("phase") not in ENDED:
         time.sleep(EVERY_S)

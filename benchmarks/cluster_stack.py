@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from clio_argo.model.alignment import RematchUnit, Suspects
-from clio_argo.model.costs import MINUTE_S, Estimate, UnitCosts
+from clio_argo.model.costs import Estimate, UnitCosts
+from clio_argo.model.cutting import Cutting, fits_one_pod
 from clio_argo.model.grid import build_volume
 from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit, slices_per_unit
 from clio_argo.model.request import Request
@@ -22,6 +23,7 @@ from clio_argo.workspace.outputs import (
     parts_of_volumes,
     rematch_parts,
 )
+from clio_argo.workspace.parts import cut_pairs, cut_slices, cut_volume
 
 
 @dataclass(frozen=True)
@@ -72,25 +74,30 @@ class Stack:
         return len(self.units[unit].slices)
 
 
-def planned(request: Request, slices: int, width: int, height: int, rematched: float = 0.0) -> Stack:
-    """A stack of which `rematched`, a fraction of all units, are matched again."""
+def planned(request: Request, slices: int, width: int, height: int, rematched: float = 0.0, at_once: int = 0) -> Stack:
+    """A stack of which `rematched`, a fraction of all units, are matched again.
+
+    at_once: pods at a time, for which parts are cut; 0: up to max_parts, each unit is a part.
+    """
     size = slices_per_unit(slices)
     numbers = [range(z, min(z + size, slices)) for z in range(0, slices, size)]
     units = tuple(
         SliceUnit(unit=i, slices=tuple(_file(z, width, height) for z in own)) for i, own in enumerate(numbers)
     )
-    work = FanOut.of(len(units), request.max_parts)
-    plan = Plan(source=request.source, minz=0, maxz=slices - 1, width=width, height=height, dtype="uint8",
+    cutting, work = Cutting.of(request, at_once), FanOut.of(len(units))
+    whole = Plan(source=request.source, minz=0, maxz=slices - 1, width=width, height=height, dtype="uint8",
                 sizes=(SizeRun(z=0, slices=slices, width=width, height=height),), usable=slices, source_bytes=0,
                 digest="", unit_slices=size, reduce=work, match=work)  # fmt: skip
-    volume = build_volume(request, (0, 0, 0), (slices, height, width), "uint8", None)
+    plan = cut_slices(whole, cutting)
+    shapes = build_volume(request, (0, 0, 0), (slices, height, width), "uint8", None)
     again = tuple(
         RematchUnit(unit=u.unit, last=u.unit, pairs=((u.slices[0].z, u.slices[-1].z),))
         for u in units[: round(rematched * len(units))]
     )
-    suspects = Suspects(remarks=(), rematch_units=again, rematch=FanOut.of(len(again), request.max_parts))
+    suspects = Suspects(remarks=(), rematch_units=again, rematch=cut_pairs(plan, again, cutting))
+    volume = cut_volume(shapes, plan, cutting)
     expected = estimate(plan, volume, UnitCosts.reference(), PIPELINE)
-    single = expected.cpu_s_without("plan") < request.single_pod_minutes * MINUTE_S
+    single = fits_one_pod(request, expected)
     return Stack(plan, units, suspects, volume, expected, single)
 
 

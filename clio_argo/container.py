@@ -8,20 +8,26 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from clio_argo.errors import BrokenInvariant, ClioError, UserError, short_of_memory
-from clio_argo.model.layout import REPORT
-from clio_argo.model.step import StepResult
+from clio_argo.model.base import few
+from clio_argo.model.layout import REPORT, part_items_name
+from clio_argo.model.parse_request import REFUSED, from_environment
+from clio_argo.model.step import PartItems, StepResult
 from clio_argo.pipeline import Pipeline, Step
 from clio_argo.plugins import VARIABLE, load_pipeline
 from clio_argo.runner import KILLED, NO_MEMORY, run_steps
 from clio_argo.store.documents import Store
+from clio_argo.store.reach import places_of, unreachable
+from clio_argo.workspace.run import open_run
 
 # 128 + SIGTERM, as shells report it; the emitted templates retry it
 TERMINATED, STDERR = 143, 2
+# folders that the pods of an installation mount, with colons between; without it this is no pod
+MOUNTED = "CLIO_MOUNTED"
 # Argo keeps at most 256 kB of a parameter. Workflows of 3,000 tasks are safe, and plan and solve each add half of them.
 PARAMETER_BYTES, TASKS = 256_000, 1500
 # The workflow object, which may have 1 MiB, keeps the message of every failed try. Kubernetes reads 4,096 bytes.
@@ -30,7 +36,7 @@ PICTURE = re.compile(r'"(\w[\w./-]*\.(?:png|jpg))"')
 
 
 def main() -> None:
-    """Run `clio-argo-step NAME --run URL --part N`. Prints outputs as JSON and writes them to files in CLIO_OUTPUTS."""
+    """Run `clio-argo-step NAME --run URL --part PART`. Prints outputs as JSON, and writes files in CLIO_OUTPUTS."""
     sys.exit(exit_code(_run))
 
 
@@ -41,9 +47,47 @@ def _run() -> None:
     steps = {s.name: s for s in (*pipeline.all_steps, *pipeline.joined_steps) if s.entry or s.steps}
     parser.add_argument("name", choices=steps)
     parser.add_argument("--run", required=True, help="URL of the run's root")
-    parser.add_argument("--part", type=int, default=0)
+    parser.add_argument("--part", default="0", help="number of the part, or what it covers, e.g. 3518-3519")
     chosen = parser.parse_args()
-    run_part(pipeline, steps[chosen.name], chosen.run, chosen.part)
+    step = steps[chosen.name]
+    if step in pipeline.steps and step.reads_request:
+        refuse_unreachable(chosen.run, os.environ)
+    run_part(pipeline, step, chosen.run, part_number(step, chosen.run, chosen.part))
+
+
+def refuse_unreachable(run: str, environment: Mapping[str, str]) -> None:
+    """Refuse places that no pod reaches, by the names of the form that a person filled in.
+
+    Raises:
+        UserError: names them all, with what is wrong with the request.
+    """
+    if (mounted := environment.get(MOUNTED)) is None:
+        return
+    folders = mounted.split(":") if mounted else []
+    problems = unreachable({"run": run}, folders)
+    try:
+        if request := from_environment(environment):
+            problems += unreachable(places_of(request), folders)
+    except UserError as error:
+        raise UserError("\n".join([str(error), *(f"  - {p}" for p in problems)])) from error
+    if problems:
+        raise UserError.all(REFUSED, problems)
+
+
+def part_number(step: Step, url: str, item: str) -> int:
+    """The number of the part that a workflow names by an item of its list.
+
+    Raises:
+        UserError: the run has no such part.
+    """
+    if item.isdecimal():
+        return int(item)
+    maker, _, output = (step.fan_out or "").partition(".")
+    known = open_run(url).document(PartItems, part_items_name(maker)).items[output] if maker else ()
+    if item not in known:
+        there = f"it has {few(known)}" if known else "it runs once, as part 0"
+        raise UserError(f"{step.name}: this run has no part {item} ({there}); if it was planned anew, submit it again")
+    return known.index(item)
 
 
 def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
@@ -51,6 +95,9 @@ def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
     folder = os.environ.get("CLIO_OUTPUTS")
     try:
         for result in run_steps(step, url, part, pipeline):
+            # behind a joined step no step has parts
+            if not step.steps:
+                save_items(step, url, result)
             print(result.model_dump_json(), flush=True)
             if folder:
                 save_outputs(result, Path(folder))
@@ -58,6 +105,12 @@ def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
         # also when a gate stops the run: the report shows why
         if folder and step.report:
             save_report(Store(url), Path(folder) / "report")
+
+
+def save_items(step: Step, url: str, result: StepResult) -> None:
+    """Write the items of later stages' parts, by which `part_number` finds a part."""
+    if result.parts:
+        open_run(url).write(part_items_name(step.name), result.items.to_bytes())
 
 
 def save_outputs(result: StepResult, folder: Path) -> None:

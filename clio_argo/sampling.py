@@ -1,4 +1,4 @@
-"""Rates of this machine and this stack: a calibration of two seconds, and the real steps on three slices."""
+"""Rates of this machine and this stack: a calibration of two seconds, and the real steps on a few slices."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,9 +8,9 @@ import numpy as np
 
 from clio_argo.errors import ClioError, UserError
 from clio_argo.kernels.render import png, read_picture
-from clio_argo.model.costs import UnitCosts
+from clio_argo.model.costs import PAIRS_PER_SLICE, UnitCosts
 from clio_argo.model.layout import CONFIG, PLAN, USER_INPUTS, slices_name
-from clio_argo.model.plan import FanOut, Plan, SliceFile, SliceUnit
+from clio_argo.model.plan import SLICES_PER_UNIT, FanOut, Plan, SliceFile, SliceUnit
 from clio_argo.model.regions import Crop
 from clio_argo.model.request import FILES, Request
 from clio_argo.model.sizes import size_runs
@@ -20,6 +20,7 @@ from clio_argo.pipeline import PIPELINE
 from clio_argo.placement.decide import Inputs, Statistics, decide
 from clio_argo.placement.shapes import fix_shapes
 from clio_argo.runner import run_step, worker_pool
+from clio_argo.steps.match import LOOP_EVERY, REACH
 from clio_argo.steps.solve import lay_out, write_transforms
 from clio_argo.store.documents import Store
 from clio_argo.workspace.fits import read_first_fits
@@ -28,13 +29,12 @@ from clio_argo.workspace.measured import unit_costs
 from clio_argo.workspace.reduced import read_all_statistics
 from clio_argo.workspace.run import Run
 
-# chosen: two pairs, and seconds even of the largest slices
-SLICES = 3
+# chosen: two pairs, and seconds even of the largest slices; of small ones as many as take about a second and a unit
+# has, since what a unit takes beside its slices (11 ms) is much for small ones
+SLICES, SAMPLED_PX = 3, 4_500_000
 # of the stack, where they are taken: elsewhere if one of them is bad
 PLACES = (0.5, 0.25, 0.75)
-# every slice with the next one, every fourth with its second neighbour (steps/match.py)
-PAIRS_PER_SLICE = 1.25
-# numbers that no second neighbour is matched with, so that three slices are two pairs (steps/match.py)
+# where the sample begins: three slices from here are two pairs (steps/match.py)
 FIRST_Z = 1
 # what is quickly done is done twice: the first time loads libraries, and fills caches
 WARM_S = 6.0
@@ -47,13 +47,14 @@ COPIED_BYTES, DECODED_PX = 2**26, 1024
 def sampled_costs(request: Request, plan: Plan, units: Sequence[SliceUnit]) -> tuple[UnitCosts, str]:
     """Rates of this machine for this stack, and why only those of the machine are known, if that is so.
 
-    Three neighbouring slices are decoded, two pairs of them matched, and what they show is rendered and written.
+    Three neighbouring slices, more of small ones, are decoded and matched, and what they show is rendered and written.
     """
     slices = [s for unit in units for s in unit.slices]
-    begins = dict.fromkeys(int(max(0, len(slices) - SLICES) * place) for place in PLACES)
+    count = min(SLICES_PER_UNIT, max(SLICES, SAMPLED_PX // (plan.width * plan.height)))
+    begins = dict.fromkeys(int(max(0, len(slices) - count) * place) for place in PLACES)
     # as workers are: memory is kept, and each has one thread
     with worker_pool(1) as pool:
-        return pool.submit(_sample, request, plan, [slices[b : b + SLICES] for b in begins]).result()
+        return pool.submit(_sample, request, plan, [slices[b : b + count] for b in begins]).result()
 
 
 def _sample(request: Request, plan: Plan, places: Sequence[Sequence[SliceFile]]) -> tuple[UnitCosts, str]:
@@ -108,8 +109,13 @@ def _run(request: Request, plan: Plan, slices: Sequence[SliceFile], costs: UnitC
         _solve(run)
         for step in (s for s in PIPELINE.steps if s.makes_volumes):
             run_step(step, run.store.url, 0, units=run.unit_numbers(step))
-        pairs = (run.plan.usable - 1) / (PAIRS_PER_SLICE * run.plan.usable)
-        return unit_costs(run, costs, slower, {"match": pairs})
+        return unit_costs(run, costs, slower, {"match": _pairs(run.plan.usable) / (PAIRS_PER_SLICE * run.plan.usable)})
+
+
+def _pairs(slices: int) -> int:
+    """Pairs that so many slices from `FIRST_Z` on are matched in."""
+    last = FIRST_Z + slices - 1
+    return slices - 1 + (last - REACH) // LOOP_EVERY
 
 
 def _planned(store: Store, request: Request, plan: Plan, slices: Sequence[SliceFile]) -> Run:
@@ -121,7 +127,7 @@ def _planned(store: Store, request: Request, plan: Plan, slices: Sequence[SliceF
     units = {"usable": len(part), "problems": (), "unit_slices": len(part), "reduce": one}
     small = plan.model_copy(update={**facts, **units, **({} if skipped else {"match": one})})
     alone = request.model_copy(update={
-        **dict.fromkeys(FILES), "crop": Crop(), "buckets": Buckets(), "resolution": plan.voxel_nm, "max_parts": SLICES,
+        **dict.fromkeys(FILES), "crop": Crop(), "buckets": Buckets(), "resolution": plan.voxel_nm,
         "alignment": request.alignment.model_copy(update={"skip": skipped}),
     })  # fmt: skip
     store.write(CONFIG, alone.to_bytes())

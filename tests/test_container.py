@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from clio_argo.container import MESSAGE_CHARACTERS, save_outputs
+from clio_argo.container import MESSAGE_CHARACTERS, part_number, refuse_unreachable, run_part, save_outputs
 from clio_argo.errors import BrokenInvariant, UserError
+from clio_argo.model.parse_request import from_environment
 from clio_argo.model.request import Request
 from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
@@ -48,12 +50,65 @@ def test_outputs_are_files_that_a_fan_out_reads(stack: Path, tmp_path: Path) -> 
     done = planned(stack, tmp_path, CLIO_SET_maxz="3493", CLIO_SET_resolution="8,8,30", CLIO_SET_single_pod_minutes="0")
     assert done.returncode == 0, done.stderr
     parts = json.loads((tmp_path / "outputs" / "reduce_parts").read_text())
-    assert parts == [{"part": str(i), "slices": f"{3490 + i}"} for i in range(4)]
+    assert parts == [f"{3490 + i}-{3490 + i}" for i in range(4)]
     needs = {name: int((tmp_path / "outputs" / f"{name}_mib").read_text()) for name in ("reduce", "match", "single")}
     assert needs["reduce"] > 0
     assert needs["single"] >= max(needs.values())
     assert (tmp_path / "outputs" / "single").read_text() == "false"
     assert Store(str(tmp_path / "run")).document(Request, "config.json").resolution == (8, 8, 30)
+
+
+def test_a_pod_is_told_what_its_part_covers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph in Argo's UI then says so too; slices below 0 begin with a dash."""
+    source = write_stack(tmp_path / "stack", {z - 3492: s for z, s in demo_slices(4).items()}, "iso.%d.png")
+    url, outputs = str(tmp_path / "run"), tmp_path / "outputs"
+    monkeypatch.setenv("CLIO_REQUEST", request(source, image="iso.%d.png", max_parts=2).model_dump_json())
+    monkeypatch.setenv("CLIO_OUTPUTS", str(outputs))
+    run_part(PIPELINE, PIPELINE["plan"], url, 0)
+    items = json.loads((outputs / "reduce_parts").read_text())
+    assert items == ["-2--1", "0-1"]
+    assert [part_number(PIPELINE["reduce"], url, i) for i in (*items, "1")] == [0, 1, 1]
+    done = container("reduce", "--run", url, f"--part={items[0]}")
+    assert json.loads(done.stdout)["counts"]["done"] == 2, done.stderr
+    with pytest.raises(UserError, match=r"no part 0-3 \(it has -2--1, 0-1\); .* submit it again"):
+        part_number(PIPELINE["reduce"], url, "0-3")
+    with pytest.raises(UserError, match="it runs once"):
+        part_number(PIPELINE["solve"], url, "0-3")
+
+
+@pytest.mark.parametrize(
+    ("run", "source", "mounted", "words"),
+    [
+        ("fly/out", "gs://lab/f", "", ["run fly/out: write gs://fly/out if it is a bucket; pods see no such folder"]),
+        ("", "", "", ["run '': empty", "source: give one"]),
+        ("gs:///out", "/data/fly", "", ["run gs:///out: names no bucket", "source /data/fly: pods see no such folder"]),
+        ("/dat/out", "gs://lab/f", "/data:/tapes", ["run /dat/out: pods see no such folder, only what lies in /data"]),
+        ("/data/out", "/tapes/fly", "/data:/tapes", []),
+        ("gs://bucket/out", "gs://lab/f", "", []),
+    ],
+)
+def test_places_of_a_form_that_no_pod_reaches_are_refused(
+    run: str, source: str, mounted: str, words: list[str]
+) -> None:
+    given = {"CLIO_REQUEST": "", "CLIO_SET_source": source, "CLIO_SET_id": "", "CLIO_MOUNTED": mounted}
+    with pytest.raises(UserError) if words else nullcontext() as refused:
+        refuse_unreachable(run, given)
+    assert all(f"\n  - {w}" in str(refused.value) for w in words)
+
+
+def test_a_pod_refuses_a_run_that_it_would_lose(stack: Path, tmp_path: Path) -> None:
+    done = planned(stack, tmp_path, CLIO_MOUNTED="/data")
+    assert done.returncode == 2
+    assert f"run {tmp_path / 'run'}: pods see no such folder, only what lies in /data" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_form_without_an_id_takes_the_name_of_its_source() -> None:
+    form = {"CLIO_REQUEST": " ", "CLIO_SET_source": " gs://bucket/fly 42/ ", "CLIO_SET_id": "", "CLIO_SET_minz": "3"}
+    found = from_environment(form)
+    assert found
+    assert (found.id, found.source, found.minz) == ("fly-42", "gs://bucket/fly 42/", 3)
+    assert from_environment({**form, "CLIO_SET_id": "own"}).id == "own"
 
 
 def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -> None:
@@ -63,6 +118,11 @@ def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -
     missing = {n: o - results[n].outputs.keys() for n, o in wanted.items() if o}
     assert missing == {"plan": set(), "suspects": set(), "solve": set(), "publish": set()}
     assert results["plan"].outputs["single"] is True
+
+
+def test_parts_are_cut_for_the_pods_of_a_workflow(stack: Path, tmp_path: Path) -> None:
+    assert planned(stack, tmp_path, CLIO_PARALLELISM="100").returncode == 0
+    assert json.loads((tmp_path / "outputs" / "match_parts").read_text()) == [{"part": "0", "slices": "3490-3495"}]
 
 
 def test_a_users_error_reaches_people_and_keeps_its_exit_code(stack: Path, tmp_path: Path) -> None:
@@ -165,10 +225,7 @@ def test_more_tasks_than_a_workflow_holds_are_refused(tmp_path: Path) -> None:
 def test_fewer_parts_do_the_same_units(stack: Path, tmp_path: Path) -> None:
     results: dict[str, StepResult] = {}
     run_here(request(stack, max_parts=2), tmp_path / "run", "match", results)
-    assert results["plan"].outputs["reduce_parts"] == [
-        {"part": "0", "slices": "3490-3492"},
-        {"part": "1", "slices": "3493-3495"},
-    ]
+    assert results["plan"].outputs["reduce_parts"] == ("3490-3492", "3493-3495")
 
 
 def test_a_pipeline_of_ones_own_runs_its_steps(tmp_path: Path) -> None:

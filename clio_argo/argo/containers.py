@@ -38,7 +38,8 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Con
     """The template of a step, which has the step's name."""
     last = step == pipeline.on_exit
     own = ENDED if last else {}
-    arguments = (step.name, "--run", "$(CLIO_RUN)", "--part", "$(CLIO_PART)")
+    # one word: a part of slices below 0 begins with a dash
+    arguments = (step.name, "--run", "$(CLIO_RUN)", "--part=$(CLIO_PART)")
     return w.Container(
         name=step.name, labels={"clio-argo/step": step.name, **(ON_WORKERS if step.on_workers else {})},
         image=cluster.image(step.image), image_pull_policy=cluster.image_pull_policy,
@@ -62,9 +63,11 @@ def _environment(step: Step, cluster: ClusterSettings, more: Mapping[str, str]) 
         # recorded in the manifest: a container cannot know its own image
         "CLIO_IMAGE": cluster.image(step.image),
         "CLIO_MEMORY_MAX_MIB": str(cluster.memory_max_mib),
+        "CLIO_PARALLELISM": str(cluster.parallelism),
     }
     # the request comes first: Kubernetes replaces $(NAME) in a value by variables that stand before it
-    request = request_environment() if step.reads_request else []
+    folders = ":".join(volume.mount_path for volume in cluster.volumes)
+    request = [*request_environment(), variable("CLIO_MOUNTED", folders)] if step.reads_request else []
     variables = {**own, **more, **cluster.env, **dict(step.env)}
     return [*request, *(variable(name, value) for name, value in variables.items())]
 

@@ -115,7 +115,7 @@ def _task(pipeline: Pipeline, step: Step, inside: Collection[str], when: str | N
         when=APPROVED if asked else when,
         with_param=_value(step.fan_out, inside) if step.fan_out else None,
         arguments=[
-            Parameter(name="part", value="{{item.part}}" if step.fan_out else "0"),
+            Parameter(name="part", value="{{item}}" if step.fan_out else "0"),
             Parameter(name="mib", value=_value(step.memory, inside) if "." in step.memory else step.memory),
         ],
     )

@@ -9,12 +9,17 @@ UNPULLED = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNev
 MEMORY_MAX = "CLIO_MEMORY_MAX_MIB"
 MIB = 2**20  # bytes, the unit of all settings of memory
 # suffixes of Kubernetes' quantities
-UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+UNITS = {"m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def steps_of(template: Json) -> list[Json]:
+    """The templates of all containers."""
+    return [t for t in template["spec"]["templates"] if "container" in t]
 
 
 def images_of(template: Json) -> set[str]:
     """Images of all containers of a template."""
-    return {t["container"]["image"] for t in template["spec"]["templates"] if "container" in t}
+    return {t["container"]["image"] for t in steps_of(template)}
 
 
 def unpulled(pods: Iterable[Json]) -> list[str]:
@@ -84,9 +89,11 @@ def _tolerates(toleration: Json, taint: Json) -> bool:
 
 def largest_mib(nodes: Sequence[Json]) -> int:
     """The memory in MiB that the largest node has for pods; 0 without nodes."""
-    return max((_bytes(n["status"]["allocatable"]["memory"]) // MIB for n in nodes), default=0)
+    return max((int(amount(n["status"]["allocatable"]["memory"])) // MIB for n in nodes), default=0)
 
 
-def _bytes(quantity: str) -> int:
-    unit = next((u for u in UNITS if quantity.endswith(u)), "")
-    return int(float(quantity.removesuffix(unit)) * UNITS.get(unit, 1))
+def amount(quantity: str | int) -> float:
+    """A quantity of Kubernetes: bytes, cores or a count."""
+    text = str(quantity)
+    unit = next((u for u in UNITS if text.endswith(u)), "")
+    return float(text.removesuffix(unit)) * UNITS.get(unit, 1)

@@ -9,9 +9,9 @@ from typing import Any
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
-from clio_argo.argo.client import CURRENT
+from clio_argo.argo.client import CURRENT, TITLE
 from clio_argo.argo.faults import NotFound
-from clio_argo.argo.kube import KubeClient
+from clio_argo.argo.kube import MERGE_PATCH, TEMPLATES, KubeClient
 from clio_argo.argo.nodes import Json, has_ended
 from clio_argo.argo.templates import selector
 from clio_argo.errors import UserError
@@ -34,7 +34,8 @@ def install(client: KubeClient, documents: Sequence[Json]) -> Iterator[str]:
     for template in client.templates(selector(f"{CURRENT}=true")):
         name = template["metadata"]["name"]
         if new and name not in new:
-            client.label_template(name, CURRENT, None)
+            marks = {"labels": {CURRENT: None}, "annotations": {TITLE: f"Earlier revision: {name}"}}
+            client.patch(TEMPLATES, name, {"metadata": marks}, MERGE_PATCH)
             yield f"{TEMPLATE} {name} is no longer current"
 
 

@@ -89,6 +89,13 @@ class KubeClient:
             answer = reviews.create_self_subject_access_review(body, _request_timeout=TIMEOUT)
         return bool(answer.status.allowed)
 
+    def priority_classes(self) -> set[str]:
+        """Names of the cluster's priority classes."""
+        classes: Any = client.SchedulingV1Api(self.api)
+        with self.asked():
+            answer = classes.list_priority_class(_request_timeout=TIMEOUT)
+        return {item.metadata.name for item in answer.items}
+
     def create(self, workflow: Json, dry_run: bool = False) -> Json:
         """As in `Client`."""
         checks: dict[str, Any] = {"dry_run": "All"} if dry_run else {}
@@ -176,10 +183,6 @@ class KubeClient:
             answer = method(*arguments, _preload_content=False, _request_timeout=TIMEOUT, **options)
         document: Json = json.loads(answer.data)
         return document
-
-    def label_template(self, name: str, label: str, value: str | None) -> None:
-        """Set a label of a template; None removes it."""
-        self.patch(TEMPLATES, name, {"metadata": {"labels": {label: value}}}, MERGE_PATCH)
 
     def patch(self, plural: str, name: str, body: Any, content_type: str) -> None:
         """Change an object with a patch of a given content type."""

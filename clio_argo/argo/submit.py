@@ -2,20 +2,20 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from clio_argo.argo.client import APP
 from clio_argo.argo.nodes import Json, Outputs
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import template_problems
-from clio_argo.model.request import FILES, Request
-from clio_argo.model.unique_id import LONGEST_PLAIN, plain_name
-from clio_argo.store.backends import find_backend
+from clio_argo.model.request import Request
+from clio_argo.model.unique_id import LONGEST, LONGEST_PLAIN, plain_name
+from clio_argo.store.reach import places_of, unreachable
 
 RUN, CONFIG = "run", "config"
+# characters that Kubernetes adds to a beginning of a name, and the options that give the name
+GENERATED, OPTION = 5, {"name": "name", "generateName": "generate-name"}
 # Linux gives a process at most 128 kB per environment variable, and the Workflow object may have 1 MiB in all
 MAX_REQUEST_BYTES = 64 * 1024
 RESUBMITTED = "workflows.argoproj.io/resubmitted-from-workflow"
@@ -31,9 +31,7 @@ def request_arguments(config: Request, run: str, template: Json) -> dict[str, st
         UserError: names every place that pods cannot reach, and every text that Argo would replace.
     """
     text, mounted = config.model_dump_json(), _mounted(template)
-    places = {"source": config.source, "--out": run, **config.given_files}
-    places |= {f"buckets.{role}": place for role, place in config.buckets}
-    problems = [p for name, place in places.items() if place for p in _unreachable(name, place, mounted)]
+    problems = unreachable({"--out": run, **places_of(config)}, mounted)
     problems += _bad_labels(config.labels)
     if len(text.encode()) > MAX_REQUEST_BYTES:
         problems.append(f"it has {len(text.encode())} bytes as JSON, a workflow carries {MAX_REQUEST_BYTES}")
@@ -41,29 +39,6 @@ def request_arguments(config: Request, run: str, template: Json) -> dict[str, st
     if problems:
         raise UserError.all("the request cannot be submitted:", problems)
     return {CONFIG: text, RUN: run}
-
-
-def _unreachable(name: str, place: str, mounted: Sequence[str]) -> list[str]:
-    """Why no pod can reach a place: pods reach buckets, and folders that the template mounts."""
-    parts = urlsplit(place)
-    backend = find_backend(parts.scheme or "file")
-    if backend is None:
-        return [f"{name} {place}: unknown kind of store {parts.scheme!r}; use gs:// or s3://"]
-    if not backend.local:
-        if not parts.netloc:
-            return [f"{name} {place}: names no bucket"]
-        return [f"{name} {place}: the bucket's name {p}" for p in backend.bucket_problems(parts.netloc)]
-    path = PurePosixPath(parts.path if parts.scheme else place)
-    if any(path.is_relative_to(folder) for folder in mounted):
-        return []
-    # `fly/raw` is most often a bucket whose scheme was forgotten
-    if name == "source" and not path.is_absolute() and not Path(place).exists():
-        return [f"source {place}: write gs://{place} if it is a bucket; pods see no folder of this machine"]
-    what = "file" if name in FILES else "folder"
-    return [
-        f"{name} {place}: pods see no {what} of this machine; upload it and use gs:// or s3://, or mount it with the "
-        "setting volumes of the installation"
-    ]
 
 
 def _mounted(template: Json) -> list[str]:
@@ -108,7 +83,17 @@ def _no_argument(name: str, known: Mapping[str, Any]) -> str:
 
 
 def workflow(template: str, arguments: Mapping[str, str], name: Mapping[str, str], labels: Mapping[str, str]) -> Json:
-    """A Workflow object; `name` is its metadata.name or metadata.generateName."""
+    """A Workflow object; `name` is its metadata.name or metadata.generateName.
+
+    Raises:
+        UserError: the name is too long for a label of its pods, which Kubernetes would refuse one by one.
+    """
+    for key, text in name.items():
+        most = LONGEST - (GENERATED if key == "generateName" else 0)
+        if len(text) > most:
+            raise UserError(
+                f"the name {text} has {len(text)} characters: give one of at most {most}, with --{OPTION[key]}"
+            )
     # a reference and arguments only: Argo's Strict mode refuses anything inline
     parameters = [{"name": key, "value": value} for key, value in arguments.items()]
     return {

@@ -7,7 +7,7 @@ from hera.workflows import DAG, Counter, Gauge, Task, WorkflowTemplate
 from hera.workflows import models as m
 
 from clio_argo.argo.check import check
-from clio_argo.argo.client import CURRENT
+from clio_argo.argo.client import CURRENT, DESCRIPTION, TITLE
 from clio_argo.argo.containers import container
 from clio_argo.argo.graph import ask, forms, graphs
 from clio_argo.argo.parameters import parameter, workflow_parameters
@@ -16,6 +16,11 @@ from clio_argo.errors import UserError
 from clio_argo.model.base import digest
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 
+# what a person needs to know before the form opens
+SUMMARY = (
+    "Makes a neuroglancer and an OME-Zarr volume of a stack of electron microscope images. Fill in source and run; "
+    "what stays empty has a default. The same run again goes on where it stopped."
+)
 DAY_S, HOUR_S = 86400, 3600  # Argo counts in seconds, the settings in hours and days
 
 
@@ -35,6 +40,7 @@ def workflow_template(pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | 
 def _template(pipeline: Pipeline, cluster: ClusterSettings, name: str) -> WorkflowTemplate:
     return WorkflowTemplate(
         name=name, namespace=cluster.namespace, labels={**labels(cluster), CURRENT: "true"},
+        annotations={TITLE: f"Align slices into a volume ({name})", DESCRIPTION: SUMMARY},
         entrypoint="main", on_exit="finish" if pipeline.on_exit else None,
         arguments=workflow_parameters(cluster.approval), templates=_templates(pipeline, cluster),
         parallelism=cluster.parallelism, active_deadline_seconds=cluster.deadline_hours * HOUR_S,
@@ -93,10 +99,7 @@ def _volume(volume: Volume) -> m.Volume:
 
 def _workflow_metadata(cluster: ClusterSettings) -> m.WorkflowMetadata:
     # Argo's lists show title and description in place of the name
-    annotations = {
-        "workflows.argoproj.io/title": parameter("run"),
-        "workflows.argoproj.io/description": "Aligns a stack of slices into a volume (clio-argo)",
-    }
+    annotations = {TITLE: parameter("run"), DESCRIPTION: "Aligns a stack of slices into a volume (clio-argo)"}
     return m.WorkflowMetadata(annotations=annotations, labels=labels(cluster))
 
 

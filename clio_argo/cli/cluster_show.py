@@ -63,8 +63,8 @@ def _left(summary: Summary, now: datetime, estimate: Estimate | None) -> list[tu
     if estimate is None or summary.ended or summary.waiting or summary.suspended:
         return []
     expected = seconds_by_stage(estimate, summary.parallelism, Prices.reference().delays.pod_s)
-    # of a small run only the plan is a stage; the line of the pod behind it tells the time
-    if sum(s.name in expected for s in summary.stages) < 2:
+    # one pod does several stages, and its own line tells the time
+    if len(expected.keys() & {s.name for s in summary.stages}) <= 1:
         return []
     done = {s.name: 1.0 if s.phase == "Succeeded" else s.work / s.total if s.total else 0.0 for s in summary.stages}
     # without the time between stages, in which somebody may have thought about approval

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from clio_argo.argo import health
 from clio_argo.argo.client import Client
+from clio_argo.argo.demands import node_problems
 from clio_argo.argo.faults import Refused
 from clio_argo.argo.follow import UNTAKEN_S, NoController, untaken
 from clio_argo.argo.nodes import Json
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.argo.templates import current_template, selector
+from clio_argo.cli.doctor_namespace import look_at_demands, look_at_namespace
 from clio_argo.cli.doctor_store import SET_CLOCK, clock, location
 from clio_argo.cli.findings import Finding, Inconclusive, look
 from clio_argo.cli.options import Cluster
@@ -35,10 +37,15 @@ def look_at_cluster(cluster: Cluster, run: str | None) -> Iterator[Finding]:
     client, kube = reached[0], _kubernetes(reached[0])
     if kube:
         yield from _look_at_kubernetes(kube)
+        namespace = look_at_namespace(kube)
+        yield namespace
+        if namespace.verdict == "WRONG":
+            return
     template: list[Json] = []
     yield look("cluster: template", lambda: _template(client, template))
     yield look("cluster: controller", lambda: _picked_up(client))
     if kube and template:
+        yield from look_at_demands(kube, template[0], run)
         yield look("cluster: images", lambda: _images(kube, template[0]), REGISTRY)
         yield look("cluster: nodes", lambda: _workers(kube, template[0]))
     if run:
@@ -131,15 +138,14 @@ def _images(client: "KubeClient", template: Json) -> str:
 
 
 def _workers(client: "KubeClient", template: Json) -> str:
-    workers = health.workers_of(template)
-    fitting = [n for n in _nodes(client) if health.fits(n, workers)]
-    largest, limit = health.largest_mib(fitting), health.memory_max_mib(workers)
+    workers, nodes = health.workers_of(template), _nodes(client)
+    fitting = [n for n in nodes if health.fits(n, workers)]
+    if problems := list(node_problems(template, nodes)):
+        raise UserError("; ".join(problems))
     if not fitting:
         labels = workers.get("nodeSelector")
         raise Inconclusive(f"no node takes worker pods now ({labels}); autoscaling may add some")
-    if largest < limit:
-        raise UserError(f"worker nodes have {largest} MiB for pods: set memoryMaxMib to less (it is {limit})")
-    return f"{len(fitting)} take worker pods, the largest has {largest} MiB for them"
+    return f"{len(fitting)} take worker pods, the largest has {health.largest_mib(fitting)} MiB for them"
 
 
 def _near(client: "KubeClient | None", run: str) -> str:

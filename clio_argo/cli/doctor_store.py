@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from clio_argo.cli.findings import Finding, Inconclusive, look
-from clio_argo.errors import BrokenVolume, MissingInput, UserError
+from clio_argo.errors import BrokenVolume, ClioError, MissingInput, UserError
 from clio_argo.model.base import counted
 from clio_argo.model.layout import TEMPORARY
-from clio_argo.store.documents import Store
+from clio_argo.store.documents import Store, split_url
 from clio_argo.store.web_pages import PRIVATE, asked, refused_to_pages
 from clio_argo.viewer.url import PUBLIC_HOST
 
@@ -25,7 +25,7 @@ LISTING_S = 120.0
 PROBE = bytes(range(256))  # every value, so that a store or proxy that recodes text shows
 REACH = "look at the name, at the credentials of this account, and at the network"
 SET_CLOCK = "set the clock, for example by NTP"
-CORS = "let the bucket answer browsers: allow GET with the header Range for any origin (CORS of the bucket)"
+CORS = "let the bucket answer browsers: allow GET with the header Range for any origin (clio-argo bucket cors NAME)"
 
 
 def look_at_source(url: str) -> Iterator[Finding]:
@@ -76,7 +76,7 @@ def _look_at_probe(store: Store, probe: str, url: str) -> Iterator[Finding]:
     yield look(f"{url}: read", lambda: _same(store, probe, store.read(probe) or b"", PROBE), REACH)
     yield look(f"{url}: read a range", lambda: _same(store, probe, store.read_range(probe, 7, 9), PROBE[7:9]))
     if address := store.web_address(probe):
-        yield look(f"{url}: browsers", lambda: readable_by_pages(address), CORS)
+        yield look(f"{url}: browsers", lambda: _open_to_pages(url, address), CORS)
         yield look(f"{url}: clock", lambda: clock(_time_of(address)), SET_CLOCK)
     yield look(f"{url}: delete", lambda: _deleted(store, probe), REACH)
 
@@ -104,6 +104,27 @@ def location(url: str) -> str:
     if place := Store(url).location():
         return place
     raise Inconclusive(f"{url}: the store does not tell this account where it is")
+
+
+def _open_to_pages(url: str, address: str) -> str:
+    """Ask as a page does; of a private bucket, whose objects tell a stranger nothing, look at its rules."""
+    try:
+        return readable_by_pages(address)
+    except Inconclusive:
+        if url.startswith("gs://") and not _rules_of(url):
+            name = split_url(url)[1]
+            raise UserError(f"bucket {name} has no CORS rule: viewers of those who may read it stay empty") from None
+        raise
+
+
+def _rules_of(url: str) -> bool:
+    """Whether a bucket has rules for pages of other sites, or does not show them to this account."""
+    from clio_argo.store.buckets import Bucket
+
+    try:
+        return Bucket(split_url(url)[1]).allows_pages()
+    except ClioError:
+        return True
 
 
 def readable_by_pages(url: str) -> str:

@@ -15,6 +15,7 @@ from clio_argo.cli.console import facts, show, table, tell_wait
 from clio_argo.cli.options import Form, RequestOptions
 from clio_argo.errors import UserError
 from clio_argo.model.costs import Basis, Estimate, UnitCosts
+from clio_argo.model.cutting import Cutting, fits_one_pod
 from clio_argo.model.prices import MACHINE, NODES, Bill, Cluster, Prices, bill, local_cpu_s, local_wall_s
 from clio_argo.model.request import Request
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 BASES = {
     "headers": "rates of {machine}, on which the benchmarks ran; nothing was decoded",
-    "sample": "rates of this machine, by three slices of the stack",
+    "sample": "rates of this machine, by a few slices of the stack",
     "run": "rates of the run {machine}",
 }
 
@@ -64,10 +65,11 @@ def estimate(
     quick: Annotated[bool, Option("--quick", help="By the headers alone: decode nothing.")] = False,
     output: Form = None,
 ) -> None:
-    """Tell what a run will take and cost, here and on a cluster. Decodes three slices; nothing is written."""
+    """Tell what a run will take and cost, here and on a cluster. Decodes a few slices; nothing is written."""
     from clio_argo.pipeline import PIPELINE
     from clio_argo.runner import workers_of
     from clio_argo.workspace.estimate import estimate as estimate_run
+    from clio_argo.workspace.parts import cut_slices, cut_volume
     from clio_argo.workspace.preflight import preflight
 
     if run and quick:
@@ -78,7 +80,11 @@ def estimate(
     checked.refuse()
     rates = _rates(config, checked, run, quick)
     found = estimate_run(checked.plan, checked.need_volume, rates.costs, PIPELINE, rates.basis)
-    shown = Shown(found, workers_of(config), bill(found, cluster), cluster, rates.why)
+    cutting = Cutting.of(config, cluster.pods)
+    plan = cut_slices(checked.plan, cutting)
+    there = estimate_run(plan, cut_volume(checked.need_volume, plan, cutting), rates.costs, PIPELINE, rates.basis)
+    there = there.in_one_pod if fits_one_pod(config, there) else there
+    shown = Shown(found, there, workers_of(config), bill(there, cluster), cluster, rates.why)
     show(shown.value(), output, lambda: estimate_view(shown))
 
 
@@ -103,9 +109,10 @@ def _rates(request: Request, checked: "Preflight", run: str | None, quick: bool)
 
 @dataclass(frozen=True)
 class Shown:
-    """An estimate, with what it means here and on a cluster."""
+    """An estimate, and with the parts of a cluster; what they mean here and there."""
 
     found: Estimate
+    there: Estimate
     workers: int
     bill: Bill
     cluster: Cluster
@@ -115,7 +122,7 @@ class Shown:
     def pods(self) -> int:
         """Pods at a time, at most."""
         fit = (
-            (s.parts, self.cluster.nodes_of(s) * self.cluster.pods_per_node(s.memory_mib)) for s in self.found.stages
+            (s.parts, self.cluster.nodes_of(s) * self.cluster.pods_per_node(s.memory_mib)) for s in self.there.stages
         )
         return max(map(min, fit))
 
@@ -170,7 +177,7 @@ def estimate_view(shown: Shown) -> Iterator[RenderableType]:
         ("prices", f"of {cluster.prices.date}: {cluster.prices.source}"),
         *([("warning", f"only the machine was measured, the slices cannot be: {shown.why}")] if shown.why else []),
     ])  # fmt: skip
-    yield _stages(found, costs)
+    yield _stages(shown.there, costs)
 
 
 def _month(prices: dict[str, float]) -> str:

@@ -1,7 +1,6 @@
 """Options that several commands share, each declared once, and what commands get of them."""
 
 import os
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from clio_argo.cli.console import program, show
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import build_request, parse_setting, parse_text
 from clio_argo.model.request import Request
+from clio_argo.model.unique_id import id_of
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
@@ -152,5 +152,4 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def default_id(config: Path | None, source: str | None) -> str:
     """A name from the request's file or the source's last folder."""
-    name = config.stem if config else Path(source or "").name
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "volume"
+    return id_of(config.stem if config else source or "")

@@ -14,7 +14,7 @@ from clio_argo.model.alignment import Transforms, apply
 from clio_argo.model.base import counted
 from clio_argo.model.costs import UnitCosts
 from clio_argo.model.layout import LOSSLESS, REPORT, TRANSFORMS, VIEWER
-from clio_argo.model.plan import FanOut, Plan, Problem
+from clio_argo.model.plan import Plan, Problem
 from clio_argo.model.problems import group_problems
 from clio_argo.model.run import Completion
 from clio_argo.model.sizes import describe_sizes
@@ -57,12 +57,11 @@ def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
     aligned, viewer = (found.sizes_bytes.get(folder, 0) for folder in (LOSSLESS, VIEWER))
     kept = "lossless" if plan.values is None or plan.values.fits else "in aligned/"
     memory = max(volume.memory_gib("render"), volume.memory_gib("write"))
-    stages = {name: value for document in (plan, volume) for name, value in document if isinstance(value, FanOut)}
     return [
         ("scales", ", ".join(scales)),
         ("memory per worker", f"about {memory:.1f} GiB"),
         ("output", f"about {human_size(aligned)} {kept} and {human_size(viewer)} for the viewer"),
-        ("parts", ", ".join(f"{name} {work.parts}" for name, work in stages.items())),
+        ("parts", ", ".join(f"{name} {work.parts}" for name, work in {**plan.work, **volume.work}.items())),
         ("estimate", estimate_line(found, cores())),
     ]
 

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 # features are sought at 420 px, fits are refined at about 1250 px, whatever a slice has (kernels/features.py)
 FEATURE_PX, REDUCED_PX = 420, 1250
+# seconds of a minute
 MINUTE_S = 60
+# the task of a workflow that does all behind `plan` in one pod
+ALL = "all"
+# every slice with the next one, every fourth with its second neighbour (steps/match.py)
+PAIRS_PER_SLICE = 1.25
 # fields of a rate that are times
 TIMES = ("_s", "_ms", "_ns")
 # of a chunk of ng/ that shows nothing: tables of JPEG, and its place in the shard's index
@@ -131,9 +136,21 @@ class Estimate(Document):
         """CPU seconds of all stages."""
         return sum(s.cpu_s for s in self.stages)
 
-    def cpu_s_without(self, step: str) -> float:
-        """CPU seconds of all stages but one."""
-        return sum(s.cpu_s for s in self.stages if s.step != step)
+    @property
+    def cpu_s_behind_plan(self) -> float:
+        """CPU seconds of all stages but the first."""
+        return sum(s.cpu_s for s in self.stages[1:])
+
+    @property
+    def in_one_pod(self) -> Self:
+        """The same run where one pod does all that comes after `plan`."""
+        first, *rest = self.stages
+        writes, reads = sum(s.writes for s in rest), sum(s.reads for s in rest)
+        rest_of_it = StageEstimate(
+            step=ALL, units=1, parts=1, cpu_s=self.cpu_s_behind_plan, memory_mib=max(s.memory_mib for s in rest),
+            writes=writes, reads=reads,
+        )  # fmt: skip
+        return self.model_copy(update={"stages": (first, rest_of_it)})
 
     @property
     def largest(self) -> StageEstimate:

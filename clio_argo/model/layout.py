@@ -79,6 +79,11 @@ def trace_name(step: str, part: int) -> str:
     return f"{TRACES}/{step}-{part:05d}.txt"
 
 
+def part_items_name(step: str) -> str:
+    """Items of the parts that a step made for later ones: pods are told what their part covers, not its number."""
+    return f"{TEMPORARY}/parts/{step}.json"
+
+
 def slices_name(unit: int) -> str:
     """Files of the slices of one unit of `reduce`."""
     return f"plan/{unit:06d}.json"

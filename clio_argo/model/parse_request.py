@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from clio_argo.errors import UserError
 from clio_argo.model.request import OVERRIDE, REQUEST, Request
 from clio_argo.model.strict_yaml import parse_yaml
+from clio_argo.model.unique_id import id_of
 
 # the predecessor's names of settings, each with the field it means: its requests run unchanged
 LEGACY = {
@@ -90,12 +91,18 @@ def _is_utf8(value: Any) -> bool:
 
 
 def from_environment(environment: Mapping[str, str]) -> Request | None:
-    """The request of a container, its single settings replacing those of the whole; None if there is none."""
+    """The request of a container, its single settings replacing those of the whole; None if there is none.
+
+    Without an id it has the name of its source. Raises `UserError` if it cannot be used.
+    """
     text = environment.get(REQUEST)
-    if not text:
+    if text is None:
         return None
-    single = {k.removeprefix(OVERRIDE): v for k, v in environment.items() if k.startswith(OVERRIDE) and v}
-    request = build_request(parse_text(text, "request"), single)
+    given = {k.removeprefix(OVERRIDE): v.strip() for k, v in environment.items() if k.startswith(OVERRIDE)}
+    single = {name: value for name, value in given.items() if value}
+    whole = parse_text(text.strip() or "{}", "config")
+    source = single.get("source") or whole.get("source") or ""
+    request = build_request({"id": id_of(str(source))}, whole, single)
     if problems := template_problems(request.model_dump(mode="json")):
         raise UserError.all(REFUSED, problems)
     return request
@@ -225,7 +232,7 @@ def _messages(error: ValidationError) -> Iterator[str]:
         while len(parts) > 1 and ".".join(parts) not in field_paths():
             parts.pop()
         got = "" if item["type"] in ("missing", "value_error") else f" (got {_short(item['input'])})"
-        text = item["msg"].removeprefix("Value error, ")
+        text = "give one" if item["type"] == "missing" else item["msg"].removeprefix("Value error, ")
         yield f"{'.'.join(parts) or 'request'}: {text}{got}"
 
 

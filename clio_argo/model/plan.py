@@ -107,9 +107,9 @@ class FanOut(Value):
     parts: int = Field(ge=0)
 
     @classmethod
-    def of(cls, units: int, most: int) -> Self:
+    def of(cls, units: int, most: int | None = None) -> Self:
         """As many parts as units, but at most `most`."""
-        return cls(units=units, parts=min(units, most))
+        return cls(units=units, parts=units if most is None else min(units, most))
 
     def part(self, number: int) -> range:
         """Units of a part. Raises `UserError` if there is no such part."""
@@ -163,6 +163,16 @@ class Plan(Document):
     align_channel: int | None = Field(
         None, exclude_if=lambda v: v is None, description="Channel that is aligned; None: grey values, or luminance."
     )
+
+    @property
+    def uncut(self) -> Self:
+        """The plan with each unit as a part: what follows from it is the same, however its work is cut."""
+        return self.model_copy(update={name: FanOut.of(work.units) for name, work in self.work.items()})
+
+    @property
+    def work(self) -> dict[str, FanOut]:
+        """The units of the steps that read slices, in the steps' order."""
+        return {name: value for name, value in self if isinstance(value, FanOut)}
 
     @property
     def units(self) -> int:

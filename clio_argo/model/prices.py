@@ -98,6 +98,11 @@ class Cluster(Value):
         memory = self.node.memory_gib * MIB_PER_GIB * (1 - self.prices.reserved_memory)
         return min(math.floor(self.node.vcpus - self.prices.reserved_vcpus), math.floor(memory / memory_mib))
 
+    @property
+    def pods(self) -> int:
+        """Pods that all nodes hold at a time, if memory allows it."""
+        return self.nodes * self.pods_per_node(1)
+
     def nodes_of(self, stage: StageEstimate) -> int:
         """Nodes that a stage fills. Raises `UserError` if its pods fit on none."""
         fit = self.pods_per_node(stage.memory_mib)
@@ -117,6 +122,7 @@ class StageBill(Value):
     """What one stage takes on a cluster."""
 
     step: str
+    parts: int
     waves: int
     wall_s: float
     vcpu_h: float = Field(description="Of its pods, from their start to their end.")
@@ -176,7 +182,8 @@ def _stage(stage: StageEstimate, start_s: float, cluster: Cluster) -> StageBill:
     fit, waves = cluster.pods_per_node(stage.memory_mib), cluster.waves(stage)
     # where memory and not vCPUs fills a node, each pod keeps more of it busy
     vcpus = (cluster.node.vcpus - cluster.prices.reserved_vcpus) / fit
-    return StageBill(step=stage.step, waves=waves, wall_s=waves * pod_s, vcpu_h=stage.parts * pod_s * vcpus / HOUR_S)
+    vcpu_h = stage.parts * pod_s * vcpus / HOUR_S
+    return StageBill(step=stage.step, parts=stage.parts, waves=waves, wall_s=waves * pod_s, vcpu_h=vcpu_h)
 
 
 def seconds_by_stage(estimate: Estimate, at_once: int, pod_s: float = 0.0) -> dict[str, float]:

@@ -7,13 +7,15 @@ from typing import Any
 
 from pydantic import Field
 
-from clio_argo.model.base import Value
+from clio_argo.model.base import Document, Value
 from clio_argo.model.costs import Estimate
 
 # images of the cluster's settings, each of which holds what those before it hold
 IMAGES = ("write", "align")
 # output of the step that plans: what a pod that does several steps needs
 SINGLE_MIB = "single_mib"
+# the kind of parts that only have numbers
+NUMBERED = "parts"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Step:
     reads_request: whether it gets the request itself, which all others read from the store.
     steps: names of the steps that it stands for, which one process runs one after another.
     command, args, env: of the container of a custom step. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root
-        and the part. Without a command the container runs `clio-argo-step`.
+        and the part, as its `item` says it. Without a command the container runs `clio-argo-step`.
     """
 
     name: str
@@ -206,7 +208,7 @@ class Part(Value):
     """One part of a stage: its number, and the first and last of the slices or blocks that it covers."""
 
     part: int
-    kind: str = "parts"
+    kind: str = NUMBERED
     first: int = 0
     last: int = 0
 
@@ -216,11 +218,19 @@ class Part(Value):
         return self.last - self.first + 1
 
     @property
-    def item(self) -> dict[str, str]:
-        """The part as an item of a workflow's `withParam`."""
-        # parameters of Argo are strings
-        span = f"{self.first}-{self.last}" if self.last > self.first else f"{self.first}"
-        return {"part": str(self.part), self.kind: span}
+    def item(self) -> str:
+        """The part as an item of a workflow's `withParam`: what it covers, e.g. 3518-3519, else its number.
+
+        Argo's graph shows it, and a pod gets it as its `--part`.
+        """
+        # also of one slice or block: a single number is that of a part
+        return str(self.part) if self.kind == NUMBERED else f"{self.first}-{self.last}"
+
+
+class PartItems(Document):
+    """Items of the parts of later stages, in the order of their numbers, by the output that `Step.fan_out` names."""
+
+    items: dict[str, tuple[str, ...]]
 
 
 class Counts(Value):
@@ -253,11 +263,15 @@ class StepResult(Value):
     single: bool | None = None
 
     @property
+    def items(self) -> PartItems:
+        """The parts of later stages as a workflow names them."""
+        return PartItems(items={name: tuple(part.item for part in parts) for name, parts in self.parts.items()})
+
+    @property
     def outputs(self) -> dict[str, Any]:
         """All outputs by name, as a workflow reads them."""
-        items = {name: [part.item for part in parts] for name, parts in self.parts.items()}
         single = {} if self.single is None else {"single": self.single}
-        return {**items, **self.memory_mib, **self.published, **single}
+        return {**self.items.items, **self.memory_mib, **self.published, **single}
 
 
 def load(reference: str) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from pathlib import PurePosixPath
 
 from clio_argo.errors import UserError
 from clio_argo.model.buckets import reserved
@@ -34,6 +35,11 @@ def new_id(name: str) -> str:
     if problems:
         raise UserError.all(f"{name!r} cannot begin a name of buckets and Kubernetes:", problems)
     return f"{name}-{''.join(secrets.choice(ALPHABET) for _ in range(RANDOM))}"
+
+
+def id_of(place: str) -> str:
+    """The id of a request that has none: the name of the folder, file or bucket of its slices."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", PurePosixPath(place).name).strip("-.") or "volume"
 
 
 def plain_name(text: str) -> str:

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Sequence
 
-from clio_argo.model.costs import MINUTE_S, UnitCosts
+from clio_argo.model.costs import UnitCosts
+from clio_argo.model.cutting import fits_one_pod
 from clio_argo.model.layout import CONFIG, ESTIMATE, PLAN, slices_name
 from clio_argo.model.parse_request import from_environment
 from clio_argo.model.plan import Plan
@@ -15,6 +16,7 @@ from clio_argo.workspace.expected import remove_outgrown_units
 from clio_argo.workspace.moved import moved_slices
 from clio_argo.workspace.outputs import memory_of_alignment, parts_of_slices
 from clio_argo.workspace.ownership import refuse_newer, take_ownership
+from clio_argo.workspace.parts import cut_slices, cutting_here
 from clio_argo.workspace.preflight import preflight
 from clio_argo.workspace.run import Run, open_run
 from clio_argo.workspace.survey import survey
@@ -37,7 +39,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     note = take_ownership(run.store, resolved(request, plan))
     record_whole(run, [
         run.store.record(CONFIG),
-        *(run.store.write(slices_name(unit.unit), unit.to_bytes()) for unit in checked.units),
+        *run.store.write_all((slices_name(unit.unit), unit.to_bytes()) for unit in checked.units),
         *write_user_inputs(run.store, checked.given, checked.units),
         run.store.write(PLAN, plan.to_bytes()),
     ])  # fmt: skip
@@ -49,10 +51,10 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     note = "; ".join(filter(None, (note, moved, plan.step_text, checked.warning)))
     parts, memory_mib = parts_of_slices(plan, checked.units), memory_of_alignment(plan)
     memory_mib[SINGLE_MIB] = max(s.memory_mib for s in expected.stages if s.step != run.step.name)
-    single = expected.cpu_s_without(run.step.name) < request.single_pod_minutes * MINUTE_S
+    single = fits_one_pod(request, expected)
     return StepResult(parts=parts, memory_mib=memory_mib, note=note, estimate=expected, single=single)
 
 
 def plan(request: Request) -> Plan:
     """The plan of a run of `request`. Reads headers only and writes nothing. Raises `UserError`."""
-    return survey(request)[0]
+    return cut_slices(survey(request)[0], cutting_here(request))

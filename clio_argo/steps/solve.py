@@ -19,6 +19,7 @@ from clio_argo.workspace.expected import remove_former_records, remove_outgrown_
 from clio_argo.workspace.fits import read_fits
 from clio_argo.workspace.frame import read_pattern_share
 from clio_argo.workspace.outputs import memory_of_volumes, parts_of_volumes, refuse_too_large
+from clio_argo.workspace.parts import cut_volume, cutting_here
 from clio_argo.workspace.reduced import read_all_statistics, read_channel_histograms
 from clio_argo.workspace.report_page import ALIGNED, write_report
 from clio_argo.workspace.run import Run
@@ -35,7 +36,8 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     # of the whole request: gates and memory change no voxel, and are not among the declared settings
     try:
         check_gates(gates(transforms, run.plan, run.request))
-        spec = fix_shapes(run.request, run.plan, transforms)
+        shapes = fix_shapes(run.request, run.plan, transforms)
+        spec = cut_volume(shapes, run.plan, cutting_here(run.request))
         memory_mib = memory_of_volumes(spec, run.plan)
         refuse_too_large(memory_mib)
     except (GateStopped, UserError) as stop:
@@ -73,11 +75,11 @@ def lay_out(run: Run, spec: VolumeSpec, transforms: Transforms, written: Sequenc
     # while volume.json still names the earlier shapes: a run that is killed here finds them again
     if before is not None and before != spec:
         remove_outgrown_objects(run.store, before, spec)
-    units = ((layout.planes_name(slab), planes(spec, transforms, slab)) for slab in range(spec.slabs))
+    units = ((layout.planes_name(slab), planes(spec, transforms, slab).to_bytes()) for slab in range(spec.slabs))
     record_whole(run, [
         *written,
         run.store.write(layout.VOLUME, spec.to_bytes()),
-        *(run.store.write(name, shown.to_bytes()) for name, shown in units),
+        *run.store.write_all(units),
         *Volumes(run.store, spec).create(attributes(run.request, transforms)),
     ])  # fmt: skip
     remove_outgrown_units(run, "volume")
@@ -86,7 +88,10 @@ def lay_out(run: Run, spec: VolumeSpec, transforms: Transforms, written: Sequenc
 
 def lay_out_again(run: Run) -> None:
     """Write again what follows from transforms.json: its table, volume.json, the planes and all metadata."""
-    spec = fix_shapes(run.request, run.plan, run.transforms)
+    spec, known = fix_shapes(run.request, run.plan, run.transforms), run.store.intact(VolumeSpec, layout.VOLUME)
+    if known and known.model_copy(update=spec.work) == spec:
+        # the parts of where it was made
+        spec = known
     lay_out(run, spec, run.transforms, write_transforms(run, run.transforms))
 
 

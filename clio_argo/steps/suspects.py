@@ -6,12 +6,13 @@ from itertools import groupby
 from clio_argo.kernels.solve import solve_stack
 from clio_argo.model.alignment import PairFit, RematchUnit, SliceStatistics, Suspects
 from clio_argo.model.layout import SUSPECTS
-from clio_argo.model.plan import FanOut, Plan, Remark
+from clio_argo.model.plan import Plan, Remark
 from clio_argo.model.step import StepResult
 from clio_argo.placement.verdicts import alignable_slices, judge, pairs_at_jumps, pairs_in_doubt, pairs_in_noise
 from clio_argo.workspace.expected import remove_outgrown_units
 from clio_argo.workspace.fits import read_first_fits
 from clio_argo.workspace.outputs import rematch_parts
+from clio_argo.workspace.parts import cut_pairs, cutting_here
 from clio_argo.workspace.reduced import read_all_statistics
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import record_whole
@@ -24,7 +25,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     # What is in doubt is known only after the first fits of the whole stack, so a clean stack pays one fit per slice.
     pairs = further_pairs(run.plan, statistics, fits, remarks) if fits is not None else []
     units_of_pairs = tuple(_by_unit(run, statistics, pairs))
-    fan_out = FanOut.of(len(units_of_pairs), run.plan.match.parts)
+    fan_out = cut_pairs(run.plan, units_of_pairs, cutting_here(run.request))
     suspects = Suspects(remarks=tuple(remarks.values()), rematch_units=units_of_pairs, rematch=fan_out)
     record_whole(run, [run.store.write(SUSPECTS, suspects.to_bytes())])
     remove_outgrown_units(run, "suspects")

@@ -107,6 +107,11 @@ class Bucket:
                 ours=_labelled(bucket),
             )
 
+    def members(self) -> set[str]:
+        """Everybody to whom a role on the bucket itself is granted."""
+        with self._bucket() as bucket:
+            return {member for binding in self._policy(bucket).bindings for member in binding["members"]}
+
     def _policy(self, bucket: Any) -> Any:
         return bucket.get_iam_policy(requested_policy_version=3, **gcs.patience())
 
@@ -137,6 +142,11 @@ class Bucket:
                 {**b, "members": named} for b in policy.bindings if (named := set(b["members"]) - {EVERYBODY})
             ]
             bucket.set_iam_policy(policy, **gcs.patience())
+
+    def allows_pages(self) -> bool:
+        """Whether it has rules (CORS) by which pages of other sites may read it."""
+        with self._bucket() as bucket:
+            return bool(bucket.cors)
 
     def allow_pages(self) -> None:
         """Set CORS, so that neuroglancer's pages read what their user may read."""

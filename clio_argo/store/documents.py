@@ -3,6 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
@@ -75,8 +76,10 @@ class Store:
     def kv(self) -> ts.KvStore:
         """The root as tensorstore opens it."""
         spec = self.spec()
+        # tensorstore's own limit is 32
+        limits = {} if self.local else {resource: {"limit": AT_ONCE} for resource in self._backend.limits}
         with store_errors(self.url, ""):
-            return ts.KvStore.open(spec).result()
+            return ts.KvStore.open(spec, context=ts.Context(limits)).result()
 
     def parent(self) -> tuple["Store", str]:
         """The store that holds this one, and its name there; the name is empty at the top."""
@@ -175,6 +178,13 @@ class Store:
             if stored == meant:
                 return meant
         raise StoreError(f"{self.url_of(name)}: {_differs(meant, stored)}; {GOES_ON}")
+
+    def write_all(self, contents: Iterable[tuple[str, bytes]]) -> list[ObjectRecord]:
+        """As `write`, of many objects (name, bytes); a store that answers slowly gets many at a time."""
+        if self.local is not None:
+            return [self.write(name, data) for name, data in contents]
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            return list(threads.map(lambda each: self.write(*each), contents))
 
     def upload(self, name: str, file: IO[bytes], crc32c: str, replaced: Listed | None) -> bool:
         """Write a file's bytes unless the object exists, or is not the one to be `replaced`; whether it was written."""

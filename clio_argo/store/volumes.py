@@ -43,7 +43,7 @@ class Volumes:
 
     def create(self, attributes: dict[str, Any]) -> list[ObjectRecord]:
         """Write all metadata; no voxel."""
-        return [self.store.write(n, as_json(value)) for n, value in self._metadata(attributes).items()]
+        return self.store.write_all((n, as_json(value)) for n, value in self._metadata(attributes).items())
 
     def _metadata(self, attributes: dict[str, Any]) -> dict[str, Any]:
         spec = self.spec

@@ -1,6 +1,6 @@
 """Removes what a finished run can do without; the same request then counts as done, and any other makes it again."""
 
-from clio_argo.model.layout import CLEANED, REMOVABLE, VOLUME, is_removable
+from clio_argo.model.layout import CLEANED, COMPLETE, REMOVABLE, VOLUME, is_removable
 from clio_argo.model.run import Cleaned
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.manifest import damages, read_record
@@ -34,7 +34,11 @@ def forget_if_needed(run: Run) -> None:
 def _is_whole(run: Run) -> bool:
     """Whether volumes and report are there, as far as listings show."""
     published, spec = read_record(run.store, "publish", 0), run.store.intact(VolumeSpec, VOLUME)
-    if published is None or spec is None or any(damage for _, damage in damages(run.store, published.objects)):
+    if published is None or spec is None:
+        return False
+    # every run writes complete.json anew, and it is gone where `plan` cut other parts than before
+    stays = [o for o in published.objects if o.name != COMPLETE]
+    if any(damage for _, damage in damages(run.store, stays)):
         return False
     return not any(fault.step for fault in compare(run, listing(run)).faults)
 

@@ -22,10 +22,7 @@ def estimate(
     plan: Plan, volume: VolumeSpec, costs: UnitCosts, pipeline: Pipeline, basis: Basis = "headers"
 ) -> Estimate:
     """What a run takes whose slices stay where they are, and of which none is matched again."""
-    channels, (depth, height, width) = len(volume.all_channels), volume.scales[0].size
-    source, planes = slices_of(plan, volume.itemsize), Amount.of(channels * depth, height, width, volume.itemsize)
-    # whole slices are decoded and adjusted, whatever part of them is written; for each channel anew
-    rendered = Amount(*(of * channels * depth / plan.usable for of in source))
+    source, rendered, planes = slices_of(plan, volume.itemsize), slices_rendered(plan, volume), planes_of(volume)
     memory = {**memory_of_alignment(plan), **memory_of_volumes(volume, plan)}
     shards = {step.name: _shards(step, volume) for step in pipeline.steps}
 
@@ -49,6 +46,19 @@ def estimate(
         start_s=costs.start_s, stages=tuple(map(stage, pipeline.steps)), sizes_bytes=_sizes(volume, costs),
         objects=sum(shards.values()) + volume.scales[0].size[0],
     )  # fmt: skip
+
+
+def slices_rendered(plan: Plan, volume: VolumeSpec) -> Amount:
+    """What all slices amount to that fill the planes of a volume."""
+    # whole ones are decoded and adjusted, whatever part of them is written; for each channel anew
+    times = len(volume.all_channels) * volume.scales[0].size[0] / plan.usable
+    return Amount(*(of * times for of in slices_of(plan, volume.itemsize)))
+
+
+def planes_of(volume: VolumeSpec) -> Amount:
+    """What all planes of a volume amount to."""
+    depth, height, width = volume.scales[0].size
+    return Amount.of(len(volume.all_channels) * depth, height, width, volume.itemsize)
 
 
 def _work(step: Step, plan: Plan, volume: VolumeSpec) -> FanOut:

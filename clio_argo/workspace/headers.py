@@ -7,13 +7,14 @@ from itertools import chain
 from statistics import median
 
 from clio_argo.model.plan import Problem
+from clio_argo.store.documents import AT_ONCE
 from clio_argo.store.images.base import Header, Unreadable
 from clio_argo.store.slices import Entry
 from clio_argo.store.sources.base import StackSource
 
 # A bucket answers after tens of milliseconds, a disk after 0.12 ms (10,000 headers in 1.2 s by one thread, in 2.3 s by
 # sixteen, docs/design.md). Slower than QUICK_S is a bucket; the first batch tells.
-HEADER_THREADS, HEADER_BATCH, QUICK_S = 16, 16, 2e-3
+HEADER_BATCH, QUICK_S = 4, 2e-3
 Known = dict[str, list[Header] | Problem]
 """Headers of files that were read, by name."""
 
@@ -32,7 +33,7 @@ def all_headers(source: StackSource, entries: Sequence[Entry], read: Known) -> I
         yield from (headers_of(source, e) for e in rest)
         return
     batches = [rest[i : i + HEADER_BATCH] for i in range(0, len(rest), HEADER_BATCH)]
-    with ThreadPoolExecutor(HEADER_THREADS) as threads:
+    with ThreadPoolExecutor(AT_ONCE) as threads:
         yield from chain.from_iterable(threads.map(lambda b: [headers_of(source, e) for e in b], batches))
 
 

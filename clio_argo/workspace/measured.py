@@ -5,15 +5,12 @@ from collections.abc import Mapping, Sequence
 
 from clio_argo.model.costs import CHUNK_BYTES, Density, UnitCosts
 from clio_argo.model.layout import lossless_scale_folder, viewer_folder
-from clio_argo.model.plan import SLICES_PER_UNIT
 from clio_argo.model.step import Step
 from clio_argo.store.manifest import read_records
 from clio_argo.workspace.estimate import COLOUR, estimate
 from clio_argo.workspace.preflight import planned_volume
 from clio_argo.workspace.run import Run
 
-# measured on slices of 128 px: what a unit takes beside its slices; and the least share of a unit that slices take
-UNIT_S, LEAST = 0.011, 0.2
 # documents that tell the units of a step before it runs
 KNOWN = ("plan.", "volume.")
 
@@ -29,9 +26,7 @@ def unit_costs(run: Run, costs: UnitCosts, other: float = 1.0, sample: Mapping[s
     steps = (s for s in run.pipeline.steps if s.units.startswith(KNOWN) and (sample is None or not s.made_from))
     took = {step.name: _units_cpu_s(run, step) for step in steps}
     if sample is not None:
-        # one unit of few slices each, where others have sixteen
-        beside_s = UNIT_S * other * (1 - run.plan.usable / SLICES_PER_UNIT)
-        took = {name: max(LEAST * s, s - beside_s) / sample.get(name, 1.0) for name, s in took.items()}
+        took = {name: seconds / sample.get(name, 1.0) for name, seconds in took.items()}
     factors = {name: took[name] / expected[name] for name in took if took[name] and expected[name]}
     return costs.scaled(factors, other).model_copy(
         update={"lossless": _lossless(run, costs.lossless), "viewer": _viewer(run, costs.viewer)}

@@ -20,6 +20,7 @@ from clio_argo.placement.replacement import longest_gap
 from clio_argo.placement.shapes import TOP, volume_channels
 from clio_argo.workspace.arrival import arrival_warning
 from clio_argo.workspace.outputs import memory_of_alignment, memory_of_volumes, memory_problems
+from clio_argo.workspace.parts import cut_slices, cut_volume, cutting_here
 from clio_argo.workspace.survey import survey
 from clio_argo.workspace.user_inputs import GivenFiles, read_user_inputs
 from clio_argo.workspace.values import value_window_problem
@@ -85,7 +86,9 @@ def preflight(request: Request) -> Preflight:
     given = _attempt(lambda: read_user_inputs(request, plan, units), faults) or GivenFiles(UserInputs())
     # without room for a slab there is no volume, and a fault says so already
     volume = None if faults else _attempt(lambda: planned_volume(plan, request), faults)
-    plan = without_alignment(plan, request, given.imported)
+    cutting = cutting_here(request)
+    plan = cut_slices(without_alignment(plan, request, given.imported), cutting)
+    volume = cut_volume(volume, plan, cutting) if volume else None
     faults += memory_problems({**memory_of_alignment(plan), **(memory_of_volumes(volume, plan) if volume else {})})
     return Preflight(plan, units, given, volume, tuple(faults), tuple(_stops(plan, request)), warning)
 

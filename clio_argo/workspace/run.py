@@ -88,7 +88,8 @@ class Run:
     @property
     def inputs(self) -> str:
         """Digest over all that the results follow from: the request, the plan and the user's files."""
-        return digest([self.request.identity(), *map(crc32c, self.store.need_all((PLAN, USER_INPUTS)))])
+        plan, given = self.store.document(Plan, PLAN), self.store.need(USER_INPUTS)
+        return digest([self.request.identity(), crc32c(plan.uncut.to_bytes()), crc32c(given)])
 
     @cached_property
     def is_cleaned(self) -> bool:

@@ -341,7 +341,6 @@ def _assemble(
     size = slices_per_unit(len(usable))
     cuts = [usable[i : i + size] for i in range(0, len(usable), size)]
     units = tuple(SliceUnit(unit=i, slices=tuple(cut)) for i, cut in enumerate(cuts))
-    fan_out = FanOut.of(len(units), request.max_parts)
     # pages share a file
     sizes = {s.name: s.size_bytes for s in usable} | {c.name: c.size_bytes for s in usable for c in s.channels}
     plan = Plan(
@@ -358,8 +357,8 @@ def _assemble(
         digest=digest([s.model_dump(exclude={"stage_nm"}) for s in usable]),
         problems=tuple(sorted(problems, key=lambda p: (p.z is None, p.z or 0, p.kind))),
         unit_slices=size,
-        reduce=fan_out,
-        match=FanOut.of(0 if request.alignment.skip else len(units), request.max_parts),
+        reduce=FanOut.of(len(units)),
+        match=FanOut.of(0 if request.alignment.skip else len(units)),
         software=software(),
     )
     return plan, units

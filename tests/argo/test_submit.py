@@ -36,16 +36,16 @@ def test_a_request_travels_as_json_beside_the_runs_root(template: dict[str, Any]
 @pytest.mark.parametrize(
     ("settings", "run", "words"),
     [
-        ({"source": "/data/fly"}, RUN, "source /data/fly: pods see no folder of this machine"),
+        ({"source": "/data/fly"}, RUN, "source /data/fly: pods see no such folder; upload it"),
         ({"source": "file:///data/fly"}, RUN, "source file:///data/fly: pods see"),
         ({"source": "fly/raw"}, RUN, "write gs://fly/raw if it is a bucket"),
         ({"source": "https://x/fly"}, RUN, "unknown kind of store 'https'"),
         ({"source": "gs:///fly"}, RUN, "names no bucket"),
         ({}, "gs://My-Bucket/fly", "the bucket's name may hold lower-case letters"),
-        ({}, "out", "--out out: pods see no folder"),
-        ({"buckets": {"viewer": "/d"}}, RUN, "buckets.viewer /d: pods see no folder of this machine; upload it"),
-        ({"positions": "stage.csv"}, RUN, "positions stage.csv: pods see no file of this machine; upload it"),
-        ({"overrides": "/home/ann/fly.yaml"}, RUN, "overrides /home/ann/fly.yaml: pods see no file"),
+        ({}, "out", "--out out: pods see no such folder"),
+        ({"buckets": {"viewer": "/d"}}, RUN, "buckets.viewer /d: pods see no such folder; upload it"),
+        ({"positions": "stage.csv"}, RUN, "positions stage.csv: pods see no such file; upload it"),
+        ({"overrides": "/home/ann/fly.yaml"}, RUN, "overrides /home/ann/fly.yaml: pods see no such file"),
         ({"transforms": "file:///old/transforms.json"}, RUN, "transforms file:///old/transforms.json: pods see"),
         ({"image": "{{workflow.name}}.%d.png"}, RUN, "image: holds '{{'"),
         ({"labels": {"{{x": "y"}}, RUN, "labels.{{x: holds '{{'"),
@@ -96,6 +96,13 @@ def test_a_workflow_refers_to_the_template_and_holds_nothing_else(template: dict
     assert set(made["spec"]) == {"workflowTemplateRef", "arguments"}
     assert made["spec"]["workflowTemplateRef"]["name"] == template["metadata"]["name"]
     assert made["metadata"]["labels"] == {"app.kubernetes.io/name": "clio-argo", "grant": "x"}
+
+
+def test_names_that_no_label_holds_are_refused() -> None:
+    for key, most in (("name", 63), ("generateName", 58)):
+        workflow("t", {}, {key: "x" * most}, {})
+        with pytest.raises(UserError, match=f"has {most + 1} characters: give one of at most {most}, with --"):
+            workflow("t", {}, {key: "x" * (most + 1)}, {})
 
 
 def test_a_workflow_is_repeated_with_its_arguments_and_own_labels() -> None:

@@ -24,7 +24,7 @@ def test_every_step_is_one_container_that_runs_its_part() -> None:
     for step in (*PIPELINE.all_steps, *PIPELINE.joined_steps):
         container = made[step.name]["container"]
         assert [*container["command"], *container["args"]] == [
-            "clio-argo-step", step.name, "--run", "$(CLIO_RUN)", "--part", "$(CLIO_PART)",
+            "clio-argo-step", step.name, "--run", "$(CLIO_RUN)", "--part=$(CLIO_PART)",
         ]  # fmt: skip
 
 
@@ -59,6 +59,18 @@ def test_the_form_shows_ten_settings_with_what_they_mean() -> None:
     assert all(p["value"] == "" and p["description"] for p in fields.values())
     assert fields["skip_align"]["enum"] == ["", "false", "true"]
     assert set(FIELDS) <= {*field_paths(), *LEGACY}
+
+
+def test_the_form_asks_first_for_what_every_person_fills_in() -> None:
+    names = [p["name"] for p in emitted()["spec"]["arguments"]["parameters"]]
+    assert names[:7] == ["source", "run", "id", "image", "minz", "maxz", "resolution"]
+    assert names[-1] == "config"
+
+
+def test_the_ui_shows_what_a_template_does_and_which_revision_it_is() -> None:
+    metadata = emitted()["metadata"]
+    assert metadata["annotations"]["workflows.argoproj.io/title"] == f"Align slices into a volume ({metadata['name']})"
+    assert "Fill in source and run" in metadata["annotations"]["workflows.argoproj.io/description"]
 
 
 def test_the_document_does_not_grow_with_the_stack() -> None:

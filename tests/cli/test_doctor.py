@@ -17,10 +17,11 @@ from typer.testing import CliRunner
 
 from clio_argo.cli.app import app
 from clio_argo.cli.doctor import examine
-from clio_argo.cli.doctor_store import clock, location, look_at_source, readable_by_pages
+from clio_argo.cli.doctor_store import clock, location, look_at_run, look_at_source, readable_by_pages
 from clio_argo.cli.findings import Finding, Inconclusive, look
 from clio_argo.cli.options import Cluster
 from clio_argo.errors import UserError
+from clio_argo.store import buckets
 from clio_argo.store.documents import Store
 from tests.stacks import DEMO, cli
 from tests.stores import Bucket
@@ -61,6 +62,26 @@ def test_a_bucket_is_tried_with_every_verb(bucket: Bucket) -> None:
     done = [f.name.rpartition(": ")[2] for f in found if f.name.startswith(bucket.url)]
     assert done == ["write", "list", "read", "read a range", "browsers", "clock", "delete"]
     assert Store(bucket.url).names() == []
+
+
+def test_the_rules_of_a_private_bucket_are_looked_at(gcs: Bucket) -> None:
+    """A page cannot be played where strangers are refused; its readers' viewers need the rules nevertheless."""
+    found = seen_by_strangers(gcs)
+    assert found.verdict == "WRONG"
+    assert "has no CORS rule" in found.found
+    assert "clio-argo bucket cors" in found.remedy
+    buckets.Bucket(gcs.name).allow_pages()
+    assert seen_by_strangers(gcs).verdict == "?"
+
+
+def seen_by_strangers(bucket: Bucket) -> Finding:
+    """What is told of pages when the bucket refuses strangers."""
+    findings = look_at_run(bucket.url)
+    while not next(findings).name.endswith("read a range"):
+        pass
+    bucket.fault("^GET ", 403, 1)
+    asked, *_ = findings
+    return asked
 
 
 @pytest.mark.parametrize(

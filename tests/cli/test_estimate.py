@@ -14,6 +14,7 @@ from clio_argo.model.prices import Prices
 from tests.stacks import DEMO, cli, demo_slices, request, run_here, write_stack
 
 QUICK = ("--allow-bad-slices", "1", "--quick")
+MANY = ("--set", "single_pod_minutes=0", "--set", "part_minutes=0.001")
 
 
 def told(*options: object, source: Path = DEMO) -> dict[str, Any]:
@@ -43,9 +44,18 @@ def test_it_tells_time_costs_sizes_and_every_stage() -> None:
         r"rates +rates of .*nothing was decoded",
         r"prices +of \d{4}-\d\d-\d\d: Google",
         r"stage +CPU time +parts +memory +waves +on the cluster",
-        r"render +[\d.]+ s +15 ",
+        r"all +[\d.]+ s +1 ",
     ):
         assert re.search(line, shown), line
+
+
+def test_stages_of_a_larger_run_have_pods_of_their_own() -> None:
+    shown = CliRunner().invoke(app, ["estimate", "--source", str(DEMO), *QUICK, "--set", "single_pod_minutes=0"]).stdout
+    assert re.search(r"render +[\d.]+ s +1 ", shown)
+    parts = {s["step"]: s["parts"] for s in told(*QUICK, "--set", "single_pod_minutes=0")["cluster"]["stages"]}
+    assert parts == {"plan": 1, "reduce": 1, "frame": 1, "match": 1, "suspects": 1, "solve": 1, "render": 1,
+                     "write": 1, "verify": 1, "publish": 1}  # fmt: skip
+    assert {s["step"] for s in told(*QUICK)["cluster"]["stages"]} == {"plan", "all"}
 
 
 @pytest.mark.properties
@@ -96,7 +106,7 @@ def test_plan_tells_it_in_a_line() -> None:
 
 
 def test_fewer_nodes_are_slower_and_spot_nodes_cheaper() -> None:
-    usual, spot, one = told(*QUICK), told(*QUICK, "--spot"), told(*QUICK, "--nodes", 1)
+    usual, spot, one = (told(*QUICK, *MANY, *more) for more in ((), ("--spot",), ("--nodes", 1)))
     assert spot["cluster"]["compute"] < usual["cluster"]["compute"]
     assert one["cluster"]["wall_s"] > usual["cluster"]["wall_s"]
     assert (one["cluster"]["nodes"], spot["cluster"]["spot"]) == (1, True)

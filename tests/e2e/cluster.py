@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -111,8 +112,8 @@ class Cluster:
 
 
 def is_part(pod: Json, part: int) -> bool:
-    main = next(c for c in pod["spec"]["containers"] if c["name"] == "main")
-    return {"name": "CLIO_PART", "value": str(part)} in main["env"]
+    name = pod["metadata"]["annotations"]["workflows.argoproj.io/node-name"]
+    return f"({part}:" in name or (not part and not re.search(r"\(\d+:", name))
 
 
 def until(look: Callable[[], T | None], what: str, timeout: float = 600) -> T:

@@ -15,12 +15,12 @@ import json, os, pathlib
 labels = json.loads(os.environ["CLIO_REQUEST"])["labels"]
 parts = [0, 1] + ([7] if "broken" in labels else [])
 outputs = pathlib.Path("/tmp/outputs"); outputs.mkdir()
-(outputs / "match_parts").write_text(json.dumps([{"part": str(p), "slices": f"{p}0-{p}9"} for p in parts]))
+(outputs / "match_parts").write_text(json.dumps([f"{p}0-{p}9" for p in parts]))
 print("planned", len(parts), "parts")
 """
 MATCH = """
 import os, pathlib, sys, time
-part = os.environ["PART"]
+part = os.environ["PART"][0]
 print("part", part, flush=True)
 pathlib.Path(os.environ["ARGO_PROGRESS_FILE"]).write_text("1/2")
 if part == "7":

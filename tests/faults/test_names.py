@@ -70,7 +70,7 @@ def test_the_beginning_of_a_name_follows_the_rules_of_kubernetes(name: str) -> N
 def test_no_container_starts_a_shell_or_gets_a_request_as_an_argument(template: Template) -> None:
     containers = [t["container"] for t in template["spec"]["templates"] if "container" in t]
     assert all(c["command"] == ["clio-argo-step"] for c in containers)
-    assert all(c["args"][1:] == ["--run", "$(CLIO_RUN)", "--part", "$(CLIO_PART)"] for c in containers)
+    assert all(c["args"][1:] == ["--run", "$(CLIO_RUN)", "--part=$(CLIO_PART)"] for c in containers)
 
 
 @given(texts)

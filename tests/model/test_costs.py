@@ -15,7 +15,7 @@ from benchmarks.rates import derived
 from clio_argo.errors import UserError
 from clio_argo.kernels.features import FEATURE_PX as SOUGHT_PX
 from clio_argo.kernels.features import REDUCED_PX as REFINED_PX
-from clio_argo.model.costs import FEATURE_PX, REDUCED_PX, Estimate, UnitCosts
+from clio_argo.model.costs import FEATURE_PX, PAIRS_PER_SLICE, REDUCED_PX, Estimate, UnitCosts
 from clio_argo.model.grid import GREY, Channels, build_volume
 from clio_argo.model.layout import LOSSLESS, VIEWER
 from clio_argo.model.plan import FanOut, Plan, slices_per_unit
@@ -24,7 +24,6 @@ from clio_argo.model.request import Request
 from clio_argo.model.sizes import SizeRun
 from clio_argo.model.volume import VolumeChannel
 from clio_argo.pipeline import PIPELINE, Pipeline
-from clio_argo.sampling import PAIRS_PER_SLICE
 from clio_argo.steps.match import LOOP_EVERY, REACH
 from clio_argo.workspace.estimate import estimate
 
@@ -100,6 +99,16 @@ def test_channels_are_rendered_and_stored_one_by_one() -> None:
         for one, several in zip(grey.stages, found.stages, strict=True):
             assert (several.cpu_s > 1.5 * one.cpu_s) == (one.step in ("render", "write")), one.step
         assert found.objects > factor * grey.objects / 2
+
+
+@given(SLICES, SIDES)
+def test_one_pod_does_what_all_stages_do_and_is_paid_less(slices: int, side: int) -> None:
+    found = estimated(slices, side, side)
+    one = found.in_one_pod
+    assert one.cpu_s == pytest.approx(found.cpu_s)
+    assert one.memory_mib == found.memory_mib
+    assert (billed(one).writes, billed(one).reads) == (billed(found).writes, billed(found).reads)
+    assert billed(one, 1).compute <= billed(found, 1).compute
 
 
 def test_spot_nodes_are_cheaper_and_as_fast() -> None:

@@ -37,6 +37,7 @@ def test_everybody_reads_only_while_it_is_published(made: Bucket) -> None:
     assert made.facts().public
     made.unpublish()
     assert not made.facts().public
+    assert made.members() == {"user:a@example.com"}
     made.publish()
     made.publish()
     facts = made.facts()

@@ -2,12 +2,21 @@
 
 import os
 import socket
+import threading
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
+from clio_argo.model.run import ObjectRecord
 from clio_argo.store.backends import web
-from clio_argo.store.documents import Store, record_of
+from clio_argo.store.documents import AT_ONCE, Store, record_of
+from clio_argo.store.images.base import Header
+from clio_argo.store.slices import Entry
+from clio_argo.store.sources import open_source
+from clio_argo.store.sources.base import StackSource
+from clio_argo.workspace.headers import all_headers
+from tests.stacks import encoded
 from tests.stores import Bucket, Server
 
 
@@ -25,13 +34,36 @@ def test_a_bucket_keeps_objects_as_a_folder_does(bucket: Bucket) -> None:
     assert Store(f"{bucket.url}/runs/f").names() == []
 
 
-def test_a_large_object_is_taken_at_once(gcs_server: Server) -> None:
-    """Clients ask before they send more than 1 MiB, and wait for a second if nobody answers."""
-    place = urlsplit(gcs_server.endpoint)
-    with socket.create_connection((place.hostname or "", place.port or 0), 10) as link:
-        link.sendall(b"POST /upload/storage/v1/b/x/o?uploadType=media&name=a HTTP/1.1\r\n"
-                     b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n")  # fmt: skip
-        assert link.recv(100).startswith(b"HTTP/1.1 100 ")
+def test_many_objects_are_written_at_a_time(gcs: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    meeting, write = threading.Barrier(AT_ONCE, timeout=20), Store.write
+
+    def meet(store: Store, name: str, data: bytes) -> ObjectRecord:
+        meeting.wait()
+        return write(store, name, data)
+
+    monkeypatch.setattr(Store, "write", meet)
+    objects = {f"n{i:02}": bytes([i]) for i in range(AT_ONCE)}
+    assert Store(gcs.url).write_all(objects.items()) == [record_of(*o) for o in objects.items()]
+    assert Store(gcs.url).names() == list(objects)
+
+
+def test_headers_in_a_bucket_are_read_many_at_a_time(gcs: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, image = Store(gcs.url), encoded(np.zeros((9, 9), np.uint8))
+    store.write_all((f"{i:03}.png", image) for i in range(AT_ONCE + 1))
+    source = open_source(gcs.url)
+    monkeypatch.setattr("clio_argo.workspace.headers.QUICK_S", 0)
+    monkeypatch.setattr("clio_argo.workspace.headers.HEADER_BATCH", 1)
+    meeting, headers = threading.Barrier(AT_ONCE, timeout=20), type(source).headers
+    entries = list(source.entries())
+
+    def meet(self: StackSource, entry: Entry) -> list[Header]:
+        # the first one tells how quick the store is
+        if entry != entries[0]:
+            meeting.wait()
+        return headers(self, entry)
+
+    monkeypatch.setattr(type(source), "headers", meet)
+    assert len(list(all_headers(source, entries, {}))) == len(entries)
 
 
 def test_only_one_creates_an_object(bucket: Bucket) -> None:
@@ -75,3 +107,12 @@ def test_a_store_is_a_place_in_its_parent(bucket: Bucket) -> None:
     assert (parent.url, name) == (f"{bucket.url}/a b/", "stack.tif")
     parent, name = Store(bucket.url).parent()
     assert (parent.url, name) == (f"{bucket.url}/", "")
+
+
+def test_a_large_object_is_taken_at_once(gcs_server: Server) -> None:
+    """Clients ask before they send more than 1 MiB, and wait for a second if nobody answers."""
+    place = urlsplit(gcs_server.endpoint)
+    with socket.create_connection((place.hostname or "", place.port or 0), 10) as link:
+        link.sendall(b"POST /upload/storage/v1/b/x/o?uploadType=media&name=a HTTP/1.1\r\n"
+                     b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n")  # fmt: skip
+        assert link.recv(100).startswith(b"HTTP/1.1 100 ")

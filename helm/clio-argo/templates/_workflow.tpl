@@ -51,7 +51,10 @@ where ClusterSettings puts them. A test compares the two for several values.
 {{- $memory := $values.memoryMaxMib | int | toString -}}
 {{- $_ := set $template "podSpecPatch" (regexReplaceAll ", [0-9]+\\)\\)}}Mi" $template.podSpecPatch (printf ", %s))}}Mi" $memory)) -}}
 {{- range $container.env }}{{ if eq .name "CLIO_MEMORY_MAX_MIB" }}{{ $_ := set . "value" $memory }}{{ end }}{{ end -}}
+{{- range $container.env }}{{ if eq .name "CLIO_PARALLELISM" }}{{ $_ := set . "value" ($values.parallelism | int | toString) }}{{ end }}{{ end -}}
 {{- range $container.env }}{{ if eq .name "CLIO_IMAGE" }}{{ $_ := set . "value" $container.image }}{{ end }}{{ end -}}
+{{- $folders := list -}}{{- range $values.volumes }}{{ $folders = append $folders .mountPath }}{{ end -}}
+{{- range $container.env }}{{ if eq .name "CLIO_MOUNTED" }}{{ $_ := set . "value" (join ":" $folders) }}{{ end }}{{ end -}}
 {{- range $name := keys $values.env | sortAlpha -}}
   {{- $_ := set $container "env" (append $container.env (dict "name" $name "value" (get $values.env $name))) -}}
 {{- end -}}
@@ -84,4 +87,11 @@ where ClusterSettings puts them. A test compares the two for several values.
   {{- $_ := unset . "gcs" -}}
   {{- $_ := set . $artifacts.kind $place -}}
 {{- end -}}
+{{- end -}}
+
+{{/* What Argo's UI shows of a template: (list . WHICH). */}}
+{{- define "clio-argo.shown" -}}
+{{- $emitted := (index . 0).Files.Get "files/workflowtemplate.yaml" | fromYaml -}}
+workflows.argoproj.io/title: {{ printf "Align slices into a volume (%s)" (index . 1) | quote }}
+workflows.argoproj.io/description: {{ get $emitted.metadata.annotations "workflows.argoproj.io/description" | quote }}
 {{- end -}}

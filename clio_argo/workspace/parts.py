@@ -1,0 +1,45 @@
+"""Cuts the work of each stage into parts, by what `estimate` expects of it."""
+
+import os
+from collections.abc import Sequence
+
+from clio_argo.model.alignment import RematchUnit
+from clio_argo.model.costs import PAIRS_PER_SLICE, UnitCosts, slices_of
+from clio_argo.model.cutting import Cutting
+from clio_argo.model.plan import FanOut, Plan
+from clio_argo.model.request import Request
+from clio_argo.model.values import ITEMSIZE
+from clio_argo.model.volume import VolumeSpec
+from clio_argo.workspace.estimate import planes_of, slices_rendered
+
+# pods of a workflow at a time; a local run has none
+PARALLELISM = "CLIO_PARALLELISM"
+
+
+def cutting_here(request: Request) -> Cutting:
+    """How parts are cut where this process runs: for pods if it is one of a workflow, otherwise for local workers."""
+    return Cutting.of(request, int(os.environ.get(PARALLELISM) or 0))
+
+
+def cut_slices(plan: Plan, cutting: Cutting) -> Plan:
+    """The plan with parts of reduce and match."""
+    stages, slices = UnitCosts.reference().stages, slices_of(plan, ITEMSIZE[plan.dtype])
+    parts = {name: cutting.fan_out(of.units, stages[name].cpu_s(slices)) for name, of in plan.work.items()}
+    return plan.model_copy(update=parts)
+
+
+def cut_pairs(plan: Plan, units: Sequence[RematchUnit], cutting: Cutting) -> FanOut:
+    """Parts of rematch, whose pairs take as long as those of match."""
+    pairs = sum(len(unit.pairs) for unit in units)
+    every_s = UnitCosts.reference().stages["match"].cpu_s(slices_of(plan, ITEMSIZE[plan.dtype]))
+    return cutting.fan_out(len(units), every_s * pairs / (PAIRS_PER_SLICE * plan.usable))
+
+
+def cut_volume(volume: VolumeSpec, plan: Plan, cutting: Cutting) -> VolumeSpec:
+    """The shapes with parts of render, write and coarsen."""
+    stages, planes = UnitCosts.reference().stages, planes_of(volume)
+    parts = {name: cutting.fan_out(of.units, stages[name].cpu_s(planes)) for name, of in volume.work.items()}
+    render_s = stages["render"].cpu_s(slices_rendered(plan, volume))
+    # pods are named by the slices that they make, and channels of a slab have the same
+    parts["render"] = cutting.fan_out(volume.render.units, render_s, together=len(volume.all_channels))
+    return volume.model_copy(update=parts)
