@@ -1,7 +1,9 @@
 """Buckets are stores like folders: both kinds, on real servers."""
 
 import os
+import socket
 import threading
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from clio_argo.store.sources import open_source
 from clio_argo.store.sources.base import StackSource
 from clio_argo.workspace.headers import all_headers
 from tests.stacks import encoded
-from tests.stores import Bucket
+from tests.stores import Bucket, Server
 
 
 def test_a_bucket_keeps_objects_as_a_folder_does(bucket: Bucket) -> None:
@@ -105,3 +107,12 @@ def test_a_store_is_a_place_in_its_parent(bucket: Bucket) -> None:
     assert (parent.url, name) == (f"{bucket.url}/a b/", "stack.tif")
     parent, name = Store(bucket.url).parent()
     assert (parent.url, name) == (f"{bucket.url}/", "")
+
+
+def test_a_large_object_is_taken_at_once(gcs_server: Server) -> None:
+    """Clients ask before they send more than 1 MiB, and wait for a second if nobody answers."""
+    place = urlsplit(gcs_server.endpoint)
+    with socket.create_connection((place.hostname or "", place.port or 0), 10) as link:
+        link.sendall(b"POST /upload/storage/v1/b/x/o?uploadType=media&name=a HTTP/1.1\r\n"
+                     b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n")  # fmt: skip
+        assert link.recv(100).startswith(b"HTTP/1.1 100 ")
