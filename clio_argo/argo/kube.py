@@ -89,6 +89,18 @@ class KubeClient:
             answer = reviews.create_self_subject_access_review(body, _request_timeout=TIMEOUT)
         return bool(answer.status.allowed)
 
+    def account_may(self, account: str, verb: str, group: str, resource: str) -> bool:
+        """Whether a service account of the namespace may do something there."""
+        access = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource}
+        user = f"system:serviceaccount:{self.namespace}:{account}"
+        body = {"metadata": {"namespace": self.namespace}, "spec": {"user": user, "resourceAttributes": access}}
+        reviews: Any = client.AuthorizationV1Api(self.api)
+        with self.asked():
+            answer = reviews.create_namespaced_local_subject_access_review(
+                self.namespace, body, _request_timeout=TIMEOUT
+            )
+        return bool(answer.status.allowed)
+
     def priority_classes(self) -> set[str]:
         """Names of the cluster's priority classes."""
         classes: Any = client.SchedulingV1Api(self.api)
