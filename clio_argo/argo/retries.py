@@ -13,7 +13,9 @@ PASSING = "['-1', '0', '75', '128', '137', '143', '255']"
 TOO_LONG = "longer than the specified deadline|exceeded its deadline"
 # What Kubernetes will refuse again (account, priority class, policy), and artifacts that Argo cannot save anywhere:
 # neither bucket nor permission appears by itself. Argo tries passing faults of both again by itself.
-REFUSED = f"is forbidden|is invalid|Error 40[0134]|bucket does not exist|Access ?Denied|artifact location|{TOO_LONG}"
+REFUSED = (
+    f"is forbidden|is invalid|(Error|code) 40[0134]|bucket does not exist|Access ?Denied|artifact location|{TOO_LONG}"
+)
 # A pod that is deleted, or that Argo could neither start nor watch, is an Error without an exit code of its step. Any
 # other code is for a person to act on.
 RETRIED = (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clio_argo.argo.nodes import nodes_of, pack, unpack
+from clio_argo.argo.nodes import Node, nodes_of, pack, unpack
 from clio_argo.argo.summary import Reason, Stage, Summary, summarise
 from clio_argo.errors import UserError
 
@@ -34,6 +34,15 @@ def stage(found: Summary, name: str) -> Stage:
 
 def test_stages_come_in_the_order_of_the_graph() -> None:
     assert [s.name for s in summarise(recorded("running")).stages] == ["plan", "reduce", "coarsen", "ask", "publish"]
+
+
+def test_artifacts_without_a_place_name_the_setting() -> None:
+    """The message is that of Argo 4.0.2 with a bucket that does not exist."""
+    told = "upload /tmp/argo/outputs/artifacts/request.tgz: writer close: googleapi: got HTTP response code 404"
+    reason = Node(id="1", name="wb.plan(0)", message=f"wait: Error (exit code 64): {told}").reason
+    assert reason.startswith(told)
+    assert "setting artifacts" in reason
+    assert Node(id="1", name="wb.plan(0)", message=f"main: Error (exit code 64): {told}").reason == told
 
 
 def test_a_fan_out_is_as_long_as_the_list_it_was_made_from() -> None:
