@@ -10,10 +10,12 @@ from clio_argo.argo.settings import Retries
 # evicted before it had a container.
 PASSING = "['-1', '0', '75', '128', '137', '143', '255']"
 # the step's own limit, in the words of Kubernetes and of Argo; its containers end with 137 or 143, too
-TOO_LONG = "longer than the specified deadline|exceeded its deadline"
+TOO_LONG = "(specified|its) deadline"
 # What Kubernetes will refuse again (account, priority class, policy), and artifacts that Argo cannot save anywhere:
 # neither bucket nor permission appears by itself. Argo tries passing faults of both again by itself.
-REFUSED = f"is forbidden|is invalid|Error 40[0134]|bucket does not exist|Access ?Denied|artifact location|{TOO_LONG}"
+REFUSED = (
+    f"is (forbidden|invalid)|(Error|code) 40[0134]|bucket does not exist|Access ?Denied|artifact location|{TOO_LONG}"
+)
 # A pod that is deleted, or that Argo could neither start nor watch, is an Error without an exit code of its step. Any
 # other code is for a person to act on.
 RETRIED = (

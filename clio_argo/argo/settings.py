@@ -142,7 +142,7 @@ class Artifacts(Setting):
         if self.kind == "s3" and self.bucket:
             raise ValueError(
                 "leave out bucket with kind s3: its endpoint and keys stand in the controller's artifact repository, "
-                "and so does its bucket (docs/kubernetes.md, artifactRepository)"
+                "and so does its bucket (docs/kubernetes.md)"
             )
         return self
 

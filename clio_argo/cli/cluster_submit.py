@@ -15,13 +15,14 @@ from clio_argo.cli.commands import CLUSTER, command
 from clio_argo.cli.console import document, hint, tell_wait
 from clio_argo.cli.new_run import UNIQUE, place_of
 from clio_argo.cli.options import Cluster, ObjectForm, Out, OwnPipeline, RequestOptions, Settings
-from clio_argo.errors import StoreError, TransientError, UserError
+from clio_argo.errors import MissingBucket, StoreError, TransientError, UserError
 from clio_argo.model.parse_request import LEGACY, build_request, field_paths, parse_setting
 from clio_argo.model.request import Request
 from clio_argo.plugins import load_pipeline
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
+    from clio_argo.argo.nodes import Json
 
 commands = typer.Typer()
 PODS_NEED = (
@@ -70,6 +71,7 @@ def submit(
         requested = place.request
         arguments = {**submission.request_arguments(requested, place.root, installed), **given}
         check_source(requested)
+        check_artifacts(installed)
         metadata = _metadata(name or (None if generate_name else place.id), generate_name, requested)
         workflow = submission.workflow(reference(installed), arguments, metadata, {**requested.labels, **more})
         if client is None:
@@ -158,6 +160,26 @@ def check_source(config: Request) -> None:
     else:
         if checked.warning:
             print(f"warning: {checked.warning}", file=sys.stderr)
+
+
+def check_artifacts(template: "Json") -> None:
+    """Refuse artifacts in a bucket that does not exist, which the first pod would fail to write.
+
+    Raises:
+        UserError: names the bucket and the setting.
+    """
+    from clio_argo.argo.submit import artifact_buckets
+    from clio_argo.runner import environment
+    from clio_argo.store.documents import Store
+
+    for bucket in artifact_buckets(template):
+        try:
+            with environment({name: os.environ.get(name, value) for name, value in BRIEF.items()}):
+                Store(bucket).location()
+        except MissingBucket as error:
+            raise UserError(f"{error}\nThe installation keeps artifacts there: its setting artifacts.bucket") from error
+        except (StoreError, TransientError):
+            continue  # who submits need not see it
 
 
 def _refuse_unseen(config: Request) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clio_argo.argo.nodes import nodes_of, pack, unpack
+from clio_argo.argo.nodes import Node, nodes_of, pack, unpack
 from clio_argo.argo.summary import Reason, Stage, Summary, summarise
 from clio_argo.errors import UserError
 from clio_argo.pipeline import PIPELINE
@@ -83,6 +83,15 @@ def test_stages_of_a_nested_graph_are_those_of_the_run() -> None:
         ("Succeeded", 2, 2, 1, 0), ("Failed", 0, 1, 0, 1),
     ]  # fmt: skip
     assert found.failures == (Reason("frame", "error: no slice"),)
+
+
+def test_artifacts_without_a_place_name_the_setting() -> None:
+    """The message is that of Argo 4.0.2 with a bucket that does not exist."""
+    told = "upload /tmp/argo/outputs/artifacts/request.tgz: writer close: googleapi: got HTTP response code 404"
+    reason = Node(id="1", name="wb.plan(0)", message=f"wait: Error (exit code 64): {told}").reason
+    assert reason.startswith(told)
+    assert "setting artifacts" in reason
+    assert Node(id="1", name="wb.plan(0)", message=f"main: Error (exit code 64): {told}").reason == told
 
 
 def test_a_fan_out_is_as_long_as_the_list_it_was_made_from() -> None:
