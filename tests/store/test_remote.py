@@ -1,6 +1,8 @@
 """Buckets are stores like folders: both kinds, on real servers."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -64,3 +66,14 @@ def test_a_store_is_a_place_in_its_parent(bucket: Bucket) -> None:
     assert (parent.url, name) == (f"{bucket.url}/a b/", "stack.tif")
     parent, name = Store(bucket.url).parent()
     assert (parent.url, name) == (f"{bucket.url}/", "")
+
+
+def test_one_variable_leads_to_an_emulator(gcs: Bucket) -> None:
+    Store(gcs.url).write("a", b"1")
+    alone = {name: value for name, value in os.environ.items() if name not in gcs.server.variables}
+    code = f"from clio_argo.store.documents import Store; s = Store({gcs.url!r}); print(s.names(), s.read('a'))"
+    told = subprocess.run(
+        [sys.executable, "-c", code], env={**alone, "STORAGE_EMULATOR_HOST": gcs.server.endpoint},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert told.stdout == "['a'] b'1'\n", told.stderr

@@ -11,6 +11,8 @@ from clio_argo.store.backends.base import Backend, Listed, name_problems
 
 # google-cloud-storage uses no credentials where this is set
 EMULATOR = "STORAGE_EMULATOR_HOST"
+# where tensorstore finds another one
+SERVER = "TENSORSTORE_GCS_HTTP_URL"
 # nothing listens on the discard port, so that looking for a metadata server ends at once
 NOWHERE = "127.0.0.1:9"
 # what `Listed` keeps, of about thirty fields of an object
@@ -25,7 +27,11 @@ PIECE = 16 * 2**20
 
 def _spec(bucket: str, path: str) -> dict[str, Any]:
     web.set_timeouts()
-    if not os.environ.get(EMULATOR) and _credentials() is None:
+    if emulator := os.environ.get(EMULATOR):
+        # tensorstore reads variables of its own, and would send it a person's credentials
+        os.environ.setdefault(SERVER, emulator)
+        os.environ.setdefault("GOOGLE_AUTH_TOKEN_FOR_TESTING", "none")
+    elif _credentials() is None:
         # tensorstore would wait for ever for a metadata server that is not there
         os.environ.setdefault("GCE_METADATA_ROOT", NOWHERE)
     return {"driver": "gcs", "bucket": bucket, "path": path, "gcs_request_retries": web.retries()}
@@ -91,7 +97,7 @@ def _web_address(bucket: str, name: str) -> str:
     """The JSON interface, which neuroglancer reads."""
     from urllib.parse import quote
 
-    server = os.environ.get("TENSORSTORE_GCS_HTTP_URL", "https://storage.googleapis.com")
+    server = os.environ.get(SERVER, "https://storage.googleapis.com")
     return f"{server}/storage/v1/b/{bucket}/o/{quote(name, safe='')}?alt=media"
 
 
