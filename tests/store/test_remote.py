@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from urllib.parse import urlsplit
 
@@ -116,3 +118,14 @@ def test_a_large_object_is_taken_at_once(gcs_server: Server) -> None:
         link.sendall(b"POST /upload/storage/v1/b/x/o?uploadType=media&name=a HTTP/1.1\r\n"
                      b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n")  # fmt: skip
         assert link.recv(100).startswith(b"HTTP/1.1 100 ")
+
+
+def test_one_variable_leads_to_an_emulator(gcs: Bucket) -> None:
+    Store(gcs.url).write("a", b"1")
+    alone = {name: value for name, value in os.environ.items() if name not in gcs.server.variables}
+    code = f"from clio_argo.store.documents import Store; s = Store({gcs.url!r}); print(s.names(), s.read('a'))"
+    told = subprocess.run(
+        [sys.executable, "-c", code], env={**alone, "STORAGE_EMULATOR_HOST": gcs.server.endpoint},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert told.stdout == "['a'] b'1'\n", told.stderr

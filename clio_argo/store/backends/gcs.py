@@ -16,6 +16,10 @@ from clio_argo.store.backends.identity import NOWHERE, await_identity
 EMULATOR = "STORAGE_EMULATOR_HOST"
 # of google-auth, where the metadata server gives no token
 NO_TOKEN = re.compile("Unable to generate access token|Compute Engine [Mm]etadata")
+# where tensorstore finds another one
+SERVER = "TENSORSTORE_GCS_HTTP_URL"
+# nothing listens on the discard port, so that looking for a metadata server ends at once
+NOWHERE = "127.0.0.1:9"
 # what `Listed` keeps, of about thirty fields of an object
 FIELDS = "items(name,size,crc32c,generation,updated),nextPageToken"
 # https://cloud.google.com/storage/docs/buckets#naming; a name with dots is a domain's
@@ -28,7 +32,11 @@ PIECE = 16 * 2**20
 
 def _spec(bucket: str, path: str) -> dict[str, Any]:
     web.set_timeouts()
-    if not os.environ.get(EMULATOR) and _credentials() is None:
+    if emulator := os.environ.get(EMULATOR):
+        # tensorstore reads variables of its own, and would send it a person's credentials
+        os.environ.setdefault(SERVER, emulator)
+        os.environ.setdefault("GOOGLE_AUTH_TOKEN_FOR_TESTING", "none")
+    elif _credentials() is None:
         # tensorstore would wait for ever for a metadata server that is not there
         os.environ.setdefault("GCE_METADATA_ROOT", NOWHERE)
     return {"driver": "gcs", "bucket": bucket, "path": path, "gcs_request_retries": web.retries()}
@@ -120,7 +128,7 @@ def _web_address(bucket: str, name: str) -> str:
     """The JSON interface, which neuroglancer reads."""
     from urllib.parse import quote
 
-    server = os.environ.get("TENSORSTORE_GCS_HTTP_URL", "https://storage.googleapis.com")
+    server = os.environ.get(SERVER, "https://storage.googleapis.com")
     return f"{server}/storage/v1/b/{bucket}/o/{quote(name, safe='')}?alt=media"
 
 
