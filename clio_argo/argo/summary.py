@@ -121,7 +121,7 @@ def summarise(workflow: Mapping[str, Any]) -> Summary:
         stages=stages, failures=tuple(_failures(nodes)),
         pending=tuple(Reason(n.display_name, n.message) for n in nodes if n.phase == "Pending" and n.message),
         waiting=next((n for n in nodes if n.type == "Suspend" and n.phase == "Running"), None),
-        decision=next((d for d in map(decision_of, nodes) if d), None),
+        decision=decision_of(nodes),
         parallelism=_stored(spec, status).get("parallelism") or PARALLELISM,
         arguments=Outputs.model_validate(spec.get("arguments") or {}).named(),
         outputs=Outputs.model_validate(status.get("outputs") or {}).named(),

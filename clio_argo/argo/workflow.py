@@ -6,10 +6,11 @@ from typing import Any
 from hera.workflows import DAG, Counter, Gauge, Task, WorkflowTemplate
 from hera.workflows import models as m
 
+from clio_argo.argo.ask import ask_templates
 from clio_argo.argo.check import check
 from clio_argo.argo.client import CURRENT
 from clio_argo.argo.containers import container
-from clio_argo.argo.graph import ask, graph
+from clio_argo.argo.graph import graph
 from clio_argo.argo.parameters import parameter, workflow_parameters
 from clio_argo.argo.settings import ClusterSettings, Volume
 from clio_argo.errors import UserError
@@ -56,7 +57,7 @@ def labels(cluster: ClusterSettings) -> dict[str, str]:
 
 def _templates(pipeline: Pipeline, cluster: ClusterSettings) -> list[Any]:
     steps = [container(pipeline, step, cluster) for step in pipeline.all_steps]
-    middle = [ask()] if pipeline.approval else []
+    middle = ask_templates() if pipeline.approval else []
     return [graph(pipeline), *middle, *steps, *([_finish(pipeline.on_exit)] if pipeline.on_exit else [])]
 
 
