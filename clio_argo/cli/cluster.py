@@ -34,8 +34,11 @@ BRIEF = {"CLIO_STORE_TRIES": "2", "CLIO_STORE_SILENCE_S": "10"}
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def duration(text: str) -> timedelta:
+def duration(text: str | timedelta) -> timedelta:
     """The span that 30m, 12h or 7d means. Raises `BadParameter` for anything else."""
+    if isinstance(text, timedelta):
+        # the default of an option is parsed, too
+        return text
     parts = re.fullmatch(rf"(\d+)([{''.join(UNITS)}])", text)
     if not parts:
         raise typer.BadParameter(f"{text!r}: give a number with s, m, h, d or w, e.g. 12h")
@@ -43,7 +46,8 @@ def duration(text: str) -> timedelta:
 
 
 PendingLimit = Annotated[
-    timedelta, Option(parser=duration, metavar="TIME", help="Wait no longer than this while no pod starts.")
+    timedelta,
+    Option(parser=duration, metavar="TIME", show_default="15m", help="Exit with 75 when no pod has started so long."),
 ]
 
 
