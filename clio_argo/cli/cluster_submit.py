@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 import typer
 from typer import Option
 
-from clio_argo.cli.cluster import BRIEF, Watch
+from clio_argo.cli.cluster import BRIEF, PendingLimit, Watch
 from clio_argo.cli.cluster_admin import cluster_settings
 from clio_argo.cli.commands import CLUSTER, command
 from clio_argo.cli.console import document, hint, tell_wait
@@ -35,6 +36,7 @@ PODS_NEED = (
 def submit(
     out: Out, request: RequestOptions, cluster: Cluster,
     waiting: Annotated[bool, Option("--wait", "-w", help="Wait for the end. Exit with 0 only on success.")] = False,
+    pending_limit: PendingLimit = timedelta(minutes=15),
     watching: Annotated[bool, Option("--watch", help="Show a live table of stages until the end.")] = False,
     logging: Annotated[bool, Option("--log", help="Print the logs of the pods until the end.")] = False,
     output: ObjectForm = None,
@@ -87,7 +89,7 @@ def submit(
         if output:
             print(document(created, output))
         watch = Watch(client, created["metadata"]["name"], cluster.flags(client.namespace))
-        _follow(watch, output is None, waiting, watching, logging)
+        _follow(watch, output is None, waiting, watching, logging, pending_limit)
 
 
 def _metadata(name: str | None, begin: str | None, config: Request) -> dict[str, str]:
@@ -105,7 +107,7 @@ def _generated(settings: Path | None, name: str | None, pipeline: str | None) ->
     return {**template, "metadata": {"name": name}} if name else template
 
 
-def _follow(watch: Watch, talk: bool, waiting: bool, watching: bool, logging: bool) -> None:
+def _follow(watch: Watch, talk: bool, waiting: bool, watching: bool, logging: bool, limit: timedelta) -> None:
     """Wait until the controller picks the workflow up; then wait, watch or print logs as asked for."""
     from clio_argo.argo.follow import follow
 
@@ -115,7 +117,7 @@ def _follow(watch: Watch, talk: bool, waiting: bool, watching: bool, logging: bo
     if watching:
         watch.live()
     elif waiting or logging or first.phase == "Error":
-        watch.wait()
+        watch.wait(limit)
     elif talk:
         print(f"{watch.name} was created; watch it with: {hint('watch', watch.name, watch.flags)}")
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clio_argo.argo.nodes import Node, nodes_of, pack, unpack
-from clio_argo.argo.summary import Reason, Stage, Summary, summarise
+from clio_argo.argo.summary import Stage, Summary, summarise
+from clio_argo.argo.why import Reason
 from clio_argo.errors import UserError
 from clio_argo.pipeline import PIPELINE
 

@@ -106,6 +106,18 @@ def test_where_no_pod_can_start_the_last_one_does_not_wait_long() -> None:
 
 def test_a_person_who_rejects_stops_all_that_comes_after() -> None:
     tasks = {t["name"]: t for t in templates(emitted())["parts"]["dag"]["tasks"]}
-    asked = {n for n, t in tasks.items() if t.get("when") == "{{tasks.ask.outputs.parameters.decision}} == approve"}
-    assert asked == PIPELINE.after("solve") == {"render", "write", "coarsen", "verify", "publish"}
+    condition = "'{{tasks.ask.outputs.parameters.reason}}' =~ '^approve'"
+    assert {n for n, t in tasks.items() if t.get("when") == condition} == PIPELINE.after("solve")
     assert "when" not in tasks["ask"]
+
+
+def test_argos_dialog_asks_for_the_decision_only_and_resuming_is_no_rejection() -> None:
+    waiting = templates(emitted())["decide"]
+    (asked,) = waiting["inputs"]["parameters"]
+    assert (asked["name"], asked["value"], asked["enum"]) == ("decision", "approve", ["approve", "reject"])
+    (said,) = waiting["outputs"]["parameters"]
+    # what both a resumed node and one whose time is over say; the graph around it tells them apart
+    assert said["valueFrom"] == {"supplied": {}, "default": "none"}
+    outputs = {o["name"]: o for o in templates(emitted())["ask"]["outputs"]["parameters"]}
+    assert outputs["decision"]["globalName"] == "decision"
+    assert "finishedAt" in outputs["decision"]["valueFrom"]["expression"]

@@ -18,8 +18,6 @@ EMULATOR = "STORAGE_EMULATOR_HOST"
 NO_TOKEN = re.compile("Unable to generate access token|Compute Engine [Mm]etadata")
 # where tensorstore finds another one
 SERVER = "TENSORSTORE_GCS_HTTP_URL"
-# nothing listens on the discard port, so that looking for a metadata server ends at once
-NOWHERE = "127.0.0.1:9"
 # what `Listed` keeps, of about thirty fields of an object
 FIELDS = "items(name,size,crc32c,generation,updated),nextPageToken"
 # https://cloud.google.com/storage/docs/buckets#naming; a name with dots is a domain's
