@@ -49,7 +49,7 @@ class Choice:
 
     @property
     def words(self) -> str:
-        pods = f"parts of {self.part_minutes:g} min, pods of {self.cpu or '1'} CPU"
+        pods = f"parts of {self.part_minutes:g} min, pods of {self.cpu or '800m'} CPU"
         return f"{self.quota} vCPU of n2d-standard-{self.vcpus}, {pods}"
 
 
@@ -199,7 +199,7 @@ def _one_by_one(slices: int, quick: bool) -> Iterator[Figure]:
     base = Choice(quota=256)
     changes: dict[str, dict[str, Choice]] = {
         "minutes of a part": {f"{m:g}": replace(base, part_minutes=m) for m in MINUTES},
-        "CPU of a pod": {c or "1": replace(base, cpu=c) for c in (None, "800m", "500m", "250m")},
+        "CPU of a pod": {c or "800m": replace(base, cpu=c) for c in ("1", None, "500m", "250m")},
         "vCPU of a node": {str(v): replace(base, vcpus=v) for v in (4, 8, 16, 32)},
         "pods at a time": {str(n): replace(base, parallelism=n) for n in (100, 200, 500)},
     }

@@ -2,13 +2,14 @@
 
 import json
 import math
+import operator
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from clio_argo.argo.approval import APPROVE, DECISION
-from clio_argo.argo.graph import ASK
+from clio_argo.argo.approval import APPROVE
+from clio_argo.argo.ask import ASK, REASON
 from clio_argo.argo.summary import LIST
 from clio_argo.argo.tasks import StoredTask, tasks_of
 
@@ -17,7 +18,10 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 # the most memory that a try may ask for, at the end of the expression that computes it
 MOST_MIB = re.compile(r"(\d+)\)\)}}Mi")
 # a reference, and one comparison of a condition in which there are none any more
-REFERENCE, COMPARED = re.compile(r"\{\{(.+?)\}\}"), re.compile(r"\s*'?([^']*?)'? ([!=]=) '?([^']*?)'?\s*")
+REFERENCE, COMPARED = re.compile(r"\{\{(.+?)\}\}"), re.compile(r"\s*'?([^']*?)'? ([!=]=|=~) '?([^']*?)'?\s*")
+COMPARISONS: Mapping[str, Callable[[str, str], bool]] = {
+    "==": operator.eq, "!=": operator.ne, "=~": lambda text, pattern: bool(re.search(pattern, text)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,10 @@ class Retries:
     longest_s: float = math.inf
     expression: str = ""
 
-    def pause_s(self, exit_code: int, tries: int, since_first_s: float) -> float | None:
+    def pause_s(self, exit_code: int, tries: int) -> float | None:
         """Seconds until the next try after `tries` of them; None: there is none."""
-        allowed = f"'{exit_code}'" in self.expression and tries <= self.limit and since_first_s <= self.longest_s
-        return self.wait_s * self.factor ** (tries - 1) if allowed else None
+        allowed = f"'{exit_code}'" in self.expression and tries <= self.limit
+        return min(self.wait_s * self.factor ** (tries - 1), self.longest_s) if allowed else None
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Task:
         """Whether its conditions hold, by what they refer to."""
         texts = (REFERENCE.sub(lambda m: values[m[1]], condition) for condition in self.when)
         compared = [COMPARED.fullmatch(one) for text in texts for one in text.split("&&")]
-        return all(c is not None and (c[1] == c[3]) == (c[2] == "==") for c in compared)
+        return all(c is not None and COMPARISONS[c[2]](c[1], c[3]) for c in compared)
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def read_graph(workflow_template: Json) -> Graph:
     finish = _tasks(found, tasks_of(spec["templates"], spec["onExit"]), last) if "onExit" in spec else ()
     values = {f"workflow.parameters.{p['name']}": p.get("value", "") for p in spec["arguments"]["parameters"]}
     # a person who is asked wants the volume
-    values[f"tasks.{ASK}.outputs.parameters.{DECISION}"] = APPROVE
+    values[f"tasks.{ASK}.outputs.parameters.{REASON}"] = APPROVE
     return Graph((*tasks, *finish), spec.get("parallelism", math.inf), spec["activeDeadlineSeconds"], values)
 
 
@@ -152,7 +156,7 @@ def _retries(strategy: Json) -> Retries:
         limit=int(strategy["limit"]),
         wait_s=seconds(backoff["duration"]),
         factor=float(backoff.get("factor", 1)),
-        longest_s=seconds(backoff["maxDuration"]) if "maxDuration" in backoff else math.inf,
+        longest_s=seconds(backoff["cap"]),
         expression=strategy["expression"],
     )
 

@@ -174,7 +174,6 @@ class Controller:
         self._todo: deque[Pod] = deque()
         self._over: list[Pod] = []
         self._left: dict[str, int] = {}
-        self._first_s: dict[tuple[str, int], float] = {}
         self._active = 0
         self._due_s: float | None = None
         self._busy_s = self._paid_s = 0.0
@@ -214,8 +213,7 @@ class Controller:
         if not pod.exit_code:
             self._left[pod.task.name] -= 1
             return
-        first_s = self._first_s[pod.task.name, pod.part]
-        pause_s = pod.task.template.retries.pause_s(pod.exit_code, pod.attempt + 1, self._clock.now - first_s)
+        pause_s = pod.task.template.retries.pause_s(pod.exit_code, pod.attempt + 1)
         if pause_s is None:
             self.failed = True
         else:
@@ -264,7 +262,6 @@ class Controller:
 
     def _created(self, pod: Pod) -> None:
         pod.created_s = self._clock.now
-        self._first_s.setdefault((pod.task.name, pod.part), pod.created_s)
         self.pods.append(pod)
         self.make(pod)
         self.touch(self._delays.requeue_s)

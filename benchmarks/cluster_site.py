@@ -18,8 +18,8 @@ EVICTION_MIB = 100
 SEEN = 0.977
 # daemons of every node, measured by others on GKE: cores and MiB
 DAEMONS = (0.443, 600)
-# $ an hour of e2-standard-2 in us-central1, 2026-11
-E2 = 0.067
+# $ an hour of e2-standard-4 in us-central1, 2026-11
+E2 = 0.134
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def gke(vcpus: int, quota: int, delays: Delays | None = None) -> Site:
     name = f"n2d-standard-{vcpus}"
     node = PRICES.machine(name)
     workers = Pool(machine(name, vcpus, node.memory_gib, node.spot), quota // vcpus, spot=True)
-    return Site(workers, Pool(machine("e2-standard-2", 2, 8, E2), 3, 1), delays or Delays())
+    return Site(workers, Pool(machine("e2-standard-4", 4, 16, E2), 3, 1), delays or Delays())
 
 
 def rig(requeue_s: float, cores: int = 2, mib: float = math.inf) -> Site:

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from clio_argo.errors import ClioError, StoreError, TransientError, UserError, printable
 from clio_argo.model.base import UNREADABLE
+from clio_argo.model.layout import CHANNELS
 from clio_argo.model.registration import DATASET, is_loopback, store_address
 from clio_argo.store.http import REDIRECTED, Answer, ask
 
@@ -21,14 +22,17 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Layer:
-    """The image layer of a run. Points and sizes are in x, y, z order.
+class Shown:
+    """How a run is shown. Points and sizes are in x, y, z order.
 
-    source: URL of its neuroglancer volume, without a format in front. position: voxel of the finest scale.
+    name: of the run. source: URL of its neuroglancer volume, without a format in front. layers: as a link to
+    neuroglancer has them, the main one first; names of channels follow that of the run. position: voxel of the finest
+    scale.
     """
 
     name: str
     source: str
+    layers: Sequence[Record]
     resolution_nm: tuple[float, float, float]
     position: tuple[int, int, int]
     description: str
@@ -145,8 +149,8 @@ class ClioStore:
             raise StoreError(f"{self.url}: answers with no JSON: is it a clio-store?") from None
 
 
-def register(store: ClioStore, dataset: str, layer: Layer, public: bool, dry_run: bool = False) -> Registered:
-    """Make a dataset show a layer; all else that its record says is kept.
+def register(store: ClioStore, dataset: str, shown: Shown, public: bool, dry_run: bool = False) -> Registered:
+    """Make a dataset show a run; all else that its record says is kept.
 
     public: let everybody see it; False leaves that as it is.
     dry_run: write nothing.
@@ -160,7 +164,7 @@ def register(store: ClioStore, dataset: str, layer: Layer, public: bool, dry_run
         raise UserError(f"dataset {dataset!r}: may hold no blank and no slash, at most 200 characters; give --dataset")
     before = store.find(dataset)
     try:
-        record = merged(before or {}, layer, public)
+        record = merged(before or {}, shown, public)
     except UNREADABLE as error:
         raise StoreError(
             f"{store.url}: the record of dataset {dataset} is no dataset ({type(error).__name__})"
@@ -173,39 +177,58 @@ def register(store: ClioStore, dataset: str, layer: Layer, public: bool, dry_run
     return Registered(store.url, dataset, record, changed, known=before is not None)
 
 
-def merged(before: Mapping[str, Any], layer: Layer, public: bool) -> Record:
-    """The record of a dataset whose main layer is `layer`.
+def merged(before: Mapping[str, Any], shown: Shown, public: bool) -> Record:
+    """The record of a dataset that shows a run.
 
     Raises:
         Whatever a record that is none leads to: one of `UNREADABLE`.
     """
     # the store keeps fields that are set; an empty `layers` would hide those of `neuroglancer`
     kept = {name: value for name, value in before.items() if value is not None and not (name == "layers" and not value)}
-    name = kept.get("mainLayer") or layer.name
+    layers = _layers(shown, kept.get("mainLayer"))
+    name = layers[0]["name"]
     record = {
         "title": name,
-        "description": layer.description,
+        "description": shown.description,
         "public": False,
         **kept,
         "mainLayer": name,
-        "location": layer.source,
-        "dimensions": {axis: [nm / 1e9, "m"] for axis, nm in zip("xyz", layer.resolution_nm, strict=True)},
-        "position": list(layer.position),
+        "location": shown.source,
+        "dimensions": {axis: [nm / 1e9, "m"] for axis, nm in zip("xyz", shown.resolution_nm, strict=True)},
+        "position": list(shown.position),
     }
     # the site reads `layers` if there are some
-    if "layers" in kept:
-        record["layers"] = _with(kept["layers"], name, layer.source)
-    else:
-        inner = kept.get("neuroglancer", {})
-        record["neuroglancer"] = {**inner, "layers": _with(inner.get("layers") or [], name, layer.source)}
+    home = record if "layers" in kept else {**kept.get("neuroglancer", {})}
+    home["layers"] = _with(home.get("layers") or [], layers, str(kept.get("location")))
+    if home is not record:
+        record["neuroglancer"] = home
     return {**record, "public": True} if public else record
 
 
-def _with(layers: Sequence[Mapping[str, Any]], name: str, source: str) -> list[Record]:
-    """Layers with the one of this name showing a volume, at its place or as the last."""
-    mine = {"name": name, "type": "image", "source": {"url": f"precomputed://{source}"}}
-    found = [{**old, **mine} if old["name"] == name else dict(old) for old in layers]
-    return found if any(old["name"] == name for old in found) else [*found, mine]
+def _layers(shown: Shown, main: str | None) -> list[Record]:
+    """The layers of a run, with sources as the site reads them, of which the first keeps the name `main`.
+
+    Others are named as if the run had the name that is left of `main` without its channel.
+    """
+    first, *others = (layer["name"].removeprefix(shown.name) for layer in shown.layers)
+    main = main or shown.name + first
+    names = (main, *(main.removesuffix(first) + other for other in others))
+    return [
+        {**layer, "name": name, "source": {"url": layer["source"]}}
+        for layer, name in zip(shown.layers, names, strict=True)
+    ]
+
+
+def _with(layers: Sequence[Mapping[str, Any]], own: Sequence[Record], before: str) -> list[Record]:
+    """Layers with those of a run at the places of their names, or as the last.
+
+    before: the volume that the dataset showed, of which no channel stays that the run does not have.
+    """
+    mine = {layer["name"]: layer for layer in own}
+    channel = f"{before}/{CHANNELS}/"
+    stays = [old for old in layers if old["name"] in mine or channel not in json.dumps(old.get("source"))]
+    names = {old["name"] for old in stays}
+    return [{**old, **mine.get(old["name"], {})} for old in stays] + [new for new in own if new["name"] not in names]
 
 
 def differing(record: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from clio_argo.errors import BrokenInvariant, ClioError, UserError, short_of_memory
 from clio_argo.model.base import few
-from clio_argo.model.layout import REPORT, part_items_name
+from clio_argo.model.layout import CONFIG, REPORT, part_items_name
 from clio_argo.model.parse_request import REFUSED, from_environment
 from clio_argo.model.step import PartItems, StepResult
 from clio_argo.pipeline import Pipeline, Step
@@ -22,6 +22,7 @@ from clio_argo.plugins import VARIABLE, load_pipeline
 from clio_argo.runner import KILLED, NO_MEMORY, run_steps
 from clio_argo.store.documents import Store
 from clio_argo.store.reach import places_of, unreachable
+from clio_argo.workspace.logs import log_lost
 from clio_argo.workspace.run import open_run
 
 # 128 + SIGTERM, as shells report it; the emitted templates retry it
@@ -93,6 +94,9 @@ def part_number(step: Step, url: str, item: str) -> int:
 def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
     """Run a part, or all of a joined step; write its outputs to files and its report to a folder."""
     folder = os.environ.get("CLIO_OUTPUTS")
+    # the first step may still find that the root is somebody else's
+    if not step.reads_request:
+        note_lost(url, step, part)
     try:
         for result in run_steps(step, url, part, pipeline):
             # behind a joined step no step has parts
@@ -105,6 +109,16 @@ def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
         # also when a gate stops the run: the report shows why
         if folder and step.report:
             save_report(Store(url), Path(folder) / "report")
+    if step.reads_request:
+        note_lost(url, step, part)
+    if folder and step.reads_request and step in pipeline.steps:
+        save_request(Store(url), Path(folder) / "request")
+
+
+def note_lost(url: str, step: Step, part: int) -> None:
+    """Log that the try before this one was lost, and why, if it was."""
+    if reason := os.environ.get("CLIO_LOST"):
+        log_lost(open_run(url), step.name, part, reason)
 
 
 def save_items(step: Step, url: str, result: StepResult) -> None:
@@ -129,6 +143,12 @@ def save_outputs(result: StepResult, folder: Path) -> None:
         if len(text.encode()) > PARAMETER_BYTES:
             raise BrokenInvariant(f"output {name} has {len(text.encode())} bytes, a workflow reads {PARAMETER_BYTES}")
         (folder / name).write_text(text)
+
+
+def save_request(store: Store, folder: Path) -> None:
+    """Write the request as the run keeps it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_bytes(store.need(CONFIG))
 
 
 def save_report(store: Store, folder: Path) -> None:

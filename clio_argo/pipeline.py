@@ -10,7 +10,9 @@ _STEPS, _EXPECTED = "clio_argo.steps", "clio_argo.workspace.expected"
 PIPELINE = Pipeline(
     (
         Step("plan", f"{_STEPS}.plan:run",
-             title="read headers", settings=VOXEL_SETTINGS, reads_request=True),
+             title="read headers", settings=VOXEL_SETTINGS, reads_request=True,
+             # before sizes are known: it decodes three slices to see whether they have colour (docs/design.md)
+             memory="3072"),
         Step("reduce", f"{_STEPS}.reduce:run", ("plan",), "plan.reduce_parts",
              title="find features", units="plan.reduce", memory="plan.reduce_mib", version=4,
              settings=("alignment.skip", "alignment.downsample", "transforms", "source_crop", "ignore",

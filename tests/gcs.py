@@ -155,6 +155,9 @@ class Emulator(emulator.RequestHandler):
         if origin := self.headers.get("Origin"):
             # Google's JSON interface answers pages of any origin, whatever the bucket's rules say
             response["Access-Control-Allow-Origin"] = origin
+        if self.headers.get("Expect") == "100-continue":
+            # curl asks so before it sends more than 1 MiB, and waits a second for the answer
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         data = request.data  # read outside of the lock
         with self.server.lock:
             self._answer(request, response, data)

@@ -24,11 +24,13 @@ class Faults:
     endpoint: str = ""
     left: "deque[str]" = field(default_factory=deque)
     seen: list[str] = field(default_factory=list)
+    heads: list[bytes] = field(default_factory=list)
 
     def next(self, request: bytes) -> str:
         if not (found := BEGINS.match(request)):
             return "none"
         self.seen.append(found[0].decode())
+        self.heads.append(request.partition(b"\r\n\r\n")[0])
         return self.left.popleft() if self.left else "none"
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clio_argo.clio_store import ClioStore, Layer, differing, merged, register
+from clio_argo.clio_store import ClioStore, Shown, differing, merged, register
 from clio_argo.errors import ClioError, StoreError, TransientError, UserError
+from clio_argo.model.channels import SHOWN_IN
+from clio_argo.model.grid import Channels, build_volume
 from clio_argo.model.registration import Register
 from clio_argo.model.request import REQUEST
-from clio_argo.model.volume import VolumeSpec
+from clio_argo.model.volume import VolumeChannel, VolumeSpec
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
 from clio_argo.store.backends import web
 from clio_argo.store.documents import Store
 from clio_argo.store.uploads import files_in, send
-from clio_argo.workspace.registration import layer_of, register_if_wanted
+from clio_argo.viewer.channels import volume_layers
+from clio_argo.workspace.registration import register_if_wanted, shown_by
 from tests.clio_store import ADMIN, BLIND_ADMIN, READER, STRANGER, State, clio_store
 from tests.receivers import webhook
 from tests.stacks import completion, request
 from tests.stores import Bucket, free_port
 
 OLD: dict[str, Any] = {"description": "old", "title": "Fly"}
-LAYER = Layer("em", "gs://bucket/run/ng", (4.0, 4.0, 8.0), (10, 20, 30), "60 slices, aligned by clio-argo 0.1.0")
+GREY = volume_layers(None, "precomputed://gs://bucket/run/ng", "em")
+SHOWN = Shown("em", "gs://bucket/run/ng", GREY, (4.0, 4.0, 8.0), (10, 20, 30), "60 slices, aligned by clio-argo 0.1.0")
 EXPECTED = {
     "mainLayer": "em",
     "location": "gs://bucket/run/ng",
@@ -100,10 +105,10 @@ def test_the_server_writes_what_comes_before_a_refused_one_and_drops_what_it_doe
 def test_a_dataset_shows_the_run_and_keeps_the_rest() -> None:
     kept = {"description": "mine", "title": "Fly", "public": True, "tag": "v3", "versions": [{"a": 1}], "uuid": "u"}
     with clio_store(fly=kept, bee=OLD) as state:
-        made = register(ClioStore.at(state.url, ADMIN), "fly", LAYER, public=False)
+        made = register(ClioStore.at(state.url, ADMIN), "fly", SHOWN, public=False)
         assert state.datasets == {"fly": {**kept, **EXPECTED}, "bee": OLD}
         assert sorted(made.changed) == sorted(EXPECTED)
-        again = register(ClioStore.at(f"{state.url}/v2/", ADMIN), "fly", LAYER, public=False)
+        again = register(ClioStore.at(f"{state.url}/v2/", ADMIN), "fly", SHOWN, public=False)
         assert (again.changed, state.posts) == ([], 1)
         assert again.text == f"dataset fly in {state.url}/v2: nothing had to be changed"
         assert [path for _, path, _ in state.asked] == ["/v2/datasets/fly", "/v2/datasets"] + ["/v2/datasets/fly"] * 2
@@ -112,39 +117,69 @@ def test_a_dataset_shows_the_run_and_keeps_the_rest() -> None:
 def test_it_is_public_only_on_request() -> None:
     with clio_store(fly=OLD) as state:
         store = ClioStore.at(state.url, ADMIN)
-        register(store, "fly", LAYER, public=False)
+        register(store, "fly", SHOWN, public=False)
         assert state.datasets["fly"]["public"] is False
-        register(store, "fly", LAYER, public=True)
-        register(store, "fly", LAYER, public=False)
+        register(store, "fly", SHOWN, public=True)
+        register(store, "fly", SHOWN, public=False)
         assert state.datasets["fly"]["public"] is True
 
 
 def test_a_dry_run_writes_nothing() -> None:
     with clio_store(fly=OLD) as state:
-        made = register(ClioStore.at(state.url, ADMIN), "fly", LAYER, public=False, dry_run=True)
+        made = register(ClioStore.at(state.url, ADMIN), "fly", SHOWN, public=False, dry_run=True)
         assert (state.posts, state.datasets) == (0, {"fly": OLD})
         assert made.record == {**OLD, **EXPECTED, "public": False}
-        new = register(ClioStore.at(state.url, ADMIN), "bee", LAYER, public=False, dry_run=True)
-        assert (new.known, new.record["title"], new.record["description"]) == (False, "em", LAYER.description)
+        new = register(ClioStore.at(state.url, ADMIN), "bee", SHOWN, public=False, dry_run=True)
+        assert (new.known, new.record["title"], new.record["description"]) == (False, "em", SHOWN.description)
 
 
 def test_the_main_layer_keeps_its_name_and_place() -> None:
     layers = [{"name": "seg", "source": "x"}, {"name": "grey", "source": "old", "shader": "s"}]
     mine = {"name": "grey", "type": "image", "source": {"url": "precomputed://gs://bucket/run/ng"}, "shader": "s"}
     before = {**OLD, "mainLayer": "grey", "neuroglancer": {"layers": layers, "layout": "xy"}}
-    made = merged(before, LAYER, public=False)
+    made = merged(before, SHOWN, public=False)
     assert made["mainLayer"] == "grey"
     assert made["neuroglancer"] == {"layers": [layers[0], mine], "layout": "xy"}
 
 
 def test_the_layers_that_the_site_reads_are_the_ones_that_change() -> None:
     neuroglancer = {"layers": [{"name": "em", "source": "unread"}]}
-    made = merged({**OLD, "layers": [{"name": "seg"}], "neuroglancer": neuroglancer}, LAYER, public=False)
+    made = merged({**OLD, "layers": [{"name": "seg"}], "neuroglancer": neuroglancer}, SHOWN, public=False)
     assert [layer["name"] for layer in made["layers"]] == ["seg", "em"]
     assert made["neuroglancer"] == neuroglancer
-    made = merged({**OLD, "layers": [], "neuroglancer": None}, LAYER, public=False)
+    made = merged({**OLD, "layers": [], "neuroglancer": None}, SHOWN, public=False)
     assert "layers" not in made
     assert made["neuroglancer"] == EXPECTED["neuroglancer"]
+
+
+def channels(run: str, *names: str) -> Shown:
+    """How a run of several channels is shown."""
+    source = f"gs://bucket/{run}/ng"
+    held = tuple(VolumeChannel(name=name, number=i, colour=SHOWN_IN[i]) for i, name in enumerate(names))
+    spec = build_volume(request("slices"), (0, 0, 0), (64, 64, 64), "uint8", None, Channels(held))
+    return replace(SHOWN, name=run, source=source, layers=volume_layers(spec, f"precomputed://{source}", run))
+
+
+def test_every_channel_is_a_layer_as_in_the_link_of_the_run() -> None:
+    shown = channels("fly", "EM", "GFP", "DAPI")
+    made = merged(OLD, shown, public=False)
+    layers = made["neuroglancer"]["layers"]
+    assert made["mainLayer"] == "fly EM"
+    assert layers == [{**layer, "source": {"url": layer["source"]}} for layer in shown.layers]
+    assert [layer["source"]["url"] for layer in layers][1:] == [
+        "precomputed://gs://bucket/fly/ng/channels/1-GFP", "precomputed://gs://bucket/fly/ng/channels/2-DAPI"
+    ]  # fmt: skip
+    assert all("color(default=" in layer["shader"] and layer["blend"] == "additive" for layer in layers)
+
+
+def test_channels_of_the_run_before_make_room() -> None:
+    before = merged(OLD, channels("fly", "EM", "GFP", "DAPI"), public=False)
+    before["neuroglancer"]["layers"].insert(1, {"name": "seg", "source": "precomputed://gs://bucket/seg"})
+    made = merged(before, channels("bee", "EM", "GFP"), public=False)["neuroglancer"]["layers"]
+    assert [layer["name"] for layer in made] == ["fly EM", "seg", "fly GFP"]
+    assert [url for layer in made if "fly/ng" in (url := str(layer["source"]))] == []
+    named = merged({**OLD, "mainLayer": "grey"}, channels("bee", "EM", "GFP"), public=False)
+    assert [layer["name"] for layer in named["neuroglancer"]["layers"]] == ["grey", "grey GFP"]
 
 
 plain = st.none() | st.booleans() | st.integers() | st.text()
@@ -158,8 +193,8 @@ records = st.fixed_dictionaries(
 
 @given(records)
 def test_a_second_merge_changes_nothing_and_no_field_is_lost(before: dict[str, Any]) -> None:
-    made = merged(before, LAYER, public=False)
-    assert merged(made, LAYER, public=False) == made
+    made = merged(before, SHOWN, public=False)
+    assert merged(made, SHOWN, public=False) == made
     changing = {*EXPECTED, "layers"}
     assert not differing({k: v for k, v in before.items() if v is not None and k not in changing}, made)
     shown = made.get("layers") or made["neuroglancer"]["layers"]
@@ -172,7 +207,7 @@ def test_a_second_merge_changes_nothing_and_no_field_is_lost(before: dict[str, A
 
 def refusal(state: State, dataset: str = "fly", token: str = ADMIN) -> ClioError:
     with pytest.raises(ClioError) as told:
-        register(ClioStore.at(state.url, token), dataset, LAYER, public=False)
+        register(ClioStore.at(state.url, token), dataset, SHOWN, public=False)
     assert token not in str(told.value)
     assert token not in repr(told.getrepr(style="long", showlocals=False))
     return told.value
@@ -255,7 +290,7 @@ def test_no_redirect_takes_the_token_to_another_host(status: int) -> None:
 def test_no_proxy_sees_the_token_of_a_store_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     with clio_store(fly=OLD) as proxy, clio_store(fly=OLD) as state:
         monkeypatch.setenv("http_proxy", proxy.url)
-        register(ClioStore.at(state.url, ADMIN), "fly", LAYER, public=False)
+        register(ClioStore.at(state.url, ADMIN), "fly", SHOWN, public=False)
         assert proxy.asked == []
 
 
@@ -305,7 +340,7 @@ def test_clients_of_buckets_are_not_made_of_it(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("dataset", ["a/b", "a b", "", "x" * 201, "a\n", ".."])
 def test_an_id_that_is_none_is_refused(dataset: str) -> None:
     with clio_store() as state, pytest.raises(UserError, match="give --dataset"):
-        register(ClioStore.at(state.url, ADMIN), dataset, LAYER, public=False)
+        register(ClioStore.at(state.url, ADMIN), dataset, SHOWN, public=False)
 
 
 # --- at the end of a run -------------------------------------------------------------------------------------
@@ -384,7 +419,7 @@ def test_a_volume_without_its_finest_scales_is_shown_at_its_own(aligned: Path) -
     done, volume = completion(aligned), Store(str(aligned)).document(VolumeSpec, "volume.json")
     coarse = volume.scales[0].model_copy(update={"resolution": (40, 30, 20), "begin": (8, 4, 2), "size": (2, 4, 8)})
     cut = volume.model_copy(update={"scales": (volume.scales[0], coarse), "shown": (1, 1)})
-    found = layer_of(done, cut)
+    found = shown_by(done, cut)
     assert (found.resolution_nm, found.position) == ((20, 30, 40), (6, 6, 9))
 
 

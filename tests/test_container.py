@@ -13,8 +13,10 @@ import pytest
 
 from clio_argo.container import MESSAGE_CHARACTERS, part_number, refuse_unreachable, run_part, save_outputs
 from clio_argo.errors import BrokenInvariant, UserError
+from clio_argo.model.layout import COSTS
 from clio_argo.model.parse_request import from_environment
 from clio_argo.model.request import Request
+from clio_argo.model.run import Costs
 from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 from clio_argo.runner import run, run_steps
@@ -56,6 +58,8 @@ def test_outputs_are_files_that_a_fan_out_reads(stack: Path, tmp_path: Path) -> 
     assert needs["single"] >= max(needs.values())
     assert (tmp_path / "outputs" / "single").read_text() == "false"
     assert Store(str(tmp_path / "run")).document(Request, "config.json").resolution == (8, 8, 30)
+    kept = (tmp_path / "outputs" / "request" / "config.json").read_bytes()
+    assert kept == (tmp_path / "run" / "config.json").read_bytes(), "an artifact of the first step"
 
 
 def test_a_pod_is_told_what_its_part_covers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +126,7 @@ def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -
 
 def test_parts_are_cut_for_the_pods_of_a_workflow(stack: Path, tmp_path: Path) -> None:
     assert planned(stack, tmp_path, CLIO_PARALLELISM="100").returncode == 0
-    assert json.loads((tmp_path / "outputs" / "match_parts").read_text()) == [{"part": "0", "slices": "3490-3495"}]
+    assert json.loads((tmp_path / "outputs" / "match_parts").read_text()) == ["3490-3495"]
 
 
 def test_a_users_error_reaches_people_and_keeps_its_exit_code(stack: Path, tmp_path: Path) -> None:
@@ -164,9 +168,11 @@ def test_progress_and_the_report(stack: Path, tmp_path: Path) -> None:
     url = run_here(request(stack), tmp_path / "run", stop_before="publish")
     progress, outputs = tmp_path / "progress", tmp_path / "outputs"
     variables = {"ARGO_PROGRESS_FILE": str(progress), "CLIO_OUTPUTS": str(outputs)}
-    assert container("render", "--run", url, "--part", 0, **variables).returncode == 0
+    assert container("render", "--run", url, "--part", 0, CLIO_LOST="preempted", **variables).returncode == 0
     assert progress.read_text() == "1/1\n"
-    assert container("publish", "--run", url, **variables).returncode == 0
+    assert container("publish", "--run", url, CLIO_LOST="memory", **variables).returncode == 0
+    lost = {s.step: s.lost for s in Store(str(url)).document(Costs, COSTS).stages if s.lost}
+    assert lost == {"render": {"preempted": 1}, "publish": {"memory": 1}}
     page = (outputs / "report" / "index.html").read_text()
     shown = [p.relative_to(outputs / "report") for p in (outputs / "report").rglob("*.png")]
     assert shown

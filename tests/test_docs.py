@@ -5,6 +5,7 @@ Names are commands with their options, Python imports, requests, paths of the re
 
 import ast
 import importlib
+import json
 import re
 import shlex
 from collections import Counter
@@ -127,8 +128,16 @@ def test_requests_and_overrides_are_accepted(page: Path) -> None:
         value = yaml.safe_load(block)
         if "slices" in value:
             Overrides.model_validate(value)
+        elif "images" in value:
+            values_are_valid(value)
         else:
             build_request({"id": "fly", "source": "slices/"}, value)
+
+
+def values_are_valid(values: dict[str, Any]) -> None:
+    import jsonschema  # takes two seconds
+
+    jsonschema.validate(values, json.loads((ROOT / "helm/clio-argo/values.schema.json").read_text()))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

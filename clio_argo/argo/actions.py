@@ -8,16 +8,15 @@ from clio_argo.argo.client import Client
 from clio_argo.argo.nodes import Json
 from clio_argo.argo.submit import again
 from clio_argo.argo.summary import Summary, summarise
-from clio_argo.argo.templates import current_template, reference
+from clio_argo.argo.templates import continuing, current_template, reference, selector, version_of
 from clio_argo.errors import UserError
 
 
 def retry(client: Client, name: str) -> str:
-    """Create a workflow that continues a failed one with the same arguments and template.
+    """Create a workflow that continues a failed one with the same arguments and, if that can work, the same template.
 
     Raises:
-        UserError: the workflow did not fail.
-        NotFound: its template was pruned.
+        UserError: the workflow did not fail, or neither its template nor the current one continues it.
     """
     workflow = client.get(name)
     summary = summarise(workflow)
@@ -25,9 +24,8 @@ def retry(client: Client, name: str) -> str:
         raise UserError(f"workflow {name} has not ended ({summary.phase or 'not picked up yet'}): nothing to retry")
     if summary.succeeded:
         raise UserError(f"workflow {name} succeeded: nothing to retry; clio-argo workflow resubmit runs it again")
-    # Argo would create a workflow whose template is missing, and end it as Error
-    client.template(summary.template)
-    return _created(client, again(workflow, summary.template))
+    template = continuing(summary.template, client.templates(selector()), version_of(workflow))
+    return _created(client, again(workflow, template))
 
 
 def resubmit(client: Client, name: str) -> str:

@@ -1,6 +1,6 @@
 """The decision on a waiting workflow: how it is written into the workflow, and how it is read back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +9,8 @@ from clio_argo.argo.faults import Conflict
 from clio_argo.argo.nodes import ENDED, Json, Node, pack, raw_nodes
 
 APPROVE, REJECT = "approve", "reject"
+# what the waiting node says if it ended without a choice: it was resumed, or its time is over
+NONE = "none"
 DECISION = "decision"
 
 
@@ -59,7 +61,12 @@ class Decision:
         return self.message or f"{self.value}, because nobody decided in time"
 
 
-def decision_of(node: Node) -> Decision | None:
-    """The decision made at this node; None if it is another node or still waits."""
-    value = node.outputs.named().get(DECISION)
-    return Decision(value, node.message) if value is not None and node.phase in ENDED else None
+def decision_of(nodes: Iterable[Node]) -> Decision | None:
+    """The decision that a workflow's nodes hold; None while nobody was asked or the question waits."""
+    said = [n for n in nodes if n.phase in ENDED and DECISION in n.outputs.named()]
+    # the graph around the question concludes; templates of version 0.1 have the question only
+    final = min(said, key=lambda n: n.type == "Suspend", default=None)
+    if final is None or (outputs := final.outputs.named())[DECISION] == NONE:
+        return None
+    words = next((n.message for n in said if n.message), "") or outputs.get("reason", "")
+    return Decision(outputs[DECISION], words)

@@ -43,6 +43,12 @@ class Client(Protocol):
             limit: None returns all.
         """
 
+    def unstarted(self, name: str = "") -> dict[str, str]:
+        """Why pods of a workflow, or of the namespace, do not start, by the number at the end of their names.
+
+        Tells less where this account may not see events.
+        """
+
     def delete(self, name: str) -> None:
         """Delete a workflow and its pods."""
 

@@ -7,14 +7,14 @@ from hera import workflows as w
 from hera.workflows import models as m
 
 from clio_argo.argo.parameters import parameter, request_environment, variable
-from clio_argo.argo.settings import Artifacts, ClusterSettings, Retries
+from clio_argo.argo.retries import LOST, retry_strategy
+from clio_argo.argo.settings import Artifacts, ClusterSettings
 from clio_argo.pipeline import Pipeline, Step
 
 TMP, OUTPUTS = "/tmp", "/tmp/outputs"
 STEP_COMMAND = ("clio-argo-step",)
-# A spot node that is reclaimed ends a step with 137 or 143, or removes the pod (Error, no exit code). 75 is the exit
-# code of a fault that passes. Any other code is for a person to act on.
-RETRIED = "lastRetry.exitCode in ['75', '137', '143'] || lastRetry.status == 'Error'"
+# Of the step that sends notifications. Where no pod can start, neither can its own, and a workflow should still end.
+LAST_TIMEOUT = "10m"
 # Doubled with each try, but only if the last one ran out of memory: `retries` counts preemptions too, and a preempted
 # pod was not too small. min: a pod larger than any node would stay pending.
 MEMORY = (
@@ -50,7 +50,8 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Con
         # no limit of CPU, which would only throttle
         resources=m.ResourceRequirements(requests={"cpu": m.Quantity(root=cluster.cpu or step.cpu)}),
         pod_spec_patch=_patch(cluster), volume_mounts=_mounts(cluster),
-        retry_strategy=_retries(cluster.retries), timeout=cluster.step_timeout, metrics=_metrics(step),
+        retry_strategy=retry_strategy(cluster.retries), timeout=LAST_TIMEOUT if last else cluster.step_timeout,
+        metrics=_metrics(step),
         **_placed(step, cluster),
     )  # fmt: skip
 
@@ -64,6 +65,7 @@ def _environment(step: Step, cluster: ClusterSettings, more: Mapping[str, str]) 
         "CLIO_IMAGE": cluster.image(step.image),
         "CLIO_MEMORY_MAX_MIB": str(cluster.memory_max_mib),
         "CLIO_PARALLELISM": str(cluster.parallelism),
+        "CLIO_LOST": LOST,
     }
     # the request comes first: Kubernetes replaces $(NAME) in a value by variables that stand before it
     folders = ":".join(volume.mount_path for volume in cluster.volumes)
@@ -81,7 +83,9 @@ def _outputs(pipeline: Pipeline, step: Step, artifacts: Artifacts | None) -> lis
     error = ["error"] if step in pipeline.steps and not step.fan_out else []
     shown = {*step.outputs, *error}
     values = [_output(name, name in shown) for name in [*pipeline.outputs_of(step.name), *error]]
-    return [*values, _report(artifacts)] if step.report and artifacts else values
+    first = step.reads_request and step in pipeline.steps
+    kept = ["report"] if step.report else ["request"] if first else []
+    return [*values, *(_artifact(name, artifacts) for name in kept if artifacts)]
 
 
 def _output(name: str, shown: bool) -> w.Parameter:
@@ -92,12 +96,13 @@ def _output(name: str, shown: bool) -> w.Parameter:
     return w.Parameter(name=name, value_from=value, global_name=name if shown else None)
 
 
-def _report(artifacts: Artifacts) -> w.Artifact:
+def _artifact(name: str, artifacts: Artifacts) -> w.Artifact:
+    """A folder of a step that Argo keeps. The request is one so that a wrong place ends the first step, not solve."""
     kind = w.GCSArtifact if artifacts.kind == "gcs" else w.S3Artifact
     return kind(
-        name="report", path=f"{OUTPUTS}/report", optional=True, bucket=artifacts.bucket,
+        name=name, path=f"{OUTPUTS}/{name}", optional=True, bucket=artifacts.bucket,
         # Argo's UI shows a folder as a page if its key ends with a slash and it is not an archive
-        key=f"{artifacts.prefix}/report/", archive=w.NoneArchiveStrategy(),
+        key=f"{artifacts.prefix}/{name}/", archive=w.NoneArchiveStrategy(),
     )  # fmt: skip
 
 
@@ -108,12 +113,6 @@ def _patch(cluster: ClusterSettings) -> str:
     resources = f'{{"requests":{{"memory":"{mib}"}},"limits":{{"memory":"{mib}"}}}}'
     tick = f'{{"name":"ARGO_PROGRESS_PATCH_TICK_DURATION","value":"{PROGRESS_EVERY}"}}'
     return f'{{"containers":[{{"name":"main","resources":{resources}}},{{"name":"wait","env":[{tick}]}}]}}'
-
-
-def _retries(retries: Retries) -> w.RetryStrategy:
-    backoff = m.Backoff(duration=retries.wait, factor=m.IntOrString(root=2), max_duration=retries.longest)
-    # Always: OnError misses a reclaimed spot node, whose pod is Failed with 137 or 143
-    return w.RetryStrategy(limit=str(retries.limit), retry_policy="Always", expression=RETRIED, backoff=backoff)
 
 
 def _mounts(cluster: ClusterSettings) -> list[m.VolumeMount]:

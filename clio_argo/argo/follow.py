@@ -1,16 +1,21 @@
 """Watching a workflow until it has ended."""
 
+import math
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 from clio_argo.argo.client import Client
 from clio_argo.argo.faults import NotFound
-from clio_argo.argo.summary import Summary, summarise
+from clio_argo.argo.nodes import Json
+from clio_argo.argo.summary import Summary, has_unstarted, pods_of, summarise
 from clio_argo.argo.templates import selector
 from clio_argo.errors import ClioError, TransientError
 
 # parts take minutes; a table that is two seconds old is current, and 30 requests a minute are no load
 EVERY_S = 2.0
+# two lists of the cluster's API; people learn within 15 s why a pod does not start
+LOOK_S = 6.0
 # a running controller picks a workflow up within a second
 UNTAKEN_S = 30.0
 # outlasts a laptop that sleeps and an upgrade of the control plane
@@ -22,29 +27,63 @@ class NoController(ClioError):
     """No controller has picked up a submitted workflow."""
 
 
-def follow(client: Client, name: str) -> Iterator[Summary]:
+class NotStarting(TransientError):
+    """No pod of a workflow has started for longer than somebody wants to wait."""
+
+
+def look(client: Client, name: str) -> Summary:
+    """The workflow now, with the reasons why pods do not start."""
+    workflow = client.get(name)
+    return summarise(workflow, client.unstarted(name) if has_unstarted(workflow) else {})
+
+
+def follow(client: Client, name: str, pending_limit: timedelta | None = None) -> Iterator[Summary]:
     """Yield the workflow every two seconds, for the last time when it has ended.
 
     Raises:
         NoController: it has no status after 30 s.
+        NotStarting: no pod has run or started for `pending_limit`, and nobody is asked.
         TransientError: the cluster has not answered for ten minutes.
     """
-    began = answered = time.monotonic()
+    began = moved = time.monotonic()
+    before = set[str]()
+    for workflow, summary in _snapshots(client, name):
+        yield summary
+        if summary.ended:
+            return
+        now, started = time.monotonic(), pods_of(workflow)
+        if not summary.phase and now - began > UNTAKEN_S:
+            raise NoController(untaken(client.namespace, name))
+        if started != before or summary.goes_on:
+            moved, before = now, started
+        if pending_limit and now - moved > pending_limit.total_seconds():
+            raise NotStarting(_standing(summary, pending_limit))
+        time.sleep(EVERY_S)
+
+
+def _snapshots(client: Client, name: str) -> Iterator[tuple[Json, Summary]]:
+    """The workflow whenever the cluster answers, with its summary. Pods are looked at more rarely than nodes."""
+    answered, looked, told = time.monotonic(), -math.inf, dict[str, str]()
     while True:
         try:
-            summary = summarise(client.get(name))
-            answered = time.monotonic()
+            workflow = client.get(name)
+            if has_unstarted(workflow) and time.monotonic() - looked > LOOK_S:
+                told, looked = client.unstarted(name), time.monotonic()
         except TransientError:
             if time.monotonic() - answered > PATIENCE_S:
                 raise
             time.sleep(EVERY_S)
             continue
-        yield summary
-        if summary.ended:
-            return
-        if not summary.phase and time.monotonic() - began > UNTAKEN_S:
-            raise NoController(untaken(client.namespace, name))
-        time.sleep(EVERY_S)
+        answered = time.monotonic()
+        yield workflow, summarise(workflow, told)
+
+
+def _standing(summary: Summary, limit: timedelta) -> str:
+    reasons = [f"  {r.node}: {r.reason}" for r in (*summary.pending, *summary.retried)] or [f"  {summary.message}"]
+    return "\n".join([
+        f"no pod of workflow {summary.name} has started for {limit.total_seconds() / 60:g} minutes:", *reasons[:3],
+        "it stays in the cluster and goes on when that is mended; --pending-limit sets how long this command waits",
+    ])  # fmt: skip
 
 
 def untaken(namespace: str, name: str) -> str:

@@ -3,15 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from hera.workflows import DAG, Parameter, Suspend, Task
-from hera.workflows import models as m
+from hera.workflows import DAG, Parameter, Task
 
-from clio_argo.argo.approval import APPROVE, DECISION, REJECT
-from clio_argo.argo.parameters import DECISIONS, parameter
+from clio_argo.argo.ask import APPROVED, ASK, ask_task
+from clio_argo.argo.parameters import parameter
 from clio_argo.pipeline import Pipeline, Step
-
-ASK = "ask"
-APPROVED = f"{{{{tasks.{ASK}.outputs.parameters.{DECISION}}}}} == {APPROVE}"
 
 
 @dataclass(frozen=True)
@@ -75,30 +71,8 @@ def _inputs(steps: Sequence[Step]) -> dict[str, str]:
 def _tasks(pipeline: Pipeline, steps: Sequence[Step]) -> list[Task]:
     """The steps of one graph, and the approval if it is among them."""
     inside = {s.name for s in steps}
-    asked = [_ask_task(pipeline.approval)] if pipeline.approval in inside else []
+    asked = [ask_task(pipeline.approval)] if pipeline.approval in inside else []
     return [*(_task(pipeline, step, inside) for step in steps), *asked]
-
-
-def ask() -> Suspend:
-    """The template of the approval: it waits for a decision, and takes `otherwise` when `wait` is over."""
-    inputs = [
-        Parameter(name=DECISION, value=REJECT, enum=list(DECISIONS)),
-        Parameter(name="wait"),
-        Parameter(name="otherwise"),
-    ]
-    supplied = m.ValueFrom(supplied=m.SuppliedValueFrom(), default="{{inputs.parameters.otherwise}}")
-    outputs = [Parameter(name=DECISION, value_from=supplied)]
-    return Suspend(name=ASK, duration="{{inputs.parameters.wait}}", inputs=inputs, outputs=outputs)
-
-
-def _ask_task(after: str) -> Task:
-    """Approval is a suspend task that is always present; its duration is 0 when no approval was requested."""
-    # it must not have `when`: a task that refers to an output of a skipped task never starts
-    asked = "workflow.parameters.approval == 'ask'"
-    wait = f"{{{{={asked} ? workflow.parameters.approval_wait : '0'}}}}"
-    otherwise = f"{{{{={asked} ? workflow.parameters.approval_otherwise : '{APPROVE}'}}}}"
-    arguments = [Parameter(name="wait", value=wait), Parameter(name="otherwise", value=otherwise)]
-    return Task(name=ASK, template=ASK, depends=after, arguments=arguments)
 
 
 def _task(pipeline: Pipeline, step: Step, inside: Collection[str], when: str | None = None) -> Task:

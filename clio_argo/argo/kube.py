@@ -13,9 +13,10 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from clio_argo.argo.approval import decision_patch
-from clio_argo.argo.faults import Conflict, fault, unreachable
+from clio_argo.argo.faults import Conflict, Refused, fault, unreachable
 from clio_argo.argo.logs import LogLine, follow_pods, step_lines
 from clio_argo.argo.nodes import Json, newest, with_phases
+from clio_argo.argo.pending import WARNINGS, reasons
 from clio_argo.errors import UserError
 
 GROUP, VERSION = "argoproj.io", "v1alpha1"
@@ -89,6 +90,18 @@ class KubeClient:
             answer = reviews.create_self_subject_access_review(body, _request_timeout=TIMEOUT)
         return bool(answer.status.allowed)
 
+    def account_may(self, account: str, verb: str, group: str, resource: str) -> bool:
+        """Whether a service account of the namespace may do something there."""
+        access = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource}
+        user = f"system:serviceaccount:{self.namespace}:{account}"
+        body = {"metadata": {"namespace": self.namespace}, "spec": {"user": user, "resourceAttributes": access}}
+        reviews: Any = client.AuthorizationV1Api(self.api)
+        with self.asked():
+            answer = reviews.create_namespaced_local_subject_access_review(
+                self.namespace, body, _request_timeout=TIMEOUT
+            )
+        return bool(answer.status.allowed)
+
     def priority_classes(self) -> set[str]:
         """Names of the cluster's priority classes."""
         classes: Any = client.SchedulingV1Api(self.api)
@@ -113,6 +126,19 @@ class KubeClient:
         labels = with_phases(selector, phases)
         answer = self._ask("list", WORKFLOWS, everywhere=everywhere, label_selector=labels)
         return newest(answer["items"], limit)
+
+    def unstarted(self, name: str = "") -> dict[str, str]:
+        """As in `Client`."""
+        labels = f"{WORKFLOW_LABEL}={name}" if name else WORKFLOW_LABEL
+        pods = self._seen("list_namespaced_pod", label_selector=labels, field_selector="status.phase=Pending")
+        return reasons(pods, self._seen("list_namespaced_event", field_selector=WARNINGS) if pods else [])
+
+    def _seen(self, call: str, **options: str) -> Sequence[Json]:
+        """Objects of the namespace, as far as this account may see them."""
+        try:
+            return list(self.core(call, self.namespace, **options)["items"])
+        except Refused:
+            return []
 
     def delete(self, name: str) -> None:
         """As in `Client`."""

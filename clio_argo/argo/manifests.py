@@ -57,7 +57,8 @@ def submitter_rules() -> list[Object]:
     return [
         _rule("argoproj.io", ("workflows",), ("create", *READ)),
         _rule("argoproj.io", ("workflowtemplates",), READ),
-        _rule("", ("pods", "pods/log"), READ),
+        # events tell why a pod does not start
+        _rule("", ("pods", "pods/log", "events"), READ),
     ]
 
 

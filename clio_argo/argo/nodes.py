@@ -19,6 +19,12 @@ BROKEN = frozenset({"Failed", "Error"})
 ENDED = BROKEN | {"Succeeded", "Skipped", "Omitted"}
 # the controller keeps this label up to date, so the API server can filter by it
 PHASE_LABEL = "workflows.argoproj.io/phase"
+# of Argo's container beside the step, which keeps artifacts and logs, and names no setting of ours
+KEEPER = "wait: Error (exit code 64): "
+NOT_KEPT = (
+    "Argo's own container could not keep what the step left: look at the installation's setting artifacts, and at the "
+    "artifactRepository of Argo's controller"
+)
 # Argo writes the container's name, the verdict and the exit code before the container's own words
 VERDICT = re.compile(r"^\w+: (?:Error|OOMKilled) \(exit code \d+\)(?:: )?", re.DOTALL)
 
@@ -69,7 +75,8 @@ class Node(Stored):
     @property
     def reason(self) -> str:
         """The message without the prefix that Argo puts before the container's own words."""
-        return VERDICT.sub("", self.message).strip() or self.message
+        words = VERDICT.sub("", self.message).strip() or self.message
+        return f"{words}; {NOT_KEPT}" if self.message.startswith(KEEPER) else words
 
     @property
     def fraction(self) -> float:

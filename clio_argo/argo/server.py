@@ -8,13 +8,14 @@ from typing import Any, Literal, Self
 import requests
 
 from clio_argo.argo.approval import DECISION
-from clio_argo.argo.faults import fault, origin, unreachable
+from clio_argo.argo.faults import Refused, fault, origin, unreachable
 from clio_argo.argo.logs import EXECUTOR, LogLine
 from clio_argo.argo.nodes import Json, newest, with_phases
-from clio_argo.errors import UserError
+from clio_argo.argo.pending import WARNINGS, warnings
+from clio_argo.errors import TransientError, UserError
 
 # a server that is up accepts a connection at once; a list of many workflows takes seconds
-CONNECT_S, READ_S = 5, 60
+CONNECT_S, READ_S, EVENTS_S = 5, 60, 1
 # spellings that the argo command line takes
 TRUE, FALSE = ("true", "1", "yes", "t"), ("false", "0", "no", "f")
 # a list is requested without nodes: one workflow may hold a megabyte of them
@@ -72,6 +73,21 @@ class ArgoServer:
         # all namespaces are addressed by an empty name
         path = "workflows/" if everywhere else self._workflows()
         return newest(self._list(path, with_phases(selector, phases), fields=LISTED), limit)
+
+    def unstarted(self, name: str = "") -> dict[str, str]:
+        """As in `Client`."""
+        # the server shows no pods, and events as a stream that does not end: what it has comes at once
+        events = list[Json]()
+        try:
+            options, timeout = {"listOptions.fieldSelector": WARNINGS}, (CONNECT_S, EVENTS_S)
+            with self._asked():
+                answer = self._ask(
+                    "GET", f"stream/events/{self.namespace}", params=options, stream=True, timeout=timeout
+                )
+                events.extend(json.loads(line)["result"] for line in answer.iter_lines())
+        except (Refused, TransientError, KeyError):
+            pass
+        return warnings(e for e in events if e["involvedObject"]["name"].startswith(name))
 
     def delete(self, name: str) -> None:
         """As in `Client`."""
@@ -136,8 +152,8 @@ class ArgoServer:
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
         # a followed log is silent for as long as its step writes nothing
-        timeout = (CONNECT_S, None if options.get("stream") else READ_S)
-        answer = self._session.request(method, f"{self.url}/api/v1/{path}", timeout=timeout, **options)
+        limits = {"timeout": (CONNECT_S, None if options.get("stream") else READ_S), **options}
+        answer = self._session.request(method, f"{self.url}/api/v1/{path}", **limits)
         if not answer.ok:
             raise fault(answer.status_code, answer.text, self.place)
         return answer

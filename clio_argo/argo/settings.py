@@ -108,7 +108,7 @@ class Retries(Setting):
     # a spot node that disappears five times in a row is in a pool that has no capacity
     limit: int = Field(5, ge=0, le=20, description="Number of tries after the first.")
     wait: Duration = Field("10s", description="Pause before the first retry; doubled each time.")
-    longest: Duration = Field("30m", description="No retry starts later than this after the first try.")
+    longest: Duration = Field("5m", description="Longest pause between two tries.")
 
 
 class Cleanup(Setting):
@@ -120,11 +120,31 @@ class Cleanup(Setting):
 
 
 class Artifacts(Setting):
-    """Where Argo keeps reports and logs."""
+    """Where Argo keeps requests, reports and logs."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"kind": {"const": "s3"}}, "required": ["kind"]},
+            "then": {"properties": {"bucket": {"type": "null"}}},
+        }
+    )
     kind: Literal["gcs", "s3"] = "gcs"
-    bucket: str | None = Field(None, description="Default: the bucket of the controller's artifact repository.")
+    bucket: str | None = Field(
+        None,
+        description="A bucket of Google Cloud. Default: that of the controller's artifact repository, which alone has "
+        "the endpoint and keys of S3.",
+    )
     prefix: str = Field("clio-argo/{{workflow.name}}", description="Prefix of the keys of a workflow's artifacts.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        # Argo takes an S3 bucket without an endpoint for none, and keeps the artifacts elsewhere without a word
+        if self.kind == "s3" and self.bucket:
+            raise ValueError(
+                "leave out bucket with kind s3: its endpoint and keys stand in the controller's artifact repository, "
+                "and so does its bucket (docs/kubernetes.md)"
+            )
+        return self
 
 
 class Approval(Setting):

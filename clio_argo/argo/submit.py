@@ -41,6 +41,12 @@ def request_arguments(config: Request, run: str, template: Json) -> dict[str, st
     return {CONFIG: text, RUN: run}
 
 
+def artifact_buckets(template: Json) -> list[str]:
+    """URLs of the buckets that the template itself names for artifacts."""
+    kept = [a for t in template["spec"].get("templates", []) for a in t.get("outputs", {}).get("artifacts", [])]
+    return sorted({f"gs://{a['gcs']['bucket']}" for a in kept if a.get("gcs", {}).get("bucket")})
+
+
 def _mounted(template: Json) -> list[str]:
     """Folders mounted by the steps of a template, except /tmp."""
     containers = (t.get("container") or {} for t in template["spec"].get("templates", []))

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from graphlib import TopologicalSorter
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from clio_argo.argo.approval import Decision, decision_of
 from clio_argo.argo.nodes import BROKEN, ENDED, Json, Node, Outputs, nodes_of
 from clio_argo.argo.tasks import StoredTask, tasks_of
+from clio_argo.argo.why import Parts, Reason, explained, failures, pending, retried
 
 # the list that a stage fans out over, e.g. `{{tasks.plan.outputs.parameters.reduce_parts}}`
 LIST = re.compile(r"\{\{\s*tasks\.(?P<task>[^.]+)\.outputs\.parameters\.(?P<name>[^}\s]+)\s*\}\}")
@@ -23,14 +24,6 @@ PARALLELISM = 100
 GROUPS = frozenset({"DAG", "Steps", "StepGroup", "TaskGroup"})
 # phases of a node whose condition does not hold, or is not known yet
 UNTAKEN = frozenset({"", "Skipped", "Omitted"})
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why a part failed, in the words of its last try, or why its pod does not start."""
-
-    node: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -82,6 +75,7 @@ class Summary:
     stages: tuple[Stage, ...] = ()
     failures: tuple[Reason, ...] = ()
     pending: tuple[Reason, ...] = ()
+    retried: tuple[Reason, ...] = ()
     waiting: Node | None = None
     decision: Decision | None = None
     parallelism: int = PARALLELISM
@@ -105,26 +99,39 @@ class Summary:
         return self.decision is not None and not self.decision.approved
 
     @property
+    def goes_on(self) -> bool:
+        """Whether a pod runs, or the workflow waits for people."""
+        return bool(self.waiting or self.suspended or any(s.running for s in self.stages))
+
+    @property
     def run(self) -> str:
         """URL of the run's root."""
         return self.arguments.get("run", "")
 
 
-def summarise(workflow: Mapping[str, Any]) -> Summary:
-    """The summary of a Workflow object, from its nodes and the copy of the template stored in it."""
+def summarise(workflow: Mapping[str, Any], told: Mapping[str, str] | None = None) -> Summary:
+    """The summary of a Workflow object, from its nodes and the copy of the template stored in it.
+
+    Args:
+        workflow: as the cluster returns it.
+        told: why pods do not start, by the number at the end of their names.
+    """
     meta, spec, status = (workflow.get(k) or {} for k in ("metadata", "spec", "status"))
     nodes = tuple(nodes_of(workflow).values())
-    stages = _stages(meta.get("name", ""), nodes, _tasks(spec, status))
+    stages, parts = _stages(meta.get("name", ""), nodes, _tasks(spec, status)), _parts(nodes)
+    ended = status.get("phase") in ENDED
     return Summary(
         name=meta.get("name", ""), namespace=meta.get("namespace", ""),
         template=(spec.get("workflowTemplateRef") or {}).get("name", ""), suspended=bool(spec.get("suspend")),
-        phase=status.get("phase", ""), message=status.get("message", ""), progress=status.get("progress", ""),
+        phase=status.get("phase", ""), message=explained(status.get("message", "")),
+        progress=status.get("progress", ""),
         created=_time(meta.get("creationTimestamp")),
         started=_time(status.get("startedAt")), finished=_time(status.get("finishedAt")),
-        stages=stages, failures=tuple(_failures(nodes)),
-        pending=tuple(Reason(n.display_name, n.message) for n in nodes if n.phase == "Pending" and n.message),
-        waiting=next((n for n in nodes if n.type == "Suspend" and n.phase == "Running"), None),
-        decision=next((d for d in map(decision_of, nodes) if d), None),
+        stages=tuple(map(_at_rest, stages)) if ended else stages,
+        failures=tuple(_failures(nodes, parts)),
+        pending=() if ended else tuple(pending(parts, told or {})), retried=() if ended else tuple(retried(parts)),
+        waiting=None if ended else next((n for n in nodes if n.type == "Suspend" and n.phase == "Running"), None),
+        decision=decision_of(nodes),
         parallelism=_stored(spec, status).get("parallelism") or PARALLELISM,
         arguments=Outputs.model_validate(spec.get("arguments") or {}).named(),
         outputs=Outputs.model_validate(status.get("outputs") or {}).named(),
@@ -135,6 +142,11 @@ def pods_of(workflow: Mapping[str, Any]) -> set[str]:
     """Numbers at the end of the names of all pods that have started."""
     pods = (n for n in nodes_of(workflow).values() if n.type == "Pod")
     return {pod.id.rpartition("-")[2] for pod in pods if pod.phase not in ("", "Pending", "Omitted")}
+
+
+def has_unstarted(workflow: Mapping[str, Any]) -> bool:
+    """Whether a pod of a workflow has not started yet."""
+    return any(n.type == "Pod" and n.phase == "Pending" for n in nodes_of(workflow).values())
 
 
 def _time(text: str | None) -> datetime | None:
@@ -193,7 +205,8 @@ def _stage(name: str, path: str, nodes: Sequence[Node], length: int | None) -> S
     return Stage(
         name=name, phase=top.phase if top else "", total=length,
         done=sum(p.phase == "Succeeded" for p, _ in parts),
-        running=sum(p.phase == "Running" for p, _ in parts),
+        # a part is Running for Argo, too, while its pod does not start or it waits for its next try
+        running=sum(any(t.phase == "Running" for t in tries) for _, tries in parts),
         failed=sum(p.phase in BROKEN for p, _ in parts),
         retries=sum(max(0, len(tries) - 1) for _, tries in parts),
         # the Retry node knows only whether the part is done, its tries report shares
@@ -225,17 +238,12 @@ def _length(task: Json, groups: Mapping[str, Sequence[Node]]) -> int | None:
     return next((len(json.loads(text)) for text in lists if text), None)
 
 
-def _failures(nodes: Sequence[Node]) -> Iterable[Reason]:
-    """Failed parts with the reason of their last try; groups that failed only if no part did."""
-    broken = [(part, tries) for part, tries in _parts(nodes) if part.phase in BROKEN]
-    for part, tries in broken:
-        # the Retry node itself only reports that no retries are left
-        speaking = [t for t in tries if t.phase in BROKEN and t.message] or [part]
-        yield Reason(part.display_name, max(speaking, key=_began).reason)
-    if not broken:
-        groups = (n for n in nodes if n.type in GROUPS and n.phase in BROKEN and n.message)
-        yield from (Reason(n.display_name, n.reason) for n in groups)
+def _at_rest(stage: Stage) -> Stage:
+    """A stage of a workflow that has ended: Argo leaves nodes as they were when it was stopped."""
+    return replace(stage, running=0, phase="Stopped" if stage.phase in ("Running", "Pending") else stage.phase)
 
 
-def _began(node: Node) -> float:
-    return node.started_at.timestamp() if node.started_at else 0.0
+def _failures(nodes: Sequence[Node], parts: Parts) -> Sequence[Reason]:
+    """Failed parts; groups that failed only if no part did."""
+    groups = (n for n in nodes if n.type in GROUPS and n.phase in BROKEN and n.message)
+    return [*failures(parts)] or [Reason(n.display_name, explained(n.reason)) for n in groups]

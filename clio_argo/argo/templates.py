@@ -33,7 +33,7 @@ def choose(current: Sequence[Json], namespace: str) -> Json:
     if len(current) > 1:
         names = ", ".join(sorted(t["metadata"]["name"] for t in current))
         raise UserError(f"namespace {namespace} has several current templates; choose one with --template: {names}")
-    installed, own = _labels(current[0]).get(VERSION, "unknown"), version("clio-argo")
+    installed, own = version_of(current[0]), version("clio-argo")
     if installed != own:
         raise UserError(
             f"template {current[0]['metadata']['name']} is of version {installed}, this is clio-argo {own}: install "
@@ -63,6 +63,51 @@ def reference(template: Json) -> str:
     """The name that a workflow refers to: that of a template which never changes while the workflow runs."""
     annotations = template["metadata"].get("annotations") or {}
     return str(annotations.get(STANDS_FOR) or template["metadata"]["name"])
+
+
+def continuing(name: str, templates: Sequence[Json], version: str) -> str:
+    """The template with which a workflow of template `name` and this version goes on.
+
+    It is the same one, unless that was pruned, or names an account, a priority class, a claim or a secret that the
+    current one no longer names: with the installation they were renamed or replaced.
+
+    templates: all of the namespace.
+
+    Raises:
+        UserError: the same one cannot work, and the current one is of another version.
+    """
+    current = [t for t in templates if CURRENT in _labels(t)]
+    old = next((t for t in templates if t["metadata"]["name"] == name), None)
+    lost = {f"template {name}"} if old is None else named(old) - set().union(*map(named, current or [old]))
+    if not lost:
+        return name
+    # Argo would create a workflow whose template or account is missing, and end it as Error
+    same = [t for t in current if version_of(t) == version]
+    if len(same) != 1:
+        raise UserError(
+            f"the installation no longer has {', '.join(sorted(lost))}, and its current template is not of version "
+            f"{version}; run the workflow's arguments with the current one: clio-argo workflow resubmit"
+        )
+    return reference(same[0])
+
+
+def named(template: Json) -> set[str]:
+    """What must be in the cluster for the pods of a template, as `account NAME` and the like."""
+    spec = template["spec"]
+    accounts = [spec, spec.get("executor") or {}, *spec.get("templates", [])]
+    volumes = spec.get("volumes") or []
+    found = {
+        "account": [a.get("serviceAccountName") for a in accounts],
+        "priority class": [spec.get("podPriorityClassName")],
+        "secret": [(v.get("secret") or {}).get("secretName") for v in volumes],
+        "claim": [(v.get("persistentVolumeClaim") or {}).get("claimName") for v in volumes],
+    }
+    return {f"{kind} {name}" for kind, names in found.items() for name in names if name}
+
+
+def version_of(thing: Json) -> str:
+    """The version of clio-argo that a template or a workflow is of."""
+    return _labels(thing).get(VERSION, "unknown")
 
 
 def unused(templates: Sequence[Json], workflows: Sequence[Json]) -> list[str]:

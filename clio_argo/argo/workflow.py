@@ -6,10 +6,11 @@ from typing import Any
 from hera.workflows import DAG, Counter, Gauge, Task, WorkflowTemplate
 from hera.workflows import models as m
 
+from clio_argo.argo.ask import ask_templates
 from clio_argo.argo.check import check
 from clio_argo.argo.client import CURRENT, DESCRIPTION, TITLE
 from clio_argo.argo.containers import container
-from clio_argo.argo.graph import ask, forms, graphs
+from clio_argo.argo.graph import forms, graphs
 from clio_argo.argo.parameters import parameter, workflow_parameters
 from clio_argo.argo.settings import ClusterSettings, Volume
 from clio_argo.errors import UserError
@@ -64,7 +65,7 @@ def _templates(pipeline: Pipeline, cluster: ClusterSettings) -> list[Any]:
     steps = [container(pipeline, step, cluster) for step in pipeline.all_steps]
     # two forms may hold the same ones
     joined = {s.name: container(f.pipeline, s, cluster) for f in forms(pipeline) for s in f.steps if s.steps}
-    middle = [ask()] if pipeline.approval else []
+    middle = ask_templates() if pipeline.approval else []
     last = [_finish(pipeline.on_exit)] if pipeline.on_exit else []
     return [*graphs(pipeline), *middle, *steps, *joined.values(), *last]
 

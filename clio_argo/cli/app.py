@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -30,6 +32,9 @@ from clio_argo.cli.options import Cluster, Form, Local, Out, RequestOptions
 from clio_argo.errors import ClioError
 from clio_argo.model.request import Request
 
+# 128 + SIGTERM, as shells report it
+TERMINATED = 143
+
 
 class Program(Group):
     """All commands. Those of `workflow` are also known without that word."""
@@ -54,31 +59,43 @@ def main() -> None:
     """Run a command; an error that a person can fix is one message without a stack trace."""
     terminal = sys.stdout.isatty() and sys.stderr.isatty()
     app.rich_markup_mode = "rich" if terminal else None  # boxes are for people only
+    # batch systems and services end a command by it, which then says how to go on as after Ctrl-C
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app(terminal_width=None if terminal else UNWRAPPED)
     except ClioError as error:
         print("\n".join([f"error: {error}", *_notes(error)]), file=sys.stderr)
         sys.exit(error.exit_code)
     except BaseException as error:
-        if not _interrupted(error):
+        chain = list(_chain(error))
+        interruption = next((e for e in chain if isinstance(e, KeyboardInterrupt)), None)
+        if interruption is None:
             raise
-        how = "".join(_notes(error)) or "the same command continues where it stopped"
+        how = "; ".join(note for e in chain for note in _notes(e)) or "the same command continues where it stopped"
         print(f"\nstopped; {how}", file=sys.stderr)
-        sys.exit(cluster.INTERRUPTED)
+        sys.exit(TERMINATED if isinstance(interruption, _Terminated) else cluster.INTERRUPTED)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
 
 
 def _notes(error: BaseException) -> list[str]:
     return getattr(error, "__notes__", [])
 
 
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error: libraries wrap it, in the middle of an import for example.
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those behind it: libraries wrap Ctrl-C, in the middle of an import for example.
 
     A command that says itself what Ctrl-C means for it raises `from None`.
     """
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+    while error is not None:
+        yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return error is not None
 
 
 def _print_version(asked: bool) -> None:
@@ -130,7 +147,7 @@ def align(out: Out, request: RequestOptions, local: Local) -> None:
 
     config = request.read()
     with place_of(out, config) as place, local.reporter() as progress:
-        transforms = align_here(config, place.root, local.workers, progress, local.graph)
+        transforms = align_here(place.request, place.root, local.workers, progress, local.graph)
     flagged = {"flagged": [s.z for s in transforms.flagged], "suspect": [s.z for s in transforms.suspect]}
     result = {"status": "aligned", **flagged, "breaks": [b.model_dump() for b in transforms.breaks]}
     local.end(result, lambda: aligned_view(transforms, Store(place.root)))
@@ -151,7 +168,7 @@ def run(
     config = request.read()
     register.warn_of_token(config)
     with place_of(out, config) as place, local.reporter() as progress:
-        done = run_here(config, place.root, local.workers, progress, local.graph)
+        done = run_here(place.request, place.root, local.workers, progress, local.graph)
     local.end(done.model_dump(mode="json"), lambda: run_view(done, Store(place.root), progress.again))
     exit_unless(done.status == "complete" or not strict)
 

@@ -12,7 +12,7 @@ import typer
 from typer import Argument, Option
 
 from clio_argo.cli.commands import CLUSTER, Group, command
-from clio_argo.cli.console import console, exit_unless, hint, show
+from clio_argo.cli.console import console, document, exit_unless, hint, show, tell
 from clio_argo.cli.options import Cluster, ObjectForm
 
 if TYPE_CHECKING:
@@ -34,12 +34,21 @@ BRIEF = {"CLIO_STORE_TRIES": "2", "CLIO_STORE_SILENCE_S": "10"}
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def duration(text: str) -> timedelta:
+def duration(text: str | timedelta) -> timedelta:
     """The span that 30m, 12h or 7d means. Raises `BadParameter` for anything else."""
+    if isinstance(text, timedelta):
+        # the default of an option is parsed, too
+        return text
     parts = re.fullmatch(rf"(\d+)([{''.join(UNITS)}])", text)
     if not parts:
         raise typer.BadParameter(f"{text!r}: give a number with s, m, h, d or w, e.g. 12h")
     return timedelta(**{UNITS[parts[2]]: int(parts[1])})
+
+
+PendingLimit = Annotated[
+    timedelta,
+    Option(parser=duration, metavar="TIME", show_default="15m", help="Exit with 75 when no pod has started so long."),
+]
 
 
 @dataclass(frozen=True)
@@ -78,12 +87,14 @@ def list_(
     output: ObjectForm = None,
 ) -> None:
     """List the workflows of clio-argo, newest first."""
-    from clio_argo.argo.summary import summarise
+    from clio_argo.argo.summary import has_unstarted, summarise
     from clio_argo.argo.templates import selector
     from clio_argo.cli import cluster_show
 
     client, now = cluster.connect(), datetime.now(UTC)
-    found = ((summarise(w), w) for w in client.find(selector(labels), everywhere))
+    workflows = client.find(selector(labels), everywhere)
+    told = client.unstarted() if any(map(has_unstarted, workflows)) else {}
+    found = ((summarise(w, told), w) for w in workflows)
     rows = chosen.newest(found, now)
     nothing = f"no workflows in {'any namespace' if everywhere else f'namespace {client.namespace}'}"
     view = cluster_show.workflows([s for s, _ in rows], now, everywhere) if rows else nothing
@@ -93,12 +104,14 @@ def list_(
 @command(workflow)
 def get(name: Name, cluster: Cluster, output: ObjectForm = None) -> None:
     """Show a workflow: stages, failures with their messages, outputs."""
-    from clio_argo.argo.summary import summarise
+    from clio_argo.argo.follow import look
     from clio_argo.cli.cluster_show import details
 
     client, full_name = cluster.workflow(name)
-    found = client.get(full_name)
-    show(found, output, lambda: [details(summarise(found), datetime.now(UTC))])
+    if output:
+        print(document(client.get(full_name), output))
+        return
+    tell([details(look(client, full_name), datetime.now(UTC))], console())
 
 
 @command(workflow)
@@ -108,9 +121,9 @@ def watch(name: Name, cluster: Cluster) -> None:
 
 
 @command(workflow)
-def wait(name: Name, cluster: Cluster) -> None:
-    """Wait until a workflow has ended. Exit with 1 unless it succeeded."""
-    Watch.of(cluster, name).wait()
+def wait(name: Name, cluster: Cluster, pending_limit: PendingLimit = timedelta(minutes=15)) -> None:
+    """Wait until a workflow has ended. Exit with 1 unless it succeeded, with 75 if no pod starts."""
+    Watch.of(cluster, name).wait(pending_limit)
 
 
 @command(workflow)
@@ -127,7 +140,8 @@ def logs(
 # what each command does to a workflow, and what it prints then
 CONTINUES, CREATED = "{name} continues; watch it with: {watch}", "{name} was created; watch it with: {watch}"
 VERBS = {
-    "retry": ("Continue a failed workflow with the same arguments and template. Does only what is missing.", CONTINUES),
+    "retry": ("Continue a failed workflow with the same arguments, and the same template if that can still work. Does "
+              "only what is missing.", CONTINUES),
     "resubmit": ("Submit a workflow's arguments again, with the current template.", CREATED),
     "stop": ("Stop gracefully: pods are asked to stop, and notifications are sent.",
              "{name} stops; continue later with: {retry}"),
@@ -199,17 +213,21 @@ class Watch:
 
         return estimate
 
-    def wait(self) -> None:
-        """Report only that the workflow waits for a decision. Exit with 1 unless the volume is there."""
-        from clio_argo.argo.follow import follow
+    def wait(self, pending_limit: timedelta | None = None) -> None:
+        """Report only what keeps the workflow from going on. Exit with 1 unless the volume is there.
 
-        asked = False
+        Raises:
+            NotStarting: no pod has started for `pending_limit`.
+        """
+        from clio_argo.argo.follow import follow
+        from clio_argo.cli.cluster_show import obstacles, spoken
+
         with self._interruptible():
-            for last in follow(self.client, self.name):
-                if last.waiting and not asked:
-                    asked = True
-                    question = hint("approve", self.name, self.flags)
-                    print(f"waits for a decision: {question} (or reject)", file=sys.stderr)
+            last = spoken(
+                follow(self.client, self.name, pending_limit),
+                lambda summary: obstacles(summary, self.flags),
+                lambda line: print(line, file=sys.stderr, flush=True),
+            )
         self._end(last)
 
     def logs(self, follow: bool, step: str = "") -> None:

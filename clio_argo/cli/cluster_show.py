@@ -8,8 +8,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from clio_argo.argo.summary import Reason, Stage, Summary
-from clio_argo.cli.console import as_typed, facts, hint, literal, table
+from clio_argo.argo.summary import Stage, Summary
+from clio_argo.argo.why import Reason
+from clio_argo.cli.console import as_typed, facts, hint, indented, lines, literal, table
 from clio_argo.errors import UserError
 from clio_argo.model.base import counted
 from clio_argo.model.costs import Estimate, left_s
@@ -28,7 +29,8 @@ def workflows(summaries: Sequence[Summary], now: datetime, namespaces: bool = Fa
     for one in summaries:
         first = (one.namespace, one.name)[not namespaces :]
         age, duration = _since(one.created, now), _since(one.started, one.finished or now)
-        rows.add_row(*first, status(one), one.progress, age, duration, literal(one.run), literal(one.message))
+        told = lines(one.message) or next((text for _, text in hindrances(one)), "")
+        rows.add_row(*first, status(one), one.progress, age, duration, literal(one.run), told)
     return rows
 
 
@@ -46,7 +48,7 @@ def status(summary: Summary) -> str:
 def details(summary: Summary, now: datetime, estimate: Estimate | None = None) -> RenderableType:
     """Stages, failures with their messages, outputs, and with an estimate of the run the time that it still takes."""
     duration = _since(summary.started, summary.finished or now)
-    state = Text.from_markup(f"{status(summary)} {literal(summary.message)}, {duration}")
+    state = Text.from_markup(f"{status(summary)} {lines(summary.message)}, {duration}")
     rows = facts([
         ("workflow", f"{summary.name} in namespace {summary.namespace}, template {summary.template}"),
         ("status", state),
@@ -54,8 +56,8 @@ def details(summary: Summary, now: datetime, estimate: Estimate | None = None) -
         *_left(summary, now, estimate),
         *((name, value) for name, value in summary.outputs.items() if value),
     ])  # fmt: skip
-    pending = (f"{literal(p.node)} does not start: {literal(p.reason)}" for p in summary.pending[:FEW])
-    return Group(rows, stages(summary.stages, now), *pending, *_failures(summary.failures))
+    stuck = (text for _, text in hindrances(summary))
+    return Group(rows, stages(summary.stages, now), *stuck, *_failures(summary.failures))
 
 
 def _left(summary: Summary, now: datetime, estimate: Estimate | None) -> list[tuple[str, RenderableType]]:
@@ -71,6 +73,16 @@ def _left(summary: Summary, now: datetime, estimate: Estimate | None) -> list[tu
     passed = sum(s.seconds(now) for s in summary.stages if s.name in expected)
     left = timedelta(seconds=left_s(expected, done, passed))
     return [("left", f"about {_duration(left)} for the whole run, without waiting for nodes and approval")]
+
+
+def hindrances(summary: Summary) -> Iterator[tuple[str, str]]:
+    """Why parts do not start and why others are tried again: few lines, each with the kind of reason that it tells."""
+    for what, reasons in (("does not start", summary.pending), ("is tried again", summary.retried)):
+        of_kind = {r.kind: r for r in reversed(reasons)}
+        for kind, first in reversed([*of_kind.items()][-FEW:]):
+            others = sum(r.kind == kind for r in reasons) - 1
+            node = f"{first.node} and {others} more" if others else first.node
+            yield f"{what} {kind}", f"{literal(node)} {what}: {lines(first.reason)}"
 
 
 def stages(shown: Sequence[Stage], now: datetime) -> Table:
@@ -93,7 +105,7 @@ def _progress(stage: Stage) -> str:
 
 def _failures(failures: Sequence[Reason]) -> Iterator[RenderableType]:
     for failure in failures[:LONGEST]:
-        yield f"[red]{literal(failure.node)}[/]: {literal(failure.reason)}"
+        yield f"[red]{literal(failure.node)}[/]: {lines(failure.reason)}"
     if len(failures) > LONGEST:
         yield f"... and {len(failures) - LONGEST} more"
 
@@ -108,30 +120,54 @@ def live(
 
     flags: options that reach the workflow's namespace, for hints. estimate: of the run, if somebody can read it.
     """
+
+    def say(line: str) -> None:
+        console.print(f"{datetime.now(UTC):%H:%M:%S}Z {line}", soft_wrap=True)
+
+    if not console.is_terminal:
+        return spoken(snapshots, lambda summary: _changes(summary, flags), say)
     last = None
-    if console.is_terminal:
-        with Live(console=console, auto_refresh=False) as view:
-            for last in snapshots:
-                view.update(details(last, datetime.now(UTC), estimate(last)), refresh=True)
-    else:
-        printed = set[str]()
+    with Live(console=console, auto_refresh=False) as view:
         for last in snapshots:
-            for line in (line for line in _changes(last, flags) if line not in printed):
-                console.print(f"{datetime.now(UTC):%H:%M:%S}Z {line}", soft_wrap=True)
-                printed.add(line)
-    if last is None:
-        raise UserError("nothing to watch")
-    return last
+            view.update(details(last, datetime.now(UTC), estimate(last)), refresh=True)
+    return _found(last)
 
 
-def _changes(summary: Summary, flags: str) -> Iterator[str]:
+def _changes(summary: Summary, flags: str) -> Iterator[tuple[str, str]]:
+    """Lines about this moment, each with what makes it another line than those before."""
     for stage in summary.stages:
         if stage.phase:
             retries = f", {stage.retries} tried again" if stage.retries else ""
-            yield f"{literal(stage.name)} {stage.phase} {_progress(stage)}{retries}"
-    yield from (f"failed: {literal(f.node)}: {literal(f.reason)}" for f in summary.failures)
-    if summary.waiting and not summary.ended:
-        yield f"waits for a decision: {hint('approve', summary.name, flags)} (or reject)"
+            line = f"{literal(stage.name)} {stage.phase} {_progress(stage)}{retries}"
+            yield line, line
+    yield from ((f.node, f"failed: {literal(f.node)}: {lines(f.reason)}") for f in summary.failures)
+    yield from obstacles(summary, flags)
+
+
+def obstacles(summary: Summary, flags: str) -> Iterator[tuple[str, str]]:
+    """What keeps the workflow from going on, as lines with their kind."""
+    yield from hindrances(summary)
+    if summary.waiting:
+        yield "waits", f"waits for a decision: {hint('approve', summary.name, flags)} (or reject)"
+
+
+def spoken(
+    snapshots: Iterable[Summary], told: Callable[[Summary], Iterable[tuple[str, str]]], say: Callable[[str], None]
+) -> Summary:
+    """Say each kind of line once, and return the last snapshot."""
+    last, said = None, set[str]()
+    for last in snapshots:
+        for kind, line in told(last):
+            if kind not in said:
+                said.add(kind)
+                say(line)
+    return _found(last)
+
+
+def _found(last: Summary | None) -> Summary:
+    if last is None:
+        raise UserError("nothing to watch")
+    return last
 
 
 def conclusion(summary: Summary, flags: str = "") -> str:
@@ -144,9 +180,9 @@ def conclusion(summary: Summary, flags: str = "") -> str:
         where = summary.outputs.get("link") or summary.outputs.get("volume") or summary.run
         return f"done{flagged}; look at it: {as_typed(where)}"
     reasons = [f"{f.node}: {f.reason}" for f in summary.failures[:LONGEST]] or [summary.message]
-    lines = "".join(f"\n  {reason}" for reason in reasons if reason)
+    told = "".join(f"\n  {indented(reason)}" for reason in reasons if reason)
     retry = hint("retry", summary.name, flags)
-    return f"{summary.phase.lower()}:{lines}\nfix this, then continue where it stopped: {retry}"
+    return f"{summary.phase.lower()}:{told}\nfix this, then continue where it stopped: {retry}"
 
 
 def _coloured(phase: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -9,27 +10,33 @@ from urllib.parse import urlsplit
 import typer
 from typer import Option
 
-from clio_argo.cli.cluster import BRIEF, Watch
+from clio_argo.cli.cluster import BRIEF, PendingLimit, Watch
 from clio_argo.cli.cluster_admin import cluster_settings
 from clio_argo.cli.commands import CLUSTER, command
 from clio_argo.cli.console import document, hint, tell_wait
 from clio_argo.cli.new_run import UNIQUE, place_of
 from clio_argo.cli.options import Cluster, ObjectForm, Out, OwnPipeline, RequestOptions, Settings
-from clio_argo.errors import StoreError, TransientError, UserError
+from clio_argo.errors import MissingBucket, StoreError, TransientError, UserError
 from clio_argo.model.parse_request import LEGACY, build_request, field_paths, parse_setting
 from clio_argo.model.request import Request
 from clio_argo.plugins import load_pipeline
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
+    from clio_argo.argo.nodes import Json
 
 commands = typer.Typer()
+PODS_NEED = (
+    "the account of the pods needs them, too; it takes some minutes until Google knows: gcloud storage buckets "
+    "add-iam-policy-binding gs://BUCKET --member ACCOUNT --role roles/storage.objectUser"
+)
 
 
 @command(commands, CLUSTER)
 def submit(
     out: Out, request: RequestOptions, cluster: Cluster,
     waiting: Annotated[bool, Option("--wait", "-w", help="Wait for the end. Exit with 0 only on success.")] = False,
+    pending_limit: PendingLimit = timedelta(minutes=15),
     watching: Annotated[bool, Option("--watch", help="Show a live table of stages until the end.")] = False,
     logging: Annotated[bool, Option("--log", help="Print the logs of the pods until the end.")] = False,
     output: ObjectForm = None,
@@ -63,8 +70,10 @@ def submit(
     given = submission.override(installed, given)
     requested = overridden(request.read(), given)
     with place_of(out, requested, unique) as place:
+        requested = place.request
         arguments = {**submission.request_arguments(requested, place.root, installed), **given}
         check_source(requested)
+        check_artifacts(installed)
         metadata = _metadata(name or (None if generate_name else place.id), generate_name, requested)
         workflow = submission.workflow(reference(installed), arguments, metadata, {**requested.labels, **more})
         if client is None:
@@ -80,7 +89,7 @@ def submit(
         if output:
             print(document(created, output))
         watch = Watch(client, created["metadata"]["name"], cluster.flags(client.namespace))
-        _follow(watch, output is None, waiting, watching, logging)
+        _follow(watch, output is None, waiting, watching, logging, pending_limit)
 
 
 def _metadata(name: str | None, begin: str | None, config: Request) -> dict[str, str]:
@@ -98,7 +107,7 @@ def _generated(settings: Path | None, name: str | None, pipeline: str | None) ->
     return {**template, "metadata": {"name": name}} if name else template
 
 
-def _follow(watch: Watch, talk: bool, waiting: bool, watching: bool, logging: bool) -> None:
+def _follow(watch: Watch, talk: bool, waiting: bool, watching: bool, logging: bool, limit: timedelta) -> None:
     """Wait until the controller picks the workflow up; then wait, watch or print logs as asked for."""
     from clio_argo.argo.follow import follow
 
@@ -108,7 +117,7 @@ def _follow(watch: Watch, talk: bool, waiting: bool, watching: bool, logging: bo
     if watching:
         watch.live()
     elif waiting or logging or first.phase == "Error":
-        watch.wait()
+        watch.wait(limit)
     elif talk:
         print(f"{watch.name} was created; watch it with: {hint('watch', watch.name, watch.flags)}")
 
@@ -130,6 +139,7 @@ def make_buckets(config: Request, run: str, pipeline: str | None) -> None:
 
         for done in claim_with_buckets(config, Store(run), load_pipeline(pipeline).versions):
             print(done, file=sys.stderr)
+        print(PODS_NEED, file=sys.stderr)
 
 
 def check_source(config: Request) -> None:
@@ -152,6 +162,26 @@ def check_source(config: Request) -> None:
     else:
         if checked.warning:
             print(f"warning: {checked.warning}", file=sys.stderr)
+
+
+def check_artifacts(template: "Json") -> None:
+    """Refuse artifacts in a bucket that does not exist, which the first pod would fail to write.
+
+    Raises:
+        UserError: names the bucket and the setting.
+    """
+    from clio_argo.argo.submit import artifact_buckets
+    from clio_argo.runner import environment
+    from clio_argo.store.documents import Store
+
+    for bucket in artifact_buckets(template):
+        try:
+            with environment({name: os.environ.get(name, value) for name, value in BRIEF.items()}):
+                Store(bucket).location()
+        except MissingBucket as error:
+            raise UserError(f"{error}\nThe installation keeps artifacts there: its setting artifacts.bucket") from error
+        except (StoreError, TransientError):
+            continue  # who submits need not see it
 
 
 def _refuse_unseen(config: Request) -> None:

@@ -26,6 +26,16 @@ def literal(text: str) -> str:
     return escape("".join(c if c.isprintable() else "?" for c in text))
 
 
+def indented(text: str) -> str:
+    """A message of several lines below each other, those after the first set in."""
+    return "\n    ".join(line for line in text.splitlines() if line.strip())
+
+
+def lines(text: str) -> str:
+    """As `literal`, with the line breaks of a message."""
+    return "\n    ".join(map(literal, indented(text).split("\n    ")))
+
+
 def console(wrapped: bool = False) -> Console:
     """Standard output. wrapped: whether lines end at the terminal's edge, as a view that renews itself needs."""
     return Console(highlight=False, width=None if wrapped and sys.stdout.isatty() else UNWRAPPED)

@@ -12,7 +12,7 @@ from clio_argo.argo.follow import UNTAKEN_S, NoController, untaken
 from clio_argo.argo.nodes import Json
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.argo.templates import current_template, selector
-from clio_argo.cli.doctor_namespace import look_at_demands, look_at_namespace
+from clio_argo.cli.doctor_namespace import lacking, look_at_demands, look_at_namespace
 from clio_argo.cli.doctor_store import SET_CLOCK, clock, location
 from clio_argo.cli.findings import Finding, Inconclusive, look
 from clio_argo.cli.options import Cluster
@@ -85,20 +85,15 @@ def _argo(client: "KubeClient") -> str:
     return "its custom resources are there"
 
 
-def _missing(client: "KubeClient", rules: Sequence[Json]) -> str:
-    rights = ((v, r["apiGroups"][0], name) for r in rules for name in r["resources"] for v in r["verbs"])
-    return ", ".join(f"{verb} {name}" for verb, group, name in rights if not client.may(verb, group, name))
-
-
 def _may_submit(client: "KubeClient", rules: Sequence[Json]) -> str:
-    if missing := _missing(client, rules):
-        raise UserError(f"not allowed in namespace {client.namespace}: {missing}")
+    if lacks := lacking(rules, client.may):
+        raise UserError(f"not allowed in namespace {client.namespace}: {lacks}")
     return "submitting and watching are allowed"
 
 
 def _may_decide(client: "KubeClient", rules: Sequence[Json]) -> str:
-    if missing := _missing(client, rules):
-        raise Inconclusive(f"approving, stopping and deleting are for others (not allowed: {missing})")
+    if lacks := lacking(rules, client.may):
+        raise Inconclusive(f"approving, stopping and deleting are for others (not allowed: {lacks})")
     return "approving, stopping and deleting are allowed"
 
 

@@ -1,6 +1,7 @@
 """Checks of a namespace: whether it has what the template's pods demand, and would admit them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from clio_argo.argo import demands
@@ -41,6 +42,7 @@ def look_at_demands(client: "KubeClient", template: Json, run: str | None) -> It
     """Check accounts, secrets, priority class, quotas, limits, Pod Security and the place of reports."""
     again = INSTALL.format(client.namespace)
     yield look("cluster: accounts", lambda: _accounts(client, template), again)
+    yield look("cluster: executor", lambda: _executor(client, template), again)
     yield look("cluster: notifier", lambda: _notifier(client, template, run), "let it read the run's bucket")
     yield look("cluster: secrets", lambda: _secrets(client, template), f"{again}; imagePullSecrets are yours to make")
     yield look("cluster: priority class", lambda: _priority(client, template), "make it, or set another priorityClass")
@@ -75,6 +77,22 @@ def _accounts(client: "KubeClient", template: Json) -> str:
     names = demands.accounts_of(template)
     missing = demands.absent(names.values(), _listed(client, "service_account"))
     return _sound([f"there is no account {name}" for name in missing], ", ".join(names.values()))
+
+
+def _executor(client: "KubeClient", template: Json) -> str:
+    from clio_argo.argo.manifests import executor_rules
+
+    account = demands.accounts_of(template).get("executor", "default")
+    lacks = _seen("rights of accounts", lambda: lacking(executor_rules(), partial(client.account_may, account)))
+    if lacks:
+        raise UserError(f"account {account} may not {lacks}, so that Argo does not hear how a step ends")
+    return f"{account} may report how steps end"
+
+
+def lacking(rules: Sequence[Json], may: Callable[[str, str, str], bool]) -> str:
+    """What of the rules of a role is not allowed, by what answers for (verb, group, resource); empty if nothing."""
+    rights = ((v, r["apiGroups"][0], name) for r in rules for name in r["resources"] for v in r["verbs"])
+    return ", ".join(f"{verb} {name}" for verb, group, name in rights if not may(verb, group, name))
 
 
 def _notifier(client: "KubeClient", template: Json, run: str | None) -> str:

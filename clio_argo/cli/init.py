@@ -1,5 +1,8 @@
 """The first command of a person with files: what they hold, three slices in small, and a request to start from."""
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -47,8 +50,13 @@ def init(
     for setting in settings or []:
         given |= parse_setting(setting)
     tell_wait(source)
-    look = first_look(given, largest_px())
-    tell(look_view(look, out), out)
+    options = _options(settings or [], output)
+    try:
+        look = first_look(given, largest_px())
+    except UserError as error:
+        raise type(error)(_with_options(str(error), options)) from error
+    remarks = [_with_options(remark, options) for remark in look.remarks]
+    tell(look_view(replace(look, remarks=remarks), out), out)
     if output:
         _write_new(output, look.text)
     else:
@@ -58,6 +66,17 @@ def init(
     except ClioError as error:
         raise type(error)(f"{error}\n{_mend(look, output)}") from error
     tell([literal(_next(output))], out)
+
+
+def _options(settings: Sequence[str], output: Path | None) -> str:
+    return "".join([*(f" --set {quote(s)}" for s in settings), f" -o {quote(str(output))}" if output else ""])
+
+
+def _with_options(text: str, options: str) -> str:
+    """A text in which every offered command, at the end of its line, has the options that were given, too."""
+    from clio_argo.workspace.offers import COMMAND
+
+    return re.sub(rf"(?m)(?<=[:-] ){COMMAND} .*$", lambda offer: offer[0] + options, text)
 
 
 def _next(output: Path | None) -> str:

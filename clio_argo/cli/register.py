@@ -1,4 +1,4 @@
-"""`clio-argo register`: a finished run becomes the main layer of a dataset in a clio-store."""
+"""`clio-argo register`: a finished run is what a dataset shows in a clio-store."""
 
 import os
 import sys

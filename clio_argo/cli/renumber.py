@@ -36,6 +36,9 @@ def renumber(
     ] = None,
     link: Annotated[bool, Option("--link/--copy", help="Make symbolic links, or copies.")] = False,
     image: Annotated[str | None, Option(help="File name pattern of one of several stacks.")] = None,
+    channels: Annotated[
+        str | None, Option(help="Names that {channel} in --image and --pattern stands for, e.g. EM,GFP.")
+    ] = None,
     image_regex: Annotated[str | None, Option(help="Regular expression that names of the stack match.")] = None,
     follow_links: Annotated[bool, Option("--follow-links", help="Read links that leave DIR.")] = False,
 ) -> None:
@@ -46,7 +49,7 @@ def renumber(
     from clio_argo.workspace.renumber import TABLE, renumbering, write_folder
 
     by = {"order": "number" if order == "number" else "name", "follow_links": follow_links}
-    names = {"image": image, "image_regex": image_regex}
+    names = {"image": image, "image_regex": image_regex, "channels": channels.split(",") if channels else []}
     request = build_request({"id": "renumber", "source": source}, by, names)
     what = renumbering(request, order == "time", pattern, start, gaps)
     made = write_folder(what, out, link, lambda rest: _progress(rest, out))

@@ -159,8 +159,8 @@ class Estimate(Document):
 
     @property
     def memory_mib(self) -> int:
-        """MiB of the largest pod."""
-        return max(s.memory_mib for s in self.stages)
+        """MiB of the largest pod after the first, which has room for any stack."""
+        return max(s.memory_mib for s in self.stages[1:])
 
 
 def slices_of(plan: "Plan", itemsize: int) -> Amount:

@@ -41,13 +41,13 @@ class Cutting:
         """As a request has it."""
         return cls(request.max_parts, request.part_minutes * MINUTE_S, at_once)
 
-    def fan_out(self, units: int, cpu_s: float, together: int = 1) -> FanOut:
-        """Units of work that take so many CPU seconds in all; pods take so many consecutive ones together, or more."""
-        if not self.at_once or not units:
+    def fan_out(self, work: FanOut, cpu_s: float) -> FanOut:
+        """Work that takes so many CPU seconds in all, in parts of this size."""
+        if not self.at_once or not work.units:
             # small parts cost nothing then, and keep all workers busy to the end
-            return FanOut.of(units, self.most)
-        parts = max(self._by_time(cpu_s), min(self.at_once, _worth(units, cpu_s)))
-        return FanOut.of(units, max(1, min(self.most, parts, units // together)))
+            return FanOut.of(work.units, self.most, work.together)
+        parts = max(self._by_time(cpu_s), min(self.at_once, _worth(work.groups, cpu_s)))
+        return FanOut.of(work.units, max(1, min(self.most, parts)), work.together)
 
     def _by_time(self, cpu_s: float) -> int:
         """Parts of the wanted time; whole waves of pods, since the last one takes as long as a full one."""
@@ -55,7 +55,7 @@ class Cutting:
         return parts if parts <= self.at_once else self.at_once * round(parts / self.at_once)
 
 
-def _worth(units: int, cpu_s: float) -> int:
+def _worth(groups: int, cpu_s: float) -> int:
     """Most parts of which each takes far longer than its pod to start."""
     least_s = WORTH * pod_s()
-    return units // math.ceil(least_s * units / cpu_s) if cpu_s > least_s else 1
+    return groups // math.ceil(least_s * groups / cpu_s) if cpu_s > least_s else 1

@@ -44,11 +44,15 @@ Grid = Sequence[tuple[Zyx, Zyx, Zyx]]
 
 @dataclass(frozen=True)
 class Channels:
-    """The channels of a volume; `VolumeSpec` has the same fields."""
+    """The channels of a volume; `VolumeSpec` has the same fields.
+
+    picture_bytes: of the samples of a page that holds all of them; 0: no page does.
+    """
 
     channels: tuple[VolumeChannel, ...] = ()
     rgb: bool = False
     main: int = 0
+    picture_bytes: int = 0
 
 
 GREY = Channels()
@@ -77,7 +81,7 @@ def build_volume(
     chunk = request.viewer.chunk
     channels = max(1, len(held.channels))
     layers = channels - (RGB - 1) * held.rgb
-    return VolumeSpec(
+    volume = VolumeSpec(
         name=request.id,
         dtype=dtype,
         background=request.background,
@@ -92,13 +96,17 @@ def build_volume(
         shown=shown_scales(request.viewer, len(grid)),
         write_tier=write,
         coarsen_tier=coarsen,
-        render=FanOut.of(channels * -(-size[0] // slab)),
+        render=FanOut.of(channels * -(-size[0] // slab), together=channels),
         write=FanOut.of(layers * math.prod(write.grid)),
         coarsen=FanOut.of(layers * math.prod(coarsen.grid) if write.last + 1 < len(grid) else 0),
         channels=held.channels,
         rgb=held.rgb,
         main=held.main,
     )
+    # decoding is most of render: what memory is left holds pictures until all of their channels are rendered
+    room = max(0.0, request.memory_gib - volume.memory_gib("render")) * GIB
+    pictures = min(slab, int(room // max(1, held.picture_bytes)))
+    return volume.model_copy(update={"held_bytes": pictures * held.picture_bytes})
 
 
 def shown_scales(viewer: Viewer, scales: int) -> tuple[int, int]:

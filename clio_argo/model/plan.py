@@ -105,17 +105,25 @@ class FanOut(Value):
 
     units: int = Field(ge=0)
     parts: int = Field(ge=0)
+    together: int = Field(1, exclude_if=lambda v: v == 1, description="Consecutive units that stay in one part.")
 
     @classmethod
-    def of(cls, units: int, most: int | None = None) -> Self:
-        """As many parts as units, but at most `most`."""
-        return cls(units=units, parts=units if most is None else min(units, most))
+    def of(cls, units: int, most: int | None = None, together: int = 1) -> Self:
+        """As many parts as units, or as groups of units that stay `together`, but at most `most`."""
+        groups = -(-units // together)
+        return cls(units=units, parts=groups if most is None else min(groups, most), together=together)
+
+    @property
+    def groups(self) -> int:
+        """Parts that there can be."""
+        return -(-self.units // self.together)
 
     def part(self, number: int) -> range:
         """Units of a part. Raises `UserError` if there is no such part."""
         if not 0 <= number < self.parts:
             raise UserError(f"part {number} does not exist; there are {self.parts} parts, from 0")
-        return range(number * self.units // self.parts, (number + 1) * self.units // self.parts)
+        first, end = (n * self.groups // self.parts * self.together for n in (number, number + 1))
+        return range(first, min(end, self.units))
 
 
 class SliceUnit(Document):
@@ -160,6 +168,9 @@ class Plan(Document):
     )
     rgb: bool = Field(False, exclude_if=operator.not_, description="Whether the first three are red, green and blue.")
     alpha: bool = Field(False, exclude_if=operator.not_, description="Whether opacity says where there is nothing.")
+    samples: int = Field(
+        0, exclude_if=operator.not_, description="Samples of a page that holds all channels; 0: no page does."
+    )
     align_channel: int | None = Field(
         None, exclude_if=lambda v: v is None, description="Channel that is aligned; None: grey values, or luminance."
     )

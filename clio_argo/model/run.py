@@ -65,6 +65,9 @@ class Cleaned(Document):
     inputs: str = Field(description="Digest over the request, the plan and the user's files of that run.")
 
 
+DONE = "done"
+
+
 class Attempt(Document):
     """One attempt at a part of a step."""
 
@@ -78,7 +81,7 @@ class Attempt(Document):
     done: int = 0
     skipped: int = 0
     again: dict[str, int] = Field({}, description="Number of units that were rerun, by the reason.")
-    outcome: str = "done"
+    outcome: str = Field(DONE, description="done; or why it was lost: fault (exit 75), memory, or preempted.")
 
 
 class PartLog(Document):
@@ -96,6 +99,7 @@ class StageTime(Value):
     cpu_s: float
     busy_s: float = Field(0.0, description="Seconds of all attempts together, each of which keeps a vCPU.")
     peak_mib: float = 0.0
+    lost: dict[str, int] = Field({}, description="Number of tries that were lost, by the reason.")
     estimated_s: float | None = Field(None, description="CPU seconds that were expected; None: nobody knows.")
 
 

@@ -63,7 +63,8 @@ class Step:
     version: int = 1
     image: str = "align"
     memory: str = "1024"
-    cpu: str = "1"
+    # four parts on a node of four cores, of which the system and GKE's own pods need half a core
+    cpu: str = "800m"
     outputs: tuple[str, ...] = ()
     secret: str = ""
     report: bool = False

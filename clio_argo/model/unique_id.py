@@ -14,9 +14,13 @@ ALPHABET, RANDOM = "bcdfghjklmnpqrstvwxz2456789", 12
 # the longest name of a bucket, value of a label and name of a pod
 LONGEST = 63
 LONGEST_NAME = LONGEST - RANDOM - 1
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 # a generated name of a workflow is five characters longer, and stands in labels
 LONGEST_PLAIN = 40
+
+
+MADE = rf"-[{ALPHABET}]{{{RANDOM}}}"
+"""What `new_id` adds to a name, as a regular expression."""
 
 
 def new_id(name: str) -> str:
@@ -40,6 +44,17 @@ def new_id(name: str) -> str:
 def id_of(place: str) -> str:
     """The id of a request that has none: the name of the folder, file or bucket of its slices."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", PurePosixPath(place).name).strip("-.") or "volume"
+
+
+def is_unique(name: str) -> bool:
+    """Whether `new_id` may have made a name."""
+    return bool(re.fullmatch(NAME.pattern + MADE, name))
+
+
+def id_in(place: str, name: str) -> str | None:
+    """The id in a place of a run that `new_id` made from a name, the last one; None if there is none."""
+    found = re.findall(rf"(?<![a-z0-9-]){re.escape(name)}{MADE}(?![a-z0-9-])", place)
+    return found[-1] if found else None
 
 
 def plain_name(text: str) -> str:

@@ -9,6 +9,7 @@ therefore reads up to f - 1 planes of its neighbour when the stack does not star
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
@@ -203,6 +204,9 @@ class VolumeSpec(Document):
     coarsen: FanOut
     channels: tuple[VolumeChannel, ...] = Field((), description="Empty: one grey channel, and no axis of channels.")
     rgb: bool = Field(False, description="Whether the first three channels are red, green and blue.")
+    held_bytes: int = Field(
+        0, exclude_if=operator.not_, description="Of decoded pictures that render keeps for their other channels."
+    )
     main: int = Field(0, description="The channel of thumbnails and of the similarity of planes.")
 
     @model_serializer(mode="wrap")
@@ -214,7 +218,7 @@ class VolumeSpec(Document):
     def shapes(self, layer: int = 0) -> dict[str, Any]:
         """All that decides the voxels of a layer: no numbers of units and parts, and no other channel."""
         others = {i for i in range(len(self.channels)) if i not in self.layers[layer]}
-        return self.model_dump(exclude={**dict.fromkeys(self.work, True), "channels": others})
+        return self.model_dump(exclude={**dict.fromkeys([*self.work, "held_bytes"], True), "channels": others})
 
     @property
     def all_channels(self) -> tuple[VolumeChannel, ...]:
@@ -328,5 +332,5 @@ class VolumeSpec(Document):
         # eight planes: the decoded slice, its float copies and the warped one; a file may hold all channels of it.
         # Half a GiB: interpreter and libraries
         planes = self.slab + max(8, len(self.channels) + 4)
-        need = plane * planes if step == "render" else block * block_bytes(self.itemsize, self.rgb)
+        need = plane * planes + self.held_bytes if step == "render" else block * block_bytes(self.itemsize, self.rgb)
         return need / GIB + 0.5

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from clio_argo.errors import UserError
 from clio_argo.kernels.window import invert_window
 from clio_argo.model.alignment import Planes, Transforms
@@ -36,7 +38,9 @@ def volume_channels(request: Request, plan: Plan, windows: Sequence[Window | Non
     known = windows or [None] * len(plan.channels)
     channels = tuple(_volume_channel(request, plan, number, window) for number, window in enumerate(known))
     # of the luminance of a picture green makes up most
-    return Channels(channels, plan.rgb, GREEN if plan.align_channel is None else plan.align_channel)
+    main = GREEN if plan.align_channel is None else plan.align_channel
+    picture = plan.width * plan.height * np.dtype(plan.type_name).itemsize * plan.samples
+    return Channels(channels, plan.rgb, main, picture)
 
 
 def _volume_channel(request: Request, plan: Plan, number: int, window: Window | None) -> VolumeChannel:

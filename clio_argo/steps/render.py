@@ -74,6 +74,8 @@ def _channel(run: Run, unit: int) -> VolumeChannel:
 
 def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
     volume, channel = run.volume, _channel(run, unit)
+    number, slab_number = volume.channel_and_slab(unit)
+    run.source.hold(slab_number, volume.held_bytes)
     slab = np.full(box.shape, channel.background, volume.dtype)
     objects: list[ObjectRecord] = []
     images: dict[int, Adjusted] = {}
@@ -90,7 +92,6 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
         if is_main:
             picture = jpeg(to_viewer(thumbnail(plane), channel.window))
             objects.append(run.store.write(thumbnail_name(z), picture))
-    number, slab_number = volume.channel_and_slab(unit)
     objects += [write_similarity(run.store, slab_number, compared)] if is_main else []
     return Done([*run.volumes.write_aligned(0, box, slab, number), *objects])
 

@@ -4,7 +4,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -228,6 +228,16 @@ class Store:
     def delete_all(self, names: Iterable[str]) -> None:
         """Remove many objects; as many requests are under way as by `read_all`."""
         deque(self._ask_all(names, "delete", lambda kv, key: kv.write(key, None), AT_ONCE), maxlen=0)
+
+    def remove_empty_folders(self, names: Iterable[str]) -> None:
+        """Remove folders of this machine that held these objects and hold nothing now; buckets have no folders."""
+        for name in names:
+            store, key = self.at(name)
+            folders = [store.local / f for f in PurePosixPath(key).parents[:-1]] if store.local else []
+            for folder in folders:
+                # the root of the run stays, and what holds something
+                with suppress(OSError):
+                    folder.rmdir()
 
     def record(self, name: str) -> ObjectRecord:
         """Size and checksum of an object as it stands in the store."""

@@ -32,9 +32,12 @@ KINDS: dict[int, type[ClioError]] = {401: NoAccess, 403: NoAccess, 404: MissingB
 PASSING = (408, 409, 429)
 NO_SPACE = f"no space is left: free some or choose another place, then {GOES_ON}"
 NO_ACCESS = "no permission: check who owns it, or the credentials in use"
+NO_IDENTITY = "this machine got no credentials in time; try again"
 NO_ANSWER = "the store does not answer; try again"
 # where a store gave no HTTP status: the first expression that occurs in the text of an error
+POLICY = "violates constraint"
 REMEDIES: tuple[tuple[str, type[ClioError], str], ...] = (
+    (POLICY, StoreError, "a policy of the organisation forbids it: do as it asks, or ask who administers the project"),
     ("No space left|RESOURCE_EXHAUSTED|Disk quota", StoreError, NO_SPACE),
     ("Input/output error", StoreError, f"the disk or its server reports an error: look at its log, then {GOES_ON}"),
     ("Read-only file system|PERMISSION_DENIED|Permission denied|UNAUTHENTICATED|credentials", NoAccess, NO_ACCESS),
@@ -66,9 +69,12 @@ def store_errors(url: str, name: str, verb: Verb = "read") -> Iterator[None]:
 def explained(url: str, name: str, error: Exception, verb: Verb = "read") -> ClioError:
     """The error to show in place of that of a store: it names the object, the remedy and the store's own words."""
     text, backend = str(error) or type(error).__name__, backend_of(url)
-    status = _status(backend, error, text)
+    # also a 412, for the name of a place or for what may be public: it is never another process
+    status = None if POLICY in text else _status(backend, error, text)
     by_text = next(((kind, remedy) for sign, kind, remedy in REMEDIES if re.search(sign, text)), (StoreError, ""))
     kind, remedy = (status and _by_status(url, status, verb)) or by_text
+    if backend.is_passing(status, text):
+        kind, remedy = TransientError, NO_IDENTITY
     return kind(
         f"{url}{printable(name)}: {remedy + chr(10) if remedy else ''}  ({first_words(text.splitlines()[0], LONGEST)})"
     )

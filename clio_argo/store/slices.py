@@ -89,7 +89,8 @@ class Source:
     def __init__(self, url: str) -> None:
         self.url, self._store, self._file = url, Store(url), ""
         # channels are asked for one after the other, and decoded together
-        self._picture: tuple[object, NDArray[Any], str] = (None, np.empty(0), "")
+        self._pictures: dict[object, tuple[NDArray[Any], str]] = {}
+        self._held: tuple[object, int] = (None, 0)
         parent, name = self._store.parent()
         if _is_file(self._store, parent, name):
             self._store, self._file = parent, name
@@ -176,11 +177,18 @@ class Source:
     def _all_samples(self, at: SliceFile) -> tuple[NDArray[Any], str]:
         """All samples [y, x, channel] of a page, and what its decoder said."""
         key = (at.name, at.page, at.stamp)
-        if self._picture[0] != key:
-            # the former ones first: both together are what a slice may take
-            self._picture = (None, np.empty(0), "")
-            self._picture = (key, *self._decode_page(at, images.decode_all))
-        return self._picture[1:]
+        if key not in self._pictures:
+            # before another one is decoded, and the last: who reads in order again finds the first ones
+            if sum(samples.nbytes for samples, _ in self._pictures.values()) > self._held[1]:
+                self._pictures.popitem()
+            self._pictures[key] = self._decode_page(at, images.decode_all)
+        return self._pictures[key]
+
+    def hold(self, what: object, room_bytes: int) -> None:
+        """Keep pictures, besides the last one, for their other channels; those that were kept for something else go."""
+        if what != self._held[0]:
+            self._pictures.clear()
+        self._held = (what, room_bytes)
 
     def samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:
         """Grey values [y, x] of a slice, or of its one channel, in the type of its file, and what its decoder said.

@@ -189,6 +189,7 @@ def with_channels(plan: Plan, first: SliceFile, header: Header, request: Request
             "channels": named(names, rgb) if len(names) > 1 else (),
             "rgb": rgb,
             "alpha": any(p.alpha for p in places),
+            "samples": header.channels if by_sample and len(names) > 1 else 0,
             "align_channel": aligned,
         }
     )

@@ -93,7 +93,9 @@ def remove_outgrown_objects(store: Store, before: VolumeSpec, spec: VolumeSpec) 
     """Delete what an earlier volume of this run had and the new one has not."""
     # By name, not by record: the same unit may own other shards now, and its new record replaces the old one. A run
     # that was killed before its record may have left metadata and planes, too.
-    store.delete_all(_names_of(before) - _names_of(spec))
+    gone = _names_of(before) - _names_of(spec)
+    store.delete_all(gone)
+    store.remove_empty_folders(gone)
 
 
 def _names_of(spec: VolumeSpec) -> set[str]:

@@ -1,5 +1,7 @@
 """Times and memory of attempts at parts: no result depends on them."""
 
+import time
+
 from clio_argo.errors import StoreError
 from clio_argo.model.layout import LOGS, log_name
 from clio_argo.model.run import Attempt, PartLog
@@ -16,6 +18,14 @@ def log_attempt(store: Store, attempt: Attempt) -> None:
     if before is None or attempt.done or not attempt.skipped:
         attempts = (*(before.attempts if before else ()), attempt)[-LATEST:]
         store.write(name, PartLog(attempts=attempts).to_bytes())
+
+
+def log_lost(store: Store, step: str, part: int, reason: str) -> None:
+    """Add an attempt that ended before it could log itself."""
+    at = time.time()
+    log_attempt(
+        store, Attempt(step=step, part=part, host="", started=at, wall_s=0, cpu_s=0, peak_mib=0, outcome=reason)
+    )
 
 
 def read_attempts(store: Store) -> tuple[list[Attempt], int]:

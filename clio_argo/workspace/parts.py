@@ -27,7 +27,7 @@ def cutting_here(request: Request) -> Cutting:
 def cut_slices(plan: Plan, cutting: Cutting) -> Plan:
     """The plan with parts of reduce and match."""
     stages, slices = UnitCosts.reference().stages, slices_of(plan, ITEMSIZE[plan.dtype])
-    parts = {name: cutting.fan_out(of.units, stages[name].cpu_s(slices)) for name, of in plan.work.items()}
+    parts = {name: cutting.fan_out(of, stages[name].cpu_s(slices)) for name, of in plan.work.items()}
     return plan.model_copy(update=parts)
 
 
@@ -35,14 +35,12 @@ def cut_pairs(plan: Plan, units: Sequence[RematchUnit], cutting: Cutting) -> Fan
     """Parts of rematch, whose pairs take longer than those of match."""
     pairs = IN_DOUBT * sum(len(unit.pairs) for unit in units)
     every_s = UnitCosts.reference().stages["match"].cpu_s(slices_of(plan, ITEMSIZE[plan.dtype]))
-    return cutting.fan_out(len(units), every_s * pairs / (PAIRS_PER_SLICE * plan.usable))
+    return cutting.fan_out(FanOut.of(len(units)), every_s * pairs / (PAIRS_PER_SLICE * plan.usable))
 
 
 def cut_volume(volume: VolumeSpec, plan: Plan, cutting: Cutting) -> VolumeSpec:
     """The shapes with parts of render, write and coarsen."""
     stages, planes = UnitCosts.reference().stages, planes_of(volume)
-    parts = {name: cutting.fan_out(of.units, stages[name].cpu_s(planes)) for name, of in volume.work.items()}
-    render_s = stages["render"].cpu_s(slices_rendered(plan, volume))
-    # pods are named by the slices that they make, and channels of a slab have the same
-    parts["render"] = cutting.fan_out(volume.render.units, render_s, together=len(volume.all_channels))
+    parts = {name: cutting.fan_out(of, stages[name].cpu_s(planes)) for name, of in volume.work.items()}
+    parts["render"] = cutting.fan_out(volume.render, stages["render"].cpu_s(slices_rendered(plan, volume)))
     return volume.model_copy(update=parts)

@@ -1,5 +1,6 @@
 """Compares what the stages of a run were expected to take with what they took."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from clio_argo.errors import UserError
@@ -7,7 +8,7 @@ from clio_argo.model.costs import Estimate, StageEstimate
 from clio_argo.model.layout import ESTIMATE, PLAN
 from clio_argo.model.plan import Plan
 from clio_argo.model.prices import HOUR_S, MACHINE, Prices
-from clio_argo.model.run import Attempt, Costs, StageTime
+from clio_argo.model.run import DONE, Attempt, Costs, StageTime
 from clio_argo.model.values import ITEMSIZE
 from clio_argo.store.documents import Store
 from clio_argo.workspace.logs import read_attempts
@@ -34,6 +35,7 @@ def _stage(step: str, attempts: list[Attempt]) -> StageTime:
         step=step, units=sum(a.done for a in attempts), wall_s=round(end - begin, 2),
         cpu_s=round(sum(a.cpu_s for a in attempts), 2), busy_s=round(sum(a.wall_s for a in attempts), 2),
         peak_mib=round(max(a.peak_mib for a in attempts)),
+        lost=dict(Counter(a.outcome for a in attempts if a.outcome != DONE)),
     )  # fmt: skip
 
 

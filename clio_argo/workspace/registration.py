@@ -1,14 +1,15 @@
-"""A finished run in a clio-store: which layer shows it, and what is said if the store does not take it."""
+"""A finished run in a clio-store: which layers show it, and what is said if the store does not take it."""
 
 import os
 from shlex import quote
 
-from clio_argo.clio_store import TOKEN, ClioStore, Layer, Registered, register
+from clio_argo.clio_store import TOKEN, ClioStore, Registered, Shown, register
 from clio_argo.errors import ClioError, UserError
 from clio_argo.model.registration import Register
 from clio_argo.model.run import Completion
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.documents import Store
+from clio_argo.viewer.channels import volume_layers
 
 
 def register_run(
@@ -22,17 +23,18 @@ def register_run(
     """
     if Store(done.ng).local is not None:
         raise UserError(f"{done.ng}: lies on this machine; a web site shows only what lies in a bucket")
-    return register(store, dataset or done.id, layer_of(done, volume), public, dry_run)
+    return register(store, dataset or done.id, shown_by(done, volume), public, dry_run)
 
 
-def layer_of(done: Completion, volume: VolumeSpec) -> Layer:
-    """The layer that shows the viewer volume of a run, at its middle."""
+def shown_by(done: Completion, volume: VolumeSpec) -> Shown:
+    """What shows the viewer volume of a run, at its middle."""
     # the finest scale that ng/ has: position and dimensions are in its voxels
     scale = volume.scales[volume.ng_scales[0]]
     z, y, x = (begin + size // 2 for begin, size in zip(scale.begin, scale.size, strict=True))
     resolution_z, resolution_y, resolution_x = scale.resolution
-    return Layer(
-        name=done.id, source=done.ng, resolution_nm=(resolution_x, resolution_y, resolution_z), position=(x, y, z),
+    return Shown(
+        name=done.id, source=done.ng, layers=volume_layers(volume, f"precomputed://{done.ng}", done.id),
+        resolution_nm=(resolution_x, resolution_y, resolution_z), position=(x, y, z),
         description=f"{done.slices} slices, aligned by clio-argo {done.version}",
     )  # fmt: skip
 

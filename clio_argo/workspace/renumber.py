@@ -14,7 +14,8 @@ from typing import Literal
 
 from clio_argo.errors import UserError, printable
 from clio_argo.model.base import few
-from clio_argo.model.numbering import printf_numbering
+from clio_argo.model.channels import CHANNEL
+from clio_argo.model.numbering import Number, Numbering, printf_numbering
 from clio_argo.model.problems import first_lines
 from clio_argo.model.request import Request
 from clio_argo.store.documents import Store
@@ -25,6 +26,7 @@ from clio_argo.store.slices import Entry, find_source
 from clio_argo.store.sources import find_kind
 from clio_argo.store.sources.base import StackSource
 from clio_argo.workspace.arrival import transfers
+from clio_argo.workspace.channels import requests_of_files
 from clio_argo.workspace.survey import find_files, number_files
 
 TABLE, UNDER_WAY = "renumber.csv", ".part"
@@ -54,7 +56,7 @@ class Renumbering:
 
 
 def renumbering(request: Request, by_time: bool, pattern: str | None, start: int, gaps: Gaps | None) -> Renumbering:
-    """What becomes of the files of a request. Reads headers, writes nothing.
+    """What becomes of the files of a request, those of all channels together. Reads headers, writes nothing.
 
     by_time: order them by the time of their last change. pattern: printf pattern of the new names.
     start: number of the first one. gaps: what becomes of numbers that are missing, which are refused without.
@@ -66,18 +68,35 @@ def renumbering(request: Request, by_time: bool, pattern: str | None, start: int
     folder = Store(source.url).local
     if folder is None or not folder.is_dir() or kind != "files":
         raise UserError(f"{request.source}: files in a folder of this machine are renumbered, and this is none")
-    images, listed, number = find_files(request, source)
-    _refuse_unready(folder, images, transfers(listed))
+    channels = request.channels or ("",)
+    listings = [find_files(asked, source) for asked in requests_of_files(request)]
+    images = [e for found, _, _ in listings for e in found]
+    channel_of = {e.name: name for name, (of, *_) in zip(channels, listings, strict=False) for e in of}
+    _refuse_unready(folder, images, transfers(listings[0][1]))
+    number = listings[0][2] if len(listings) == 1 else lambda name: _first_number(listings, name)
     found = [(z or 0, e) for z, e in number_files(request, images, number).files]
     if by_time:
         found = list(enumerate(_by_time([e for _, e in found], folder)))
-    _refuse_equal(found)
-    numbers = _without_gaps(found, start, gaps)
-    pattern = pattern or f"img.%05d{_suffixes(source, found[0][1])[0]}"
+    for name in channels:
+        _refuse_equal([(z, e) for z, e in found if channel_of[e.name] == name])
+    slices = list(dict(found).items())
+    numbers = dict(zip(dict(found), _without_gaps(slices, start, gaps), strict=True))
+    between = f"_{CHANNEL}" if len(listings) > 1 else ""
+    pattern = pattern or f"img.%05d{between}{_suffixes(source, found[0][1])[0]}"
     _refuse_pattern(pattern, source, [e for _, e in found])
-    taken = {e.name for _, e in found}
-    files = [_one(z, pattern, folder / e.name) for z, (_, e) in zip(numbers, found, strict=True)]
-    return Renumbering(folder, files, [e.name for e in images if e.name not in taken])
+    if len(listings) > 1 and CHANNEL not in pattern:
+        raise UserError(f"pattern {pattern!r}: files of several channels need {CHANNEL} in it")
+    files = [_one(numbers[z], _pattern_of(pattern, channel_of[e.name]), folder / e.name) for z, e in found]
+    return Renumbering(folder, files, [e.name for e in images if e.name not in {e.name for _, e in found}])
+
+
+def _first_number(listings: Sequence[tuple[object, object, Numbering | None]], name: str) -> Number | None:
+    """The number of a file by the first pattern that its name has."""
+    return next((n for *_, of in listings if of and (n := of(name)) is not None), None)
+
+
+def _pattern_of(pattern: str, channel: str) -> str:
+    return pattern.replace(CHANNEL, channel.replace("%", "%%"))
 
 
 def _one(z: int, pattern: str, path: Path) -> Renumbered:

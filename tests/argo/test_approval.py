@@ -2,9 +2,9 @@
 
 import pytest
 
-from clio_argo.argo.approval import decision_patch
+from clio_argo.argo.approval import decision_of, decision_patch
 from clio_argo.argo.faults import Conflict
-from clio_argo.argo.nodes import unpack
+from clio_argo.argo.nodes import Node, unpack
 from tests.argo.test_summary import compressed, recorded
 
 NODE = "wa-3400230950"
@@ -34,3 +34,30 @@ def test_the_second_to_decide_is_told_who_was_first() -> None:
     workflow["status"]["nodes"][NODE].update(phase="Succeeded", message="reject by bob")
     with pytest.raises(Conflict, match="reject by bob"):
         decision_patch(workflow, NODE, "approve", "approve by ann")
+
+
+def node(kind: str, decision: str, message: str = "", reason: str = "") -> Node:
+    values = {"decision": decision, "reason": reason}
+    said = {"parameters": [{"name": n, "value": v} for n, v in values.items() if v]}
+    return Node.model_validate(
+        {"id": kind, "name": "wa.ask", "type": kind, "phase": "Succeeded", "message": message, "outputs": said}
+    )
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        ([node("Suspend", "reject", "reject by bob")], "reject by bob"),
+        ([node("Suspend", "reject")], "reject, because nobody decided in time"),
+        ([node("Suspend", "none")], None),
+        (
+            [node("Suspend", "none"), node("DAG", "reject", reason="reject, because nobody decided within 72h")],
+            "reject, because nobody decided within 72h",
+        ),
+        ([node("Suspend", "none", "Resumed by: ann"), node("DAG", "approve", reason="approve, resumed")],
+         "Resumed by: ann"),
+    ],
+)  # fmt: skip
+def test_a_decision_says_who_made_it_or_that_nobody_did(nodes: list[Node], told: str | None) -> None:
+    found = decision_of(nodes)
+    assert (str(found) if found else None) == told

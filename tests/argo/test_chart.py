@@ -37,7 +37,7 @@ CHANGED: dict[str, Any] = {
     "stepTimeout": "1h",
     "deadlineHours": 5,
     "cleanup": {"podDelay": "5s", "successDays": 1, "failureDays": 2},
-    "artifacts": {"kind": "s3", "bucket": "b", "prefix": "p"},
+    "artifacts": {"kind": "gcs", "bucket": "b", "prefix": "p"},
     "notificationSecret": "secret",
     "registrationSecret": "token",
     "approval": {"default": "ask", "wait": "1h", "otherwise": "approve"},
@@ -69,7 +69,11 @@ def _over(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
 
 
 @needs_helm
-@pytest.mark.parametrize("values", [{}, CHANGED, {"artifacts": None}], ids=["defaults", "all", "no artifacts"])
+@pytest.mark.parametrize(
+    "values",
+    [{}, CHANGED, {"artifacts": None}, {"artifacts": {"kind": "s3"}}],
+    ids=["defaults", "all", "no artifacts", "s3"],
+)
 def test_chart_and_library_agree(values: dict[str, Any]) -> None:
     emitted = workflow_template(cluster=settings(values)).to_dict()["spec"]
     assert rendered(values)["WorkflowTemplate", "clio-argo"]["spec"] == emitted
@@ -128,6 +132,7 @@ def test_another_specification_has_another_name() -> None:
         ({}, NEEDED[:2], "this cluster has no Argo Workflows"),
         ({"requireDigests": True}, NEEDED, "has no digest"),
         ({"paralelism": 1}, NEEDED, "paralelism"),
+        ({"artifacts": {"kind": "s3", "bucket": "b"}}, NEEDED, "artifacts/bucket"),
     ],
 )
 def test_mistakes_are_named(values: dict[str, Any], options: tuple[str, ...], message: str) -> None:

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clio_argo.argo.nodes import nodes_of, pack, unpack
-from clio_argo.argo.summary import Reason, Stage, Summary, summarise
+from clio_argo.argo.nodes import Node, nodes_of, pack, unpack
+from clio_argo.argo.summary import Stage, Summary, summarise
+from clio_argo.argo.why import Reason
 from clio_argo.errors import UserError
+from clio_argo.pipeline import PIPELINE
 
 DATA = Path(__file__).parents[1] / "data" / "argo"
+LATER_STEPS = tuple(s.name for s in PIPELINE.steps[7:])
 LATER = datetime(2026, 11, 21, 12, 48, 9, tzinfo=UTC)
 
 
@@ -34,6 +37,62 @@ def stage(found: Summary, name: str) -> Stage:
 
 def test_stages_come_in_the_order_of_the_graph() -> None:
     assert [s.name for s in summarise(recorded("running")).stages] == ["plan", "reduce", "coarsen", "ask", "publish"]
+
+
+def test_a_small_run_is_two_pods() -> None:
+    found = summarise(recorded("small"))
+    assert [(s.name, s.phase, s.done, s.total) for s in found.stages] == [
+        ("plan", "Succeeded", 1, 1), ("all", "Succeeded", 1, 1), ("onExit", "Succeeded", 1, 1),
+    ]  # fmt: skip
+
+
+def test_what_comes_behind_the_plan_is_not_shown_before_it_is_known() -> None:
+    workflow = recorded("small")
+    kept = {k: n for k, n in workflow["status"]["nodes"].items() if n["name"].startswith("wd.plan")}
+    workflow["status"]["nodes"] = kept
+    assert [s.name for s in summarise(workflow).stages] == ["plan"]
+    omitted = {
+        "name": "wd.parts",
+        "type": "Skipped",
+        "phase": "Omitted",
+        "message": "omitted: depends condition not met",
+    }
+    workflow["status"]["nodes"] = {**kept, "x": {"id": "x", **omitted}}
+    assert [s.name for s in summarise(workflow).stages] == ["plan"]
+
+
+def test_stages_of_a_nested_graph_are_those_of_the_run() -> None:
+    """A pod for each part, tries of parts, and lists that came through the inputs of the graph."""
+    workflow, began = recorded("small"), "2026-11-29T19:48:00Z"
+    nodes = {k: n for k, n in workflow["status"]["nodes"].items() if n["name"].startswith("wd.plan")}
+    plan = next(n for n in nodes.values() if n["name"] == "wd.plan")
+    plan["outputs"]["parameters"].append({"name": "reduce_parts", "value": '["0-7", "8-15"]'})
+    for name, kind, phase in (
+        ("wd.parts", "DAG", "Failed"), ("wd.parts.reduce", "TaskGroup", "Succeeded"),
+        ("wd.parts.reduce(0:0-7)", "Retry", "Succeeded"), ("wd.parts.reduce(0:0-7)(0)", "Pod", "Failed"),
+        ("wd.parts.reduce(0:0-7)(1)", "Pod", "Succeeded"), ("wd.parts.reduce(1:8-15)", "Retry", "Succeeded"),
+        ("wd.parts.reduce(1:8-15)(0)", "Pod", "Succeeded"), ("wd.parts.frame", "Retry", "Failed"),
+        ("wd.parts.frame(0)", "Pod", "Failed"), ("wd.all", "Skipped", "Skipped"), ("wd.asked", "Skipped", "Skipped"),
+    ):  # fmt: skip
+        shown = name.rpartition(".")[2]
+        nodes[name] = {"id": name, "name": name, "displayName": shown, "type": kind, "phase": phase, "startedAt": began}
+    nodes["wd.parts.frame(0)"]["message"] = "main: Error (exit code 1): error: no slice"
+    workflow["status"].update(nodes=nodes, phase="Failed")
+    found = summarise(workflow)
+    assert [s.name for s in found.stages] == ["plan", *(s.name for s in PIPELINE.steps[1:7]), "ask", *LATER_STEPS]
+    assert [(s.phase, s.done, s.total, s.retries, s.failed) for s in found.stages[1:3]] == [
+        ("Succeeded", 2, 2, 1, 0), ("Failed", 0, 1, 0, 1),
+    ]  # fmt: skip
+    assert found.failures == (Reason("frame", "error: no slice"),)
+
+
+def test_artifacts_without_a_place_name_the_setting() -> None:
+    """The message is that of Argo 4.0.2 with a bucket that does not exist."""
+    told = "upload /tmp/argo/outputs/artifacts/request.tgz: writer close: googleapi: got HTTP response code 404"
+    reason = Node(id="1", name="wb.plan(0)", message=f"wait: Error (exit code 64): {told}").reason
+    assert reason.startswith(told)
+    assert "setting artifacts" in reason
+    assert Node(id="1", name="wb.plan(0)", message=f"main: Error (exit code 64): {told}").reason == told
 
 
 def test_a_fan_out_is_as_long_as_the_list_it_was_made_from() -> None:

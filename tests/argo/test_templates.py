@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from clio_argo.argo.templates import choose, reference, unused
+from clio_argo.argo.templates import choose, continuing, named, reference, unused
 from clio_argo.argo.workflow import workflow_template
 from clio_argo.errors import UserError
 
@@ -13,6 +13,11 @@ def template(name: str, version: str = "1", current: bool = False, stands_for: s
     labels = {"app.kubernetes.io/version": version, **({"clio-argo/current": "true"} if current else {})}
     annotations = {"clio-argo/template": stands_for} if stands_for else None
     return {"metadata": {"name": name, "labels": labels, "annotations": annotations}}
+
+
+def naming(made: dict[str, Any], account: str, **spec: Any) -> dict[str, Any]:
+    """A template whose pods run as an account."""
+    return {**made, "spec": {"serviceAccountName": account, "templates": [], **spec}}
 
 
 def workflow(of: str, phase: str) -> dict[str, Any]:
@@ -57,3 +62,28 @@ def test_what_runs_and_what_is_current_is_not_pruned() -> None:
     ]
     assert unused([*kept, template("old"), template("older")], workflows) == ["old", "older"]
     assert unused([*kept, template("old")], []) == ["old", "running", "waits"]
+
+
+def test_a_failed_workflow_goes_on_with_its_own_template_while_that_can_work() -> None:
+    old, new = naming(template("old"), "worker"), naming(template("new", current=True), "worker")
+    assert continuing("old", [old, new], "1") == "old"
+    assert continuing("old", [old], "1") == "old", "nobody knows what the installation has"
+
+
+@pytest.mark.parametrize("left", [[], [naming(template("old"), "former")]], ids=["pruned", "another account"])
+def test_a_mended_installation_continues_what_failed_before(left: list[dict[str, Any]]) -> None:
+    new = naming(template("clio-argo", current=True, stands_for="kept"), "worker")
+    assert continuing("old", [*left, new], "1") == "kept"
+    with pytest.raises(UserError, match="resubmit"):
+        continuing("old", [*left, new], "0.9")
+
+
+def test_all_that_pods_cannot_start_without_is_compared() -> None:
+    volumes = [{"name": "keys", "secret": {"secretName": "s3"}}, {"persistentVolumeClaim": {"claimName": "slices"}}]
+    made = naming(
+        template("t"), "worker", executor={"serviceAccountName": "executor"}, podPriorityClassName="high",
+        volumes=volumes, templates=[{"serviceAccountName": "notifier"}, {}],
+    )  # fmt: skip
+    assert named(made) == {
+        "account worker", "account executor", "account notifier", "priority class high", "secret s3", "claim slices",
+    }  # fmt: skip

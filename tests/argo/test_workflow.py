@@ -4,6 +4,9 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+from pydantic import ValidationError
+
 from clio_argo.argo import ClusterSettings, workflow_template
 from clio_argo.argo.parameters import FIELDS
 from clio_argo.model.base import canonical_json
@@ -77,8 +80,44 @@ def test_the_document_does_not_grow_with_the_stack() -> None:
     assert len(canonical_json(emitted())) < 60_000
 
 
+def test_tries_are_counted_and_not_timed() -> None:
+    """A part that waited an hour for its node is tried again as often as any other."""
+    made = templates(emitted(retries={"limit": 3, "wait": "2s", "longest": "1m"}))
+    for tries in (made[step.name]["retryStrategy"] for step in PIPELINE.all_steps):
+        assert (tries["limit"], tries["backoff"]) == ("3", {"duration": "2s", "factor": 2, "cap": "1m"})
+
+
+def test_the_request_is_kept_so_that_a_wrong_place_for_artifacts_ends_the_first_step() -> None:
+    kept = {n: [a["name"] for a in t.get("outputs", {}).get("artifacts", [])] for n, t in templates(emitted()).items()}
+    assert {n: names for n, names in kept.items() if names} == {
+        "plan": ["request"], "solve": ["report"], "publish": ["report"],
+    }  # fmt: skip
+
+
+def test_a_bucket_of_s3_without_its_endpoint_is_refused_with_the_reason() -> None:
+    with pytest.raises(ValidationError, match="its endpoint and keys stand in the controller's artifact repository"):
+        ClusterSettings(artifacts={"kind": "s3", "bucket": "b"})
+
+
+def test_where_no_pod_can_start_the_last_one_does_not_wait_long() -> None:
+    made = templates(emitted(step_timeout="3h"))
+    assert {n: t["timeout"] for n, t in made.items() if "container" in t and t["timeout"] != "3h"} == {"notify": "10m"}
+
+
 def test_a_person_who_rejects_stops_all_that_comes_after() -> None:
     tasks = {t["name"]: t for t in templates(emitted())["parts"]["dag"]["tasks"]}
-    asked = {n for n, t in tasks.items() if t.get("when") == "{{tasks.ask.outputs.parameters.decision}} == approve"}
-    assert asked == PIPELINE.after("solve") == {"render", "write", "coarsen", "verify", "publish"}
+    condition = "'{{tasks.ask.outputs.parameters.reason}}' =~ '^approve'"
+    assert {n for n, t in tasks.items() if t.get("when") == condition} == PIPELINE.after("solve")
     assert "when" not in tasks["ask"]
+
+
+def test_argos_dialog_asks_for_the_decision_only_and_resuming_is_no_rejection() -> None:
+    waiting = templates(emitted())["decide"]
+    (asked,) = waiting["inputs"]["parameters"]
+    assert (asked["name"], asked["value"], asked["enum"]) == ("decision", "approve", ["approve", "reject"])
+    (said,) = waiting["outputs"]["parameters"]
+    # what both a resumed node and one whose time is over say; the graph around it tells them apart
+    assert said["valueFrom"] == {"supplied": {}, "default": "none"}
+    outputs = {o["name"]: o for o in templates(emitted())["ask"]["outputs"]["parameters"]}
+    assert outputs["decision"]["globalName"] == "decision"
+    assert "finishedAt" in outputs["decision"]["valueFrom"]["expression"]

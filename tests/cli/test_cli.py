@@ -244,6 +244,23 @@ def test_ctrl_c_is_one_message_without_a_trace(slow: Path, tmp_path: Path, when:
     assert "Traceback" not in told
 
 
+def test_sigterm_names_the_run_that_was_made(slow: Path, tmp_path: Path) -> None:
+    process = start(slow, tmp_path / "{id}", lambda _: list(tmp_path.glob("slow-*/manifest/reduce/*")))
+    process.terminate()
+    told = process.communicate(timeout=60)[1].splitlines()
+    [made] = tmp_path.glob("slow-*")
+    assert process.returncode == 143
+    assert told[-1].startswith(f"stopped; the run is {made}; go on with it by: ")
+    assert told[-1].endswith(f" run --source {slow} --workers 1 --out {made}")
+    assert workers_of_nobody(process.pid)
+
+
+def workers_of_nobody(process: int) -> bool:
+    """Whether a process that has ended left none of its workers."""
+    commands = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
+    return not any(f"parent_pid={process}," in command for command in commands)
+
+
 def never_sees_ctrl_c(process: int) -> bool:
     """Whether SIGINT is blocked in a process, where the system tells."""
     status = Path(f"/proc/{process}/status")

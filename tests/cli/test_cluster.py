@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from clio_argo.cli.cluster_submit import check_source, overridden
+from clio_argo.argo import ClusterSettings, workflow_template
+from clio_argo.cli.cluster_submit import check_artifacts, check_source, overridden
 from clio_argo.errors import GateStopped, UserError
 from clio_argo.model.parse_request import build_request
 from clio_argo.model.request import Request
 from tests.stacks import FIRST, cli, demo_slices, write_stack
+from tests.stores import Bucket
 
 NOBODY = {"ARGO_SERVER": "127.0.0.1:1", "ARGO_TOKEN": ""}
 
@@ -44,6 +46,17 @@ def test_commands_load_neither_images_nor_what_emits_templates(command: str) -> 
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(told.stdout) == []
+
+
+def test_artifacts_without_a_bucket_are_refused_before_a_pod_fails_to_write_them(gcs: Bucket) -> None:
+    made = [
+        dict(workflow_template(cluster=ClusterSettings(artifacts={"bucket": name})).to_dict())
+        for name in (gcs.url.removeprefix("gs://"), "no-such-bucket", None)
+    ]
+    check_artifacts(made[0])
+    check_artifacts(made[2])
+    with pytest.raises(UserError, match=r"there is no bucket gs://no-such-bucket(.|\n)*its setting artifacts.bucket"):
+        check_artifacts(made[1])
 
 
 def test_a_source_that_cannot_be_seen_from_here_is_left_to_the_cluster(capsys: pytest.CaptureFixture[str]) -> None:

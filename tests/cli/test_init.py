@@ -87,7 +87,7 @@ def test_stacks_to_choose_from_are_told_and_nothing_is_written(source: Path) -> 
     write_stack(source, demo_slices(2, 32), "other%d.png")
     code, _, beside = told(source, "-o", file := source.parent / "r.yaml")
     assert code == 2
-    assert f"3 files, 3490 to 3492: clio-argo init '{source}' --image iso.%05d.png\n" in beside
+    assert f"3 files, 3490 to 3492: clio-argo init '{source}' --image iso.%05d.png -o {file}\n" in beside
     assert not file.exists()
     assert "image: other%d.png\n" in told(source, "--image", "other%d.png")[1]
 
@@ -127,3 +127,13 @@ def test_from_files_to_a_volume_by_what_is_printed(source: Path, monkeypatch: py
     done = cli("run", "request.yaml", "--out", "volume", "--workers", 1)
     assert done.returncode == 0, done.stderr
     assert completion(source.parent / "volume").slices == 3
+
+
+def test_commands_that_choose_keep_the_options_that_were_given(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_stack(tmp_path, demo_slices(2, 64), f"{name}.%03d.png")
+    code, _, beside = told(tmp_path, "--set", "resolution=4", "-o", "my fly.yaml")
+    offers = [line for line in beside.splitlines() if "clio-argo init" in line]
+    assert code == 2
+    assert len(offers) == 3
+    assert all(line.endswith(" --set resolution=4 -o 'my fly.yaml'") for line in offers)

@@ -73,6 +73,25 @@ def test_a_place_without_an_id_stays_as_it_is(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == ""
 
 
+def test_an_id_that_is_made_already_is_the_id_of_its_run(capsys: pytest.CaptureFixture[str]) -> None:
+    mine = new_id("fly")
+    for _ in range(2):
+        with place_of("gs://bucket/{id}", request("slices", id=mine)) as place:
+            assert (place.root, place.id) == (f"gs://bucket/{mine}", None)
+    assert capsys.readouterr().err == ""
+
+
+def test_folders_of_buckets_have_the_id_of_their_run() -> None:
+    asked = request("slices", id="Fly", buckets__viewer="gs://public/{id}", buckets__temporary="gs://tmp/a")
+    with place_of("gs://bucket/{id}", asked) as first, place_of(first.root, asked) as again:
+        assert first.id
+        assert first.request.buckets.viewer == f"gs://public/{first.id}"
+        assert first.request.buckets.temporary == "gs://tmp/a"
+        assert again.request == first.request
+    with pytest.raises(UserError, match=r"^buckets\.viewer: {id} stands for the id of the run, .* --out, too$"):
+        place_of("gs://bucket/fly", asked).__enter__()
+
+
 @pytest.mark.parametrize(
     ("typed", "kept"),
     [

@@ -29,6 +29,7 @@ REFUSING = [
 ]
 WRONG = {
     "accounts": "there is no account clio-argo-worker; there is no account clio-argo-executor",
+    "executor": "account clio-argo-executor may not create workflowtaskresults",
     "secrets": "there is no secret clio-argo-executor.service-account-token",
     "priority class": "the cluster has no priority class nobody-made-it",
     "quota": "quota team: limits.cpu must be set on every container",
@@ -49,6 +50,7 @@ def ill(tmp_path: Path) -> Iterator[Cluster]:
         file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": REFUSING}))
         found.kubectl("create", "--filename", file)
         found.kubectl("delete", "serviceaccount", "clio-argo-worker", "clio-argo-executor")
+        found.kubectl("delete", "rolebinding", "clio-argo-executor")
         found.kubectl("delete", "secret", "clio-argo-executor.service-account-token", "--ignore-not-found")
         yield found
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clio_argo.model.cutting import WORTH, Cutting, pod_s
+from clio_argo.model.plan import FanOut
 from clio_argo.model.request import Request
 
 UNITS, SECONDS = st.integers(1, 7000), st.floats(0, 1e6)
@@ -14,7 +15,9 @@ CUTTINGS = st.builds(Cutting, st.integers(1, 3000), st.floats(0.1, 1e5), st.inte
 
 def usual(units: int, cpu_s: float, at_once: int = 100, **settings: float) -> int:
     return (
-        Cutting.of(Request.model_validate({"id": "x", "source": "y", **settings}), at_once).fan_out(units, cpu_s).parts
+        Cutting.of(Request.model_validate({"id": "x", "source": "y", **settings}), at_once)
+        .fan_out(FanOut.of(units), cpu_s)
+        .parts
     )
 
 
@@ -46,15 +49,15 @@ def test_a_person_may_have_a_part_for_each_unit() -> None:
 def test_parts_are_no_more_than_allowed_and_worth_their_pods(
     units: int, cpu_s: float, cutting: Cutting, together: int
 ) -> None:
-    work = cutting.fan_out(units, cpu_s, together)
+    work = cutting.fan_out(FanOut.of(units * together, together=together), cpu_s)
     assert 1 <= work.parts <= min(units, cutting.most)
-    assert sum(len(work.part(p)) for p in range(work.parts)) == units
+    assert sum(len(work.part(p)) for p in range(work.parts)) == units * together
     smallest = min(len(work.part(p)) for p in range(work.parts))
     assert work.parts == 1 or smallest >= together
     wanted = max(cutting.at_once, 1.5 * math.ceil(cpu_s / cutting.part_s))
     assert work.parts <= wanted
     if work.parts > max(1, math.ceil(cpu_s / cutting.part_s)) and work.parts <= cutting.at_once:
-        assert smallest * cpu_s / units >= WORTH * pod_s() * (1 - 1e-9)
+        assert smallest * cpu_s / (units * together) >= WORTH * pod_s() * (1 - 1e-9)
 
 
 def test_nothing_to_do_is_no_part() -> None:
@@ -63,4 +66,4 @@ def test_nothing_to_do_is_no_part() -> None:
 
 @given(UNITS, SECONDS, st.integers(1, 3000))
 def test_workers_of_one_machine_get_small_parts(units: int, cpu_s: float, most: int) -> None:
-    assert Cutting(most, 180).fan_out(units, cpu_s).parts == min(units, most)
+    assert Cutting(most, 180).fan_out(FanOut.of(units), cpu_s).parts == min(units, most)

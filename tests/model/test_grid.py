@@ -15,11 +15,24 @@ from hypothesis import strategies as st
 from clio_argo.errors import UserError
 from clio_argo.model.appearance import Viewer
 from clio_argo.model.formats import info, zarr_array
-from clio_argo.model.grid import build_volume, slab_depth
+from clio_argo.model.grid import Channels, build_volume, memory_for_slab, slab_depth
 from clio_argo.model.layout import lossless_shard_name, viewer_shard_name
 from clio_argo.model.plan import FanOut
 from clio_argo.model.request import MAX_PARTS, Request
-from clio_argo.model.volume import GIB, Box, ScaleSpec, Tier, VolumeSpec, Zyx, minimum, over, plus, times, zyx
+from clio_argo.model.volume import (
+    GIB,
+    Box,
+    ScaleSpec,
+    Tier,
+    VolumeChannel,
+    VolumeSpec,
+    Zyx,
+    minimum,
+    over,
+    plus,
+    times,
+    zyx,
+)
 from clio_argo.workspace.expected import shard_names as expected_shards
 
 Unit = tuple[Tier, int, int]
@@ -289,6 +302,31 @@ def test_parts_cover_all_units_once(count: int) -> None:
     assert [u for part in parts for u in part] == list(range(count))
     assert all(parts)
     assert max(map(len, parts), default=0) - min(map(len, parts), default=0) <= 1
+
+
+@given(st.integers(0, 3000), st.integers(1, 600), st.integers(1, 7))
+def test_units_that_stay_together_share_a_part(count: int, most: int, together: int) -> None:
+    fan = FanOut.of(count, most, together)
+    parts = [fan.part(p) for p in range(fan.parts)]
+    assert [unit for part in parts for unit in part] == list(range(count))
+    assert all(part and part.start % together == 0 for part in parts)
+    assert fan.parts <= most
+
+
+def test_render_keeps_pictures_in_what_memory_is_left() -> None:
+    channels = tuple(VolumeChannel(name=name, number=i) for i, name in enumerate("RGB"))
+
+    def of(side: int, memory_gib: float) -> VolumeSpec:
+        config, held = Request(id="s", source="s", memory_gib=memory_gib), Channels(channels, True, 1, 3 * side**2)
+        return build_volume(config, (0, 0, 0), (256, side, side), "uint8", None, held)
+
+    small, large, full = of(1000, 4), of(10_000, 4), of(10_000, memory_for_slab(10_000**2))
+    assert small.held_bytes == small.slab * 3 * 1000**2
+    assert (large.slab, large.held_bytes) == (16, 4 * 3 * 10_000**2)
+    assert large.memory_gib("render") <= 4
+    assert full.held_bytes == 0
+    assert (small.render.together, small.shapes()) == (3, small.model_copy(update={"held_bytes": 0}).shapes())
+    assert "held_bytes" not in volume((300, 500, 600)).model_dump()
 
 
 @pytest.mark.parametrize("number", [-1, 3])

@@ -371,3 +371,12 @@ def test_times_of_stages_are_compared_with_what_was_expected_and_priced() -> Non
     assert "(spot)" in done
     assert "What is left will take" not in done
     assert "What is left will take about 90.0 s of CPU time." in aligned
+
+
+def test_tries_that_were_lost_are_told_by_stage_and_reason() -> None:
+    data = example(40)
+    assert data.costs is not None
+    assert "Tries that were lost" not in _Page(report_html(data)).text
+    stages = [s.model_copy(update={"lost": {"preempted": 3, "fault": 1}}) for s in data.costs.stages[:1]]
+    lossy = data.model_copy(update={"costs": data.costs.model_copy(update={"stages": tuple(stages)})})
+    assert ["plan", "3", "0", "1"] in _Page(report_html(lossy)).rows

@@ -188,3 +188,23 @@ def test_a_grey_stack_has_no_channel_to_choose(tmp_path: Path) -> None:
 def test_names_of_channels_are_checked(tmp_path: Path, settings: dict[str, Any], reason: str) -> None:
     with pytest.raises((UserError, ValueError), match=reason):
         request(tmp_path, **settings)
+
+
+def test_pictures_are_kept_for_their_other_channels_as_far_as_there_is_room(tmp_path: Path) -> None:
+    png(tmp_path, np.concatenate([COLOURS, COLOURS[:1]]))
+    plan, units, _ = survey(request(tmp_path, image="%d.png"))
+    source, slices = open_source(plan.source, plan.source_kind), [s for unit in units for s in unit.slices]
+    source.hold("slab 0", 2 * COLOURS[0].nbytes)
+    for one in slices:
+        source.decode_heard(one, 0)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    # the first two, and the last one
+    for z, one in enumerate(slices):
+        if z != 2:
+            np.testing.assert_array_equal(source.decode_heard(one, 1).pixels, COLOURS[z % SLICES, 1])
+    with pytest.raises(Undecodable, match="gone"):
+        source.decode_heard(slices[2], 1)
+    source.hold("slab 1", 2 * COLOURS[0].nbytes)
+    with pytest.raises(Undecodable, match="gone"):
+        source.decode_heard(slices[0], 2)

@@ -1,7 +1,11 @@
 """Buckets are stores like folders: both kinds, on real servers."""
 
 import os
+import socket
+import subprocess
+import sys
 import threading
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -15,7 +19,7 @@ from clio_argo.store.sources import open_source
 from clio_argo.store.sources.base import StackSource
 from clio_argo.workspace.headers import all_headers
 from tests.stacks import encoded
-from tests.stores import Bucket
+from tests.stores import Bucket, Server
 
 
 def test_a_bucket_keeps_objects_as_a_folder_does(bucket: Bucket) -> None:
@@ -105,3 +109,23 @@ def test_a_store_is_a_place_in_its_parent(bucket: Bucket) -> None:
     assert (parent.url, name) == (f"{bucket.url}/a b/", "stack.tif")
     parent, name = Store(bucket.url).parent()
     assert (parent.url, name) == (f"{bucket.url}/", "")
+
+
+def test_a_large_object_is_taken_at_once(gcs_server: Server) -> None:
+    """Clients ask before they send more than 1 MiB, and wait for a second if nobody answers."""
+    place = urlsplit(gcs_server.endpoint)
+    with socket.create_connection((place.hostname or "", place.port or 0), 10) as link:
+        link.sendall(b"POST /upload/storage/v1/b/x/o?uploadType=media&name=a HTTP/1.1\r\n"
+                     b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n")  # fmt: skip
+        assert link.recv(100).startswith(b"HTTP/1.1 100 ")
+
+
+def test_one_variable_leads_to_an_emulator(gcs: Bucket) -> None:
+    Store(gcs.url).write("a", b"1")
+    alone = {name: value for name, value in os.environ.items() if name not in gcs.server.variables}
+    code = f"from clio_argo.store.documents import Store; s = Store({gcs.url!r}); print(s.names(), s.read('a'))"
+    told = subprocess.run(
+        [sys.executable, "-c", code], env={**alone, "STORAGE_EMULATOR_HOST": gcs.server.endpoint},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert told.stdout == "['a'] b'1'\n", told.stderr

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from clio_argo.cli.cluster_submit import make_buckets
 from clio_argo.errors import ClioError, MissingBucket, UserError
 from clio_argo.model.request import Request
 from clio_argo.model.storage import MakeBuckets
@@ -55,6 +56,14 @@ def test_each_role_has_its_bucket(gcs: stores.Bucket) -> None:
     assert all(f"gs://{gcs.name}-{role} was made in us-east4" in told for role in found)
     assert f"everybody can read gs://{gcs.name}-viewer" in told
     assert "every GB that is read costs" in told
+
+
+def test_whoever_submits_is_told_what_the_pods_need(
+    gcs: stores.Bucket, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = asked(gcs).model_copy(update={"source": str(write_stack(tmp_path / "slices", demo_slices(3, 96)))})
+    make_buckets(config, f"gs://{gcs.name}-run/fly/", None)
+    assert "--role roles/storage.objectUser" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_second_time_only_what_differs_is_done(gcs: stores.Bucket) -> None:

@@ -1,7 +1,11 @@
 """Memory that the pods of a workflow are given, and the refusal of more than a node has."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from clio_argo.model.channels import named
@@ -56,3 +60,29 @@ def test_stages_that_no_node_holds_are_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("CLIO_MEMORY_MAX_MIB", "2048")
     (problem,) = memory_problems(needs)
     assert problem.startswith("write needs 2049 MiB, pods of this cluster can have 2048 MiB")
+
+
+PEAK = """
+import resource, sys
+from clio_argo.model.request import Request
+from clio_argo.workspace.survey import survey
+plan, _, _ = survey(Request(id="x", source=sys.argv[1], image="s%d.png", resolution=8))
+assert len(plan.channels) == 3
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.properties
+def test_plan_has_room_to_look_at_pictures_of_ten_thousand_pixels(tmp_path: Path) -> None:
+    peaks, mib = [], []
+    for side in (100, 4000):
+        noise = np.random.default_rng(0).integers(0, 2**16, (side, side, 3), np.uint16)
+        folder = tmp_path / str(side)
+        folder.mkdir()
+        assert cv2.imwrite(str(folder / "s1.png"), noise, [cv2.IMWRITE_PNG_COMPRESSION, 0])
+        told = subprocess.run([sys.executable, "-c", PEAK, folder], capture_output=True, check=True, text=True)
+        peaks.append(float(told.stdout))
+        mib.append(noise.nbytes / 2**20)
+    pictures = (peaks[1] - peaks[0]) / mib[1]
+    # four samples of 16 bit
+    assert peaks[0] + pictures * 10_000**2 * 8 / 2**20 < float(PIPELINE["plan"].memory)

@@ -75,6 +75,20 @@ def test_files_get_numbers_in_the_order_that_is_asked_for(tmp_path: Path) -> Non
     assert list(becomes(source, "name", start=5, pattern="a%%b_%d.PNG")) == ["a%b_5.PNG", "a%b_6.PNG", "a%b_7.PNG"]
 
 
+def test_channels_of_a_slice_get_its_number_together(tmp_path: Path) -> None:
+    write(tmp_path, ["s10_EM.png", "s20_EM.png", "s30_EM.png", "s10_GFP.png", "s30_GFP.png", "other.png"])
+    chosen: dict[str, Any] = {"image": "s%d_{channel}.png", "channels": ["EM", "GFP"]}
+    assert becomes(tmp_path, **chosen) == {
+        "img.00000_EM.png": "s10_EM.png", "img.00000_GFP.png": "s10_GFP.png", "img.00001_EM.png": "s20_EM.png",
+        "img.00002_EM.png": "s30_EM.png", "img.00002_GFP.png": "s30_GFP.png",
+    }  # fmt: skip
+    assert list(becomes(tmp_path, pattern="{channel}%d.png", **chosen))[:2] == ["EM0.png", "GFP0.png"]
+    with pytest.raises(UserError, match=r"need {channel} in it"):
+        becomes(tmp_path, pattern="%d.png", **chosen)
+    code, text = told(tmp_path, tmp_path.with_name("out"), "--image", "s%d_{channel}.png", "--channels", "EM,GFP")
+    assert (code, "5 copies in" in text) == (0, True)
+
+
 @pytest.mark.parametrize(
     "ordered", [TIMES, ["raw/a.png", "raw/b.png"], ["day2/1.png", "day2/2.png", "day10/1.png"], ["only.png"]]
 )

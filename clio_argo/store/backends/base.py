@@ -45,6 +45,7 @@ class Backend:
     grant, log_in: what a person does about a missing permission, and about missing credentials.
     clients: top-level packages whose exceptions are errors of the store.
     status: the HTTP status that an exception of these packages carries.
+    is_passing: (HTTP status, words) -> whether an error passes that otherwise does not.
     web_address: (bucket, name) -> URL under which a viewer in a browser reads the object; None without such URLs.
     location: where a bucket is; None if the store does not tell this account.
     writing: (bucket, name, conditional) -> what an object is written in, where the store does not do all by itself.
@@ -66,6 +67,7 @@ class Backend:
     log_in: str = "log in to the store"
     clients: tuple[str, ...] = ()
     status: Callable[[Exception], int | None] = lambda _: None
+    is_passing: Callable[[int | None, str], bool] = lambda *_: False
     web_address: Callable[[str, str], str | None] = lambda *_: None
     location: Callable[[str], str | None] = lambda _: None
     writing: Callable[[str, str, bool], AbstractContextManager[None]] = lambda *_: nullcontext()

@@ -2,17 +2,22 @@
 
 import base64
 import os
+import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
+from http import HTTPStatus
 from typing import IO, Any
 
 from clio_argo.store.backends import web
 from clio_argo.store.backends.base import Backend, Listed, name_problems
+from clio_argo.store.backends.identity import NOWHERE, await_identity
 
 # google-cloud-storage uses no credentials where this is set
 EMULATOR = "STORAGE_EMULATOR_HOST"
-# nothing listens on the discard port, so that looking for a metadata server ends at once
-NOWHERE = "127.0.0.1:9"
+# of google-auth, where the metadata server gives no token
+NO_TOKEN = re.compile("Unable to generate access token|Compute Engine [Mm]etadata")
+# where tensorstore finds another one
+SERVER = "TENSORSTORE_GCS_HTTP_URL"
 # what `Listed` keeps, of about thirty fields of an object
 FIELDS = "items(name,size,crc32c,generation,updated),nextPageToken"
 # https://cloud.google.com/storage/docs/buckets#naming; a name with dots is a domain's
@@ -25,7 +30,11 @@ PIECE = 16 * 2**20
 
 def _spec(bucket: str, path: str) -> dict[str, Any]:
     web.set_timeouts()
-    if not os.environ.get(EMULATOR) and _credentials() is None:
+    if emulator := os.environ.get(EMULATOR):
+        # tensorstore reads variables of its own, and would send it a person's credentials
+        os.environ.setdefault(SERVER, emulator)
+        os.environ.setdefault("GOOGLE_AUTH_TOKEN_FOR_TESTING", "none")
+    elif _credentials() is None:
         # tensorstore would wait for ever for a metadata server that is not there
         os.environ.setdefault("GCE_METADATA_ROOT", NOWHERE)
     return {"driver": "gcs", "bucket": bucket, "path": path, "gcs_request_retries": web.retries()}
@@ -33,12 +42,30 @@ def _spec(bucket: str, path: str) -> dict[str, Any]:
 
 @cache
 def _credentials() -> Any:
-    """Application default credentials; None if there are none, for public buckets."""
+    """Application default credentials and their project; None if there are none, for public buckets.
+
+    Raises:
+        TransientError: the metadata server of this machine gives none.
+    """
+    found = _default_credentials()
+    # Google's clients take a server that fails once for none and go on without credentials, tensorstore included
+    if (found is None or _is_of_machine(found)) and await_identity():
+        return found or _default_credentials()
+    return found
+
+
+def _is_of_machine(found: Any) -> bool:
+    from google.auth.compute_engine import Credentials
+
+    return found is not None and isinstance(found[0], Credentials)
+
+
+def _default_credentials() -> Any:
     import google.auth
     from google.auth.exceptions import DefaultCredentialsError
 
     try:
-        return google.auth.default()[0]
+        return google.auth.default()
     except DefaultCredentialsError:
         return None
 
@@ -54,8 +81,10 @@ def _client(variables: frozenset[tuple[str, str]]) -> Any:  # noqa: ARG001, what
 
     if os.environ.get(EMULATOR):
         return storage.Client()
-    credentials = _credentials()
-    return storage.Client(credentials=credentials) if credentials else storage.Client.create_anonymous_client()
+    if found := _credentials():
+        # without the project it would look for the credentials once more
+        return storage.Client(credentials=found[0], project=found[1])
+    return storage.Client.create_anonymous_client()
 
 
 def patience() -> dict[str, Any]:
@@ -87,11 +116,17 @@ def _status(error: Exception) -> int | None:
     return int(code) if isinstance(code, int) else None
 
 
+def _is_passing(status: int | None, text: str) -> bool:
+    # tensorstore asks the metadata server once more, and without an answer asks the store without credentials
+    lost = status == HTTPStatus.UNAUTHORIZED or NO_TOKEN.search(text)
+    return bool(lost) and not os.environ.get(EMULATOR) and _is_of_machine(_credentials())
+
+
 def _web_address(bucket: str, name: str) -> str:
     """The JSON interface, which neuroglancer reads."""
     from urllib.parse import quote
 
-    server = os.environ.get("TENSORSTORE_GCS_HTTP_URL", "https://storage.googleapis.com")
+    server = os.environ.get(SERVER, "https://storage.googleapis.com")
     return f"{server}/storage/v1/b/{bucket}/o/{quote(name, safe='')}?alt=media"
 
 
@@ -138,6 +173,7 @@ GCS = Backend(
     "or let the pod's service account act for one of Google Cloud",
     clients=("google", "requests", "urllib3"),
     status=_status,
+    is_passing=_is_passing,
     web_address=_web_address,
     location=_location,
     upload=_upload,

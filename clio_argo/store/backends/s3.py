@@ -20,7 +20,10 @@ def _spec(bucket: str, path: str) -> dict[str, Any]:
     # tensorstore otherwise keeps conditions on Amazon's own servers only
     os.environ.setdefault("TENSORSTORE_S3_USE_CONDITIONAL_WRITE", "true")
     spec = {"driver": "s3", "bucket": bucket, "path": path, **_server()}
-    return {**spec, "aws_credentials": {"type": _credentials()}, "s3_request_retries": web.retries()}
+    kind = _credentials()
+    # without a name tensorstore finds no profile, not even the default one, and goes on without credentials
+    profile = {"profile": os.environ.get("AWS_PROFILE") or "default"} if kind == "default" else {}
+    return {**spec, "aws_credentials": {"type": kind, **profile}, "s3_request_retries": web.retries()}
 
 
 def _server() -> dict[str, str]:

@@ -51,5 +51,8 @@ class StackSource(Protocol):
     def refuse_changed(self, slice_file: SliceFile) -> None:
         """Raise `Undecodable` if the slice is not the one that was planned, as far as one request tells."""
 
+    def hold(self, what: object, room_bytes: int) -> None:
+        """Keep pictures, besides the last one, for their other channels; those that were kept for something else go."""
+
     def together(self, memory_bytes: int) -> Together:
         """How many neighbouring slices are best read together in this memory; at least one."""

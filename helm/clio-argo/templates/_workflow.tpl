@@ -63,13 +63,16 @@ where ClusterSettings puts them. A test compares the two for several values.
   {{- if .readOnly }}{{ $_ := set $mount "readOnly" true }}{{ end -}}
   {{- $_ := set $container "volumeMounts" (append $container.volumeMounts $mount) -}}
 {{- end -}}
-{{- if $template.serviceAccountName }}{{ $_ := set $template "serviceAccountName" $values.accounts.notifier.name }}{{ end -}}
+{{- if $template.serviceAccountName -}}
+  {{- $_ := set $template "serviceAccountName" $values.accounts.notifier.name -}}
+{{- else -}}
+  {{- $_ := set $template "timeout" $values.stepTimeout -}}
+{{- end -}}
 {{- $secrets := dict "clio-argo-notification" $values.notificationSecret "clio-argo-registration" $values.registrationSecret -}}
 {{- range $container.envFrom }}{{ $_ := set .secretRef "name" (get $secrets .secretRef.name) }}{{ end -}}
-{{- $_ := set $template "timeout" $values.stepTimeout -}}
 {{- $_ := set $template.retryStrategy "limit" ($values.retries.limit | int | toString) -}}
 {{- $_ := set $template.retryStrategy.backoff "duration" $values.retries.wait -}}
-{{- $_ := set $template.retryStrategy.backoff "maxDuration" $values.retries.longest -}}
+{{- $_ := set $template.retryStrategy.backoff "cap" $values.retries.longest -}}
 {{- include "clio-argo.artifacts" (dict "template" $template "artifacts" $values.artifacts) -}}
 {{- $place := ternary $values.workers $values.others .worker -}}
 {{- with $place.nodeSelector }}{{ $_ := set $template "nodeSelector" . }}{{ end -}}
