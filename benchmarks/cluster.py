@@ -31,7 +31,7 @@ TIME_LIMIT_MIN, DOLLAR_LIMIT, OFF_LIMIT = 15, 0.5, 30
 QUOTA = 512
 # what `fanout` ran: slices of 5000 x 5000, pods that do nothing
 FANOUT_SLICES, FANOUT_PX = 100_000, 5000
-QUOTAS, VCPUS, MINUTES, CPUS = (64, 128, 256, QUOTA), (8, 32), (0.5, 1, 3, 6), (None, "500m")
+QUOTAS, VCPUS, MINUTES, CPUS = (64, 128, 256, QUOTA), (8, 32), (0.1, 0.5, 3, 6), (None, "500m")
 SEEDS = range(5)
 IMAGES = {n: Image(repository=n, digest=f"sha256:{'0' * 64}") for n in ("align", "write")}
 
