@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from clio_argo.argo.approval import APPROVE, DECISION
-from clio_argo.argo.graph import ASK
+from clio_argo.argo.approval import APPROVE
+from clio_argo.argo.ask import ASK, REASON
 from clio_argo.argo.summary import LIST
 from clio_argo.argo.tasks import StoredTask, tasks_of
 
@@ -17,7 +17,8 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 # the most memory that a try may ask for, at the end of the expression that computes it
 MOST_MIB = re.compile(r"(\d+)\)\)}}Mi")
 # a reference, and one comparison of a condition in which there are none any more
-REFERENCE, COMPARED = re.compile(r"\{\{(.+?)\}\}"), re.compile(r"\s*'?([^']*?)'? ([!=]=) '?([^']*?)'?\s*")
+REFERENCE, COMPARED = re.compile(r"\{\{(.+?)\}\}"), re.compile(r"\s*'?([^']*?)'? ([!=]=|=~) '?([^']*?)'?\s*")
+HOLDS = {"==": str.__eq__, "!=": str.__ne__, "=~": lambda value, pattern: re.search(pattern, value) is not None}
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Task:
         """Whether its conditions hold, by what they refer to."""
         texts = (REFERENCE.sub(lambda m: values[m[1]], condition) for condition in self.when)
         compared = [COMPARED.fullmatch(one) for text in texts for one in text.split("&&")]
-        return all(c is not None and (c[1] == c[3]) == (c[2] == "==") for c in compared)
+        return all(c is not None and HOLDS[c[2]](c[1], c[3]) for c in compared)
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def read_graph(workflow_template: Json) -> Graph:
     finish = _tasks(found, tasks_of(spec["templates"], spec["onExit"]), last) if "onExit" in spec else ()
     values = {f"workflow.parameters.{p['name']}": p.get("value", "") for p in spec["arguments"]["parameters"]}
     # a person who is asked wants the volume
-    values[f"tasks.{ASK}.outputs.parameters.{DECISION}"] = APPROVE
+    values[f"tasks.{ASK}.outputs.parameters.{REASON}"] = APPROVE
     return Graph((*tasks, *finish), spec.get("parallelism", math.inf), spec["activeDeadlineSeconds"], values)
 
 
