@@ -91,6 +91,7 @@ def test_the_request_is_kept_so_that_a_wrong_place_for_artifacts_ends_the_first_
     kept = {n: [a["name"] for a in t.get("outputs", {}).get("artifacts", [])] for n, t in templates(emitted()).items()}
     assert {n: names for n, names in kept.items() if names} == {
         "plan": ["request"], "solve": ["report"], "publish": ["report"],
+        **{joined: ["report"] for joined in ("all", "reduce-solve", "render-publish")},
     }  # fmt: skip
 
 
