@@ -17,6 +17,7 @@ from clio_argo.cli.options import Cluster, ObjectForm
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
+    from clio_argo.argo.logs import LogLine
     from clio_argo.argo.nodes import Json
     from clio_argo.argo.summary import Summary
     from clio_argo.model.costs import Estimate
@@ -234,18 +235,33 @@ class Watch:
         from clio_argo.argo.summary import pods_of
 
         begin, heard = f"{self.name}-{step}-" if step else "", set[str]()
-        before = pods_of(self.client.get(self.name))
+        found = self.client.get(self.name)
+        before = pods_of(found)
         with self._interruptible():
-            for line in self.client.logs(self.name, follow):
-                heard.add(line.pod.rpartition("-")[2])
+            for line in self._all_lines(found, follow, before, heard):
                 if line.pod.startswith(begin):
                     print(f"{line.pod.removeprefix(f'{self.name}-')}: {line.text}", flush=True)
         if silent := before - heard:
             print(
-                f"{len(silent)} of {len(before)} pods wrote nothing or are gone; where Argo is set up to archive logs, "
-                "the logs of gone pods are in the artifact main-logs",
+                f"{len(silent)} of {len(before)} pods wrote nothing or are gone; Argo keeps the logs of pods that are "
+                "gone where it is set up to archive them (archiveLogs and an artifact repository)",
                 file=sys.stderr,
             )
+
+    def _all_lines(self, found: "Json", follow: bool, before: set[str], heard: set[str]) -> "Iterator[LogLine]":
+        """Lines of pods that exist, then what Argo keeps of those of `before` that are gone. Fills `heard`."""
+        from clio_argo.argo.archived import archived_lines
+        from clio_argo.errors import ClioError
+
+        for line in self.client.logs(self.name, follow):
+            heard.add(line.pod.rpartition("-")[2])
+            yield line
+        try:
+            for line in archived_lines(self.client.archived, found, before - heard):
+                heard.add(line.pod.rpartition("-")[2])
+                yield line
+        except ClioError as error:
+            print(f"archived logs cannot be read: {error}", file=sys.stderr)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
