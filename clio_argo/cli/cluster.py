@@ -12,7 +12,7 @@ import typer
 from typer import Argument, Option
 
 from clio_argo.cli.commands import CLUSTER, Group, command
-from clio_argo.cli.console import console, document, exit_unless, hint, show, tell
+from clio_argo.cli.console import console, document, exit_unless, hint, tell
 from clio_argo.cli.options import Cluster, ObjectForm
 
 if TYPE_CHECKING:
@@ -88,18 +88,19 @@ def list_(
     output: ObjectForm = None,
 ) -> None:
     """List the workflows of clio-argo, newest first."""
-    from clio_argo.argo.summary import has_unstarted, summarise
+    from clio_argo.argo.follow import look_at_all
+    from clio_argo.argo.summary import summarise
     from clio_argo.argo.templates import selector
     from clio_argo.cli import cluster_show
 
     client, now = cluster.connect(), datetime.now(UTC)
-    workflows = client.find(selector(labels), everywhere)
-    told = client.unstarted() if any(map(has_unstarted, workflows)) else {}
-    found = ((summarise(w, told), w) for w in workflows)
-    rows = chosen.newest(found, now)
+    found = ((summarise(w), w) for w in client.find(selector(labels), everywhere))
+    listed = [w for _, w in chosen.newest(found, now)]
+    if output:
+        print(document(listed, output))
+        return
     nothing = f"no workflows in {'any namespace' if everywhere else f'namespace {client.namespace}'}"
-    view = cluster_show.workflows([s for s, _ in rows], now, everywhere) if rows else nothing
-    show([w for _, w in rows], output, lambda: [view])
+    tell([cluster_show.workflows(look_at_all(client, listed), now, everywhere) if listed else nothing], console())
 
 
 @command(workflow)

@@ -12,6 +12,7 @@ from clio_argo.argo.follow import look
 from clio_argo.argo.install import install
 from clio_argo.argo.kube import KubeClient
 from clio_argo.argo.manifests import manifests
+from clio_argo.argo.settings import Artifacts, Cleanup
 from clio_argo.argo.submit import workflow
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.argo.templates import current_template
@@ -37,7 +38,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.skipif("KUBECONFIG" not in os.environ
 def cluster() -> Iterator[KubeClient]:
     """A namespace with the small template."""
     found = KubeClient.from_config(NAMESPACE)
-    settings = SETTINGS.model_copy(update={"namespace": NAMESPACE})
+    # Argo keeps the logs, and pods that succeeded are gone at once
+    changes = {"namespace": NAMESPACE, "artifacts": Artifacts(), "cleanup": Cleanup(pod_delay="1s")}
+    settings = SETTINGS.model_copy(update=changes)
     with namespace(NAMESPACE):
         documents = [d for file in manifests(SMALL, settings).values() for d in file]
         list(install(found, [*documents, *(wrong(documents[-1], what) for what in WRONG)]))
@@ -97,6 +100,22 @@ def test_only_a_choice_or_the_time_that_ran_out_ends_a_run(cluster: KubeClient) 
     assert str(ended["ask-late"].decision) == "reject, because nobody decided within 1s"
     skipped = next(n for n in cluster.get(late)["status"]["nodes"].values() if n["displayName"] == "publish")
     assert "because nobody decided within 1s" in skipped["message"]
+    logs_outlive_pods("ask-toolbar")
+
+
+def logs_outlive_pods(name: str) -> None:
+    """Through both doors; the bucket itself is read where there is no Argo Server."""
+    storage = os.environ["CLIO_GCS_ENDPOINT"]
+    store = {
+        "STORAGE_EMULATOR_HOST": storage,
+        "TENSORSTORE_GCS_HTTP_URL": storage,
+        "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x",
+    }
+    pods = run("kubectl", "get", "pods", "-n", NAMESPACE, "-o", "name")
+    assert f"{name}-plan" not in pods
+    for server in ("", os.environ["CLIO_ARGO_SERVER"]):
+        told = cli("logs", name, "-n", NAMESPACE, ARGO_SERVER=server, ARGO_SECURE="false", **store)
+        assert "planned 2 parts" in told.stdout, told.stderr
 
 
 def test_what_keeps_a_pod_from_starting_is_told(cluster: KubeClient) -> None:
