@@ -73,6 +73,9 @@ class Client(Protocol):
     def logs(self, name: str, follow: bool) -> Iterator[LogLine]:
         """Log lines of the steps of all pods that exist; `follow` continues until the workflow has ended."""
 
+    def archived(self, workflow: Json, node: str) -> Iterator[str]:
+        """Lines of the log that Argo kept of a node. Raises `ClioError` if it cannot be read."""
+
 
 def connect(namespace: str | None = None, context: str | None = None, kubeconfig: str | None = None) -> Client:
     """A client of Argo Server if ARGO_SERVER is set, else of the kubeconfig's cluster or the one this runs in.
