@@ -50,6 +50,7 @@ BENCHMARKS = {
     "accuracy": Benchmark("Accuracy", "benchmarks.accuracy:measure", 2),
     "cases": Benchmark("Stacks from the wild", "benchmarks.cases:measure", in_memory=True),
     "fanout": Benchmark("100,000 slices on a cluster", "benchmarks.fanout:measure", by_name=True),
+    "pods": Benchmark("Pods of a run on a cluster", "benchmarks.pods:measure"),
     "cluster": Benchmark("A run on a cluster, simulated", "benchmarks.cluster:measure"),
     "processors": Benchmark("The same run on other processors", "benchmarks.processors:measure", 1),
     "soak": Benchmark("Killed at random moments", "benchmarks.soak:measure", 1),

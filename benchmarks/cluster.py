@@ -31,16 +31,16 @@ TIME_LIMIT_MIN, DOLLAR_LIMIT, OFF_LIMIT = 15, 0.5, 30
 QUOTA = 512
 # what `fanout` ran: slices of 5000 x 5000, pods that do nothing
 FANOUT_SLICES, FANOUT_PX = 100_000, 5000
-QUOTAS, VCPUS, PARTS, CPUS = (64, 128, 256, QUOTA), (8, 32), (64, 125, 250, 500), (None, "500m")
+QUOTAS, VCPUS, MINUTES, CPUS = (64, 128, 256, QUOTA), (8, 32), (0.1, 0.5, 3, 6), (None, "500m")
 SEEDS = range(5)
 IMAGES = {n: Image(repository=n, digest=f"sha256:{'0' * 64}") for n in ("align", "write")}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a person can choose: parts of a stage, size of spot nodes and vCPUs of all, CPU that a pod asks for."""
+    """What a person can choose: CPU minutes of a part, size of spot nodes and vCPUs of all, CPU that a pod asks for."""
 
-    max_parts: int = 500
+    part_minutes: float = 3
     vcpus: int = 8
     quota: int = QUOTA
     cpu: str | None = None
@@ -49,7 +49,7 @@ class Choice:
 
     @property
     def words(self) -> str:
-        pods = f"{self.max_parts} parts, pods of {self.cpu or '800m'} CPU"
+        pods = f"parts of {self.part_minutes:g} min, pods of {self.cpu or '800m'} CPU"
         return f"{self.quota} vCPU of n2d-standard-{self.vcpus}, {pods}"
 
 
@@ -112,8 +112,8 @@ def _off(what: str, told: float, real: float, unit: str, limited: bool = True) -
 
 
 @cache
-def _stack(max_parts: int, slices: int, at_once: int) -> Stack:
-    request = Request(id="fly", source="gs://s/fly", resolution=(8, 8, 8), max_parts=max_parts)
+def _stack(part_minutes: float, slices: int, at_once: int) -> Stack:
+    request = Request(id="fly", source="gs://s/fly", resolution=(8, 8, 8), part_minutes=part_minutes)
     return planned(request, slices, WIDTH, HEIGHT, SUSPECT, at_once)
 
 
@@ -125,7 +125,7 @@ def _graph(parallelism: int, cpu: str | None) -> Graph:
 
 def outcome(choice: Choice, slices: int = SLICES, seed: int = 0) -> Outcome:
     """The predecessor's stack with this choice."""
-    stack = _stack(choice.max_parts, slices, choice.parallelism)
+    stack = _stack(choice.part_minutes, slices, choice.parallelism)
     graph = _graph(choice.parallelism, choice.cpu)
     work = work_of(stack, PIPELINE, choice.delays)
     run = simulate(graph, stack, gke(choice.vcpus, choice.quota, choice.delays), work, PIPELINE, seed)
@@ -157,7 +157,7 @@ def _predecessor(slices: int, quick: bool) -> Iterator[Figure]:
 def _choices(quick: bool) -> list[Choice]:
     if quick:
         return [Choice(quota=q) for q in QUOTAS]
-    return [Choice(p, v, q, c) for q, v, p, c in product(QUOTAS, VCPUS, PARTS, CPUS)]
+    return [Choice(p, v, q, c) for q, v, p, c in product(QUOTAS, VCPUS, MINUTES, CPUS)]
 
 
 def best_of(outcomes: Iterable[Outcome]) -> Outcome:
@@ -198,7 +198,7 @@ def _one_by_one(slices: int, quick: bool) -> Iterator[Figure]:
     """One thing changed at a time."""
     base = Choice(quota=256)
     changes: dict[str, dict[str, Choice]] = {
-        "parts": {str(p): replace(base, max_parts=p) for p in PARTS},
+        "minutes of a part": {f"{m:g}": replace(base, part_minutes=m) for m in MINUTES},
         "CPU of a pod": {c or "800m": replace(base, cpu=c) for c in ("1", None, "500m", "250m")},
         "vCPU of a node": {str(v): replace(base, vcpus=v) for v in (4, 8, 16, 32)},
         "pods at a time": {str(n): replace(base, parallelism=n) for n in (100, 200, 500)},
@@ -219,8 +219,8 @@ def _mended(best: Choice, slices: int) -> Iterator[Figure]:
     }
     for what, choice in steps.items():
         yield _told(f"the cheapest with {what}", outcome(choice, slices))
-    last = [outcome(replace(choice, vcpus=v, quota=q, max_parts=p, cpu=c), slices)
-            for v, q, p, c in product(VCPUS, (128, 256), (125, 250), CPUS)]  # fmt: skip
+    last = [outcome(replace(choice, vcpus=v, quota=q, part_minutes=m, cpu=c), slices)
+            for v, q, m, c in product(VCPUS, (128, 256), MINUTES[:2], CPUS)]  # fmt: skip
     reached = min(last, key=lambda o: (o.minutes > TIME_LIMIT_MIN, o.dollars))
     yield Figure(
         "the goal, if all of these were so: time", reached.minutes, "min", TIME_LIMIT_MIN, note=reached.choice.words

@@ -25,6 +25,9 @@ from clio_argo.workspace.outputs import (
 )
 from clio_argo.workspace.parts import cut_pairs, cut_slices, cut_volume
 
+# around a slice in doubt
+PAIRS = 6
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -91,7 +94,7 @@ def planned(request: Request, slices: int, width: int, height: int, rematched: f
     plan = cut_slices(whole, cutting)
     shapes = build_volume(request, (0, 0, 0), (slices, height, width), "uint8", None)
     again = tuple(
-        RematchUnit(unit=u.unit, last=u.unit, pairs=((u.slices[0].z, u.slices[-1].z),))
+        RematchUnit(unit=u.unit, last=u.unit, pairs=tuple((s.z, s.z + 1) for s in u.slices[:PAIRS]))
         for u in units[: round(rematched * len(units))]
     )
     suspects = Suspects(remarks=(), rematch_units=again, rematch=cut_pairs(plan, again, cutting))

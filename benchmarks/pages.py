@@ -17,6 +17,10 @@ in the same go.
 """
 # what the figures of a benchmark rest on, where a line of each does not tell it
 ABOUT = {
+    "pods": """By the estimate that `clio-argo plan` makes, for slices that all match, with 100 pods at a time and the
+defaults of `part_minutes` and `max_parts`. `all` is one pod for all stages behind `plan`. The pods of `plan`, of the
+notification, and of stages without parts (frame, suspects, solve, verify, publish) count, and are not listed.
+""",
     "cluster": """Nothing here was run on Google Cloud. A simulator (`benchmarks/cluster.py`) reads the emitted
 WorkflowTemplate: its tasks, their order, limits, retries, and what pods ask for. The steps' own functions tell parts
 and memory of the stack. Times of units are those of `clio-argo estimate`. A controller looks at the workflow some
@@ -30,7 +34,7 @@ their end, idle ones after the run included, without small nodes, the cluster's 
 `python -m benchmarks cluster`, where KUBECONFIG and CLIO_GCS_ENDPOINT name a cluster with the images in its node
 ([testing](testing.md#on-a-cluster)), runs 64 slices there three times, and keeps that time; without one the time that
 was kept is compared. DEFAULT_REQUEUE_TIME has to be what the controller was started with.
-"""
+""",
 }
 
 

@@ -1,14 +1,18 @@
 """What the simulated cluster tells: every stage of its time, every assumption, and how far off a real run was."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from benchmarks import pods
 from benchmarks.cluster import Choice, Delays, best_of, measure, outcome
 from benchmarks.cluster_rig import WHAT, Measured, measured, simulated_s
+from benchmarks.cluster_stack import planned
 from benchmarks.fanout import outputs_of_steps
 from benchmarks.figures import Figure, Result
+from clio_argo.model.request import Request
 from clio_argo.pipeline import PIPELINE
 
 NOTE = "200, 210, 220 s; requeue 2 s; 2 cores"
@@ -33,6 +37,16 @@ def test_all_is_told(tmp_path: Path) -> None:
     spent = sum(f.value for what, f in figures.items() if what.startswith("of that time"))
     whole = next(f for what, f in figures.items() if "512 vCPU of n2d-standard-8" in what)
     assert spent == pytest.approx(whole.value)
+
+
+def test_pods_of_stacks_are_few_and_worth_their_start(tmp_path: Path) -> None:
+    *stacks, worth, start = pods.measure(tmp_path, quick=True)
+    assert worth.holds, worth.note
+    assert re.search(r"reduce 0\.\d", start.note)
+    assert len(stacks) == 3
+    assert all(3 <= f.value < 500 for f in stacks)
+    small = planned(Request(id="fly", source="gs://s/fly"), 2000, 96, 96, at_once=pods.AT_ONCE)
+    assert pods.pods_of(small, small.single) == 3
 
 
 def test_a_time_that_was_kept_is_compared_without_a_cluster(tmp_path: Path) -> None:

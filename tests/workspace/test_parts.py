@@ -68,7 +68,7 @@ def test_parts_of_slices_follow_what_they_take(slices: int, side: int, reduce: i
 def test_few_pairs_are_one_part_and_many_are_as_many_as_those_of_match() -> None:
     plan, cutting = stack(14_000, 5000), Cutting(500, 180, 100)
     units = [
-        RematchUnit(unit=u, last=u, pairs=tuple((z, z + 1) for z in range(16 * u, 16 * u + 20))) for u in range(875)
+        RematchUnit(unit=u, last=u, pairs=tuple((z, z + 1) for z in range(16 * u, 16 * u + 10))) for u in range(875)
     ]
     assert cut_pairs(plan, units[:1], cutting).parts == 1
     assert cut_pairs(plan, units, cutting) == cut_slices(plan, cutting).match
