@@ -369,5 +369,9 @@ def test_times_of_stages_are_compared_with_what_was_expected_and_priced() -> Non
     assert re.search(r"18\.6 s\s*23\.\d s\s*80%", done)
     assert "vCPU hours on nodes of a cluster would be" in done
     assert "(spot)" in done
+    assert data.costs
+    for source_bytes, told in ((10**9 - 1, False), (10**9, True)):
+        costs = data.costs.model_copy(update={"source_bytes": source_bytes})
+        assert ("of grey values" in _Page(report_html(data.model_copy(update={"costs": costs}))).text) is told
     assert "What is left will take" not in done
     assert "What is left will take about 90.0 s of CPU time." in aligned
