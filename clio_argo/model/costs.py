@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from clio_argo.model.plan import Plan
 
 # features are sought at 420 px, fits are refined at about 1250 px, whatever a slice has (kernels/features.py)
+FEATURE_PX, REDUCED_PX = 420, 1250
 # of stacks with fewer bytes most time is that of starting, and $ per TB would say nothing of larger ones
 LEAST_BYTES = 10**9
-FEATURE_PX, REDUCED_PX = 420, 1250
 # fields of a rate that are times
 TIMES = ("_s", "_ms", "_ns")
 # of a chunk of ng/ that shows nothing: tables of JPEG, and its place in the shard's index

@@ -170,7 +170,7 @@ def test_the_headline_is_green_where_there_is_nothing_to_look_at() -> None:
 @pytest.mark.parametrize(
     ("status", "bad_every", "colour", "words"),
     [
-        ("complete", NO_BAD, "amber", "Complete, with flags No slice is flagged. 1 suspect."),
+        ("complete", NO_BAD, "amber", "Complete, with flags 1 suspect, shown, and to be looked at."),
         ("complete", 23, "amber", "Complete, with flags 3 of 60"),
         ("complete_with_flags", 23, "amber", "Complete, with flags 3 of 60"),
         ("9 slices are bad, 1 allowed", 23, "red", "Stopped: 9 slices are bad, 1 allowed 3 of 60"),

@@ -43,6 +43,7 @@ class Backend:
     bucket_problems: why no bucket can have a name; empty if one can.
     permissions: what a refused account lacks, for each verb.
     grant, log_in: what a person does about a missing permission, and about missing credentials.
+    make: the command that makes a bucket, in parentheses, if there is one.
     clients: top-level packages whose exceptions are errors of the store.
     status: the HTTP status that an exception of these packages carries.
     web_address: (bucket, name) -> URL under which a viewer in a browser reads the object; None without such URLs.
@@ -64,6 +65,7 @@ class Backend:
     permissions: Mapping[Verb, str] = field(default_factory=dict)
     grant: str = "grant it to the account in use"
     log_in: str = "log in to the store"
+    make: str = ""
     clients: tuple[str, ...] = ()
     status: Callable[[Exception], int | None] = lambda _: None
     web_address: Callable[[str, str], str | None] = lambda *_: None
