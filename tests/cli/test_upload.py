@@ -100,6 +100,26 @@ def test_a_log_gets_lines_with_rate_and_time_left(
 
 
 @pytest.mark.properties
+@pytest.mark.parametrize("sent", [1, 4])
+def test_killed_halfway_the_same_command_sends_the_rest(gcs: Bucket, tmp_path: Path, sent: int) -> None:
+    files = {f"{i:02}.png": bytes([i]) * 200_000 for i in range(40)}
+    (tmp_path / "slices").mkdir()
+    for name, data in files.items():
+        (tmp_path / "slices" / name).write_bytes(data)
+    before = len(gcs.log())
+    process = subprocess.Popen([CLI, "upload", tmp_path / "slices", gcs.url], stderr=subprocess.PIPE)
+    while sum("/upload/" in line for line in gcs.log()[before:]) < sent:
+        time.sleep(0.001)
+    process.kill()
+    process.communicate(timeout=10)
+    there = set(Store(gcs.url).names())
+    assert there < files.keys()
+    again = called(tmp_path / "slices", gcs.url, "-o", "json")
+    assert json.loads(again.stdout)["present"]["files"] >= len(there)
+    assert {name: Store(gcs.url).read(name) for name in Store(gcs.url).names()} == files
+
+
+@pytest.mark.properties
 def test_ctrl_c_ends_at_once_without_a_trace(gcs: Bucket, stack: Path) -> None:
     gcs.fault("POST .*/upload/", 503, 1000)
     before = len(gcs.log())
