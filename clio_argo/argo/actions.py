@@ -8,7 +8,7 @@ from clio_argo.argo.client import Client
 from clio_argo.argo.nodes import Json
 from clio_argo.argo.submit import again
 from clio_argo.argo.summary import Summary, summarise
-from clio_argo.argo.templates import current_template, reference
+from clio_argo.argo.templates import reference, successor
 from clio_argo.errors import UserError
 
 
@@ -31,8 +31,9 @@ def retry(client: Client, name: str) -> str:
 
 
 def resubmit(client: Client, name: str) -> str:
-    """Create a workflow with the arguments of another one and the current template."""
-    return _created(client, again(client.get(name), reference(current_template(client))))
+    """Create a workflow with the arguments of another one and the current template of its release."""
+    earlier = client.get(name)
+    return _created(client, again(earlier, reference(successor(client, earlier))))
 
 
 def stop(client: Client, name: str) -> str:

@@ -8,6 +8,7 @@ from clio_argo.argo.logs import LogLine
 from clio_argo.argo.nodes import Json
 
 CURRENT = "clio-argo/current"
+INSTANCE = "app.kubernetes.io/instance"
 APP = {"app.kubernetes.io/name": "clio-argo"}
 
 

@@ -6,8 +6,10 @@ from typing import Any
 from hera import workflows as w
 from hera.workflows import models as m
 
+from clio_argo.argo.kubernetes_objects import exactly
 from clio_argo.argo.parameters import parameter, request_environment, variable
-from clio_argo.argo.settings import Artifacts, ClusterSettings, Retries
+from clio_argo.argo.settings import Artifacts, ClusterSettings, Placement, Retries
+from clio_argo.model.base import canonical_json
 from clio_argo.pipeline import Pipeline, Step
 
 TMP, OUTPUTS = "/tmp", "/tmp/outputs"
@@ -39,14 +41,14 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Con
     arguments = (step.name, "--run", "$(CLIO_RUN)", "--part", "$(CLIO_PART)")
     return w.Container(
         name=step.name, labels={"clio-argo/step": step.name},
-        image=cluster.image(step.image), image_pull_policy=cluster.image_pull_policy,
+        image=cluster.image(step.image), image_pull_policy=cluster.pull_policy(step.image),
         command=list(step.command or STEP_COMMAND), args=list(step.args if step.command else arguments),
         env=_environment(step, cluster, own), env_from=_secret(getattr(cluster, step.secret)) if step.secret else None,
-        service_account_name=cluster.accounts.notifier.name if last else None, security_context=SECURITY,
+        service_account_name=cluster.account("notifier") if last else None, security_context=SECURITY,
         inputs=[w.Parameter(name=n) for n in ("part", "mib")], outputs=_outputs(pipeline, step, cluster.artifacts),
         # no limit of CPU, which would only throttle
         resources=m.ResourceRequirements(requests={"cpu": m.Quantity(root=cluster.cpu or step.cpu)}),
-        pod_spec_patch=_patch(cluster), volume_mounts=_mounts(cluster),
+        pod_spec_patch=_patch(step, cluster), volume_mounts=_mounts(cluster),
         retry_strategy=_retries(cluster.retries), timeout=cluster.step_timeout, metrics=_metrics(step),
         **_placed(step, cluster),
     )  # fmt: skip
@@ -96,13 +98,17 @@ def _report(artifacts: Artifacts) -> w.Artifact:
     )  # fmt: skip
 
 
-def _patch(cluster: ClusterSettings) -> str:
+def _patch(step: Step, cluster: ClusterSettings) -> str:
     # memory comes from an input, which `resources` itself cannot refer to; requests equal limits, so that no pod is
     # killed for the memory of another one
     mib = MEMORY % cluster.memory_max_mib
     resources = f'{{"requests":{{"memory":"{mib}"}},"limits":{{"memory":"{mib}"}}}}'
     tick = f'{{"name":"ARGO_PROGRESS_PATCH_TICK_DURATION","value":"{PROGRESS_EVERY}"}}'
-    return f'{{"containers":[{{"name":"main","resources":{resources}}},{{"name":"wait","env":[{tick}]}}]}}'
+    containers = f'[{{"name":"main","resources":{resources}}},{{"name":"wait","env":[{tick}]}}]'
+    # a template has no field for it
+    spread = [s.model_dump(by_alias=True, exclude_none=True) for s in _place(step, cluster).topology_spread_constraints]
+    more = f',"topologySpreadConstraints":{canonical_json(spread).decode()}' if spread else ""
+    return f'{{"containers":{containers}{more}}}'
 
 
 def _retries(retries: Retries) -> w.RetryStrategy:
@@ -122,10 +128,15 @@ def _metrics(step: Step) -> w.Counter:
     return w.Counter(name="clio_parts_total", help="Parts of steps that ended", labels=labels, value="1")
 
 
+def _place(step: Step, cluster: ClusterSettings) -> Placement:
+    return cluster.workers if step.fan_out else cluster.others
+
+
 def _placed(step: Step, cluster: ClusterSettings) -> dict[str, Any]:
-    place = cluster.workers if step.fan_out else cluster.others
+    place = _place(step, cluster)
     return {
         "node_selector": place.node_selector or None,
         "tolerations": [m.Toleration(**t.model_dump(exclude_none=True)) for t in place.tolerations] or None,
+        "affinity": exactly(m.Affinity, place.affinity, "affinity") if place.affinity else None,
         "annotations": (cluster.worker_annotations or None) if step.fan_out else None,
     }

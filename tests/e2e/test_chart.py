@@ -1,21 +1,26 @@
-"""The chart's life: test, upgrade, rollback, uninstall; and workflows that go on meanwhile."""
+"""The chart's life where pods must be `restricted`: test, upgrade, rollback, a second release; workflows go on."""
 
 import json
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import ASK, BUCKET, Cluster, namespace, nodes, run, until, waiting
+from clio_argo.argo import workflow_template
+from tests.e2e.cluster import ASK, BUCKET, CHART, ROOT, Cluster, namespace, nodes, run, until, waiting
 
 CURRENT = "clio-argo/current=true"
 
 
 @pytest.fixture(scope="module")
 def release(cluster: Cluster) -> Iterator[Cluster]:
-    """A release of its own."""
-    found = Cluster(f"{cluster.namespace}-chart", cluster.values)
+    """A release of its own where every pod must be `restricted`, with the ids that OpenShift would choose."""
+    chosen = {"runAsUser": 1000650000, "runAsGroup": 0, "fsGroup": 1000650000}
+    found = Cluster(f"{cluster.namespace}-chart", {**cluster.values, "uid": "platform", "podSecurityContext": chosen})
     with namespace(found.namespace):
+        run("kubectl", "label", "namespace", found.namespace, "pod-security.kubernetes.io/enforce=restricted")
         found.helm("install")
         yield found
 
@@ -70,29 +75,69 @@ def restrict(mode: str | None) -> None:
 
 @pytest.mark.usefixtures("secure")
 def test_workflows_survive_upgrade_and_rollback(release: Cluster, small: str) -> None:
-    """An upgrade to an image that is not there harms only what is submitted afterwards."""
+    """An upgrade to an image that is not there, and to other accounts, harms only what is submitted afterwards."""
     first = followed(release)
     release.submit(small, f"{BUCKET}/runs/upgraded", *ASK, "--name", "upgraded")
     waiting(release, "upgraded")
     other = {n: {**image, "tag": "other"} for n, image in release.values["images"].items()}
-    release.helm("upgrade", images=other)
+    release.helm("upgrade", images=other, accounts={"worker": {"name": "w"}, "executor": {"name": "e"}})
     second = followed(release)
     assert kept(release) == {first, second}
+    accounts = {a["metadata"]["name"] for a in release.objects("serviceaccounts")}
+    assert {"w", "clio-argo-worker", "e", "clio-argo-executor"} <= accounts
     release.clio("approve", "upgraded")
     until(lambda: nodes(release.workflow("upgraded"), "render"), "pods after the upgrade")
+    # the workflow needs its accounts to its end, which a rollback to them does not touch
     run("helm", "rollback", "clio-argo", "1", "--namespace", release.namespace)
     assert followed(release) == first
     assert kept(release) == {first, second}
     assert release.ended("upgraded")["status"]["phase"] == "Succeeded"
     # the rollback was a mistake, and so was taking it back
-    for images, template in ((other, second), (release.values["images"], first)):
-        release.helm("upgrade", images=images)
-        assert followed(release) == template
-        assert kept(release) == {first, second}
+    release.helm("upgrade", images=other)
+    third = followed(release)
+    release.helm("upgrade")
+    assert followed(release) == first
+    assert kept(release) == {first, second, third}
+
+
+def refers_to(release: Cluster, small: str, *arguments: str) -> str:
+    """The template that a submission would use."""
+    made = release.submit(small, f"{BUCKET}/runs/second", *arguments, "--server-dry-run")
+    return str(re.search(r"workflowTemplateRef:\s+name: (\S+)", made)[1])  # type: ignore[index]
+
+
+def test_a_second_release_and_manifests_beside_leave_submissions_alone(
+    release: Cluster, small: str, tmp_path: Path
+) -> None:
+    first = followed(release)
+    at = ("--namespace", release.namespace)
+    run("helm", "install", "a", CHART, *at, "--set", "parallelism=3")
+    try:
+        assert refers_to(release, small) == refers_to(release, small, "--release", "clio-argo") == first
+        assert refers_to(release, small, "--release", "a").startswith("a-clio-argo-")
+    finally:
+        run("helm", "uninstall", "a", *at)
+    assert followed(release) == first
+    # of the same name as the release: they take its place
+    base = os.path.relpath(ROOT / "manifests" / "base", tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(json.dumps({"namespace": release.namespace, "resources": [base]}))
+    release.kubectl("apply", "--kustomize", tmp_path)
+    assert refers_to(release, small) == followed(release) == workflow_template().name
+    release.helm("upgrade")
+    assert refers_to(release, small) == followed(release) == first
+    release.kubectl("delete", "workflowtemplate", workflow_template().name)
 
 
 def test_prune_and_uninstall(release: Cluster) -> None:
     first = followed(release)
+    # an upgrade takes the mark from a template that is too old, the next one deletes it
+    for left in (3, 1):
+        release.helm("upgrade", revisionHistoryLimit=0)
+        assert len(kept(release)) == left
+    assert {a["metadata"]["name"] for a in release.objects("serviceaccounts")}.isdisjoint({"w", "e"})
+    release.helm("upgrade", parallelism=3)
+    release.helm("upgrade")
+    assert len(kept(release)) == 2
     release.clio("template", "prune")
     assert kept(release) == {first}
     run("helm", "uninstall", "clio-argo", "--namespace", release.namespace)
