@@ -188,7 +188,9 @@ def test_names_can_be_overridden() -> None:
 
 @needs_helm
 @pytest.mark.parametrize(
-    "values", [{}, CHANGED, {"networkPolicy": {"enabled": False}}], ids=["plain", "all", "no policy"]
+    "values",
+    [{}, CHANGED, {"networkPolicy": {"enabled": False}, "accounts": {"executor": {"create": False}}}],
+    ids=["plain", "all", "no policy, no token"],
 )
 def test_the_chart_installs_what_the_manifests_hold(values: dict[str, Any]) -> None:
     plain = [o for objects in manifests(cluster=settings(values)).values() for o in objects]
