@@ -57,7 +57,7 @@ Folder = Annotated[
 VariableName = Annotated[
     str,
     Words(r"[A-Za-z_][A-Za-z0-9_.-]*", "a name of a variable that a template leaves free", 255,
-          r"ARGO_.*|CLIO_(RUN|PART|OUTPUTS|IMAGE|MEMORY_MAX_MIB|REQUEST|STATUS|FAILURES|SET_.*)"),
+          r"ARGO_.*|CLIO_(RUN|PART|OUTPUTS|IMAGE|MEMORY_MAX_MIB|MOUNTED|PARALLELISM|REQUEST|STATUS|FAILURES|SET_.*)"),
 ]  # fmt: skip
 LabelName = Annotated[
     str,

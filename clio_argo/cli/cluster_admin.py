@@ -24,11 +24,13 @@ template = typer.Typer(cls=Group, invoke_without_command=True)
 def install(cluster: Cluster, settings: Settings = None, pipeline: OwnPipeline = None) -> None:
     """Apply accounts, roles, network policy and template to a namespace. Submissions use this template from then on."""
     from clio_argo.argo.install import install
+    from clio_argo.argo.templates import release_of
 
     client = cluster.administer()
-    for done in install(client, _documents(client, settings, pipeline)):
+    documents = _documents(client, settings, pipeline)
+    for done in install(client, documents):
         print(done, flush=True)
-    flags = cluster.flags(client.namespace)
+    flags = f"{cluster.flags(client.namespace)} --release {release_of(documents[0])}"
     print(f"installed; submit with: {program()} submit REQUEST --out gs://BUCKET/FOLDER {flags}")
 
 

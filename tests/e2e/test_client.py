@@ -16,7 +16,7 @@ import pytest
 import requests
 from kubernetes import client as k8s
 
-from clio_argo.argo import workflow_template
+from clio_argo.argo import ClusterSettings, workflow_template
 from clio_argo.argo.client import Client
 from clio_argo.argo.faults import Conflict, Refused
 from clio_argo.argo.install import install, uninstall
@@ -305,8 +305,11 @@ def test_nothing_is_removed_under_a_running_workflow(cluster: KubeClient) -> Non
     with pytest.raises(UserError, match="still runs runs"):
         list(uninstall(cluster, documents()))
     cluster.delete("runs")
+    other = ClusterSettings(namespace=NAMESPACE, fullname_override="other", artifacts=None)
+    list(install(cluster, manifests(SMALL, other)["workflowtemplate.yaml"][1:]))
     list(uninstall(cluster, documents()))
-    assert list(cluster.templates()) == []
+    assert [t["metadata"]["name"] for t in cluster.templates()] == ["other"]
+    cluster.delete_template("other")
 
 
 def test_the_real_template_is_installed_and_removed_by_commands(cluster: KubeClient) -> None:
