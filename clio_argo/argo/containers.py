@@ -32,6 +32,8 @@ ENDED = {"CLIO_STATUS": "{{workflow.status}}", "CLIO_FAILURES": "{{workflow.fail
 SECURITY = m.SecurityContext(
     allow_privilege_escalation=False, read_only_root_filesystem=True, capabilities=m.Capabilities(drop=["ALL"])
 )
+# Argo's own containers have none by themselves, and PodSecurity `restricted` refuses the pod; they write to their root
+ARGOS_SECURITY = '{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}'
 
 
 def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Container:
@@ -104,11 +106,12 @@ def _patch(step: Step, cluster: ClusterSettings) -> str:
     mib = MEMORY % cluster.memory_max_mib
     resources = f'{{"requests":{{"memory":"{mib}"}},"limits":{{"memory":"{mib}"}}}}'
     tick = f'{{"name":"ARGO_PROGRESS_PATCH_TICK_DURATION","value":"{PROGRESS_EVERY}"}}'
-    containers = f'[{{"name":"main","resources":{resources}}},{{"name":"wait","env":[{tick}]}}]'
+    wait = f'{{"name":"wait","env":[{tick}],"securityContext":{ARGOS_SECURITY}}}'
+    init = f'"initContainers":[{{"name":"init","securityContext":{ARGOS_SECURITY}}}]'
     # a template has no field for it
     spread = [s.model_dump(by_alias=True, exclude_none=True) for s in _place(step, cluster).topology_spread_constraints]
     more = f',"topologySpreadConstraints":{canonical_json(spread).decode()}' if spread else ""
-    return f'{{"containers":{containers}{more}}}'
+    return f'{{"containers":[{{"name":"main","resources":{resources}}},{wait}],{init}{more}}}'
 
 
 def _retries(retries: Retries) -> w.RetryStrategy:

@@ -3,6 +3,7 @@
 CLIO_UPDATE_GOLDEN=1 writes the golden files anew; look at the difference.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -125,6 +126,10 @@ def test_pods_may_do_no_more_than_they_need(name: str) -> None:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
+        # what PodSecurity `restricted` asks of Argo's own containers, too
+        patch = json.loads(made["podSpecPatch"])
+        for argos in (patch["containers"][1], *patch["initContainers"]):
+            assert argos["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
         assert made["timeout"]
         assert not {"sh", "bash"} & set(made["container"]["command"])
 
