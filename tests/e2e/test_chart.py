@@ -12,6 +12,8 @@ from clio_argo.argo import workflow_template
 from tests.e2e.cluster import ASK, BUCKET, CHART, ROOT, Cluster, namespace, nodes, run, until, waiting
 
 CURRENT = "clio-argo/current=true"
+RENAMED = {"worker": {"name": "w"}, "executor": {"name": "e"}}
+ACCOUNTS = ("w", "clio-argo-worker", "e", "clio-argo-executor")
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,10 @@ def followed(release: Cluster) -> str:
     """The template that submissions refer to."""
     (found,) = release.objects("workflowtemplates", CURRENT)
     return str(found["metadata"]["annotations"]["clio-argo/template"])
+
+
+def accounts(release: Cluster) -> set[str]:
+    return {a["metadata"]["name"] for a in release.objects("serviceaccounts")}
 
 
 def kept(release: Cluster) -> set[str]:
@@ -80,11 +86,10 @@ def test_workflows_survive_upgrade_and_rollback(release: Cluster, small: str) ->
     release.submit(small, f"{BUCKET}/runs/upgraded", *ASK, "--name", "upgraded")
     waiting(release, "upgraded")
     other = {n: {**image, "tag": "other"} for n, image in release.values["images"].items()}
-    release.helm("upgrade", images=other, accounts={"worker": {"name": "w"}, "executor": {"name": "e"}})
+    release.helm("upgrade", images=other, accounts=RENAMED)
     second = followed(release)
     assert kept(release) == {first, second}
-    accounts = {a["metadata"]["name"] for a in release.objects("serviceaccounts")}
-    assert {"w", "clio-argo-worker", "e", "clio-argo-executor"} <= accounts
+    assert set(ACCOUNTS) <= accounts(release)
     release.clio("approve", "upgraded")
     until(lambda: nodes(release.workflow("upgraded"), "render"), "pods after the upgrade")
     # the workflow needs its accounts to its end, which a rollback to them does not touch
@@ -117,6 +122,7 @@ def test_a_second_release_and_manifests_beside_leave_submissions_alone(
         assert refers_to(release, small, "--release", "a").startswith("a-clio-argo-")
     finally:
         run("helm", "uninstall", "a", *at)
+        release.kubectl("delete", "workflowtemplate", "--selector", "app.kubernetes.io/instance=a")
     assert followed(release) == first
     # of the same name as the release: they take its place
     base = os.path.relpath(ROOT / "manifests" / "base", tmp_path.resolve())
@@ -130,11 +136,16 @@ def test_a_second_release_and_manifests_beside_leave_submissions_alone(
 
 def test_prune_and_uninstall(release: Cluster) -> None:
     first = followed(release)
+    release.helm("upgrade", accounts=RENAMED)
+    release.helm("upgrade")
+    before = kept(release)
+    assert {first} < before
+    assert set(ACCOUNTS) <= accounts(release)
     # an upgrade takes the mark from a template that is too old, the next one deletes it
-    for left in (3, 1):
+    for left in (before, {first}):
         release.helm("upgrade", revisionHistoryLimit=0)
-        assert len(kept(release)) == left
-    assert {a["metadata"]["name"] for a in release.objects("serviceaccounts")}.isdisjoint({"w", "e"})
+        assert kept(release) == left
+    assert accounts(release).isdisjoint(("w", "e"))
     release.helm("upgrade", parallelism=3)
     release.helm("upgrade")
     assert len(kept(release)) == 2
