@@ -57,7 +57,8 @@ Folder = Annotated[
 VariableName = Annotated[
     str,
     Words(r"[A-Za-z_][A-Za-z0-9_.-]*", "a name of a variable that a template leaves free", 255,
-          r"ARGO_.*|CLIO_(RUN|PART|OUTPUTS|IMAGE|MEMORY_MAX_MIB|MOUNTED|PARALLELISM|REQUEST|STATUS|FAILURES|SET_.*)"),
+          r"ARGO_.*|CLIO_(RUN|PART|OUTPUTS|IMAGE|MEMORY_MAX_MIB|MOUNTED|LOST|PARALLELISM|REQUEST|STATUS|FAILURES)"
+          r"|CLIO_SET_.*"),
 ]  # fmt: skip
 LabelName = Annotated[
     str,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clio_argo.argo import workflow_template
+from clio_argo.argo import ClusterSettings, workflow_template
 from tests.e2e.cluster import ASK, BUCKET, CHART, ROOT, Cluster, namespace, nodes, run, until, waiting
 
 CURRENT = "clio-argo/current=true"
@@ -111,9 +111,7 @@ def refers_to(release: Cluster, small: str, *arguments: str) -> str:
     return str(re.search(r"workflowTemplateRef:\s+name: (\S+)", made)[1])  # type: ignore[index]
 
 
-def test_a_second_release_and_manifests_beside_leave_submissions_alone(
-    release: Cluster, small: str, tmp_path: Path
-) -> None:
+def test_a_second_release_leaves_submissions_alone(release: Cluster, small: str) -> None:
     first = followed(release)
     at = ("--namespace", release.namespace)
     run("helm", "install", "a", CHART, *at, "--set", "parallelism=3")
@@ -124,14 +122,6 @@ def test_a_second_release_and_manifests_beside_leave_submissions_alone(
         run("helm", "uninstall", "a", *at)
         release.kubectl("delete", "workflowtemplate", "--selector", "app.kubernetes.io/instance=a")
     assert followed(release) == first
-    # of the same name as the release: they take its place
-    base = os.path.relpath(ROOT / "manifests" / "base", tmp_path.resolve())
-    (tmp_path / "kustomization.yaml").write_text(json.dumps({"namespace": release.namespace, "resources": [base]}))
-    release.kubectl("apply", "--kustomize", tmp_path)
-    assert refers_to(release, small) == followed(release) == workflow_template().name
-    release.helm("upgrade")
-    assert refers_to(release, small) == followed(release) == first
-    release.kubectl("delete", "workflowtemplate", workflow_template().name)
 
 
 def test_prune_and_uninstall(release: Cluster) -> None:
@@ -156,3 +146,21 @@ def test_prune_and_uninstall(release: Cluster) -> None:
     assert release.objects("workflowtemplates", CURRENT) == []
     release.helm("install")
     assert followed(release) == first
+
+
+def test_manifests_beside_the_chart_leave_submissions_alone(release: Cluster, small: str, tmp_path: Path) -> None:
+    at = ("--namespace", release.namespace)
+    run("helm", "uninstall", "clio-argo", *at)
+    run("helm", "install", "a", CHART, *at)
+    base = os.path.relpath(ROOT / "manifests" / "base", tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(json.dumps({"namespace": release.namespace, "resources": [base]}))
+    (tmp_path / "settings.yaml").write_text("parallelism: 3")
+    other = workflow_template(cluster=ClusterSettings(parallelism=3, namespace=release.namespace)).name
+    # there, to another one, and back: what was applied before does not stay current
+    for template in (workflow_template().name, other, workflow_template().name):
+        if template == other:
+            release.clio("install", "--settings", tmp_path / "settings.yaml")
+        else:
+            release.kubectl("apply", "--kustomize", tmp_path)
+        assert refers_to(release, small).startswith("a-clio-argo-")
+        assert refers_to(release, small, "--release", "clio-argo") == template
