@@ -62,13 +62,12 @@ VariableName = Annotated[
 ]  # fmt: skip
 LabelName = Annotated[
     str,
-    Words(rf"({LABEL}(\.{LABEL})*/)?{WORD}", "a name of a label, or one that is set already", 253,
+    Words(rf"({LABEL}(\.{LABEL})*/)?{WORD}", "a name of a label that the templates leave free", 253,
           r"(app\.kubernetes\.io|clio-argo|helm\.sh|workflows\.argoproj\.io)/.*"),
 ]  # fmt: skip
 LabelValue = Annotated[str, Words(rf"({WORD})?", "a value of a label: letters, digits, '-', '_' and '.', at most 63")]
 ImageTag = Annotated[
-    str,
-    Words(r"[A-Za-z0-9_][A-Za-z0-9._-]*", "a tag other than `latest`: a run must not change its image", 128, "latest"),
+    str, Words(r"[A-Za-z0-9_][A-Za-z0-9._-]*", "a fixed tag: `latest` would change the image of a run", 128, "latest")
 ]
 Duration = Annotated[str, Words(r"[0-9]+[smh]", "a time like 90s, 15m or 2h: Argo accepts no days")]
 Quantity = Annotated[str, Words(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?)?", "a quantity like 500m or 2Gi")]

@@ -159,7 +159,7 @@ def test_gke_needs_digests() -> None:
 
 @pytest.mark.parametrize("tag", ["latest", ""])
 def test_an_image_that_changes_is_refused(tag: str) -> None:
-    with pytest.raises(ValueError, match="a tag other than `latest`"):
+    with pytest.raises(ValueError, match="a fixed tag: `latest` would change"):
         Image(repository="clio-argo-align", tag=tag)
     own = Step("own", image=f"segment:{tag}" if tag else "segment", command=("segment",))
     with pytest.raises(UserError, match=r"image segment.*: give a digest or a tag other than latest"):
