@@ -10,6 +10,7 @@ from clio_argo.argo.nodes import Json
 CURRENT = "clio-argo/current"
 # what Argo's UI shows of a template beside or instead of its name
 TITLE, DESCRIPTION = (f"workflows.argoproj.io/{what}" for what in ("title", "description"))
+INSTANCE = "app.kubernetes.io/instance"
 APP = {"app.kubernetes.io/name": "clio-argo"}
 
 
