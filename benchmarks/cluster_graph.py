@@ -2,8 +2,9 @@
 
 import json
 import math
+import operator
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,9 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 MOST_MIB = re.compile(r"(\d+)\)\)}}Mi")
 # a reference, and one comparison of a condition in which there are none any more
 REFERENCE, COMPARED = re.compile(r"\{\{(.+?)\}\}"), re.compile(r"\s*'?([^']*?)'? ([!=]=|=~) '?([^']*?)'?\s*")
-HOLDS = {"==": str.__eq__, "!=": str.__ne__, "=~": lambda value, pattern: re.search(pattern, value) is not None}
+COMPARISONS: Mapping[str, Callable[[str, str], bool]] = {
+    "==": operator.eq, "!=": operator.ne, "=~": lambda text, pattern: bool(re.search(pattern, text)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Task:
         """Whether its conditions hold, by what they refer to."""
         texts = (REFERENCE.sub(lambda m: values[m[1]], condition) for condition in self.when)
         compared = [COMPARED.fullmatch(one) for text in texts for one in text.split("&&")]
-        return all(c is not None and HOLDS[c[2]](c[1], c[3]) for c in compared)
+        return all(c is not None and COMPARISONS[c[2]](c[1], c[3]) for c in compared)
 
 
 @dataclass(frozen=True)

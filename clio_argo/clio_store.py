@@ -9,7 +9,7 @@ from ssl import SSLCertVerificationError
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from clio_argo.errors import ClioError, StoreError, TransientError, UserError, printable
+from clio_argo.errors import ClioError, StoreError, TransientError, UserError, first_words, printable
 from clio_argo.model.base import UNREADABLE
 from clio_argo.model.layout import CHANNELS
 from clio_argo.model.registration import DATASET, is_loopback, store_address
@@ -140,7 +140,7 @@ class ClioStore:
         except UNREADABLE:
             said = answer.body.decode(errors="replace")
         text = said if isinstance(said, str) else json.dumps(said)
-        return printable(text.replace(self.token, "(token)"))[:LONGEST_DETAIL] or answer.reason
+        return first_words(printable(text.replace(self.token, "(token)")), LONGEST_DETAIL) or answer.reason
 
     def _parsed(self, answer: Answer) -> Any:
         try:

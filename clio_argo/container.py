@@ -98,10 +98,8 @@ def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
     if not step.reads_request:
         note_lost(url, step, part)
     try:
-        for result in run_steps(step, url, part, pipeline):
-            # behind a joined step no step has parts
-            if not step.steps:
-                save_items(step, url, result)
+        for one, result in run_steps(step, url, part, pipeline):
+            save_items(one, url, result)
             print(result.model_dump_json(), flush=True)
             if folder:
                 save_outputs(result, Path(folder))

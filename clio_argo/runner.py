@@ -117,16 +117,16 @@ def run_step(
     return result
 
 
-def run_steps(step: Step, url: str, part: int, pipeline: Pipeline = PIPELINE) -> Iterator[StepResult]:
-    """The result of a part of a step, as it ends; of each that a joined step stands for, whose units all run here."""
+def run_steps(step: Step, url: str, part: int, pipeline: Pipeline = PIPELINE) -> Iterator[tuple[Step, StepResult]]:
+    """Run a part of a step, or all units of each that a joined step stands for; each with its result, as it ends."""
     if not step.steps:
-        yield run_step(step, url, part, pipeline)
+        yield step, run_step(step, url, part, pipeline)
         return
     for one, (begin, end) in zip(map(pipeline.__getitem__, step.steps), _shares(step, open_run(url)), strict=True):
         with environment({SHARE: f"{begin} {end}"}):
             report_progress(0, 1)
             if units := Run(open_run(url), one, pipeline).unit_numbers(one):
-                yield run_step(one, url, part, pipeline, units)
+                yield one, run_step(one, url, part, pipeline, units)
             report_progress(1, 1)
 
 

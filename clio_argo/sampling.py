@@ -140,7 +140,8 @@ def _planned(store: Store, request: Request, plan: Plan, slices: Sequence[SliceF
 def _solve(run: Run) -> None:
     """Place the slices and fix the shapes, without suspects, gates and report."""
     files = {s.z: s for s in run.slices(0).slices}
-    statistics = Statistics(*read_all_statistics(run), read_pattern_share(run))
+    found = read_all_statistics(run)
+    statistics = Statistics(found.slices, found.histogram, read_pattern_share(run), found.channels)
     transforms = decide(run.plan, files, statistics, read_first_fits(run), Inputs(UserInputs()), run.request)
     if bad := [f"{s.file}: {s.reason}" for s in transforms.slices if s.flagged]:
         raise UserError("; ".join(bad))

@@ -269,6 +269,8 @@ def test_fields_that_are_lost_are_named() -> None:
         ((200, {}, '{"layers": [3]}'), "the record of dataset fly is no dataset"),
         ((404, {}, '{"detail": "Not Found"}'), "there is no clio-store"),
         ((422, {}, '{"detail": [{"msg": "Field required"}]}'), "takes no such record (422: "),
+        ((500, {}, "<html>Internal Server Error</html>"), "answers 500: <html>Internal Server Error</html>"),
+        ((500, {}, "word " * 100), " word ..."),
         ((418, {}, f"teapot\x1b of {ADMIN}"), r"answers 418: teapot\x1b of (token)"),
         ((200, {}, "[" * 100_000), "answers with no JSON"),
     ],

@@ -8,7 +8,7 @@ from clio_argo.argo.client import Client
 from clio_argo.argo.nodes import Json
 from clio_argo.argo.submit import again
 from clio_argo.argo.summary import Summary, summarise
-from clio_argo.argo.templates import continuing, current_template, reference, selector, version_of
+from clio_argo.argo.templates import continuing, reference, release_of, selector, successor, version_of
 from clio_argo.errors import UserError
 
 
@@ -24,13 +24,14 @@ def retry(client: Client, name: str) -> str:
         raise UserError(f"workflow {name} has not ended ({summary.phase or 'not picked up yet'}): nothing to retry")
     if summary.succeeded:
         raise UserError(f"workflow {name} succeeded: nothing to retry; clio-argo workflow resubmit runs it again")
-    template = continuing(summary.template, client.templates(selector()), version_of(workflow))
-    return _created(client, again(workflow, template))
+    templates = [t for t in client.templates(selector()) if release_of(t) == release_of(workflow)]
+    return _created(client, again(workflow, continuing(summary.template, templates, version_of(workflow))))
 
 
 def resubmit(client: Client, name: str) -> str:
-    """Create a workflow with the arguments of another one and the current template."""
-    return _created(client, again(client.get(name), reference(current_template(client))))
+    """Create a workflow with the arguments of another one and the current template of its release."""
+    earlier = client.get(name)
+    return _created(client, again(earlier, reference(successor(client, earlier))))
 
 
 def stop(client: Client, name: str) -> str:

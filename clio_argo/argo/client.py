@@ -10,6 +10,7 @@ from clio_argo.argo.nodes import Json
 CURRENT = "clio-argo/current"
 # what Argo's UI shows of a template beside or instead of its name
 TITLE, DESCRIPTION = (f"workflows.argoproj.io/{what}" for what in ("title", "description"))
+INSTANCE = "app.kubernetes.io/instance"
 APP = {"app.kubernetes.io/name": "clio-argo"}
 
 
@@ -72,6 +73,9 @@ class Client(Protocol):
 
     def logs(self, name: str, follow: bool) -> Iterator[LogLine]:
         """Log lines of the steps of all pods that exist; `follow` continues until the workflow has ended."""
+
+    def archived(self, workflow: Json, node: str) -> Iterator[str]:
+        """Lines of the log that Argo kept of a node. Raises `ClioError` if it cannot be read."""
 
 
 def connect(namespace: str | None = None, context: str | None = None, kubeconfig: str | None = None) -> Client:

@@ -6,9 +6,11 @@ from typing import Any
 from hera import workflows as w
 from hera.workflows import models as m
 
+from clio_argo.argo.kubernetes_objects import exactly
 from clio_argo.argo.parameters import parameter, request_environment, variable
 from clio_argo.argo.retries import LOST, retry_strategy
-from clio_argo.argo.settings import Artifacts, ClusterSettings
+from clio_argo.argo.settings import Artifacts, ClusterSettings, Placement
+from clio_argo.model.base import canonical_json
 from clio_argo.pipeline import Pipeline, Step
 
 TMP, OUTPUTS = "/tmp", "/tmp/outputs"
@@ -32,6 +34,8 @@ ENDED = {"CLIO_STATUS": "{{workflow.status}}", "CLIO_FAILURES": "{{workflow.fail
 SECURITY = m.SecurityContext(
     allow_privilege_escalation=False, read_only_root_filesystem=True, capabilities=m.Capabilities(drop=["ALL"])
 )
+# Argo's own containers have none by themselves, and PodSecurity `restricted` refuses the pod; they write to their root
+ARGOS_SECURITY = '{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}'
 
 
 def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Container:
@@ -42,14 +46,14 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Con
     arguments = (step.name, "--run", "$(CLIO_RUN)", "--part=$(CLIO_PART)")
     return w.Container(
         name=step.name, labels={"clio-argo/step": step.name, **(ON_WORKERS if step.on_workers else {})},
-        image=cluster.image(step.image), image_pull_policy=cluster.image_pull_policy,
+        image=cluster.image(step.image), image_pull_policy=cluster.pull_policy(step.image),
         command=list(step.command or STEP_COMMAND), args=list(step.args if step.command else arguments),
         env=_environment(step, cluster, own), env_from=_secret(getattr(cluster, step.secret)) if step.secret else None,
-        service_account_name=cluster.accounts.notifier.name if last else None, security_context=SECURITY,
+        service_account_name=cluster.account("notifier") if last else None, security_context=SECURITY,
         inputs=[w.Parameter(name=n) for n in ("part", "mib")], outputs=_outputs(pipeline, step, cluster.artifacts),
         # no limit of CPU, which would only throttle
         resources=m.ResourceRequirements(requests={"cpu": m.Quantity(root=cluster.cpu or step.cpu)}),
-        pod_spec_patch=_patch(cluster), volume_mounts=_mounts(cluster),
+        pod_spec_patch=_patch(step, cluster), volume_mounts=_mounts(cluster),
         retry_strategy=retry_strategy(cluster.retries), timeout=LAST_TIMEOUT if last else cluster.step_timeout,
         metrics=_metrics(step),
         **_placed(step, cluster),
@@ -106,13 +110,18 @@ def _artifact(name: str, artifacts: Artifacts) -> w.Artifact:
     )  # fmt: skip
 
 
-def _patch(cluster: ClusterSettings) -> str:
+def _patch(step: Step, cluster: ClusterSettings) -> str:
     # memory comes from an input, which `resources` itself cannot refer to; requests equal limits, so that no pod is
     # killed for the memory of another one
     mib = MEMORY % cluster.memory_max_mib
     resources = f'{{"requests":{{"memory":"{mib}"}},"limits":{{"memory":"{mib}"}}}}'
     tick = f'{{"name":"ARGO_PROGRESS_PATCH_TICK_DURATION","value":"{PROGRESS_EVERY}"}}'
-    return f'{{"containers":[{{"name":"main","resources":{resources}}},{{"name":"wait","env":[{tick}]}}]}}'
+    wait = f'{{"name":"wait","env":[{tick}],"securityContext":{ARGOS_SECURITY}}}'
+    init = f'"initContainers":[{{"name":"init","securityContext":{ARGOS_SECURITY}}}]'
+    # a template has no field for it
+    spread = [s.model_dump(by_alias=True, exclude_none=True) for s in _place(step, cluster).topology_spread_constraints]
+    more = f',"topologySpreadConstraints":{canonical_json(spread).decode()}' if spread else ""
+    return f'{{"containers":[{{"name":"main","resources":{resources}}},{wait}],{init}{more}}}'
 
 
 def _mounts(cluster: ClusterSettings) -> list[m.VolumeMount]:
@@ -126,10 +135,15 @@ def _metrics(step: Step) -> w.Counter:
     return w.Counter(name="clio_parts_total", help="Parts of steps that ended", labels=labels, value="1")
 
 
+def _place(step: Step, cluster: ClusterSettings) -> Placement:
+    return cluster.workers if step.on_workers else cluster.others
+
+
 def _placed(step: Step, cluster: ClusterSettings) -> dict[str, Any]:
-    place = cluster.workers if step.on_workers else cluster.others
+    place = _place(step, cluster)
     return {
         "node_selector": place.node_selector or None,
         "tolerations": [m.Toleration(**t.model_dump(exclude_none=True)) for t in place.tolerations] or None,
+        "affinity": exactly(m.Affinity, place.affinity, "affinity") if place.affinity else None,
         "annotations": (cluster.worker_annotations or None) if step.on_workers else None,
     }

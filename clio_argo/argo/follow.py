@@ -2,12 +2,12 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from clio_argo.argo.client import Client
 from clio_argo.argo.faults import NotFound
-from clio_argo.argo.nodes import Json
+from clio_argo.argo.nodes import Json, has_ended
 from clio_argo.argo.summary import Summary, has_unstarted, pods_of, summarise
 from clio_argo.argo.templates import selector
 from clio_argo.errors import ClioError, TransientError
@@ -35,6 +35,21 @@ def look(client: Client, name: str) -> Summary:
     """The workflow now, with the reasons why pods do not start."""
     workflow = client.get(name)
     return summarise(workflow, client.unstarted(name) if has_unstarted(workflow) else {})
+
+
+def look_at_all(client: Client, listed: Sequence[Json]) -> list[Summary]:
+    """Listed workflows, with the reasons why pods of the client's namespace do not start."""
+    whole = [_whole(client, workflow) for workflow in listed]
+    told = client.unstarted() if any(map(has_unstarted, whole)) else {}
+    return [summarise(workflow, told) for workflow in whole]
+
+
+def _whole(client: Client, workflow: Json) -> Json:
+    """A workflow that runs with its nodes, without which Argo Server lists it."""
+    meta, status = workflow["metadata"], workflow.get("status") or {}
+    here = meta.get("namespace") == client.namespace
+    missing = here and not has_ended(workflow) and not {"nodes", "compressedNodes"} & status.keys()
+    return client.get(meta["name"]) if missing and status else workflow
 
 
 def follow(client: Client, name: str, pending_limit: timedelta | None = None) -> Iterator[Summary]:

@@ -13,7 +13,7 @@ from clio_argo.argo.client import CURRENT, TITLE
 from clio_argo.argo.faults import NotFound
 from clio_argo.argo.kube import MERGE_PATCH, TEMPLATES, KubeClient
 from clio_argo.argo.nodes import Json, has_ended
-from clio_argo.argo.templates import selector
+from clio_argo.argo.templates import release_of, selector, template_of
 from clio_argo.errors import UserError
 
 MANAGER = "clio-argo"
@@ -30,28 +30,33 @@ def install(client: KubeClient, documents: Sequence[Json]) -> Iterator[str]:
                     body=document, namespace=client.namespace, field_manager=MANAGER, force_conflicts=True
                 )
             yield f"{_title(document)} applied"
-    new = {d["metadata"]["name"] for d in documents if d["kind"] == TEMPLATE}
+    new = [d for d in documents if d["kind"] == TEMPLATE]
+    # a release that is installed by hand may have left some
     for template in client.templates(selector(f"{CURRENT}=true")):
         name = template["metadata"]["name"]
-        if new and name not in new:
+        if release_of(template) in map(release_of, new) and name not in {d["metadata"]["name"] for d in new}:
             marks = {"labels": {CURRENT: None}, "annotations": {TITLE: f"Earlier revision: {name}"}}
             client.patch(TEMPLATES, name, {"metadata": marks}, MERGE_PATCH)
             yield f"{TEMPLATE} {name} is no longer current"
 
 
 def uninstall(client: KubeClient, documents: Sequence[Json]) -> Iterator[str]:
-    """Remove all documents and all templates. Yields a line per change.
+    """Remove all documents and all templates of their release. Yields a line per change.
 
     Raises:
-        UserError: workflows are running, which need what would be removed.
+        UserError: workflows of the release are running, which need what would be removed.
     """
-    running = [w["metadata"]["name"] for w in client.find(selector()) if not has_ended(w)]
+    releases = {release_of(d) for d in documents}
+    templates = [t for t in client.templates(selector()) if release_of(t) in releases]
+    names = {t["metadata"]["name"] for t in templates}
+    ours = [w for w in client.find(selector()) if template_of(w) in names or release_of(w) in releases]
+    running = [w["metadata"]["name"] for w in ours if not has_ended(w)]
     if running:
         raise UserError(
             f"namespace {client.namespace} still runs {', '.join(running)}: wait for them, or "
             "stop them with clio-argo workflow stop"
         )
-    for template in client.templates(selector()):
+    for template in templates:
         client.delete_template(template["metadata"]["name"])
         yield f"{_title({'kind': TEMPLATE, **template})} removed"
     with _resources(client) as resources:

@@ -13,6 +13,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from clio_argo.argo.approval import decision_patch
+from clio_argo.argo.archived import archived_at
 from clio_argo.argo.faults import Conflict, Refused, fault, unreachable
 from clio_argo.argo.logs import LogLine, follow_pods, step_lines
 from clio_argo.argo.nodes import Json, newest, with_phases
@@ -184,6 +185,13 @@ class KubeClient:
             return
         for pod in self.pods(name):
             yield from (LogLine(pod, text) for text in self.log(pod, follow=False))
+
+    def archived(self, workflow: Json, node: str) -> Iterator[str]:
+        """As in `Client`, from the bucket itself."""
+        from clio_argo.store.documents import Store
+
+        folder, name = archived_at(workflow, node)
+        return step_lines([Store(folder).need(name)])
 
     def pods(self, workflow: str) -> list[str]:
         """Pods of a workflow whose step has started, oldest first."""

@@ -1,13 +1,16 @@
 """All objects that a namespace needs to run the pipeline: accounts, roles, network policy and template."""
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from clio_argo.argo.settings import Account, ClusterSettings
-from clio_argo.argo.workflow import labels, workflow_template
+from clio_argo.argo.client import CURRENT, INSTANCE
+from clio_argo.argo.settings import ClusterSettings
+from clio_argo.argo.templates import STANDS_FOR
+from clio_argo.argo.workflow import labels, shown, workflow_template
 from clio_argo.pipeline import PIPELINE, Pipeline
 
 Object = dict[str, Any]
@@ -16,26 +19,35 @@ READ = ("get", "list", "watch")
 # Google's metadata server, which gives a pod the identity of its service account: the first address without GKE
 # Dataplane V2, the second with it
 METADATA_SERVER = ("169.254.169.252/32", "169.254.169.254/32")
-# HTTPS (stores, webhooks), the cluster's API, mail over TLS and with STARTTLS
-PORTS = (443, 6443, 465, 587)
 
 
 def manifests(pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | None = None) -> dict[str, list[Object]]:
     """All objects, by the name of the file that holds them."""
     cluster = cluster or ClusterSettings()
-    accounts = cluster.accounts
-    all_accounts = [accounts.worker, accounts.notifier, accounts.executor, accounts.submitter, accounts.approver]
-    roles = (
-        (accounts.executor, executor_rules()),
-        (accounts.submitter, submitter_rules()),
-        (accounts.approver, approver_rules()),
-    )
-    return {
-        "serviceaccounts.yaml": [*(_account(cluster, a) for a in all_accounts), _token(cluster, accounts.executor)],
-        "roles.yaml": [role for account, rules in roles for role in _role(cluster, account, rules)],
-        "networkpolicy.yaml": [network_policy(cluster)],
-        "workflowtemplate.yaml": [dict(workflow_template(pipeline, cluster).to_dict())],
+    files = {
+        "serviceaccounts.yaml": _accounts(cluster),
+        "roles.yaml": [o for role, rules in roles().items() for o in _role(cluster, role, rules)],
+        "networkpolicy.yaml": [network_policy(cluster)] if cluster.network_policy.enabled else [],
+        "workflowtemplate.yaml": templates(pipeline, cluster),
     }
+    return {name: objects for name, objects in files.items() if objects}
+
+
+def templates(pipeline: Pipeline, cluster: ClusterSettings) -> list[Object]:
+    """The template whose name holds version and digest, and the one that submissions follow to it.
+
+    The second has the name of the release, so that there is one of it whatever was applied before.
+    """
+    kept = dict(workflow_template(pipeline, cluster).to_dict())
+    annotations = {STANDS_FOR: kept["metadata"]["name"], **shown(f"clio-argo {version('clio-argo')}")}
+    head = _head(cluster, kept["apiVersion"], kept["kind"], cluster.release, annotations)
+    head["metadata"]["labels"][CURRENT] = "true"
+    return [kept, {**head, "spec": kept["spec"]}]
+
+
+def roles() -> dict[str, list[Object]]:
+    """Rules of the accounts that may do something, by role."""
+    return {"executor": executor_rules(), "submitter": submitter_rules(), "approver": approver_rules()}
 
 
 def write_manifests(folder: Path, files: dict[str, list[Object]]) -> None:
@@ -68,41 +80,55 @@ def approver_rules() -> list[Object]:
 
 
 def network_policy(cluster: ClusterSettings) -> Object:
-    """Steps accept no connection; they reach DNS, stores, the cluster's API (Argo's executor), mail and webhooks."""
-    ports = [*((53, p) for p in ("UDP", "TCP")), *((port, "TCP") for port in PORTS)]
+    """Steps accept no connection; they reach the settings' ports at any address, DNS and Google's metadata server."""
+    network = cluster.network_policy
+    ports = [*((53, p) for p in ("UDP", "TCP")), *((port, "TCP") for port in network.ports)]
     spec = {
-        "podSelector": {"matchExpressions": [{"key": "clio-argo/step", "operator": "Exists"}]},
+        "podSelector": {
+            "matchLabels": {INSTANCE: cluster.release},
+            "matchExpressions": [{"key": "clio-argo/step", "operator": "Exists"}],
+        },
         "policyTypes": ["Ingress", "Egress"],
         "egress": [
             {"ports": [{"port": port, "protocol": protocol} for port, protocol in ports]},
             {"to": [{"ipBlock": {"cidr": c}} for c in METADATA_SERVER]},
+            *network.extra_egress,
         ],
     }
-    return {**_head(cluster, "networking.k8s.io/v1", "NetworkPolicy", "clio-argo"), "spec": spec}
+    return {**_head(cluster, "networking.k8s.io/v1", "NetworkPolicy", cluster.release), "spec": spec}
 
 
-def _account(cluster: ClusterSettings, account: Account) -> Object:
+def _accounts(cluster: ClusterSettings) -> list[Object]:
+    made = {role: account for role, account in cluster.accounts if account.create}
+    accounts = [_account(cluster, cluster.account(role), account.annotations) for role, account in made.items()]
+    return [*accounts, *([_token(cluster)] if "executor" in made else [])]
+
+
+def _account(cluster: ClusterSettings, name: str, annotations: dict[str, str]) -> Object:
     # no token in the pods: a step has no reason to talk to the cluster
-    head = _head(cluster, "v1", "ServiceAccount", account.name, account.annotations)
+    head = _head(cluster, "v1", "ServiceAccount", name, annotations)
     return {**head, "automountServiceAccountToken": False}
 
 
-def _token(cluster: ClusterSettings, account: Account) -> Object:
+def _token(cluster: ClusterSettings) -> Object:
     # Argo mounts a secret of this name into its own container of pods that get no token by themselves
-    owner = {"kubernetes.io/service-account.name": account.name}
-    head = _head(cluster, "v1", "Secret", f"{account.name}.service-account-token", owner)
+    name = cluster.account("executor")
+    owner = {"kubernetes.io/service-account.name": name}
+    head = _head(cluster, "v1", "Secret", f"{name}.service-account-token", owner)
     return {**head, "type": "kubernetes.io/service-account-token"}
 
 
-def _role(cluster: ClusterSettings, account: Account, rules: list[Object]) -> list[Object]:
+def _role(cluster: ClusterSettings, role: str, rules: list[Object]) -> list[Object]:
     namespace = {"namespace": cluster.namespace} if cluster.namespace else {}
+    # of the release, not of the account: two releases may share an account that is there already
+    name = f"{cluster.release}-{role}"
     binding = {
-        "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": account.name},
-        "subjects": [{"kind": "ServiceAccount", "name": account.name, **namespace}],
+        "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": cluster.account(role), **namespace}],
     }
     return [
-        {**_head(cluster, f"{RBAC}/v1", "Role", account.name), "rules": rules},
-        {**_head(cluster, f"{RBAC}/v1", "RoleBinding", account.name), **binding},
+        {**_head(cluster, f"{RBAC}/v1", "Role", name), "rules": rules},
+        {**_head(cluster, f"{RBAC}/v1", "RoleBinding", name), **binding},
     ]
 
 

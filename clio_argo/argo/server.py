@@ -8,8 +8,9 @@ from typing import Any, Literal, Self
 import requests
 
 from clio_argo.argo.approval import DECISION
+from clio_argo.argo.archived import LOGS
 from clio_argo.argo.faults import Refused, fault, origin, unreachable
-from clio_argo.argo.logs import EXECUTOR, LogLine
+from clio_argo.argo.logs import EXECUTOR, LogLine, step_lines
 from clio_argo.argo.nodes import Json, newest, with_phases
 from clio_argo.argo.pending import WARNINGS, warnings
 from clio_argo.errors import TransientError, UserError
@@ -128,6 +129,13 @@ class ArgoServer:
             for line in answer.iter_lines():
                 yield from self._log_lines(json.loads(line))
 
+    def archived(self, workflow: Json, node: str) -> Iterator[str]:
+        """As in `Client`."""
+        name = workflow["metadata"]["name"]
+        path = f"artifact-files/{self.namespace}/workflows/{name}/{node}/outputs/{LOGS}"
+        with self._asked():
+            yield from step_lines([self._ask("GET", path, root="").content])
+
     def _log_lines(self, message: Json) -> Iterator[LogLine]:
         if error := message.get("error"):
             raise fault(error.get("http_code", 500), error.get("message", ""), self.place)
@@ -150,10 +158,10 @@ class ArgoServer:
             answer: Json = self._ask(method, path, json=body, params=params).json()
         return answer
 
-    def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
+    def _ask(self, method: str, path: str, root: str = "api/v1/", **options: Any) -> requests.Response:
         # a followed log is silent for as long as its step writes nothing
         limits = {"timeout": (CONNECT_S, None if options.get("stream") else READ_S), **options}
-        answer = self._session.request(method, f"{self.url}/api/v1/{path}", **limits)
+        answer = self._session.request(method, f"{self.url}/{root}{path}", **limits)
         if not answer.ok:
             raise fault(answer.status_code, answer.text, self.place)
         return answer

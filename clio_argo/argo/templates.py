@@ -3,44 +3,71 @@
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from clio_argo.argo.client import APP, CURRENT, Client
+from clio_argo.argo.client import APP, CURRENT, INSTANCE, Client
 from clio_argo.argo.faults import NotFound
 from clio_argo.argo.nodes import Json, has_ended
+from clio_argo.argo.settings import OWN_NAME
 from clio_argo.errors import UserError
 from clio_argo.pipeline import Pipeline
 
 VERSION = "app.kubernetes.io/version"
-# on the chart's current template: the name of the kept template, which holds version and digest
+# on the current template: the name of the kept template, which holds version and digest
 STANDS_FOR = "clio-argo/template"
 
 
-def current_template(client: Client) -> Json:
-    """The template that submissions use. Raises `UserError` as `choose`."""
-    return choose(client.templates(selector(f"{CURRENT}=true")), client.namespace)
+def current_template(client: Client, release: str | None = None) -> Json:
+    """The template that submissions use, of one release. Raises `UserError` as `choose`."""
+    return choose(client.templates(selector(f"{CURRENT}=true")), client.namespace, release)
 
 
-def choose(current: Sequence[Json], namespace: str) -> Json:
-    """The only one of the current templates, if it is of this version.
+def choose(current: Sequence[Json], namespace: str, release: str | None = None) -> Json:
+    """The current template of a release, if it is of this version.
+
+    release: None chooses the release that was there first, so that a second one changes nothing for who names none.
 
     Raises:
-        UserError: there is none, there are several, or it is of another version.
+        UserError: there is none, or it is of another version.
     """
-    if not current:
+    releases = by_release(current)
+    if release and release not in releases:
+        known = ", ".join(releases) or "none"
+        raise NotFound(f"namespace {namespace} has no release {release}; it has: {known}")
+    if not releases:
         raise NotFound(
             f"namespace {namespace} has no template with the label {CURRENT}=true; install it with: "
             f"clio-argo install -n {namespace}"
         )
-    if len(current) > 1:
-        names = ", ".join(sorted(t["metadata"]["name"] for t in current))
-        raise UserError(f"namespace {namespace} has several current templates; choose one with --template: {names}")
-    installed, own = version_of(current[0]), version("clio-argo")
+    chosen = releases[release or next(iter(releases))]
+    installed, own = version_of(chosen), version("clio-argo")
     if installed != own:
         raise UserError(
-            f"template {current[0]['metadata']['name']} is of version {installed}, this is clio-argo {own}: install "
+            f"template {chosen['metadata']['name']} is of version {installed}, this is clio-argo {own}: install "
             f"that version here, or this one there (clio-argo install -n {namespace}), or name the template with "
-            "--template"
+            "--template, or another release with --release"
         )
-    return current[0]
+    return chosen
+
+
+def successor(client: Client, earlier: Json) -> Json:
+    """The current template of the release of an earlier workflow, or of the first release if that one is gone."""
+    current = client.templates(selector(f"{CURRENT}=true"))
+    release = _labels(earlier).get(INSTANCE)
+    return choose(current, client.namespace, release if release in by_release(current) else None)
+
+
+def by_release(current: Sequence[Json]) -> dict[str, Json]:
+    """The current template of each release, that of the oldest release first."""
+    # by hand a template can be left that is current, too; the one that stands for another is kept up to date
+    ordered = sorted(current, key=lambda t: (not _stands_for(t), _created(t), t["metadata"]["name"]))
+    found: dict[str, Json] = {}
+    for template in ordered:
+        found.setdefault(release_of(template), template)
+    return found
+
+
+def release_of(thing: Json) -> str:
+    """The release of a template or workflow."""
+    return str(_labels(thing).get(INSTANCE) or OWN_NAME)
 
 
 def require_steps(template: Json, pipeline: Pipeline) -> None:
@@ -61,8 +88,7 @@ def require_steps(template: Json, pipeline: Pipeline) -> None:
 
 def reference(template: Json) -> str:
     """The name that a workflow refers to: that of a template which never changes while the workflow runs."""
-    annotations = template["metadata"].get("annotations") or {}
-    return str(annotations.get(STANDS_FOR) or template["metadata"]["name"])
+    return _stands_for(template) or str(template["metadata"]["name"])
 
 
 def continuing(name: str, templates: Sequence[Json], version: str) -> str:
@@ -112,11 +138,15 @@ def version_of(thing: Json) -> str:
 
 def unused(templates: Sequence[Json], workflows: Sequence[Json]) -> list[str]:
     """Names of templates that are not current and that no running workflow refers to."""
-    running = (w["spec"].get("workflowTemplateRef") or {} for w in workflows if not has_ended(w))
     current = [t for t in templates if CURRENT in _labels(t)]
-    needed = {r.get("name") for r in running}
+    needed = {template_of(w) for w in workflows if not has_ended(w)}
     needed |= {name for t in current for name in (t["metadata"]["name"], reference(t))}
     return sorted({t["metadata"]["name"] for t in templates} - needed)
+
+
+def template_of(workflow: Json) -> str:
+    """The name of the template that a workflow refers to, or nothing."""
+    return str((workflow["spec"].get("workflowTemplateRef") or {}).get("name") or "")
 
 
 def prune(client: Client, dry_run: bool = False) -> list[str]:
@@ -131,6 +161,14 @@ def prune(client: Client, dry_run: bool = False) -> list[str]:
 def selector(more: str = "") -> str:
     """Label selector of the objects of clio-argo, with further conditions."""
     return ",".join([*(f"{k}={v}" for k, v in APP.items()), *([more] if more else [])])
+
+
+def _stands_for(template: Json) -> str:
+    return str((template["metadata"].get("annotations") or {}).get(STANDS_FOR) or "")
+
+
+def _created(template: Json) -> str:
+    return str(template["metadata"].get("creationTimestamp") or "")
 
 
 def _labels(template: Json) -> dict[str, str]:

@@ -8,12 +8,12 @@ from hera.workflows import models as m
 
 from clio_argo.argo.ask import ask_templates
 from clio_argo.argo.check import check
-from clio_argo.argo.client import CURRENT, DESCRIPTION, TITLE
+from clio_argo.argo.client import DESCRIPTION, INSTANCE, TITLE
 from clio_argo.argo.containers import container
 from clio_argo.argo.graph import forms, graphs
+from clio_argo.argo.kubernetes_objects import exactly
 from clio_argo.argo.parameters import parameter, workflow_parameters
 from clio_argo.argo.settings import ClusterSettings, Volume
-from clio_argo.errors import UserError
 from clio_argo.model.base import digest
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 
@@ -35,30 +35,36 @@ def workflow_template(pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | 
     unnamed = dict(_template(pipeline, cluster, "unnamed").to_dict())
     check(unnamed)
     # a changed specification is another template, and running workflows keep theirs
-    return _template(pipeline, cluster, f"clio-argo-{version('clio-argo')}-{digest(unnamed['spec'])[:8]}")
+    return _template(pipeline, cluster, f"{cluster.release}-{version('clio-argo')}-{digest(unnamed['spec'])[:8]}")
 
 
 def _template(pipeline: Pipeline, cluster: ClusterSettings, name: str) -> WorkflowTemplate:
     return WorkflowTemplate(
-        name=name, namespace=cluster.namespace, labels={**labels(cluster), CURRENT: "true"},
-        annotations={TITLE: f"Align slices into a volume ({name})", DESCRIPTION: SUMMARY},
+        name=name, namespace=cluster.namespace, labels=labels(cluster), annotations=shown(f"revision {name}"),
         entrypoint="main", on_exit="finish" if pipeline.on_exit else None,
         arguments=workflow_parameters(cluster.approval), templates=_templates(pipeline, cluster),
         parallelism=cluster.parallelism, active_deadline_seconds=cluster.deadline_hours * HOUR_S,
         # a step has no token; only Argo's own container talks to the cluster
-        service_account_name=cluster.accounts.worker.name, automount_service_account_token=False,
-        executor=m.ExecutorConfig(service_account_name=cluster.accounts.executor.name),
-        security_context=_security(cluster.uid), volumes=_volumes(cluster),
-        image_pull_secrets=list(cluster.image_pull_secrets) or None, pod_priority_class_name=cluster.priority_class,
-        pod_metadata=m.Metadata(labels=labels(cluster)), workflow_metadata=_workflow_metadata(cluster),
+        service_account_name=cluster.account("worker"), automount_service_account_token=False,
+        executor=m.ExecutorConfig(service_account_name=cluster.account("executor")),
+        security_context=_security(cluster), volumes=_volumes(cluster),
+        image_pull_secrets=[s.name for s in cluster.image_pull_secrets] or None,
+        pod_priority_class_name=cluster.priority_class,
+        pod_metadata=_pod_metadata(cluster), workflow_metadata=_workflow_metadata(cluster),
         metrics=_metrics(), archive_logs=cluster.artifacts is not None, **_cleanup(cluster),
     )  # fmt: skip
+
+
+def shown(what: str) -> dict[str, str]:
+    """Annotations of a template that Argo's UI shows in place of its name."""
+    return {TITLE: f"Align slices into a volume ({what})", DESCRIPTION: SUMMARY}
 
 
 def labels(cluster: ClusterSettings) -> dict[str, str]:
     """Labels of everything that is emitted."""
     known = {"name": "clio-argo", "version": version("clio-argo"), "managed-by": "clio-argo"}
-    return {**{f"app.kubernetes.io/{k}": v for k, v in known.items()}, **cluster.labels}
+    own = {f"app.kubernetes.io/{k}": v for k, v in known.items()}
+    return {**own, INSTANCE: cluster.release, **cluster.labels}
 
 
 def _templates(pipeline: Pipeline, cluster: ClusterSettings) -> list[Any]:
@@ -78,11 +84,14 @@ def _finish(step: Step) -> DAG:
     return DAG(name="finish", tasks=[task])
 
 
-def _security(uid: int) -> m.PodSecurityContext:
-    profile = m.SeccompProfile(type="RuntimeDefault")
-    return m.PodSecurityContext(
-        run_as_non_root=True, run_as_user=uid, run_as_group=uid, fs_group=uid, seccomp_profile=profile
-    )
+def _security(cluster: ClusterSettings) -> m.PodSecurityContext:
+    user = {} if cluster.uid == "platform" else dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), cluster.uid)
+    own = {"runAsNonRoot": True, **user, "seccompProfile": {"type": "RuntimeDefault"}}
+    return exactly(m.PodSecurityContext, {**own, **cluster.pod_security_context}, "podSecurityContext")
+
+
+def _pod_metadata(cluster: ClusterSettings) -> m.Metadata:
+    return m.Metadata(labels=labels(cluster), annotations=cluster.pod_annotations or None)
 
 
 def _volumes(cluster: ClusterSettings) -> list[m.Volume]:
@@ -91,11 +100,7 @@ def _volumes(cluster: ClusterSettings) -> list[m.Volume]:
 
 
 def _volume(volume: Volume) -> m.Volume:
-    emitted = m.Volume.model_validate({"name": volume.name, **volume.source})
-    # hera silently drops fields that it does not know
-    if emitted.model_dump(by_alias=True, exclude_none=True, exclude={"name"}, mode="json") != volume.source:
-        raise UserError(f"volumes.{volume.name}.source: {volume.source} is not a valid volume of a pod")
-    return emitted
+    return exactly(m.Volume, {**volume.source, "name": volume.name}, f"volumes.{volume.name}.source")
 
 
 def _workflow_metadata(cluster: ClusterSettings) -> m.WorkflowMetadata:

@@ -12,11 +12,12 @@ import typer
 from typer import Argument, Option
 
 from clio_argo.cli.commands import CLUSTER, Group, command
-from clio_argo.cli.console import console, document, exit_unless, hint, show, tell
+from clio_argo.cli.console import console, document, exit_unless, hint, tell
 from clio_argo.cli.options import Cluster, ObjectForm
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
+    from clio_argo.argo.logs import LogLine
     from clio_argo.argo.nodes import Json
     from clio_argo.argo.summary import Summary
     from clio_argo.model.costs import Estimate
@@ -87,18 +88,19 @@ def list_(
     output: ObjectForm = None,
 ) -> None:
     """List the workflows of clio-argo, newest first."""
-    from clio_argo.argo.summary import has_unstarted, summarise
+    from clio_argo.argo.follow import look_at_all
+    from clio_argo.argo.summary import summarise
     from clio_argo.argo.templates import selector
     from clio_argo.cli import cluster_show
 
     client, now = cluster.connect(), datetime.now(UTC)
-    workflows = client.find(selector(labels), everywhere)
-    told = client.unstarted() if any(map(has_unstarted, workflows)) else {}
-    found = ((summarise(w, told), w) for w in workflows)
-    rows = chosen.newest(found, now)
+    found = ((summarise(w), w) for w in client.find(selector(labels), everywhere))
+    listed = [w for _, w in chosen.newest(found, now)]
+    if output:
+        print(document(listed, output))
+        return
     nothing = f"no workflows in {'any namespace' if everywhere else f'namespace {client.namespace}'}"
-    view = cluster_show.workflows([s for s, _ in rows], now, everywhere) if rows else nothing
-    show([w for _, w in rows], output, lambda: [view])
+    tell([cluster_show.workflows(look_at_all(client, listed), now, everywhere) if listed else nothing], console())
 
 
 @command(workflow)
@@ -235,18 +237,33 @@ class Watch:
         from clio_argo.argo.summary import pods_of
 
         begin, heard = f"{self.name}-{step}-" if step else "", set[str]()
-        before = pods_of(self.client.get(self.name))
+        found = self.client.get(self.name)
+        before = pods_of(found)
         with self._interruptible():
-            for line in self.client.logs(self.name, follow):
-                heard.add(line.pod.rpartition("-")[2])
+            for line in self._all_lines(found, follow, before, heard):
                 if line.pod.startswith(begin):
                     print(f"{line.pod.removeprefix(f'{self.name}-')}: {line.text}", flush=True)
         if silent := before - heard:
             print(
-                f"{len(silent)} of {len(before)} pods wrote nothing or are gone; where Argo is set up to archive logs, "
-                "the logs of gone pods are in the artifact main-logs",
+                f"{len(silent)} of {len(before)} pods wrote nothing or are gone; Argo keeps the logs of pods that are "
+                "gone where it is set up to archive them (archiveLogs and an artifact repository)",
                 file=sys.stderr,
             )
+
+    def _all_lines(self, found: "Json", follow: bool, before: set[str], heard: set[str]) -> "Iterator[LogLine]":
+        """Lines of pods that exist, then what Argo keeps of those of `before` that are gone. Fills `heard`."""
+        from clio_argo.argo.archived import archived_lines
+        from clio_argo.errors import ClioError
+
+        for line in self.client.logs(self.name, follow):
+            heard.add(line.pod.rpartition("-")[2])
+            yield line
+        try:
+            for line in archived_lines(self.client.archived, found, before - heard):
+                heard.add(line.pod.rpartition("-")[2])
+                yield line
+        except ClioError as error:
+            print(f"archived logs cannot be read: {error}", file=sys.stderr)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

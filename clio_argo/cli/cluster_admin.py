@@ -24,11 +24,13 @@ template = typer.Typer(cls=Group, invoke_without_command=True)
 def install(cluster: Cluster, settings: Settings = None, pipeline: OwnPipeline = None) -> None:
     """Apply accounts, roles, network policy and template to a namespace. Submissions use this template from then on."""
     from clio_argo.argo.install import install
+    from clio_argo.argo.templates import release_of
 
     client = cluster.administer()
-    for done in install(client, _documents(client, settings, pipeline)):
+    documents = _documents(client, settings, pipeline)
+    for done in install(client, documents):
         print(done, flush=True)
-    flags = cluster.flags(client.namespace)
+    flags = f"{cluster.flags(client.namespace)} --release {release_of(documents[0])}"
     print(f"installed; submit with: {program()} submit REQUEST --out gs://BUCKET/FOLDER {flags}")
 
 
@@ -47,11 +49,14 @@ commands.add_typer(template, name="template", rich_help_panel=ADMINISTER)
 
 @template.callback()
 def emit(context: typer.Context, settings: Settings = None, pipeline: OwnPipeline = None) -> None:
-    """Print the WorkflowTemplate. `prune` removes old ones."""
+    """Print the WorkflowTemplate, and the one that submissions follow to it. `prune` removes old ones."""
     if context.invoked_subcommand is None:
-        from clio_argo.argo import workflow_template
+        import yaml
 
-        print(workflow_template(load_pipeline(pipeline), cluster_settings(settings)).to_yaml(), end="")
+        from clio_argo.argo.manifests import templates
+
+        documents = templates(load_pipeline(pipeline), cluster_settings(settings))
+        print(yaml.safe_dump_all(documents, sort_keys=False), end="")
 
 
 @command(template)
@@ -73,12 +78,13 @@ def cluster_settings(path: Path | None) -> "ClusterSettings":
     """
     from pydantic import ValidationError
 
-    from clio_argo.argo.settings import ClusterSettings
+    from clio_argo.argo.settings import CHART_ONLY, ClusterSettings
 
     if path is None:
         return ClusterSettings()
     try:
-        return ClusterSettings.model_validate(read_settings(path))
+        given = read_settings(path)
+        return ClusterSettings.model_validate({k: v for k, v in given.items() if k not in CHART_ONLY})
     except ValidationError as error:
         places = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
         problems = [f"{place}: {message}" for place, message in places]

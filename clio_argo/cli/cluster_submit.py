@@ -48,6 +48,8 @@ def submit(
     generate_name: Annotated[str | None, Option(help="Beginning of its name. Default: the request's id.")] = None,
     labels: Annotated[list[str] | None, Option("-l", "--label", help="Label of the workflow: KEY=VALUE.")] = None,
     template: Annotated[str | None, Option(help="Default: the current one, which must be of this version.")] = None,
+    release: Annotated[
+        str | None, Option(help="Release whose template is used. Default: the first in the namespace.")] = None,
     unique: Annotated[bool, Option(UNIQUE, help="Give the run a folder with a new id below --run.")] = False,
     generated_with: Settings = None, pipeline: OwnPipeline = None,
 ) -> None:  # fmt: skip
@@ -64,7 +66,7 @@ def submit(
     if client is None:
         installed = _generated(generated_with, template, pipeline)
     else:
-        installed = client.template(template) if template else current_template(client)
+        installed = client.template(template) if template else current_template(client, release)
     if pipeline:
         require_steps(installed, load_pipeline(pipeline))
     given = submission.override(installed, given)

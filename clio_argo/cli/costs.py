@@ -9,12 +9,12 @@ from clio_argo.errors import UserError
 from clio_argo.model.costs import Estimate
 from clio_argo.model.prices import MACHINE, NODES, Cluster, Prices, bill, local_wall_s
 from clio_argo.model.run import Costs
-from clio_argo.report.formats import duration
+from clio_argo.report.formats import dollars, duration
 
 
 def cost_view(costs: Costs) -> Iterator[RenderableType]:
     """A line for each stage, and what all of them cost."""
-    rows = table("stage", "units", "expected", "CPU time", "of it", "by the clock", "peak memory")
+    rows = table("stage", "units of work", "expected", "CPU time", "of expected", "by the clock", "peak memory")
     for s in costs.stages:
         known = s.estimated_s is not None
         expected = duration(s.estimated_s or 0) if known else "?"
@@ -22,12 +22,16 @@ def cost_view(costs: Costs) -> Iterator[RenderableType]:
         cells = (duration(s.cpu_s), share, duration(s.wall_s), f"{s.peak_mib:.0f} MiB")
         rows.add_row(s.step, str(s.units), expected, *cells)
     yield rows
-    per_tb = ", ".join(f"${price:.2f} ({kind})" for kind, price in costs.per_tb.items())
+    compute, per_tb = (
+        ", ".join(f"{dollars(price)} ({kind})" for kind, price in prices.items())
+        for prices in (costs.compute, costs.per_tb)
+    )
     left = [("left", f"about {duration(costs.left_s)} of CPU time")] if costs.left_s else []
     yield facts([
         ("all", f"CPU {duration(costs.cpu_s)}; {costs.vcpu_h:.3f} vCPU hours"),
         *left,
-        ("per TB", f"{per_tb} of compute for 10^12 bytes of grey values, at prices of {costs.priced}"),
+        ("compute", f"{compute}, at prices of {costs.priced}"),
+        *([("per TB", f"{per_tb} of compute for 10^12 bytes of grey values")] if per_tb else []),
     ])  # fmt: skip
 
 

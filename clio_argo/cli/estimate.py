@@ -14,7 +14,7 @@ from clio_argo.cli.commands import MAKE, command
 from clio_argo.cli.console import facts, show, table, tell_wait
 from clio_argo.cli.options import Form, RequestOptions
 from clio_argo.errors import UserError
-from clio_argo.model.costs import Basis, Estimate, UnitCosts
+from clio_argo.model.costs import LEAST_BYTES, Basis, Estimate, UnitCosts
 from clio_argo.model.cutting import Cutting, fits_one_pod
 from clio_argo.model.prices import MACHINE, NODES, Bill, Cluster, Prices, bill, local_cpu_s, local_wall_s
 from clio_argo.model.request import Request
@@ -164,7 +164,7 @@ def estimate_view(shown: Shown) -> Iterator[RenderableType]:
     nodes = f"{costs.nodes} x {cluster.machine}{' (spot)' if cluster.spot else ''}"
     ready = f"at most {shown.pods} pods at a time; {duration(costs.start_s)} of it until the first node is ready"
     idle = f"vCPU hours of nodes that start, or are idle for {duration(cluster.prices.delays.idle_s)}"
-    per_tb = costs.compute / found.source_bytes * 1e12
+    per_tb = f"${costs.compute / found.source_bytes * 1e12:.2f} of compute for 10^12 bytes of grey values"
     yield facts([
         ("here", f"{here}, {cpu}; the largest stage is {found.largest.step}"),
         ("cluster", f"{duration(costs.wall_s)} on {nodes}, {ready}"),
@@ -172,7 +172,7 @@ def estimate_view(shown: Shown) -> Iterator[RenderableType]:
         ("operations", f"${costs.operations:.2f}: {costs.writes:,} objects written, {costs.reads:,} read"),
         *((folder, f"{human_size(size)}: {_month(costs.month[folder])}") for folder, size in found.sizes_bytes.items()),
         ("objects", f"{found.objects:,} in the volumes"),
-        ("per TB", f"${per_tb:.2f} of compute for 10^12 bytes of grey values"),
+        *([("per TB", per_tb)] if found.source_bytes >= LEAST_BYTES else []),
         ("rates", BASES[found.basis].format(machine=found.machine)),
         ("prices", f"of {cluster.prices.date}: {cluster.prices.source}"),
         *([("warning", f"only the machine was measured, the slices cannot be: {shown.why}")] if shown.why else []),

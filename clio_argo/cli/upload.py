@@ -16,7 +16,7 @@ from clio_argo.cli.commands import MAKE, command
 from clio_argo.cli.console import literal, program, show
 from clio_argo.cli.options import Form
 from clio_argo.errors import ClioError, UserError, printable
-from clio_argo.model.base import few
+from clio_argo.model.base import counted, few
 
 if TYPE_CHECKING:
     from clio_argo.store.uploads import Comparison, File
@@ -69,10 +69,10 @@ def _refuse(url: str, found: "Comparison", replace: bool, keep_others: bool) -> 
     problems = []
     if found.beside and not keep_others:
         names = printable(few(found.beside, SHOWN))
-        problems.append(f"{len(found.beside)} objects that are not in DIR: {names} (--keep-others leaves them there)")
+        problems.append(f"{counted(len(found.beside), 'object')} not in DIR: {names} (--keep-others leaves them there)")
     if found.other and not replace:
         names = printable(few(list(found.other), SHOWN))
-        problems.append(f"{len(found.other)} objects with other contents: {names} (--replace replaces them)")
+        problems.append(f"{counted(len(found.other), 'object')} with other contents: {names} (--replace replaces them)")
     if problems:
         raise UserError.all(
             f"{url} holds something else, nothing was written; choose another place, or look at:", problems
@@ -93,7 +93,7 @@ def _counts(files: "Sequence[File]", found: "Comparison") -> dict[str, object]:
 def _summary(
     url: str, files: "Sequence[File]", found: "Comparison", left_out: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
-    yield f"{_amount(files)} for {url}: {_amount(found.present)} are there already"
+    yield f"{_amount(files)} for {url}: {_amount(found.present)} of them there already"
     for reason, names in left_out.items():
         yield f"left out: {reason} ({len(names)}): {printable(few(names, SHOWN))}"
 
@@ -109,7 +109,7 @@ def _end(url: str, chosen: "Sequence[File]", dry_run: bool) -> Iterator[str]:
 def _amount(files: "Sequence[File]") -> str:
     from clio_argo.cli.views import human_size
 
-    return f"{len(files)} files ({human_size(_bytes(files))})"
+    return f"{counted(len(files), 'file')} ({human_size(_bytes(files))})"
 
 
 def _print(lines: Iterator[str]) -> None:

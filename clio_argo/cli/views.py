@@ -132,9 +132,12 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _counts(transforms: Transforms) -> str:
-    breaks = f", {counted(len(transforms.breaks), 'break')}" if transforms.breaks else ""
-    suspect = f", {len(transforms.suspect)} suspect" if transforms.suspect else ""
-    return f"{counted(len(transforms.slices), 'slice')}, {len(transforms.flagged)} flagged{suspect}{breaks}"
+    flagged, suspect, breaks = map(len, (transforms.flagged, transforms.suspect, transforms.breaks))
+    odd = [f"{flagged} flagged"] if flagged else []
+    odd += [f"{suspect} suspect (shown; to be looked at)"] if suspect else []
+    odd += [counted(breaks, "break")] if breaks else []
+    # that none is flagged would read as if there were nothing to look at
+    return ", ".join([counted(len(transforms.slices), "slice"), *(odd or ["0 flagged"])])
 
 
 def _quality(done: Completion) -> list[Row]:

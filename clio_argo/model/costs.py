@@ -20,6 +20,8 @@ MINUTE_S = 60
 ALL = "all"
 # every slice with the next one, every fourth with its second neighbour (steps/match.py)
 PAIRS_PER_SLICE = 1.25
+# of stacks with fewer bytes most time is that of starting, and $ per TB would say nothing of larger ones
+LEAST_BYTES = 10**9
 # fields of a rate that are times
 TIMES = ("_s", "_ms", "_ns")
 # of a chunk of ng/ that shows nothing: tables of JPEG, and its place in the shard's index

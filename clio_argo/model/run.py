@@ -6,6 +6,7 @@ from pydantic import Field
 
 from clio_argo.model.alignment import Break
 from clio_argo.model.base import Document, Value, few
+from clio_argo.model.costs import LEAST_BYTES
 from clio_argo.model.quality import QualitySummary
 
 Status = Literal["complete", "complete_with_flags"]
@@ -119,9 +120,16 @@ class Costs(Document):
         return sum(s.cpu_s for s in self.stages)
 
     @property
+    def compute(self) -> dict[str, float]:
+        """$ of compute, by the kind of node."""
+        return {kind: self.vcpu_h * price for kind, price in self.prices.items()}
+
+    @property
     def per_tb(self) -> dict[str, float]:
-        """$ of compute for 10^12 bytes of grey values, by the kind of node."""
-        return {kind: self.vcpu_h * price / self.source_bytes * 1e12 for kind, price in self.prices.items()}
+        """The same for 10^12 bytes of grey values; empty of stacks that are too small to tell."""
+        if self.source_bytes < LEAST_BYTES:
+            return {}
+        return {kind: price / self.source_bytes * 1e12 for kind, price in self.compute.items()}
 
 
 class Gate(Value):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from clio_argo.model.base import Document, Value
 from clio_argo.model.plan import FanOut
@@ -202,18 +202,19 @@ class VolumeSpec(Document):
     render: FanOut
     write: FanOut
     coarsen: FanOut
-    channels: tuple[VolumeChannel, ...] = Field((), description="Empty: one grey channel, and no axis of channels.")
-    rgb: bool = Field(False, description="Whether the first three channels are red, green and blue.")
+    # left out of grey volumes, which are the documents that they were before there were channels, with their digests
+    channels: tuple[VolumeChannel, ...] = Field(
+        (), exclude_if=operator.not_, description="Empty: one grey channel, and no axis of channels."
+    )
+    rgb: bool = Field(
+        False, exclude_if=operator.not_, description="Whether the first three channels are red, green and blue."
+    )
     held_bytes: int = Field(
         0, exclude_if=operator.not_, description="Of decoded pictures that render keeps for their other channels."
     )
-    main: int = Field(0, description="The channel of thumbnails and of the similarity of planes.")
-
-    @model_serializer(mode="wrap")
-    def _without_channels(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Grey volumes are the documents that they were before there were channels, and keep their digests."""
-        left_out = () if self.channels else ("channels", "rgb", "main")
-        return {name: value for name, value in serialize(self).items() if name not in left_out}
+    main: int = Field(
+        0, exclude_if=operator.not_, description="The channel of thumbnails and of the similarity of planes."
+    )
 
     def shapes(self, layer: int = 0) -> dict[str, Any]:
         """All that decides the voxels of a layer: no numbers of units and parts, and no other channel."""

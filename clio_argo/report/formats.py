@@ -61,3 +61,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.{1 if seconds >= 10 else 2}f} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 100 else f"{minutes} min"
+
+
+def dollars(price: float) -> str:
+    """A price in cents; what is none of them as less than one."""
+    return f"${price:,.2f}" if price >= 0.01 else "less than $0.01"

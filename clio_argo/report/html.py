@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from clio_argo.model.sizes import describe_sizes
 from clio_argo.report import curves, headline, overview, tables
 from clio_argo.report.data import ReportData
-from clio_argo.report.formats import duration, plural, px, relative_url, size, thousands, visible, xyz
+from clio_argo.report.formats import dollars, duration, plural, px, relative_url, size, thousands, visible, xyz
 from clio_argo.report.plots import Plot, Strip
 
 # what concerns a pair of slices is not marked in curves that have one value per slice
@@ -49,6 +49,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = (relative_url, thousands, plural, px, xyz, size, duration, describe_sizes, quote)
+    filters = (relative_url, thousands, plural, px, xyz, size, dollars, duration, describe_sizes, quote)
     templates.filters.update({f.__name__: f for f in filters})
     return templates

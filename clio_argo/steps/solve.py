@@ -20,7 +20,7 @@ from clio_argo.workspace.fits import read_fits
 from clio_argo.workspace.frame import read_pattern_share
 from clio_argo.workspace.outputs import memory_of_volumes, parts_of_volumes, refuse_too_large
 from clio_argo.workspace.parts import cut_volume, cutting_here
-from clio_argo.workspace.reduced import read_all_statistics, read_channel_histograms
+from clio_argo.workspace.reduced import read_all_statistics
 from clio_argo.workspace.report_page import ALIGNED, write_report
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import record_whole
@@ -29,7 +29,8 @@ from clio_argo.workspace.units import record_whole
 def run(run: Run, units: Sequence[int]) -> StepResult:
     """Write transforms.json and .csv, the planes of each unit of render, volume.json, all metadata and the report."""
     files = {s.z: s for unit in run.all_slices for s in unit.slices}
-    statistics = Statistics(*read_all_statistics(run), read_pattern_share(run), read_channel_histograms(run))
+    found = read_all_statistics(run)
+    statistics = Statistics(found.slices, found.histogram, read_pattern_share(run), found.channels)
     fits = None if run.request.transforms else read_fits(run)
     transforms = decide(run.plan, files, statistics, fits, read_inputs(run), run.request)
     written = write_transforms(run, transforms)

@@ -20,7 +20,7 @@ from clio_argo.workspace.units import record_whole
 
 def run(run: Run, units: Sequence[int]) -> StepResult:
     """Write suspects.json, and return the parts of `rematch`, of which there may be none."""
-    (statistics, _), fits = read_all_statistics(run), read_first_fits(run)
+    statistics, fits = read_all_statistics(run).slices, read_first_fits(run)
     remarks = judge(statistics, fits)
     # What is in doubt is known only after the first fits of the whole stack, so a clean stack pays one fit per slice.
     pairs = further_pairs(run.plan, statistics, fits, remarks) if fits is not None else []

@@ -24,7 +24,7 @@ REFUSALS = {
     401: "no valid credentials (401): {log_in}; {needed} is needed",
     403: "no permission to {verb} (403): {needed} is missing; {grant}",
     # what is listed or written needs no object, only the bucket; missing ones that are read are no errors here
-    404: "there is no bucket {bucket} (404): look at its name, or make it; then " + GOES_ON,
+    404: "there is no bucket {bucket} (404): look at its name, or make it{make}; then " + GOES_ON,
     412: "another process changed it at the same time (412): " + GOES_ON,
 }
 KINDS: dict[int, type[ClioError]] = {401: NoAccess, 403: NoAccess, 404: MissingBucket}
@@ -96,5 +96,5 @@ def _by_status(url: str, status: int, verb: Verb) -> tuple[type[ClioError], str]
         return None
     backend, kind = backend_of(url), KINDS.get(status, StoreError)
     needed = backend.permissions.get(verb, f"the right to {verb}")
-    words = {"verb": verb, "needed": needed, "grant": backend.grant, "log_in": backend.log_in}
+    words = {"verb": verb, "needed": needed, "grant": backend.grant, "log_in": backend.log_in, "make": backend.make}
     return kind, REFUSALS[status].format(bucket="/".join(url.split("/")[:3]), **words)

@@ -87,4 +87,8 @@ def _previews(files: Mapping[str, Header]) -> list[str]:
 
 def _implausible(told: dict[str, Told]) -> list[str]:
     wrong = [(name, t) for name, t in told.items() if not t.is_plausible]
-    return [f"{wrong[0][1].by} of {in_nm(wrong[0][1].nm)} in {len(wrong)} files: no size of a voxel"] if wrong else []
+    return (
+        [f"{wrong[0][1].by} of {in_nm(wrong[0][1].nm)} in {counted(len(wrong), 'file')}: no size of a voxel"]
+        if wrong
+        else []
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from clio_argo.model.base import counted
 from clio_argo.model.layout import PLAN, slices_name
 from clio_argo.model.plan import Plan, SliceFile, SliceUnit
 from clio_argo.store.documents import Store, intact
@@ -18,8 +19,9 @@ def moved_slices(store: Store, units: Iterable[SliceUnit]) -> str:
         return ""
     first = moved[0]
     return (
-        f"order: name: {len(moved)} slices have another z than before, the first {first.name} ({before[_file(first)]}, "
-        f"now {first.z}); overrides, positions and crop.z that were made for the old numbers mean other slices now"
+        f"order: name: {counted(len(moved), 'slice', 'has', 'have')} another z than before, the first {first.name} "
+        f"({before[_file(first)]}, now {first.z}); "
+        "overrides, positions and crop.z that were made for the old numbers mean other slices now"
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,24 +21,29 @@ CHANNELS = "channels"
 KEPT = 4
 
 
-def read_all_statistics(run: Run) -> tuple[list[SliceStatistics], NDArray[np.int64]]:
-    """Statistics of all slices, ordered by z, and the histogram [grey values] of the whole stack, in pixels."""
+class StackStatistics(NamedTuple):
+    """Statistics of all slices, ordered by z, and histograms of the whole stack, in pixels.
+
+    histogram: [grey value]. channels: [channel, grey value]; None if there is one channel, or 8 bits.
+    """
+
+    slices: list[SliceStatistics]
+    histogram: NDArray[np.int64]
+    channels: NDArray[np.int64] | None
+
+
+def read_all_statistics(run: Run) -> StackStatistics:
+    """What `reduce` measured of the whole stack, in one pass."""
     statistics: list[SliceStatistics] = []
     counts: Any = 0
+    wide = run.plan.channels and run.plan.dtype != "uint8"
+    of_channels = np.zeros((len(run.plan.channels), 65536), np.int64) if wide else None
     for arrays in read_all_arrays(run.store, [statistics_name(u) for u in range(run.plan.reduce.units)]):
         statistics += _statistics(arrays["facts"])
         counts = counts + arrays["histogram"]
-    return statistics, counts
-
-
-def read_channel_histograms(run: Run) -> NDArray[np.int64] | None:
-    """Histograms [channel, grey value] of the whole stack, in pixels; None if it has one channel, or 8 bits."""
-    if not run.plan.channels or run.plan.dtype == "uint8":
-        return None
-    counts = np.zeros((len(run.plan.channels), 65536), np.int64)
-    for arrays in read_all_arrays(run.store, [statistics_name(u) for u in range(run.plan.reduce.units)]):
-        counts += arrays.get(CHANNELS, 0)
-    return counts
+        if of_channels is not None:
+            of_channels += arrays.get(CHANNELS, 0)
+    return StackStatistics(statistics, counts, of_channels)
 
 
 def read_statistics(run: Run, unit: int) -> list[SliceStatistics]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from clio_argo.errors import UserError, printable
-from clio_argo.model.base import few
+from clio_argo.model.base import counted, few
 from clio_argo.model.channels import CHANNEL
 from clio_argo.model.numbering import Number, Numbering, printf_numbering
 from clio_argo.model.problems import first_lines
@@ -159,8 +159,8 @@ def _refuse_pattern(pattern: str, source: StackSource, images: Sequence[Entry]) 
     suffix, fitting = Path(pattern).suffix.lower(), {e.name: _suffixes(source, e) for e in images}
     others = [f"{printable(name)} ({fits[0]})" for name, fits in fitting.items() if suffix not in fits]
     if others:
-        text = f"{len(others)} files are of another format, {few(others, 3)}; files are copied, not converted"
-        raise UserError(f"pattern {pattern!r}: {text}")
+        text = f"{counted(len(others), 'file', 'is', 'are')} of another format, {few(others, 3)}"
+        raise UserError(f"pattern {pattern!r}: {text}; files are copied, not converted")
 
 
 def table_of(files: Iterable[Renumbered]) -> bytes:

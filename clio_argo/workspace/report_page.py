@@ -36,7 +36,7 @@ def write_report(run: Run, status: str, rendered: Rendered | None = None) -> lis
 
     Returns the names of the pictures.
     """
-    statistics, _ = read_all_statistics(run)
+    statistics = read_all_statistics(run).slices
     attempts, unread = read_attempts(run.store)
     costs = reconcile(stage_times(attempts), run.store.intact(Estimate, ESTIMATE), run.plan)
     run.store.write(COSTS, costs.to_bytes())

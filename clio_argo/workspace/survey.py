@@ -257,8 +257,8 @@ def _range(request: Request, numbers: set[int | None], files: NumberedFiles) -> 
     stack = range(low, high + 1)
     if len(stack) - len(numbers) > MOST_MISSING:
         raise UserError(
-            f"source {request.source}: {len(numbers)} files for the {len(stack)} slices from z {low} to {high}; look "
-            f"at minz and maxz, and at the numbers in the names of the files; {HINT}"
+            f"source {request.source}: {counted(len(numbers), 'file')} for the {len(stack)} slices from z {low} "
+            f"to {high}; look at minz and maxz, and at the numbers in the names of the files; {HINT}"
         )
     return stack
 

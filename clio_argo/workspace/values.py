@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clio_argo.errors import UserError
+from clio_argo.model.base import counted
 from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.request import Request
 from clio_argo.model.values import LEVELS, USED, own_range, stretched
@@ -58,7 +59,7 @@ def _range(source: StackSource, usable: Sequence[SliceFile], request: Request) -
         raise UserError.all(f"source {request.source}: no slice that was looked at holds a value; {ASK}", faults)
     least, greatest = min(e.least for e in found), max(e.greatest for e in found)
     if least == greatest:
-        raise UserError(f"source {request.source}: all values of {len(found)} slices are {least:g}; {ASK}")
+        raise UserError(f"source {request.source}: all values of {counted(len(found), 'slice')} are {least:g}; {ASK}")
     low, high = min(e.low for e in found), max(e.high for e in found)
     whole = all(e.whole for e in found)
     if (whole and greatest - least < LEVELS) or low == high:

@@ -3,6 +3,7 @@
 CLIO_UPDATE_GOLDEN=1 writes the golden files anew; look at the difference.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -91,7 +92,7 @@ def schema() -> Any:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_templates_hold_nothing_that_argo_does_not_know(name: str, schema: Any) -> None:
-    [document] = EXAMPLES[name][0]()["workflowtemplate.yaml"]
+    document, _ = EXAMPLES[name][0]()["workflowtemplate.yaml"]
     assert [e.message for e in schema.iter_errors(document)] == []
     document["spec"]["templates"][0]["dag"]["tasks"][0]["dependz"] = "plan"
     assert [e.message for e in schema.iter_errors(document)] != []
@@ -125,6 +126,10 @@ def test_pods_may_do_no_more_than_they_need(name: str) -> None:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
+        # what PodSecurity `restricted` asks of Argo's own containers, too
+        patch = json.loads(made["podSpecPatch"])
+        for argos in (patch["containers"][1], *patch["initContainers"]):
+            assert argos["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
         assert made["timeout"]
         assert not {"sh", "bash"} & set(made["container"]["command"])
 
@@ -156,7 +161,7 @@ def test_gke_needs_digests() -> None:
 
 @pytest.mark.parametrize("tag", ["latest", ""])
 def test_an_image_that_changes_is_refused(tag: str) -> None:
-    with pytest.raises(ValueError, match="give a tag other than `latest`, or a digest"):
+    with pytest.raises(ValueError, match="a fixed tag: `latest` would change"):
         Image(repository="clio-argo-align", tag=tag)
     own = Step("own", image=f"segment:{tag}" if tag else "segment", command=("segment",))
     with pytest.raises(UserError, match=r"image segment.*: give a digest or a tag other than latest"):
@@ -167,7 +172,7 @@ def test_a_misspelt_volume_is_refused() -> None:
     volume = Volume(
         name="data", mount_path="/data", source={"persistentVolumeClaim": {"claimNam": "x", "claimName": "y"}}
     )
-    with pytest.raises(UserError, match=r"volumes.data.source: .* is not a valid volume of a pod"):
+    with pytest.raises(UserError, match=r"volumes.data.source: .* is not a valid Volume of a pod"):
         workflow_template(cluster=ClusterSettings(volumes=(volume,)))
 
 

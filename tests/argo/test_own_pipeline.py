@@ -44,7 +44,7 @@ def emitted(modules: Path, *arguments: str) -> dict[str, Any]:
     path = os.pathsep.join([str(modules), os.environ.get("PYTHONPATH", "")])
     printed = cli("template", *arguments, PYTHONPATH=path)
     assert printed.returncode == 0, printed.stderr
-    return {t["name"]: t for t in yaml.safe_load(printed.stdout)["spec"]["templates"]}
+    return {t["name"]: t for t in next(yaml.safe_load_all(printed.stdout))["spec"]["templates"]}
 
 
 def variables(template: dict[str, Any]) -> dict[str, str]:

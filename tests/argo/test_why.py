@@ -8,7 +8,7 @@ import pytest
 
 from clio_argo.argo import follow as following
 from clio_argo.argo.client import Client
-from clio_argo.argo.follow import NotStarting, follow
+from clio_argo.argo.follow import NotStarting, follow, look_at_all
 from clio_argo.argo.pending import reasons
 from clio_argo.argo.summary import summarise
 from clio_argo.argo.why import Reason, clearest
@@ -156,14 +156,23 @@ class Stuck:
 
     namespace = "em"
 
-    def __init__(self, workflow: Json) -> None:
-        self.workflow = workflow
+    def __init__(self, workflow: Json, told: Mapping[str, str] | None = None) -> None:
+        self.workflow, self.told = workflow, told or {}
 
     def get(self, name: str) -> Json:
         return self.workflow
 
     def unstarted(self, name: str = "") -> Mapping[str, str]:
-        return {}
+        return self.told
+
+
+def test_the_list_tells_it_too_where_the_server_lists_no_nodes() -> None:
+    workflow, node = changed("running", phase="Pending", message="PodInitializing")
+    workflow["metadata"]["namespace"] = "em"
+    status = {k: v for k, v in workflow["status"].items() if k != "nodes"}
+    client: Client = Stuck(workflow, {node["id"].rpartition("-")[2]: "ErrImagePull: x"})  # type: ignore[assignment]
+    (row,) = look_at_all(client, [{**workflow, "status": status}])
+    assert [r.reason for r in row.pending] == ["ErrImagePull: x"]
 
 
 def test_waiting_ends_when_no_pod_starts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,10 @@ import pytest
 from clio_argo.cli import main
 from clio_argo.cli.console import literal
 from clio_argo.cli.options import default_id
-from clio_argo.cli.views import human_size
+from clio_argo.cli.views import aligned_view, human_size
 from clio_argo.errors import GateStopped
+from clio_argo.model.alignment import Transforms
+from clio_argo.store.documents import Store
 from clio_argo.workspace.preflight import preflight
 from tests.stacks import (
     CLI,
@@ -206,6 +208,23 @@ def test_mistake_is_one_message_without_a_trace(
     assert end.value.code == code
     assert message in told.err + told.out
     assert not (folder / "O").exists()
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "told"),
+    [
+        (("good", "good"), "2 slices, 0 flagged"),
+        (("good", "suspect"), "2 slices, 1 suspect (shown; to be looked at)"),
+        (("bad", "suspect"), "2 slices, 1 flagged, 1 suspect (shown; to be looked at)"),
+    ],
+)
+def test_the_last_line_of_a_run_with_suspects_does_not_say_that_none_is_flagged(
+    aligned: Path, verdicts: tuple[str, str], told: str
+) -> None:
+    known = Store(str(aligned)).document(Transforms, "transforms.json")
+    slices = tuple(s.model_copy(update={"verdict": v}) for s, v in zip(known.slices, verdicts, strict=False))
+    last = [*aligned_view(known.model_copy(update={"slices": slices}), Store(str(aligned)))][-1]
+    assert f"aligned: {told}; next: " in str(last)
 
 
 def workers_of(process: int) -> list[psutil.Process]:

@@ -29,7 +29,7 @@ def test_a_stack_is_sent_once(gcs: Bucket, stack: Path) -> None:
     assert Store(to).names() == []
     first = called(stack, to)
     size = sum(p.stat().st_size for p in stack.iterdir()) / 1000
-    assert f"6 files ({size:.1f} kB) for {to}/: 0 files (0 bytes) are there already\n" in first.stderr
+    assert f"6 files ({size:.1f} kB) for {to}/: 0 files (0 bytes) of them there already\n" in first.stderr
     assert f"6 files ({size:.1f} kB) sent; sizes and CRC32C of all objects are those of the files\n" in first.stdout
     assert f"init {to}/ -o FILE.yaml" in first.stdout
     assert Store(to).names() == sorted(p.name for p in stack.iterdir())
@@ -47,11 +47,25 @@ def test_a_place_that_holds_another_stack_is_refused_with_names(gcs: Bucket, sta
         refused = called(stack, gcs.url, *more)
         assert isinstance(refused.exception, UserError)
         text = str(refused.exception)
-        assert ("1 objects that are not in DIR: bee.png (--keep-others" in text) == ("--keep-others" not in more)
-        assert (f"1 objects with other contents: {name} (--replace" in text) == ("--replace" not in more)
+        assert ("1 object not in DIR: bee.png (--keep-others" in text) == ("--keep-others" not in more)
+        assert (f"1 object with other contents: {name} (--replace" in text) == ("--replace" not in more)
     assert (store.read(name), len(store.names())) == (b"another", 2)
     assert called(stack, gcs.url, "--replace", "--keep-others").exit_code == 0
     assert (store.read(name), store.read("bee.png")) == ((stack / name).read_bytes(), b"1")
+
+
+def test_a_bucket_that_is_missing_is_one_error_that_says_how_to_make_it(gcs: Bucket, stack: Path) -> None:
+    told = called(stack, "gs://no-such-bucket-here/x")
+    assert (told.stdout, told.stderr) == ("", "")
+    assert str(told.exception).splitlines()[0] == (
+        "gs://no-such-bucket-here/x/: there is no bucket gs://no-such-bucket-here (404): look at its name, or make it "
+        "(clio-argo bucket make NAME --location REGION); then run the same command again; it goes on where it stopped"
+    )
+
+
+def test_one_file_is_one(gcs: Bucket, stack: Path) -> None:
+    [one, *_] = sorted(stack.iterdir())
+    assert called(one, gcs.url, "--dry-run").stdout.startswith("1 file (")
 
 
 def test_what_is_left_out_is_said(gcs: Bucket, tmp_path: Path) -> None:
@@ -83,6 +97,26 @@ def test_a_log_gets_lines_with_rate_and_time_left(
             time.sleep(0.01)
     line = capsys.readouterr().err.splitlines()[-1]
     assert re.fullmatch(r"upload: 3\.0 MB of 1\.0 GB, [\d.]+ [kMG]B/s, \d+ s left", line)
+
+
+@pytest.mark.properties
+@pytest.mark.parametrize("sent", [1, 4])
+def test_killed_halfway_the_same_command_sends_the_rest(gcs: Bucket, tmp_path: Path, sent: int) -> None:
+    files = {f"{i:02}.png": bytes([i]) * 200_000 for i in range(40)}
+    (tmp_path / "slices").mkdir()
+    for name, data in files.items():
+        (tmp_path / "slices" / name).write_bytes(data)
+    before = len(gcs.log())
+    process = subprocess.Popen([CLI, "upload", tmp_path / "slices", gcs.url], stderr=subprocess.PIPE)
+    while sum("/upload/" in line for line in gcs.log()[before:]) < sent:
+        time.sleep(0.001)
+    process.kill()
+    process.communicate(timeout=10)
+    there = set(Store(gcs.url).names())
+    assert there < files.keys()
+    again = called(tmp_path / "slices", gcs.url, "-o", "json")
+    assert json.loads(again.stdout)["present"]["files"] >= len(there)
+    assert {name: Store(gcs.url).read(name) for name in Store(gcs.url).names()} == files
 
 
 @pytest.mark.properties

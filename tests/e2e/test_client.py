@@ -16,19 +16,20 @@ import pytest
 import requests
 from kubernetes import client as k8s
 
-from clio_argo.argo import workflow_template
+from clio_argo.argo import ClusterSettings, workflow_template
 from clio_argo.argo.client import Client
 from clio_argo.argo.faults import Conflict, Refused
 from clio_argo.argo.install import install, uninstall
 from clio_argo.argo.kube import JSON_PATCH, WORKFLOWS, KubeClient
+from clio_argo.argo.manifests import manifests
 from clio_argo.argo.nodes import pack, raw_nodes
 from clio_argo.argo.server import ArgoServer
 from clio_argo.argo.submit import workflow
 from clio_argo.argo.summary import Summary, summarise
-from clio_argo.argo.templates import current_template
+from clio_argo.argo.templates import current_template, reference
 from clio_argo.errors import ClioError, UserError
 from tests.e2e.cluster import namespace
-from tests.e2e.small import SETTINGS, documents
+from tests.e2e.small import SETTINGS, SMALL, documents
 from tests.stacks import CLI, NAME, TYPED, cli, demo_slices, encoded
 
 NAMESPACE, BUCKET = str(SETTINGS.namespace), "clio-client"
@@ -283,19 +284,20 @@ def test_who_may_not_is_told_what(cluster: KubeClient) -> None:
 
 
 def test_a_new_template_takes_over_and_the_old_one_is_pruned(cluster: KubeClient) -> None:
-    old = cluster.templates()[0]
-    new = next(d for d in documents() if d["kind"] == "WorkflowTemplate")
-    new["metadata"]["name"] = "clio-argo-next"
-    said = list(install(cluster, [new]))
-    assert said[-1] == f"WorkflowTemplate {old['metadata']['name']} is no longer current"
-    name = old["metadata"]["name"]
+    name = reference(current_template(cluster))
+    kept, followed = manifests(SMALL, SETTINGS.model_copy(update={"parallelism": 3}))["workflowtemplate.yaml"]
+    by_hand = {**kept, "metadata": {**followed["metadata"], "name": "by-hand"}}
+    said = list(install(cluster, [by_hand])) + list(install(cluster, [kept, followed]))
+    assert said[-1] == "WorkflowTemplate by-hand is no longer current"
+    new = reference(current_template(cluster))
+    assert new == kept["metadata"]["name"] != name
     cluster.create(workflow(name, {}, {"name": "refers"}, dict([NOWHERE.split("=")])))
-    assert run("kubeconfig", "template", "prune").stdout == ""
+    assert run("kubeconfig", "template", "prune").stdout == "by-hand deleted\n"
     for found in cluster.find():
         cluster.delete(found["metadata"]["name"])
     told = run("argo-server", "template", "prune")
     assert (told.returncode, told.stdout) == (0, f"{name} deleted\n"), told.stderr
-    assert [t["metadata"]["name"] for t in cluster.templates()] == ["clio-argo-next"]
+    assert {t["metadata"]["name"] for t in cluster.templates()} == {"clio-argo", new}
 
 
 def test_nothing_is_removed_under_a_running_workflow(cluster: KubeClient) -> None:
@@ -303,14 +305,17 @@ def test_nothing_is_removed_under_a_running_workflow(cluster: KubeClient) -> Non
     with pytest.raises(UserError, match="still runs runs"):
         list(uninstall(cluster, documents()))
     cluster.delete("runs")
+    other = ClusterSettings(namespace=NAMESPACE, fullname_override="other", artifacts=None)
+    list(install(cluster, manifests(SMALL, other)["workflowtemplate.yaml"][1:]))
     list(uninstall(cluster, documents()))
-    assert list(cluster.templates()) == []
+    assert [t["metadata"]["name"] for t in cluster.templates()] == ["other"]
+    cluster.delete_template("other")
 
 
 def test_the_real_template_is_installed_and_removed_by_commands(cluster: KubeClient) -> None:
     told = run("kubeconfig", "install")
     assert (told.returncode, told.stdout.splitlines()[-1][:9]) == (0, "installed"), told.stderr
-    assert current_template(cluster)["metadata"]["name"] == workflow_template().name
+    assert reference(current_template(cluster)) == workflow_template().name
     assert run("kubeconfig", "uninstall").returncode == 0
     assert list(cluster.templates()) == []
     assert "clio-argo install" in submit("argo-server").stderr

@@ -1,5 +1,6 @@
 """Why a workflow goes on, ends or does not start, as people see it: on a real controller, in one small installation."""
 
+import copy
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -7,16 +8,29 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 
+from clio_argo.argo.follow import look
 from clio_argo.argo.install import install
 from clio_argo.argo.kube import KubeClient
 from clio_argo.argo.manifests import manifests
+from clio_argo.argo.settings import Artifacts, Cleanup
 from clio_argo.argo.submit import workflow
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.argo.templates import current_template
-from tests.e2e.cluster import namespace
+from clio_argo.argo.why import Reason
+from tests.e2e.cluster import Json, namespace, run
 from tests.e2e.small import SETTINGS, SMALL
+from tests.stacks import cli
 
 NAMESPACE = "clio-why"
+# what makes the first pod of a workflow impossible, and the words of Kubernetes for it
+NO_SECRET = {"name": "key", "secret": {"secretName": "no-such-secret"}}
+WRONG: dict[str, tuple[Callable[[Json], object], str]] = {
+    "image": (lambda s: first(s).update(image="127.0.0.1:9/no-such:1"), "127.0.0.1:9/no-such:1"),
+    "secret": (lambda s: s.update(volumes=[*s["volumes"], NO_SECRET]), 'secret "no-such-secret" not found'),
+    "nodes": (lambda s: s.update(nodeSelector={"no": "such"}), "node(s) didn't match Pod's node affinity/selector"),
+    "account": (lambda s: s.update(serviceAccountName="no-such"), 'serviceaccount "no-such" not found'),
+    "security": (lambda s: s.update(securityContext={}), 'violates PodSecurity "restricted'),
+}
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="needs a cluster")]
 
 
@@ -24,15 +38,32 @@ pytestmark = [pytest.mark.e2e, pytest.mark.skipif("KUBECONFIG" not in os.environ
 def cluster() -> Iterator[KubeClient]:
     """A namespace with the small template."""
     found = KubeClient.from_config(NAMESPACE)
-    settings = SETTINGS.model_copy(update={"namespace": NAMESPACE})
+    # Argo keeps the logs, and pods that succeeded are gone at once
+    changes = {"namespace": NAMESPACE, "artifacts": Artifacts(), "cleanup": Cleanup(pod_delay="1s")}
+    settings = SETTINGS.model_copy(update=changes)
     with namespace(NAMESPACE):
-        list(install(found, [d for file in manifests(SMALL, settings).values() for d in file]))
+        documents = [d for file in manifests(SMALL, settings).values() for d in file]
+        list(install(found, [*documents, *(wrong(documents[-1], what) for what in WRONG)]))
         yield found
 
 
-def start(cluster: KubeClient, name: str, **arguments: str) -> str:
+def first(spec: Json) -> Json:
+    """The container of the step that comes first."""
+    found: Json = next(t["container"] for t in spec["templates"] if t["name"] == "plan")
+    return found
+
+
+def wrong(template: Json, what: str) -> Json:
+    """The template with one fault; nobody follows it."""
+    spec = copy.deepcopy(template["spec"])
+    WRONG[what][0](spec)
+    return {**template, "metadata": {"name": f"wrong-{what}", "namespace": NAMESPACE}, "spec": spec}
+
+
+def start(cluster: KubeClient, name: str, template: str = "", spec: Json | None = None, **arguments: str) -> str:
     given = {"run": "gs://none/run", "config": '{"labels": {}}', **arguments}
-    cluster.create(workflow(current_template(cluster)["metadata"]["name"], given, {"name": name}, {}))
+    made = workflow(template or current_template(cluster)["metadata"]["name"], given, {"name": name}, {})
+    cluster.create({**made, "spec": {**made["spec"], **(spec or {})}})
     return name
 
 
@@ -69,3 +100,52 @@ def test_only_a_choice_or_the_time_that_ran_out_ends_a_run(cluster: KubeClient) 
     assert str(ended["ask-late"].decision) == "reject, because nobody decided within 1s"
     skipped = next(n for n in cluster.get(late)["status"]["nodes"].values() if n["displayName"] == "publish")
     assert "because nobody decided within 1s" in skipped["message"]
+    logs_outlive_pods("ask-toolbar")
+
+
+def logs_outlive_pods(name: str) -> None:
+    """Through both doors; the bucket itself is read where there is no Argo Server."""
+    storage = os.environ["CLIO_GCS_ENDPOINT"]
+    store = {
+        "STORAGE_EMULATOR_HOST": storage,
+        "TENSORSTORE_GCS_HTTP_URL": storage,
+        "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x",
+    }
+    pods = run("kubectl", "get", "pods", "-n", NAMESPACE, "-o", "name")
+    assert f"{name}-plan" not in pods
+    for server in ("", os.environ["CLIO_ARGO_SERVER"]):
+        told = cli("logs", name, "-n", NAMESPACE, ARGO_SERVER=server, ARGO_SECURE="false", **store)
+        assert "planned 2 parts" in told.stdout, told.stderr
+
+
+def test_what_keeps_a_pod_from_starting_is_told(cluster: KubeClient) -> None:
+    """In the words of Kubernetes, within 15 s (30 where two cores also run the other tests)."""
+    run("kubectl", "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+    for what in WRONG:
+        start(cluster, f"not-{what}", f"wrong-{what}")
+    start(cluster, "not-late", "wrong-image", {"activeDeadlineSeconds": 20})
+    for what, (_, words) in WRONG.items():
+        told(cluster, f"not-{what}", words)
+    waited = cli("wait", "not-image", "-n", NAMESPACE, "--pending-limit", "3s", ARGO_SERVER="")
+    assert (waited.returncode, "127.0.0.1:9/no-such:1" in waited.stderr) == (75, True), waited.stderr
+    listed = cli("list", "-n", NAMESPACE, ARGO_SERVER="").stdout
+    assert "no-such-secret" in next(line for line in listed.splitlines() if line.startswith("not-secret"))
+    late = until(cluster, "not-late", lambda s: s.ended)
+    assert any("setting deadlineHours" in f.reason for f in late.failures), late.failures
+
+
+def told(cluster: KubeClient, name: str, words: str) -> None:
+    end = time.monotonic() + 30
+    while not any(words in r.reason for r in told_now(cluster, name)):
+        assert time.monotonic() < end, told_now(cluster, name)
+        time.sleep(1)
+
+
+def told_now(cluster: KubeClient, name: str) -> list[Reason]:
+    found = look(cluster, name)
+    return [*found.pending, *found.retried, *found.failures]
+
+
+def test_a_full_quota_is_told(cluster: KubeClient) -> None:
+    run("kubectl", "create", "quota", "few", "--hard=pods=0", "-n", NAMESPACE)
+    told(cluster, start(cluster, "not-quota"), "exceeded quota: few")

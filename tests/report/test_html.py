@@ -170,7 +170,7 @@ def test_the_headline_is_green_where_there_is_nothing_to_look_at() -> None:
 @pytest.mark.parametrize(
     ("status", "bad_every", "colour", "words"),
     [
-        ("complete", NO_BAD, "amber", "Complete, with flags No slice is flagged. 1 suspect."),
+        ("complete", NO_BAD, "amber", "Complete, with flags 1 suspect, shown, and to be looked at."),
         ("complete", 23, "amber", "Complete, with flags 3 of 60"),
         ("complete_with_flags", 23, "amber", "Complete, with flags 3 of 60"),
         ("9 slices are bad, 1 allowed", 23, "red", "Stopped: 9 slices are bad, 1 allowed 3 of 60"),
@@ -369,6 +369,10 @@ def test_times_of_stages_are_compared_with_what_was_expected_and_priced() -> Non
     assert re.search(r"18\.6 s\s*23\.\d s\s*80%", done)
     assert "vCPU hours on nodes of a cluster would be" in done
     assert "(spot)" in done
+    assert data.costs
+    for source_bytes, told in ((10**9 - 1, False), (10**9, True)):
+        costs = data.costs.model_copy(update={"source_bytes": source_bytes})
+        assert ("of grey values" in _Page(report_html(data.model_copy(update={"costs": costs}))).text) is told
     assert "What is left will take" not in done
     assert "What is left will take about 90.0 s of CPU time." in aligned
 

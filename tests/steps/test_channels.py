@@ -1,6 +1,7 @@
 """Stacks of colours and of several channels, from files to both volumes."""
 
 import json
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from numpy.typing import NDArray
 
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
-from clio_argo.model.step import StepResult
+from clio_argo.model.step import StepResult, parts_of
+from clio_argo.model.volume import VolumeSpec
+from clio_argo.pipeline import PIPELINE
+from clio_argo.store.documents import Store
+from clio_argo.viewer.channels import volume_layers
+from clio_argo.workspace.logs import read_attempts
+from tests.faults.attempts import Conditions, after, asking, attempt
 from tests.stacks import (
     FIRST,
     Image,
@@ -262,3 +269,33 @@ def test_damage_of_every_channel_is_named_and_mended(wide: dict[str, Path], kind
 @pytest.mark.parametrize("kind", ["colours", "pairs"])
 def test_every_voxel_of_every_scale_is_looked_at(wide: dict[str, Path], kind: str) -> None:
     assert verify(wide[kind], "deep", workers=1).faults == ()
+
+
+@pytest.mark.properties
+def test_windows_of_channels_are_in_the_viewer_volume_and_not_once_more_in_its_layers(
+    pairs: Path, tmp_path: Path
+) -> None:
+    chosen = {"image": OWN, "channels": ["EM", "GFP"], "viewer__windows": {"GFP": [50, 100]}}
+    out = run_here(request(pairs, **chosen), tmp_path / "out")
+    stored, seen = lossless(out)[1].astype(float), shown(out / "ng" / "channels" / "1-GFP")[0]
+    np.testing.assert_allclose(seen, np.clip((stored - 50) * 255 / 50, 0, 255).round(), atol=30)
+    assert np.abs(seen - np.clip((stored - 50) * 255 / 50, 0, 255)).mean() < 2
+    spec = Store(str(out)).document(VolumeSpec, "volume.json")
+    assert [channel.window for channel in spec.channels] == [None, (50, 100)]
+    layers = volume_layers(spec, "precomputed://x/ng", "fly")
+    assert [layer.get("shaderControls") for layer in layers] == [None, None]
+
+
+@pytest.mark.properties
+def test_killed_while_it_renders_colours_it_ends_the_same(colours: Path, tmp_path: Path) -> None:
+    asked, out = request(colours, max_parts=1), tmp_path / "out"
+    clean = run_here(asked, tmp_path / "clean")
+    seconds = next(a.wall_s for a in read_attempts(Store(str(clean)))[0] if a.step == "render")
+    under, results, ended = Conditions(asking(asked)), dict[str, StepResult](), list[int]()
+    for step in PIPELINE.steps:
+        for part in parts_of(step, results):
+            for share in (0.3, 0.5, 0.7) if step.name == "render" else ():
+                ended.append(attempt("render", out, part.part, under, after(share * seconds, signal.SIGKILL)).code)
+            results[step.name] = attempt(step.name, out, part.part, under).result
+    assert -signal.SIGKILL in ended
+    assert contents(out) == contents(clean)

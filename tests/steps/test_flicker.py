@@ -18,7 +18,7 @@ from tests.stacks import DEMO, demo_slices, lossless, plain, run_here, transform
 @pytest.mark.parametrize("statistic", ["mean", "std"])
 def test_the_demo_comes_closer_to_its_undistorted_brightness_and_contrast(demo: Path, statistic: str) -> None:
     truth = {s["index"]: s for s in json.loads((DEMO / "truth.json").read_text())["slices"]}
-    facts, _ = read_all_statistics(Run(Store(str(demo)), PIPELINE["solve"], PIPELINE))
+    facts = read_all_statistics(Run(Store(str(demo)), PIPELINE["solve"], PIPELINE)).slices
     placed = [s for s in even_out(transforms(demo), facts, 50).slices if s.verdict == "good"]
     by_z = {f.z: f for f in facts}
     file = np.array([(by_z[s.z].mean, by_z[s.z].std) for s in placed])

@@ -138,7 +138,7 @@ def test_nan_is_no_tissue_beside_what_a_person_leaves_out(tmp_path: Path) -> Non
     source, out = write(tmp_path / "source", slices), tmp_path / "out"
     run_here(request(source, ignore_mask=str(tmp_path / "mask.tif")), out, "frame")
     run = Run(Store(str(out)), PIPELINE["solve"], PIPELINE)
-    [[measured], counts] = read_all_statistics(run)
+    [[measured], counts, _] = read_all_statistics(run)
     assert measured.valid == pytest.approx((132 - 8) * (142 - 8) * 15 / 16 / SIZE**2, abs=0.01)
     assert (measured.low, counts[0]) == (0, 0)
     points = read_arrays(run.store, reduced_name(0))[f"points{FIRST}"]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
 
@@ -249,6 +250,18 @@ def test_runs_of_one_name_are_layers_with_names_and_tokens_of_their_own(gcs: Buc
             assert json.loads(urlopen(f"{source}/info").read()) == INFO
         crossed = sources[1].replace(tokens[1], tokens[0])
         assert ask(link, urlsplit(crossed).path.removeprefix(f"/{tokens[0]}"))[0] == 404
+
+
+def test_a_run_that_is_deleted_while_it_is_open_leaves_the_other_as_it_was(tmp_path: Path) -> None:
+    fly, bee = (write_run(str(tmp_path / name)) for name in ("fly", "bee"))
+    with serving(remote(fly, name="fly"), Shown("bee", remote(bee).volume)) as link:
+        sources = [layer["source"].removeprefix("precomputed://") for layer in page(link)["layers"]]
+        assert json.loads(urlopen(f"{sources[1]}/info").read()) == INFO
+        shutil.rmtree(tmp_path / "bee")
+        with pytest.raises(HTTPError) as gone:
+            urlopen(f"{sources[1]}/info")
+        assert gone.value.code == 404
+        assert json.loads(urlopen(f"{sources[0]}/info").read()) == INFO
 
 
 @pytest.mark.parametrize(

@@ -69,15 +69,20 @@ def test_show_tells_costs_of_runs_that_have_ended_and_of_others(aligned: Path, o
     ended, going = (cli("show", out, "--cost") for out in (aligned, only_aligned))
     assert ended.returncode == going.returncode == 0
     for line in (
-        r"stage +units +expected +CPU time",
+        r"stage +units of work +expected +CPU time",
         r"reduce +6 ",
         r"all +CPU [\d.]+ s; 0\.\d+ vCPU hours",
-        r"per TB +\$",
+        r"compute +less than \$0\.01 \(spot\), ",
     ):
         assert re.search(line, ended.stdout), line
     assert re.search(r"left +about [\d.]+ s of CPU time", going.stdout)
     value = json.loads(cli("show", "--run", aligned, "--cost", "-o", "json").stdout)
-    assert value["per_tb"]["on demand"] > value["per_tb"]["spot"] > 0
+    # a stack of less than a GB
+    assert (value["per_tb"], "per TB" in ended.stdout) == ({}, False)
+    costs = costs_of(Store(str(aligned)))
+    large = costs.model_copy(update={"source_bytes": 10**12})
+    assert large.per_tb == pytest.approx(costs.compute)
+    assert large.per_tb["on demand"] > large.per_tb["spot"] > 0
 
 
 def test_costs_of_no_run_are_refused(tmp_path: Path) -> None:

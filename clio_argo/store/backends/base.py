@@ -43,6 +43,7 @@ class Backend:
     bucket_problems: why no bucket can have a name; empty if one can.
     permissions: what a refused account lacks, for each verb.
     grant, log_in: what a person does about a missing permission, and about missing credentials.
+    make: the command that makes a bucket, in parentheses, if there is one.
     clients: top-level packages whose exceptions are errors of the store.
     status: the HTTP status that an exception of these packages carries.
     is_passing: (HTTP status, words) -> whether an error passes that otherwise does not.
@@ -65,6 +66,7 @@ class Backend:
     permissions: Mapping[Verb, str] = field(default_factory=dict)
     grant: str = "grant it to the account in use"
     log_in: str = "log in to the store"
+    make: str = ""
     clients: tuple[str, ...] = ()
     status: Callable[[Exception], int | None] = lambda _: None
     is_passing: Callable[[int | None, str], bool] = lambda *_: False

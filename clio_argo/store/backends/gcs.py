@@ -169,6 +169,7 @@ GCS = Backend(
     },
     grant="grant it to the account in use, for example roles/storage.objectUser on the bucket "
     "(roles/storage.objectViewer to read a source)",
+    make=" (clio-argo bucket make NAME --location REGION)",
     log_in="log in (gcloud auth application-default login), name a key file in GOOGLE_APPLICATION_CREDENTIALS, "
     "or let the pod's service account act for one of Google Cloud",
     clients=("google", "requests", "urllib3"),

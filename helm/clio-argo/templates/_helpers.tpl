@@ -8,9 +8,18 @@
 {{- default $full .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* Labels of the emitted document; pods and workflows carry them, so they do not change with the release. */}}
+{{/* Name of the service account of a role: (dict "role" ROLE "root" .) */}}
+{{- define "clio-argo.account" -}}
+{{- (get .root.Values.accounts .role).name | default (printf "%s-%s" (include "clio-argo.fullname" .root) .role) -}}
+{{- end -}}
+
+{{/* Labels of the emitted document; pods and workflows carry them, so they do not change with the chart's version. */}}
 {{- define "clio-argo.appLabels" -}}
-{{- $own := dict "app.kubernetes.io/name" "clio-argo" "app.kubernetes.io/version" .Chart.AppVersion "app.kubernetes.io/managed-by" "clio-argo" -}}
+{{- $own := dict
+  "app.kubernetes.io/name" "clio-argo"
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" "clio-argo" -}}
 {{- mergeOverwrite $own .Values.labels | toYaml -}}
 {{- end -}}
 
@@ -27,6 +36,8 @@
 
 {{/* Reference of an image: (dict "image" VALUES "root" .) */}}
 {{- define "clio-argo.image" -}}
+{{- $registry := .root.Values.global.imageRegistry | default .image.registry -}}
+{{- with $registry }}{{ . }}/{{ end -}}
 {{- if .image.digest -}}
 {{ .image.repository }}@{{ .image.digest }}
 {{- else if .root.Values.requireDigests -}}
@@ -34,4 +45,45 @@
 {{- else -}}
 {{ .image.repository }}:{{ default .root.Chart.AppVersion .image.tag }}
 {{- end -}}
+{{- end -}}
+
+{{/* Security context of all pods. */}}
+{{- define "clio-argo.podSecurityContext" -}}
+{{- $own := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") -}}
+{{- if ne (toString .Values.uid) "platform" -}}
+  {{- range list "runAsUser" "runAsGroup" "fsGroup" }}{{ $_ := set $own . (int $.Values.uid) }}{{ end -}}
+{{- end -}}
+{{- range $key, $value := .Values.podSecurityContext }}{{ $_ := set $own $key $value }}{{ end -}}
+{{- toYaml $own -}}
+{{- end -}}
+
+{{/*
+Templates of earlier revisions that stay in the release, and whether Helm may delete them later: {NAME: keep | retired}.
+Those stay that a running workflow uses, and the newest ones. Helm deletes nothing that carries its annotation `keep`,
+so one that goes loses it with one upgrade and is left out by the next. Without a cluster there are none.
+*/}}
+{{- define "clio-argo.earlier" -}}
+{{- $used := dict -}}{{- $found := dict -}}{{- $stay := dict -}}
+{{- range (lookup "argoproj.io/v1alpha1" "Workflow" .Release.Namespace "").items -}}
+  {{- if not (has (dig "status" "phase" "" .) (list "Succeeded" "Failed" "Error")) -}}
+    {{- $_ := set $used (dig "spec" "workflowTemplateRef" "name" "" .) true -}}
+  {{- end -}}
+{{- end -}}
+{{- range (lookup "argoproj.io/v1alpha1" "WorkflowTemplate" .Release.Namespace "").items -}}
+  {{- $ours := eq (dig "metadata" "annotations" "meta.helm.sh/release-name" "" .) $.Release.Name -}}
+  {{- $current := hasKey (.metadata.labels | default dict) "clio-argo/current" -}}
+  {{- if and $ours (not $current) (ne .metadata.name (include "clio-argo.template" $)) -}}
+    {{- $kept := eq (dig "metadata" "annotations" "helm.sh/resource-policy" "" .) "keep" -}}
+    {{- $_ := set $found (printf "%s %s" .metadata.creationTimestamp .metadata.name) (dict "name" .metadata.name "kept" $kept) -}}
+  {{- end -}}
+{{- end -}}
+{{- range $index, $key := keys $found | sortAlpha | reverse -}}
+  {{- $one := get $found $key -}}
+  {{- if or (hasKey $used $one.name) (lt $index (int $.Values.revisionHistoryLimit)) -}}
+    {{- $_ := set $stay $one.name "keep" -}}
+  {{- else if $one.kept -}}
+    {{- $_ := set $stay $one.name "retired" -}}
+  {{- end -}}
+{{- end -}}
+{{- toYaml $stay -}}
 {{- end -}}

@@ -2,6 +2,17 @@
 The specification that the library emits (files/workflowtemplate.yaml), with this release's values in the places
 where ClusterSettings puts them. A test compares the two for several values.
 */}}
+{{- define "clio-argo.template" -}}
+{{- printf "%s-%s-%s" (include "clio-argo.fullname" .) .Chart.AppVersion (include "clio-argo.spec" . | sha256sum | trunc 8) -}}
+{{- end -}}
+
+{{/* Neither Helm nor Argo CD deletes a template that running workflows may use; `template prune` does. */}}
+{{- define "clio-argo.kept" -}}
+helm.sh/resource-policy: keep
+argocd.argoproj.io/sync-options: Prune=false
+argocd.argoproj.io/compare-options: IgnoreExtraneous
+{{- end -}}
+
 {{- define "clio-argo.spec" -}}
 {{- $values := .Values -}}
 {{- $spec := (.Files.Get "files/workflowtemplate.yaml" | fromYaml).spec -}}
@@ -17,20 +28,17 @@ where ClusterSettings puts them. A test compares the two for several values.
 {{- $_ := set $spec "parallelism" (int $values.parallelism) -}}
 {{- $_ := set $spec "activeDeadlineSeconds" (mul (int $values.deadlineHours) 3600) -}}
 {{- $_ := set $spec "archiveLogs" (not (empty $values.artifacts)) -}}
-{{- $_ := set $spec "serviceAccountName" $values.accounts.worker.name -}}
-{{- $_ := set $spec.executor "serviceAccountName" $values.accounts.executor.name -}}
-{{- range list "runAsUser" "runAsGroup" "fsGroup" }}{{ $_ := set $spec.securityContext . (int $values.uid) }}{{ end -}}
+{{- $_ := set $spec "serviceAccountName" (include "clio-argo.account" (dict "role" "worker" "root" .)) -}}
+{{- $_ := set $spec.executor "serviceAccountName" (include "clio-argo.account" (dict "role" "executor" "root" .)) -}}
+{{- $_ := set $spec "securityContext" (include "clio-argo.podSecurityContext" . | fromYaml) -}}
 {{- range $spec.volumes }}{{ if eq .name "tmp" }}{{ $_ := set .emptyDir "sizeLimit" $values.tmpSize }}{{ end }}{{ end -}}
 {{- range $values.volumes -}}
   {{- $_ := set $spec "volumes" (append $spec.volumes (merge (dict "name" .name) .source)) -}}
 {{- end -}}
-{{- with $values.imagePullSecrets -}}
-  {{- $secrets := list -}}
-  {{- range . }}{{ $secrets = append $secrets (dict "name" .) }}{{ end -}}
-  {{- $_ := set $spec "imagePullSecrets" $secrets -}}
-{{- end -}}
+{{- with $values.imagePullSecrets }}{{ $_ := set $spec "imagePullSecrets" . }}{{ end -}}
 {{- with $values.priorityClass }}{{ $_ := set $spec "podPriorityClassName" . }}{{ end -}}
 {{- $_ := set $spec.podMetadata "labels" $appLabels -}}
+{{- with $values.podAnnotations }}{{ $_ := set $spec.podMetadata "annotations" . }}{{ end -}}
 {{- $_ := set $spec.workflowMetadata "labels" $appLabels -}}
 {{- $_ := set $spec.podGC "deleteDelayDuration" $values.cleanup.podDelay -}}
 {{- $_ := set $spec.ttlStrategy "secondsAfterSuccess" (mul (int $values.cleanup.successDays) 86400) -}}
@@ -43,10 +51,10 @@ where ClusterSettings puts them. A test compares the two for several values.
 {{- $values := .root.Values -}}{{- $template := .template -}}{{- $container := .template.container -}}
 {{- range $name, $image := $values.images -}}
   {{- if hasPrefix (printf "clio-argo-%s:" $name) $container.image -}}
+    {{- $_ := set $container "imagePullPolicy" ($image.pullPolicy | default $values.imagePullPolicy) -}}
     {{- $_ := set $container "image" (include "clio-argo.image" (dict "image" $image "root" $.root)) -}}
   {{- end -}}
 {{- end -}}
-{{- $_ := set $container "imagePullPolicy" $values.imagePullPolicy -}}
 {{- with $values.cpu }}{{ $_ := set $container.resources.requests "cpu" . }}{{ end -}}
 {{- $memory := $values.memoryMaxMib | int | toString -}}
 {{- $_ := set $template "podSpecPatch" (regexReplaceAll ", [0-9]+\\)\\)}}Mi" $template.podSpecPatch (printf ", %s))}}Mi" $memory)) -}}
@@ -64,7 +72,7 @@ where ClusterSettings puts them. A test compares the two for several values.
   {{- $_ := set $container "volumeMounts" (append $container.volumeMounts $mount) -}}
 {{- end -}}
 {{- if $template.serviceAccountName -}}
-  {{- $_ := set $template "serviceAccountName" $values.accounts.notifier.name -}}
+  {{- $_ := set $template "serviceAccountName" (include "clio-argo.account" (dict "role" "notifier" "root" .root)) -}}
 {{- else -}}
   {{- $_ := set $template "timeout" $values.stepTimeout -}}
 {{- end -}}
@@ -75,6 +83,11 @@ where ClusterSettings puts them. A test compares the two for several values.
 {{- $_ := set $template.retryStrategy.backoff "cap" $values.retries.longest -}}
 {{- include "clio-argo.artifacts" (dict "template" $template "artifacts" $values.artifacts) -}}
 {{- $place := ternary $values.workers $values.others .worker -}}
+{{- with $place.affinity }}{{ $_ := set $template "affinity" . }}{{ end -}}
+{{- with $place.topologySpreadConstraints -}}
+  {{- $patch := printf "%s,\"topologySpreadConstraints\":%s}" (trimSuffix "}" $template.podSpecPatch) (toRawJson .) -}}
+  {{- $_ := set $template "podSpecPatch" $patch -}}
+{{- end -}}
 {{- with $place.nodeSelector }}{{ $_ := set $template "nodeSelector" . }}{{ end -}}
 {{- with $place.tolerations }}{{ $_ := set $template "tolerations" . }}{{ end -}}
 {{- if and .worker $values.workerAnnotations }}{{ $_ := set $template.metadata "annotations" $values.workerAnnotations }}{{ end -}}

@@ -1,0 +1,73 @@
+"""Kinds of text in the settings of a cluster. Library and chart refuse the same ones: their JSON schema says all."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+
+@dataclass(frozen=True)
+class Words:
+    """Texts that match `pattern` as a whole, and do not match `reserved` as a whole."""
+
+    pattern: str
+    meaning: str
+    longest: int = 63
+    reserved: str = ""
+
+    def check(self, value: str) -> str:
+        """The value itself. Raises `ValueError` that says what it must be."""
+        fits = len(value) <= self.longest and re.fullmatch(self.pattern, value)
+        if not fits or (self.reserved and re.fullmatch(self.reserved, value)):
+            raise ValueError(f"{value!r} is not {self.meaning}")
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        refused = [{"not": {"pattern": f"^({self.reserved})$"}}] if self.reserved else []
+        # within allOf: a pattern of a mapping's keys would leave all other keys unchecked
+        matches = [{"pattern": f"^({self.pattern})$"}, *refused]
+        return {**handler(schema), "maxLength": self.longest, "allOf": matches}
+
+
+LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+WORD = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+Name = Annotated[
+    str, Words(rf"{LABEL}(\.{LABEL})*", "a Kubernetes name: lower-case letters, digits, '-' and '.', at most 63")
+]
+# digits of a version and of a specification follow it
+ReleaseName = Annotated[
+    str, Words(rf"({LABEL})?", "a name of a release: lower-case letters, digits and '-', at most 40", 40)
+]
+# of the template's own volumes, and of those that Argo adds
+VolumeName = Annotated[
+    str,
+    Words(LABEL, "a name of a volume: lower-case letters, digits and '-'; tmp and Argo's own are taken",
+          reserved="tmp|var-run-argo|argo-.*|input-artifacts|workdir"),
+]  # fmt: skip
+Folder = Annotated[
+    str,
+    Words(r"/.*", "an absolute path outside of /tmp and of Argo's folders", 4096,
+          r"/|/(tmp|argo|var/run/argo)(/.*)?"),
+]  # fmt: skip
+VariableName = Annotated[
+    str,
+    Words(r"[A-Za-z_][A-Za-z0-9_.-]*", "a name of a variable that a template leaves free", 255,
+          r"ARGO_.*|CLIO_(RUN|PART|OUTPUTS|IMAGE|MEMORY_MAX_MIB|MOUNTED|LOST|PARALLELISM|REQUEST|STATUS|FAILURES)"
+          r"|CLIO_SET_.*"),
+]  # fmt: skip
+LabelName = Annotated[
+    str,
+    Words(rf"({LABEL}(\.{LABEL})*/)?{WORD}", "a name of a label that the templates leave free", 253,
+          r"(app\.kubernetes\.io|clio-argo|helm\.sh|workflows\.argoproj\.io)/.*"),
+]  # fmt: skip
+LabelValue = Annotated[str, Words(rf"({WORD})?", "a value of a label: letters, digits, '-', '_' and '.', at most 63")]
+ImageTag = Annotated[
+    str, Words(r"[A-Za-z0-9_][A-Za-z0-9._-]*", "a fixed tag: `latest` would change the image of a run", 128, "latest")
+]
+Duration = Annotated[str, Words(r"[0-9]+[smh]", "a time like 90s, 15m or 2h: Argo accepts no days")]
+Quantity = Annotated[str, Words(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?)?", "a quantity like 500m or 2Gi")]
