@@ -247,10 +247,10 @@ class ClusterSettings(Setting):
     labels: dict[LabelName, LabelValue] = Field({}, description="Additional labels of all objects.")
     network_policy: Network = Field(Network(), description="Which connections the network plugin allows steps.")
     retries: Retries = Retries()
-    # a pod that fits on no node would wait for ever
-    step_timeout: Duration = Field("12h", description="Limit of one try, including the wait for a node.")
+    # a step that hangs; Argo does not end pods that wait for a node, if they are tried again
+    step_timeout: Duration = Field("12h", description="Limit of one try, from when its pod has a node.")
     # a week
-    deadline_hours: int = Field(168, ge=1, description="Limit of a workflow, including the wait for approval.")
+    deadline_hours: int = Field(168, ge=1, description="Limit of a workflow, including waits for nodes and approval.")
     cleanup: Cleanup = Cleanup()
     artifacts: Artifacts | None = Field(
         Artifacts(), description="null: Argo keeps no reports and logs; for clusters without an artifact repository."

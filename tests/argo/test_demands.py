@@ -41,7 +41,7 @@ def config(name: str, metadata: Json | None = None, **data: str) -> list[Json]:
 
 
 def test_accounts_and_secrets_are_those_that_pods_name() -> None:
-    found = template(image_pull_secrets=["pull"])
+    found = template(image_pull_secrets=[{"name": "pull"}])
     assert demands.accounts_of(found) == {
         "worker": "clio-argo-worker", "executor": "clio-argo-executor", "notifier": "clio-argo-notifier",
     }  # fmt: skip

@@ -125,7 +125,7 @@ def test_a_failed_workflow_goes_on_with_its_own_template_while_that_can_work() -
 @pytest.mark.parametrize("left", [[], [naming(template("old"), "former")]], ids=["pruned", "another account"])
 def test_a_mended_installation_continues_what_failed_before(left: list[dict[str, Any]]) -> None:
     new = naming(template("clio-argo", current=True, stands_for="kept"), "worker")
-    assert continuing("old", [*left, new], "1") == "kept"
+    assert continuing("old", [*left, new], version("clio-argo")) == "kept"
     with pytest.raises(UserError, match="resubmit"):
         continuing("old", [*left, new], "0.9")
 

@@ -72,7 +72,9 @@ def test_the_form_asks_first_for_what_every_person_fills_in() -> None:
 
 def test_the_ui_shows_what_a_template_does_and_which_revision_it_is() -> None:
     metadata = emitted()["metadata"]
-    assert metadata["annotations"]["workflows.argoproj.io/title"] == f"Align slices into a volume ({metadata['name']})"
+    assert metadata["annotations"]["workflows.argoproj.io/title"] == (
+        f"Align slices into a volume (revision {metadata['name']})"
+    )
     assert "Fill in source and run" in metadata["annotations"]["workflows.argoproj.io/description"]
 
 
