@@ -130,6 +130,9 @@ def test_what_keeps_a_pod_from_starting_is_told(cluster: KubeClient) -> None:
     assert (waited.returncode, "127.0.0.1:9/no-such:1" in waited.stderr) == (75, True), waited.stderr
     listed = cli("list", "-n", NAMESPACE, ARGO_SERVER="").stdout
     assert "no-such-secret" in next(line for line in listed.splitlines() if line.startswith("not-secret"))
+    server = os.environ["CLIO_ARGO_SERVER"]
+    shown = cli("get", "not-secret", "-n", NAMESPACE, ARGO_SERVER=server, ARGO_SECURE="false").stdout
+    assert "no-such-secret" in shown
     late = until(cluster, "not-late", lambda s: s.ended)
     assert any("setting deadlineHours" in f.reason for f in late.failures), late.failures
 
