@@ -49,8 +49,9 @@ def renumber(
     from clio_argo.workspace.renumber import TABLE, renumbering, write_folder
 
     by = {"order": "number" if order == "number" else "name", "follow_links": follow_links}
-    names = {"image": image, "image_regex": image_regex, "channels": channels.split(",") if channels else []}
-    request = build_request({"id": "renumber", "source": source}, by, names)
+    names = {"image": image, "image_regex": image_regex}
+    held = {"channels": channels.split(",") if channels else []}
+    request = build_request({"id": "renumber", "source": source}, by, names, held)
     what = renumbering(request, order == "time", pattern, start, gaps)
     made = write_folder(what, out, link, lambda rest: _progress(rest, out))
     files, kind = what.files, "links" if link else "copies"

@@ -67,8 +67,7 @@ def _gap(transforms: Transforms, request: Request) -> Gate:
 
 def gap_problem(gap: range, request: Request) -> str:
     """The problem of too many bad or missing slices in a row, and how to raise the limit."""
-    row = f"{counted(len(gap), 'slice')} in a row"
-    return (f"{row} {'is' if len(gap) == 1 else 'are'} bad or missing (z {gap.start} to {gap.stop - 1}), at most "
+    return (f"{len(gap)} slices in a row are bad or missing (z {gap.start} to {gap.stop - 1}), at most "
             f"{request.max_gap} may be; to go on: --set max_gap={len(gap)}")  # fmt: skip
 
 
@@ -76,8 +75,8 @@ def _residual(transforms: Transforms, plan: Plan, request: Request) -> Gate:
     errors = disagreement_px(transforms, plan.width, plan.height)
     worst = max((error for *_, error in errors), default=0.0)
     over = [(a, b, e) for a, b, e in errors if e > request.max_residual_px]
-    problems = (f"{counted(len(over), 'slice', 'lies', 'lie')} further than {request.max_residual_px:g} px from "
-                f"where any fit puts them; look at them, and to go on: --set max_residual_px={math.ceil(worst)}",
+    problems = (f"{len(over)} slices lie further than {request.max_residual_px:g} px from where any fit puts them; "
+                f"look at them, and to go on: --set max_residual_px={math.ceil(worst)}",
                 *(f"z {a} to {b}: {e:.1f} px" for a, b, e in over))  # fmt: skip
     return Gate(
         name="max_residual_px", value=round(worst, 3), limit=request.max_residual_px, unit="px", problems=problems
