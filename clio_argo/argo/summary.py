@@ -149,6 +149,11 @@ def has_unstarted(workflow: Mapping[str, Any]) -> bool:
     return any(n.type == "Pod" and n.phase == "Pending" for n in nodes_of(workflow).values())
 
 
+def kinds_of_pods(workflow: Mapping[str, Any]) -> list[str]:
+    """What its pods are called: steps, and `all` or `FIRST-LAST` of pods that do several."""
+    return sorted({n.template_name for n in nodes_of(workflow).values() if n.type == "Pod"})
+
+
 def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 

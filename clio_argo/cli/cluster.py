@@ -234,15 +234,19 @@ class Watch:
 
     def logs(self, follow: bool, step: str = "") -> None:
         """Print log lines. A pod is named WORKFLOW-STEP-NUMBER, and its node ends with the same number."""
-        from clio_argo.argo.summary import pods_of
+        from clio_argo.argo.summary import kinds_of_pods, pods_of
 
-        begin, heard = f"{self.name}-{step}-" if step else "", set[str]()
+        begin, heard, shown = f"{self.name}-{step}-" if step else "", set[str](), False
         found = self.client.get(self.name)
         before = pods_of(found)
         with self._interruptible():
             for line in self._all_lines(found, follow, before, heard):
                 if line.pod.startswith(begin):
+                    shown = True
                     print(f"{line.pod.removeprefix(f'{self.name}-')}: {line.text}", flush=True)
+        if step and not shown:
+            kinds = ", ".join(kinds_of_pods(self.client.get(self.name)))
+            print(f"no pod of {step} wrote anything; {self.name} has pods of: {kinds or 'none yet'}", file=sys.stderr)
         if silent := before - heard:
             print(
                 f"{len(silent)} of {len(before)} pods wrote nothing or are gone; Argo keeps the logs of pods that are "

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clio_argo.argo.nodes import Node, nodes_of, pack, unpack
-from clio_argo.argo.summary import Stage, Summary, summarise
+from clio_argo.argo.summary import Stage, Summary, kinds_of_pods, summarise
 from clio_argo.argo.why import Reason
 from clio_argo.errors import UserError
 from clio_argo.pipeline import PIPELINE
@@ -44,6 +44,7 @@ def test_a_small_run_is_two_pods() -> None:
     assert [(s.name, s.phase, s.done, s.total) for s in found.stages] == [
         ("plan", "Succeeded", 1, 1), ("all", "Succeeded", 1, 1), ("onExit", "Succeeded", 1, 1),
     ]  # fmt: skip
+    assert kinds_of_pods(recorded("small")) == ["all", "notify", "plan"]
 
 
 def test_what_comes_behind_the_plan_is_not_shown_before_it_is_known() -> None:

@@ -65,6 +65,7 @@ def test_small_runs_take_a_pod_behind_the_plan(cluster: Cluster, workflow: Json)
     assert sorted(pods) == ["all", "notify", "plan"]
     assert [s.name for s in summarise(workflow).stages] == ["plan", "all", "onExit"]
     assert re.search(r"all +Succeeded +1/1", cluster.clio("get", NAME))
+    assert "has pods of: all, notify, plan" in cluster.clio("logs", NAME, "--step", "match")
 
 
 @pytest.mark.browser
