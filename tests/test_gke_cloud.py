@@ -131,8 +131,13 @@ class Cloud:
 def clients(group: int) -> list[psutil.Process]:
     """The processes that a terminal would signal, but for the stand-in."""
     first = psutil.Process(group)
-    signalled = [p for p in (first, *first.children(recursive=True)) if os.getpgid(p.pid) == group]
-    return [p for p in signalled if not any("fakecloud" in word for word in p.cmdline())]
+    return [p for p in (first, *first.children(recursive=True)) if is_client(p, group)]
+
+
+def is_client(process: psutil.Process, group: int) -> bool:
+    with suppress(ProcessLookupError, psutil.NoSuchProcess):
+        return os.getpgid(process.pid) == group and not any("fakecloud" in w for w in process.cmdline())
+    return False
 
 
 def argo_clone(folder: Path) -> dict[str, str]:
