@@ -23,13 +23,20 @@ from tests.stacks import cli
 
 NAMESPACE = "clio-why"
 # what makes the first pod of a workflow impossible, and the words of Kubernetes for it
+CHANGES: dict[str, Callable[[Json], object]] = {
+    "image": lambda s: first(s).update(image=NO_IMAGE),
+    "secret": lambda s: s.update(volumes=[*s["volumes"], NO_SECRET]),
+    "nodes": lambda s: s.update(nodeSelector={"no": "such"}),
+    "account": lambda s: s.update(serviceAccountName="no-such"),
+    "security": lambda s: s.update(securityContext={}),
+}
+NO_IMAGE = "127.0.0.1:9/no-such:1"
 NO_SECRET = {"name": "key", "secret": {"secretName": "no-such-secret"}}
-WRONG: dict[str, tuple[Callable[[Json], object], str]] = {
-    "image": (lambda s: first(s).update(image="127.0.0.1:9/no-such:1"), "127.0.0.1:9/no-such:1"),
-    "secret": (lambda s: s.update(volumes=[*s["volumes"], NO_SECRET]), 'secret "no-such-secret" not found'),
-    "nodes": (lambda s: s.update(nodeSelector={"no": "such"}), "node(s) didn't match Pod's node affinity/selector"),
-    "account": (lambda s: s.update(serviceAccountName="no-such"), 'serviceaccount "no-such" not found'),
-    "security": (lambda s: s.update(securityContext={}), 'violates PodSecurity "restricted'),
+WRONG = {
+    "image": NO_IMAGE,
+    "secret": 'secret "no-such-secret" not found',
+    "nodes": "node(s) didn't match Pod's node affinity/selector",
+    "account": 'serviceaccount "no-such" not found',
 }
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="needs a cluster")]
 
@@ -43,7 +50,7 @@ def cluster() -> Iterator[KubeClient]:
     settings = SETTINGS.model_copy(update=changes)
     with namespace(NAMESPACE):
         documents = [d for file in manifests(SMALL, settings).values() for d in file]
-        list(install(found, [*documents, *(wrong(documents[-1], what) for what in WRONG)]))
+        list(install(found, [*documents, *(wrong(documents[-1], what, change) for what, change in CHANGES.items())]))
         yield found
 
 
@@ -53,10 +60,10 @@ def first(spec: Json) -> Json:
     return found
 
 
-def wrong(template: Json, what: str) -> Json:
+def wrong(template: Json, what: str, change: Callable[[Json], object]) -> Json:
     """The template with one fault; nobody follows it."""
     spec = copy.deepcopy(template["spec"])
-    WRONG[what][0](spec)
+    change(spec)
     return {**template, "metadata": {"name": f"wrong-{what}", "namespace": NAMESPACE}, "spec": spec}
 
 
@@ -120,14 +127,13 @@ def logs_outlive_pods(name: str) -> None:
 
 def test_what_keeps_a_pod_from_starting_is_told(cluster: KubeClient) -> None:
     """In the words of Kubernetes, within 15 s (30 where two cores also run the other tests)."""
-    run("kubectl", "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     for what in WRONG:
         start(cluster, f"not-{what}", f"wrong-{what}")
     start(cluster, "not-late", "wrong-image", {"activeDeadlineSeconds": 20})
-    for what, (_, words) in WRONG.items():
+    for what, words in WRONG.items():
         told(cluster, f"not-{what}", words)
     waited = cli("wait", "not-image", "-n", NAMESPACE, "--pending-limit", "3s", ARGO_SERVER="")
-    assert (waited.returncode, "127.0.0.1:9/no-such:1" in waited.stderr) == (75, True), waited.stderr
+    assert (waited.returncode, NO_IMAGE in waited.stderr) == (75, True), waited.stderr
     listed = cli("list", "-n", NAMESPACE, ARGO_SERVER="").stdout
     assert "no-such-secret" in next(line for line in listed.splitlines() if line.startswith("not-secret"))
     server = os.environ["CLIO_ARGO_SERVER"]
@@ -149,6 +155,9 @@ def told_now(cluster: KubeClient, name: str) -> list[Reason]:
     return [*found.pending, *found.retried, *found.failures]
 
 
-def test_a_full_quota_is_told(cluster: KubeClient) -> None:
+def test_what_a_namespace_forbids_is_told(cluster: KubeClient) -> None:
     run("kubectl", "create", "quota", "few", "--hard=pods=0", "-n", NAMESPACE)
     told(cluster, start(cluster, "not-quota"), "exceeded quota: few")
+    run("kubectl", "delete", "quota", "few", "-n", NAMESPACE)
+    run("kubectl", "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+    told(cluster, start(cluster, "not-secure", "wrong-security"), 'violates PodSecurity "restricted')
