@@ -4,8 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,10 @@ class Words:
             raise ValueError(f"{value!r} is not {self.meaning}")
         return value
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self.check, handler(source))
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return handler.generate_schema(Annotated[source, AfterValidator(self.check)])
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         refused = [{"not": {"pattern": f"^({self.reserved})$"}}] if self.reserved else []
         # within allOf: a pattern of a mapping's keys would leave all other keys unchecked
         matches = [{"pattern": f"^({self.pattern})$"}, *refused]
