@@ -56,5 +56,6 @@ def _status(path: str) -> int:
 
 
 def _answer(path: str, body: bytes | None = None) -> bytes:
-    with urllib.request.urlopen(os.environ["CLIO_GCS_ENDPOINT"] + path, body, timeout=30) as answer:
+    asked = urllib.request.Request(os.environ["CLIO_GCS_ENDPOINT"] + path, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=30) as answer:
         return bytes(answer.read())
