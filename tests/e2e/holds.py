@@ -33,7 +33,8 @@ def hold(*records: str) -> None:
     """Let the store refuse to write these objects from now on. It counts refusals, so `held` uses up what is left."""
     for record in records:
         parts = "(/|%2F)".join(record.split("/"))
-        fault = {"match": f"^(POST|PUT) .*{parts}|^GET {_release(record)}( anonymous)?$", "status": 503, "times": REFUSALS}
+        match = f"^(POST|PUT) .*{parts}|^GET {_release(record)}( anonymous)?$"
+        fault = {"match": match, "status": 503, "times": REFUSALS}
         _answer("/_fault", json.dumps(fault).encode())
 
 
