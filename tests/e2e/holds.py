@@ -33,7 +33,8 @@ def hold(*records: str) -> None:
     """Let the store refuse to write these objects from now on. It counts refusals, so `held` uses up what is left."""
     for record in records:
         parts = "(/|%2F)".join(record.split("/"))
-        fault = {"match": f"^(POST|PUT) .*{parts}|^GET {_release(record)}$", "status": 503, "times": REFUSALS}
+        match = f"^(POST|PUT) .*{parts}|^GET {_release(record)}( anonymous)?$"
+        fault = {"match": match, "status": 503, "times": REFUSALS}
         _answer("/_fault", json.dumps(fault).encode())
 
 
@@ -56,5 +57,6 @@ def _status(path: str) -> int:
 
 
 def _answer(path: str, body: bytes | None = None) -> bytes:
-    with urllib.request.urlopen(os.environ["CLIO_GCS_ENDPOINT"] + path, body, timeout=30) as answer:
+    asked = urllib.request.Request(os.environ["CLIO_GCS_ENDPOINT"] + path, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=30) as answer:
         return bytes(answer.read())
