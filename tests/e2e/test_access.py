@@ -35,6 +35,7 @@ def test_roles_hold_what_is_needed_and_no_more(cluster: Cluster) -> None:
         "workflowtemplates.argoproj.io": read,
         "pods": read,
         "pods/log": read,
+        "events": read,
     }
     assert rights(cluster, "clio-argo-submitter") == submit
     decide = {"patch", "update", "delete"} | submit["workflows.argoproj.io"]

@@ -58,6 +58,7 @@ class VolumeSource(Source):
     def __init__(self, url: str, store: Store, found: FoundVolume, at_once: int) -> None:
         self.url, self._store, self._found, self._at_once = url, store, found, at_once
         self._file, self._block = "", _Block(0, 0, 0, np.empty((0, 0, 0)), True)
+        self._pictures, self._held = {}, (None, 0)
 
     @cached_property
     def _array(self) -> Any:
