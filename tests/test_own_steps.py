@@ -117,6 +117,7 @@ def extra(run: Run, unit: int) -> Iterator[str]:
     yield EXTRA
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("after", ["solve", "render"])
 def test_an_object_of_a_step_without_units_is_repaired(source: Path, tmp_path: Path, after: str) -> None:
     step = Step("describe", f"{__name__}:describe", (after,), objects=f"{__name__}:extra")

@@ -47,6 +47,7 @@ def test_killed_in_every_stage_it_ends_the_same(
     assert kept.items() <= written_at(out).items()
 
 
+@pytest.mark.properties
 def test_too_little_memory_is_said_and_makes_no_slice_bad(stack: Path, undisturbed: Path, tmp_path: Path) -> None:
     out, environment = tmp_path / "out", asking(request(stack, max_parts=1))
     results, starved = dict[str, StepResult](), list[str]()

@@ -57,6 +57,7 @@ def test_no_shared_memory_is_said(stack: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.properties
 @needs_root
 def test_no_temporary_folder_and_few_files_are_no_fault(stack: Path, undisturbed: Path, tmp_path: Path) -> None:
     tmp_path.joinpath("out").mkdir()
@@ -109,6 +110,7 @@ def shared_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.properties
 @needs_root
 def test_another_user_goes_on_where_one_stopped(stack: Path, undisturbed: Path, shared_folder: Path) -> None:
     out, config = shared_folder / "run" / "out", request(stack, max_parts=1)

@@ -196,6 +196,7 @@ def test_slices_without_features_are_fitted_by_their_correlation(seed: int) -> N
     assert apart(homogeneous(found.matrix or ()), shifted(9, -5), 1) < 3.5
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("seed", range(4))
 def test_a_shift_that_the_slices_hardly_confirm_does_not_count(seed: int) -> None:
     """The shift itself stands out, but the correlation in register is 0.2."""

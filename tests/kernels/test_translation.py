@@ -44,12 +44,14 @@ def border_px(linear: Floats) -> float:
     return float(np.linalg.norm(linear - np.eye(2)) * SIDE / 2)
 
 
+@pytest.mark.properties
 def test_tissue_alone_turns_and_stretches_next_to_nothing() -> None:
     errors = pair_borders_px(np.zeros(SLICES), np.zeros(SLICES))
     assert np.median(errors) < 0.12
     assert errors.max() < 0.4
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize(("turn", "stretch"), [(0.3, 0.0), (0.0, 0.004)])
 def test_real_turns_and_stretches_are_followed_on_both_signs(turn: float, stretch: float) -> None:
     signed = np.random.default_rng(1).normal(0, 1, SLICES)

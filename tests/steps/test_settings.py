@@ -175,6 +175,7 @@ def test_lossless_volume_that_is_not_kept_lies_under_tmp(two_stacks: Path, base_
     assert np.array_equal(lossless(out, folder="tmp/aligned"), lossless(base_run))
 
 
+@pytest.mark.properties
 def test_little_memory_makes_smaller_units_of_the_same_voxels(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "source", dict.fromkeys(range(66), demo_slice(FIRST, 32)))
     outs = [run_here(plain(source, memory_gib=gib), tmp_path / str(gib)) for gib in (0.25, 4)]

@@ -43,6 +43,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_here(request(write_stack(folder / "source", slices)), folder / "out")
 
 
+@pytest.mark.properties
 def test_slices_before_and_after_a_restart_are_aligned_as_exactly_as_any(grown: Path) -> None:
     moved = np.array([[1, 0, LEFT], [0, 1, TOP], [0, 0, 1]])
     truth = {z: m @ moved if z < RESTART else m for z, m in truth_of(DEMO / "truth.json").items()}

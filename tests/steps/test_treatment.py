@@ -30,6 +30,7 @@ def plane(out: Path, z: int) -> Image:
     return np.asarray(lossless(out)[z - FIRST], float)
 
 
+@pytest.mark.properties
 def test_nearest_is_the_lower_neighbour_of_one_and_the_upper_of_the_other(runs: dict[str, Path]) -> None:
     out = runs["nearest"]
     assert np.array_equal(plane(out, NOISE), plane(out, NOISE - 1))

@@ -25,6 +25,7 @@ def stack(folder: Path, change: Callable[[Image], Image], changed: range) -> Pat
     return write_stack(folder / "slices", slices)
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("name", FEW)
 def test_a_slice_that_is_turned_is_turned_back_and_said(name: str, tmp_path: Path) -> None:
     outs = (

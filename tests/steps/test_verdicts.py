@@ -36,6 +36,7 @@ def found(stack: Path, tmp_path_factory: pytest.TempPathFactory) -> Transforms:
     return transforms(run_here(config, tmp_path_factory.mktemp("out"), stop_before="render"))
 
 
+@pytest.mark.properties
 def test_faults_are_found_and_nothing_else(found: Transforms) -> None:
     assert {s.z for s in found.slices if s.verdict != "good"} == set(FAULTS)
 

@@ -79,6 +79,7 @@ def test_a_store_sets_its_variables_when_it_is_opened(monkeypatch: pytest.Monkey
     assert os.environ[name] == "7", "what a person has set stays"
 
 
+@pytest.mark.properties
 def test_a_run_lies_in_a_store_of_another_package(toy: Path, tmp_path: Path) -> None:
     slices = demo_slices(3, 96)
     local, remote = write_stack(tmp_path / "slices", slices), write_stack(toy / "data" / "slices", slices)

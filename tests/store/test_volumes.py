@@ -216,6 +216,7 @@ def centre(voxels: np.ndarray) -> np.ndarray:
     return np.array([(a * weights).sum() for a in at]) / weights.sum()
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("z", [0, 1, 3, 3493])
 @pytest.mark.parametrize("resolution", [(8, 8, 8), (4, 4, 40), (16, 8, 8), (5, 7, 12)])
 def test_a_landmark_has_one_position_at_every_scale_of_both_volumes(

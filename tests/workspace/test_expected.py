@@ -3,6 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from clio_argo.model.grid import Channels, build_volume
 from clio_argo.model.layout import is_kept
 from clio_argo.model.volume import VolumeChannel, VolumeSpec
@@ -35,6 +37,7 @@ def test_what_lies_under_tmp_is_expected_of_no_unit(stack: Path, tmp_path: Path)
     assert not all(map(is_kept, shard_names(run.volume)))
 
 
+@pytest.mark.properties
 def test_a_run_that_becomes_shorter_keeps_no_record_of_the_units_it_had(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "source", demo_slices(20, 64))
     longer, shorter = plain(source), plain(source, maxz=FIRST + 3, update=True)

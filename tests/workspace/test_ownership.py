@@ -69,6 +69,7 @@ def test_a_request_that_changes_meanwhile_is_asked_for_again(slices: Path, gcs: 
     assert "rerunning what depends on background" in take_ownership(store, request(slices, background=1, update=True))
 
 
+@pytest.mark.properties
 def test_an_update_does_again_what_depends_on_it(slices: Path, tmp_path: Path) -> None:
     run_here(request(slices), tmp_path / "out")
     other = {"viewer__jpeg_quality": 50, "labels": {"by": "me"}}

@@ -32,6 +32,7 @@ def quality(out: Path) -> Quality:
     return Store(str(out)).document(Quality, "quality.json")
 
 
+@pytest.mark.properties
 def test_pairs_are_measured_in_the_volume_whatever_its_units(demo: Path) -> None:
     placed = {s.z: s for s in transforms(demo).slices if s.source_slices == (s.z,)}
     looks = {
@@ -125,6 +126,7 @@ def test_swapped_slices_are_named(demo: Path, order: list[int], swapped: str, no
     assert notes == ((f"slices fit better in another order: z {swapped} instead of ascending",) if swapped else ())
 
 
+@pytest.mark.properties
 def test_a_block_that_was_moved_is_named_with_the_order_that_fits(tmp_path: Path) -> None:
     order = [*range(5), *range(11, 17), *range(5, 11), *range(17, 22)]
     slices = {FIRST + z: demo_slice(FIRST + k, 256) for z, k in enumerate(order)}

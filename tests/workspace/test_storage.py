@@ -68,6 +68,7 @@ def test_volumes_lie_in_other_buckets(folder: Path, together: dict[str, str], bu
     assert not verify(trusted(out), "deep").faults
 
 
+@pytest.mark.properties
 def test_a_run_is_mended_there_and_goes_on(run: Path, folder: Path, together: dict[str, str], tmp_path: Path) -> None:
     for role in ("viewer", "lossless"):
         files = (f for f in (tmp_path / f"the {role}").rglob("*") if f.is_file())

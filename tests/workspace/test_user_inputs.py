@@ -182,6 +182,7 @@ def test_a_stack_that_is_not_aligned_lies_where_the_stage_stood(source: Path, tm
 # --- transforms, and a crop ----------------------------------------------------------------------------
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("suffix", ["json", "csv"])
 def test_transforms_of_another_run_make_the_same_volume_without_matching(
     source: Path, whole: Path, tmp_path: Path, suffix: str
