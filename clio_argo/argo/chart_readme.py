@@ -18,8 +18,9 @@ helm test clio-argo --namespace clio-argo --logs
 ```
 
 [From a laptop to a cluster](../../docs/kubernetes.md) has the whole way; [the chart](../../docs/chart.md) has upgrades,
-several releases, OpenShift, Argo CD and the network policy. `ci/` has values for GKE, OpenShift and a small cluster.
-values.schema.json refuses what cannot work; `clio-argo install --settings FILE` takes the same files.
+several releases, OpenShift, Argo CD and the network policy. All pods pass PodSecurity `restricted`. `ci/` has values
+for GKE, OpenShift and a small cluster. values.schema.json refuses what cannot work; `clio-argo install --settings FILE`
+takes the same files.
 
 ## Values
 
