@@ -9,7 +9,7 @@ from clio_argo.argo.settings import Retries
 # the step is done, but Argo's container beside it was killed. 255: the node restarted. -1: the pod was rejected or
 # evicted before it had a container.
 PASSING = "['-1', '0', '75', '128', '137', '143', '255']"
-# the step's own limit, in the words of Kubernetes and of Argo; its containers end with 137 or 143, too
+# the limit of a try, in the words of Kubernetes, and that of the workflow; containers end with 137 or 143 then, too
 TOO_LONG = "(specified|its) deadline"
 # What Kubernetes will refuse again (account, priority class, policy), and artifacts that Argo cannot save anywhere:
 # neither bucket nor permission appears by itself. Argo tries passing faults of both again by itself.

@@ -48,7 +48,7 @@ def duration(text: str | timedelta) -> timedelta:
 
 PendingLimit = Annotated[
     timedelta,
-    Option(parser=duration, metavar="TIME", show_default="15m", help="Exit with 75 when no pod has started so long."),
+    Option(parser=duration, metavar="TIME", show_default="15m", help="Exit with 75 if no pod started for so long."),
 ]
 
 

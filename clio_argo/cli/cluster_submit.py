@@ -43,11 +43,11 @@ def submit(
     dry_run: Annotated[bool, Option("--dry-run", help="Print the workflow; create nothing. Needs no cluster.")] = False,
     server_dry_run: Annotated[bool, Option("--server-dry-run", help="The cluster checks it; create nothing.")] = False,
     parameters: Annotated[
-        list[str] | None, Option("-p", "--parameter", help="Argument of the template: NAME=VALUE.")] = None,
+        list[str] | None, Option("-p", "--parameter", help="Argument of the template, e.g. approval=ask.")] = None,
     name: Annotated[str | None, Option(help="Name of the workflow.")] = None,
     generate_name: Annotated[str | None, Option(help="Beginning of its name. Default: the request's id.")] = None,
     labels: Annotated[list[str] | None, Option("-l", "--label", help="Label of the workflow: KEY=VALUE.")] = None,
-    template: Annotated[str | None, Option(help="Default: the current one, which must be of this version.")] = None,
+    template: Annotated[str | None, Option(help="Its name. Default: the current one, of this version.")] = None,
     release: Annotated[
         str | None, Option(help="Release whose template is used. Default: the first in the namespace.")] = None,
     unique: Annotated[bool, Option(UNIQUE, help="Give the run a folder with a new id below --run.")] = False,

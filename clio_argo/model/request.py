@@ -243,7 +243,7 @@ class Request(Section, Document):
     third of what a workflow object can hold."""
 
     single_pod_minutes: Annotated[float, NO_VOXEL] = Field(5.0, ge=0, le=1440)
-    """A run of fewer CPU minutes takes two pods on a cluster: one that plans, and one for all the rest. 0 gives each
+    """A run that takes fewer CPU minutes behind `plan` has one pod for all of that on a cluster. 0 gives each
     stage pods of its own. Default 5: pods of ten stages one after another would take two minutes to start and end."""
 
     workers: Annotated[int | None, NO_VOXEL] = Field(None, ge=1, le=1024)
