@@ -231,7 +231,7 @@ class ClusterSettings(Setting):
     pod_security_context: dict[str, Any] = of_kubernetes(
         "PodSecurityContext", {}, "Added to the security context of all pods, e.g. fsGroupChangePolicy."
     )
-    workers: Placement = Field(Placement(), description="Placement of the parts of the large stages.")
+    workers: Placement = Field(Placement(), description="Placement of parts of the large stages, and of small runs.")
     others: Placement = Field(Placement(), description="Placement of all other pods.")
     pod_annotations: dict[str, str] = Field({}, description="Annotations of all pods.")
     worker_annotations: dict[str, str] = Field({}, description="Annotations of the worker pods.")
