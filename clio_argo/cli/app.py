@@ -131,7 +131,7 @@ def plan(request: RequestOptions, output: Form = None) -> None:
     documents = {"plan": plan.model_dump(mode="json"), "volume": volume and volume.model_dump(mode="json")}
     listed = {"slices": order_rows(checked)} if config.order == "name" else {}
     value = {**documents, **listed, "max_bad": allowed, "warning": checked.warning}
-    show(value, output, lambda: (*plan_view(plan, volume, allowed, checked.warning), *order_view(config, checked)))
+    show(value, output, lambda: (*plan_view(config, plan, volume, checked.warning), *order_view(config, checked)))
     checked.refuse("; all are above")
 
 

@@ -6,10 +6,15 @@ from rich.console import RenderableType
 
 from clio_argo.cli.console import facts, table
 from clio_argo.errors import UserError
-from clio_argo.model.costs import Estimate
+from clio_argo.model.costs import Estimate, UnitCosts
+from clio_argo.model.plan import Plan
 from clio_argo.model.prices import MACHINE, NODES, Cluster, Prices, bill, local_wall_s
+from clio_argo.model.request import Request
 from clio_argo.model.run import Costs
+from clio_argo.model.volume import VolumeSpec
+from clio_argo.pipeline import PIPELINE
 from clio_argo.report.formats import dollars, duration
+from clio_argo.workspace.parts import estimate_on_cluster
 
 
 def cost_view(costs: Costs) -> Iterator[RenderableType]:
@@ -35,11 +40,13 @@ def cost_view(costs: Costs) -> Iterator[RenderableType]:
     ])  # fmt: skip
 
 
-def estimate_line(found: Estimate, workers: int) -> str:
-    """What a run takes, in a line, by the rates and prices of the package."""
+def estimate_line(request: Request, plan: Plan, volume: VolumeSpec, found: Estimate, workers: int) -> str:
+    """What a run takes, in a line, by the rates and prices of the package; `found` is what it takes here."""
     here = f"about {duration(local_wall_s(found, workers))} here with {workers} workers"
+    cluster = Cluster(prices=Prices.reference(), machine=MACHINE, nodes=NODES)
     try:
-        costs = bill(found, Cluster(prices=Prices.reference(), machine=MACHINE, nodes=NODES))
+        there = estimate_on_cluster(request, plan, volume, UnitCosts.reference(), PIPELINE, cluster.pods)
+        costs = bill(there, cluster)
     except UserError:  # pods that fit on no such node
         return f"{here}; clio-argo estimate tells more"
     return f"{here}, or {duration(costs.wall_s)} and ${costs.total:.2f} on a cluster; clio-argo estimate tells more"

@@ -15,7 +15,6 @@ from clio_argo.cli.console import facts, show, table, tell_wait
 from clio_argo.cli.options import Form, RequestOptions
 from clio_argo.errors import UserError
 from clio_argo.model.costs import LEAST_BYTES, Basis, Estimate, UnitCosts
-from clio_argo.model.cutting import Cutting, fits_one_pod
 from clio_argo.model.prices import MACHINE, NODES, Bill, Cluster, Prices, bill, local_cpu_s, local_wall_s
 from clio_argo.model.request import Request
 
@@ -69,7 +68,7 @@ def estimate(
     from clio_argo.pipeline import PIPELINE
     from clio_argo.runner import workers_of
     from clio_argo.workspace.estimate import estimate as estimate_run
-    from clio_argo.workspace.parts import cut_slices, cut_volume
+    from clio_argo.workspace.parts import estimate_on_cluster
     from clio_argo.workspace.preflight import preflight
 
     if run and quick:
@@ -80,10 +79,7 @@ def estimate(
     checked.refuse()
     rates = _rates(config, checked, run, quick)
     found = estimate_run(checked.plan, checked.need_volume, rates.costs, PIPELINE, rates.basis)
-    cutting = Cutting.of(config, cluster.pods)
-    plan = cut_slices(checked.plan, cutting)
-    there = estimate_run(plan, cut_volume(checked.need_volume, plan, cutting), rates.costs, PIPELINE, rates.basis)
-    there = there.in_one_pod if fits_one_pod(config, there) else there
+    there = estimate_on_cluster(config, checked.plan, checked.need_volume, rates.costs, PIPELINE, cluster.pods)
     shown = Shown(found, there, workers_of(config), bill(there, cluster), cluster, rates.why)
     show(shown.value(), output, lambda: estimate_view(shown))
 

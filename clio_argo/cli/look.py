@@ -31,7 +31,7 @@ def largest_px() -> int:
 def look_view(look: FirstLook, out: Console) -> Iterator[RenderableType]:
     """What `plan` shows of the stack, what else was found, and slices in small where the console can show them."""
     plan = look.checked.plan
-    yield from plan_view(plan, look.checked.volume, look.request.allowed_bad(plan.depth), look.checked.warning)
+    yield from plan_view(look.request, plan, look.checked.volume, look.checked.warning)
     yield from order_view(look.request, look.checked)
     # what plan says is said once
     notes = {k: v for k, v in look.notes.items() if v and v not in plan.found.values()}

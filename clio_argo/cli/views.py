@@ -16,6 +16,7 @@ from clio_argo.model.costs import UnitCosts
 from clio_argo.model.layout import LOSSLESS, REPORT, TRANSFORMS, VIEWER
 from clio_argo.model.plan import Plan, Problem
 from clio_argo.model.problems import group_problems
+from clio_argo.model.request import Request
 from clio_argo.model.run import Completion
 from clio_argo.model.sizes import describe_sizes
 from clio_argo.model.volume import VolumeSpec
@@ -29,10 +30,10 @@ LONG_LIST = 30
 Row = tuple[str, str]
 
 
-def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int, warning: str) -> Iterator[RenderableType]:
+def plan_view(request: Request, plan: Plan, volume: VolumeSpec | None, warning: str) -> Iterator[RenderableType]:
     """The stack, what is wrong with it, and what a run will need.
 
-    allowed: slices that may be bad or missing. warning: what else a person should know; may be empty.
+    warning: what else a person should know; may be empty.
     """
     depth = {"uint8": "8 bit", "uint16": "16 bit"}.get(plan.type_name, plan.type_name)
     yield facts([
@@ -44,14 +45,15 @@ def plan_view(plan: Plan, volume: VolumeSpec | None, allowed: int, warning: str)
     if plan.problems:
         yield _problems(plan.problems)
     if volume is not None:
-        yield facts(_needs(plan, volume))
+        yield facts(_needs(request, plan, volume))
+    allowed = request.allowed_bad(plan.depth)
     if 0 < (bad := len(plan.unusable)) <= allowed:
         yield f"{bad} of {plan.depth} slices cannot be used; at most {allowed} may be (max_bad)."
     if warning:
         yield literal(f"warning: {warning}")
 
 
-def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
+def _needs(request: Request, plan: Plan, volume: VolumeSpec) -> list[Row]:
     scales = [f"{'x'.join(map(str, s.size[::-1]))} @ {s.key.replace('_', 'x')} nm" for s in volume.scales]
     found = estimate(plan, volume, UnitCosts.reference(), PIPELINE)
     aligned, viewer = (found.sizes_bytes.get(folder, 0) for folder in (LOSSLESS, VIEWER))
@@ -62,7 +64,7 @@ def _needs(plan: Plan, volume: VolumeSpec) -> list[Row]:
         ("memory per worker", f"about {memory:.1f} GiB"),
         ("output", f"about {human_size(aligned)} {kept} and {human_size(viewer)} for the viewer"),
         ("parts", ", ".join(f"{name} {work.parts}" for name, work in {**plan.work, **volume.work}.items())),
-        ("estimate", estimate_line(found, cores())),
+        ("estimate", estimate_line(request, plan, volume, found, cores())),
     ]
 
 

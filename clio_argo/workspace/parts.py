@@ -4,13 +4,14 @@ import os
 from collections.abc import Sequence
 
 from clio_argo.model.alignment import RematchUnit
-from clio_argo.model.costs import PAIRS_PER_SLICE, UnitCosts, slices_of
-from clio_argo.model.cutting import Cutting
+from clio_argo.model.costs import PAIRS_PER_SLICE, Estimate, UnitCosts, slices_of
+from clio_argo.model.cutting import Cutting, fits_one_pod
 from clio_argo.model.plan import FanOut, Plan
 from clio_argo.model.request import Request
+from clio_argo.model.step import Pipeline
 from clio_argo.model.values import ITEMSIZE
 from clio_argo.model.volume import VolumeSpec
-from clio_argo.workspace.estimate import planes_of, slices_rendered
+from clio_argo.workspace.estimate import estimate, planes_of, slices_rendered
 
 # A pair in doubt takes as long as two others, since all methods are tried on it: some six pairs took 0.6 of the time of
 # all first fits of their unit (benchmark `align`, 5 % defects).
@@ -22,6 +23,16 @@ PARALLELISM = "CLIO_PARALLELISM"
 def cutting_here(request: Request) -> Cutting:
     """How parts are cut where this process runs: for pods if it is one of a workflow, otherwise for local workers."""
     return Cutting.of(request, int(os.environ.get(PARALLELISM) or 0))
+
+
+def estimate_on_cluster(
+    request: Request, plan: Plan, volume: VolumeSpec, costs: UnitCosts, pipeline: Pipeline, pods: int
+) -> Estimate:
+    """What a run takes on a cluster where so many pods run at a time, with parts that are cut for these."""
+    cutting = Cutting.of(request, pods)
+    cut = cut_slices(plan, cutting)
+    found = estimate(cut, cut_volume(volume, cut, cutting), costs, pipeline)
+    return found.in_one_pod if fits_one_pod(request, found) else found
 
 
 def cut_slices(plan: Plan, cutting: Cutting) -> Plan:

@@ -260,7 +260,7 @@ def test_a_bomb_of_floats_is_seen(tmp_path: Path) -> None:
 )
 def test_plan_says_what_becomes_of_the_values(tmp_path: Path, slices: Image, said: str, lossless: bool) -> None:
     found, console = looked_at(stack_of(tmp_path, [slices])), Console(width=200, record=True)
-    console.print(*plan_view(found.plan, found.volume, 0, ""))
+    console.print(*plan_view(request(tmp_path), found.plan, found.volume, ""))
     text = console.export_text()
     assert said in text
     assert ("lossless" in text) == lossless
