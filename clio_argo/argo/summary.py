@@ -11,7 +11,8 @@ from typing import Any
 from clio_argo.argo.approval import Decision, decision_of
 from clio_argo.argo.nodes import BROKEN, ENDED, Json, Node, Outputs, nodes_of
 from clio_argo.argo.tasks import StoredTask, tasks_of
-from clio_argo.argo.why import Parts, Reason, explained, failures, pending, retried
+from clio_argo.argo.why import Parts, Reason, failures, pending, retried
+from clio_argo.model.reasons import reason
 
 # the list that a stage fans out over, e.g. `{{tasks.plan.outputs.parameters.reduce_parts}}`
 LIST = re.compile(r"\{\{\s*tasks\.(?P<task>[^.]+)\.outputs\.parameters\.(?P<name>[^}\s]+)\s*\}\}")
@@ -123,7 +124,7 @@ def summarise(workflow: Mapping[str, Any], told: Mapping[str, str] | None = None
     return Summary(
         name=meta.get("name", ""), namespace=meta.get("namespace", ""),
         template=(spec.get("workflowTemplateRef") or {}).get("name", ""), suspended=bool(spec.get("suspend")),
-        phase=status.get("phase", ""), message=explained(status.get("message", "")),
+        phase=status.get("phase", ""), message=reason(status.get("message", "")),
         progress=status.get("progress", ""),
         created=_time(meta.get("creationTimestamp")),
         started=_time(status.get("startedAt")), finished=_time(status.get("finishedAt")),
@@ -251,4 +252,4 @@ def _at_rest(stage: Stage) -> Stage:
 def _failures(nodes: Sequence[Node], parts: Parts) -> Sequence[Reason]:
     """Failed parts; groups that failed only if no part did."""
     groups = (n for n in nodes if n.type in GROUPS and n.phase in BROKEN and n.message)
-    return [*failures(parts)] or [Reason(n.display_name, explained(n.reason)) for n in groups]
+    return [*failures(parts)] or [Reason(n.display_name, reason(n.message)) for n in groups]
