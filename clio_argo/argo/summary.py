@@ -10,6 +10,7 @@ from typing import Any
 
 from clio_argo.argo.approval import Decision, decision_of
 from clio_argo.argo.nodes import BROKEN, ENDED, Json, Node, Outputs, nodes_of
+from clio_argo.argo.pending import number
 from clio_argo.argo.tasks import StoredTask, tasks_of
 from clio_argo.argo.why import Parts, Reason, failures, pending, retried
 from clio_argo.model.reasons import reason
@@ -142,7 +143,7 @@ def summarise(workflow: Mapping[str, Any], told: Mapping[str, str] | None = None
 def pods_of(workflow: Mapping[str, Any]) -> set[str]:
     """Numbers at the end of the names of all pods that have started."""
     pods = (n for n in nodes_of(workflow).values() if n.type == "Pod")
-    return {pod.id.rpartition("-")[2] for pod in pods if pod.phase not in ("", "Pending", "Omitted")}
+    return {number(pod.id) for pod in pods if pod.phase not in ("", "Pending", "Omitted")}
 
 
 def has_unstarted(workflow: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from clio_argo.argo.kube import KubeClient
 from clio_argo.argo.nodes import newest, with_phases
 from clio_argo.argo.server import ArgoServer
 from clio_argo.argo.summary import summarise
+from clio_argo.cli.cluster import Watch
 
 # in the order of names, as servers list them
 WORKFLOWS = [
@@ -45,6 +46,29 @@ class Listing(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: Any) -> None:
         """Print nothing."""
+
+
+class Logs(Listing):
+    """Argo Server with one line of each pod."""
+
+    def do_GET(self) -> None:
+        pods = ("w-reduce-1", "w-reduce-solve-2", "w-all-3")
+        lines = [json.dumps({"result": {"content": f"{pod} done", "podName": pod}}) for pod in pods]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write("\n".join(lines if self.path.partition("?")[0].endswith("/log") else ["{}"]).encode())
+
+
+def test_logs_are_those_of_pods_of_this_very_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of a pod of several steps begins with that of its first one."""
+    pods = {"reduce": ["reduce-1"], "reduce-solve": ["reduce-solve-2"], "solve": []}
+    with ThreadingHTTPServer(("127.0.0.1", 0), Logs) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        watch = Watch(ArgoServer(f"http://127.0.0.1:{server.server_port}", "em"), "w", "")
+        for step, told in {**pods, "": ["reduce-1", "reduce-solve-2", "all-3"]}.items():
+            watch.logs(follow=False, step=step)
+            assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == told
+        server.shutdown()
 
 
 @pytest.fixture

@@ -134,8 +134,10 @@ def test_all_that_pods_cannot_start_without_is_compared() -> None:
     volumes = [{"name": "keys", "secret": {"secretName": "s3"}}, {"persistentVolumeClaim": {"claimName": "slices"}}]
     made = naming(
         template("t"), "worker", executor={"serviceAccountName": "executor"}, podPriorityClassName="high",
-        volumes=volumes, templates=[{"serviceAccountName": "notifier"}, {}],
+        volumes=volumes, templates=[{"serviceAccountName": "notifier", "container": {}}, {}],
+        imagePullSecrets=[{"name": "pull"}],
     )  # fmt: skip
     assert named(made) == {
-        "account worker", "account executor", "account notifier", "priority class high", "secret s3", "claim slices",
+        "account worker", "account executor", "account notifier", "priority class high", "claim slices",
+        "secret s3", "secret pull", "secret executor.service-account-token",
     }  # fmt: skip
