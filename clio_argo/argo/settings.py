@@ -217,7 +217,7 @@ class ClusterSettings(Setting):
     images: dict[str, Image] = Field(
         {n: Image(repository=f"clio-argo-{n}") for n in sorted(IMAGES)},
         description="The image of each kind of step.",
-        json_schema_extra={"required": sorted(IMAGES)},
+        json_schema_extra={"required": [*sorted(IMAGES)]},
     )
     image_pull_policy: PullPolicy = Field("IfNotPresent", description="Of all images that name none.")
     image_pull_secrets: tuple[PullSecret, ...] = Field((), description="Secrets as in a pod: [{name: NAME}].")

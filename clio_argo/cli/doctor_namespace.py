@@ -83,7 +83,7 @@ def _executor(client: "KubeClient", template: Json) -> str:
     from clio_argo.argo.manifests import executor_rules
 
     account = demands.accounts_of(template).get("executor", "default")
-    lacks = _seen("rights of accounts", lambda: lacking(executor_rules(), partial(client.account_may, account)))
+    lacks = _seen("rights of accounts", lambda: lacking(executor_rules(), partial(client.may, account=account)))
     if lacks:
         raise UserError(f"account {account} may not {lacks}, so that Argo does not hear how a step ends")
     return f"{account} may report how steps end"

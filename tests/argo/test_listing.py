@@ -28,9 +28,9 @@ WORKFLOWS = [
 class Cluster(ThreadingHTTPServer):
     """A server that answers every request with WORKFLOWS, and keeps the paths and queries."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Listing)
-        self.requests: list[tuple[str, dict[str, list[str]]]] = []
+    def __init__(self, handler: "type[Listing] | None" = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler or Listing)
+        self.requests: list[tuple[str, dict[str, Any]]] = []
 
 
 class Listing(BaseHTTPRequestHandler):
@@ -46,6 +46,35 @@ class Listing(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: Any) -> None:
         """Print nothing."""
+
+
+class Reviews(Listing):
+    """An API server that allows what a service account asks, and nothing else."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append((self.path, body["spec"]))
+        self.send_response(201)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        answer = {"spec": body["spec"], "status": {"allowed": "user" in body["spec"]}}
+        self.wfile.write(json.dumps(answer).encode())
+
+
+def test_rights_are_asked_of_the_caller_or_of_an_account() -> None:
+    with Cluster(Reviews) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        kube = KubeClient(k8s.ApiClient(k8s.Configuration(host=f"http://127.0.0.1:{server.server_port}")), "em")
+        assert not kube.may("get", "", "pods/log")
+        assert kube.may("create", "argoproj.io", "workflowtaskresults", account="executor")
+        server.shutdown()
+    (own, mine), (theirs, executors) = server.requests
+    assert own.endswith("/selfsubjectaccessreviews")
+    assert theirs.endswith("/namespaces/em/localsubjectaccessreviews")
+    assert mine == {
+        "resourceAttributes": {"namespace": "em", "verb": "get", "group": "", "resource": "pods", "subresource": "log"}
+    }
+    assert executors["user"] == "system:serviceaccount:em:executor"
 
 
 class Logs(Listing):
