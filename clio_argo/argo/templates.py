@@ -106,7 +106,7 @@ def continuing(name: str, templates: Sequence[Json], version: str) -> str:
     """
     current = [t for t in templates if CURRENT in _labels(t)]
     old = next((t for t in templates if t["metadata"]["name"] == name), None)
-    lost = {f"template {name}"} if old is None else named(old) - set().union(*map(named, current or [old]))
+    lost = {f"template {name}"} if old is None else relies_on(old) - set().union(*map(relies_on, current or [old]))
     if not lost:
         return name
     # Argo would create a workflow whose template or account is missing, and end it as Error
@@ -119,7 +119,7 @@ def continuing(name: str, templates: Sequence[Json], version: str) -> str:
     return reference(same[0])
 
 
-def named(template: Json) -> set[str]:
+def relies_on(template: Json) -> set[str]:
     """What must be in the cluster for the pods of a template, as `account NAME` and the like."""
     spec = template["spec"]
     claims = (v.get("persistentVolumeClaim") or {} for v in spec.get("volumes") or [])

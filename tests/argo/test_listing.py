@@ -1,4 +1,6 @@
-"""Workflows are listed alike through both servers: what is requested, and in which order they come back."""
+"""Workflows are listed alike through both servers, with what is requested; and pods whose logs, accounts whose rights
+are asked for.
+"""
 
 import json
 from collections.abc import Iterator
