@@ -25,6 +25,7 @@ from clio_argo.store.reach import places_of, unreachable
 from clio_argo.workspace.logs import log_lost
 from clio_argo.workspace.run import open_run
 
+# the descriptor, whatever Python has in its place
 STDERR = 2
 # folders that the pods of an installation mount, with colons between; without it this is no pod
 MOUNTED = "CLIO_MOUNTED"
