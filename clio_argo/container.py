@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from clio_argo.errors import BrokenInvariant, ClioError, UserError, short_of_memory
+from clio_argo.errors import TERMINATED, BrokenInvariant, ClioError, UserError, short_of_memory
 from clio_argo.model.base import few
 from clio_argo.model.layout import CONFIG, REPORT, part_items_name
 from clio_argo.model.parse_request import REFUSED, from_environment
@@ -25,8 +25,8 @@ from clio_argo.store.reach import places_of, unreachable
 from clio_argo.workspace.logs import log_lost
 from clio_argo.workspace.run import open_run
 
-# 128 + SIGTERM, as shells report it; the emitted templates retry it
-TERMINATED, STDERR = 143, 2
+# the descriptor, whatever Python has in its place
+STDERR = 2
 # folders that the pods of an installation mount, with colons between; without it this is no pod
 MOUNTED = "CLIO_MOUNTED"
 # Argo keeps at most 256 kB of a parameter. Workflows of 3,000 tasks are safe, and plan and solve each add half of them.

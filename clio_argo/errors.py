@@ -5,6 +5,9 @@ Exit codes: 0 success, 1 failure, 2 wrong call or request, 75 try again, 137 out
 
 from collections.abc import Sequence
 
+# 128 + SIGTERM, as shells report it; the emitted templates retry it
+TERMINATED = 143
+
 
 def printable(text: str, but: str = "") -> str:
     r"""Text in which characters that a terminal would obey are spelled out (`\n`, `\x1b`), except those of `but`."""

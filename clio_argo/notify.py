@@ -17,6 +17,7 @@ from clio_argo.model.alignment import Transforms
 from clio_argo.model.base import UNREADABLE, Document, Value, counted
 from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS
 from clio_argo.model.parse_request import from_environment
+from clio_argo.model.reasons import names_cause, reason
 from clio_argo.model.request import Request
 from clio_argo.model.run import Completion
 from clio_argo.model.step import StepResult
@@ -24,9 +25,7 @@ from clio_argo.store.http import REDIRECTED, TIMEOUT_S, ask
 from clio_argo.workspace.run import Run
 
 MOST_FLAGGED = 20  # a screen of lines; the report has all
-MOST_MESSAGES = 5  # pods of one step fail for the same reason, so that more would repeat it
-# Argo writes for a pod that failed: `main: Error (exit code 2): MESSAGE`
-POD_PREFIX = "main: "
+MOST_MESSAGES = 5
 # characters of a subject, which mail programs show in a line, and of a message that a pod may leave
 LONGEST_LINE, LONGEST_MESSAGE = 200, 1000
 # of CLIO_SMTP_URL; the last goes without encryption
@@ -124,16 +123,17 @@ def _describe_end(status: str) -> str:
 
 
 def failures(text: str) -> list[str]:
-    """Messages of the pods in Argo's list of failures: JSON in a JSON string, null without any."""
+    """Messages that tell a cause in Argo's list of failures: JSON in a JSON string, null without any."""
     try:
         nodes = json.loads(text)
         nodes = json.loads(nodes) if isinstance(nodes, str) else nodes
     except (ValueError, RecursionError):
         return []
-    # the list also holds the groups that the pods belong to, whose messages say nothing
-    named = [(str(n.get("displayName", "")), str(n.get("message", ""))) for n in _mappings(nodes)]
-    pods = [(name, said.removeprefix(POD_PREFIX)) for name, said in named if said.startswith(POD_PREFIX)]
-    return [f"{_one_line(name)}: {_printable_lines(said)[:LONGEST_MESSAGE]}" for name, said in pods]
+    # groups and lost tries only tell that something ended, and parts of a step fail for the same reason
+    named = {str(n.get("message") or ""): str(n.get("displayName", "")) for n in reversed(_mappings(nodes))}
+    said = [message for message in reversed(named) if message]
+    told = [message for message in said if names_cause(message)] or said[:1]
+    return [f"{_one_line(named[m])}: {_printable_lines(reason(m))[:LONGEST_MESSAGE]}" for m in told]
 
 
 def _mappings(nodes: Any) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ def test_a_run_that_failed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         )  # fmt: skip
     [mail] = sink.mails
     assert mail["Subject"] == "clio-argo: test failed"
-    assert "render(3:part:3)(0): Error (exit code 1): error: slice 7 has other pixels" in mail.get_content()
+    assert "render(3:part:3)(0): error: slice 7 has other pixels" in mail.get_content()
     assert "retries" not in mail.get_content()
 
 
@@ -176,7 +176,12 @@ def test_whoever_can_be_told_is_told_of_a_damaged_run(tmp_path: Path, monkeypatc
     for name in ("config.json", "complete.json", "transforms.json"):
         (tmp_path / name).write_bytes(b"{")
     wanted = request(tmp_path, id="fly\r\nBcc: x@example.org\x1b", notify__email="a@example.org").model_dump_json()
-    odd = [{"displayName": "a\nb", "message": "main: \x1b[2J\ud800 died\r\nhere"}, None, 3, {"message": ["main: "]}]
+    odd = [
+        {"displayName": "a\nb", "message": "main: Error (exit code 1): \x1b[2J\ud800 died\r\nhere"},
+        None,
+        3,
+        {"message": ["main: "]},
+    ]
     sink = Sink()
     with mail_server(sink) as server:
         notify(
@@ -216,6 +221,18 @@ def test_any_mail_is_one_or_refused(to: list[str], sender: str, name: str, statu
 def test_any_list_of_failures_is_read(value: object) -> None:
     for text in (json.dumps(value), json.dumps(json.dumps(value)), str(value)):
         assert all(line.encode() for line in failures(text))
+
+
+def test_a_lost_try_is_told_only_where_nothing_tells_more() -> None:
+    lost = {"displayName": "render(3)(0)", "message": "main: Error (exit code 143): stopped by SIGTERM; the next try"}
+    group = {"displayName": "all", "message": "child 'fly-1' failed"}
+    late = {"displayName": "fly", "message": "Step exceeded its deadline"}
+    same = {"displayName": "render(4)(0)", "message": FAILURES[0]["message"]}
+    assert failures(json.dumps([lost, *FAILURES, same])) == ["render(3:part:3)(0): error: slice 7 has other pixels"]
+    assert failures(json.dumps([group, lost, late])) == [
+        "fly: Step exceeded its deadline (setting deadlineHours of the installation)"
+    ]
+    assert failures(json.dumps([lost, group])) == ["render(3)(0): stopped by SIGTERM; the next try"]
 
 
 @pytest.mark.parametrize("text", ["", "null", '"null"', "{", "[]", "3", '{"a": 1}', "[" * 100_000])

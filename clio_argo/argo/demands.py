@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from clio_argo.argo.health import MIB, amount, fits, largest_mib, memory_max_mib, steps_of
+from clio_argo.argo.health import MIB, amount, fits, kept_by, largest_mib, memory_max_mib, steps_of
 from clio_argo.argo.nodes import Json
 
 # Argo mounts it into its own container of pods that get no token by themselves
@@ -37,9 +37,11 @@ def accounts_of(template: Json) -> dict[str, str]:
 
 def secrets_of(template: Json) -> list[str]:
     """Names of the secrets without which no pod starts."""
-    executor = accounts_of(template).get("executor")
-    pulls = [s["name"] for s in template["spec"].get("imagePullSecrets") or []]
-    return [*([TOKEN.format(executor)] if executor else []), *pulls]
+    executor, spec = accounts_of(template).get("executor"), template["spec"]
+    pulls = [s["name"] for s in spec.get("imagePullSecrets") or []]
+    mounted = (v.get("secret") or {} for v in spec.get("volumes") or [])
+    needed = [s["secretName"] for s in mounted if s.get("secretName") and not s.get("optional")]
+    return [*([TOKEN.format(executor)] if executor else []), *pulls, *needed]
 
 
 def absent(needed: Iterable[str], found: Iterable[Json]) -> list[str]:
@@ -174,7 +176,7 @@ def repository_problems(template: Json, repositories: Sequence[Json], controller
 
     repositories, controllers: config maps artifact-repositories of the namespace, and those of the controller.
     """
-    kept = [a for t in steps_of(template) for a in (t.get("outputs") or {}).get("artifacts", [])]
+    kept = kept_by(template)
     if not kept:
         return []
     kind = next(k for k in ("gcs", "s3", "azure", "oss") if k in kept[0])

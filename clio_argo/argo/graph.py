@@ -7,6 +7,7 @@ from hera.workflows import DAG, Parameter, Task
 
 from clio_argo.argo.ask import APPROVED, ASK, ask_task
 from clio_argo.argo.parameters import parameter
+from clio_argo.model.costs import ALL
 from clio_argo.pipeline import Pipeline, Step
 
 
@@ -33,8 +34,8 @@ def forms(pipeline: Pipeline) -> tuple[Form, ...]:
     few, asked = f"'{_output(pipeline.single)}' == 'true'", f"'{parameter('approval')}'"
     many = Form("parts", pipeline, f"'{_output(pipeline.single)}' != 'true'")
     if pipeline.approval is None:
-        return Form("all", pipeline.joined(asked=False), few), many
-    uncut = Form("all", pipeline.joined(asked=False), f"{few} && {asked} != 'ask'")
+        return Form(ALL, pipeline.joined(asked=False), few), many
+    uncut = Form(ALL, pipeline.joined(asked=False), f"{few} && {asked} != 'ask'")
     return uncut, Form("asked", pipeline.joined(asked=True), f"{few} && {asked} == 'ask'"), many
 
 

@@ -14,7 +14,12 @@ UNITS = {"m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10*
 
 def steps_of(template: Json) -> list[Json]:
     """The templates of all containers."""
-    return [t for t in template["spec"]["templates"] if "container" in t]
+    return [t for t in template["spec"].get("templates") or [] if "container" in t]
+
+
+def kept_by(template: Json) -> list[Json]:
+    """The artifacts that its steps leave."""
+    return [a for t in steps_of(template) for a in (t.get("outputs") or {}).get("artifacts", [])]
 
 
 def images_of(template: Json) -> set[str]:

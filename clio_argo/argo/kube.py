@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -81,27 +82,22 @@ class KubeClient:
             answer = self._objects.get_api_resources(GROUP, VERSION, _request_timeout=TIMEOUT)
         return {resource.name for resource in answer.resources}
 
-    def may(self, verb: str, group: str, resource: str) -> bool:
-        """Whether the caller may do something in the namespace; `resource` may have a part, as in pods/log."""
-        name, _, part = resource.partition("/")
-        access = {"verb": verb, "group": group, "resource": name, "subresource": part}
-        body = {"spec": {"resourceAttributes": {"namespace": self.namespace, **access}}}
-        reviews: Any = client.AuthorizationV1Api(self.api)
-        with self.asked():
-            answer = reviews.create_self_subject_access_review(body, _request_timeout=TIMEOUT)
-        return bool(answer.status.allowed)
+    def may(self, verb: str, group: str, resource: str, account: str = "") -> bool:
+        """Whether the caller, or a service account of the namespace, may do something there.
 
-    def account_may(self, account: str, verb: str, group: str, resource: str) -> bool:
-        """Whether a service account of the namespace may do something there."""
-        access = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource}
-        user = f"system:serviceaccount:{self.namespace}:{account}"
-        body = {"metadata": {"namespace": self.namespace}, "spec": {"user": user, "resourceAttributes": access}}
+        resource: may have a part, as in pods/log.
+        """
+        name, _, part = resource.partition("/")
+        access = {"namespace": self.namespace, "verb": verb, "group": group, "resource": name, "subresource": part}
+        spec: Json = {"resourceAttributes": access}
         reviews: Any = client.AuthorizationV1Api(self.api)
+        ask = reviews.create_self_subject_access_review
+        if account:
+            spec["user"] = f"system:serviceaccount:{self.namespace}:{account}"
+            ask = partial(reviews.create_namespaced_local_subject_access_review, self.namespace)
+        body = {"metadata": {"namespace": self.namespace} if account else {}, "spec": spec}
         with self.asked():
-            answer = reviews.create_namespaced_local_subject_access_review(
-                self.namespace, body, _request_timeout=TIMEOUT
-            )
-        return bool(answer.status.allowed)
+            return bool(ask(body, _request_timeout=TIMEOUT).status.allowed)
 
     def priority_classes(self) -> set[str]:
         """Names of the cluster's priority classes."""

@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -19,14 +18,6 @@ BROKEN = frozenset({"Failed", "Error"})
 ENDED = BROKEN | {"Succeeded", "Skipped", "Omitted"}
 # the controller keeps this label up to date, so the API server can filter by it
 PHASE_LABEL = "workflows.argoproj.io/phase"
-# of Argo's container beside the step, which keeps artifacts and logs, and names no setting of ours
-KEEPER = "wait: Error (exit code 64): "
-NOT_KEPT = (
-    "Argo's own container could not keep what the step left: look at the installation's setting artifacts, and at the "
-    "artifactRepository of Argo's controller"
-)
-# Argo writes the container's name, the verdict and the exit code before the container's own words
-VERDICT = re.compile(r"^\w+: (?:Error|OOMKilled) \(exit code \d+\)(?:: )?", re.DOTALL)
 
 
 class Stored(BaseModel):
@@ -71,12 +62,6 @@ class Node(Stored):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     outputs: Outputs = Outputs()
-
-    @property
-    def reason(self) -> str:
-        """The message without the prefix that Argo puts before the container's own words."""
-        words = VERDICT.sub("", self.message).strip() or self.message
-        return f"{words}; {NOT_KEPT}" if self.message.startswith(KEEPER) else words
 
     @property
     def fraction(self) -> float:

@@ -22,10 +22,10 @@ from clio_argo.argo.words import (
 )
 from clio_argo.errors import UserError
 from clio_argo.model.base import Value
+from clio_argo.model.step import IMAGES
 
 SPOT = "cloud.google.com/gke-spot"
 OWN_NAME = "clio-argo"
-IMAGES = ("align", "write")
 # values of the chart that the library has no use for
 CHART_ONLY = ("nameOverride", "revisionHistoryLimit", "doctor", "extraObjects")
 
@@ -215,9 +215,9 @@ class ClusterSettings(Setting):
     )
     global_: Global = Field(Global(), alias="global", description="What Helm shares with other charts.")
     images: dict[str, Image] = Field(
-        {n: Image(repository=f"clio-argo-{n}") for n in IMAGES},
+        {n: Image(repository=f"clio-argo-{n}") for n in sorted(IMAGES)},
         description="The image of each kind of step.",
-        json_schema_extra={"required": list(IMAGES)},
+        json_schema_extra={"required": [*sorted(IMAGES)]},
     )
     image_pull_policy: PullPolicy = Field("IfNotPresent", description="Of all images that name none.")
     image_pull_secrets: tuple[PullSecret, ...] = Field((), description="Secrets as in a pod: [{name: NAME}].")
@@ -283,7 +283,7 @@ class ClusterSettings(Setting):
         """Each image may leave out what the default has, as in the values of the chart."""
         if not isinstance(given, Mapping):
             return given
-        default = {n: {"repository": f"clio-argo-{n}"} for n in IMAGES}
+        default = {n: {"repository": f"clio-argo-{n}"} for n in sorted(IMAGES)}
         merged = {n: {**default.get(n, {}), **i} for n, i in given.items() if isinstance(i, Mapping)}
         return {**default, **given, **merged}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clio_argo.argo.client import APP
+from clio_argo.argo.health import kept_by, steps_of
 from clio_argo.argo.nodes import Json, Outputs
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import template_problems
@@ -43,14 +44,14 @@ def request_arguments(config: Request, run: str, template: Json) -> dict[str, st
 
 def artifact_buckets(template: Json) -> list[str]:
     """URLs of the buckets that the template itself names for artifacts."""
-    kept = [a for t in template["spec"].get("templates", []) for a in t.get("outputs", {}).get("artifacts", [])]
-    return sorted({f"gs://{a['gcs']['bucket']}" for a in kept if a.get("gcs", {}).get("bucket")})
+    places = (a.get("gcs") or {} for a in kept_by(template))
+    return sorted({f"gs://{p['bucket']}" for p in places if p.get("bucket")})
 
 
 def _mounted(template: Json) -> list[str]:
     """Folders mounted by the steps of a template, except /tmp."""
-    containers = (t.get("container") or {} for t in template["spec"].get("templates", []))
-    return sorted({m["mountPath"] for c in containers for m in c.get("volumeMounts", [])} - {"/tmp"})
+    mounts = (m for t in steps_of(template) for m in t["container"].get("volumeMounts", []))
+    return sorted({m["mountPath"] for m in mounts} - {"/tmp"})
 
 
 def _bad_labels(labels: Mapping[str, str]) -> list[str]:

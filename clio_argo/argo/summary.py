@@ -10,8 +10,10 @@ from typing import Any
 
 from clio_argo.argo.approval import Decision, decision_of
 from clio_argo.argo.nodes import BROKEN, ENDED, Json, Node, Outputs, nodes_of
+from clio_argo.argo.pending import number
 from clio_argo.argo.tasks import StoredTask, tasks_of
-from clio_argo.argo.why import Parts, Reason, explained, failures, pending, retried
+from clio_argo.argo.why import Parts, Reason, failures, pending, retried
+from clio_argo.model.reasons import reason
 
 # the list that a stage fans out over, e.g. `{{tasks.plan.outputs.parameters.reduce_parts}}`
 LIST = re.compile(r"\{\{\s*tasks\.(?P<task>[^.]+)\.outputs\.parameters\.(?P<name>[^}\s]+)\s*\}\}")
@@ -123,7 +125,7 @@ def summarise(workflow: Mapping[str, Any], told: Mapping[str, str] | None = None
     return Summary(
         name=meta.get("name", ""), namespace=meta.get("namespace", ""),
         template=(spec.get("workflowTemplateRef") or {}).get("name", ""), suspended=bool(spec.get("suspend")),
-        phase=status.get("phase", ""), message=explained(status.get("message", "")),
+        phase=status.get("phase", ""), message=reason(status.get("message", "")),
         progress=status.get("progress", ""),
         created=_time(meta.get("creationTimestamp")),
         started=_time(status.get("startedAt")), finished=_time(status.get("finishedAt")),
@@ -141,7 +143,7 @@ def summarise(workflow: Mapping[str, Any], told: Mapping[str, str] | None = None
 def pods_of(workflow: Mapping[str, Any]) -> set[str]:
     """Numbers at the end of the names of all pods that have started."""
     pods = (n for n in nodes_of(workflow).values() if n.type == "Pod")
-    return {pod.id.rpartition("-")[2] for pod in pods if pod.phase not in ("", "Pending", "Omitted")}
+    return {number(pod.id) for pod in pods if pod.phase not in ("", "Pending", "Omitted")}
 
 
 def has_unstarted(workflow: Mapping[str, Any]) -> bool:
@@ -251,4 +253,4 @@ def _at_rest(stage: Stage) -> Stage:
 def _failures(nodes: Sequence[Node], parts: Parts) -> Sequence[Reason]:
     """Failed parts; groups that failed only if no part did."""
     groups = (n for n in nodes if n.type in GROUPS and n.phase in BROKEN and n.message)
-    return [*failures(parts)] or [Reason(n.display_name, explained(n.reason)) for n in groups]
+    return [*failures(parts)] or [Reason(n.display_name, reason(n.message)) for n in groups]

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from clio_argo.argo.client import APP, CURRENT, INSTANCE, Client
+from clio_argo.argo.demands import accounts_of, secrets_of
 from clio_argo.argo.faults import NotFound
+from clio_argo.argo.health import steps_of
 from clio_argo.argo.nodes import Json, has_ended
 from clio_argo.argo.settings import OWN_NAME
 from clio_argo.errors import UserError
@@ -77,7 +79,7 @@ def require_steps(template: Json, pipeline: Pipeline) -> None:
         UserError: names the steps that differ.
     """
     steps = {s.name for s in (*pipeline.all_steps, *pipeline.joined_steps)}
-    installed = {t["name"] for t in template["spec"]["templates"] if "container" in t}
+    installed = {t["name"] for t in steps_of(template)}
     if steps != installed:
         lacks, has = (", ".join(sorted(names)) or "none" for names in (steps - installed, installed - steps))
         raise UserError(
@@ -104,7 +106,7 @@ def continuing(name: str, templates: Sequence[Json], version: str) -> str:
     """
     current = [t for t in templates if CURRENT in _labels(t)]
     old = next((t for t in templates if t["metadata"]["name"] == name), None)
-    lost = {f"template {name}"} if old is None else named(old) - set().union(*map(named, current or [old]))
+    lost = {f"template {name}"} if old is None else relies_on(old) - set().union(*map(relies_on, current or [old]))
     if not lost:
         return name
     # Argo would create a workflow whose template or account is missing, and end it as Error
@@ -117,16 +119,15 @@ def continuing(name: str, templates: Sequence[Json], version: str) -> str:
     return reference(same[0])
 
 
-def named(template: Json) -> set[str]:
+def relies_on(template: Json) -> set[str]:
     """What must be in the cluster for the pods of a template, as `account NAME` and the like."""
     spec = template["spec"]
-    accounts = [spec, spec.get("executor") or {}, *spec.get("templates", [])]
-    volumes = spec.get("volumes") or []
+    claims = (v.get("persistentVolumeClaim") or {} for v in spec.get("volumes") or [])
     found = {
-        "account": [a.get("serviceAccountName") for a in accounts],
+        "account": accounts_of(template).values(),
         "priority class": [spec.get("podPriorityClassName")],
-        "secret": [(v.get("secret") or {}).get("secretName") for v in volumes],
-        "claim": [(v.get("persistentVolumeClaim") or {}).get("claimName") for v in volumes],
+        "secret": secrets_of(template),
+        "claim": [c.get("claimName") for c in claims],
     }
     return {f"{kind} {name}" for kind, names in found.items() for name in names if name}
 

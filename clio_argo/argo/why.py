@@ -7,20 +7,8 @@ from dataclasses import dataclass
 from clio_argo.argo.nodes import BROKEN, ENDED, Node
 from clio_argo.argo.pending import USUAL, number
 from clio_argo.model.base import counted
+from clio_argo.model.reasons import names_cause, reason
 
-# that a part ended, but not why
-NO_CAUSE = re.compile(
-    r"|pod deleted.*|(main: )?Error \(exit code (137|143)\)(: stopped by SIGTERM.*)?|stopped by SIGTERM.*"
-    r"|No more retries left|.*retryStrategy\.expression evaluated to false|workflow shutdown with strategy.*"
-    r"|child .* failed",
-    re.DOTALL,
-)
-# Argo's words for a limit, and the setting of the installation that holds it
-LIMITS = (
-    (re.compile(r"exceeded (its|workflow) deadline"), "deadlineHours"),
-    (re.compile(r"longer than the specified deadline|^timeout$"), "stepTimeout"),
-    (re.compile(r"^Max duration limit exceeded$"), "retries.longest"),
-)
 # a pod's name within a message would make each pod's message another one
 POD = re.compile(r'pods? "[^"]*" is forbidden')
 Parts = Sequence[tuple[Node, Sequence[Node]]]
@@ -61,9 +49,9 @@ def pending(parts: Parts, told: Mapping[str, str]) -> Iterator[Reason]:
     for part, tries in parts:
         last = next(_newest(tries), part)
         # Argo looks at the containers of a step only, not at those that prepare it
-        reason = told.get(number(last.id)) or ("" if last.message in USUAL else last.message)
-        if last.phase == "Pending" and reason:
-            yield Reason(part.display_name, reason)
+        why = told.get(number(last.id)) or ("" if last.message in USUAL else last.message)
+        if last.phase == "Pending" and why:
+            yield Reason(part.display_name, why)
 
 
 def retried(parts: Parts) -> Iterator[Reason]:
@@ -76,15 +64,9 @@ def retried(parts: Parts) -> Iterator[Reason]:
 
 def clearest(nodes: Iterable[Node]) -> str:
     """The first message that names a cause, with the setting that holds the limit; else the first one."""
-    messages = [n for n in nodes if n.message]
-    best = next((n for n in messages if not NO_CAUSE.fullmatch(n.message)), messages[0] if messages else None)
-    return explained(best.reason) if best else "no message"
-
-
-def explained(message: str) -> str:
-    """A message of Argo, with the name of the setting if it speaks of a limit."""
-    setting = next((name for words, name in LIMITS if words.search(message)), None)
-    return f"{message} (setting {setting} of the installation)" if setting else message
+    messages = [n.message for n in nodes if n.message]
+    best = next(filter(names_cause, messages), messages[0] if messages else "no message")
+    return reason(best)
 
 
 def _newest(tries: Iterable[Node]) -> Iterator[Node]:

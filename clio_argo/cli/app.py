@@ -29,11 +29,8 @@ from clio_argo.cli.commands import ADMINISTER, MAKE, PANELS, Group, command, pan
 from clio_argo.cli.console import UNWRAPPED, exit_unless, show, tell_wait
 from clio_argo.cli.new_run import place_of
 from clio_argo.cli.options import Cluster, Form, Local, Out, RequestOptions
-from clio_argo.errors import ClioError
+from clio_argo.errors import TERMINATED, ClioError
 from clio_argo.model.request import Request
-
-# 128 + SIGTERM, as shells report it
-TERMINATED = 143
 
 
 class Program(Group):

@@ -236,14 +236,15 @@ class Watch:
         """Print log lines. A pod is named WORKFLOW-STEP-NUMBER, and its node ends with the same number."""
         from clio_argo.argo.summary import kinds_of_pods, pods_of
 
-        begin, heard, shown = f"{self.name}-{step}-" if step else "", set[str](), False
+        heard, shown = set[str](), False
         found = self.client.get(self.name)
         before = pods_of(found)
         with self._interruptible():
             for line in self._all_lines(found, follow, before, heard):
-                if line.pod.startswith(begin):
+                pod = line.pod.removeprefix(f"{self.name}-")
+                if step in ("", pod.rpartition("-")[0]):
                     shown = True
-                    print(f"{line.pod.removeprefix(f'{self.name}-')}: {line.text}", flush=True)
+                    print(f"{pod}: {line.text}", flush=True)
         if step and not shown:
             kinds = ", ".join(kinds_of_pods(self.client.get(self.name)))
             print(f"no pod of {step} wrote anything; {self.name} has pods of: {kinds or 'none yet'}", file=sys.stderr)
@@ -257,14 +258,15 @@ class Watch:
     def _all_lines(self, found: "Json", follow: bool, before: set[str], heard: set[str]) -> "Iterator[LogLine]":
         """Lines of pods that exist, then what Argo keeps of those of `before` that are gone. Fills `heard`."""
         from clio_argo.argo.archived import archived_lines
+        from clio_argo.argo.pending import number
         from clio_argo.errors import ClioError
 
         for line in self.client.logs(self.name, follow):
-            heard.add(line.pod.rpartition("-")[2])
+            heard.add(number(line.pod))
             yield line
         try:
             for line in archived_lines(self.client.archived, found, before - heard):
-                heard.add(line.pod.rpartition("-")[2])
+                heard.add(number(line.pod))
                 yield line
         except ClioError as error:
             print(f"archived logs cannot be read: {error}", file=sys.stderr)

@@ -20,7 +20,7 @@ from clio_argo.workspace.parts import estimate_on_cluster
 def cost_view(costs: Costs) -> Iterator[RenderableType]:
     """A line for each stage, and what all of them cost."""
     rows = table("stage", "units of work", "expected", "CPU time", "of expected", "by the clock", "peak memory")
-    for s in costs.stages:
+    for s in costs.timed:
         known = s.estimated_s is not None
         expected = duration(s.estimated_s or 0) if known else "?"
         share = f"{s.cpu_s / s.estimated_s:.0%}" if s.estimated_s else ""

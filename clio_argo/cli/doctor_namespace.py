@@ -44,7 +44,7 @@ def look_at_demands(client: "KubeClient", template: Json, run: str | None) -> It
     yield look("cluster: accounts", lambda: _accounts(client, template), again)
     yield look("cluster: executor", lambda: _executor(client, template), again)
     yield look("cluster: notifier", lambda: _notifier(client, template, run), "let it read the run's bucket")
-    yield look("cluster: secrets", lambda: _secrets(client, template), f"{again}; imagePullSecrets are yours to make")
+    yield look("cluster: secrets", lambda: _secrets(client, template), f"{again}; others are yours to make")
     yield look("cluster: priority class", lambda: _priority(client, template), "make it, or set another priorityClass")
     yield look("cluster: quota", lambda: _quota(client, template), "ask who set the quota of the namespace")
     yield look("cluster: limits", lambda: _limits(client, template), "ask who set the LimitRange of the namespace")
@@ -83,7 +83,7 @@ def _executor(client: "KubeClient", template: Json) -> str:
     from clio_argo.argo.manifests import executor_rules
 
     account = demands.accounts_of(template).get("executor", "default")
-    lacks = _seen("rights of accounts", lambda: lacking(executor_rules(), partial(client.account_may, account)))
+    lacks = _seen("rights of accounts", lambda: lacking(executor_rules(), partial(client.may, account=account)))
     if lacks:
         raise UserError(f"account {account} may not {lacks}, so that Argo does not hear how a step ends")
     return f"{account} may report how steps end"

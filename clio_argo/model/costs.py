@@ -149,7 +149,7 @@ class Estimate(Document):
         first, *rest = self.stages
         writes, reads = sum(s.writes for s in rest), sum(s.reads for s in rest)
         rest_of_it = StageEstimate(
-            step=ALL, units=1, parts=1, cpu_s=self.cpu_s_behind_plan, memory_mib=max(s.memory_mib for s in rest),
+            step=ALL, units=1, parts=1, cpu_s=self.cpu_s_behind_plan, memory_mib=self.memory_mib,
             writes=writes, reads=reads,
         )  # fmt: skip
         return self.model_copy(update={"stages": (first, rest_of_it)})

@@ -115,6 +115,11 @@ class Costs(Document):
     left_s: float = Field(description="CPU seconds of what is not done, by what the rest took.")
 
     @property
+    def timed(self) -> tuple[StageTime, ...]:
+        """Stages that took time: a pod of several logs a lost try by its own name, and each stage its work."""
+        return tuple(s for s in self.stages if s.busy_s or s.cpu_s)
+
+    @property
     def cpu_s(self) -> float:
         """CPU seconds of all stages."""
         return sum(s.cpu_s for s in self.stages)

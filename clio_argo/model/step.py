@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from clio_argo.model.base import Document, Value
-from clio_argo.model.costs import Estimate
+from clio_argo.model.costs import ALL, Estimate
 
 # images of the cluster's settings, each of which holds what those before it hold
 IMAGES = ("write", "align")
@@ -182,7 +182,7 @@ class Pipeline:
 
     def _name(self, group: Sequence[Step]) -> str:
         whole = {s.name for s in group} == self.after(self.planner)
-        return group[0].name if len(group) == 1 else "all" if whole else f"{group[0].name}-{group[-1].name}"
+        return group[0].name if len(group) == 1 else ALL if whole else f"{group[0].name}-{group[-1].name}"
 
     def _join(self, group: Sequence[Step], names: Mapping[str, str]) -> Step:
         """One step for a group; `names` are the new names of all steps."""

@@ -50,7 +50,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     forget_if_needed(run)
     note = "; ".join(filter(None, (note, moved, plan.step_text, checked.warning)))
     parts, memory_mib = parts_of_slices(plan, checked.units), memory_of_alignment(plan)
-    memory_mib[SINGLE_MIB] = max(s.memory_mib for s in expected.stages if s.step != run.step.name)
+    memory_mib[SINGLE_MIB] = expected.memory_mib
     single = fits_one_pod(request, expected)
     return StepResult(parts=parts, memory_mib=memory_mib, note=note, estimate=expected, single=single)
 

@@ -41,12 +41,14 @@ def config(name: str, metadata: Json | None = None, **data: str) -> list[Json]:
 
 
 def test_accounts_and_secrets_are_those_that_pods_name() -> None:
-    found = template(image_pull_secrets=[{"name": "pull"}])
+    secrets = ({"secretName": name, "optional": name == "b"} for name in "ab")
+    keys = [Volume(name=s["secretName"], mount_path=f"/{s['secretName']}", source={"secret": s}) for s in secrets]
+    found = template(image_pull_secrets=[{"name": "pull"}], volumes=keys)
     assert demands.accounts_of(found) == {
         "worker": "clio-argo-worker", "executor": "clio-argo-executor", "notifier": "clio-argo-notifier",
     }  # fmt: skip
-    assert demands.secrets_of(found) == [TOKEN, "pull"]
-    assert demands.absent(demands.secrets_of(found), [named("pull")]) == [TOKEN]
+    assert demands.secrets_of(found) == [TOKEN, "pull", "a"]
+    assert demands.absent(demands.secrets_of(found), [named("pull"), named("a")]) == [TOKEN]
 
 
 def test_a_token_that_is_missing_or_empty() -> None:

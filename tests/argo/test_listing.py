@@ -1,4 +1,6 @@
-"""Workflows are listed alike through both servers: what is requested, and in which order they come back."""
+"""Workflows are listed alike through both servers, with what is requested; and pods whose logs, accounts whose rights
+are asked for.
+"""
 
 import json
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from clio_argo.argo.kube import KubeClient
 from clio_argo.argo.nodes import newest, with_phases
 from clio_argo.argo.server import ArgoServer
 from clio_argo.argo.summary import summarise
+from clio_argo.cli.cluster import Watch
 
 # in the order of names, as servers list them
 WORKFLOWS = [
@@ -27,9 +30,9 @@ WORKFLOWS = [
 class Cluster(ThreadingHTTPServer):
     """A server that answers every request with WORKFLOWS, and keeps the paths and queries."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Listing)
-        self.requests: list[tuple[str, dict[str, list[str]]]] = []
+    def __init__(self, handler: "type[Listing] | None" = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler or Listing)
+        self.requests: list[tuple[str, dict[str, Any]]] = []
 
 
 class Listing(BaseHTTPRequestHandler):
@@ -45,6 +48,58 @@ class Listing(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: Any) -> None:
         """Print nothing."""
+
+
+class Reviews(Listing):
+    """An API server that allows what a service account asks, and nothing else."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append((self.path, body["spec"]))
+        self.send_response(201)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        answer = {"spec": body["spec"], "status": {"allowed": "user" in body["spec"]}}
+        self.wfile.write(json.dumps(answer).encode())
+
+
+def test_rights_are_asked_of_the_caller_or_of_an_account() -> None:
+    with Cluster(Reviews) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        kube = KubeClient(k8s.ApiClient(k8s.Configuration(host=f"http://127.0.0.1:{server.server_port}")), "em")
+        assert not kube.may("get", "", "pods/log")
+        assert kube.may("create", "argoproj.io", "workflowtaskresults", account="executor")
+        server.shutdown()
+    (own, mine), (theirs, executors) = server.requests
+    assert own.endswith("/selfsubjectaccessreviews")
+    assert theirs.endswith("/namespaces/em/localsubjectaccessreviews")
+    assert mine == {
+        "resourceAttributes": {"namespace": "em", "verb": "get", "group": "", "resource": "pods", "subresource": "log"}
+    }
+    assert executors["user"] == "system:serviceaccount:em:executor"
+
+
+class Logs(Listing):
+    """Argo Server with one line of each pod."""
+
+    def do_GET(self) -> None:
+        pods = ("w-reduce-1", "w-reduce-solve-2", "w-all-3")
+        lines = [json.dumps({"result": {"content": f"{pod} done", "podName": pod}}) for pod in pods]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write("\n".join(lines if self.path.partition("?")[0].endswith("/log") else ["{}"]).encode())
+
+
+def test_logs_are_those_of_pods_of_this_very_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of a pod of several steps begins with that of its first one."""
+    pods = {"reduce": ["reduce-1"], "reduce-solve": ["reduce-solve-2"], "solve": []}
+    with ThreadingHTTPServer(("127.0.0.1", 0), Logs) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        watch = Watch(ArgoServer(f"http://127.0.0.1:{server.server_port}", "em"), "w", "")
+        for step, told in {**pods, "": ["reduce-1", "reduce-solve-2", "all-3"]}.items():
+            watch.logs(follow=False, step=step)
+            assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == told
+        server.shutdown()
 
 
 @pytest.fixture

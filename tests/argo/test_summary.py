@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clio_argo.argo.nodes import Node, nodes_of, pack, unpack
+from clio_argo.argo.nodes import nodes_of, pack, unpack
 from clio_argo.argo.summary import Stage, Summary, kinds_of_pods, summarise
 from clio_argo.argo.why import Reason
 from clio_argo.errors import UserError
+from clio_argo.model.reasons import reason
 from clio_argo.pipeline import PIPELINE
 
 DATA = Path(__file__).parents[1] / "data" / "argo"
@@ -90,10 +91,10 @@ def test_stages_of_a_nested_graph_are_those_of_the_run() -> None:
 def test_artifacts_without_a_place_name_the_setting() -> None:
     """The message is that of Argo 4.0.2 with a bucket that does not exist."""
     told = "upload /tmp/argo/outputs/artifacts/request.tgz: writer close: googleapi: got HTTP response code 404"
-    reason = Node(id="1", name="wb.plan(0)", message=f"wait: Error (exit code 64): {told}").reason
-    assert reason.startswith(told)
-    assert "setting artifacts" in reason
-    assert Node(id="1", name="wb.plan(0)", message=f"main: Error (exit code 64): {told}").reason == told
+    kept = reason(f"wait: Error (exit code 64): {told}")
+    assert kept.startswith(told)
+    assert "setting artifacts" in kept
+    assert reason(f"main: Error (exit code 64): {told}") == told
 
 
 def test_a_fan_out_is_as_long_as_the_list_it_was_made_from() -> None:

@@ -9,7 +9,7 @@ import pytest
 from clio_argo.argo import ClusterSettings
 from clio_argo.argo.faults import NotFound
 from clio_argo.argo.manifests import templates
-from clio_argo.argo.templates import choose, continuing, named, reference, successor, unused
+from clio_argo.argo.templates import choose, continuing, reference, relies_on, successor, unused
 from clio_argo.errors import UserError
 from clio_argo.pipeline import PIPELINE
 
@@ -134,8 +134,10 @@ def test_all_that_pods_cannot_start_without_is_compared() -> None:
     volumes = [{"name": "keys", "secret": {"secretName": "s3"}}, {"persistentVolumeClaim": {"claimName": "slices"}}]
     made = naming(
         template("t"), "worker", executor={"serviceAccountName": "executor"}, podPriorityClassName="high",
-        volumes=volumes, templates=[{"serviceAccountName": "notifier"}, {}],
+        volumes=volumes, templates=[{"serviceAccountName": "notifier", "container": {}}, {}],
+        imagePullSecrets=[{"name": "pull"}],
     )  # fmt: skip
-    assert named(made) == {
-        "account worker", "account executor", "account notifier", "priority class high", "secret s3", "claim slices",
+    assert relies_on(made) == {
+        "account worker", "account executor", "account notifier", "priority class high", "claim slices",
+        "secret s3", "secret pull", "secret executor.service-account-token",
     }  # fmt: skip

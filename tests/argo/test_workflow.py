@@ -31,6 +31,13 @@ def test_every_step_is_one_container_that_runs_its_part() -> None:
         ]  # fmt: skip
 
 
+def test_variables_that_templates_set_are_reserved() -> None:
+    made = templates(emitted()).values()
+    for name in {e["name"] for t in made if "container" in t for e in t["container"]["env"]}:
+        with pytest.raises(ValidationError, match="leaves free"):
+            ClusterSettings(env={name: "x"})
+
+
 def test_the_same_settings_give_the_same_document() -> None:
     assert workflow_template().to_yaml() == workflow_template().to_yaml()
 

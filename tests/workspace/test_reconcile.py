@@ -14,7 +14,7 @@ from clio_argo.model.costs import Estimate, left_s
 from clio_argo.model.run import Costs
 from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
-from clio_argo.workspace.logs import read_attempts
+from clio_argo.workspace.logs import log_lost, read_attempts
 from clio_argo.workspace.reconcile import costs_of
 from tests.stacks import cli, completion, request, run_here
 
@@ -37,6 +37,18 @@ def test_all_stages_but_the_last_are_compared(aligned: Path) -> None:
     assert costs.compute["spot"] == pytest.approx(costs.vcpu_h * costs.prices["spot"])
     assert costs.per_tb == {}, "too small to tell of larger ones"
     assert costs.source_bytes == 6 * 192 * 192
+
+
+def test_lost_tries_of_a_pod_of_several_steps_take_no_time(aligned: Path, tmp_path: Path) -> None:
+    """They stand under the name of the pod, between which hours may lie; the stages log their own work."""
+    before = costs_of(Store(str(aligned)))
+    shutil.copytree(aligned, out := tmp_path / "out")
+    store = Store(str(out))
+    log_lost(store, "all", 0, "preempted")
+    log_lost(store, "all", 0, "memory")
+    after = costs_of(store)
+    assert (after.timed, after.left_s, after.vcpu_h) == (before.timed, before.left_s, before.vcpu_h)
+    assert [(s.step, s.lost) for s in after.stages if s.lost] == [("all", {"preempted": 1, "memory": 1})]
 
 
 def test_the_estimate_of_a_run_lies_beside_its_logs(aligned: Path) -> None:

@@ -58,11 +58,13 @@ argocd.argoproj.io/compare-options: IgnoreExtraneous
 {{- with $values.cpu }}{{ $_ := set $container.resources.requests "cpu" . }}{{ end -}}
 {{- $memory := $values.memoryMaxMib | int | toString -}}
 {{- $_ := set $template "podSpecPatch" (regexReplaceAll ", [0-9]+\\)\\)}}Mi" $template.podSpecPatch (printf ", %s))}}Mi" $memory)) -}}
-{{- range $container.env }}{{ if eq .name "CLIO_MEMORY_MAX_MIB" }}{{ $_ := set . "value" $memory }}{{ end }}{{ end -}}
-{{- range $container.env }}{{ if eq .name "CLIO_PARALLELISM" }}{{ $_ := set . "value" ($values.parallelism | int | toString) }}{{ end }}{{ end -}}
-{{- range $container.env }}{{ if eq .name "CLIO_IMAGE" }}{{ $_ := set . "value" $container.image }}{{ end }}{{ end -}}
 {{- $folders := list -}}{{- range $values.volumes }}{{ $folders = append $folders .mountPath }}{{ end -}}
-{{- range $container.env }}{{ if eq .name "CLIO_MOUNTED" }}{{ $_ := set . "value" (join ":" $folders) }}{{ end }}{{ end -}}
+{{- $ours := dict
+  "CLIO_IMAGE" $container.image
+  "CLIO_MEMORY_MAX_MIB" $memory
+  "CLIO_MOUNTED" (join ":" $folders)
+  "CLIO_PARALLELISM" ($values.parallelism | int | toString) -}}
+{{- range $container.env }}{{ if hasKey $ours .name }}{{ $_ := set . "value" (get $ours .name) }}{{ end }}{{ end -}}
 {{- range $name := keys $values.env | sortAlpha -}}
   {{- $_ := set $container "env" (append $container.env (dict "name" $name "value" (get $values.env $name))) -}}
 {{- end -}}
