@@ -15,13 +15,11 @@ from pathlib import Path
 from clio_argo.errors import TERMINATED, BrokenInvariant, ClioError, UserError, short_of_memory
 from clio_argo.model.base import few
 from clio_argo.model.layout import CONFIG, REPORT, part_items_name
-from clio_argo.model.parse_request import REFUSED, from_environment
 from clio_argo.model.step import PartItems, StepResult
 from clio_argo.pipeline import Pipeline, Step
 from clio_argo.plugins import VARIABLE, load_pipeline
 from clio_argo.runner import KILLED, NO_MEMORY, run_steps
 from clio_argo.store.documents import Store
-from clio_argo.store.reach import places_of, unreachable
 from clio_argo.workspace.logs import log_lost
 from clio_argo.workspace.run import open_run
 
@@ -64,6 +62,10 @@ def refuse_unreachable(run: str, environment: Mapping[str, str]) -> None:
     """
     if (mounted := environment.get(MOUNTED)) is None:
         return
+    # the image of steps that read no request has no YAML
+    from clio_argo.model.parse_request import REFUSED, from_environment
+    from clio_argo.store.reach import places_of, unreachable
+
     folders = mounted.split(":") if mounted else []
     problems = unreachable({"run": run}, folders)
     try:

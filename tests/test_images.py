@@ -23,7 +23,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules} - sys.s
 @pytest.mark.parametrize("image", ["align", "write"])
 def test_an_image_holds_what_its_steps_import(image: str) -> None:
     entries = [s.entry.partition(":")[0] for s in PIPELINE.steps if s.image == image]
-    command = [sys.executable, "-c", IMPORTED, "clio_argo.runner", *entries]
+    command = [sys.executable, "-c", IMPORTED, "clio_argo.container", *entries]
     modules = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     owners = packages_distributions()
     needed = {owners[m][0].lower().replace("_", "-") for m in modules if m in owners} - {"setuptools", "clio-argo"}
