@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from tests.e2e.cluster import until
+from tests.e2e.cluster import BUCKET, until
 
 # more than a step tries before a test lets it go on
 REFUSALS = 200
@@ -43,9 +43,10 @@ def _release(record: str) -> str:
 
 
 def _asked() -> str:
-    """All requests that change something, as one text."""
+    """All requests that change something in this session's bucket, as one text."""
     log: list[list[Any]] = json.loads(_answer("/_log"))
-    return "\n".join(unquote(path) for _, method, path, *_ in log if method in ("POST", "PUT"))
+    ours = BUCKET.removeprefix("gs://")
+    return "\n".join(unquote(path) for _, method, path, *_ in log if method in ("POST", "PUT") and ours in path)
 
 
 def _status(path: str) -> int:
