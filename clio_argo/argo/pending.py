@@ -31,7 +31,9 @@ def reasons(pods: Iterable[Json], events: Iterable[Json]) -> dict[str, str]:
 def warnings(events: Iterable[Json]) -> dict[str, str]:
     """The newest warning about each pod, by the number at the end of the pod's name."""
     by_age = sorted(events, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
-    return {number(e["involvedObject"]["name"]): _words(e) for e in by_age if e.get("reason") != UNPLACED}
+    # others, such as MissingClusterDNS, keep no pod from starting
+    failed = (e for e in by_age if str(e.get("reason")).startswith("Failed") and e["reason"] != UNPLACED)
+    return {number(e["involvedObject"]["name"]): _words(e) for e in failed}
 
 
 def _status(status: Json) -> Iterator[str]:
