@@ -49,7 +49,7 @@ def _run() -> None:
     parser.add_argument("--part", default="0", help="number of the part, or what it covers, e.g. 3518-3519")
     chosen = parser.parse_args()
     step = steps[chosen.name]
-    if step in pipeline.steps and step.reads_request:
+    if pipeline.begins_with(step):
         refuse_unreachable(chosen.run, os.environ)
     run_part(pipeline, step, chosen.run, part_number(step, chosen.run, chosen.part))
 
@@ -111,7 +111,7 @@ def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
             save_report(Store(url), Path(folder) / "report")
     if step.reads_request:
         note_lost(url, step, part)
-    if folder and step.reads_request and step in pipeline.steps:
+    if folder and pipeline.begins_with(step):
         save_request(Store(url), Path(folder) / "request")
 
 

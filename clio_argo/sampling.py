@@ -20,7 +20,7 @@ from clio_argo.pipeline import PIPELINE
 from clio_argo.placement.decide import Inputs, Statistics, decide
 from clio_argo.placement.shapes import fix_shapes
 from clio_argo.runner import run_step, worker_pool
-from clio_argo.steps.match import LOOP_EVERY, REACH
+from clio_argo.steps.match import pairs
 from clio_argo.steps.solve import lay_out, write_transforms
 from clio_argo.store.documents import Store
 from clio_argo.workspace.fits import read_first_fits
@@ -109,13 +109,9 @@ def _run(request: Request, plan: Plan, slices: Sequence[SliceFile], costs: UnitC
         _solve(run)
         for step in (s for s in PIPELINE.steps if s.makes_volumes):
             run_step(step, run.store.url, 0, units=run.unit_numbers(step))
-        return unit_costs(run, costs, slower, {"match": _pairs(run.plan.usable) / (PAIRS_PER_SLICE * run.plan.usable)})
-
-
-def _pairs(slices: int) -> int:
-    """Pairs that so many slices from `FIRST_Z` on are matched in."""
-    last = FIRST_Z + slices - 1
-    return slices - 1 + (last - REACH) // LOOP_EVERY
+        usable = run.plan.usable
+        matched = sum(1 for _ in pairs(range(FIRST_Z, FIRST_Z + usable), usable))
+        return unit_costs(run, costs, slower, {"match": matched / (PAIRS_PER_SLICE * usable)})
 
 
 def _planned(store: Store, request: Request, plan: Plan, slices: Sequence[SliceFile]) -> Run:

@@ -10,6 +10,7 @@ ASK, DECIDE, REASON = "ask", "decide", "reason"
 # Argo shows the condition of a skipped task as its message: the reason stands there, for people who look at its UI
 APPROVED = f"'{{{{tasks.{ASK}.outputs.parameters.{REASON}}}}}' =~ '^{APPROVE}'"
 IS_ASKED = "workflow.parameters.approval == 'ask'"
+TIME = f"{{{{={IS_ASKED} ? workflow.parameters.approval_wait : '0'}}}}"
 # in expressions over the node that waited; the dialog of Argo's UI may end it without an output
 CHOSEN = f"(tasks.{DECIDE}.outputs?.parameters?.{DECISION} ?? '{NONE}')"
 # Argo takes a number without a unit for seconds, expressions do not
@@ -28,9 +29,8 @@ def ask_templates() -> list[DAG | Suspend]:
 def ask_task(after: str) -> Task:
     """The task `ask`. It is always present: nobody is asked where the request does not want it."""
     # it must not have `when`: a task that refers to an output of a skipped task never starts
-    wait = f"{{{{={IS_ASKED} ? workflow.parameters.approval_wait : '0'}}}}"
     otherwise = f"{{{{={IS_ASKED} ? workflow.parameters.approval_otherwise : '{APPROVE}'}}}}"
-    arguments = [Parameter(name="wait", value=wait), Parameter(name="otherwise", value=otherwise)]
+    arguments = [Parameter(name="wait", value=TIME), Parameter(name="otherwise", value=otherwise)]
     return Task(name=ASK, template=ASK, depends=after, arguments=arguments)
 
 
@@ -55,5 +55,4 @@ def _waiting() -> Suspend:
     inputs = [Parameter(name=DECISION, value=APPROVE, enum=list(DECISIONS), description=described)]
     supplied = m.ValueFrom(supplied=m.SuppliedValueFrom(), default=NONE)
     outputs = [Parameter(name=DECISION, value_from=supplied)]
-    duration = f"{{{{={IS_ASKED} ? workflow.parameters.approval_wait : '0'}}}}"
-    return Suspend(name=DECIDE, duration=duration, inputs=inputs, outputs=outputs)
+    return Suspend(name=DECIDE, duration=TIME, inputs=inputs, outputs=outputs)

@@ -87,8 +87,7 @@ def _outputs(pipeline: Pipeline, step: Step, artifacts: Artifacts | None) -> lis
     error = ["error"] if step in pipeline.steps and not step.fan_out else []
     shown = {*step.outputs, *error}
     values = [_output(name, name in shown) for name in [*pipeline.outputs_of(step.name), *error]]
-    first = step.reads_request and step in pipeline.steps
-    kept = ["report"] if step.report else ["request"] if first else []
+    kept = ["report"] if step.report else ["request"] if pipeline.begins_with(step) else []
     return [*values, *(_artifact(name, artifacts) for name in kept if artifacts)]
 
 

@@ -139,6 +139,10 @@ class Pipeline:
         own = (*self[name].outputs, *((SINGLE_MIB,) if name == self.planner else ()))
         return tuple(sorted({*own, *(o for source, _, o in references if source == name and o)}))
 
+    def begins_with(self, step: Step) -> bool:
+        """Whether a step makes the run out of the request."""
+        return step.reads_request and step in self.steps
+
     def after(self, name: str) -> set[str]:
         """Names of all steps that come after a step."""
         later: set[str] = set()

@@ -47,14 +47,14 @@ def _usable_slices(run: Run, unit: int) -> int:
 
 def _match(run: Run, unit: int, near: Sequence[int]) -> Done:
     slices, model = ReducedSlices(run, near), run.settings.alignment.model
-    pairs = _pairs(slices.numbers, _usable_slices(run, unit))
-    fits_and_checks = ((fit_oriented(slices[a], slices[b], a, b, model, check), check) for a, b, check in pairs)
+    chosen = pairs(slices.numbers, _usable_slices(run, unit))
+    fits_and_checks = ((fit_oriented(slices[a], slices[b], a, b, model, check), check) for a, b, check in chosen)
     # A check uses features only, so that one without a fit counts as not tried: `rematch` tries all other methods.
     fits = tuple(fit for fit, check in fits_and_checks if fit.matched or not check)
     return Done([run.store.write(fits_name(unit), Fits(unit=unit, fits=fits).to_bytes())])
 
 
-def _pairs(numbers: Sequence[int], count: int) -> Iterator[tuple[int, int, bool]]:
+def pairs(numbers: Sequence[int], count: int) -> Iterator[tuple[int, int, bool]]:
     """Pairs (z0, z1) of the first `count` slices, and whether a pair only checks others."""
     for i, z in enumerate(numbers[:count]):
         # by number, not by index: the same slices are chosen however the stack is cut into units

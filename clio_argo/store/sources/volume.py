@@ -58,7 +58,6 @@ class VolumeSource(Source):
     def __init__(self, url: str, store: Store, found: FoundVolume, at_once: int) -> None:
         self.url, self._store, self._found, self._at_once = url, store, found, at_once
         self._file, self._block = "", _Block(0, 0, 0, np.empty((0, 0, 0)), True)
-        self._pictures, self._held = {}, (None, 0)
 
     @cached_property
     def _array(self) -> Any:
@@ -160,6 +159,9 @@ class VolumeSource(Source):
         told = ({**nm, **self._found.nm}.get(axis, 0.0) for axis in SPACE)
         x, y, z = (size if math.isfinite(size) else 0.0 for size in told)
         return x, y, z
+
+    def hold(self, what: object, room_bytes: int) -> None:
+        """Keeps nothing: channels of a volume are planes of their own."""
 
     def samples(self, slice_file: SliceFile) -> tuple[NDArray[Any], str]:
         """Grey samples [y, x] of a plane, and whether chunks are missing. Raises `Undecodable`."""
