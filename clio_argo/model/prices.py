@@ -116,8 +116,8 @@ class Cluster(Value):
         fit = self.pods_per_node(stage.memory_mib)
         if fit < 1:
             raise UserError(
-                f"machine {self.machine}: {stage.step} needs a pod of {POD_VCPUS:g} vCPU and {stage.memory_mib} MiB, which fits "
-                "on no such node; choose a larger machine, or set a smaller memory_gib"
+                f"machine {self.machine}: {stage.step} needs a pod of {POD_VCPUS:g} vCPU and {stage.memory_mib} "
+                "MiB, which fits on no such node; choose a larger machine, or set a smaller memory_gib"
             )
         return min(self.nodes, -(-stage.parts // fit))
 
