@@ -82,7 +82,7 @@ def submit(
             print(f"checked against template {reference(installed)}; no cluster was asked", file=sys.stderr)
             print(document(workflow, output or "yaml"))
             return
-        warn_of_distance(client, place.root)
+        check_cluster(client, installed, place.root)
         if server_dry_run:
             print(document(client.create(workflow, dry_run=True), output or "yaml"))
             return
@@ -124,10 +124,15 @@ def _follow(watch: Watch, talk: bool, waiting: bool, watching: bool, logging: bo
         print(f"{watch.name} was created; watch it with: {hint('watch', watch.name, watch.flags)}")
 
 
-def warn_of_distance(client: "Client", run: str) -> None:
-    """Warn if the bucket is in another region than the nodes, as far as this account may see both."""
-    from clio_argo.cli.doctor_cluster import look_at_region
+def check_cluster(client: "Client", template: "Json", run: str) -> None:
+    """Refuse what cannot start, and warn if the bucket is in another region than the nodes, as far as one may see it.
 
+    Raises:
+        UserError: names the secrets that are missing.
+    """
+    from clio_argo.cli.doctor_cluster import check_secrets, look_at_region
+
+    check_secrets(client, template)
     finding = look_at_region(client, run)
     if finding.verdict == "WRONG":
         print(finding.line(), file=sys.stderr)

@@ -28,11 +28,11 @@ def waiting(reason: str, message: str = "") -> Json:
 
 
 def pod(**status: Any) -> Json:
-    return {"metadata": {"name": POD}, "status": {"phase": "Pending", **status}}
+    return {"metadata": {"name": POD, "namespace": "em"}, "status": {"phase": "Pending", **status}}
 
 
 def event(reason: str, message: str, at: str = "2026-11-29T19:00:00Z") -> Json:
-    involved = {"kind": "Pod", "name": POD}
+    involved = {"kind": "Pod", "name": POD, "namespace": "em"}
     return {"type": "Warning", "reason": reason, "message": message, "lastTimestamp": at, "involvedObject": involved}
 
 
@@ -50,11 +50,11 @@ PENDING: dict[str, tuple[Json, list[Json], str]] = {
     "a node was found since": (pod(**USUAL), [event("FailedScheduling", UNPLACED)], ""),
     "secret of a volume": (
         pod(**USUAL), [event("FailedMount", "x", "2026-11-29T18:00:00Z"), event("FailedMount", NO_SECRET)],
-        f"FailedMount: {NO_SECRET}",
+        f"FailedMount: {NO_SECRET} in namespace em",
     ),
     "secret of a variable": (
         pod(containerStatuses=[waiting("CreateContainerConfigError", 'secret "no-such" not found')]), [],
-        'CreateContainerConfigError: secret "no-such" not found',
+        'CreateContainerConfigError: secret "no-such" not found in namespace em',
     ),
     "nothing": (pod(**USUAL), [], ""),
 }  # fmt: skip
