@@ -96,7 +96,7 @@ def _snapshots(client: Client, name: str) -> Iterator[tuple[Json, Summary]]:
 def _standing(summary: Summary, limit: timedelta) -> str:
     reasons = [f"  {r.node}: {r.reason}" for r in (*summary.pending, *summary.retried)] or [f"  {summary.message}"]
     return "\n".join([
-        f"no pod of workflow {summary.name} has started for {limit.total_seconds() / 60:g} minutes:", *reasons[:3],
+        f"no pod of workflow {summary.name} has started for {limit.total_seconds() / 60:g} min:", *reasons[:3],
         "it stays in the cluster and goes on when that is mended; --pending-limit sets how long this command waits",
     ])  # fmt: skip
 

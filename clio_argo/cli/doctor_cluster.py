@@ -17,6 +17,7 @@ from clio_argo.cli.doctor_store import SET_CLOCK, clock, location
 from clio_argo.cli.findings import Finding, Inconclusive, look
 from clio_argo.cli.options import Cluster
 from clio_argo.errors import UserError
+from clio_argo.model.base import counted
 
 if TYPE_CHECKING:
     from clio_argo.argo.kube import KubeClient
@@ -126,7 +127,7 @@ def _picked_up(client: Client) -> str:
         raise NoController(untaken(client.namespace, left[0].name))
     if not workflows:
         raise Inconclusive("there is no workflow yet that could show it")
-    return f"{len(workflows)} workflows were picked up"
+    return f"{counted(len(workflows), 'workflow', 'was', 'were')} picked up"
 
 
 def _age_s(summary: Summary) -> float:
