@@ -143,6 +143,10 @@ class Pipeline:
         """Whether a step makes the run out of the request."""
         return step.reads_request and step in self.steps
 
+    def may_write(self, step: Step) -> bool:
+        """Whether a step may write to the run: `on_exit` also runs where the root turned out to be another run's."""
+        return step != self.on_exit
+
     def after(self, name: str) -> set[str]:
         """Names of all steps that come after a step."""
         later: set[str] = set()
