@@ -45,8 +45,9 @@ class Step:
     report: whether the step may change the report, so that its pod keeps it as an artifact.
     reads_request: whether it gets the request itself, which all others read from the store.
     steps: names of the steps that it stands for, which one process runs one after another.
-    command, args, env: of the container of a custom step. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root
-        and the part, as its `item` says it. Without a command the container runs `clio-argo-step`.
+    command, args, env: of the container of a custom step. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root,
+        without a slash at its end, and the part, as its `item` says it. Without a command the container runs
+        `clio-argo-step`.
     """
 
     name: str

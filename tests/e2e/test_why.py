@@ -12,7 +12,7 @@ import requests
 
 from clio_argo.argo.follow import look
 from clio_argo.argo.install import install
-from clio_argo.argo.kube import KubeClient
+from clio_argo.argo.kube import WORKFLOW_LABEL, KubeClient
 from clio_argo.argo.manifests import manifests
 from clio_argo.argo.settings import Artifacts, Cleanup
 from clio_argo.argo.submit import workflow
@@ -141,13 +141,15 @@ def logs_outlive_pods(name: str) -> None:
 def test_what_keeps_a_pod_from_starting_is_told(cluster: KubeClient) -> None:
     """In the words of Kubernetes, within 15 s (30 where two cores also run the other tests)."""
     for what in WRONG:
-        start(cluster, f"not-{what}", f"wrong-{what}")
+        start(cluster, f"not-{what}", f"wrong-{what}", run="gs://none/run//")
     start(cluster, "not-late", "wrong-image", {"activeDeadlineSeconds": 20})
     for what, words in WRONG.items():
         told(cluster, f"not-{what}", words)
     with pytest.raises(UserError, match=f"namespace {NAMESPACE}: there is no secret {NO_SECRET}\nNo pod would start"):
         check_secrets(cluster, cluster.template("wrong-secret"))
     check_secrets(cluster, cluster.template("wrong-image"))
+    [pod] = cluster.core("list_namespaced_pod", NAMESPACE, label_selector=f"{WORKFLOW_LABEL}=not-nodes")["items"]
+    assert {"name": "CLIO_RUN", "value": "gs://none/run"} in pod["spec"]["containers"][-1]["env"]
     waited = cli("wait", "not-image", "-n", NAMESPACE, "--pending-limit", "3s", ARGO_SERVER="")
     assert (waited.returncode, NO_IMAGE in waited.stderr) == (75, True), waited.stderr
     listed = cli("list", "-n", NAMESPACE, ARGO_SERVER="").stdout
