@@ -35,8 +35,11 @@ class Faults:
 
 
 @contextmanager
-def disturbed(endpoint: str, *faults: str) -> Iterator[Faults]:
-    """A server in front of the one at `endpoint` that lets these faults happen, and nothing but them."""
+def disturbed(endpoint: str, *faults: str, host: str = "127.0.0.1") -> Iterator[Faults]:
+    """A server in front of the one at `endpoint` that lets these faults happen, and nothing but them.
+
+    host: address of this machine at which it listens.
+    """
     wanted = Faults(left=deque(faults))
     target = (urlsplit(endpoint).hostname or "", urlsplit(endpoint).port or 0)
 
@@ -45,9 +48,9 @@ def disturbed(endpoint: str, *faults: str) -> Iterator[Faults]:
             with socket.create_connection(target) as upstream, suppress(OSError):
                 serve_client(self.request, upstream, wanted)
 
-    with _Server(("127.0.0.1", 0), Handler) as server:
+    with _Server((host, 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        wanted.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        wanted.endpoint = f"http://{host}:{server.server_address[1]}"
         yield wanted
         server.shutdown()
 
