@@ -12,12 +12,18 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+from benchmarks.cluster_rig import settings
 from benchmarks.figures import Figure
+from benchmarks.rig import namespace
 from benchmarks.sources import real_slices
 from benchmarks.stacks import write_stack
-from tests.e2e.chaos import BLOWS, STUMBLES, Chaos, Outcome, chaos
+from clio_argo.argo.settings import ClusterSettings, Retries
+from tests.e2e.chaos import BLOWS, SOURCE, STUMBLES, Chaos, Outcome
+from tests.e2e.cluster import SAME_DIGITS, Cluster, make_bucket, own_address, upload
+from tests.proxy import disturbed
 from tests.stacks import contents, request, run_here
 
+NAMESPACE = "clio-chaos"
 SLICES, SIDE_PX, QUICK_SLICES = 24, 192, 8
 MINUTES, MINUTE_S = 30, 60
 # more than a run lasts: all of it is under blows
@@ -31,9 +37,18 @@ def measure(work: Path, quick: bool) -> list[Figure]:
     source = work / "source"
     write_stack(real_slices(), source, SIDE_PX, QUICK_SLICES if quick else SLICES)
     here = contents(run_here(request(source, id="e2e", image="iso.%05d.png"), work / "here"))
-    with chaos(endpoint, source, here) as installed:
-        outcomes = list(_runs(installed, quick))
-    return _figures(outcomes, len(here))
+    bucket = make_bucket(f"gs://{NAMESPACE}-{time.time_ns():x}")
+    upload(source, f"{bucket}/{SOURCE}")
+    with disturbed(endpoint, host=own_address()) as store, namespace(_settings(store.endpoint)):
+        installed = Chaos(Cluster(NAMESPACE, {}), store, bucket, here)
+        return _figures(list(_runs(installed, quick)), len(here))
+
+
+def _settings(endpoint: str) -> ClusterSettings:
+    """As of the other benchmarks on a small node, with the most tries."""
+    tries = Retries(limit=20, wait="1s", longest="2s")
+    env = {"STORAGE_EMULATOR_HOST": endpoint, **SAME_DIGITS}
+    return settings(env).model_copy(update={"namespace": NAMESPACE, "retries": tries})
 
 
 def _runs(installed: Chaos, quick: bool) -> Iterator[Outcome]:

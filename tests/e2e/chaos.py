@@ -2,44 +2,24 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
-from clio_argo.argo.install import install
-from clio_argo.argo.kube import KubeClient
-from clio_argo.argo.manifests import manifests
 from clio_argo.argo.nodes import ENDED
-from clio_argo.argo.settings import ClusterSettings, Image, Retries
 from clio_argo.model.base import few
-from tests.e2e.cluster import (
-    PARTS,
-    RIG,
-    SAME_DIGITS,
-    TAG,
-    Cluster,
-    Json,
-    make_bucket,
-    namespace,
-    no_controller,
-    own_address,
-    until,
-    upload,
-)  # fmt: skip
-from tests.proxy import Faults, disturbed
+from tests.e2e.cluster import PARTS, RIG, Cluster, Json, no_controller, until  # fmt: skip
+from tests.proxy import Faults
 from tests.stacks import contents
 
-NAMESPACE = "clio-chaos"
+# of the slices, in the bucket
+SOURCE = "sources/chaos"
 # stages of two parts, where there are two units
 SEVERAL = (*PARTS, "--set", "max_parts=2", "--set", "part_minutes=0.001")
 # shares of requests that are refused, whose connection breaks before they are sent on, and after they were done
-STUMBLES = {"503": 0.1, "reset": 0.05, "lost": 0.05}
+STUMBLES = {"503": 0.04, "reset": 0.02, "lost": 0.02}
 # more than a small run asks, tries included; afterwards the store is well
 REQUESTS = 20_000
-# a try costs nothing here, and nobody waits for a store to recover
-RETRIES = Retries(limit=20, wait="1s", longest="2s")
 # one stage of a small stack takes about as long, so that blows meet all of them
 PAUSE_S = (1.0, 6.0)
 AWAY_S = 5.0
@@ -104,18 +84,23 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Chaos:
-    """An installation whose pods reach the store through `faults`, and a stack for it."""
+    """An installation whose pods reach the store through `faults`, and a stack in a bucket.
+
+    expected: `contents` of the same run, undisturbed.
+    more: options of `submit`.
+    """
 
     cluster: Cluster
     faults: Faults
     bucket: str
     expected: Mapping[str, str]
+    more: tuple[str, ...] = ()
 
     def run(self, seed: int, count: int) -> Outcome:
         """A run under `count` blows and a store that stumbles."""
         name = f"chaos-{seed}"
-        out, order = f"{self.bucket}/{name}", stumbles(seed)
-        self.cluster.submit(f"{self.bucket}/source", out, *SEVERAL, "--name", name)
+        out, order = f"{self.bucket}/runs/{name}", stumbles(seed)
+        self.cluster.submit(f"{self.bucket}/{SOURCE}", out, *SEVERAL, "--name", name, *self.more)
         self.faults.left.extend(order)
         met = batter(self.cluster, name, blows(seed, count))
         ended = self.cluster.ended(name)
@@ -127,26 +112,6 @@ class Chaos:
 def differing(found: Mapping[str, str], expected: Mapping[str, str]) -> tuple[str, ...]:
     """Names of objects that are not the same."""
     return tuple(sorted(dict(found.items() ^ expected.items())))
-
-
-@contextmanager
-def chaos(endpoint: str, source: Path, expected: Mapping[str, str]) -> Iterator[Chaos]:
-    """An installation of its own for the slices in `source`; `expected`: `contents` of a run that nothing disturbs."""
-    bucket = make_bucket(f"gs://{NAMESPACE}-{time.time_ns():x}")
-    upload(source, f"{bucket}/source")
-    with disturbed(endpoint, host=own_address()) as faults, namespace(NAMESPACE):
-        documents = manifests(cluster=settings(faults.endpoint)).values()
-        list(install(KubeClient.from_config(NAMESPACE), [d for file in documents for d in file]))
-        yield Chaos(Cluster(NAMESPACE, {}), faults, bucket, expected)
-
-
-def settings(endpoint: str) -> ClusterSettings:
-    """The real template with the real images, on a small node and a store at `endpoint`."""
-    images = {n: Image(repository=f"clio-argo-{n}", tag=TAG) for n in ("align", "write")}
-    return ClusterSettings(
-        namespace=NAMESPACE, images=images, cpu="20m", memory_max_mib=4096, artifacts=None, retries=RETRIES,
-        env={"STORAGE_EMULATOR_HOST": endpoint, **SAME_DIGITS},
-    )  # fmt: skip
 
 
 def batter(cluster: Cluster, name: str, order: list[Blow]) -> Counter[str]:
@@ -168,7 +133,8 @@ def standing(cluster: Cluster, name: str) -> list[str]:
 
 def running(cluster: Cluster, name: str) -> list[str]:
     pods = cluster.objects("pods", f"workflows.argoproj.io/workflow={name}")
-    return sorted(p["metadata"]["name"] for p in pods if p["status"]["phase"] == "Running")
+    staying = (p for p in pods if "deletionTimestamp" not in p["metadata"])
+    return sorted(p["metadata"]["name"] for p in staying if p["status"]["phase"] == "Running")
 
 
 def deal(cluster: Cluster, blow: Blow, pods: list[str]) -> None:
