@@ -55,6 +55,7 @@ BENCHMARKS = {
     "processors": Benchmark("The same run on other processors", "benchmarks.processors:measure", 1),
     "soak": Benchmark("Killed at random moments", "benchmarks.soak:measure", 1),
     "faults": Benchmark("Faults at every call", "benchmarks.faults:measure", by_name=True, in_memory=True),
+    "chaos": Benchmark("Runs on a cluster under chaos", "benchmarks.chaos:measure", by_name=True),
     "fuzz": Benchmark("Damaged image files", "benchmarks.fuzz:measure", by_name=True, in_memory=True),
 }
 

@@ -199,6 +199,13 @@ def refuse(response: emulator.Response, status: HTTPStatus) -> None:
         response.json({"error": {"code": int(status), "message": status.phrase}})
 
 
+class Memory(Storage):
+    """Objects that lie in memory only."""
+
+    def _write_config_to_file(self) -> None:
+        """Nothing: what is known of all objects, written as JSON at each change, makes the thousandth one slow."""
+
+
 class Server(ThreadingHTTPServer):
     """One emulator with its objects."""
 
@@ -206,7 +213,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int) -> None:
         self.lock, self.faults, self.log = threading.RLock(), list[dict[str, Any]](), list[Any]()
-        super().__init__((host, port), partial(Emulator, Storage(use_memory_fs=True)))
+        super().__init__((host, port), partial(Emulator, Memory(use_memory_fs=True)))
 
     def fault(self, line: str) -> HTTPStatus | None:
         """The status that a request is refused with, if a test asked for that."""

@@ -19,7 +19,10 @@ PIECE, PAUSE_S = 4096, 0.05
 
 @dataclass
 class Faults:
-    """What happens to the next requests, one each: "reset", "silent", "slow", an HTTP status, or "none"."""
+    """What happens to the next requests, one each.
+
+    "reset", "silent", "slow", "lost" (it is done, and the answer never comes), an HTTP status, or "none".
+    """
 
     endpoint: str = ""
     left: "deque[str]" = field(default_factory=deque)
@@ -61,11 +64,13 @@ class _Server(ThreadingTCPServer):
 
 def serve_client(client: socket.socket, upstream: socket.socket, faults: Faults) -> None:
     """Pass requests on until the client leaves or a fault ends the connection."""
-    slow = threading.Event()
-    threading.Thread(target=_answers, args=(upstream, client, slow), daemon=True).start()
+    slow, lost = threading.Event(), threading.Event()
+    threading.Thread(target=_answers, args=(upstream, client, slow, lost), daemon=True).start()
     while data := client.recv(2**16):
         fault = faults.next(data)
         slow.set() if fault == "slow" else slow.clear()
+        if fault == "lost":
+            lost.set()
         if fault == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
@@ -80,9 +85,9 @@ def serve_client(client: socket.socket, upstream: socket.socket, faults: Faults)
         upstream.sendall(data)
 
 
-def _answers(upstream: socket.socket, client: socket.socket, slow: threading.Event) -> None:
+def _answers(upstream: socket.socket, client: socket.socket, slow: threading.Event, lost: threading.Event) -> None:
     with suppress(OSError):
-        while data := upstream.recv(2**16):
+        while (data := upstream.recv(2**16)) and not lost.is_set():
             for begin in range(0, len(data), PIECE):
                 client.sendall(data[begin : begin + PIECE])
                 if slow.is_set():

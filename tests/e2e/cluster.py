@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,10 @@ RIG = os.environ.get("CLIO_RIG_SCRIPT")
 ASK = ("-p", "approval=ask")
 # pods of its own for each stage, however small the stack is
 PARTS = ("--set", "single_pod_minutes=0")
+# of the images in the nodes
+TAG = os.environ.get("CLIO_E2E_TAG", "test")
+# the kernels of BLAS decide the last digits of a fit: pods use those of this process
+SAME_DIGITS = {n: v for n, v in os.environ.items() if n.startswith("OPENBLAS_")}
 Json = dict[str, Any]
 T = TypeVar("T")
 
@@ -40,6 +45,33 @@ def run(*command: object, check: bool = True, timeout: float = 900, **variables:
     )  # fmt: skip
     assert not check or done.returncode == 0, f"{' '.join(text)} ended with {done.returncode}:\n{done.stdout}"
     return done.stdout
+
+
+def own_address() -> str:
+    """The address of this machine that pods reach."""
+    return os.environ.get("CLIO_RIG_IP") or socket.gethostbyname(socket.gethostname())
+
+
+def make_bucket(url: str) -> str:
+    """A new bucket of the emulator."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
+    storage.Client(project="rig", credentials=AnonymousCredentials()).create_bucket(url.removeprefix("gs://"))
+    return url
+
+
+@contextmanager
+def no_controller() -> Iterator[None]:
+    """Kill Argo's controller, where that can be done, and start another one."""
+    if not RIG:
+        yield
+        return
+    run(RIG, "controller", "kill")
+    try:
+        yield
+    finally:
+        run(RIG, "controller", "start")
 
 
 @contextmanager

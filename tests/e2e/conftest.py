@@ -1,7 +1,6 @@
 """Tests on a real Kubernetes with Argo Workflows; docs/testing.md says what they need."""
 
 import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import BUCKET, Cluster, namespace, upload
+from tests.e2e.cluster import BUCKET, SAME_DIGITS, TAG, Cluster, make_bucket, namespace, own_address, upload
 from tests.receivers import Sink, mail_server, webhook
 from tests.stacks import DEMO, demo_slices, write_stack
 
 NAMESPACE = os.environ.get("CLIO_E2E_NAMESPACE", "clio-e2e")
-TAG = os.environ.get("CLIO_E2E_TAG", "test")
 STORE = os.environ.get("CLIO_GCS_ENDPOINT", "")
 EMULATOR = {"TENSORSTORE_GCS_HTTP_URL": STORE, "STORAGE_EMULATOR_HOST": STORE, "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x"}
-
-# the kernels of BLAS decide the last digits of a fit: pods use those of this process
-SAME_DIGITS = {n: v for n, v in os.environ.items() if n.startswith("OPENBLAS_")}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,7 +49,7 @@ class Receivers:
 @pytest.fixture(scope="session")
 def receivers(_store: None) -> Iterator[Receivers]:
     """A mail server and a webhook on an address of this machine that pods reach."""
-    host, sink = os.environ.get("CLIO_RIG_IP") or socket.gethostbyname(socket.gethostname()), Sink()
+    host, sink = own_address(), Sink()
     with mail_server(sink, host) as mail, webhook(200, host) as (hook, got):
         yield Receivers(mail, sink, hook, got)
 
@@ -73,21 +68,13 @@ def cluster(_store: None, receivers: Receivers) -> Iterator[Cluster]:
         "doctor": {"source": f"{BUCKET}/{NAMESPACE}/small", "run": f"{BUCKET}/doctor"},
     }
     found = Cluster(NAMESPACE, values)
-    _make_bucket()
+    make_bucket(BUCKET)
     with namespace(NAMESPACE):
         secret = {"CLIO_SMTP_URL": f"smtp+plain://{receivers.mail}", "CLIO_WEBHOOK_URL": receivers.hook}
         pairs = (f"--from-literal={name}={value}" for name, value in secret.items())
         found.kubectl("create", "secret", "generic", "clio-argo-notification", *pairs)
         found.helm("install")
         yield found
-
-
-def _make_bucket() -> None:
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage
-
-    client = storage.Client(project="rig", credentials=AnonymousCredentials())
-    client.create_bucket(BUCKET.removeprefix("gs://"))
 
 
 @pytest.fixture(scope="session")

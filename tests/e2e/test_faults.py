@@ -2,14 +2,24 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from clio_argo.pipeline import PIPELINE
-from tests.e2e.cluster import BUCKET, PARTS, RIG, Cluster, Json, download, nodes, run, units_done, until, upload
+from tests.e2e.cluster import (
+    BUCKET,
+    PARTS,
+    Cluster,
+    Json,
+    download,
+    no_controller,
+    nodes,
+    units_done,
+    until,
+    upload,
+)  # fmt: skip
 from tests.e2e.holds import held, hold
 from tests.stacks import contents, demo_slices, records, request, run_here, write_stack
 
@@ -135,19 +145,6 @@ def test_the_pod_of_a_small_run_dies(cluster: Cluster, source: str, here: Path, 
     the_same(out, here, tmp_path)
     # the unit whose record was held is the only one that was done in part
     assert units(here) - logged(out, here) == Counter(render=1)
-
-
-@contextmanager
-def no_controller() -> Iterator[None]:
-    """Kill Argo's controller, where that can be done, and start another one."""
-    if not RIG:
-        yield
-        return
-    run(RIG, "controller", "kill")
-    try:
-        yield
-    finally:
-        run(RIG, "controller", "start")
 
 
 def test_controller_and_workflow_go_away(cluster: Cluster, source: str, here: Path, tmp_path: Path) -> None:

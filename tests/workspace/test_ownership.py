@@ -1,13 +1,17 @@
 """One root and several requests: joined, refused, or replaced; nothing of two requests is ever mixed."""
 
 import subprocess
+from collections import deque
 from contextlib import suppress
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from clio_argo.errors import SupersededError, TransientError, UserError
 from clio_argo.maintenance.verify import verify
+from clio_argo.model.layout import CONFIG
 from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import ObjectRecord
 from clio_argo.model.step import Part, StepResult
@@ -17,6 +21,7 @@ from clio_argo.steps import render
 from clio_argo.store.documents import Store
 from clio_argo.workspace.ownership import take_ownership
 from clio_argo.workspace.run import Run
+from tests.proxy import disturbed
 from tests.stacks import CLI, contents, demo_slices, plain, records, request, run_here, write_stack
 from tests.stores import Bucket
 
@@ -101,6 +106,23 @@ def test_units_of_the_older_request_stop(slices: Path, bucket: Bucket) -> None:
     assert not written, "a unit stops before it writes, not only before its record"
     fresh = run_here(request(slices, contrast__clip_limit=0), f"{bucket.url}/fresh")
     assert contents(run_here(request(slices, contrast__clip_limit=0), out)) == contents(fresh)
+
+
+def test_a_run_whose_beginning_is_done_and_not_answered_is_joined(
+    slices: Path, gcs: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever answer is lost: the second try finds what the first one has written."""
+    wanted = request(slices)
+    with disturbed(gcs.server.endpoint) as proxy:
+        for name, value in replace(gcs.server, endpoint=proxy.endpoint).variables.items():
+            monkeypatch.setenv(name, value)
+        for before in count():
+            proxy.left = deque(["none"] * before + ["lost"])
+            take_ownership(store := Store(f"{gcs.url}/run-{before}"), wanted)
+            if proxy.left:
+                break
+            assert store.intact(Request, CONFIG) == wanted
+    assert before > 2
 
 
 def test_a_record_is_not_written_when_the_run_changed_hands_meanwhile(slices: Path, tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""A run under chaos is complete, and every object of its volume is that of a local run. The seed is told."""
+
+import json
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.chaos import SOURCE, Chaos, blows, stumbles
+from tests.e2e.cluster import BUCKET, Cluster, own_address, upload
+from tests.proxy import Faults, disturbed
+from tests.stacks import contents, demo_slices, request, run_here, write_stack
+
+SLICES, FIRST = 12, 3514
+# each costs a pod that starts once more: as many as keep the test below 90 s
+BLOWS = 4
+pytestmark = pytest.mark.xdist_group("cluster")
+
+
+@pytest.fixture
+def store() -> Iterator[Faults]:
+    with disturbed(os.environ["CLIO_GCS_ENDPOINT"], host=own_address()) as faults:
+        yield faults
+
+
+@pytest.fixture
+def template(cluster: Cluster, store: Faults, tmp_path: Path) -> str:
+    """The name of the template whose pods reach the store through `store`."""
+    found = cluster.objects("workflowtemplates", "clio-argo/current=true")[0]
+    text = json.dumps({**found, "metadata": {"name": "chaos"}})
+    file = tmp_path / "template.json"
+    file.write_text(text.replace(os.environ["CLIO_GCS_ENDPOINT"], store.endpoint))
+    cluster.kubectl("create", "--filename", file)
+    return "chaos"
+
+
+def test_a_seed_tells_the_same_chaos_again() -> None:
+    assert (blows(3, BLOWS), stumbles(3)) == (blows(3, BLOWS), stumbles(3))
+    assert blows(3, BLOWS) != blows(4, BLOWS)
+
+
+def test_chaos_changes_no_object(cluster: Cluster, store: Faults, template: str, tmp_path: Path) -> None:
+    seed = int(os.environ.get("CLIO_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+    # pytest shows it if the test fails
+    print(f"seed {seed}: CLIO_CHAOS_SEED={seed} brings the same faults again")
+    folder = write_stack(tmp_path / "stack", demo_slices(SLICES, first=FIRST))
+    upload(folder, f"{BUCKET}/{SOURCE}")
+    here = contents(run_here(request(folder, id="e2e", image="iso.%05d.png"), tmp_path / "here"))
+    outcome = Chaos(cluster, store, BUCKET, here, ("--template", template)).run(seed, BLOWS)
+    assert len(here) > 20
+    assert outcome.complete, outcome.told
+    assert outcome.differing == (), outcome.told
+    assert {"503", "reset", "lost"} <= outcome.met.keys()
