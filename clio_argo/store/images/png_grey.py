@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+# of the layout: PNG, 5.2 and 5.3
 MAGIC_BYTES, LENGTH_BYTES, CHECKSUM_BYTES = 8, 4, 4
 KIND = slice(4, 8)
 HEADER, END = b"\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
@@ -39,10 +40,15 @@ def grey_samples(chunks: list[memoryview]) -> NDArray[Any] | None:
     chunks.clear()
     filtered = np.frombuffer(rows, np.uint8).reshape(height, -1)
     if not filtered[:, 0].any():
-        return filtered[:, 1:].copy().view(f">u{bits // 8}").astype(f"u{bits // 8}", copy=False)
+        return _native(filtered[:, 1:].copy().view(f">u{bits // 8}"))
     png = _stored(start, rows)
     del rows, filtered
     return _unfiltered(png, (height, width), bits)
+
+
+def _native(samples: NDArray[Any]) -> NDArray[Any]:
+    """The same values [y, x] in the machine's byte order, in the same memory."""
+    return samples if samples.dtype.isnative else samples.byteswap(inplace=True).view(samples.dtype.newbyteorder())
 
 
 def _size(start: bytes) -> tuple[int, int, int]:
@@ -99,6 +105,7 @@ def _stored(start: bytes, rows: bytes) -> bytes:
 
 
 def _unfiltered(png: bytes, shape: tuple[int, int], bits: int) -> NDArray[Any]:
+    """Samples [y, x] of a PNG that is not compressed."""
     if bits == 8:
         from kornia_rs.io import decode_image_png_u8
 
