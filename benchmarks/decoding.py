@@ -65,8 +65,8 @@ def _unfiltered_deep(side: int) -> Files:
     return _by_opencv(_mosaic(side).astype(np.uint16) * 257, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE)
 
 
-# The least multiples leave a tenth to other machines. Filters are the averages of neighbours in mosaics that OpenCV compresses
-# by a level, differences where it chooses itself, Paeth's by Pillow, and none in the medulla slices.
+# The least multiples leave a tenth to other machines. Filters are the averages of neighbours in mosaics that OpenCV
+# compresses by a level, differences where it chooses itself, Paeth's by Pillow, and none in the medulla slices.
 KINDS = {
     "mosaic": Kind(lambda side: _by_opencv(_mosaic(side), cv2.IMWRITE_PNG_COMPRESSION, 4), 1.5),
     "mosaic, as OpenCV writes it by itself": Kind(lambda side: _by_opencv(_mosaic(side)), 1.35),
