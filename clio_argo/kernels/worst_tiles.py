@@ -106,7 +106,7 @@ def displacement(a: NDArray[np.uint8], b: NDArray[np.uint8], mask: Mask) -> Plan
     one, other = (
         similarity.Tiles(np.stack([image[corner] for corner in corners]), covered, most_step=1) for image in (a, b)
     )
-    return np.hypot(*similarity.displacement(one, other).T).astype(np.float32)
+    return np.asarray(np.hypot(*similarity.displacement(one, other).T), np.float32)
 
 
 def correlate_tiles(a: Plane, b: Plane, mask: Mask) -> Tiles:
