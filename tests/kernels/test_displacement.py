@@ -40,10 +40,10 @@ def test_shifts_are_found_wherever_they_lie_between_pixels(x: float, y: float) -
 def test_a_quarter_of_the_values_tells_the_same_of_neighbours(side: int, x: float, y: float) -> None:
     planes = window(FIRST, side=side), window(FIRST + 1, x, y, side)
     quarter, every = (compare(*(tiles(image, step) for image in planes)) for step in (2, 1))
-    assert quarter.found == every.found
+    assert quarter.found == pytest.approx(every.found, abs=0.25)
     assert quarter.correlation == pytest.approx(every.correlation, abs=0.01)
-    assert np.nanmedian(quarter.distances) == pytest.approx(np.nanmedian(every.distances), abs=0.15)
-    assert quarter.gain == pytest.approx(every.gain, rel=0.2, abs=0.05)
+    assert np.nanmedian(quarter.distances) == pytest.approx(np.nanmedian(every.distances), abs=0.3)
+    assert quarter.gain == pytest.approx(every.gain, rel=0.3, abs=0.2)
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 64, 255])
