@@ -170,7 +170,7 @@ def test_what_keeps_a_pod_from_starting_is_told(cluster: KubeClient) -> None:
     server = os.environ["CLIO_ARGO_SERVER"]
     for door in ("", server):
         listed = cli("list", "-A", "-n", "default", ARGO_SERVER=door, ARGO_SECURE="false", COLUMNS="400").stdout
-        assert "no-such" in next(line for line in listed.splitlines() if " not-account " in line)
+        assert NO_SECRET in next(line for line in listed.splitlines() if " not-secret " in line)
     shown = cli("get", "not-account", "-n", NAMESPACE, ARGO_SERVER=server, ARGO_SECURE="false").stdout
     assert "no-such" in shown
     late = until(cluster, "not-late", lambda s: s.ended)
