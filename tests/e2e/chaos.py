@@ -20,8 +20,8 @@ SEVERAL = (*PARTS, "--set", "max_parts=2", "--set", "part_minutes=0.001")
 STUMBLES = ("503", "reset", "lost")
 # more than a small run asks, tries included; afterwards the store is well
 REQUESTS = 20_000
-# one stage of a small stack takes about as long, so that blows meet all of them
-PAUSE_S = (1.0, 6.0)
+# one stage of a small stack takes about as long: blows meet all of them, and let each end
+PAUSE_S = (2.0, 12.0)
 AWAY_S = 5.0
 # options for a pod that has time to end, and for one that has none
 DELETED = {"pod deleted": (), "pod deleted at once": ("--force", "--grace-period=0")}
