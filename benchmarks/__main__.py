@@ -34,6 +34,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "machine": Benchmark("The machine", "benchmarks.machine:measure"),
+    "decode": Benchmark("Slices of 5000 x 5000: decoding PNG", "benchmarks.decoding:measure"),
     "render": Benchmark("Slices of 5000 x 5000: render", "benchmarks.slices:render", 4),
     "align": Benchmark("Slices of 5000 x 5000: reduce and match", "benchmarks.slices:align", 2),
     "write": Benchmark("A block", "benchmarks.blocks:measure", 2),

@@ -97,7 +97,8 @@ def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
     """Run a part, or all of a joined step; write its outputs to files and its report to a folder."""
     folder = os.environ.get("CLIO_OUTPUTS")
     # the first step may still find that the root is somebody else's
-    if not step.reads_request:
+    first = pipeline.begins_with(step)
+    if pipeline.may_write(step) and not first:
         note_lost(url, step, part)
     try:
         for one, result in run_steps(step, url, part, pipeline):
@@ -109,9 +110,9 @@ def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
         # also when a gate stops the run: the report shows why
         if folder and step.report:
             save_report(Store(url), Path(folder) / "report")
-    if step.reads_request:
+    if first:
         note_lost(url, step, part)
-    if folder and pipeline.begins_with(step):
+    if folder and first:
         save_request(Store(url), Path(folder) / "request")
 
 

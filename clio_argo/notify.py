@@ -18,7 +18,7 @@ from clio_argo.model.base import UNREADABLE, Document, Value, counted
 from clio_argo.model.layout import COMPLETE, CONFIG, TRANSFORMS
 from clio_argo.model.parse_request import from_environment
 from clio_argo.model.reasons import names_cause, reason
-from clio_argo.model.request import Request
+from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import Completion
 from clio_argo.model.step import StepResult
 from clio_argo.store.http import REDIRECTED, TIMEOUT_S, ask
@@ -67,8 +67,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
         TransientError: a mail server or webhook does not answer. The next try sends all notifications again.
         UserError: a URL cannot be used, or the server refused for good.
     """
-    # a run that failed in `plan` has left no request behind
-    request = _readable(run, Request, CONFIG) or from_environment(os.environ)
+    request = _asked(run)
     ending = outcome(run, request, os.environ)
     sent, errors = list[str](), list[ClioError]()
     server, to = os.environ.get("CLIO_SMTP_URL"), request.notify.email if request else ()
@@ -85,6 +84,15 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     if errors:
         raise errors[0]
     return StepResult(note=f"sent: {', '.join(sent)}" if sent else "")
+
+
+def _asked(run: Run) -> Request | None:
+    """The request of the workflow; that of the root may be another one's, which `plan` refused to replace."""
+    if REQUEST not in os.environ:
+        return _readable(run, Request, CONFIG)
+    with suppress(UserError):
+        return from_environment(os.environ)
+    return None
 
 
 def _readable(run: Run, kind: type[D], name: str) -> D | None:

@@ -94,7 +94,7 @@ class NoProgress:
 def run_step(
     step: Step, url: str, part: int, pipeline: Pipeline = PIPELINE, units: Sequence[int] | None = None
 ) -> StepResult:
-    """Run one part of a step on the run at `url`, and log the attempt under process/logs.
+    """Run one part of a step on the run at `url`, and log the attempt under process/logs if the step may write there.
 
     units: run these instead of the units of the part.
     """
@@ -103,8 +103,8 @@ def run_step(
     gc.set_threshold(*FEW_COLLECTIONS)
     store = open_run(url)
     started, clock, cpu = time.time(), time.monotonic(), time.process_time()
-    with _explain_errors(step, store, part):
-        run = Run(store, step, pipeline)
+    run = Run(store, step, pipeline)
+    with _explain_errors(run, part):
         result: StepResult = load(step.entry)(run, run.units_of(step, part) if units is None else units) or StepResult()
     attempt = Attempt(
         step=step.name, part=part, host=socket.gethostname(), started=started,
@@ -113,7 +113,8 @@ def run_step(
         **result.counts.model_dump(include={"done", "skipped", "again"}),
     )  # fmt: skip
     # opened again: `plan` wrote the request, which says where folders lie
-    log_attempt(open_run(url), attempt)
+    if pipeline.may_write(step):
+        log_attempt(open_run(url), attempt)
     return result
 
 
@@ -140,8 +141,9 @@ def _shares(joined: Step, store: Store) -> list[tuple[int, int]]:
 
 
 @contextmanager
-def _explain_errors(step: Step, store: Store, part: int) -> Iterator[None]:
+def _explain_errors(run: Run, part: int) -> Iterator[None]:
     """Turn an unexpected exception into an error for people, and write its trace to process/traces."""
+    step, store = run.step, run.store
     try:
         yield
     except ClioError:
@@ -150,7 +152,7 @@ def _explain_errors(step: Step, store: Store, part: int) -> Iterator[None]:
         if short_of_memory(error):
             raise OutOfMemory(f"{step.name}, part {part}: {NO_MEMORY}\n  ({error})") from error
         # no document of a run can be at fault where there is none: the trace is shown
-        if store.find_document(Request, CONFIG) is None:
+        if not run.pipeline.may_write(step) or store.find_document(Request, CONFIG) is None:
             raise
         name = trace_name(step.name, part)
         store.write(name, traceback.format_exc().encode())

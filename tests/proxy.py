@@ -39,7 +39,10 @@ class Faults:
 
 @contextmanager
 def disturbed(endpoint: str, *faults: str, host: str = "127.0.0.1") -> Iterator[Faults]:
-    """A server on `host` in front of the one at `endpoint` that lets these faults happen, and nothing but them."""
+    """A server in front of the one at `endpoint` that lets these faults happen, and nothing but them.
+
+    host: address of this machine at which it listens.
+    """
     wanted = Faults(left=deque(faults))
     target = (urlsplit(endpoint).hostname or "", urlsplit(endpoint).port or 0)
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clio_argo import notify as notification
-from clio_argo.errors import TransientError, UserError
+from clio_argo.container import run_part
+from clio_argo.errors import ClioError, TransientError, UserError
 from clio_argo.notify import failures
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step
@@ -73,6 +74,33 @@ def test_a_run_that_failed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert mail["Subject"] == "clio-argo: test failed"
     assert "render(3:part:3)(0): error: slice 7 has other pixels" in mail.get_content()
     assert "retries" not in mail.get_content()
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_root_that_plan_refused_stays_as_it_is(
+    held: bool, tmp_path: Path, demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds somebody else's run, or nothing; only people of the request that was refused are told."""
+    root = tmp_path / "run"
+    if held:
+        shutil.copytree(demo, root)
+    before = {f: f.read_bytes() for f in root.rglob("*") if f.is_file()}
+    wanted, sink = request(tmp_path / "none", notify__email="a@example.org").model_dump_json(), Sink()
+    monkeypatch.setenv("CLIO_LOST", "preempted")
+    monkeypatch.setenv("CLIO_REQUEST", wanted)
+    with mail_server(sink) as server:
+        monkeypatch.setenv("CLIO_SMTP_URL", f"smtp://{server}")
+        for name in ("plan", "notify"):
+            with suppress(ClioError):
+                run_part(PIPELINE, PIPELINE[name], str(root), 0)
+    assert [mail["To"] for mail in sink.mails] == ["a@example.org"]
+    assert {f: f.read_bytes() for f in root.rglob("*") if f.is_file()} == before
+
+
+def test_a_request_that_cannot_be_read_is_told_to_the_webhook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with webhook() as (hook, got):
+        notify(tmp_path, monkeypatch, CLIO_REQUEST="{", CLIO_STATUS="Failed", CLIO_WEBHOOK_URL=hook)
+    assert [(g["id"], g["outcome"]) for g in got] == [("unknown", "failed")]
 
 
 def test_a_rejected_run_is_not_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ Document = Mapping[str, Any]
 # limits of Argo 4's validation; a workflow may have 1 MiB in all, and stores a copy of its template
 MOST_TEMPLATES, MOST_TASKS, MOST_PARAMETERS, MOST_BYTES = 200, 200, 500, 200_000
 TAG = re.compile(r"{{(=?)(.*?)}}", re.DOTALL)
-# within an expression: literals, and the variables that are left without them
-STRING, PATH = re.compile(r"'[^']*'"), re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+)+")
+# within an expression: literals, and the variables that are left without them; what is called is a function
+STRING, PATH = re.compile(r"'[^']*'"), re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+)+(?![\w.(-])")
 TASK_OUTPUT = re.compile(r"tasks\.([\w-]+)\.outputs\.parameters\.([\w-]+)")
 # variables of Argo that hold a value everywhere
 KNOWN = re.compile(

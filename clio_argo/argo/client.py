@@ -23,6 +23,9 @@ class Client(Protocol):
 
     namespace: str
 
+    def within(self, namespace: str) -> "Client":
+        """The same cluster and account in another namespace."""
+
     def about(self) -> str:
         """The server that answers, and its version."""
 

@@ -7,7 +7,7 @@ from hera import workflows as w
 from hera.workflows import models as m
 
 from clio_argo.argo.kubernetes_objects import exactly
-from clio_argo.argo.parameters import parameter, request_environment, variable
+from clio_argo.argo.parameters import request_environment, variable
 from clio_argo.argo.retries import LOST, retry_strategy
 from clio_argo.argo.settings import Artifacts, ClusterSettings, Placement
 from clio_argo.model.base import canonical_json
@@ -28,6 +28,8 @@ MEMORY = (
 PROGRESS_EVERY = "10s"
 # of the pods that run on nodes for workers
 ON_WORKERS = {"clio-argo/workers": "true"}
+# without slashes at its end, whatever a person typed: `$(CLIO_RUN)/name` is one object below it
+ROOT = "{{=sprig.regexReplaceAll('/+$', workflow.parameters.run, '')}}"
 # how the workflow ended, for the step that sends notifications
 ENDED = {"CLIO_STATUS": "{{workflow.status}}", "CLIO_FAILURES": "{{workflow.failures}}"}
 # no step needs a capability of the kernel or writes outside of /tmp
@@ -62,7 +64,7 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Con
 
 def _environment(step: Step, cluster: ClusterSettings, more: Mapping[str, str]) -> list[m.EnvVar]:
     own = {
-        "CLIO_RUN": parameter("run"),
+        "CLIO_RUN": ROOT,
         "CLIO_PART": "{{inputs.parameters.part}}",
         "CLIO_OUTPUTS": OUTPUTS,
         # recorded in the manifest: a container cannot know its own image

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from clio_argo.argo.client import Client
-from clio_argo.argo.faults import NotFound
+from clio_argo.argo.faults import NotFound, Refused
 from clio_argo.argo.nodes import Json, has_ended
 from clio_argo.argo.summary import Summary, has_unstarted, pods_of, summarise
 from clio_argo.argo.templates import selector
@@ -38,18 +38,26 @@ def look(client: Client, name: str) -> Summary:
 
 
 def look_at_all(client: Client, listed: Sequence[Json]) -> list[Summary]:
-    """Listed workflows, with the reasons why pods of the client's namespace do not start."""
-    whole = [_whole(client, workflow) for workflow in listed]
-    told = client.unstarted() if any(map(has_unstarted, whole)) else {}
-    return [summarise(workflow, told) for workflow in whole]
+    """Listed workflows of any namespaces, with the reasons why pods do not start where this account may see them."""
+    homes = {home: client.within(home) for home in map(_home, listed)}
+    whole = [_whole(homes[_home(workflow)], workflow) for workflow in listed]
+    # workflows of one name in two namespaces have pods of the same numbers
+    told = {home: homes[home].unstarted() for home in {_home(w) for w in whole if has_unstarted(w)}}
+    return [summarise(workflow, told.get(_home(workflow))) for workflow in whole]
+
+
+def _home(workflow: Json) -> str:
+    return str(workflow["metadata"].get("namespace", ""))
 
 
 def _whole(client: Client, workflow: Json) -> Json:
-    """A workflow that runs with its nodes, without which Argo Server lists it."""
-    meta, status = workflow["metadata"], workflow.get("status") or {}
-    here = meta.get("namespace") == client.namespace
-    missing = here and not has_ended(workflow) and not {"nodes", "compressedNodes"} & status.keys()
-    return client.get(meta["name"]) if missing and status else workflow
+    """A workflow that runs with its nodes, without which Argo Server lists it, if this account may see them."""
+    status = workflow.get("status") or {}
+    missing = not has_ended(workflow) and not {"nodes", "compressedNodes"} & status.keys()
+    try:
+        return client.get(workflow["metadata"]["name"]) if missing and status else workflow
+    except (NotFound, Refused):
+        return workflow
 
 
 def follow(client: Client, name: str, pending_limit: timedelta | None = None) -> Iterator[Summary]:
@@ -96,7 +104,7 @@ def _snapshots(client: Client, name: str) -> Iterator[tuple[Json, Summary]]:
 def _standing(summary: Summary, limit: timedelta) -> str:
     reasons = [f"  {r.node}: {r.reason}" for r in (*summary.pending, *summary.retried)] or [f"  {summary.message}"]
     return "\n".join([
-        f"no pod of workflow {summary.name} has started for {limit.total_seconds() / 60:g} minutes:", *reasons[:3],
+        f"no pod of workflow {summary.name} has started for {limit.total_seconds() / 60:g} min:", *reasons[:3],
         "it stays in the cluster and goes on when that is mended; --pending-limit sets how long this command waits",
     ])  # fmt: skip
 

@@ -62,6 +62,10 @@ class KubeClient:
         settings.retries = False
         return cls(client.ApiClient(settings), namespace or default)
 
+    def within(self, namespace: str) -> "KubeClient":
+        """As in `Client`."""
+        return KubeClient(self.api, namespace)
+
     def about(self) -> str:
         """The cluster and its version."""
         return f"Kubernetes {self._version()[0].git_version} at {self.api.configuration.host}"

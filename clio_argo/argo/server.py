@@ -34,6 +34,7 @@ class ArgoServer:
 
     def __init__(self, url: str, namespace: str, token: str = "", verify: bool = True) -> None:
         self.namespace, self.url = namespace, url.rstrip("/")
+        self._token, self._verify = token, verify
         self.place = f"namespace {namespace} of Argo Server {self.url}"
         self._session = requests.Session()
         self._session.verify = verify
@@ -54,6 +55,10 @@ class ArgoServer:
         verify = not _flag(environment, "ARGO_INSECURE_SKIP_VERIFY", False)
         token = environment.get("ARGO_TOKEN", "")
         return cls(f"{scheme}://{host}/{base}", namespace or "default", token, verify)
+
+    def within(self, namespace: str) -> "ArgoServer":
+        """As in `Client`."""
+        return ArgoServer(self.url, namespace, self._token, self._verify)
 
     def about(self) -> str:
         """The server and its version."""

@@ -1,13 +1,13 @@
 """A request as a Workflow that refers to the installed template, checked before anything is created."""
 
 import difflib
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from clio_argo.argo.client import APP
 from clio_argo.argo.health import kept_by, steps_of
 from clio_argo.argo.nodes import Json, Outputs
+from clio_argo.argo.words import LABEL_NAME, LABEL_VALUE
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import template_problems
 from clio_argo.model.request import Request
@@ -20,9 +20,8 @@ GENERATED, OPTION = 5, {"name": "name", "generateName": "generate-name"}
 # Linux gives a process at most 128 kB per environment variable, and the Workflow object may have 1 MiB in all
 MAX_REQUEST_BYTES = 64 * 1024
 RESUBMITTED = "workflows.argoproj.io/resubmitted-from-workflow"
-# what Kubernetes allows in the name and in the value of a label
-LABEL_NAME = re.compile(r"([a-z0-9][a-z0-9.-]*/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+# a controller of several that share a cluster takes up those with its own value only: the one label of Argo to give
+CONTROLLER = "workflows.argoproj.io/controller-instanceid"
 
 
 def request_arguments(config: Request, run: str, template: Json) -> dict[str, str]:
@@ -33,7 +32,7 @@ def request_arguments(config: Request, run: str, template: Json) -> dict[str, st
     """
     text, mounted = config.model_dump_json(), _mounted(template)
     problems = unreachable({"--out": run, **places_of(config)}, mounted)
-    problems += _bad_labels(config.labels)
+    problems += label_problems("labels.", config.labels)
     if len(text.encode()) > MAX_REQUEST_BYTES:
         problems.append(f"it has {len(text.encode())} bytes as JSON, a workflow carries {MAX_REQUEST_BYTES}")
     problems += template_problems({**config.model_dump(mode="json"), "--out": run})
@@ -54,12 +53,12 @@ def _mounted(template: Json) -> list[str]:
     return sorted({m["mountPath"] for m in mounts} - {"/tmp"})
 
 
-def _bad_labels(labels: Mapping[str, str]) -> list[str]:
-    return [
-        f"labels.{key}: {value!r} is not a valid label: at most 63 letters, digits, '-', '_' and '.'"
-        for key, value in labels.items()
-        if not (LABEL_NAME.fullmatch(key) and LABEL_VALUE.fullmatch(value))
+def label_problems(where: str, labels: Mapping[str, str]) -> list[str]:
+    """Labels that Kubernetes refuses, and those that would hide a workflow from this program. `where` precedes them."""
+    texts = [
+        (key, check, text) for key, value in labels.items() for check, text in ((LABEL_NAME, key), (LABEL_VALUE, value))
     ]
+    return [f"{where}{key}: {p}" for key, check, text in texts if text != CONTROLLER and (p := check.problem(text))]
 
 
 def override(template: Json, given: Mapping[str, str]) -> dict[str, str]:
@@ -121,6 +120,10 @@ def again(earlier: Json, template: str) -> Json:
     meta = earlier["metadata"]
     arguments = Outputs.model_validate(earlier["spec"].get("arguments") or {}).named()
     # Argo's own labels describe the earlier workflow
-    own = {k: v for k, v in (meta.get("labels") or {}).items() if not k.startswith("workflows.argoproj.io/")}
+    own = {
+        k: v
+        for k, v in (meta.get("labels") or {}).items()
+        if k == CONTROLLER or not k.startswith("workflows.argoproj.io/")
+    }
     begin = meta.get("generateName") or f"{meta['name'][:LONGEST_PLAIN]}-"
     return workflow(template, arguments, {"generateName": begin}, {**own, RESUBMITTED: meta["name"][:63]})

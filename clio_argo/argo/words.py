@@ -16,11 +16,16 @@ class Words:
     longest: int = 63
     reserved: str = ""
 
+    def problem(self, value: str) -> str:
+        """What the value must be; empty if it is that."""
+        fits = len(value) <= self.longest and re.fullmatch(self.pattern, value)
+        refused = not fits or (self.reserved and re.fullmatch(self.reserved, value))
+        return f"{value!r} is not {self.meaning}" if refused else ""
+
     def check(self, value: str) -> str:
         """The value itself. Raises `ValueError` that says what it must be."""
-        fits = len(value) <= self.longest and re.fullmatch(self.pattern, value)
-        if not fits or (self.reserved and re.fullmatch(self.reserved, value)):
-            raise ValueError(f"{value!r} is not {self.meaning}")
+        if problem := self.problem(value):
+            raise ValueError(problem)
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
@@ -34,7 +39,7 @@ class Words:
 
 
 LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
-WORD = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+LABEL_WORD = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 Name = Annotated[
     str, Words(rf"{LABEL}(\.{LABEL})*", "a Kubernetes name: lower-case letters, digits, '-' and '.', at most 63")
 ]
@@ -59,12 +64,16 @@ VariableName = Annotated[
           r"ARGO_.*|CLIO_(RUN|PART|OUTPUTS|IMAGE|MEMORY_MAX_MIB|MOUNTED|LOST|PARALLELISM|REQUEST|STATUS|FAILURES)"
           r"|CLIO_SET_.*"),
 ]  # fmt: skip
-LabelName = Annotated[
-    str,
-    Words(rf"({LABEL}(\.{LABEL})*/)?{WORD}", "a name of a label that the templates leave free", 253,
-          r"(app\.kubernetes\.io|clio-argo|helm\.sh|workflows\.argoproj\.io)/.*"),
-]  # fmt: skip
-LabelValue = Annotated[str, Words(rf"({WORD})?", "a value of a label: letters, digits, '-', '_' and '.', at most 63")]
+# its prefix is a domain; Kubernetes allows that alone 253 characters
+LABEL_NAME = Words(
+    rf"({LABEL}(\.{LABEL})*/)?{LABEL_WORD}",
+    "a name of a label that is free: letters, digits, '-', '_' and '.', at most 63, with DOMAIN/ before it or without; "
+    "those of clio-argo/, app.kubernetes.io/, helm.sh/ and workflows.argoproj.io/ are taken: use another one",
+    253, r"(app\.kubernetes\.io|clio-argo|helm\.sh|workflows\.argoproj\.io)/.*",
+)  # fmt: skip
+LABEL_VALUE = Words(rf"({LABEL_WORD})?", "a value of a label: letters, digits, '-', '_' and '.', at most 63")
+LabelName = Annotated[str, LABEL_NAME]
+LabelValue = Annotated[str, LABEL_VALUE]
 ImageTag = Annotated[
     str, Words(r"[A-Za-z0-9_][A-Za-z0-9._-]*", "a fixed tag: `latest` would change the image of a run", 128, "latest")
 ]

@@ -138,7 +138,7 @@ def archive(
         raise UserError(f"--class {to}: use one of {', '.join(PRICES)}")
     bucket, prefix = _own(name, foreign), f"{folder.strip('/')}/" if folder.strip("/") else ""
     print(price_of(to.upper()))
-    if not yes and not typer.confirm(f"Move gs://{bucket.name}/{prefix} there after {days} days?"):
+    if not yes and not typer.confirm(f"Move gs://{bucket.name}/{prefix} there after {counted(days, 'day')}?"):
         raise typer.Exit(1)
     bucket.archive(to.upper(), prefix, days)
 

@@ -14,6 +14,7 @@ from typer import Argument, Option
 from clio_argo.cli.commands import CLUSTER, Group, command
 from clio_argo.cli.console import console, document, exit_unless, hint, tell
 from clio_argo.cli.options import Cluster, ObjectForm
+from clio_argo.model.base import share
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
@@ -29,6 +30,7 @@ commands = typer.Typer()
 commands.add_typer(workflow, name="workflow", rich_help_panel=CLUSTER)
 # as shells say it of a process that SIGINT ended
 INTERRUPTED = 130
+SILENT = ("wrote nothing or is gone", "wrote nothing or are gone")
 Name = Annotated[str, Argument(help="Workflow; @latest is the newest one.")]
 # what cannot be seen from here within half a minute, pods see: the cluster asks patiently
 BRIEF = {"CLIO_STORE_TRIES": "2", "CLIO_STORE_SILENCE_S": "10"}
@@ -250,7 +252,7 @@ class Watch:
             print(f"no pod of {step} wrote anything; {self.name} has pods of: {kinds or 'none yet'}", file=sys.stderr)
         if silent := before - heard:
             print(
-                f"{len(silent)} of {len(before)} pods wrote nothing or are gone; Argo keeps the logs of pods that are "
+                f"{share(len(silent), len(before), 'pod', *SILENT)}; Argo keeps the logs of pods that are "
                 "gone where it is set up to archive them (archiveLogs and an artifact repository)",
                 file=sys.stderr,
             )

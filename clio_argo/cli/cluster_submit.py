@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,7 +62,7 @@ def submit(
     from clio_argo.argo import submit as submission
     from clio_argo.argo.templates import current_template, reference, require_steps
 
-    more, given = _pairs("-l", labels), _pairs("-p", parameters)
+    more, given = _pairs("-l", labels, submission.label_problems), _pairs("-p", parameters)
     client = None if dry_run else cluster.connect()
     if client is None:
         installed = _generated(generated_with, template, pipeline)
@@ -82,7 +83,7 @@ def submit(
             print(f"checked against template {reference(installed)}; no cluster was asked", file=sys.stderr)
             print(document(workflow, output or "yaml"))
             return
-        warn_of_distance(client, place.root)
+        check_cluster(client, installed, place.root)
         if server_dry_run:
             print(document(client.create(workflow, dry_run=True), output or "yaml"))
             return
@@ -124,10 +125,15 @@ def _follow(watch: Watch, talk: bool, waiting: bool, watching: bool, logging: bo
         print(f"{watch.name} was created; watch it with: {hint('watch', watch.name, watch.flags)}")
 
 
-def warn_of_distance(client: "Client", run: str) -> None:
-    """Warn if the bucket is in another region than the nodes, as far as this account may see both."""
-    from clio_argo.cli.doctor_cluster import look_at_region
+def check_cluster(client: "Client", template: "Json", run: str) -> None:
+    """Refuse what cannot start, and warn if the bucket is in another region than the nodes, as far as one may see it.
 
+    Raises:
+        UserError: names the secrets that are missing.
+    """
+    from clio_argo.cli.doctor_cluster import check_secrets, look_at_region
+
+    check_secrets(client, template)
     finding = look_at_region(client, run)
     if finding.verdict == "WRONG":
         print(finding.line(), file=sys.stderr)
@@ -200,8 +206,14 @@ def overridden(config: Request, given: dict[str, str]) -> Request:
     return build_request(config.model_dump(), *(parse_setting(f"{k}={v}") for k, v in settings.items()))
 
 
-def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    pairs = {text: text.partition("=") for text in given or []}
-    if wrong := [text for text, (name, sign, _) in pairs.items() if not sign or not name]:
-        raise UserError(f"{option} {wrong[0]}: expected NAME=VALUE")
-    return {name: value for name, _, value in pairs.values()}
+def _pairs(
+    option: str, given: list[str] | None, problems: Callable[[str, dict[str, str]], list[str]] = lambda *_: []
+) -> dict[str, str]:
+    """Values by name. Raises `UserError` with all that cannot be used; `problems` tells more of them."""
+    split = {text: text.partition("=") for text in given or []}
+    wrong = [text for text, (name, sign, _) in split.items() if not sign or not name]
+    pairs = {name: value for text, (name, _, value) in split.items() if text not in wrong}
+    told = [f"{option} {text}: expected NAME=VALUE" for text in wrong]
+    if told := told + problems(f"{option} ", pairs):
+        raise UserError.all(f"{option} cannot be used:", told)
+    return pairs

@@ -6,6 +6,7 @@ from rich.console import RenderableType
 
 from clio_argo.cli.console import facts, table
 from clio_argo.errors import UserError
+from clio_argo.model.base import counted
 from clio_argo.model.costs import Estimate, UnitCosts
 from clio_argo.model.plan import Plan
 from clio_argo.model.prices import MACHINE, NODES, Cluster, Prices, bill, local_wall_s
@@ -42,7 +43,7 @@ def cost_view(costs: Costs) -> Iterator[RenderableType]:
 
 def estimate_line(request: Request, plan: Plan, volume: VolumeSpec, found: Estimate, workers: int) -> str:
     """What a run takes, in a line, by the rates and prices of the package; `found` is what it takes here."""
-    here = f"about {duration(local_wall_s(found, workers))} here with {workers} workers"
+    here = f"about {duration(local_wall_s(found, workers))} here with {counted(workers, 'worker')}"
     cluster = Cluster(prices=Prices.reference(), machine=MACHINE, nodes=NODES)
     try:
         there = estimate_on_cluster(request, plan, volume, UnitCosts.reference(), PIPELINE, cluster.pods)

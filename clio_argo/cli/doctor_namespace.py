@@ -44,7 +44,7 @@ def look_at_demands(client: "KubeClient", template: Json, run: str | None) -> It
     yield look("cluster: accounts", lambda: _accounts(client, template), again)
     yield look("cluster: executor", lambda: _executor(client, template), again)
     yield look("cluster: notifier", lambda: _notifier(client, template, run), "let it read the run's bucket")
-    yield look("cluster: secrets", lambda: _secrets(client, template), f"{again}; others are yours to make")
+    yield look("cluster: secrets", lambda: secrets_there(client, template), f"{again}; others are yours to make")
     yield look("cluster: priority class", lambda: _priority(client, template), "make it, or set another priorityClass")
     yield look("cluster: quota", lambda: _quota(client, template), "ask who set the quota of the namespace")
     yield look("cluster: limits", lambda: _limits(client, template), "ask who set the LimitRange of the namespace")
@@ -112,7 +112,13 @@ def _members(run: str) -> set[str]:
         return set()
 
 
-def _secrets(client: "KubeClient", template: Json) -> str:
+def secrets_there(client: "KubeClient", template: Json) -> str:
+    """The secrets that the template's pods need.
+
+    Raises:
+        UserError: names those that are missing or empty.
+        Inconclusive: this account may not see secrets.
+    """
     needed = demands.secrets_of(template)
     secrets = [found for name in needed for found in _listed(client, "secret", name)]
     return _sound(demands.token_problems(template, secrets), ", ".join(needed))

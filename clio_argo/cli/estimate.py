@@ -14,6 +14,7 @@ from clio_argo.cli.commands import MAKE, command
 from clio_argo.cli.console import facts, show, table, tell_wait
 from clio_argo.cli.options import Form, RequestOptions
 from clio_argo.errors import UserError
+from clio_argo.model.base import counted
 from clio_argo.model.costs import LEAST_BYTES, Basis, Estimate, UnitCosts
 from clio_argo.model.prices import MACHINE, NODES, Bill, Cluster, Prices, bill, local_cpu_s, local_wall_s
 from clio_argo.model.request import Request
@@ -155,10 +156,12 @@ def estimate_view(shown: Shown) -> Iterator[RenderableType]:
     from clio_argo.report.formats import duration
 
     found, costs, cluster, workers = shown.found, shown.bill, shown.cluster, shown.workers
-    here = f"{duration(local_wall_s(found, workers))} with {workers} workers"
+    here = f"{duration(local_wall_s(found, workers))} with {counted(workers, 'worker')}"
     cpu = f"CPU {duration(local_cpu_s(found, workers))}, up to {found.memory_mib / 1024:.1f} GiB a worker"
     nodes = f"{costs.nodes} x {cluster.machine}{' (spot)' if cluster.spot else ''}"
-    ready = f"at most {shown.pods} pods at a time; {duration(costs.start_s)} of it until the first node is ready"
+    ready = (
+        f"at most {counted(shown.pods, 'pod')} at a time; {duration(costs.start_s)} of it until the first node is ready"
+    )
     idle = f"vCPU hours of nodes that start, or are idle for {duration(cluster.prices.delays.idle_s)}"
     per_tb = f"${costs.compute / found.source_bytes * 1e12:.2f} of compute for 10^12 bytes of grey values"
     yield facts([

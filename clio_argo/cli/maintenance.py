@@ -148,7 +148,7 @@ def _verification(found: "Verification") -> Iterator[str]:
     if more := found.notes[SHOWN_NOTES:]:
         yield f"note: and {len(more)} more such notes; -o json has all"
     if found.leftovers:
-        yield f"note: {found.leftovers} files (*.__lock) that killed processes left; repair removes them"
+        yield f"note: {counted(found.leftovers, 'file')} (*.__lock) that killed processes left; repair removes all such"
     size = f"{counted(found.objects, 'object')} ({human_size(found.bytes)}), {METHODS[found.mode]}"
     whole = "whole so far" if NO_VOLUMES in found.notes else "whole"
     yield f"broken in {counted(len(found.faults), 'place')}: {size}" if found.faults else f"{whole}: {size}"

@@ -48,7 +48,7 @@ def plan_view(request: Request, plan: Plan, volume: VolumeSpec | None, warning: 
         yield facts(_needs(request, plan, volume))
     allowed = request.allowed_bad(plan.depth)
     if 0 < (bad := len(plan.unusable)) <= allowed:
-        yield f"{bad} of {plan.depth} slices cannot be used; at most {allowed} may be (max_bad)."
+        yield f"{bad} of {counted(plan.depth, 'slice')} cannot be used; at most {allowed} may be (max_bad)."
     if warning:
         yield literal(f"warning: {warning}")
 

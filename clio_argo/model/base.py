@@ -126,3 +126,8 @@ def counted(number: int, noun: str, one: str = "", more: str = "") -> str:
     """`1 slice`, `2 slices`; followed by the word that goes with one, or with none and several."""
     text = f"{number} {noun}{'' if number == 1 else 's'}"
     return f"{text} {word}" if (word := one if number == 1 else more) else text
+
+
+def share(number: int, total: int, noun: str, one: str = "is", more: str = "are") -> str:
+    """`1 of 60 slices is`, `2 of 60 slices are`."""
+    return f"{number} of {counted(total, noun)} {one if number == 1 else more}"

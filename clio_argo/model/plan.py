@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from clio_argo.errors import UserError
-from clio_argo.model.base import Document, Value
+from clio_argo.model.base import Document, Value, counted
 from clio_argo.model.channels import Channel, ChannelPlace
 from clio_argo.model.sizes import Size, SizeRun
 from clio_argo.model.values import Dtype, ValueMap
@@ -121,7 +121,7 @@ class FanOut(Value):
     def part(self, number: int) -> range:
         """Units of a part. Raises `UserError` if there is no such part."""
         if not 0 <= number < self.parts:
-            raise UserError(f"part {number} does not exist; there are {self.parts} parts, from 0")
+            raise UserError(f"part {number} does not exist; {counted(self.parts, 'part', 'exists', 'exist')}, from 0")
         first, end = (n * self.groups // self.parts * self.together for n in (number, number + 1))
         return range(first, min(end, self.units))
 

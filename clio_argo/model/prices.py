@@ -9,11 +9,14 @@ from pydantic import ConfigDict, Field
 from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
 from clio_argo.model.costs import Estimate, StageEstimate
+from clio_argo.model.step import Step
 
 # seconds of an hour, and bytes of what buckets and machines count as GB
 HOUR_S, MIB_PER_GIB, GIB = 3600, 1024, 2**30
 # nodes that are priced unless others are asked for; they hold the 100 pods that a workflow has at a time by default
-MACHINE, NODES = "n2d-standard-8", 15
+MACHINE, NODES = "n2d-standard-8", 12
+# what the pod of a step asks for
+POD_VCPUS = int(Step.cpu.removesuffix("m")) / 1000
 
 
 class Finite(Value):
@@ -94,9 +97,14 @@ class Cluster(Value):
         return self.prices.machine(self.machine)
 
     def pods_per_node(self, memory_mib: int) -> int:
-        """Pods of one vCPU and so much memory that a node holds; 0: it is too small for one."""
+        """Pods of so much memory that a node holds; 0: it is too small for one."""
         memory = self.node.memory_gib * MIB_PER_GIB * (1 - self.prices.reserved_memory)
-        return min(math.floor(self.node.vcpus - self.prices.reserved_vcpus), math.floor(memory / memory_mib))
+        return min(math.floor(self.free_vcpus / POD_VCPUS), math.floor(memory / memory_mib))
+
+    @property
+    def free_vcpus(self) -> float:
+        """Those of a node that pods may use."""
+        return self.node.vcpus - self.prices.reserved_vcpus
 
     @property
     def pods(self) -> int:
@@ -108,8 +116,8 @@ class Cluster(Value):
         fit = self.pods_per_node(stage.memory_mib)
         if fit < 1:
             raise UserError(
-                f"machine {self.machine}: {stage.step} needs a pod of one vCPU and {stage.memory_mib} MiB, which fits "
-                "on no such node; choose a larger machine, or set a smaller memory_gib"
+                f"machine {self.machine}: {stage.step} needs a pod of {POD_VCPUS:g} vCPU and {stage.memory_mib} "
+                "MiB, which fits on no such node; choose a larger machine, or set a smaller memory_gib"
             )
         return min(self.nodes, -(-stage.parts // fit))
 
@@ -157,7 +165,7 @@ def bill(estimate: Estimate, cluster: Cluster) -> Bill:
     start_s = delays.node_s + delays.pull_s
     idle_h = nodes * node.vcpus * (start_s + delays.idle_s) / HOUR_S
     # pods leave a part of a node free, which is paid as well
-    busy_h = sum(s.vcpu_h for s in stages) * node.vcpus / (node.vcpus - cluster.prices.reserved_vcpus)
+    busy_h = sum(s.vcpu_h for s in stages) * node.vcpus / cluster.free_vcpus
     writes, reads = (sum(getattr(s, name) for s in estimate.stages) for name in ("writes", "reads"))
     return Bill(
         nodes=nodes,
@@ -178,10 +186,10 @@ def bill(estimate: Estimate, cluster: Cluster) -> Bill:
 
 
 def _stage(stage: StageEstimate, start_s: float, cluster: Cluster) -> StageBill:
-    pod_s = cluster.prices.delays.pod_s + start_s + stage.cpu_s / stage.parts
     fit, waves = cluster.pods_per_node(stage.memory_mib), cluster.waves(stage)
-    # where memory and not vCPUs fills a node, each pod keeps more of it busy
-    vcpus = (cluster.node.vcpus - cluster.prices.reserved_vcpus) / fit
+    # where memory and not vCPUs fills a node, each pod keeps more of it busy; where pods are many, they share vCPUs
+    vcpus = cluster.free_vcpus / fit
+    pod_s = cluster.prices.delays.pod_s + (start_s + stage.cpu_s / stage.parts) / min(1.0, vcpus)
     vcpu_h = stage.parts * pod_s * vcpus / HOUR_S
     return StageBill(step=stage.step, parts=stage.parts, waves=waves, wall_s=waves * pod_s, vcpu_h=vcpu_h)
 

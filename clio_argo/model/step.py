@@ -45,8 +45,9 @@ class Step:
     report: whether the step may change the report, so that its pod keeps it as an artifact.
     reads_request: whether it gets the request itself, which all others read from the store.
     steps: names of the steps that it stands for, which one process runs one after another.
-    command, args, env: of the container of a custom step. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root
-        and the part, as its `item` says it. Without a command the container runs `clio-argo-step`.
+    command, args, env: of the container of a custom step. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root,
+        without a slash at its end, and the part, as its `item` says it. Without a command the container runs
+        `clio-argo-step`.
     """
 
     name: str
@@ -142,6 +143,10 @@ class Pipeline:
     def begins_with(self, step: Step) -> bool:
         """Whether a step makes the run out of the request."""
         return step.reads_request and step in self.steps
+
+    def may_write(self, step: Step) -> bool:
+        """Whether a step may write to the run: `on_exit` also runs where the root turned out to be another run's."""
+        return step != self.on_exit
 
     def after(self, name: str) -> set[str]:
         """Names of all steps that come after a step."""

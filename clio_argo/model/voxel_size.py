@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from clio_argo.model.base import few
+from clio_argo.model.base import few, share
 
 Nm3 = tuple[float, float, float]
 """Voxel size along x, y and z in nm; 0 where it is unknown."""
@@ -120,7 +120,11 @@ def differ(one: Nm3, other: Nm3) -> bool:
 
 def _odd(told: Mapping[str, Told], usual: Nm3) -> list[str]:
     odd = [f"{name}: {in_nm(t.nm)}" for name, t in told.items() if differ(t.nm, usual)]
-    return [f"{len(odd)} of {len(told)} files say another voxel size than {in_nm(usual)}: {few(odd, 3)}"] if odd else []
+    return (
+        [f"{share(len(odd), len(told), 'file', 'says', 'say')} another voxel size than {in_nm(usual)}: {few(odd, 3)}"]
+        if odd
+        else []
+    )
 
 
 def _contradiction(given: Nm3, usual: Nm3, by: str) -> Sequence[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from clio_argo.errors import GateStopped
 from clio_argo.model.alignment import PlacedSlice, Transforms
-from clio_argo.model.base import counted
+from clio_argo.model.base import counted, share
 from clio_argo.model.layout import TRANSFORMS_TABLE
 from clio_argo.model.plan import Plan
 from clio_argo.model.problems import first_lines
@@ -41,7 +41,7 @@ def _empty(transforms: Transforms, plan: Plan) -> Gate:
 
 def _bad(transforms: Transforms, plan: Plan, request: Request) -> Gate:
     flagged, allowed = transforms.flagged, request.allowed_bad(plan.depth)
-    problems = (f"{len(flagged)} of {plan.depth} slices are bad or missing, at most {allowed} may be; "
+    problems = (f"{share(len(flagged), plan.depth, 'slice')} bad or missing, at most {allowed} may be; "
                 f"to replace them by neighbours: {allow_bad(len(flagged))}",
                 *map(_why, flagged))  # fmt: skip
     return Gate(name="max_bad", value=len(flagged), limit=allowed, unit="slices", problems=problems)
@@ -67,7 +67,7 @@ def _gap(transforms: Transforms, request: Request) -> Gate:
 
 def gap_problem(gap: range, request: Request) -> str:
     """The problem of too many bad or missing slices in a row, and how to raise the limit."""
-    return (f"{len(gap)} slices in a row are bad or missing (z {gap.start} to {gap.stop - 1}), at most "
+    return (f"{counted(len(gap), 'slice')} bad or missing in a row (z {gap.start} to {gap.stop - 1}), at most "
             f"{request.max_gap} may be; to go on: --set max_gap={len(gap)}")  # fmt: skip
 
 
@@ -75,8 +75,8 @@ def _residual(transforms: Transforms, plan: Plan, request: Request) -> Gate:
     errors = disagreement_px(transforms, plan.width, plan.height)
     worst = max((error for *_, error in errors), default=0.0)
     over = [(a, b, e) for a, b, e in errors if e > request.max_residual_px]
-    problems = (f"{len(over)} slices lie further than {request.max_residual_px:g} px from where any fit puts them; "
-                f"look at them, and to go on: --set max_residual_px={math.ceil(worst)}",
+    problems = (f"{counted(len(over), 'slice')} further than {request.max_residual_px:g} px from where any fit leads;"
+                f" to go on after a look: --set max_residual_px={math.ceil(worst)}",
                 *(f"z {a} to {b}: {e:.1f} px" for a, b, e in over))  # fmt: skip
     return Gate(
         name="max_residual_px", value=round(worst, 3), limit=request.max_residual_px, unit="px", problems=problems

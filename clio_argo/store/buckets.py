@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from clio_argo.errors import UserError
+from clio_argo.model.base import counted
 from clio_argo.model.buckets import reserved
 from clio_argo.store.backends import gcs
 from clio_argo.store.faults import store_errors
@@ -157,7 +158,7 @@ class Bucket:
     def expire(self, prefix: str, days: int) -> str:
         """Have objects with this prefix deleted after some days; returns a line that says so. Other rules stay."""
         self._set_rule({"type": "Delete"}, prefix, days)
-        return f"gs://{self.name}/{prefix}: objects are deleted when they are {days} days old"
+        return f"gs://{self.name}/{prefix}: objects are deleted when they are {counted(days, 'day')} old"
 
     def archive(self, storage_class: str, prefix: str, days: int) -> None:
         """Have objects with this prefix moved to a colder class after some days. Other rules stay."""

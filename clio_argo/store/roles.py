@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from clio_argo.errors import MissingBucket, StoreError, UserError
+from clio_argo.model.base import counted
 from clio_argo.model.buckets import price_of, reserved
 from clio_argo.model.request import Request
 from clio_argo.model.storage import MakeBuckets
@@ -122,4 +123,4 @@ def _set(requested: MakeBuckets, folders: Mapping[str, _Folder]) -> Iterator[str
     if requested.archive_days is not None:
         lossless = folders["lossless"]
         Bucket(lossless.bucket).archive(COLD, lossless.prefix, requested.archive_days)
-        yield f"{absolute_url(lossless.url)}: after {requested.archive_days} days {price_of(COLD)}"
+        yield f"{absolute_url(lossless.url)}: after {counted(requested.archive_days, 'day')} {price_of(COLD)}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clio_argo.errors import UserError
 from clio_argo.kernels.features import STRETCH, area_mean, histogram, percentiles, stretch
-from clio_argo.model.base import counted, few
+from clio_argo.model.base import counted, few, share
 from clio_argo.model.numbering import Number
 from clio_argo.model.parse_request import build_request
 from clio_argo.model.plan import Plan, SliceFile
@@ -139,7 +139,7 @@ def _axes(source: StackSource, images: Sequence[Entry]) -> dict[str, str]:
 def _notes(plan: Plan, request: Request) -> dict[str, str]:
     bad, allowed = len(plan.unusable), request.allowed_bad(plan.depth)
     accepts = f"; {bad} accepts that" if bad > allowed else ""
-    missing = f"{bad} of {plan.depth} slices are missing or unusable{accepts}" if bad else ""
+    missing = f"{share(bad, plan.depth, 'slice')} missing or unusable{accepts}" if bad else ""
     # settings that few stacks need stand in a request where the files call for them
     offers = {"positions": plan.found.get("positions", ""), "value_window": _value_text(plan)}
     # ends of decimals cannot be given

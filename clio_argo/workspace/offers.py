@@ -34,11 +34,15 @@ def the_stack(url: str, images: Sequence[Entry]) -> Mapping[str, str]:
     lines = [_offer(f"{url.rstrip('/')}/{folder}", stack) for folder, stack in found]
     if len({*lines}) < len(lines):
         # no setting tells them apart: tiles of a mosaic, by date and time
-        lines = [f"{len(s.names)} files like {s.names[0]}: move them into a folder of their own" for _, s in found]
+        lines = [
+            f"{counted(len(s.names), 'file')} like {s.names[0]}: move them into a folder of their own" for _, s in found
+        ]
     own = [stack for folder, stack in found if not folder and len(stack.names) > 1]
     lines += _as_channels(url, [stack.settings.get("image", "") for stack in own])
     lines = lines or [by_name_line(url), *(f"{COMMAND} {quote(f'{url}/{e.name}')}" for e in images)]
-    what = f"{len(found)} stacks" if found else f"{len(images)} files without a number in their names"
+    what = (
+        f"{counted(len(found), 'stack')}" if found else f"{counted(len(images), 'file')} without a number in the name"
+    )
     raise UserError.all(f"{url}: {what}; choose one:", first_lines(lines, most=MOST_OFFERED))
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from clio_argo.errors import BrokenInvariant, GateStopped, UserError
 from clio_argo.model.alignment import Transforms
+from clio_argo.model.base import share
 from clio_argo.model.grid import build_volume, memory_for_slab, slab_depth
 from clio_argo.model.name_order import HINT
 from clio_argo.model.plan import FanOut, Plan, SliceUnit
@@ -132,7 +133,7 @@ def _stops(plan: Plan, request: Request) -> list[str]:
     stops = []
     if bad > allowed:
         hint = f"; {HINT}" if plan.is_sparse else ""
-        stops.append(f"{bad} of {plan.depth} slices are missing or unusable, at most {allowed} may be (max_bad); "
+        stops.append(f"{share(bad, plan.depth, 'slice')} missing or unusable, at most {allowed} may be (max_bad); "
                      f"repair the source, or show others in their place: {allow_bad(bad)}{hint}")  # fmt: skip
     return stops + ([gap_problem(gap, request)] if len(gap) > request.max_gap else [])
 

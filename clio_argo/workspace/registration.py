@@ -5,6 +5,7 @@ from shlex import quote
 
 from clio_argo.clio_store import TOKEN, ClioStore, Registered, Shown, register
 from clio_argo.errors import ClioError, UserError
+from clio_argo.model.base import counted
 from clio_argo.model.registration import Register
 from clio_argo.model.run import Completion
 from clio_argo.model.volume import VolumeSpec
@@ -35,7 +36,7 @@ def shown_by(done: Completion, volume: VolumeSpec) -> Shown:
     return Shown(
         name=done.id, source=done.ng, layers=volume_layers(volume, f"precomputed://{done.ng}", done.id),
         resolution_nm=(resolution_x, resolution_y, resolution_z), position=(x, y, z),
-        description=f"{done.slices} slices, aligned by clio-argo {done.version}",
+        description=f"{counted(done.slices, 'slice')}, aligned by clio-argo {done.version}",
     )  # fmt: skip
 
 

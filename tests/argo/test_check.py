@@ -76,6 +76,10 @@ WRONG: dict[str, tuple[Callable[[Document], None], str]] = {
         lambda d: template(d, "plan")["container"]["args"].append("{{inputs.parameters.slab}}"),
         "plan: refers to inputs.parameters.slab, which does not exist",
     ),
+    "an argument that is not there, in a function": (
+        lambda d: template(d, "plan")["container"]["args"].append("{{=sprig.upper(workflow.parameters.rum)}}"),
+        "plan: refers to workflow.parameters.rum, which does not exist",
+    ),
     "two templates of one name": (
         lambda d: d["spec"]["templates"].append(template(d, "plan")),
         "plan: the name is used 2 times",

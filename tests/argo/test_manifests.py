@@ -48,7 +48,7 @@ def own_step() -> dict[str, list[Any]]:
     """A segmentation between verify and publish, on slices that lie on a shared file system."""
     segment = Step(
         "segment", after=("verify",), image="registry.example/segment:1.2", memory="8192", cpu="4",
-        command=("segment",), args=("$(CLIO_RUN)aligned", "--out", "$(CLIO_RUN)segments"), env=(("MODEL", "unet"),),
+        command=("segment",), args=("$(CLIO_RUN)/aligned", "--out", "$(CLIO_RUN)/segments"), env=(("MODEL", "unet"),),
     )  # fmt: skip
     volume = Volume(
         name="slices", mount_path="/slices", read_only=True, source={"persistentVolumeClaim": {"claimName": "slices"}}

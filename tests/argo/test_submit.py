@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from clio_argo.argo.submit import again, override, prefix, request_arguments, workflow
+from clio_argo.argo.submit import CONTROLLER, again, label_problems, override, prefix, request_arguments, workflow
 from clio_argo.argo.workflow import workflow_template
 from clio_argo.errors import UserError
 from clio_argo.model.request import Request
@@ -52,6 +52,11 @@ def test_a_request_travels_as_json_beside_the_runs_root(template: dict[str, Any]
         ({}, RUN + "$(HOME)", "--out: holds '$('"),
         ({"labels": {"grant": "a b"}}, RUN, "labels.grant: 'a b'"),
         ({"labels": {"-": "x"}}, RUN, "labels.-"),
+        (
+            {"labels": {"app.kubernetes.io/name": "x"}},
+            RUN,
+            "labels.app.kubernetes.io/name: 'app.kubernetes.io/name' is",
+        ),
         ({"image_regex": "x" * 2**16}, RUN, "a workflow carries 65536"),
     ],
 )
@@ -67,6 +72,33 @@ def test_all_problems_are_told_at_once(template: dict[str, Any]) -> None:
     with pytest.raises(UserError) as refused:
         request_arguments(config(source="/data/fly", labels={"a": "b c"}), "/out", template)
     assert str(refused.value).count("\n  - ") == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wrong"),
+    [
+        ("grant", "x", ""),
+        ("lab.example/grant", "", ""),
+        (f"{'d' * 63}.example/{'n' * 63}", "v" * 63, ""),
+        (CONTROLLER, "team", ""),
+        (CONTROLLER, "a b", "value"),
+        ("grant", "v" * 64, "value"),
+        ("grant", "-x", "value"),
+        ("n" * 64, "x", "name"),
+        ("x/" + "n" * 64, "x", "name"),
+        ("Lab/grant", "x", "name"),
+        ("/grant", "x", "name"),
+        ("app.kubernetes.io/name", "mine", "name"),
+        ("clio-argo/current", "true", "name"),
+        ("workflows.argoproj.io/phase", "Failed", "name"),
+    ],
+)
+def test_labels_follow_the_rules_of_kubernetes_and_hide_nothing(name: str, value: str, wrong: str) -> None:
+    told = label_problems("-l ", {name: value})
+    refused = {"name": name, "value": value}
+    assert [t.partition(" of a label")[0] for t in told] == (
+        [f"-l {name}: {refused[wrong]!r} is not a {wrong}"] if wrong else []
+    )
 
 
 def test_folders_that_the_template_mounts_can_be_used(template: dict[str, Any]) -> None:
@@ -109,7 +141,7 @@ def test_a_workflow_is_repeated_with_its_arguments_and_own_labels() -> None:
     made = workflow("t", {"run": RUN, "config": "{}"}, {"generateName": "fly-"}, {"grant": "x"})
     made["metadata"] |= {
         "name": "fly-1",
-        "labels": {**made["metadata"]["labels"], "workflows.argoproj.io/phase": "Failed"},
+        "labels": {**made["metadata"]["labels"], "workflows.argoproj.io/phase": "Failed", CONTROLLER: "team"},
     }
     repeated = again(made, "t2")
     assert repeated["spec"]["arguments"] == made["spec"]["arguments"]
@@ -117,6 +149,7 @@ def test_a_workflow_is_repeated_with_its_arguments_and_own_labels() -> None:
     assert repeated["metadata"]["labels"] == {
         "app.kubernetes.io/name": "clio-argo",
         "grant": "x",
+        CONTROLLER: "team",
         "workflows.argoproj.io/resubmitted-from-workflow": "fly-1",
     }
 

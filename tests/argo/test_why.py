@@ -8,6 +8,7 @@ import pytest
 
 from clio_argo.argo import follow as following
 from clio_argo.argo.client import Client
+from clio_argo.argo.faults import Refused
 from clio_argo.argo.follow import NotStarting, follow, look_at_all
 from clio_argo.argo.pending import reasons
 from clio_argo.argo.summary import summarise
@@ -28,11 +29,11 @@ def waiting(reason: str, message: str = "") -> Json:
 
 
 def pod(**status: Any) -> Json:
-    return {"metadata": {"name": POD}, "status": {"phase": "Pending", **status}}
+    return {"metadata": {"name": POD, "namespace": "em"}, "status": {"phase": "Pending", **status}}
 
 
 def event(reason: str, message: str, at: str = "2026-11-29T19:00:00Z") -> Json:
-    involved = {"kind": "Pod", "name": POD}
+    involved = {"kind": "Pod", "name": POD, "namespace": "em"}
     return {"type": "Warning", "reason": reason, "message": message, "lastTimestamp": at, "involvedObject": involved}
 
 
@@ -50,11 +51,11 @@ PENDING: dict[str, tuple[Json, list[Json], str]] = {
     "a node was found since": (pod(**USUAL), [event("FailedScheduling", UNPLACED)], ""),
     "secret of a volume": (
         pod(**USUAL), [event("FailedMount", "x", "2026-11-29T18:00:00Z"), event("FailedMount", NO_SECRET)],
-        f"FailedMount: {NO_SECRET}",
+        f"FailedMount: {NO_SECRET} in namespace em",
     ),
     "secret of a variable": (
         pod(containerStatuses=[waiting("CreateContainerConfigError", 'secret "no-such" not found')]), [],
-        'CreateContainerConfigError: secret "no-such" not found',
+        'CreateContainerConfigError: secret "no-such" not found in namespace em',
     ),
     "nothing": (pod(**USUAL), [], ""),
 }  # fmt: skip
@@ -156,23 +157,40 @@ class Stuck:
 
     namespace = "em"
 
-    def __init__(self, workflow: Json, told: Mapping[str, str] | None = None) -> None:
-        self.workflow, self.told = workflow, told or {}
+    def __init__(self, workflow: Json, told: Mapping[str, str] | None = None, hidden: str = "") -> None:
+        self.workflow, self.told, self.hidden = workflow, told or {}, hidden
+
+    def within(self, namespace: str) -> "Stuck":
+        found = Stuck(self.workflow, {pod: f"{why} in {namespace}" for pod, why in self.told.items()}, self.hidden)
+        found.namespace = namespace
+        return found
 
     def get(self, name: str) -> Json:
-        return self.workflow
+        if self.namespace == self.hidden:
+            raise Refused("workflows may not be read here")
+        return {**self.workflow, "metadata": {**self.workflow["metadata"], "namespace": self.namespace}}
 
     def unstarted(self, name: str = "") -> Mapping[str, str]:
         return self.told
 
 
 def test_the_list_tells_it_too_where_the_server_lists_no_nodes() -> None:
+    """Of each namespace that may be read: workflows of one name have pods of the same numbers there."""
     workflow, node = changed("running", phase="Pending", message="PodInitializing")
-    workflow["metadata"]["namespace"] = "em"
+    told = {node["id"].rpartition("-")[2]: "ErrImagePull: x"}
+    client: Client = Stuck(workflow, told, hidden="secret")  # type: ignore[assignment]
     status = {k: v for k, v in workflow["status"].items() if k != "nodes"}
-    client: Client = Stuck(workflow, {node["id"].rpartition("-")[2]: "ErrImagePull: x"})  # type: ignore[assignment]
-    (row,) = look_at_all(client, [{**workflow, "status": status}])
-    assert [r.reason for r in row.pending] == ["ErrImagePull: x"]
+    listed = [
+        {**workflow, "metadata": {**workflow["metadata"], "namespace": namespace}, "status": status}
+        for namespace in ("em", "lab", "secret")
+    ]
+    rows = look_at_all(client, listed)
+    assert [[r.reason for r in row.pending] for row in rows] == [
+        ["ErrImagePull: x in em"],
+        ["ErrImagePull: x in lab"],
+        [],
+    ]
+    assert [row.namespace for row in rows] == ["em", "lab", "secret"]
 
 
 def test_waiting_ends_when_no_pod_starts(monkeypatch: pytest.MonkeyPatch) -> None:

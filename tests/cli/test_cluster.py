@@ -104,3 +104,10 @@ def test_arguments_override_the_request_by_old_and_new_names_and_empty_ones_do_n
 def test_pairs_are_pairs(text: str) -> None:
     told = cli("submit", "--source", "gs://bucket/s", "--run", "gs://bucket/r", "-l", text, **NOBODY)
     assert (told.returncode, f"-l {text}: expected NAME=VALUE" in told.stderr) == (2, True)
+
+
+def test_labels_that_cannot_be_given_are_told_at_once() -> None:
+    labels = [f"-l{text}" for text in ("grant=a b", "app.kubernetes.io/name=mine", "grant", "lab=em")]
+    told = cli("submit", "--source", "gs://bucket/s", "--run", "gs://bucket/r", *labels, **NOBODY)
+    assert (told.returncode, told.stderr.count("\n  - ")) == (2, 3)
+    assert "use another one" in told.stderr

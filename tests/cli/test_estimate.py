@@ -36,7 +36,7 @@ def test_it_tells_time_costs_sizes_and_every_stage() -> None:
     shown = CliRunner().invoke(app, ["estimate", "--source", str(DEMO), *QUICK]).stdout
     for line in (
         r"here +[\d.]+ s with \d+ workers, CPU [\d.]+ s, up to 0\.8 GiB a worker; the largest stage is reduce",
-        r"cluster +\d+ min on \d+ x n2d-standard-8, at most \d+ pods at a time; 2 min of it until",
+        r"cluster +\d+ min on \d+ x n2d-standard-8, at most \d+ pods? at a time; 2 min of it until",
         r"compute +\$0\.\d+: 0\.\d+ vCPU hours, [\d.]+ vCPU hours of nodes that start, or are idle for 10 min",
         r"operations +\$0\.00: \d+ objects written, \d+ read",
         r"ng +[\d.]+ kB: \$0\.00 a month \(standard\), \$0\.00 a month \(coldline\)",

@@ -70,7 +70,7 @@ def test_a_request_that_plan_refuses_is_written_and_the_reasons_are_said(source:
     (source / f"iso.{FIRST + 1:05d}.png").unlink()
     code, _, beside = told(source, "-o", file := source.parent / "r.yaml")
     assert code == 1
-    assert "1 of 3 slices are missing or unusable" in beside
+    assert "1 of 3 slices is missing or unusable" in beside
     accept = f"clio-argo run {file} --out VOLUME --allow-bad-slices 1"
     assert beside.splitlines()[-1] == f"Next: repair the slices, or show others in their place: {accept}"
     accept = "clio-argo run FILE.yaml --out VOLUME --allow-bad-slices 1"
@@ -79,7 +79,7 @@ def test_a_request_that_plan_refuses_is_written_and_the_reasons_are_said(source:
     )
     other = told(source, "--set", "crop.z=0,9")[2].splitlines()[-1]
     assert other.endswith("mend this, in the files or in FILE.yaml; clio-argo plan FILE.yaml checks it.")
-    assert "max_bad: 0.01  # 1 of 3 slices are missing or unusable; 1 accepts that\n" in file.read_text()
+    assert "max_bad: 0.01  # 1 of 3 slices is missing or unusable; 1 accepts that\n" in file.read_text()
     assert told(source, "--set", "max_bad=1")[0] == 0
 
 

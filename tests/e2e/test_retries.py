@@ -3,6 +3,7 @@
 Needs KUBECONFIG. The tests make the namespace clio-retries, and remove it.
 """
 
+import json
 import os
 import signal
 import time
@@ -32,11 +33,14 @@ CODE = {
     "rejected": "",
     "evicted": FILL,
     "lost": WAIT,
+    "unknown": "",
     "late": FIRST_FAILS,
     "slow": WAIT.replace("== '0'", "!= ''"),
     "wrong": "raise SystemExit(2)",
     "saved": "",
 }
+# what the kubelet writes of an evicted pod whose container it does not find
+UNKNOWN = "The container could not be located when the pod was terminated"
 STEPS = Pipeline(tuple(step(name, code, env=(("TRY", "{{retries}}"),)) for name, code in CODE.items()))
 # `longest` is shorter than the time for which the pod of `late` waits for a node
 RETRIES, LATE_S, LIMIT = Retries(limit=2, wait="1s", longest="2s"), 6, "20s"
@@ -63,6 +67,10 @@ def faulty(document: Json) -> Json:
         '"requests":{', f'"requests":{{"cpu":"{at_first % (1000, "10m")}",'
     )
     made["rejected"]["podSpecPatch"] = f'{{"nodeName":"{at_first % (node, "")}",{patch[1:]}'
+    # nobody but the test tells of a pod on a node that does not exist
+    made["unknown"]["podSpecPatch"] = (
+        f'{{"nodeName":"{at_first % ("no-such-node", "")}",{made["unknown"]["podSpecPatch"][1:]}'
+    )
     made["late"]["nodeSelector"] = {NAMESPACE: "late"}
     made["slow"]["timeout"] = LIMIT
     place = {"bucket": "no-such-bucket", "key": "request"}
@@ -146,6 +154,17 @@ def test_a_container_that_its_node_loses_is_tried_again(cluster: Cluster) -> Non
     os.kill(shim(cluster.running("lost", "lost")), signal.SIGKILL)
     phase, said = tries(cluster, "lost")
     assert (phase, len(said)) == ("Succeeded", 2)
+
+
+def test_a_pod_whose_container_nobody_knows_is_tried_again(cluster: Cluster) -> None:
+    [pod] = until(lambda: cluster.pods("unknown", "unknown", "Pending"), "a pod on a node that does not exist")
+    state = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": UNKNOWN}}
+    container = {"name": "main", "image": "", "imageID": "", "ready": False, "restartCount": 0, "state": state}
+    status = json.dumps({"status": {"phase": "Failed", "containerStatuses": [container]}})
+    cluster.kubectl("patch", "pod", pod, "--subresource", "status", "--type", "merge", "--patch", status)
+    phase, said = tries(cluster, "unknown")
+    assert (phase, len(said)) == ("Succeeded", 2)
+    assert "ContainerStatusUnknown" in said[0] or UNKNOWN in said[0]
 
 
 def shim(pod: str) -> int:

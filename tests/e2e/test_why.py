@@ -1,22 +1,26 @@
 """Why a workflow goes on, ends or does not start, as people see it: on a real controller, in one small installation."""
 
 import copy
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import requests
 
 from clio_argo.argo.follow import look
 from clio_argo.argo.install import install
-from clio_argo.argo.kube import KubeClient
+from clio_argo.argo.kube import WORKFLOW_LABEL, KubeClient
 from clio_argo.argo.manifests import manifests
 from clio_argo.argo.settings import Artifacts, Cleanup
 from clio_argo.argo.submit import workflow
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.argo.templates import current_template
 from clio_argo.argo.why import Reason
+from clio_argo.cli.doctor_cluster import check_secrets
+from clio_argo.errors import UserError
 from tests.e2e.cluster import Json, namespace, run
 from tests.e2e.small import SETTINGS, SMALL
 from tests.stacks import cli
@@ -27,14 +31,20 @@ CHANGES: dict[str, Callable[[Json], object]] = {
     "image": lambda s: first(s).update(image=NO_IMAGE),
     "nodes": lambda s: s.update(nodeSelector={"no": "such"}),
     "account": lambda s: s.update(serviceAccountName="no-such"),
+    "secret": lambda s: mount(s, {"secret": {"secretName": NO_SECRET}}),
     "security": lambda s: s.update(securityContext={}),
 }
-NO_IMAGE = "127.0.0.1:9/no-such:1"
+NO_IMAGE, NO_SECRET = "127.0.0.1:9/no-such:1", "no-such-key"
 WRONG = {
     "image": NO_IMAGE,
     "nodes": "node(s) didn't match Pod's node affinity/selector",
     "account": 'serviceaccount "no-such" not found',
+    "secret": f'secret "{NO_SECRET}" not found in namespace {NAMESPACE}',
 }
+LIMITS = {
+    "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "lab"},
+    "spec": {"limits": [{"type": "Container", "max": {"memory": "16Mi"}}]},
+}  # fmt: skip
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="needs a cluster")]
 
 
@@ -55,6 +65,12 @@ def first(spec: Json) -> Json:
     """The container of the step that comes first."""
     found: Json = next(t["container"] for t in spec["templates"] if t["name"] == "plan")
     return found
+
+
+def mount(spec: Json, source: Json) -> None:
+    """A volume in the first pod; the kubelet leaves out one that no container mounts."""
+    spec["volumes"].append({"name": "key", **source})
+    first(spec)["volumeMounts"].append({"name": "key", "mountPath": "/key"})
 
 
 def wrong(template: Json, what: str, change: Callable[[Json], object]) -> Json:
@@ -125,15 +141,23 @@ def logs_outlive_pods(name: str) -> None:
 def test_what_keeps_a_pod_from_starting_is_told(cluster: KubeClient) -> None:
     """In the words of Kubernetes, within 15 s (30 where two cores also run the other tests)."""
     for what in WRONG:
-        start(cluster, f"not-{what}", f"wrong-{what}")
+        start(cluster, f"not-{what}", f"wrong-{what}", run="gs://none/run//")
     start(cluster, "not-late", "wrong-image", {"activeDeadlineSeconds": 20})
     for what, words in WRONG.items():
         told(cluster, f"not-{what}", words)
+    with pytest.raises(UserError, match=f"namespace {NAMESPACE}: there is no secret {NO_SECRET}\nNo pod would start"):
+        check_secrets(cluster, cluster.template("wrong-secret"))
+    check_secrets(cluster, cluster.template("wrong-image"))
+    [pod] = cluster.core("list_namespaced_pod", NAMESPACE, label_selector=f"{WORKFLOW_LABEL}=not-nodes")["items"]
+    assert {"name": "CLIO_RUN", "value": "gs://none/run"} in pod["spec"]["containers"][-1]["env"]
     waited = cli("wait", "not-image", "-n", NAMESPACE, "--pending-limit", "3s", ARGO_SERVER="")
     assert (waited.returncode, NO_IMAGE in waited.stderr) == (75, True), waited.stderr
     listed = cli("list", "-n", NAMESPACE, ARGO_SERVER="").stdout
     assert "no-such" in next(line for line in listed.splitlines() if line.startswith("not-account"))
     server = os.environ["CLIO_ARGO_SERVER"]
+    for door in ("", server):
+        listed = cli("list", "-A", "-n", "default", ARGO_SERVER=door, ARGO_SECURE="false", COLUMNS="400").stdout
+        assert "no-such" in next(line for line in listed.splitlines() if " not-account " in line)
     shown = cli("get", "not-account", "-n", NAMESPACE, ARGO_SERVER=server, ARGO_SECURE="false").stdout
     assert "no-such" in shown
     late = until(cluster, "not-late", lambda s: s.ended)
@@ -152,9 +176,16 @@ def told_now(cluster: KubeClient, name: str) -> list[Reason]:
     return [*found.pending, *found.retried, *found.failures]
 
 
-def test_what_a_namespace_forbids_is_told(cluster: KubeClient) -> None:
+def test_what_a_namespace_forbids_is_told(cluster: KubeClient, tmp_path: Path) -> None:
     run("kubectl", "create", "quota", "few", "--hard=pods=0", "-n", NAMESPACE)
     told(cluster, start(cluster, "not-quota"), "exceeded quota: few")
     run("kubectl", "delete", "quota", "few", "-n", NAMESPACE)
+    file = tmp_path / "range.json"
+    file.write_text(json.dumps(LIMITS))
+    run("kubectl", "create", "--filename", file, "-n", NAMESPACE)
+    told(cluster, start(cluster, "not-limits"), "maximum memory usage per Container is 16Mi")
+    said = cli("doctor", "-n", NAMESPACE, ARGO_SERVER="").stdout
+    assert "WRONG cluster: limits: LimitRange lab: Container has at most 16Mi of memory, a pod may ask for" in said
+    run("kubectl", "delete", "limitrange", "lab", "-n", NAMESPACE)
     run("kubectl", "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     told(cluster, start(cluster, "not-secure", "wrong-security"), 'violates PodSecurity "restricted')

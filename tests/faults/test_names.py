@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clio_argo.argo.submit import LABEL_NAME, LABEL_VALUE, prefix, request_arguments, workflow
+from clio_argo.argo.submit import prefix, request_arguments, workflow
 from clio_argo.argo.workflow import workflow_template
 from clio_argo.errors import ClioError, UserError
 from clio_argo.model.request import Request
@@ -25,6 +25,9 @@ INJECTIONS = (
 texts = st.sampled_from(INJECTIONS) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 # a name of 63 characters is what Kubernetes takes; it puts five of its own behind a generated one
 GENERATED = re.compile(r"[a-z0-9]([a-z0-9-]{0,56}[a-z0-9])?-")
+# of a label, by its rules: prefix/name, and a value that may be empty
+LABEL = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 
 
 class Template(dict[str, Any]):
@@ -58,7 +61,7 @@ def assert_harmless(made: dict[str, Any], config: Request, run: str) -> None:
     assert values["run"] == run
     assert not [m for m in ("{{", "$(", "$$") for v in (*values.values(), *config.labels) if m in v]
     assert GENERATED.fullmatch(made["metadata"]["generateName"])
-    assert all(LABEL_NAME.fullmatch(k) and LABEL_VALUE.fullmatch(v) for k, v in config.labels.items())
+    assert all(LABEL.fullmatch(k) and VALUE.fullmatch(v) for k, v in config.labels.items())
     assert made["spec"].keys() == {"workflowTemplateRef", "arguments"}
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from clio_argo.errors import BrokenInvariant, UserError, first_words, last_words
 from clio_argo.model.alignment import Fits, Transforms
-from clio_argo.model.base import Document, canonical_json, counted, digest
+from clio_argo.model.base import Document, canonical_json, counted, digest, share
 from clio_argo.model.plan import Plan, SliceUnit
 from clio_argo.model.request import Request
 from clio_argo.model.run import Completion, ObjectRecord, UnitRecord, Verification
@@ -106,6 +106,8 @@ def test_a_copy_with_an_unknown_field_is_refused() -> None:
 
 def test_what_is_counted_agrees_with_its_number() -> None:
     assert [counted(n, "slice", "lies", "lie") for n in (0, 1, 2)] == ["0 slices lie", "1 slice lies", "2 slices lie"]
+    assert [share(n, 3, "slice") for n in (1, 2)] == ["1 of 3 slices is", "2 of 3 slices are"]
+    assert share(1, 1, "pod", "is gone", "are gone") == "1 of 1 pod is gone"
     assert [counted(n, "hidden file") for n in (1, 30)] == ["1 hidden file", "30 hidden files"]
 
 

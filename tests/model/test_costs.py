@@ -124,7 +124,7 @@ def test_an_unknown_machine_is_refused_with_those_that_are_known() -> None:
 
 
 def test_a_machine_that_is_too_small_is_refused() -> None:
-    with pytest.raises(UserError, match=r"machine n2d-standard-4: reduce needs a pod of one vCPU and \d+ MiB"):
+    with pytest.raises(UserError, match=r"machine n2d-standard-4: reduce needs a pod of 0.8 vCPU and \d+ MiB"):
         billed(estimated(100, 70_000, 70_000, "uint16"), machine="n2d-standard-4")
 
 

@@ -331,7 +331,7 @@ def test_render_keeps_pictures_in_what_memory_is_left() -> None:
 
 @pytest.mark.parametrize("number", [-1, 3])
 def test_a_part_that_does_not_exist_is_refused(number: int) -> None:
-    with pytest.raises(UserError, match=f"part {number} does not exist; there are 3 parts"):
+    with pytest.raises(UserError, match=f"part {number} does not exist; 3 parts exist"):
         FanOut.of(3, MAX_PARTS).part(number)
 
 

@@ -86,7 +86,7 @@ def test_a_long_gap_is_told_at_plan_with_the_flag_that_accepts_it(tmp_path: Path
     slices = {z: image for z, image in demo_slices(9, 160).items() if not FIRST + 3 <= z < FIRST + 6}
     source = write_stack(tmp_path / "source", slices)
     settings: dict[str, Any] = {"max_bad": 3, "max_gap": 2}
-    with pytest.raises(GateStopped, match=r"3 slices in a row .*z 3493 to 3495.* --set max_gap=3"):
+    with pytest.raises(GateStopped, match=r"3 slices bad or missing in a row .*z 3493 to 3495.* --set max_gap=3"):
         run_here(plain(source, **settings), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     run_here(plain(source, **{**settings, "max_gap": 3}), tmp_path / "out")

@@ -62,7 +62,7 @@ def test_plan_says_where_the_voxel_size_is_from_and_what_contradicts_it(tmp_path
         (4, 4, 4),
         "4 x 4 x 4 nm, by the files (TIFF resolution); z assumed to be as x, which `resolution` can say",
     )
-    assert plan.warnings[:-1] == ("1 of 3 files say another voxel size than 4 x 4 nm: s_2.tif: 5 x 5 nm",)
+    assert plan.warnings[:-1] == ("1 of 3 files says another voxel size than 4 x 4 nm: s_2.tif: 5 x 5 nm",)
     assert plan.warnings[-1] == f"voxel size {plan.found['voxel size']}"
     asked = planned(source, resolution=(5, 5, 30))
     assert asked.voxel_nm == (5, 5, 30)

@@ -102,7 +102,7 @@ def test_a_run_that_a_gate_stopped_has_a_report_that_says_so(tmp_path: Path) -> 
     assert details[0].startswith("    z 3513 iso.03513.png: bad")
     page = (tmp_path / "report.html").read_text()
     assert "Stopped: before rendering" in page
-    assert "1 of 11 slices are bad or missing, at most 0 may be" in page
+    assert "1 of 11 slices is bad or missing, at most 0 may be" in page
     assert (tmp_path / "views" / "xz_after.png").exists()
 
 

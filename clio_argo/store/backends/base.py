@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import IO, Any, Literal
 
+from clio_argo.model.base import counted
+
 Verb = Literal["read", "list", "write", "delete", "administer"]
 # four numbers with dots, which neither Google nor Amazon accepts as a bucket name
 ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
@@ -88,7 +90,7 @@ def name_problems(name: str, characters: str, words: str, longest: int) -> list[
     """
     bad_parts = ".." in name or any(len(part) > LONGEST_PART for part in name.split("."))
     problems = {
-        f"has {len(name)} characters, {SHORTEST_NAME} to {longest} are allowed": not SHORTEST_NAME
+        f"has {counted(len(name), 'character')}, {SHORTEST_NAME} to {longest} are allowed": not SHORTEST_NAME
         <= len(name)
         <= longest,
         f"may hold {words}, and begins and ends with a letter or digit": not re.fullmatch(characters, name),

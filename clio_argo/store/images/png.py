@@ -1,4 +1,4 @@
-"""PNG files: the header chunk is read here, the pixels by OpenCV."""
+"""PNG files: the header chunk is read here, pixels by OpenCV if they are not plain grey values."""
 
 import struct
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from clio_argo.model.voxel_size import nanometres
 from clio_argo.store.images.base import Format, Header, Page, Undecodable, has_end_mark, opencv_pixels, refuse_padded
 from clio_argo.store.images.orientation import exif_orientation, is_sideways, upright
+from clio_argo.store.images.png_grey import grey_samples
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 # channels that OpenCV decodes each colour type of the PNG specification to; 3 is a palette of RGB colours
@@ -92,13 +93,28 @@ def _reaches_end(file: BinaryIO) -> bool:
 
 
 def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
-    """Samples [y, x] or [y, x, channel], uint8 or uint16.
-
-    Raises `Undecodable` or `ValueError` for damage. OpenCV gets no chunk that pixels can do without: libpng unpacks
-    kilobytes of text to gigabytes.
-    """
+    """Samples [y, x] or [y, x, channel], uint8 or uint16. Raises `Undecodable` or `ValueError` for damage."""
     said = _before_pixels(file)
     orientation = exif_orientation(said.get(b"eXIf", b""))
+    kept = _decisive(file, orientation)
+    bits, colour = kept[0][BITS_AND_COLOUR]
+    plain = grey_samples(kept)
+    if plain is not None:
+        return upright(plain, orientation)
+    whole = BytesIO(b"".join(kept))
+    # interlaced pictures take their size once more while they are decoded
+    del kept
+    decoded = opencv_pixels(whole)
+    if colour == GREY and (clear := said.get(b"tRNS")):
+        decoded = _with_opacity(decoded, int.from_bytes(clear), bits)
+    return upright(decoded, orientation)
+
+
+def _decisive(file: BinaryIO, orientation: int) -> list[memoryview]:
+    """Magic bytes with the header, and all further chunks that pixels cannot do without, up to the end mark.
+
+    libpng unpacks kilobytes of text to gigabytes. Raises `Undecodable` or `ValueError` for damage.
+    """
     file.seek(0)
     data, kind = memoryview(file.read()), b""
     kept = [data[:END_OF_HEADER]]
@@ -119,13 +135,7 @@ def pixels(file: BinaryIO, _page: Page) -> NDArray[Any]:
             raise Undecodable("an EXIF block behind its pixels asks to turn it; save it anew")
     if kind != b"IEND":
         raise Undecodable(f"does not decode: no end mark among its first {MOST_CHUNKS} chunks")
-    whole, (bits, colour) = BytesIO(b"".join(kept)), data[BITS_AND_COLOUR]
-    # interlaced pictures take their size once more while they are decoded
-    del data, kept
-    decoded = opencv_pixels(whole)
-    if colour == GREY and (clear := said.get(b"tRNS")):
-        decoded = _with_opacity(decoded, int.from_bytes(clear), bits)
-    return upright(decoded, orientation)
+    return kept
 
 
 def _with_opacity(grey: NDArray[Any], clear: int, bits: int) -> NDArray[Any]:
