@@ -26,8 +26,10 @@ from tests.stacks import contents, request, run_here
 NAMESPACE = "clio-chaos"
 SLICES, SIDE_PX, QUICK_SLICES = 24, 192, 8
 MINUTES, MINUTE_S = 30, 60
-# more than a run lasts: all of it is under blows
-MOST_BLOWS, QUICK_BLOWS = 40, 4
+# one for each stage: with more of them a run would mostly begin again
+MOST_BLOWS, QUICK_BLOWS = 12, 4
+# of so many requests, three fail
+EVERY = 50
 
 
 def measure(work: Path, quick: bool) -> list[Figure]:
@@ -57,7 +59,7 @@ def _runs(installed: Chaos, quick: bool) -> Iterator[Outcome]:
     first = int(os.environ.get("CLIO_CHAOS_SEED") or random.randrange(10**6))
     end = time.monotonic() + minutes * MINUTE_S
     for seed in count(first):
-        yield installed.run(seed, QUICK_BLOWS if quick else MOST_BLOWS)
+        yield installed.run(seed, QUICK_BLOWS if quick else MOST_BLOWS, EVERY)
         if time.monotonic() > end:
             return
 

@@ -35,6 +35,11 @@ their end, idle ones after the run included, without small nodes, the cluster's 
 ([testing](testing.md#on-a-cluster)), runs 64 slices there three times, and keeps that time; without one the time that
 was kept is compared. DEFAULT_REQUEUE_TIME has to be what the controller was started with.
 """,
+    "chaos": """`CLIO_CHAOS_MINUTES=5 python -m benchmarks chaos` on a cluster
+([testing](testing.md#on-a-cluster)): 24 slices of 192 px in stages of two parts, run again and again, each time with
+the faults of another seed. 503: refused. reset: the connection breaks before the request is done. lost: it breaks
+after that. With `CLIO_CHAOS_SEED` the seeds begin there.
+""",
 }
 
 

@@ -15,7 +15,6 @@ from clio_argo.kernels.similarity import sample
 from clio_argo.kernels.window import to_viewer
 from clio_argo.model.alignment import PlacedSlice, Planes, Shown, compose
 from clio_argo.model.layout import thumbnail_name
-from clio_argo.model.run import ObjectRecord
 from clio_argo.model.step import StepResult
 from clio_argo.model.volume import Box, VolumeChannel
 from clio_argo.placement.replacement import weights
@@ -77,7 +76,7 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
     number, slab_number = volume.channel_and_slab(unit)
     run.source.hold(slab_number, volume.held_bytes)
     slab = np.full(box.shape, channel.background, volume.dtype)
-    objects: list[ObjectRecord] = []
+    pictures: list[tuple[str, bytes]] = []
     images: dict[int, Adjusted] = {}
     compared = Neighbours({})
     is_main = not volume.channels or channel.number == volume.main
@@ -90,8 +89,8 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
             if s.z == z and s.matrix:
                 compared.add(z, sample(plane, s.matrix, images[z].pixels.shape[::-1]))
         if is_main:
-            picture = jpeg(to_viewer(thumbnail(plane), channel.window))
-            objects.append(run.store.write(thumbnail_name(z), picture))
+            pictures.append((thumbnail_name(z), jpeg(to_viewer(thumbnail(plane), channel.window))))
+    objects = run.store.write_all(pictures)
     objects += [write_similarity(run.store, slab_number, compared)] if is_main else []
     return Done([*run.volumes.write_aligned(0, box, slab, number), *objects])
 

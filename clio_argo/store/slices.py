@@ -224,11 +224,11 @@ class Source:
 
     def refuse_changed(self, slice_file: SliceFile) -> None:
         """Raise `Undecodable` if the file is not the one that was planned."""
-        now = self._stamp_now(slice_file.name)
-        if now is None:
-            raise Undecodable(GONE)
-        if now != slice_file.stamp:
-            raise Undecodable("the file was changed since it was planned; run the same command again")
+        name, planned = slice_file.name, slice_file.stamp
+        now = planned if self._store.is_still(name, planned) else self._stamp_now(name)
+        if now != planned:
+            changed = "the file was changed since it was planned; run the same command again"
+            raise Undecodable(GONE if now is None else changed)
 
     def _stamp_now(self, name: str) -> str | None:
         if self._store.local is not None:

@@ -16,12 +16,12 @@ from tests.stacks import contents
 SOURCE = "sources/chaos"
 # stages of two parts, where there are two units
 SEVERAL = (*PARTS, "--set", "max_parts=2", "--set", "part_minutes=0.001")
-# shares of requests that are refused, whose connection breaks before they are sent on, and after they were done
-STUMBLES = {"503": 0.04, "reset": 0.02, "lost": 0.02}
+# requests that are refused, whose connection breaks before they are sent on, and after they were done
+STUMBLES = ("503", "reset", "lost")
 # more than a small run asks, tries included; afterwards the store is well
 REQUESTS = 20_000
-# one stage of a small stack takes about as long, so that blows meet all of them
-PAUSE_S = (1.0, 6.0)
+# one stage of a small stack takes about as long: blows meet all of them, and let each end
+PAUSE_S = (2.0, 12.0)
 AWAY_S = 5.0
 # options for a pod that has time to end, and for one that has none
 DELETED = {"pod deleted": (), "pod deleted at once": ("--force", "--grace-period=0")}
@@ -46,10 +46,17 @@ def blows(seed: int, count: int) -> list[Blow]:
     return [Blow(kind, random.uniform(*PAUSE_S), random.random()) for kind in kinds]
 
 
-def stumbles(seed: int) -> list[str]:
-    """What becomes of the requests, in the order in which they reach the store."""
-    shares = {**STUMBLES, "none": 1 - sum(STUMBLES.values())}
-    return Random(f"stumbles {seed}").choices(list(shares), list(shares.values()), k=REQUESTS)
+def stumbles(seed: int, every: int) -> list[str]:
+    """What becomes of the requests, in the order in which they reach the store: of `every` of them, one of each kind.
+
+    A client waits for a second after each, and longer after several.
+    """
+    random, order = Random(f"stumbles {seed}"), list[str]()
+    while len(order) < REQUESTS:
+        some = [*STUMBLES, *["none"] * (every - len(STUMBLES))]
+        random.shuffle(some)
+        order += some
+    return order
 
 
 @dataclass(frozen=True)
@@ -96,10 +103,10 @@ class Chaos:
     expected: Mapping[str, str]
     more: tuple[str, ...] = ()
 
-    def run(self, seed: int, count: int) -> Outcome:
-        """A run under `count` blows and a store that stumbles."""
+    def run(self, seed: int, count: int, every: int) -> Outcome:
+        """A run under `count` blows, whose store stumbles in each way once in `every` requests."""
         name = f"chaos-{seed}"
-        out, order = f"{self.bucket}/runs/{name}", stumbles(seed)
+        out, order = f"{self.bucket}/runs/{name}", stumbles(seed, every)
         self.cluster.submit(f"{self.bucket}/{SOURCE}", out, *SEVERAL, "--name", name, *self.more)
         self.faults.left.extend(order)
         met = batter(self.cluster, name, blows(seed, count))

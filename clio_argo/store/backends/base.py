@@ -42,6 +42,7 @@ class Backend:
     limits: resources of a tensorstore context that limit the requests under way.
     objects: (bucket, prefix, flat) -> objects whose whole names begin with `prefix`, in the order of their names;
         flat leaves out those with another slash behind the prefix. Raises the client's own errors.
+    is_of: (generation, stamp) -> whether tensorstore's generation of an object is surely that of `Listed.stamp`.
     bucket_problems: why no bucket can have a name; empty if one can.
     permissions: what a refused account lacks, for each verb.
     grant, log_in: what a person does about a missing permission, and about missing credentials.
@@ -64,6 +65,7 @@ class Backend:
     objects: Callable[[str, str, bool], Iterator[Listed]]
     limits: Mapping[str, Any] = field(default_factory=dict)
     local: bool = False
+    is_of: Callable[[bytes, str], bool] = lambda *_: False
     bucket_problems: Callable[[str], list[str]] = lambda _: []
     permissions: Mapping[Verb, str] = field(default_factory=dict)
     grant: str = "grant it to the account in use"

@@ -106,6 +106,11 @@ def _objects(bucket: str, prefix: str, flat: bool) -> Iterator[Listed]:
         yield Listed(blob.name, blob.size, crc32c, f"{blob.generation}-{blob.crc32c}", written_s)
 
 
+def _is_of(generation: bytes, stamp: str) -> bool:
+    # tensorstore keeps a byte of its own before the number
+    return stamp.partition("-")[0] == str(int.from_bytes(generation[1:], "little"))
+
+
 def _bucket_problems(name: str) -> list[str]:
     longest = LONGEST_DOMAIN if "." in name else LONGEST_NAME
     return name_problems(name, r"[a-z0-9][a-z0-9._-]*[a-z0-9]", "lower-case letters, digits, '-', '_' and '.'", longest)
@@ -158,6 +163,7 @@ GCS = Backend(
     scheme="gs",
     spec=_spec,
     objects=_objects,
+    is_of=_is_of,
     limits={"gcs_request_concurrency": {"limit": web.REQUESTS}},
     bucket_problems=_bucket_problems,
     permissions={

@@ -72,6 +72,11 @@ def _objects(bucket: str, prefix: str, flat: bool) -> Iterator[Listed]:
             yield Listed(item["Key"], item["Size"], None, stamp, written_s)
 
 
+def _is_of(generation: bytes, stamp: str) -> bool:
+    # tensorstore keeps a byte of its own before the ETag
+    return generation[1:] == f'"{stamp}"'.encode()
+
+
 def _bucket_problems(name: str) -> list[str]:
     return name_problems(name, r"[a-z0-9][a-z0-9.-]*[a-z0-9]", "lower-case letters, digits, '-' and '.'", LONGEST_NAME)
 
@@ -115,6 +120,7 @@ S3 = Backend(
     scheme="s3",
     spec=_spec,
     objects=_objects,
+    is_of=_is_of,
     limits={"s3_request_concurrency": {"limit": web.REQUESTS}},
     bucket_problems=_bucket_problems,
     permissions={
