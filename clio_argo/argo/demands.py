@@ -129,6 +129,9 @@ def range_problems(template: Json, ranges: Sequence[Json]) -> list[str]:
         for name, most in (item.get("max") or {}).items():
             if (need := needs.get(f"requests.{name}", 0)) > amount(most):
                 problems.append(f"{of} has at most {most} of {name}, a pod may ask for {_text(name, need)}: raise it")
+        # steps never limit their CPU: the limit by default is theirs, and may be less than they ask for
+        if (limit := (item.get("default") or {}).get("cpu")) and needs["requests.cpu"] > amount(limit):
+            problems.append(f"{of} limits cpu to {limit} by default, steps ask for {needs['requests.cpu']:g}: raise it")
         for name, least in (item.get("min") or {}).items():
             if name == "cpu" and smallest_cpu(template) < amount(least):
                 problems.append(f"{of} has at least {least} of cpu, steps ask for {smallest_cpu(template):g}: set cpu")

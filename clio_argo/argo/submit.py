@@ -105,7 +105,7 @@ def workflow(template: str, arguments: Mapping[str, str], name: Mapping[str, str
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Workflow",
-        "metadata": {**name, "labels": {**APP, **labels}},
+        "metadata": {**name, "labels": {**labels, **APP}},
         "spec": {"workflowTemplateRef": {"name": template}, "arguments": {"parameters": parameters}},
     }
 

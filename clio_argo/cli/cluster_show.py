@@ -29,7 +29,7 @@ def workflows(summaries: Sequence[Summary], now: datetime, namespaces: bool = Fa
     for one in summaries:
         first = (one.namespace, one.name)[not namespaces :]
         age, duration = _since(one.created, now), _since(one.started, one.finished or now)
-        told = lines(one.message) or next((text for _, text in hindrances(one)), "")
+        told = lines(one.message) or next(iter([*(text for _, text in hindrances(one)), *_failures(one.failures)]), "")
         rows.add_row(*first, status(one), one.progress, age, duration, literal(one.run), told)
     return rows
 
@@ -103,7 +103,7 @@ def _progress(stage: Stage) -> str:
     return f"{stage.done}/{'?' if stage.total is None else stage.total}"
 
 
-def _failures(failures: Sequence[Reason]) -> Iterator[RenderableType]:
+def _failures(failures: Sequence[Reason]) -> Iterator[str]:
     for failure in failures[:LONGEST]:
         yield f"[red]{literal(failure.node)}[/]: {lines(failure.reason)}"
     if len(failures) > LONGEST:

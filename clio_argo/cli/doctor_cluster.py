@@ -159,7 +159,8 @@ def _workers(client: "KubeClient", template: Json) -> str:
     if not fitting:
         labels = workers.get("nodeSelector")
         raise Inconclusive(f"no node takes worker pods now ({labels}); autoscaling may add some")
-    return f"{len(fitting)} take worker pods, the largest has {health.largest_mib(fitting)} MiB for them"
+    taking = counted(len(fitting), "node", "takes", "take")
+    return f"{taking} worker pods, the largest has {health.largest_mib(fitting)} MiB for them"
 
 
 def _near(client: "KubeClient | None", run: str) -> str:

@@ -103,8 +103,10 @@ def displacement(a: NDArray[np.uint8], b: NDArray[np.uint8], mask: Mask) -> Plan
     if not corners:
         return np.zeros(0, np.float32)
     covered = np.array([mask[corner].mean() > LEAST_WINDOW for corner in corners])
-    one, other = (similarity.Tiles(np.stack([image[corner] for corner in corners]), covered) for image in (a, b))
-    return similarity.displacement(one, other)[0].astype(np.float32)
+    one, other = (
+        similarity.Tiles(np.stack([image[corner] for corner in corners]), covered, most_step=1) for image in (a, b)
+    )
+    return np.asarray(np.hypot(*similarity.displacement(one, other).T), np.float32)
 
 
 def correlate_tiles(a: Plane, b: Plane, mask: Mask) -> Tiles:

@@ -10,7 +10,7 @@ import numpy as np
 
 from clio_argo.errors import UserError
 from clio_argo.model.alignment import Matrix, PlacedSlice, Transforms, to_matrix
-from clio_argo.model.base import UNREADABLE
+from clio_argo.model.base import UNREADABLE, counted
 from clio_argo.model.plan import Plan
 from clio_argo.model.user_inputs import matrix_fault, name_slices, number_problems
 
@@ -91,7 +91,7 @@ def _transforms(matrices: Mapping[int, Matrix | None], verdict: str = "good") ->
 def _predecessor_matrix(numbers: Sequence[float]) -> Matrix:
     """A matrix of clio_ingest: six numbers by column, which map corners of images instead of centres of pixels."""
     if len(numbers) != 6:
-        raise UserError(f"{len(numbers)} numbers instead of 6")
+        raise UserError(f"{counted(len(numbers), 'number')} instead of 6")
     linear, offset = np.array(numbers[:4], np.float64).reshape(2, 2).T, np.array(numbers[4:], np.float64)
     half = np.array([0.5, 0.5])
     return to_matrix(np.hstack([linear, (offset + linear @ half - half)[:, None]]))

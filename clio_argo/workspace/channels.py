@@ -224,7 +224,7 @@ def _refuse_unknown(request: Request, names: Sequence[str]) -> None:
     ]  # fmt: skip
     faults = [f"{setting}: no channel {n}; {there}" for setting, value in used for n in value if n not in names]
     if request.channels and len(request.channels) != max(1, len(names)):
-        faults.append(f"channels: {len(request.channels)} names ({few(list(request.channels))}); {there}")
+        faults.append(f"channels: {counted(len(request.channels), 'name')} ({few(list(request.channels))}); {there}")
     if request.alignment.channel is not None and len(names) < 2:
         faults.append(f"alignment.channel {request.alignment.channel}: {there}")
     if faults:

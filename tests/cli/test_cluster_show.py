@@ -69,6 +69,12 @@ def test_the_list_is_newest_first_and_tells_what_argos_phase_does_not() -> None:
     assert "waits for a decision" in lines[2]
 
 
+def test_a_failure_is_listed_where_argo_says_nothing_of_the_workflow() -> None:
+    workflow = recorded("failed")
+    workflow["status"]["message"] = ""
+    assert "reduce(1:part:1,slices:1-2): CLIO: slice 17 cannot be read" in seen(workflows([summarise(workflow)], NOW))
+
+
 def test_without_a_terminal_each_change_is_one_line() -> None:
     told = watched([summarise(recorded(n)) for n in ("running", "running", "waiting")], terminal=False)
     said = [line.partition("Z ")[2] for line in told.splitlines()]

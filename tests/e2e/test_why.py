@@ -32,8 +32,11 @@ CHANGES: dict[str, Callable[[Json], object]] = {
     "nodes": lambda s: s.update(nodeSelector={"no": "such"}),
     "account": lambda s: s.update(serviceAccountName="no-such"),
     "secret": lambda s: mount(s, {"secret": {"secretName": NO_SECRET}}),
+    "size": lambda s: plan(s).update(podSpecPatch=plan(s)["podSpecPatch"].replace(MIB, "64")),
     "security": lambda s: s.update(securityContext={}),
 }
+# what a pod asks for, in place of which it gets more than a LimitRange allows
+MIB = "asInt(inputs.parameters.mib)"
 NO_IMAGE, NO_SECRET = "127.0.0.1:9/no-such:1", "no-such-key"
 WRONG = {
     "image": NO_IMAGE,
@@ -41,10 +44,13 @@ WRONG = {
     "account": 'serviceaccount "no-such" not found',
     "secret": f'secret "{NO_SECRET}" not found in namespace {NAMESPACE}',
 }
-LIMITS = {
-    "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "lab"},
-    "spec": {"limits": [{"type": "Container", "max": {"memory": "16Mi"}}]},
-}  # fmt: skip
+# what a LimitRange says of a container, the template that it refuses ("": the current one), what Kubernetes and the
+# doctor say
+RANGES: list[tuple[Json, str, str, str]] = [
+    ({"max": {"memory": "48Mi"}}, "wrong-size", "maximum memory usage per Container is 48Mi, but limit is 64Mi",
+     "has at most 48Mi of memory, a pod may ask for"),
+    ({"default": {"cpu": "5m"}}, "", "must be less than or equal to cpu limit of 5m", "limits cpu to 5m by default"),
+]  # fmt: skip
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="needs a cluster")]
 
 
@@ -61,9 +67,15 @@ def cluster() -> Iterator[KubeClient]:
         yield found
 
 
+def plan(spec: Json) -> Json:
+    """The template of the step that comes first."""
+    found: Json = next(t for t in spec["templates"] if t["name"] == "plan")
+    return found
+
+
 def first(spec: Json) -> Json:
-    """The container of the step that comes first."""
-    found: Json = next(t["container"] for t in spec["templates"] if t["name"] == "plan")
+    """Its container."""
+    found: Json = plan(spec)["container"]
     return found
 
 
@@ -149,7 +161,8 @@ def test_what_keeps_a_pod_from_starting_is_told(cluster: KubeClient) -> None:
         check_secrets(cluster, cluster.template("wrong-secret"))
     check_secrets(cluster, cluster.template("wrong-image"))
     [pod] = cluster.core("list_namespaced_pod", NAMESPACE, label_selector=f"{WORKFLOW_LABEL}=not-nodes")["items"]
-    assert {"name": "CLIO_RUN", "value": "gs://none/run"} in pod["spec"]["containers"][-1]["env"]
+    [main] = [c for c in pod["spec"]["containers"] if c["name"] == "main"]
+    assert {"name": "CLIO_RUN", "value": "gs://none/run"} in main["env"]
     waited = cli("wait", "not-image", "-n", NAMESPACE, "--pending-limit", "3s", ARGO_SERVER="")
     assert (waited.returncode, NO_IMAGE in waited.stderr) == (75, True), waited.stderr
     listed = cli("list", "-n", NAMESPACE, ARGO_SERVER="").stdout
@@ -157,7 +170,7 @@ def test_what_keeps_a_pod_from_starting_is_told(cluster: KubeClient) -> None:
     server = os.environ["CLIO_ARGO_SERVER"]
     for door in ("", server):
         listed = cli("list", "-A", "-n", "default", ARGO_SERVER=door, ARGO_SECURE="false", COLUMNS="400").stdout
-        assert "no-such" in next(line for line in listed.splitlines() if " not-account " in line)
+        assert NO_SECRET in next(line for line in listed.splitlines() if " not-secret " in line)
     shown = cli("get", "not-account", "-n", NAMESPACE, ARGO_SERVER=server, ARGO_SECURE="false").stdout
     assert "no-such" in shown
     late = until(cluster, "not-late", lambda s: s.ended)
@@ -176,16 +189,26 @@ def told_now(cluster: KubeClient, name: str) -> list[Reason]:
     return [*found.pending, *found.retried, *found.failures]
 
 
-def test_what_a_namespace_forbids_is_told(cluster: KubeClient, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("limits", "template", "words", "found"), RANGES)
+def test_what_a_limit_range_refuses_is_told(
+    limits: Json, template: str, words: str, found: str, cluster: KubeClient, tmp_path: Path
+) -> None:
+    """By those who look at the workflow, and by the doctor before there is one."""
+    made = {"spec": {"limits": [{"type": "Container", **limits}]}, "metadata": {"name": "lab"}}
+    file = tmp_path / "range.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "LimitRange", **made}))
+    run("kubectl", "create", "--filename", file, "-n", NAMESPACE)
+    try:
+        told(cluster, start(cluster, f"not-{'-'.join(limits)}", template), words)
+        said = cli("doctor", "-n", NAMESPACE, ARGO_SERVER="").stdout
+    finally:
+        run("kubectl", "delete", "limitrange", "lab", "-n", NAMESPACE)
+    assert f"WRONG cluster: limits: LimitRange lab: Container {found}" in said
+
+
+def test_what_a_namespace_forbids_is_told(cluster: KubeClient) -> None:
     run("kubectl", "create", "quota", "few", "--hard=pods=0", "-n", NAMESPACE)
     told(cluster, start(cluster, "not-quota"), "exceeded quota: few")
     run("kubectl", "delete", "quota", "few", "-n", NAMESPACE)
-    file = tmp_path / "range.json"
-    file.write_text(json.dumps(LIMITS))
-    run("kubectl", "create", "--filename", file, "-n", NAMESPACE)
-    told(cluster, start(cluster, "not-limits"), "maximum memory usage per Container is 16Mi")
-    said = cli("doctor", "-n", NAMESPACE, ARGO_SERVER="").stdout
-    assert "WRONG cluster: limits: LimitRange lab: Container has at most 16Mi of memory, a pod may ask for" in said
-    run("kubectl", "delete", "limitrange", "lab", "-n", NAMESPACE)
     run("kubectl", "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     told(cluster, start(cluster, "not-secure", "wrong-security"), 'violates PodSecurity "restricted')
