@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -22,12 +22,13 @@ STUMBLES = ("503", "reset", "lost")
 REQUESTS = 20_000
 # one stage of a small stack takes about as long: blows meet all of them, and let each end
 PAUSE_S = (2.0, 12.0)
+# pods end in it and nobody looks
 AWAY_S = 5.0
 # options for a pod that has time to end, and for one that has none
 DELETED = {"pod deleted": (), "pod deleted at once": ("--force", "--grace-period=0")}
 CONTROLLER = "controller killed"
-# how often each is drawn; the controller, which all workflows need, less, and where it can be killed
-BLOWS = {**dict.fromkeys(DELETED, 4), CONTROLLER: 1 if RIG else 0}
+# the controller where it can be killed
+BLOWS = (*DELETED, CONTROLLER) if RIG else (*DELETED,)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Blow:
 def blows(seed: int, count: int) -> list[Blow]:
     """What is taken away, in this order."""
     random = Random(f"blows {seed}")
-    kinds = random.choices(list(BLOWS), list(BLOWS.values()), k=count)
+    kinds = shuffled(random, BLOWS, count)
     return [Blow(kind, random.uniform(*PAUSE_S), random.random()) for kind in kinds]
 
 
@@ -51,12 +52,14 @@ def stumbles(seed: int, every: int) -> list[str]:
 
     A client waits for a second after each, and longer after several.
     """
-    random, order = Random(f"stumbles {seed}"), list[str]()
-    while len(order) < REQUESTS:
-        some = [*STUMBLES, *["none"] * (every - len(STUMBLES))]
-        random.shuffle(some)
-        order += some
-    return order
+    well = ["none"] * (every - len(STUMBLES))
+    return shuffled(Random(f"stumbles {seed}"), (*STUMBLES, *well), REQUESTS)
+
+
+def shuffled(random: Random, kinds: Sequence[str], count: int) -> list[str]:
+    """So many kinds; each comes once before one comes again."""
+    rounds = (random.sample(kinds, len(kinds)) for _ in range(-(-count // len(kinds))))
+    return [kind for each in rounds for kind in each][:count]
 
 
 @dataclass(frozen=True)

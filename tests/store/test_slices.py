@@ -259,7 +259,7 @@ def test_a_slice_of_a_stack_in_a_bucket_costs_few_requests(gcs: Bucket, tmp_path
 def test_an_object_that_did_not_change_is_not_listed_once_more(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What tensorstore tells of it is enough: clients of Google and Amazon take ten times as long."""
+    """What tensorstore tells of it is enough: clients of Google and Amazon take far longer."""
     store = Store(bucket.url)
     store.write("a.png", encoded(".png", GREY8))
     source = Source(bucket.url)
