@@ -8,7 +8,7 @@ from random import Random
 
 from clio_argo.argo.nodes import ENDED
 from clio_argo.model.base import few
-from tests.e2e.cluster import PARTS, RIG, Cluster, Json, no_controller, until  # fmt: skip
+from tests.e2e.cluster import PARTS, RIG, Cluster, Json, no_controller, until
 from tests.proxy import Faults
 from tests.stacks import contents
 

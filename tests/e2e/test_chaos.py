@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,9 +41,9 @@ def test_a_seed_tells_the_same_chaos_again() -> None:
 
 
 def test_chaos_changes_no_object(cluster: Cluster, store: Faults, template: str, tmp_path: Path) -> None:
-    seed = int(os.environ.get("CLIO_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+    seed = int(os.environ.get("CLIO_CHAOS_SEED", "1"))
     # pytest shows it if the test fails
-    print(f"seed {seed}: CLIO_CHAOS_SEED={seed} brings the same faults again")
+    print(f"seed {seed}: CLIO_CHAOS_SEED names another, python -m benchmarks chaos tries many")
     folder = write_stack(tmp_path / "stack", demo_slices(SLICES, first=FIRST))
     upload(folder, f"{BUCKET}/{SOURCE}")
     here = contents(run_here(request(folder, id="e2e", image="iso.%05d.png"), tmp_path / "here"))
