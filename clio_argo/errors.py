@@ -106,4 +106,6 @@ def short_of_memory(error: BaseException) -> bool:
         isinstance(error, MemoryError)
         or getattr(error, "code", None) == OPENCV_NO_MEMORY
         or (isinstance(error, RuntimeError) and "can't start new thread" in str(error))
+        # of the dynamic linker, where a library finds no room
+        or (isinstance(error, ImportError) and "failed to map segment" in str(error))
     )

@@ -279,7 +279,7 @@ def _own_lack_of_memory(name: str, plane_bytes: int, kind: type[Unreadable | Und
     try:
         yield
     except Exception as error:
-        if not short_of_memory(error):
+        if isinstance(error, ImportError) or not short_of_memory(error):
             raise
         try:
             np.empty(ROOM_PLANES * plane_bytes + ROOM_BYTES, np.uint8)

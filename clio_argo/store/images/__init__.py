@@ -108,7 +108,8 @@ def _failures_as(kind: type[Unreadable | Undecodable], what: str) -> Iterator[No
         yield
     # parsers of damaged bytes fail in many ways; all mean the same
     except Exception as error:
-        if isinstance(error, kind | ClioError) or short_of_memory(error):
+        # a library that cannot be loaded says nothing of the file
+        if isinstance(error, kind | ClioError | ImportError) or short_of_memory(error):
             raise
         raise kind(f"{what}: {type(error).__name__}: {first_words(str(error), DETAIL_CHARACTERS)}") from error
 
