@@ -25,7 +25,7 @@ from clio_argo.argo.settings import ClusterSettings, Image
 from clio_argo.argo.summary import summarise
 from clio_argo.model.request import Request
 from clio_argo.pipeline import PIPELINE
-from clio_argo.store.documents import Store
+from tests.e2e.cluster import TAG, make_bucket, upload
 
 SLICES, SIDE_PX = 64, 2048
 QUICK_SLICES, QUICK_PX = 16, 512
@@ -77,8 +77,7 @@ def simulated_s(found: Measured) -> float:
 
 def settings(env: Mapping[str, str]) -> ClusterSettings:
     """The real template with the real images; pods share the cores of a small node."""
-    tag = os.environ.get("CLIO_E2E_TAG", "test")
-    images = {n: Image(repository=f"clio-argo-{n}", tag=tag) for n in ("align", "write")}
+    images = {n: Image(repository=f"clio-argo-{n}", tag=TAG) for n in ("align", "write")}
     return ClusterSettings(
         namespace=NAMESPACE, images=images, cpu="20m", memory_max_mib=4096, artifacts=None, env=dict(env)
     )
@@ -89,8 +88,9 @@ def _run(work: Path, slices: int, side: int, repeats: int) -> Measured:
     emulator = {"TENSORSTORE_GCS_HTTP_URL": endpoint, "STORAGE_EMULATOR_HOST": endpoint,
                 "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x"}  # fmt: skip
     os.environ.update(emulator)
-    bucket = _bucket()
-    _upload(work, f"{bucket}/slices", side, slices)
+    bucket = make_bucket(f"gs://{NAMESPACE}-{time.time_ns():x}")
+    write_stack(real_slices(), work / "source", side, slices)
+    upload(work / "source", f"{bucket}/slices")
     with namespace(settings(emulator)) as client:
         taken_s = [_taken_s(client, bucket, number) for number in range(repeats)]
         node_cores = _cores(client)
@@ -98,22 +98,6 @@ def _run(work: Path, slices: int, side: int, repeats: int) -> Measured:
     each = ", ".join(f"{s:.0f}" for s in taken_s)
     note = f"{each} s; requeue {requeue_s:g} s; {node_cores} cores"
     return Measured(slices, side, statistics.median(taken_s), requeue_s, node_cores, note)
-
-
-def _bucket() -> str:
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage
-
-    name = f"clio-cluster-{time.time_ns():x}"
-    storage.Client(project="rig", credentials=AnonymousCredentials()).create_bucket(name)
-    return f"gs://{name}"
-
-
-def _upload(work: Path, url: str, side: int, slices: int) -> None:
-    write_stack(real_slices(), work / "source", side, slices)
-    store = Store(url)
-    for file in sorted((work / "source").glob("*.png")):
-        store.write(file.name, file.read_bytes())
 
 
 def _taken_s(client: KubeClient, bucket: str, number: int) -> float:

@@ -2,7 +2,6 @@
 
 import io
 import struct
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.figures import Figure
+from benchmarks.measure import spent
 from benchmarks.sources import real_slices, real_volume
 from benchmarks.stacks import mosaic_slice
 from clio_argo.store import images
@@ -117,11 +117,5 @@ def _pixel_chunks(file: bytes) -> Iterator[bytes]:
 
 def _least(*actions: Callable[[], object]) -> list[float]:
     """CPU seconds of each action, in turns."""
-    turns = [[_cpu_s(action) for action in actions] for _ in range(TURNS)]
+    turns = [[spent(action).cpu_s for action in actions] for _ in range(TURNS)]
     return [min(column) for column in zip(*turns, strict=True)]
-
-
-def _cpu_s(action: Callable[[], object]) -> float:
-    start = time.process_time()
-    action()
-    return time.process_time() - start

@@ -57,8 +57,8 @@ class ArgoServer:
         return cls(f"{scheme}://{host}/{base}", namespace or "default", token, verify)
 
     def within(self, namespace: str) -> "ArgoServer":
-        """As in `Client`."""
-        return ArgoServer(self.url, namespace, self._token, self._verify)
+        """As in `Client`; without another connection for its own namespace."""
+        return self if namespace == self.namespace else ArgoServer(self.url, namespace, self._token, self._verify)
 
     def about(self) -> str:
         """The server and its version."""

@@ -1,14 +1,11 @@
 """A run whose slices and volume are in an S3 of one's own, with keys from a mounted secret, as the docs say."""
 
-import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import Cluster, download, namespace, run, upload
-from tests.e2e.conftest import SAME_DIGITS
+from tests.e2e.cluster import SAME_DIGITS, Cluster, download, namespace, own_address, run, upload
 from tests.proxy import Faults, disturbed
 from tests.stacks import contents, demo_slices, request, run_here, write_stack
 from tests.stores import Bucket, Server
@@ -20,8 +17,7 @@ FOLDER, SECRET = "/etc/s3", "s3"
 @pytest.fixture
 def seen(s3_server: Server) -> Iterator[Faults]:
     """What pods ask of the store, which this process asks without a proxy."""
-    host = os.environ.get("CLIO_RIG_IP") or socket.gethostbyname(socket.gethostname())
-    with disturbed(s3_server.endpoint, host=host) as proxy:
+    with disturbed(s3_server.endpoint, host=own_address()) as proxy:
         yield proxy
 
 

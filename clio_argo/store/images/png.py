@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from clio_argo.model.voxel_size import nanometres
 from clio_argo.store.images.base import Format, Header, Page, Undecodable, has_end_mark, opencv_pixels, refuse_padded
 from clio_argo.store.images.orientation import exif_orientation, is_sideways, upright
-from clio_argo.store.images.png_grey import grey_samples
+from clio_argo.store.images.png_grey import CHECKSUM_BYTES, grey_samples
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 # channels that OpenCV decodes each colour type of the PNG specification to; 3 is a palette of RGB colours
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 # those with red, green and blue, and those of which a chunk tRNS says what is transparent
 COLOURED, OPAQUE, GREY = (2, 3, 6), (0, 2, 3), 0
-# where the second chunk begins, and what ends each
-END_OF_HEADER, CHECKSUM_BYTES = 33, 4
+# where the second chunk begins
+END_OF_HEADER = 33
 BITS_AND_COLOUR = slice(24, 26)
 # more than programs write before the pixels; of pixels a gigabyte in the usual 8 kB; EXIF holds a thumbnail at most
 MOST_BEFORE_PIXELS, MOST_CHUNKS, MOST_EXIF_BYTES = 1000, 2**17, 2**20
