@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks.figures import Figure
 from benchmarks.measure import peak_gib, python
-from clio_argo.kernels.anchor import PX_PER_DIFFERENCE, Anchor
+from clio_argo.kernels.anchor import Anchor
+from clio_argo.kernels.noise import PX_PER_DIFFERENCE
 from clio_argo.kernels.solve import PairFits, Solution, least_squares, solve_stack
 from clio_argo.kernels.trend import Rules
 from clio_argo.model.alignment import Floats, PairFit

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from benchmarks.drift import Stack, as_matched, placed
 from benchmarks.figures import Figure
 from benchmarks.sources import SHARED, real_volume
-from clio_argo.kernels.anchor import noise_px
 from clio_argo.kernels.features import reduce_slice
 from clio_argo.kernels.match import fit_pair
+from clio_argo.kernels.noise import noise_px
 from clio_argo.kernels.solve import solve_stack
 from clio_argo.kernels.trend import Rules
 from clio_argo.model.alignment import Floats, PairFit, apply

@@ -2,10 +2,11 @@
 
 import cv2
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from clio_argo.kernels import Image, as_image
 from clio_argo.kernels.features import REDUCED_PX, area_mean
-from clio_argo.kernels.fill import Mask, fill_mask, keep_fill, reflect_into
+from clio_argo.kernels.fill import Mask, fill_mask
 from clio_argo.kernels.window import invert_window, spread
 
 # an eighth of 8192 px, as scikit-image's default; slices shift by few pixels of that, so tiles keep their tissue
@@ -54,9 +55,31 @@ def _clahe_of_tissue(pixels: Image, fill: Mask, factor: int, clip_limit: float) 
     """CLAHE of a slice [y, x] whose fill [y, x], reduced by `factor`, stays as it is and counts nowhere."""
     if not fill.any() or fill.all():
         return clahe(pixels, clip_limit)
-    adjusted = clahe(reflect_into(pixels, fill, factor), clip_limit)
-    keep_fill(adjusted, pixels, fill, factor)
+    adjusted = clahe(_reflect_into(pixels, fill, factor), clip_limit)
+    _keep_fill(adjusted, pixels, fill, factor)
     return adjusted
+
+
+def _reflect_into(pixels: Image, fill: Mask, factor: int) -> Image:
+    """The slice [y, x] with tissue reflected into its fill; fill: [y, x], of the slice reduced by `factor`."""
+    height, width = fill.shape
+    blocks = pixels[: height * factor, : width * factor].copy().reshape(height, factor, width, factor)
+    places = np.array(np.nonzero(fill))
+    nearest = distance_transform_edt(fill, return_distances=False, return_indices=True)[:, *places]
+    mirrored = np.clip(2 * nearest - places, 0, [[height - 1], [width - 1]])
+    y, x = np.where(fill[*mirrored], nearest, mirrored)
+    blocks[places[0], :, places[1]] = blocks[y, :, x]
+    result = pixels.copy()
+    result[: height * factor, : width * factor] = blocks.reshape(height * factor, width * factor)
+    return result
+
+
+def _keep_fill(adjusted: Image, pixels: Image, fill: Mask, factor: int) -> None:
+    """Set `adjusted` [y, x] in place to `pixels` [y, x] within the fill [y, x] of the slice reduced by `factor`."""
+    whole = cv2.resize(fill.astype(np.uint8), None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+    below, right = (side - part for side, part in zip(pixels.shape, whole.shape, strict=True))
+    whole = cv2.copyMakeBorder(whole, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    np.copyto(adjusted, pixels, where=whole.astype(np.bool_))
 
 
 def clahe(pixels: Image, clip_limit: float) -> Image:

@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from clio_argo.kernels import Image
 
@@ -96,25 +95,3 @@ def _at_border(fill: Mask, least: float = LEAST_SIDE) -> Mask:
         return np.zeros(fill.shape, np.bool_)
     _, labels = cv2.connectedComponents(fill.astype(np.uint8), connectivity=4)
     return np.asarray(fill & np.isin(labels, np.concatenate([labels[side] for side in long])), np.bool_)
-
-
-def reflect_into(pixels: Image, fill: Mask, factor: int) -> Image:
-    """The slice [y, x] with tissue reflected into its fill; fill: [y, x], of the slice reduced by `factor`."""
-    height, width = fill.shape
-    blocks = pixels[: height * factor, : width * factor].copy().reshape(height, factor, width, factor)
-    places = np.array(np.nonzero(fill))
-    nearest = distance_transform_edt(fill, return_distances=False, return_indices=True)[:, *places]
-    mirrored = np.clip(2 * nearest - places, 0, [[height - 1], [width - 1]])
-    y, x = np.where(fill[*mirrored], nearest, mirrored)
-    blocks[places[0], :, places[1]] = blocks[y, :, x]
-    result = pixels.copy()
-    result[: height * factor, : width * factor] = blocks.reshape(height * factor, width * factor)
-    return result
-
-
-def keep_fill(adjusted: Image, pixels: Image, fill: Mask, factor: int) -> None:
-    """Set `adjusted` [y, x] in place to `pixels` [y, x] within the fill [y, x] of the slice reduced by `factor`."""
-    whole = cv2.resize(fill.astype(np.uint8), None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
-    below, right = (side - part for side, part in zip(pixels.shape, whole.shape, strict=True))
-    whole = cv2.copyMakeBorder(whole, 0, below, 0, right, cv2.BORDER_REPLICATE)
-    np.copyto(adjusted, pixels, where=whole.astype(np.bool_))

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.anchor import robust_std
 from clio_argo.kernels.features import Reduced, area_mean
 from clio_argo.kernels.fill import Mask, dilate
+from clio_argo.kernels.noise import robust_std
 from clio_argo.model.alignment import Floats
 
 # side of a window around whose mean a detail is taken, of reduced pixels at half size

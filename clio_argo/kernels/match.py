@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.anchor import noise_px
 from clio_argo.kernels.features import Reduced, area_mean, find_features, to_full
 from clio_argo.kernels.magnification import log_scale
+from clio_argo.kernels.noise import noise_px
 from clio_argo.kernels.register import FitModel, NotFound, register, to_reduced
 from clio_argo.kernels.worst_tiles import compare
 from clio_argo.model.alignment import IDENTITY, Floats, PairFit, apply, corners, homogeneous, to_matrix

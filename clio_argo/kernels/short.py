@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from clio_argo.kernels.anchor import JUMP_SIGMAS, LEAST_FIT_PX, LEAST_JUMP_PX, RAYLEIGH_MEDIAN
+from clio_argo.kernels.anchor import JUMP_SIGMAS, LEAST_JUMP_PX, RAYLEIGH_MEDIAN
+from clio_argo.kernels.noise import LEAST_FIT_PX
 from clio_argo.model.alignment import Floats
 
 # of noise, walk and jitter; more of them change places of random stacks by less than 0.02 px (median)

@@ -29,7 +29,8 @@ from scipy.linalg import solveh_banded
 from scipy.sparse.csgraph import connected_components
 
 from clio_argo.kernels import anchor as anchoring
-from clio_argo.kernels.anchor import LEAST_JUMP_PX, Anchor, Indices, PairNoise
+from clio_argo.kernels.anchor import LEAST_JUMP_PX, Anchor
+from clio_argo.kernels.noise import Indices, PairNoise, loops, pair_noise, typical_noise
 from clio_argo.kernels.short import Measured, expected_positions, with_large_steps
 from clio_argo.kernels.trend import RULES, Rules, measured, speed_px, split
 from clio_argo.model.alignment import IDENTITY, Break, Floats, PairFit, Part, Trend, homogeneous
@@ -133,12 +134,12 @@ def solve_stack(
     if len(kept) < 2:
         return Solution(identities(kept, recorded).placed, isolated)
     noise_px = np.array([f.noise_px for f in used])
-    guess_px = anchoring.typical_noise(noise_px)
+    guess_px = typical_noise(noise_px)
     # no fit is surer than a typical one: a wrong one would win over several right ones
     pairs = _index_pairs(kept, used, np.maximum(noise_px / guess_px, 1.0))
     centre, radius = np.array([(width - 1) / 2, (height - 1) / 2]), float(np.hypot(width, height)) / 2
     correlation = np.array([f.correlation for f in used])
-    noise = anchoring.pair_noise(anchoring.loops(pairs.z, pairs.w), pairs.matrix, correlation, centre, radius, guess_px)
+    noise = pair_noise(loops(pairs.z, pairs.w), pairs.matrix, correlation, centre, radius, guess_px)
     # loops agree on the shape of tissue too, which no frame of a microscope follows
     noise = replace(noise, linear_px=max(noise.linear_px, float(np.median(noise_px))))
     positions = np.array([recorded.get(z, (0.0, 0.0)) for z in kept], np.float64)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.fft import dct, idct
 from scipy.ndimage import median_filter
 
-from clio_argo.kernels.anchor import JUMP_WINDOW, LEAST_FIT_PX, Anchor, robust_std
+from clio_argo.kernels.anchor import JUMP_WINDOW, Anchor
+from clio_argo.kernels.noise import LEAST_FIT_PX, robust_std
 from clio_argo.model.alignment import Floats, Part, Trend
 
 # slices further from the slow part than that many standard deviations do not draw it towards them

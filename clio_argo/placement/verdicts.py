@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import median_filter
 
-from clio_argo.kernels.anchor import NOISY_PX
+from clio_argo.kernels.noise import NOISY_PX
 from clio_argo.kernels.solve import FEW_SLICES, Solution
 from clio_argo.model.alignment import Floats, PairFit, SliceStatistics
 from clio_argo.model.plan import Remark

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from clio_argo.kernels.anchor import noise_px
 from clio_argo.kernels.features import Reduced, reduce_slice
 from clio_argo.kernels.match import fit_pair
+from clio_argo.kernels.noise import noise_px
 from clio_argo.kernels.quality import exposure, focus, stripes
 from clio_argo.kernels.worst_tiles import displacement
 from tests.defects import Image, blurred, bytes_of, covered, curtained, displaced

@@ -27,7 +27,8 @@ from benchmarks.drift import (
     simulated,
     solved,
 )
-from clio_argo.kernels.anchor import no_anchor, noise_px, tissue_px
+from clio_argo.kernels.anchor import no_anchor
+from clio_argo.kernels.noise import noise_px, tissue_px
 from clio_argo.kernels.solve import (
     PairFits,
     Solution,
