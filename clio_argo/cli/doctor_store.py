@@ -38,7 +38,7 @@ def look_at_source(url: str) -> Iterator[Finding]:
 
 def _list_images(url: str, first: "list[tuple[StackSource, Entry]]") -> str:
     """The number of images; the first of them goes into `first`."""
-    from clio_argo.store.slices import find_source
+    from clio_argo.store.source_url import find_source
     from clio_argo.store.sources import open_source
     from clio_argo.store.transfers import is_transfer
 

@@ -51,6 +51,7 @@ def _reduce(run: Run, unit: int, slices: Sequence[SliceFile], excluded: Mask | N
     counts, channels = np.zeros(256 if slices[0].dtype == "uint8" else 65536, np.int64), dict[str, NDArray[Any]]()
     arrays, lines = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
     statistics, sums = [], NOTHING
+    run.source.expect(slices)
     for slice_file in slices:
         measured, reduced, slice_counts, of_channels = measure_slice(run, slice_file, excluded)
         statistics.append(measured)

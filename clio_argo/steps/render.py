@@ -75,6 +75,7 @@ def _render(run: Run, unit: int, box: Box, planes: Planes) -> Done:
     volume, channel = run.volume, _channel(run, unit)
     number, slab_number = volume.channel_and_slab(unit)
     run.source.hold(slab_number, volume.held_bytes)
+    run.source.expect(run.slice_file(z) for z in dict.fromkeys(s.z for placed in planes.sources for s in placed))
     slab = np.full(box.shape, channel.background, volume.dtype)
     pictures: list[tuple[str, bytes]] = []
     images: dict[int, Adjusted] = {}

@@ -11,7 +11,7 @@ from clio_argo.model.storage import MakeBuckets
 from clio_argo.store.backends.gcs import GCS
 from clio_argo.store.buckets import UNLABELLED, Bucket
 from clio_argo.store.documents import absolute_url, split_url
-from clio_argo.store.slices import source_url
+from clio_argo.store.source_url import source_url
 
 # billed for 90 days at least: lossless volumes are kept for years and read again now and then
 COLD = "COLDLINE"

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,30 +11,19 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.errors import (
-    ClioError,
-    MissingBucket,
-    MissingInput,
-    StoreError,
-    TransientError,
-    UserError,
-    printable,
-    short_of_memory,
-)
+from clio_argo.errors import MissingInput, StoreError, UserError, printable, short_of_memory
 from clio_argo.model.base import Value, counted, few
 from clio_argo.model.plan import SliceFile
 from clio_argo.store import images, links
-from clio_argo.store.backends import DEFAULT, backend_of
 from clio_argo.store.backends.base import Listed
 from clio_argo.store.backends.file import stamp_of
-from clio_argo.store.documents import Store, absolute_url, split_url
+from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
 from clio_argo.store.grey_values import Decoded, luminance, to_grey, without
 from clio_argo.store.images.base import Header, Page, Pixels, Undecodable, Unreadable
 from clio_argo.store.images.others import other_by_name
 from clio_argo.store.range_file import BUFFER_BYTES, RangeFile
 from clio_argo.store.transfers import in_sight
-from clio_argo.store.waiting import within
 
 # folder of a source in which slices may lie
 RAW = "raw/"
@@ -44,8 +34,8 @@ SLACK = 4
 # Room at which a lack of memory is the file's own fault: all that a decoder may hold at once of four channels (file,
 # strips, result, copies), and its library with tables. A process with less is short of memory itself.
 ROOM_PLANES, ROOM_BYTES = 16, 2**28
-# a bucket answers within tenths of a second; a person who mistyped a folder does not wait longer
-BUCKET_S = 5.0
+# files up to this size are read while the one before is decoded: 10,000 x 10,000 px of tissue take 60 to 80 MB
+AHEAD, AHEAD_BYTES = 2, 2**27
 Decode = Callable[[BinaryIO, Page], tuple[NDArray[Any], str]]
 GONE = "the file is gone since it was planned"
 # in names: a backslash, which the store cannot address, and what stands for bytes that are not UTF-8
@@ -91,6 +81,7 @@ class Source:
         # channels are asked for one after the other, and decoded together
         self._pictures: dict[object, tuple[NDArray[Any], str]] = {}
         self._held: tuple[object, int] = (None, 0)
+        self._expected: tuple[deque[str], Iterator[bytes | None]] = (deque(), iter(()))
         parent, name = self._store.parent()
         if _is_file(self._store, parent, name):
             self._store, self._file = parent, name
@@ -184,6 +175,11 @@ class Source:
             self._pictures[key] = self._decode_page(at, images.decode_all)
         return self._pictures[key]
 
+    def expect(self, files: Iterable[SliceFile]) -> None:
+        """Slices that are decoded next, in this order: the file of one is read while that before it is decoded."""
+        names = [f.name for f in files if not f.channels and f.size_bytes <= AHEAD_BYTES and _is_read_whole(f)]
+        self._expected = deque(names), self._store.read_all(names, AHEAD)
+
     def hold(self, what: object, room_bytes: int) -> None:
         """Keep pictures, besides the last one, for their other channels; those that were kept for something else go."""
         if what != self._held[0]:
@@ -218,9 +214,9 @@ class Source:
                 np.empty(SLACK * plane_bytes, np.uint8)
                 raise
 
-    def together(self, memory_bytes: int) -> Together:  # noqa: ARG002, other kinds ask for it
-        """How many slices are best read together: one, since each has a place of its own."""
-        return Together(1, 0)
+    def together(self, memory_bytes: int, entries: Iterable[Entry]) -> Together:  # noqa: ARG002, other kinds ask for it
+        """How many slices are best read together: one, since each has a place of its own; the next is read ahead."""
+        return Together(1, min(max((e.size_bytes for e in entries), default=0), AHEAD_BYTES))
 
     def refuse_changed(self, slice_file: SliceFile) -> None:
         """Raise `Undecodable` if the file is not the one that was planned."""
@@ -242,11 +238,18 @@ class Source:
         if self._store.local is not None and not (self._store.local / slice_file.name).is_file():
             raise Undecodable(GONE)
         try:
-            if slice_file.size_bytes > 2 * _plane_bytes(slice_file) + HEADER_BYTES:
-                return self._open(slice_file)
-            return io.BytesIO(self._store.need(slice_file.name))
+            return io.BytesIO(self._whole(slice_file.name)) if _is_read_whole(slice_file) else self._open(slice_file)
         except MissingInput as error:
             raise Undecodable(GONE) from error
+
+    def _whole(self, name: str) -> bytes:
+        """The bytes of a file. Raises `MissingInput`."""
+        names, contents = self._expected
+        data, expected = None, name in names
+        # those before it turned out to be gone
+        while expected:
+            expected, data = names.popleft() != name, next(contents, None)
+        return self._store.need(name) if data is None else data
 
 
 def _is_hidden_image(name: str) -> bool:
@@ -294,53 +297,6 @@ def _is_file(store: Store, parent: Store, name: str) -> bool:
     return images.is_image(name) and any(o.name == name for o in parent.objects(name, flat=True))
 
 
-def source_url(source: str) -> str:
-    """URL of a source: itself if it has a scheme, a local path if it exists, else the bucket of that name.
-
-    Raises:
-        UserError: there is no such path, and no bucket can have that name.
-    """
-    path = Path(source).expanduser()
-    if "://" in source:
-        if backend_of(source).local and not Path(split_url(absolute_url(source))[2]).exists():
-            raise UserError(_nothing_there(source))
-        return source
-    if path.exists():
-        return str(path.absolute())
-    # a mistyped path is refused at once: a store that cannot be reached is tried for minutes
-    if images.is_image(source) or DEFAULT.bucket_problems(source):
-        bucket = f"{DEFAULT.scheme}://{source}" if source[0].isalnum() else f"{DEFAULT.scheme}://BUCKET/FOLDER"
-        raise UserError(f"{_nothing_there(source)}; for a bucket write {bucket}")
-    return f"{DEFAULT.scheme}://{source}"
-
-
-def _nothing_there(source: str) -> str:
-    where = "" if "://" in source or Path(source).expanduser().is_absolute() else f" in {Path.cwd()}"
-    return f"source {source}: there is no such file or folder{where}"
-
-
-def find_source(source: str) -> str:
-    """As `source_url`; a name that may be a bucket's is looked up, for a few seconds.
-
-    Raises:
-        UserError: there is neither such a path nor such a bucket.
-        TransientError: nobody answers whether there is such a bucket.
-    """
-    url = source_url(source)
-    if "://" in source or not url.startswith(f"{DEFAULT.scheme}://"):
-        return url
-    try:
-        within(BUCKET_S, lambda: next(Store(url).objects(flat=True), None))
-    except MissingBucket as error:
-        raise UserError(f"{_nothing_there(source)}, and no bucket {url}") from error
-    except TimeoutError as error:
-        text = f"{_nothing_there(source)}, and whether there is a bucket {url} nobody answered within {BUCKET_S:g} s"
-        raise TransientError(text) from error
-    except ClioError as error:
-        raise type(error)(f"{_nothing_there(source)}; if the bucket is meant: {error}") from error
-    return url
-
-
 def _listed(item: Listed) -> Entry:
     return Entry(name=item.name, size_bytes=item.size, stamp=item.stamp, arrived_s=item.written_s)
 
@@ -381,6 +337,11 @@ def _local_entry(item: "os.DirEntry[str]", folder: str, base: str, outside: str)
 
 def _plane_bytes(planned: SliceFile) -> int:
     return planned.width * planned.height * np.dtype(planned.type_name).itemsize
+
+
+def _is_read_whole(planned: SliceFile) -> bool:
+    """Whether a file is read at once, since it cannot hold many slices."""
+    return planned.size_bytes <= 2 * _plane_bytes(planned) + HEADER_BYTES
 
 
 def _page(planned: SliceFile) -> Page:

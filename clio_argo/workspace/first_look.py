@@ -20,7 +20,8 @@ from clio_argo.model.sizes import describe_sizes
 from clio_argo.model.voxel_size import ASSUMED
 from clio_argo.model.write_request import commented_request
 from clio_argo.store.images.base import Undecodable, Unreadable
-from clio_argo.store.slices import Entry, find_source
+from clio_argo.store.slices import Entry
+from clio_argo.store.source_url import find_source
 from clio_argo.store.sources import open_source
 from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer

@@ -22,7 +22,8 @@ from clio_argo.store.documents import Store
 from clio_argo.store.faults import store_errors
 from clio_argo.store.images import formats
 from clio_argo.store.images.base import Unreadable
-from clio_argo.store.slices import Entry, find_source
+from clio_argo.store.slices import Entry
+from clio_argo.store.source_url import find_source
 from clio_argo.store.sources import find_kind
 from clio_argo.store.sources.base import StackSource
 from clio_argo.workspace.arrival import transfers

@@ -22,7 +22,8 @@ from clio_argo.store.folders import stack_below
 from clio_argo.store.images import TYPES_READ, format_names
 from clio_argo.store.images.base import Header
 from clio_argo.store.manifest import software
-from clio_argo.store.slices import RAW, Entry, find_source, followed, without_vague
+from clio_argo.store.slices import RAW, Entry, followed, without_vague
+from clio_argo.store.source_url import find_source
 from clio_argo.store.sources import find_kind
 from clio_argo.store.sources.base import StackSource
 from clio_argo.store.transfers import is_transfer
@@ -154,7 +155,8 @@ class NumberedFiles(NamedTuple):
 
 def _reading(source: StackSource, files: NumberedFiles, request: Request) -> dict[str, Any]:
     """Fields of the plan that say how slices are numbered and read."""
-    together, size_bytes = source.together(int(READ_SHARE * request.memory_gib * 2**30))
+    memory_bytes = int(READ_SHARE * request.memory_gib * 2**30)
+    together, size_bytes = source.together(memory_bytes, [e for _, e in files.files])
     step = files.step if isinstance(files.step, int) else float(files.step)
     return {"z_step": step, "together": together, "together_mib": -(-size_bytes >> 20)}
 

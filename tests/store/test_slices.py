@@ -16,7 +16,8 @@ from clio_argo.errors import StoreError, TransientError, UserError
 from clio_argo.store.documents import Store
 from clio_argo.store.images import read_headers
 from clio_argo.store.images.base import Undecodable, Unreadable
-from clio_argo.store.slices import Entry, RangeFile, Source, _own_lack_of_memory, find_source, source_url
+from clio_argo.store.slices import Entry, RangeFile, Source, _own_lack_of_memory
+from clio_argo.store.source_url import find_source, source_url
 from tests.store.images.samples import GREY8, GREY16, HEIGHT, SAMPLES, encoded, one, planned, texture, tiff
 from tests.stores import Bucket
 
@@ -188,7 +189,7 @@ def test_a_name_is_looked_up_as_a_bucket_for_a_limited_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gcs: Bucket
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("clio_argo.store.slices.BUCKET_S", 0.2)
+    monkeypatch.setattr("clio_argo.store.source_url.BUCKET_S", 0.2)
     gcs.server.stop()
     try:
         with pytest.raises(TransientError, match=f"no such file or folder in .* bucket {gcs.url} nobody answered"):

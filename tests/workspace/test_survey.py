@@ -21,7 +21,7 @@ from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run_step, spread, worker_pool
 from clio_argo.steps.plan import plan
 from clio_argo.store.documents import Store
-from clio_argo.store.slices import find_source
+from clio_argo.store.source_url import find_source
 from tests.stacks import (
     CLI,
     FIRST,

@@ -1,5 +1,6 @@
 """What a kind of source is: what the rest of the program asks of a stack, wherever and however it is stored."""
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -51,8 +52,11 @@ class StackSource(Protocol):
     def refuse_changed(self, slice_file: SliceFile) -> None:
         """Raise `Undecodable` if the slice is not the one that was planned, as far as one request tells."""
 
+    def expect(self, files: Iterable[SliceFile]) -> None:
+        """Slices that are decoded next, in this order, so that reading one may begin while another is decoded."""
+
     def hold(self, what: object, room_bytes: int) -> None:
         """Keep pictures, besides the last one, for their other channels; those that were kept for something else go."""
 
-    def together(self, memory_bytes: int) -> Together:
-        """How many neighbouring slices are best read together in this memory; at least one."""
+    def together(self, memory_bytes: int, entries: Iterable[Entry]) -> Together:
+        """How many neighbouring slices of these entries are best read together in this memory; at least one."""

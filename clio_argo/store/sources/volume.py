@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -111,7 +111,7 @@ class VolumeSource(Source):
             raise UserError(f"source {self.url}: its chunks are {shape}; write it with smaller ones")
         return self._chunk("z")
 
-    def together(self, memory_bytes: int) -> Together:
+    def together(self, memory_bytes: int, entries: Iterable[Entry]) -> Together:  # noqa: ARG002, there is one
         """Planes of a layer of chunks, in as few equal pieces as this memory allows."""
         plane = self._size("x") * self._size("y") * int(self._array.dtype.numpy_dtype.itemsize)
         depth = min(self._chunk_depth, self._size("z"))
@@ -159,6 +159,9 @@ class VolumeSource(Source):
         told = ({**nm, **self._found.nm}.get(axis, 0.0) for axis in SPACE)
         x, y, z = (size if math.isfinite(size) else 0.0 for size in told)
         return x, y, z
+
+    def expect(self, files: Iterable[SliceFile]) -> None:
+        """Reads nothing ahead: planes are read by layers of chunks."""
 
     def hold(self, what: object, room_bytes: int) -> None:
         """Keeps nothing: channels of a volume are planes of their own."""

@@ -289,12 +289,12 @@ def test_as_few_readings_as_memory_allows_of_nearly_the_same_number_of_planes(
 ) -> None:
     zarr3(tmp_path / "v", VALUES)
     source, _ = opened(tmp_path / "v")
-    assert source.together(memory * VALUES[0].nbytes) == (together, together * VALUES[0].nbytes)
+    assert source.together(memory * VALUES[0].nbytes, source.entries()) == (together, together * VALUES[0].nbytes)
 
 
 def test_planes_that_are_not_there_are_not_counted(tmp_path: Path) -> None:
     zarr3(tmp_path / "v", VALUES[:2])
-    assert opened(tmp_path / "v")[0].together(10**9).slices == 2
+    assert opened(tmp_path / "v")[0].together(10**9, []).slices == 2
 
 
 def test_the_plan_reads_no_voxel_and_keeps_how_the_source_is_read(tmp_path: Path, gcs: Bucket) -> None:

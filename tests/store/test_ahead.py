@@ -1,0 +1,65 @@
+"""Slices that are expected are read while those before them are decoded: each once, and whatever was expected."""
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clio_argo.model.plan import SliceFile
+from clio_argo.store.documents import Store
+from clio_argo.store.images.base import Undecodable
+from clio_argo.store.slices import AHEAD_BYTES, Source
+from tests.store.images.samples import encoded, planned, texture
+from tests.stores import Bucket
+from tests.workspace.test_units import wait_until
+
+STACK = [texture(seed=seed) for seed in range(5)]
+NUMBERS = st.lists(st.integers(0, len(STACK) - 1), max_size=7)
+
+
+def written(url: str) -> tuple[Source, list[SliceFile]]:
+    Store(url).write_all((f"{z}.png", encoded(".png", pixels)) for z, pixels in enumerate(STACK))
+    source = Source(url)
+    return source, [planned(entry).model_copy(update={"z": z}) for z, entry in enumerate(source.entries())]
+
+
+@given(expected=NUMBERS, decoded=NUMBERS, gone=st.sets(st.integers(0, len(STACK) - 1), max_size=2))
+def test_a_slice_decodes_to_its_own_pixels_whatever_was_expected(
+    expected: list[int], decoded: list[int], gone: set[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        source, files = written(folder)
+        for z in gone:
+            Path(folder, f"{z}.png").unlink()
+        source.expect(files[z] for z in expected)
+        for z in decoded:
+            if z in gone:
+                with pytest.raises(Undecodable, match="gone"):
+                    source.decode(files[z])
+            else:
+                assert np.array_equal(source.decode(files[z]), STACK[z])
+
+
+def test_the_next_one_is_on_its_way_before_it_is_asked_for_and_none_is_read_twice(gcs: Bucket) -> None:
+    source, files = written(gcs.url)
+    read_before = len(gcs.log())
+    source.expect(files)
+    source.decode(files[0])
+    wait_until(lambda: any("1.png" in line for line in gcs.log()[read_before:]))
+    for file in files[1:]:
+        source.decode(file)
+    read = Counter(line.partition("?")[0] for line in gcs.log()[read_before:])
+    assert set(read.values()) == {1}
+    assert len(read) == len(files)
+
+
+def test_large_files_are_not_read_ahead(gcs: Bucket) -> None:
+    source, files = written(gcs.url)
+    read_before = len(gcs.log())
+    source.expect(f.model_copy(update={"size_bytes": AHEAD_BYTES + 1}) for f in files)
+    assert np.array_equal(source.decode(files[2]), STACK[2])
+    assert all("2.png" in line for line in gcs.log()[read_before:])
