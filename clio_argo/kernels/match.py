@@ -198,10 +198,14 @@ def refine(fixed: Reduced, moving: Reduced, start: Floats, model: Model) -> tupl
     translation if the linear part is within the noise of tissue, else an affine.
     """
     used: FitModel = "affine" if model == "auto" else model
-    matrix, correlation = register(*at_half_size(fixed, moving), start, used)
+    halved = at_half_size(fixed, moving)
+    matrix, correlation = register(*halved, start, used)
     unseen_px = min(MOST_UNSEEN_PX, UNSEEN_SIGMAS * noise_px(correlation))
     if model == "auto" and looks_like_translation(matrix, moving, unseen_px):
         used = "translation"
+    elif halved[0] is fixed:
+        # it has converged on all pixels
+        return matrix, correlation, used
     return *register(fixed, moving, matrix, used), used
 
 
