@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from benchmarks.figures import Figure
 from benchmarks.measure import spent
 from benchmarks.sources import real_slices, real_volume
-from benchmarks.stacks import mosaic_slice
+from benchmarks.stacks import mosaic_slice, noisy_slice
 from clio_argo.store import images
 from clio_argo.store.images.base import Page, opencv_pixels
 
 SIDE_PX, QUICK_PX, ENLARGED_PX = 5000, 1000, 4096
 # the least of so many turns: others who use the machine make one longer, never shorter
 TURNS = 9
-NOISE_LEVELS = 12
 Files = list[bytes]
 
 
@@ -50,10 +49,7 @@ def _by_pillow(side: int) -> Files:
 
 def _noisy(side: int) -> Files:
     """A real slice, enlarged, with the noise of a detector."""
-    size = min(side, ENLARGED_PX)
-    large = cv2.resize(real_volume()[0].astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
-    seen = large + np.random.default_rng(0).normal(0, NOISE_LEVELS, large.shape)
-    return _by_opencv(np.clip(np.rint(seen), 0, 255).astype(np.uint8), cv2.IMWRITE_PNG_COMPRESSION, 4)
+    return _by_opencv(noisy_slice(real_volume(), min(side, ENLARGED_PX), 0), cv2.IMWRITE_PNG_COMPRESSION, 4)
 
 
 def _deep(side: int) -> Files:

@@ -6,6 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+# grey levels, standard deviation
+NOISE_LEVELS = 12
+
 
 def mosaic_slice(volume: NDArray[np.uint8], side: int, z: int) -> NDArray[np.uint8]:
     """Slice `z` of a field of side x side pixels [y, x], tiled from `volume` [z, y, x]; no tile stands twice."""
@@ -30,6 +33,23 @@ def shifts(slices: int, seed: int = 0) -> NDArray[np.float64]:
     random = np.random.default_rng(seed)
     walk = np.cumsum(random.normal(0, 0.3, (slices, 2)), 0) + random.normal(0, 2.0, (slices, 2))
     return walk - walk[0]
+
+
+def noisy_slice(volume: NDArray[np.uint8], side: int, z: int) -> NDArray[np.uint8]:
+    """Slice `z` of `volume` [z, y, x], enlarged to side x side pixels [y, x], with the noise of a detector."""
+    last = len(volume) - 1
+    large = cv2.resize(volume[min(z % (2 * last), -z % (2 * last))], (side, side), interpolation=cv2.INTER_CUBIC)
+    seen = large + np.random.default_rng(z).normal(0, NOISE_LEVELS, large.shape)
+    return np.clip(np.rint(seen), 0, 255).astype(np.uint8)
+
+
+def write_noisy_stack(source: Path, out: Path, side: int, slices: int) -> None:
+    """Write `slices` noisy PNGs of side x side pixels as iso.%05d.png into `out`, moved by whole pixels."""
+    out.mkdir(parents=True, exist_ok=True)
+    volume = np.stack([cv2.imread(str(f), cv2.IMREAD_UNCHANGED) for f in sorted(source.glob("*.png"))])
+    for z, move in enumerate(np.rint(shifts(slices)).astype(int)):
+        moved = np.roll(noisy_slice(volume, side, z), move[::-1], (0, 1))
+        cv2.imwrite(str(out / f"iso.{z:05d}.png"), moved, [cv2.IMWRITE_PNG_COMPRESSION, 4])
 
 
 def write_stack(source: Path, out: Path, side: int, slices: int, first: int = 0) -> NDArray[np.float64]:
