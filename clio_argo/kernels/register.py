@@ -7,7 +7,7 @@ step costs one warp. Without masks the black borders of shifted slices bias the 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from clio_argo.model.alignment import Floats, apply, homogeneous
 
 FitModel = Literal["translation", "rigid", "affine"]
 Plane = NDArray[np.float32]
+T = TypeVar("T", bound=NDArray[Any])
 # Gaussian kernel: noise of 15 grey levels moves fits by 0.054 px (median of 15 pairs), by 0.069 without, 0.066 at 9 x 9
 BLUR = (5, 5)
 # every second pixel of a blurred slice of 1250 px: fits differ from those of all pixels by 0.0007 px
@@ -27,8 +28,10 @@ PIXELS = 500_000
 STILL_PX, MOST_STEPS = 1e-3, 30
 # chosen: less than a hundredth of the slice holds too little tissue for six numbers
 LEAST_COMMON = 0.01
-# an interpolated mask below 1 has mixed with pixels that are masked; the rest is rounding
-WHOLE = 0.999
+# of an interpolated mask: less has mixed with pixels that are masked
+WHOLE = 255
+# grey levels, standard deviation; rounding alone leaves less, tissue a thousand times as much
+LEAST_CONTRAST = 1e-2
 # chosen: a step of a hundred pixels leaves the basin in which Gauss-Newton steps converge
 FARTHEST_PX = 100.0
 APART = "the refinement does not converge: the slices have too little in common"
@@ -52,7 +55,9 @@ def register(fixed: Reduced, moving: Reduced, start: Floats, model: FitModel) ->
     Raises:
         NotFound: the slices have too little in common, or the steps diverge.
     """
-    target, target_mask = _blur(fixed), fixed.mask.astype(np.float32)
+    target = _blur(fixed)
+    # far from 0, sums of squares in single precision would lose what tissue adds
+    target, target_mask = target - target.mean(), np.where(fixed.mask, np.uint8(WHOLE), np.uint8(0))
     grid, free = _grid(moving), FREE[model]
     matrix, correlation = to_reduced(nearest_of_model(start, model, moving), fixed, moving), 0.0
     for _ in range(MOST_STEPS):
@@ -67,34 +72,35 @@ def register(fixed: Reduced, moving: Reduced, start: Floats, model: FitModel) ->
 
 @dataclass(frozen=True)
 class _Grid:
-    """The moving slice at every `stride`th pixel: grey values, gradients along x and y (per pixel), mask, all [y, x].
+    """The moving slice at every `stride`th pixel, `mask` [y, x], and what fits of it have in common.
 
-    x: [x], y: [y, 1], from -1 to 1 along the longer side, so that all six parameters of a change have one magnitude.
+    rows: [8, pixels], 0 where masked: slopes along the six parameters of a change, grey values, 1.
+    sums: [8, 8], products of rows over all pixels.
     centre: [2], (x, y) in pixels. half_px: half of the longer side.
     """
 
     stride: int
-    grey: Plane
-    gradients: tuple[Plane, Plane]
     mask: Mask
-    x: Plane
-    y: Plane
+    rows: Plane
+    sums: Floats
     centre: Floats
     half_px: float
 
-    def equations(self, target: Plane, target_mask: Plane, matrix: Floats) -> tuple[Floats, float]:
+    def equations(self, target: Plane, target_mask: NDArray[np.uint8], matrix: Floats) -> tuple[Floats, float]:
         """Normal equations [9, 9] of change (6), gain and offset, the right side last; and the correlation.
 
         target, target_mask: the fixed slice [y, x]. matrix: [2, 3], from reduced pixels of moving to fixed.
         """
         to_target = matrix @ np.diag([self.stride, self.stride, 1.0])
-        fixed, whole = (_warp(p, to_target, self.grey.shape) for p in (target, target_mask))
-        common = (self.mask & (whole > WHOLE)).astype(np.float32)
-        (moving, contrast), (fixed, _) = (_normalise(p, common) for p in (self.grey, fixed))
-        gradients = [g * common / contrast for g in self.gradients]
-        changes = [g * along for g in gradients for along in (self.x, self.y, np.float32(1))]
-        rows = np.stack([*changes, fixed, common, moving - fixed]).reshape(9, -1)
-        return (rows @ rows.T).astype(np.float64), float(np.vdot(moving, fixed) / common.sum())
+        common = self.mask & (_warp(target_mask, to_target, self.mask.shape) == WHOLE)
+        fixed = (_warp(target, to_target, self.mask.shape) * common).ravel()
+        # most pixels are common: what the others add is taken from the sums of all
+        lost = self.rows[:, np.flatnonzero(self.mask & ~common)]
+        sums = np.empty((9, 9))
+        sums[:8, :8] = self.sums - lost @ lost.T
+        sums[:8, 8] = sums[8, :8] = self.rows @ fixed
+        sums[8, 8] = np.vdot(fixed, fixed)
+        return _normalise(sums, self.mask.size)
 
     def change(self, six: Floats) -> Floats:
         """The change [a, b, tx, c, d, ty] of x and y as a matrix [3, 3] in pixels of the moving slice."""
@@ -109,22 +115,27 @@ def _grid(moving: Reduced) -> _Grid:
     height, width = image.shape
     stride = max(1, round((image.size / PIXELS) ** 0.5))
     thin = np.s_[::stride, ::stride]
+    mask = moving.mask[thin]
     along_x, along_y = (
-        np.asarray(cv2.Sobel(image, cv2.CV_32F, *axis, ksize=1, scale=0.5), np.float32)[thin]
+        np.asarray(cv2.Sobel(image, cv2.CV_32F, *axis, ksize=1, scale=0.5), np.float32)[thin] * mask
         for axis in ((1, 0), (0, 1))
     )
     centre, half_px = np.array([(width - 1) / 2, (height - 1) / 2]), max(width, height) / 2
+    # from -1 to 1 along the longer side, so that all six parameters of a change have one magnitude
     x, y = (
         ((np.arange(0, n, stride) - c) / half_px).astype(np.float32)
         for n, c in zip((width, height), centre, strict=True)
     )
-    return _Grid(stride, image[thin], (along_x, along_y), moving.mask[thin], x, y[:, None], centre, half_px)
+    planes = [g * along for g in (along_x, along_y) for along in (x, y[:, None], np.float32(1))]
+    grey = (image[thin] - image.mean()) * mask
+    rows = np.stack([*planes, grey, mask]).reshape(8, -1)
+    return _Grid(stride, mask, rows, (rows @ rows.T).astype(np.float64), centre, half_px)
 
 
-def _warp(plane: Plane, matrix: Floats, shape: tuple[int, ...]) -> Plane:
+def _warp(plane: T, matrix: Floats, shape: tuple[int, ...]) -> T:
     """Values of `plane` [y, x] where `matrix` [2, 3] maps the pixels of an image of `shape` (height, width)."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(plane, matrix, shape[::-1], flags=flags), np.float32)
+    return cast(T, cv2.warpAffine(plane, matrix, shape[::-1], flags=flags))
 
 
 def _blur(reduced: Reduced) -> Plane:
@@ -132,16 +143,23 @@ def _blur(reduced: Reduced) -> Plane:
     return np.asarray(cv2.GaussianBlur(reduced.image.astype(np.float32), BLUR, 0), np.float32)
 
 
-def _normalise(plane: Plane, common: Plane) -> tuple[Plane, float]:
-    """`plane` [y, x] with mean 0 and standard deviation 1 where `common` [y, x] is 1, 0 elsewhere; its deviation."""
-    count = float(common.sum())
-    if count < LEAST_COMMON * common.size:
+def _normalise(sums: Floats, pixels: int) -> tuple[Floats, float]:
+    """Normal equations [9, 9] of slices with mean 0 and standard deviation 1, and their correlation (-1 to 1).
+
+    sums: products [9, 9] of slopes (6), moving slice, 1 and fixed slice over the pixels that are common.
+    """
+    moving, one, fixed = 6, 7, 8
+    count = sums[one, one]
+    if count < LEAST_COMMON * pixels:
         raise NotFound(APART)
-    centred = (plane - np.float32(np.vdot(plane, common) / count)) * common
-    deviation = float(np.sqrt(np.vdot(centred, centred) / count))
-    if not deviation:
+    mean = sums[one] / count
+    variance = np.diag(sums) / count - mean**2
+    if min(variance[moving], variance[fixed]) < LEAST_CONTRAST**2:
         raise NotFound(APART)
-    return centred / np.float32(deviation), deviation
+    unit = np.eye(9)
+    normal = {k: (unit[k] - mean[k] * unit[one]) / np.sqrt(variance[k]) for k in (moving, fixed)}
+    rows = [*unit[:6] / np.sqrt(variance[moving]), normal[fixed], unit[one], normal[moving] - normal[fixed]]
+    return np.array(rows) @ sums @ np.array(rows).T, float(normal[moving] @ sums @ normal[fixed] / count)
 
 
 def _solve_model(normal: Floats, free: Floats) -> Floats:

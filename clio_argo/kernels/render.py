@@ -90,7 +90,7 @@ def _warp(pixels: Image, matrix: Matrix | Floats, box: Bounds, background: int) 
 def _by_tiles(pixels: Image, matrix: Floats, shape: tuple[int, int], tile: int, background: int) -> Image:
     """An image [y, x] of `shape` (height, width) made of tiles that are shifted only: `matrix` [2, 3] is near 1."""
     moved = np.empty(shape, pixels.dtype)
-    back = np.linalg.inv(homogeneous(matrix))[:2]
+    back = np.asarray(np.linalg.inv(homogeneous(matrix))[:2], np.float64)
     for y, x in product(range(0, shape[0], tile), range(0, shape[1], tile)):
         part = moved[y : y + tile, x : x + tile]
         height, width = part.shape
@@ -117,11 +117,11 @@ def _within(pixels: Image, box: Bounds, background: int) -> Image:
     inside = pixels[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
     if not inside.size:
         return as_image(np.full((bottom - top, right - left), background, pixels.dtype))
-    beyond = (-top, bottom - height, -left, right - width)
-    if max(beyond) <= 0:
+    above, below, before, behind = (max(0, n) for n in (-top, bottom - height, -left, right - width))
+    if not any((above, below, before, behind)):
         return inside
-    sides = [max(0, side) for side in beyond]
-    return as_image(cv2.copyMakeBorder(inside, *sides, cv2.BORDER_CONSTANT, value=float(background)))
+    border = cv2.BORDER_CONSTANT
+    return as_image(cv2.copyMakeBorder(inside, above, below, before, behind, border, value=float(background)))
 
 
 def thumbnail(plane: Image) -> Image:
