@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 # grey levels, standard deviation
 NOISE_LEVELS = 12
+# further than any slice is moved
+MARGIN_PX = 64
 
 
 def mosaic_slice(volume: NDArray[np.uint8], side: int, z: int) -> NDArray[np.uint8]:
@@ -48,8 +50,9 @@ def write_noisy_stack(source: Path, out: Path, side: int, slices: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     volume = np.stack([cv2.imread(str(f), cv2.IMREAD_UNCHANGED) for f in sorted(source.glob("*.png"))])
     for z, move in enumerate(np.rint(shifts(slices)).astype(int)):
-        moved = np.roll(noisy_slice(volume, side, z), move[::-1], (0, 1))
-        cv2.imwrite(str(out / f"iso.{z:05d}.png"), moved, [cv2.IMWRITE_PNG_COMPRESSION, 4])
+        left, top = MARGIN_PX - move
+        seen = noisy_slice(volume, side + 2 * MARGIN_PX, z)[top : top + side, left : left + side]
+        cv2.imwrite(str(out / f"iso.{z:05d}.png"), seen, [cv2.IMWRITE_PNG_COMPRESSION, 4])
 
 
 def write_stack(source: Path, out: Path, side: int, slices: int, first: int = 0) -> NDArray[np.float64]:
