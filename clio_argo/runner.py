@@ -55,6 +55,8 @@ NO_MEMORY = (
     "not enough memory: use fewer workers or a smaller memory_gib, and run the same command again; "
     "it goes on where it stopped"
 )
+# So many workers import while the first one plans; small stacks need no more.
+SOONER = 4
 # Far more than a worker opens at most, and what it cannot work without.
 FILES, LEAST_FILES = 4096, 128
 # Another runner of the same request that begins as this one ends deletes complete.json. Once is chance.
@@ -231,9 +233,19 @@ def _run_here(
 
         for note in claim_with_buckets(request, store, pipeline.versions):
             reports.note(note)
-    with environment({REQUEST: request.model_dump_json()}), worker_pool(workers or workers_of(request)) as pool:
+    count = workers or workers_of(request)
+    with environment({REQUEST: request.model_dump_json()}), worker_pool(count) as pool:
+        with _block_interrupts():
+            for _ in range(min(count, SOONER) - 1):
+                pool.submit(import_steps, pipeline)
         walk(pipeline, store.url, pool, reports, last)
     return store
+
+
+def import_steps(pipeline: Pipeline) -> None:
+    """Import what the steps of a pipeline need, which takes a second."""
+    for step in pipeline.steps:
+        load(step.entry)
 
 
 def refuse_containers(pipeline: Pipeline) -> None:
