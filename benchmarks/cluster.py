@@ -77,7 +77,7 @@ class Outcome:
 
 def measure(work: Path, quick: bool) -> list[Figure]:
     """Checks against real runs, then the predecessor's stack on clusters of all kinds."""
-    slices = SLICES // 100 if quick else SLICES
+    slices = SLICES // 50 if quick else SLICES
     known = read_results(ROOT / "benchmarks" / "results.json")
     return [*_checks(work, known, quick), *_predecessor(slices, quick), *_assumed()]
 

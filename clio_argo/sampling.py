@@ -8,7 +8,7 @@ import numpy as np
 
 from clio_argo.errors import ClioError, UserError
 from clio_argo.kernels.render import png, read_picture
-from clio_argo.model.costs import PAIRS_PER_SLICE, UnitCosts
+from clio_argo.model.costs import PAIRS_PER_SLICE, Speed, UnitCosts
 from clio_argo.model.layout import CONFIG, PLAN, USER_INPUTS, slices_name
 from clio_argo.model.plan import SLICES_PER_UNIT, FanOut, Plan, SliceFile, SliceUnit
 from clio_argo.model.regions import Crop
@@ -59,9 +59,9 @@ def sampled_costs(request: Request, plan: Plan, units: Sequence[SliceUnit]) -> t
 
 def _sample(request: Request, plan: Plan, places: Sequence[Sequence[SliceFile]]) -> tuple[UnitCosts, str]:
     known = UnitCosts.reference()
-    copy_gb_s, decode_mb_s = calibrate()
-    slower = (known.copy_gb_s / copy_gb_s * known.decode_mb_s / decode_mb_s) ** 0.5
-    here = {"machine": "this machine", "copy_gb_s": copy_gb_s, "decode_mb_s": decode_mb_s}
+    speed = calibrate()
+    slower = known.speed.over(speed)
+    here = {"machine": "this machine", **speed._asdict()}
     reasons = []
     for slices in places:
         try:
@@ -71,15 +71,15 @@ def _sample(request: Request, plan: Plan, places: Sequence[Sequence[SliceFile]])
     return known.scaled({}, slower).model_copy(update=here), reasons[0]
 
 
-def calibrate() -> tuple[float, float]:
-    """GB of memory that this machine copies, and MB of pixels of PNG that it decodes, in a CPU second."""
+def calibrate() -> Speed:
+    """That of this machine."""
     source = np.ones(COPIED_BYTES, np.uint8)
     target = np.empty_like(source)
     # blurred noise has about the entropy of a slice
     noise = np.random.default_rng(0).integers(96, 160, (DECODED_PX, DECODED_PX)).astype(np.uint8)
     data = png(noise)
     copies, decoded = _rate(lambda: np.copyto(target, source)), _rate(lambda: read_picture(data))
-    return copies * COPIED_BYTES / 1e9, decoded * noise.size / 1e6
+    return Speed(copies * COPIED_BYTES / 1e9, decoded * noise.size / 1e6)
 
 
 def _rate(action: Callable[[], object]) -> float:

@@ -83,10 +83,21 @@ class Density(Value):
         return self.coarse if scale else self.fine
 
 
+class Speed(NamedTuple):
+    """How fast a machine copies memory, in GB per CPU second, and decodes PNG, in MB of pixels per CPU second."""
+
+    copy_gb_s: float
+    decode_mb_s: float
+
+    def over(self, other: "Speed") -> float:
+        """How many times as fast as another machine it is; in between for what does some of both."""
+        return float((self.copy_gb_s / other.copy_gb_s * self.decode_mb_s / other.decode_mb_s) ** 0.5)
+
+
 class UnitCosts(Document):
     """What one machine takes for a slice, a pixel, a byte, and how well their grey values are compressed.
 
-    A file in the package has those of the machine that the benchmarks ran on.
+    A file in the package has those of one machine, whichever measured them.
     """
 
     date: str
@@ -102,6 +113,11 @@ class UnitCosts(Document):
     def reference(cls) -> Self:
         """Those of the package."""
         return cls.from_bytes(files(__package__).joinpath("unit_costs.json").read_bytes(), "unit_costs.json")
+
+    @property
+    def speed(self) -> Speed:
+        """That of the machine."""
+        return Speed(self.copy_gb_s, self.decode_mb_s)
 
     def scaled(self, factors: Mapping[str, float], other: float = 1.0) -> Self:
         """Those of a machine on which stages take `factors` times as long, and all that these do not name `other`."""
