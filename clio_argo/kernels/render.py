@@ -16,8 +16,8 @@ from clio_argo.model.sizes import Size
 THUMBNAIL_PX, JPEG_QUALITY = 256, 85
 # a tile in which no pixel is off by more than this is shifted as a whole; pairs err by 0.2 px
 TILE_ERROR_PX = 0.01
-# tiles of 64 px take half the time of a warp, of 256 px a quarter, a whole slice a fifth
-SMALLEST_TILE_PX = 64
+# tiles of 64 px take half the time of a warp, of 1024 px a fifth, as whole slices do, which need two more planes
+SMALLEST_TILE_PX, LARGEST_TILE_PX = 64, 1024
 # Keys, IEEE TASSP 29(6), 1981, with OpenCV's parameter
 CUBIC = -0.75
 
@@ -80,7 +80,7 @@ def _warp(pixels: Image, matrix: Matrix | Floats, box: Bounds, background: int) 
     if np.array_equal(local, np.array(IDENTITY)) and pixels.shape == (bottom - top, right - left):
         return pixels
     changes = float(np.abs(local[:, :2] - np.eye(2)).sum(1).max())
-    tile = min(max(right - left, bottom - top), int(2 * TILE_ERROR_PX / max(changes, 1e-9)))
+    tile = int(min(LARGEST_TILE_PX, 2 * TILE_ERROR_PX / max(changes, 1e-9)))
     if tile >= SMALLEST_TILE_PX:
         return _by_tiles(pixels, local, (bottom - top, right - left), tile, background)
     size = (right - left, bottom - top)
