@@ -34,7 +34,7 @@ SLACK = 4
 # Room at which a lack of memory is the file's own fault: all that a decoder may hold at once of four channels (file,
 # strips, result, copies), and its library with tables. A process with less is short of memory itself.
 ROOM_PLANES, ROOM_BYTES = 16, 2**28
-# files up to this size are read while the one before is decoded: 10,000 x 10,000 px of tissue take 60 to 80 MB
+# objects up to this size are read while the one before is decoded: 10,000 x 10,000 px of tissue take 60 to 80 MB
 AHEAD, AHEAD_BYTES = 2, 2**27
 Decode = Callable[[BinaryIO, Page], tuple[NDArray[Any], str]]
 GONE = "the file is gone since it was planned"
@@ -176,7 +176,9 @@ class Source:
         return self._pictures[key]
 
     def expect(self, files: Iterable[SliceFile]) -> None:
-        """Slices that are decoded next, in this order: the file of one is read while that before it is decoded."""
+        """Slices that are decoded next, in this order: of a bucket, one is read while that before it is decoded."""
+        if self._store.local is not None:
+            return
         names = [f.name for f in files if not f.channels and f.size_bytes <= AHEAD_BYTES and _is_read_whole(f)]
         self._expected = deque(names), self._store.read_all(names, AHEAD)
 
@@ -216,7 +218,8 @@ class Source:
 
     def together(self, memory_bytes: int, entries: Iterable[Entry]) -> Together:  # noqa: ARG002, other kinds ask for it
         """How many slices are best read together: one, since each has a place of its own; the next is read ahead."""
-        return Together(1, min(max((e.size_bytes for e in entries), default=0), AHEAD_BYTES))
+        largest = max((e.size_bytes for e in entries), default=0) if self._store.local is None else 0
+        return Together(1, min(largest, AHEAD_BYTES))
 
     def refuse_changed(self, slice_file: SliceFile) -> None:
         """Raise `Undecodable` if the file is not the one that was planned."""
