@@ -24,10 +24,20 @@ def _tile(volume: NDArray[np.uint8], number: int, z: int) -> NDArray[np.uint8]:
     """Tile `number`: its own orientation and depth, so that no other transform fits the whole; turns at the ends."""
     random = np.random.default_rng(number)
     turns, mirrored, start = random.integers(4), random.integers(2), random.integers(2 * len(volume))
-    last = len(volume) - 1
-    depth = int(z + start) % (2 * last)
-    turned = np.rot90(volume[min(depth, 2 * last - depth)], turns)
+    turned = np.rot90(_there_and_back(volume, int(z + start)), turns)
     return turned[:, ::-1] if mirrored else turned
+
+
+def _there_and_back(volume: NDArray[np.uint8], z: int) -> NDArray[np.uint8]:
+    """Slice [y, x] that comes `z` steps after the first one, if those of `volume` [z, y, x] turn at its ends."""
+    last = len(volume) - 1
+    depth = z % (2 * last)
+    return volume[min(depth, 2 * last - depth)]
+
+
+def _volume(source: Path) -> NDArray[np.uint8]:
+    """Slices [z, y, x] of the PNGs in a folder."""
+    return np.stack([cv2.imread(str(f), cv2.IMREAD_UNCHANGED) for f in sorted(source.glob("*.png"))])
 
 
 def shifts(slices: int, seed: int = 0) -> NDArray[np.float64]:
@@ -39,8 +49,7 @@ def shifts(slices: int, seed: int = 0) -> NDArray[np.float64]:
 
 def noisy_slice(volume: NDArray[np.uint8], side: int, z: int) -> NDArray[np.uint8]:
     """Slice `z` of `volume` [z, y, x], enlarged to side x side pixels [y, x], with the noise of a detector."""
-    last = len(volume) - 1
-    large = cv2.resize(volume[min(z % (2 * last), -z % (2 * last))], (side, side), interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(_there_and_back(volume, z), (side, side), interpolation=cv2.INTER_CUBIC)
     seen = large + np.random.default_rng(z).normal(0, NOISE_LEVELS, large.shape)
     return np.clip(np.rint(seen), 0, 255).astype(np.uint8)
 
@@ -48,7 +57,7 @@ def noisy_slice(volume: NDArray[np.uint8], side: int, z: int) -> NDArray[np.uint
 def write_noisy_stack(source: Path, out: Path, side: int, slices: int) -> None:
     """Write `slices` noisy PNGs of side x side pixels as iso.%05d.png into `out`, moved by whole pixels."""
     out.mkdir(parents=True, exist_ok=True)
-    volume = np.stack([cv2.imread(str(f), cv2.IMREAD_UNCHANGED) for f in sorted(source.glob("*.png"))])
+    volume = _volume(source)
     for z, move in enumerate(np.rint(shifts(slices)).astype(int)):
         left, top = MARGIN_PX - move
         seen = noisy_slice(volume, side + 2 * MARGIN_PX, z)[top : top + side, left : left + side]
@@ -58,7 +67,7 @@ def write_noisy_stack(source: Path, out: Path, side: int, slices: int) -> None:
 def write_stack(source: Path, out: Path, side: int, slices: int, first: int = 0) -> NDArray[np.float64]:
     """Write `slices` PNGs of side x side pixels as iso.%05d.png into `out`; returns their true shifts."""
     out.mkdir(parents=True, exist_ok=True)
-    volume = np.stack([cv2.imread(str(f), cv2.IMREAD_UNCHANGED) for f in sorted(source.glob("*.png"))])
+    volume = _volume(source)
     moves = shifts(slices)
     for z in range(slices):
         matrix = np.array([[1, 0, moves[z, 0]], [0, 1, moves[z, 1]]])

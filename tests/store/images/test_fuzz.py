@@ -53,6 +53,6 @@ def test_a_tag_that_claims_the_whole_file_obeys_the_law(door: Door, tag: int) ->
 
 @pytest.mark.properties
 @given(rng=st.randoms(use_true_random=False), kind=st.sampled_from(sorted(SEEDS)), other=st.sampled_from(sorted(SEEDS)))
-@settings(max_examples=settings().max_examples * 10)
+@settings(max_examples=settings().max_examples * 30)
 def test_a_damaged_file_obeys_the_law(door: Door, rng: Random, kind: str, other: str) -> None:
     assert not door.ask(spoiled(rng, SEEDS[kind], SEEDS[other])).broken
