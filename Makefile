@@ -18,6 +18,8 @@ WRITE_CLI    = $(BIN)/python -m typer clio_argo.cli.app utils docs --name clio-a
 CHART  := helm/clio-argo
 WORKERS ?= 2
 PYTEST_ARGS ?=
+# tests start hundreds of processes: compiled modules are kept, whatever the shell says
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test properties mutants e2e check chart bench docs sbom lock clean

@@ -12,6 +12,8 @@ if Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+# runs that name no number: tests already keep all cores busy, and each worker imports for a second
+os.environ.setdefault("CLIO_WORKERS", "1")
 
 import cv2  # noqa: E402  (numpy's BLAS reads the environment when it is loaded)
 from hypothesis import HealthCheck, settings  # noqa: E402

@@ -12,7 +12,7 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dposv
 
 from clio_argo.kernels.anchor import JUMP_SIGMAS, LEAST_JUMP_PX, RAYLEIGH_MEDIAN
 from clio_argo.kernels.noise import LEAST_FIT_PX
@@ -65,18 +65,19 @@ def expected_positions(fits: Measured, jumps: NDArray[np.bool_], curve_slices: f
 def _each(fits: Measured, jumps: NDArray[np.bool_], curve_slices: float) -> Iterator[tuple[float, Floats]]:
     """Log likelihood and positions [slices, columns] of each combination."""
     walk, white, free, slow = _covariances(jumps, curve_slices)
-    walk_a, white_a, free_a, slow_a = (fits.across @ c @ fits.across.T for c in (walk, white, free, slow))
-    moves = _moves(fits)
+    moves, columns = _moves(fits), fits.differences.shape[1]
     noises = np.geomspace(LEAST_NOISE, 1, STEPS) * fits.most_px + LEAST_FIT_PX
-    for (speed, often), noise_px, jitter, step in product(OBLIQUE, noises, moves, moves):
-        stage_a = step**2 * (walk_a + PERSISTENT * slow_a) + jitter**2 * white_a + free_a
-        tissue_a = fits.tissue_px**2 * walk_a + speed**2 * slow_a
-        factor = cho_factor(stage_a + tissue_a + np.diag((noise_px * fits.noise) ** 2), lower=True)
-        pull = cho_solve(factor, fits.differences)
-        columns = fits.differences.shape[1]
-        log = -0.5 * float((fits.differences * pull).sum()) - columns * float(np.log(np.diag(factor[0])).sum())
+    noises_a = [np.diag((px * fits.noise) ** 2) for px in noises]
+    for (speed, often), jitter, step in product(OBLIQUE, moves, moves):
         stage = step**2 * (walk + PERSISTENT * slow) + jitter**2 * white + free
-        yield log + np.log(often), stage @ (fits.across.T @ pull)
+        moved_a = fits.across @ (stage + fits.tissue_px**2 * walk + speed**2 * slow) @ fits.across.T
+        for noise_a in noises_a:
+            # a thousand small systems: the checks of scipy's other functions take longer than solving them
+            factor, pull, fault = dposv(moved_a + noise_a, fits.differences)
+            if fault:
+                raise np.linalg.LinAlgError(f"covariance {fault} of fits is not positive")
+            log = -0.5 * float((fits.differences * pull).sum()) - columns * float(np.log(factor.diagonal()).sum())
+            yield log + np.log(often), stage @ (fits.across.T @ pull)
 
 
 def _covariances(jumps: NDArray[np.bool_], curve_slices: float) -> tuple[Floats, Floats, Floats, Floats]:

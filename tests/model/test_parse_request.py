@@ -192,13 +192,15 @@ def test_a_setting_on_the_command_line_is_a_yaml_value(text: str, key: str, valu
     assert parse_setting(text) == {key: value}
 
 
+SCHEMA: dict[str, Any] = Request.model_json_schema()
+
+
 def is_array(path: str) -> bool:
     """Whether the JSON schema of a request says that a setting is a list."""
-    schema: Any = Request.model_json_schema()
-    shown = schema
+    shown = SCHEMA
     for name in path.split("."):
         shown = shown["properties"][name]
-        shown = schema["$defs"][shown["$ref"].rpartition("/")[2]] if "$ref" in shown else shown
+        shown = SCHEMA["$defs"][shown["$ref"].rpartition("/")[2]] if "$ref" in shown else shown
     return any(kind.get("type") == "array" for kind in [shown, *shown.get("anyOf", [])])
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cloudvolume import CloudVolume
 
 from clio_argo.model.request import Treatment
+from tests.cloud_volume import cloud_volume
 from tests.stacks import Image, completion, demo_slices, lossless, request, run_here, transforms, write_stack
 
 FIRST, NOISE, GONE = 3510, 3513, 3514
@@ -72,7 +72,7 @@ def test_it_is_said_everywhere(runs: dict[str, Path], treatment: Treatment) -> N
     out = runs[treatment]
     replaced = {str(z): list(s) for z, s in transforms(out).replaced.items()}
     aligned = json.loads((out / "aligned" / "zarr.json").read_text())["attributes"]["clio_argo"]
-    viewer = CloudVolume(f"file://{out}/ng", progress=False).provenance["processing"][0]["method"]
+    viewer = cloud_volume(out / "ng").provenance["processing"][0]["method"]
     for said in (aligned, viewer):
         assert (said["bad_slices"], said["flagged"], said["replaced"]) == (treatment, [NOISE, GONE], replaced)
     done = completion(out)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorstore as ts
 import zarr
-from cloudvolume import CloudVolume
 from ome_zarr_models.v05.image import Image
 
 from clio_argo.model.grid import Channels, build_volume
@@ -19,6 +18,7 @@ from clio_argo.model.volume import VolumeChannel, VolumeSpec, Zyx
 from clio_argo.store.documents import Store
 from clio_argo.store.volumes import Volumes, metadata_names
 from clio_argo.workspace.expected import shard_names
+from tests.cloud_volume import cloud_volume
 from tests.store.test_volumes import JPEG_ERROR, grey8, largest_difference, part, pyramid, smooth
 
 NAMES = {"red": "ff0000", "green": "00ff00", "blue": "0000ff", "GFP (488)": "00ff7f", "far/red": "aa0000"}
@@ -82,7 +82,7 @@ def test_every_channel_is_read_as_it_was_written(tmp_path: Path, count: int, rgb
             assert largest_difference(own if len(members) > 1 else own[None], shown) == 0
             # cloud-volume 12.15 takes the colours of a JPEG for planes
             if len(members) == 1:
-                cloud = CloudVolume(f"file://{folder}", mip=k, fill_missing=False, progress=False, bounded=True)
+                cloud = cloud_volume(folder, k)
                 assert largest_difference(np.asarray(cloud[:, :, :]).T, shown) <= 1
 
 

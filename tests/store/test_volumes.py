@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tensorstore as ts
 import zarr
-from cloudvolume import CloudVolume
 from hypothesis import given
 from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image
@@ -24,6 +23,7 @@ from clio_argo.store.documents import Store
 from clio_argo.store.manifest import damages
 from clio_argo.store.volumes import Volumes, without_zero_chunks
 from clio_argo.workspace.expected import shard_names
+from tests.cloud_volume import cloud_volume
 
 Arrays = list[np.ndarray]
 JPEG_ERROR = 6  # of 255, at quality 95, for smooth data
@@ -139,7 +139,7 @@ def test_both_volumes_hold_at_every_scale_what_was_written(written: Written, tmp
         assert shown.domain.origin == scale.begin
         looked_at = shown.read().result()
         assert largest_difference(looked_at, grey8(expected)) <= JPEG_ERROR
-        cloud = CloudVolume(f"file://{tmp_path}/ng", mip=k, fill_missing=False, progress=False, bounded=True)
+        cloud = cloud_volume(tmp_path / "ng", k)
         assert tuple(cloud.voxel_offset[::-1]) == scale.begin
         assert tuple(cloud.resolution[::-1]) == scale.resolution
         assert largest_difference(np.asarray(cloud[:, :, :])[..., 0].T, looked_at) <= 1
@@ -185,7 +185,7 @@ def test_chunks_of_one_value_are_stored_like_any_other(tmp_path: Path, value: in
     assert sorted(r.name for r in records) == sorted(shard_names(target.spec))
     for k, expected in enumerate(scales):
         assert np.array_equal(target.read(k, target.spec.scales[k].box), expected)
-        cloud = CloudVolume(f"file://{tmp_path}/ng", mip=k, fill_missing=False, progress=False)
+        cloud = cloud_volume(tmp_path / "ng", k)
         assert largest_difference(np.asarray(cloud[:, :, :])[..., 0].T, expected) <= JPEG_ERROR
 
 
