@@ -82,7 +82,7 @@ def planned(request: Request, slices: int, width: int, height: int, rematched: f
 
     at_once: pods at a time, for which parts are cut; 0: up to max_parts, each unit is a part.
     """
-    size = slices_per_unit(slices)
+    size = slices_per_unit(slices, width * height)
     numbers = [range(z, min(z + size, slices)) for z in range(0, slices, size)]
     units = tuple(
         SliceUnit(unit=i, slices=tuple(_file(z, width, height) for z in own)) for i, own in enumerate(numbers)

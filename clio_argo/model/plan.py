@@ -14,6 +14,8 @@ from clio_argo.model.voxel_size import ASSUMED_NM, Nm3
 
 # one object per slice would be 14,000 small objects per product of a usual stack; a part that dies loses one unit
 SLICES_PER_UNIT = 16
+# small slices: as many as are work like 16 large ones, where that leaves units enough for many cores
+SMALL_SLICES_PER_UNIT, UNIT_PX, MANY_UNITS = 64, 16 << 20, 32
 
 Verdict = Literal["good", "suspect", "bad", "missing"]
 ProblemKind = Literal[
@@ -235,7 +237,8 @@ class Plan(Document):
         return [z for z in range(self.minz, self.maxz + 1) if z not in unusable]
 
 
-def slices_per_unit(slices: int) -> int:
-    """Slices per unit: 16, fewer in small stacks so that a few cores have work."""
+def slices_per_unit(slices: int, slice_px: int) -> int:
+    """Slices per unit: 16, more if they have few pixels, fewer in short stacks so that a few cores have work."""
     # eight units keep the cores of one machine busy
-    return max(1, min(SLICES_PER_UNIT, -(-slices // 8)))
+    usual = max(1, min(SLICES_PER_UNIT, -(-slices // 8)))
+    return max(usual, min(SMALL_SLICES_PER_UNIT, UNIT_PX // slice_px, slices // MANY_UNITS))

@@ -340,7 +340,8 @@ def _missing(stack: range, numbers: set[int], problems: Sequence[Problem]) -> li
 def _assemble(
     source: StackSource, usable: Sequence[SliceFile], problems: Sequence[Problem], stack: range, request: Request
 ) -> tuple[Plan, tuple[SliceUnit, ...]]:
-    size = slices_per_unit(len(usable))
+    width, height = (max(getattr(s, side) for s in usable) for side in ("width", "height"))
+    size = slices_per_unit(len(usable), width * height)
     cuts = [usable[i : i + size] for i in range(0, len(usable), size)]
     units = tuple(SliceUnit(unit=i, slices=tuple(cut)) for i, cut in enumerate(cuts))
     # pages share a file
@@ -349,8 +350,8 @@ def _assemble(
         source=source.url,
         minz=stack[0],
         maxz=stack[-1],
-        width=max(s.width for s in usable),
-        height=max(s.height for s in usable),
+        width=width,
+        height=height,
         sizes=size_runs([(s.z, (s.width, s.height)) for s in usable]),
         dtype=usable[0].dtype,
         values=usable[0].values,

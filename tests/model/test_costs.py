@@ -36,11 +36,11 @@ def estimated(
     slices: int, width: int, height: int, dtype: Literal["uint8", "uint16"] = "uint8", pipeline: Pipeline = PIPELINE,
     held: Channels = GREY,
 ) -> Estimate:  # fmt: skip
-    work = FanOut.of(-(-slices // slices_per_unit(slices)), 500)
+    work = FanOut.of(-(-slices // slices_per_unit(slices, width * height)), 500)
     plan = Plan(
         source="somewhere", minz=0, maxz=slices - 1, width=width, height=height, dtype=dtype, usable=slices,
         sizes=(SizeRun(z=0, slices=slices, width=width, height=height),), source_bytes=1, digest="",
-        unit_slices=slices_per_unit(slices), reduce=work, match=work,
+        unit_slices=slices_per_unit(slices, width * height), reduce=work, match=work,
     )  # fmt: skip
     request = Request(id="x", source="somewhere", memory_gib=200)
     volume = build_volume(request, (0, 0, 0), (slices, height, width), dtype, None, held)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clio_argo.model.cutting import WORTH, Cutting, pod_s
-from clio_argo.model.plan import FanOut
+from clio_argo.model.plan import FanOut, slices_per_unit
 from clio_argo.model.request import Request
 
 UNITS, SECONDS = st.integers(1, 7000), st.floats(0, 1e6)
@@ -67,3 +67,10 @@ def test_nothing_to_do_is_no_part() -> None:
 @given(UNITS, SECONDS, st.integers(1, 3000))
 def test_workers_of_one_machine_get_small_parts(units: int, cpu_s: float, most: int) -> None:
     assert Cutting(most, 180).fan_out(FanOut.of(units), cpu_s).parts == min(units, most)
+
+
+@given(st.integers(1, 100_000), st.integers(1, 20_000**2))
+def test_units_hold_more_small_slices_only_where_they_stay_many_and_as_much_work_as_usual(slices: int, px: int) -> None:
+    size = slices_per_unit(slices, px)
+    assert size == min(16, -(-slices // 8)) or (size <= 64 and size * px <= 64 * 512**2 and slices >= 32 * size)
+    assert slices < 64 * 32 or px > 512**2 or size == 64

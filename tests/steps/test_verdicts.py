@@ -70,7 +70,7 @@ def test_what_a_check_does_not_find_counts_as_not_tried(stack: Path, tmp_path: P
 def test_part_borders_change_nothing(
     stack: Path, found: Transforms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clio_argo.workspace.survey.slices_per_unit", lambda _: 7)
+    monkeypatch.setattr("clio_argo.workspace.survey.slices_per_unit", lambda *_: 7)
     out = run_here(request(stack, max_bad=MAX_BAD), tmp_path, stop_before="render")
     assert transforms(out).slices == found.slices
 
