@@ -13,8 +13,8 @@ from tests.proxy import Faults, disturbed
 from tests.stacks import contents, demo_slices, request, run_here, write_stack
 
 SLICES, FIRST = 12, 3514
-# A blow costs a pod that starts once more, a request that fails a second: with these the run takes two minutes.
-BLOWS, EVERY = 3, 150
+# A blow costs a pod that starts once more, a request that fails a second: with these the run takes a minute and a half.
+BLOWS, EVERY = 3, 250
 pytestmark = pytest.mark.xdist_group("cluster")
 
 
