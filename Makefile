@@ -78,8 +78,8 @@ chart: $(VENV)/dev $(CHECKOV)/made ## lint and validate chart and manifests (nee
 	$(CHECKOV)/bin/checkov --config-file .ci/checkov.yaml --directory $(SCANNED)
 	$(BIN)/pytest tests/argo
 
-bench: $(VENV)/dev ## all benchmarks, as docs/benchmarks.md describes them
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/dev ## all benchmarks, as docs/benchmarks.md describes them (NAMES="whole decode"; BASE=COMMIT: in turns with it)
+	$(BIN)/python -m benchmarks $(NAMES) $(if $(BASE),--base $(BASE))
 
 docs: $(VENV)/dev ## regenerate what is generated in docs/reference and manifests
 	@mkdir -p docs/reference

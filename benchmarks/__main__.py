@@ -1,14 +1,19 @@
-"""`python -m benchmarks [NAME ...] [--quick]`: measure, show, and keep in results.json and docs/benchmarks.md."""
+"""`python -m benchmarks [NAME ...] [--quick] [--base COMMIT]`: measure, show, and keep in results.json and
+docs/benchmarks.md; or compare with an earlier commit, and keep nothing.
+"""
 
 import argparse
 import json
 import sys
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from benchmarks.against import checked_out, comparison, in_turns
 from benchmarks.figures import Figure, Result, merged, read_results, write_results
 from benchmarks.machine import description
 from benchmarks.measure import ROOT, python
@@ -35,6 +40,7 @@ class Benchmark:
 BENCHMARKS = {
     "machine": Benchmark("The machine", "benchmarks.machine:measure"),
     "decode": Benchmark("Slices of 5000 x 5000: decoding PNG", "benchmarks.decoding:measure"),
+    "tiff": Benchmark("Slices of 5000 x 5000: decoding TIFF", "benchmarks.tiffs:measure"),
     "render": Benchmark("Slices of 5000 x 5000: render", "benchmarks.slices:render", 4),
     "align": Benchmark("Slices of 5000 x 5000: reduce and match", "benchmarks.slices:align", 2),
     "write": Benchmark("A block", "benchmarks.blocks:measure", 2),
@@ -65,6 +71,8 @@ def main() -> int:
     chosen = _arguments()
     console = Console(highlight=False)
     names = chosen.names or [name for name, b in BENCHMARKS.items() if not b.by_name]
+    if chosen.base:
+        return _compare(chosen.base, names, chosen.quick, console)
     machine = _measure("machine", chosen.quick)
     facts = {**description(), **{f.what: f.shown for f in machine}}
     results = []
@@ -78,25 +86,35 @@ def main() -> int:
     return int(any(f.holds is False for r in results for f in r.figures))
 
 
+def _compare(base: str, names: list[str], quick: bool, console: Console) -> int:
+    """Show benchmarks of an earlier commit beside those of this tree, with the machine's own figures first."""
+    with checked_out(base) as tree:
+        for name in dict.fromkeys(["machine", *names]):
+            rows = in_turns(partial(_measure, name, quick), tree)
+            console.print(comparison(BENCHMARKS[name].title, base, rows))
+    return 0
+
+
 def _arguments() -> Any:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all that need no cluster"
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that all of it works; keeps nothing")
+    parser.add_argument("--base", metavar="COMMIT", help="take turns with an earlier commit; keeps nothing")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - BENCHMARKS.keys():
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     return chosen
 
 
-def _measure(name: str, quick: bool) -> list[Figure]:
-    """Measure in a fresh process."""
+def _measure(name: str, quick: bool, tree: Path = ROOT) -> list[Figure]:
+    """Measure in a fresh process, by the code in a folder."""
     benchmark = BENCHMARKS[name]
     with work_folder(benchmark.disk_gib, benchmark.in_memory) as folder:
         work, result = folder / "work", folder / "result.json"
         work.mkdir()
-        python("-m", "benchmarks.child", benchmark.entry, work, result, *(["--quick"] if quick else []))
+        python("-m", "benchmarks.child", benchmark.entry, work, result, *(["--quick"] if quick else []), tree=tree)
         return [Figure(**f) for f in json.loads(result.read_text(encoding="utf-8"))]
 
 

@@ -84,7 +84,7 @@ def measure(_: Path, quick: bool) -> list[Figure]:
 def _compared(name: str, kind: Kind, side: int, quick: bool) -> Iterator[Figure]:
     files = kind.make(side)
     size = sum(images.decode(io.BytesIO(f), Page())[0].nbytes for f in files)
-    opencv, ours = _least(
+    opencv, ours = least(
         lambda: [opencv_pixels(io.BytesIO(f)) for f in files],
         lambda: [images.decode(io.BytesIO(f), Page()) for f in files],
     )
@@ -95,7 +95,7 @@ def _compared(name: str, kind: Kind, side: int, quick: bool) -> Iterator[Figure]
 def _inflating(side: int) -> Figure:
     [file] = KINDS["mosaic"].make(side)
     packed = b"".join(_pixel_chunks(file))
-    opencv, alone = _least(
+    opencv, alone = least(
         lambda: opencv_pixels(io.BytesIO(file)), lambda: imagecodecs.deflate_decode(packed, out=side * (side + 1))
     )
     return Figure("mosaic, inflated only", opencv / alone, "x", note="libdeflate")
@@ -111,7 +111,7 @@ def _pixel_chunks(file: bytes) -> Iterator[bytes]:
         at += 12 + length
 
 
-def _least(*actions: Callable[[], object]) -> list[float]:
+def least(*actions: Callable[[], object]) -> list[float]:
     """CPU seconds of each action, in turns."""
     turns = [[spent(action).cpu_s for action in actions] for _ in range(TURNS)]
     return [min(column) for column in zip(*turns, strict=True)]

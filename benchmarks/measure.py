@@ -74,17 +74,18 @@ def tell_times(action: Callable[[], object], before: Callable[[], object], times
     print(json.dumps(told))
 
 
-def worker_environment() -> dict[str, str]:
-    """The environment of a worker: what glibc and BLAS read is read when a process starts."""
-    path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
+def worker_environment(tree: Path = ROOT) -> dict[str, str]:
+    """The environment of a worker: what glibc and BLAS read is read when a process starts. tree: whose code it runs."""
+    path = os.pathsep.join(p for p in (str(tree), os.environ.get("PYTHONPATH", "")) if p)
     return {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": path}
 
 
-def python(*arguments: str | Path, environment: dict[str, str] | None = None) -> str:
-    """Run Python in a fresh worker process; what it prints."""
-    command = [sys.executable, *map(str, arguments)]
+def python(*arguments: str | Path, environment: dict[str, str] | None = None, tree: Path = ROOT) -> str:
+    """Run Python in a fresh worker process, in a folder with the code; what it prints."""
+    own = tree / ".venv" / "bin" / "python"
+    command = [str(own) if tree != ROOT and own.exists() else sys.executable, *map(str, arguments)]
     ended = subprocess.run(
-        command, env=environment or worker_environment(), check=False, capture_output=True, text=True
+        command, env=environment or worker_environment(tree), check=False, capture_output=True, text=True, cwd=tree
     )
     if ended.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stderr[-4000:]}")

@@ -13,7 +13,8 @@ measured again by its name. Times are CPU seconds, user and system, of one core,
 otherwise: medians of at least three measurements after a warm-up, each benchmark in a process of its own that is set
 up as workers are. Slices are mosaics of 60 real FIB-SEM slices of fly medulla, moved by known steps.
 Figures of other machines are best compared as ratios: the speed of copying memory and of decoding PNG was measured
-in the same go.
+in the same go. `make bench NAMES="whole align" BASE=COMMIT` takes turns with an earlier commit and shows both and their
+quotients.
 """
 # what the figures of a benchmark rest on, where a line of each does not tell it
 ABOUT = {

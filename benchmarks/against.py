@@ -1,0 +1,61 @@
+"""The same benchmarks of this tree and of an earlier commit, in turns, so that both meet the same machine."""
+
+import statistics
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.table import Table
+
+from benchmarks.figures import Figure, number
+from benchmarks.measure import ROOT
+
+LOCK = "requirements-dev.lock"
+# each is first once and last once: what the machine does meanwhile, slower or faster, meets both
+ROUNDS = 2
+Measure = Callable[[Path], Sequence[Figure]]
+
+
+@contextmanager
+def checked_out(commit: str) -> Iterator[Path]:
+    """A folder with the files of a commit, and an environment of its own if it locks other packages."""
+    tree = ROOT / "build" / f"base-{commit.replace('/', '-')}"
+    _call("git", "worktree", "add", "--force", "--detach", str(tree), commit)
+    try:
+        if (tree / LOCK).read_bytes() != (ROOT / LOCK).read_bytes():
+            _call("make", "--silent", "--directory", str(tree), ".venv/dev")
+        yield tree
+    finally:
+        _call("git", "worktree", "remove", "--force", str(tree))
+
+
+def _call(*command: str) -> None:
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+
+
+def in_turns(measure: Measure, base: Path) -> list[tuple[Figure, list[float], list[float]]]:
+    """Each figure that both trees have, with what it was in each round, of `base` and of this tree."""
+    found: dict[Path, list[Sequence[Figure]]] = {base: [], ROOT: []}
+    for k in range(ROUNDS):
+        for tree in (base, ROOT) if k % 2 == 0 else (ROOT, base):
+            found[tree].append(measure(tree))
+    values = {t: {f.what: [_of(r, f.what) for r in rounds] for f in rounds[0]} for t, rounds in found.items()}
+    both = [f for f in found[ROOT][0] if f.what in values[base]]
+    return [(f, values[base][f.what], values[ROOT][f.what]) for f in both]
+
+
+def _of(figures: Sequence[Figure], what: str) -> float:
+    return next(f.value for f in figures if f.what == what)
+
+
+def comparison(title: str, base: str, rows: Sequence[tuple[Figure, list[float], list[float]]]) -> Table:
+    """Medians of both, and the quotient of these."""
+    table = Table("what", base, "now", "now / then", title=title)
+    for figure, then, now in rows:
+        old, new = statistics.median(then), statistics.median(now)
+        values = (f"{number(v)} {figure.unit}".strip() for v in (old, new))
+        table.add_row(figure.what, *values, f"{new / old:.2f}" if old else "")
+    return table
