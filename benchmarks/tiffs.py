@@ -29,7 +29,7 @@ class Codec(NamedTuple):
 
 
 CODECS = {
-    "uncompressed": Codec(None, False, bytes),
+    "uncompressed": Codec(None, False, lambda strip, **_: strip),
     "LZW": Codec("lzw", False, imagecodecs.lzw_decode),
     "LZW of differences": Codec("lzw", True, imagecodecs.lzw_decode),
     "deflate": Codec("zlib", False, imagecodecs.deflate_decode),
@@ -76,7 +76,7 @@ def _by_codec(codec: Codec, strips: list[bytes], pixels: NDArray[np.generic]) ->
     found = np.empty_like(pixels)
     for strip, rows in zip(strips, range(0, len(found), STRIP_ROWS), strict=False):
         part = found[rows : rows + STRIP_ROWS]
-        part.reshape(-1).view(np.uint8)[:] = np.frombuffer(codec.decode(strip), np.uint8)
+        part.reshape(-1).view(np.uint8)[:] = np.frombuffer(codec.decode(strip, out=part.nbytes), np.uint8)
         if codec.differences:
             imagecodecs.delta_decode(part, out=part, axis=-1)
     return found
