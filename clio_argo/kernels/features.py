@@ -1,6 +1,7 @@
 """Reduces a decoded slice to what alignment needs: a small image, its mask and its SIFT features."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -18,6 +19,12 @@ FEATURE_PX = 420
 FEATURES = 1000
 # saturated on either side, as in FIJI's SIFT alignment; threshold of SIFT, OpenCV's default
 STRETCH, CONTRAST = 0.0035, 0.04
+# Gaussian sigma: 56 inliers under noise of 60 grey levels, 20 at 0.8 px, 73 at 2.5 px, where flat slices lose detail
+ENHANCE_BLUR = 1.5
+# a quarter of the default: flat slices have weak features; noisy ones have as many inliers with either
+WEAK_CONTRAST = 0.01
+# clip limit and tiles of CLAHE. Chosen: strong, and coarse, since only features are sought
+ENHANCE_CLIP, ENHANCE_TILES = 3.0, (4, 4)
 
 
 Bounds = tuple[int, int, int, int]
@@ -60,6 +67,19 @@ class Reduced:
     feature_factor: float
     window: tuple[float, float] = (0.0, 255.0)
     patterned: bool = False
+
+    @cached_property
+    def enhanced(self) -> "Reduced":
+        """The slice [y, x] blurred and equalised (CLAHE), with weak features too: for noisy or flat slices."""
+        smooth = cv2.GaussianBlur(self.image, (0, 0), ENHANCE_BLUR)
+        image = np.asarray(cv2.createCLAHE(ENHANCE_CLIP, ENHANCE_TILES).apply(smooth), np.uint8)
+        points, descriptors = find_features(image, self.mask, self.feature_factor / self.factor, WEAK_CONTRAST)
+        return replace(self, image=image, points=to_full(points, self.factor), descriptors=descriptors)
+
+    @cached_property
+    def enhanced_coarse(self) -> "Reduced":
+        """The slice enhanced, with features at half the size: thick sections share only large structures."""
+        return replace(self, feature_factor=2 * self.feature_factor).enhanced
 
 
 def reduce_slice(

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.features import Reduced, area_mean, find_features, to_full
+from clio_argo.kernels.features import Reduced, area_mean
 from clio_argo.kernels.magnification import log_scale
 from clio_argo.kernels.noise import noise_px
 from clio_argo.kernels.register import FitModel, NotFound, register, to_reduced
@@ -29,12 +29,6 @@ MIN_INLIERS = 8
 INLIER_PX = 2.5
 # three matches a draw: 5,000 draws find the affine with 99.9 % where one match in nine is right
 DRAWS, CONFIDENCE = 5000, 0.999
-# Gaussian sigma: 56 inliers under noise of 60 grey levels, 20 at 0.8 px, 73 at 2.5 px, where flat slices lose detail
-ENHANCE_BLUR = 1.5
-# a quarter of the default: flat slices have weak features; noisy ones have as many inliers with either
-WEAK_CONTRAST = 0.01
-# clip limit and tiles of CLAHE. Chosen: strong, and coarse, since only features are sought
-ENHANCE_CLIP, ENHANCE_TILES = 3.0, (4, 4)
 # chosen: no microscope stretches a section by a quarter, no stage turns it by 30 degrees
 MAX_STRETCH, MAX_TURN = 1.25, 30.0
 # matches by chance agree on any affine, those of tissue on one that hardly stretches
@@ -183,12 +177,11 @@ def nearest_pairs(fixed: NDArray[np.uint8], moving: NDArray[np.uint8]) -> tuple[
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
     a, b = fixed.astype(np.float32), moving.astype(np.float32)
     square = (b * b).sum(1)[:, None] + (a * a).sum(1)[None] - 2 * (b @ a.T)
-    best = np.argpartition(square, 1, axis=1)[:, :2]
-    distance = np.take_along_axis(square, best, 1)
-    best = np.take_along_axis(best, np.argsort(distance, axis=1), 1)
-    distance.sort(axis=1)
-    clear = distance[:, 0] < RATIO**2 * distance[:, 1]
-    return best[clear, 0], np.nonzero(clear)[0]
+    each, best = np.arange(len(b)), square.argmin(1)
+    distance = square[each, best]
+    square[each, best] = np.inf
+    clear = distance < RATIO**2 * square.min(1)
+    return best[clear], np.nonzero(clear)[0]
 
 
 def refine(fixed: Reduced, moving: Reduced, start: Floats, model: Model) -> tuple[Floats, float, FitModel]:
@@ -252,20 +245,6 @@ def check_sane(matrix: Floats) -> None:
         raise (Turned if sure else NotFound)(f"the slices are turned against each other by {abs(degrees):.0f} degrees")
 
 
-def enhance(reduced: Reduced) -> Reduced:
-    """The slice [y, x] blurred and equalised (CLAHE), with weak features too: for noisy or flat slices."""
-    smooth = cv2.GaussianBlur(reduced.image, (0, 0), ENHANCE_BLUR)
-    image = np.asarray(cv2.createCLAHE(ENHANCE_CLIP, ENHANCE_TILES).apply(smooth), np.uint8)
-    factor = reduced.feature_factor / reduced.factor
-    points, descriptors = find_features(image, reduced.mask, factor, WEAK_CONTRAST)
-    return replace(reduced, image=image, points=to_full(points, reduced.factor), descriptors=descriptors)
-
-
-def enhance_coarse(reduced: Reduced) -> Reduced:
-    """The slice [y, x] enhanced, with features at half the size: thick sections share only large structures."""
-    return enhance(replace(reduced, feature_factor=2 * reduced.feature_factor))
-
-
 def invert(reduced: Reduced) -> Reduced:
     """The slice [y, x] with black and white swapped, and the descriptors that SIFT would find in it.
 
@@ -320,8 +299,8 @@ class Method:
 # tried in this order: later ones search harder; the last needs no features
 METHODS = (
     Method("features", lambda fixed, moving: (fixed, moving), match_features),
-    Method("enhanced", lambda fixed, moving: (enhance(fixed), enhance(moving)), match_features),
-    Method("coarse", lambda fixed, moving: (enhance_coarse(fixed), enhance_coarse(moving)), match_features),
+    Method("enhanced", lambda fixed, moving: (fixed.enhanced, moving.enhanced), match_features),
+    Method("coarse", lambda fixed, moving: (fixed.enhanced_coarse, moving.enhanced_coarse), match_features),
     Method("inverted", lambda fixed, moving: (fixed, invert(moving)), match_features),
-    Method("phase", lambda fixed, moving: (enhance(fixed), enhance(moving)), phase_shift),
+    Method("phase", lambda fixed, moving: (fixed.enhanced, moving.enhanced), phase_shift),
 )

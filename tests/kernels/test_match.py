@@ -19,7 +19,6 @@ from clio_argo.kernels.match import (
     Model,
     at_half_size,
     check_sane,
-    enhance,
     fit_pair,
     match_features,
     phase_shift,
@@ -201,7 +200,7 @@ def test_slices_without_features_are_fitted_by_their_correlation(seed: int) -> N
 def test_a_shift_that_the_slices_hardly_confirm_does_not_count(seed: int) -> None:
     """The shift itself stands out, but the correlation in register is 0.2."""
     fixed, moving = noisy_pair(seed, 160)
-    assert abs(phase_shift(enhance(fixed), enhance(moving)).matrix[0, 2] - 9) < 5
+    assert abs(phase_shift(fixed.enhanced, moving.enhanced).matrix[0, 2] - 9) < 5
     assert not fit_pair(fixed, moving, 0, 1).matched
 
 
