@@ -13,8 +13,8 @@ from clio_argo.model.alignment import Floats
 
 # at this size refined pairs of 5000 px slices err by 0.07 to 0.12 px at a corner, less than tissue moves (0.26 px)
 REDUCED_PX = 1250
-# more inliers than larger images: 371 to 495 at 420 px, 286 to 380 at 500, 244 to 300 at 625
-FEATURE_PX = 420
+# more inliers than larger images, in half the time (docs/design.md)
+FEATURE_PX = 280
 # chosen: hundreds of inliers per pair are enough, and matching takes the square of the number
 FEATURES = 1000
 # saturated on either side, as in FIJI's SIFT alignment; threshold of SIFT, OpenCV's default
@@ -85,7 +85,7 @@ class Reduced:
 def reduce_slice(
     pixels: Image, largest_px: int, downsample: int = 1, detect: bool = True, area: Area = EVERYWHERE
 ) -> Reduced:
-    """Reduce a slice [y, x] and detect its features at 420 px, or at 1/`downsample` of its size if that is less.
+    """Reduce a slice [y, x] and detect its features at 280 px, or at 1/`downsample` of its size if that is less.
 
     largest_px: longest side of any slice of the stack, in pixels. It becomes about 1250 px; smaller slices are
     reduced by the same factor, so that neighbours show the same detail.
