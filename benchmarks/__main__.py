@@ -18,9 +18,11 @@ from benchmarks.figures import Figure, Result, merged, read_results, write_resul
 from benchmarks.machine import description
 from benchmarks.measure import ROOT, python
 from benchmarks.pages import page, table
+from benchmarks.picture import picture
 from benchmarks.sources import work_folder
 
 RESULTS, PAGE = ROOT / "benchmarks" / "results.json", ROOT / "docs" / "benchmarks.md"
+BEFORE, PICTURE = RESULTS.with_name("before.json"), PAGE.with_name("stages.svg")
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def _keep(result: Result) -> None:
     write_results(RESULTS, results)
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(results), encoding="utf-8")
+    PICTURE.write_text(picture(read_results(BEFORE)["estimate"], results["estimate"]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ quotients.
 """
 # what the figures of a benchmark rest on, where a line of each does not tell it
 ABOUT = {
+    "estimate": """![stages of four stacks](stages.svg)
+
+Each bar is the CPU time of all stages, as a multiple of decoding so many bytes of the calibration's PNG on the same
+machine: before (on 2026-11-29) and now.
+""",
     "pods": """By the estimate that `clio-argo plan` makes, for slices that all match, with 100 pods at a time and the
 defaults of `part_minutes` and `max_parts`. `all` is one pod for all stages behind `plan`. The pods of `plan`, of the
 notification, and of stages without parts (frame, suspects, solve, verify, publish) count, and are not listed.

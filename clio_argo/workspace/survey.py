@@ -340,7 +340,7 @@ def _missing(stack: range, numbers: set[int], problems: Sequence[Problem]) -> li
 def _assemble(
     source: StackSource, usable: Sequence[SliceFile], problems: Sequence[Problem], stack: range, request: Request
 ) -> tuple[Plan, tuple[SliceUnit, ...]]:
-    width, height = (max(getattr(s, side) for s in usable) for side in ("width", "height"))
+    width, height = max(s.width for s in usable), max(s.height for s in usable)
     size = slices_per_unit(len(usable), width * height)
     cuts = [usable[i : i + size] for i in range(0, len(usable), size)]
     units = tuple(SliceUnit(unit=i, slices=tuple(cut)) for i, cut in enumerate(cuts))
