@@ -11,7 +11,7 @@ COLOURS = {
     "plan": "#8c8c8c", "reduce": "#4477aa", "match": "#66ccee", "solve": "#228833", "render": "#ccbb44",
     "write": "#ee6677", "publish": "#aa3377",
 }  # fmt: skip
-LEFT, WIDTH, HIGH, ROW, FONT = 190, 720, 22, 30, 13
+LEFT, WIDTH, HIGH, ROW, FONT = 210, 720, 22, 30, 13
 
 
 def stages(result: Result, stack: str) -> dict[str, float]:
