@@ -12,15 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clio_argo.kernels import features
 from clio_argo.kernels.features import Reduced, reduce_slice
 from clio_argo.kernels.match import (
     LEAST_SIGMAS,
     MIN_INLIERS,
+    RATIO,
     Model,
     at_half_size,
     check_sane,
     fit_pair,
     match_features,
+    nearest_pairs,
     phase_shift,
     refine,
 )
@@ -283,3 +286,23 @@ def test_a_fit_that_no_section_could_need_is_refused(sign: int, degrees: float, 
         check_sane(turned(sign * 29, largest, 3, -4)[:2])
     with pytest.raises(NotFound, match=reason):
         check_sane(turned(sign * degrees, stretch, 3, -4)[:2])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 12), st.integers(0, 12), st.integers(0, 4))
+def test_nearest_features_are_clearly_nearer_than_the_second(seed: int, fixed: int, moving: int, spread: int) -> None:
+    random = np.random.default_rng(seed)
+    a, b = (random.integers(0, spread + 1, (n, 128), np.uint8) for n in (fixed, moving))
+    found = list(zip(*(each.tolist() for each in nearest_pairs(a, b)), strict=True))
+    square = ((b[:, None].astype(int) - a[None].astype(int)) ** 2).sum(2)
+    clear = [(int(d.argmin()), i) for i, d in enumerate(square) if fixed > 1 and d.min() < RATIO**2 * np.sort(d)[1]]
+    assert found == clear
+
+
+def test_a_slice_is_enhanced_once_however_many_pairs_it_is_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    tissue, *noise = map(reduced, [demo_slice(FIRST, 96), *random.integers(0, 256, (2, 96, 96), np.uint8)])
+    made, find = list[object](), features.find_features
+    monkeypatch.setattr(features, "find_features", lambda *given: made.append(given) or find(*given))
+    assert not any(fit_pair(tissue, other, FIRST, FIRST + 1).matched for other in noise)
+    # each of the three finely and coarsely
+    assert len(made) == 6
