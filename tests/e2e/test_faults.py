@@ -95,12 +95,14 @@ def messages(workflow: Json, step: str) -> list[str]:
     return [n.get("message", "") for n in nodes(workflow, step)]
 
 
-def told(cluster: Cluster, name: str, step: str, progress: str) -> None:
-    """Until Argo shows the progress of a part: a pod that it has not seen running would be made again unseen."""
-    until(
-        lambda: progress in [n.get("progress") for n in nodes(cluster.workflow(name), step)],
-        f"{progress} of a part of {step}",
-    )
+def seen(cluster: Cluster, name: str, step: str, progress: str = "") -> None:
+    """Until Argo shows that a pod runs, and its progress: one that it has not seen would be made again, unseen."""
+
+    def shown() -> bool:
+        tries = nodes(cluster.workflow(name), step)
+        return any(n["phase"] == "Running" and progress in n.get("progress", "") for n in tries)
+
+    until(shown, f"{step} runs {progress}")
 
 
 def test_pods_die(cluster: Cluster, source: str, starved: str, here: Path, tmp_path: Path) -> None:
@@ -109,13 +111,13 @@ def test_pods_die(cluster: Cluster, source: str, starved: str, here: Path, tmp_p
     hold(match, render)
     out = start(cluster, source, "deaths", *TWO_PARTS, "--template", starved)
     with held(match):
-        told(cluster, "deaths", "match", "1/4")
+        seen(cluster, "deaths", "match", "1/4")
         pod = cluster.running("deaths", "match")
         cluster.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
         # the node needs seconds to end it, in which it must not go on
         cluster.running("deaths", "match", but=pod)
     with held(render):
-        told(cluster, "deaths", "render", "1/3")
+        seen(cluster, "deaths", "render", "1/3")
         pod = cluster.running("deaths", "render")
         cluster.kubectl("exec", pod, "--container", "main", "--", "python", "-c", KILL, check=False)
     ended = cluster.ended("deaths")
@@ -136,6 +138,7 @@ def test_the_pod_of_a_small_run_dies(cluster: Cluster, source: str, here: Path, 
     hold(render)
     out = start(cluster, source, "small")
     with held(render):
+        seen(cluster, "small", "all")
         pod = cluster.running("small", "all")
         cluster.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
         cluster.running("small", "all", but=pod)
