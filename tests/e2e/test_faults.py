@@ -1,6 +1,7 @@
 """Pods, the controller and the workflow itself are taken away: the volume stays the same, nothing is done twice."""
 
 import json
+import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.e2e.holds import held, hold
 from tests.stacks import contents, demo_slices, records, request, run_here, write_stack
 
 SLICES, FIRST, MOST = 24, 3514, 2
+SETTLED_S = 3.0
 # SIGKILL for the step; the container's first process is Argo's
 KILL = (
     "import os, pathlib; [os.kill(int(p.parent.name), 9) for p in pathlib.Path('/proc').glob('[0-9]*/comm') "
@@ -103,6 +105,8 @@ def seen(cluster: Cluster, name: str, step: str, progress: str = "") -> None:
         return any(n["phase"] == "Running" and progress in n.get("progress", "") for n in tries)
 
     until(shown, f"{step} runs {progress}")
+    # the controller may still act on what it knew before
+    time.sleep(SETTLED_S)
 
 
 def test_pods_die(cluster: Cluster, source: str, starved: str, here: Path, tmp_path: Path) -> None:
