@@ -12,8 +12,6 @@ from benchmarks.figures import Figure, number
 from benchmarks.measure import ROOT
 
 LOCK = "requirements-dev.lock"
-# each is first once and last once: what the machine does meanwhile, slower or faster, meets both
-ROUNDS = 2
 Measure = Callable[[Path], Sequence[Figure]]
 
 
@@ -38,17 +36,13 @@ def _call(*command: str) -> None:
 
 def in_turns(measure: Measure, base: Path) -> list[tuple[Figure, list[float], list[float]]]:
     """Each figure that both trees have, with what it was in each round, of `base` and of this tree."""
-    found: dict[Path, list[Sequence[Figure]]] = {base: [], ROOT: []}
-    for k in range(ROUNDS):
-        for tree in (base, ROOT) if k % 2 == 0 else (ROOT, base):
-            found[tree].append(measure(tree))
-    values = {t: {f.what: [_of(r, f.what) for r in rounds] for f in rounds[0]} for t, rounds in found.items()}
-    both = [f for f in found[ROOT][0] if f.what in values[base]]
-    return [(f, values[base][f.what], values[ROOT][f.what]) for f in both]
-
-
-def _of(figures: Sequence[Figure], what: str) -> float:
-    return next(f.value for f in figures if f.what == what)
+    found: dict[Path, list[dict[str, Figure]]] = {base: [], ROOT: []}
+    # each is first once and last once: what the machine does meanwhile, slower or faster, meets both
+    for tree in (base, ROOT, ROOT, base):
+        found[tree].append({f.what: f for f in measure(tree)})
+    then, now = found[base], found[ROOT]
+    both = ((what, figure) for what, figure in now[0].items() if what in then[0])
+    return [(figure, [r[what].value for r in then], [r[what].value for r in now]) for what, figure in both]
 
 
 def comparison(title: str, base: str, rows: Sequence[tuple[Figure, list[float], list[float]]]) -> Table:
