@@ -47,7 +47,7 @@ def sections() -> Tissue:
 
 
 def _fitted(volume: NDArray[np.uint8]) -> Tissue:
-    seen = [reduce_slice(np.ascontiguousarray(image[:SIDE_PX, :SIDE_PX]), SIDE_PX) for image in volume]
+    seen = [reduce_slice(np.ascontiguousarray(image[:SIDE_PX, :SIDE_PX]), (SIDE_PX, SIDE_PX)) for image in volume]
     pairs = [(a, a + r) for r in (1, 2) for a in range(len(seen) - r)]
     fits = {(a, b): fit_pair(seen[a], seen[b], a, b, "translation") for a, b in pairs}
     return {pair: fit for pair, fit in fits.items() if fit.matched}

@@ -32,7 +32,7 @@ def alone(pairs: Set[Pair]) -> dict[Pair, float]:
 
 
 def _fitted(volume: NDArray[np.uint8], pairs: Set[Pair], model: Model) -> dict[Pair, Floats]:
-    seen = {k: reduce_slice(volume[k], max(volume.shape[1:])) for k in sorted({k for p in pairs for k in p})}
+    seen = {k: reduce_slice(volume[k], volume.shape[:0:-1]) for k in sorted({k for p in pairs for k in p})}
     return {(a, b): homogeneous(fit_pair(seen[a], seen[b], a, b, model).matrix or ()) for a, b in sorted(pairs)}
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod, sqrt
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from clio_argo.model.alignment import Floats
 
 # at this size refined pairs of 5000 px slices err by 0.07 to 0.12 px at a corner, less than tissue moves (0.26 px)
 REDUCED_PX = 1250
-# more inliers than larger images, in half the time (docs/design.md)
+# side of a square: more inliers than larger images, in half the time (docs/design.md)
 FEATURE_PX = 280
 # chosen: hundreds of inliers per pair are enough, and matching takes the square of the number
 FEATURES = 1000
@@ -83,20 +84,21 @@ class Reduced:
 
 
 def reduce_slice(
-    pixels: Image, largest_px: int, downsample: int = 1, detect: bool = True, area: Area = EVERYWHERE
+    pixels: Image, largest: tuple[int, int], downsample: int = 1, detect: bool = True, area: Area = EVERYWHERE
 ) -> Reduced:
-    """Reduce a slice [y, x] and detect its features at 280 px, or at 1/`downsample` of its size if that is less.
+    """Reduce a slice [y, x] and detect its features at 280 x 280 pixels, or at 1/`downsample` of its size if less.
 
-    largest_px: longest side of any slice of the stack, in pixels. It becomes about 1250 px; smaller slices are
-    reduced by the same factor, so that neighbours show the same detail.
+    largest: width and height in pixels that hold any slice of the stack. The longer one becomes about 1250 px; smaller
+    slices are reduced by the same factor, so that neighbours show the same detail.
     area: where it may be tissue.
     """
-    factor = max(1, round(largest_px / REDUCED_PX))
+    factor = max(1, round(max(largest) / REDUCED_PX))
     small = area_mean(pixels, factor)
     mask = _mask(small, area, factor)
     window = percentiles(histogram(small, mask), (STRETCH, 1 - STRETCH))
     image = stretch(small, window)
-    coarse = max(1.0, largest_px // factor / FEATURE_PX, downsample / factor)
+    # by area: a long strip, reduced by its length, would keep no detail across
+    coarse = max(1.0, sqrt(prod(largest)) // factor / FEATURE_PX, downsample / factor)
     points, descriptors = find_features(image, mask, coarse) if detect else no_features()
     return Reduced(image, mask, to_full(points, factor), descriptors, factor, factor * coarse, window)
 

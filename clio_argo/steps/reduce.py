@@ -36,14 +36,14 @@ def _unit(run: Run, unit: int) -> Outcome:
     slices = run.slices(unit).slices
     excluded = read_ignored(run)
     mask = [] if excluded is None else [crc32c(excluded.tobytes())]
-    inputs = [largest_px(run), [s.model_dump() for s in slices], *mask]
+    inputs = [largest(run), [s.model_dump() for s in slices], *mask]
     return once(run, unit, inputs, lambda: _reduce(run, unit, slices, excluded))
 
 
-def largest_px(run: Run) -> int:
-    """Longest side of the largest slice of the stack, in pixels."""
+def largest(run: Run) -> tuple[int, int]:
+    """Width and height in pixels that hold any slice of the stack."""
     # all slices are reduced by one factor, so that both sides of a change of size show the same detail
-    return max(run.plan.width, run.plan.height)
+    return run.plan.width, run.plan.height
 
 
 def _reduce(run: Run, unit: int, slices: Sequence[SliceFile], excluded: Mask | None) -> Done:
@@ -99,7 +99,7 @@ def measure_slice(run: Run, slice_file: SliceFile, excluded: Mask | None) -> Mea
     matched = not (alignment.skip or run.settings.transforms)
     bar_px = data_bar_rows(pixels)
     area = _area(run, slice_file, bar_px, _either(excluded, nothing))
-    reduced = reduce_slice(pixels, largest_px(run), alignment.downsample, matched, area)
+    reduced = reduce_slice(pixels, largest(run), alignment.downsample, matched, area)
     counts = histogram(pixels)
     # where there is no picture
     counts[0] -= 0 if nothing is None else np.count_nonzero(nothing)

@@ -65,10 +65,10 @@ def test_a_fill_that_jumps_drags_nothing(grey: int) -> None:
     """Slices in register under a frame of noisy grey that jumps by 20 px."""
     boxes = ((40, 30, 280, 270), (60, 45, 300, 285))
     a, b = (
-        reduce_slice(jpeg(cover(demo_slice(z, SIZE), fill_of(grey, 5), box)[0], 90), SIZE)
+        reduce_slice(jpeg(cover(demo_slice(z, SIZE), fill_of(grey, 5), box)[0], 90), (SIZE, SIZE))
         for z, box in zip((FIRST, FIRST + 1), boxes, strict=True)
     )
-    plain = [reduce_slice(demo_slice(z, SIZE), SIZE) for z in (FIRST, FIRST + 1)]
+    plain = [reduce_slice(demo_slice(z, SIZE), (SIZE, SIZE)) for z in (FIRST, FIRST + 1)]
     fits = (fit_pair(*pair, 0, 1, "translation").matrix or IDENTITY for pair in ((a, b), plain))
     assert np.abs(np.subtract(*map(np.array, fits))).max() < 0.5
 
@@ -78,7 +78,7 @@ def test_grey_values_are_those_of_tissue(dtype: type) -> None:
     tissue = demo_slice(FIRST, 280).astype(dtype)
     tissue = tissue if dtype is np.uint8 else tissue * 10 + 29000
     padded = np.pad(tissue, 20)
-    seen, alone = (reduce_slice(image, 320) for image in (padded, tissue))
+    seen, alone = (reduce_slice(image, (320, 320)) for image in (padded, tissue))
     assert np.allclose(seen.window, alone.window, rtol=0.03)
     counts = [tissue_histogram(i, r, histogram(i)) for i, r in ((padded, seen), (tissue, alone))]
     assert np.allclose(*(percentiles(c, (0.005, 0.995)) for c in counts), rtol=0.03)
@@ -86,4 +86,4 @@ def test_grey_values_are_those_of_tissue(dtype: type) -> None:
 
 def test_a_slice_of_fill_alone_has_a_histogram() -> None:
     nothing = np.full((64, 64), 7, np.uint8)
-    assert tissue_histogram(nothing, reduce_slice(nothing, 64), histogram(nothing)).nonzero()[0].tolist() == [7]
+    assert tissue_histogram(nothing, reduce_slice(nothing, (64, 64)), histogram(nothing)).nonzero()[0].tolist() == [7]

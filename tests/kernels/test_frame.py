@@ -75,7 +75,7 @@ def pattern_of(slices: Sequence[Reduced]) -> Mask:
 
 def errors(images: Sequence[Floats], shifts: Shifts) -> Floats:
     """Distance in pixels between each fit of neighbours and how tissue moved."""
-    slices = [reduce_slice(bytes_of(image), SIDE) for image in images]
+    slices = [reduce_slice(bytes_of(image), (SIDE, SIDE)) for image in images]
     pattern = pattern_of(slices)
     slices = [leave_out(s, pattern) for s in slices]
     middle = np.array([SIDE / 2, SIDE / 2, 1])
@@ -95,7 +95,7 @@ def test_what_stays_drags_nothing(disturb: Callable[[Floats], Floats]) -> None:
 @pytest.mark.parametrize("disturb", [spots, text, hot_lines, grid])
 def test_what_stays_is_found(disturb: Callable[[Floats], Floats]) -> None:
     images = moving(walk(5, 2), 0.4, 20)
-    slices = [reduce_slice(bytes_of(disturb(image)), SIDE, detect=False) for image in images]
+    slices = [reduce_slice(bytes_of(disturb(image)), (SIDE, SIDE), detect=False) for image in images]
     at = np.abs(disturb(images[0]) - images[0]) > 40
     pattern = pattern_of(slices)
     left_out = leave_out(slices[0], pattern)
@@ -109,17 +109,17 @@ def test_what_stays_is_found(disturb: Callable[[Floats], Floats]) -> None:
 @pytest.mark.parametrize(("contrast", "noise"), [(1.0, 0.0), (0.3, 30.0)])
 def test_tissue_is_no_pattern(step: int, contrast: float, noise: float) -> None:
     images = moving(walk(step, step), contrast, noise)
-    assert not pattern_of([reduce_slice(bytes_of(image), SIDE, detect=False) for image in images]).any()
+    assert not pattern_of([reduce_slice(bytes_of(image), (SIDE, SIDE), detect=False) for image in images]).any()
 
 
 def test_a_few_slices_tell_nothing() -> None:
     images = [spots(image) for image in moving(walk(5, 2))[: LEAST_SLICES - 1]]
-    assert not pattern_of([reduce_slice(bytes_of(image), SIDE, detect=False) for image in images]).any()
+    assert not pattern_of([reduce_slice(bytes_of(image), (SIDE, SIDE), detect=False) for image in images]).any()
     assert not pattern_of([]).any()
 
 
 def test_features_on_a_pattern_are_left_out() -> None:
-    image = reduce_slice(tissue(FIRST), SIDE)
+    image = reduce_slice(tissue(FIRST), (SIDE, SIDE))
     pattern = np.zeros((160, 60), np.bool_)
     pattern[:, :30] = True
     rest = leave_out(image, pattern)
@@ -133,7 +133,9 @@ def test_features_on_a_pattern_are_left_out() -> None:
 @settings(max_examples=10)
 def test_sums_depend_on_neither_order_nor_cut(order: list[int], cut: int) -> None:
     sizes = (64, 64, 80, 64, 50, 64)
-    slices = [details(reduce_slice(demo_slice(FIRST + i, size), 80, detect=False)) for i, size in enumerate(sizes)]
+    slices = [
+        details(reduce_slice(demo_slice(FIRST + i, size), (80, 80), detect=False)) for i, size in enumerate(sizes)
+    ]
     whole = reduce(add, slices)
     parts = reduce(add, (slices[i] for i in order[:cut])) + reduce(add, (slices[i] for i in order[cut:]))
     assert all(np.array_equal(a, b) for a, b in ((whole.detail, parts.detail), (whole.count, parts.count)))
@@ -147,7 +149,7 @@ def test_phase_correlation_sees_tissue_alone(grey: int) -> None:
     slices = []
     for image in images:
         image[60:140, 50:150] = grey
-        reduced = reduce_slice(image, SIDE, detect=False)
+        reduced = reduce_slice(image, (SIDE, SIDE), detect=False)
         assert not reduced.mask[70:130, 60:140].any()
         slices.append(reduced)
     assert np.abs(phase_shift(*slices).matrix[:, 2] - (15, 20)).max() < 2
@@ -155,7 +157,7 @@ def test_phase_correlation_sees_tissue_alone(grey: int) -> None:
 
 def test_tissue_decides_between_rivals_of_a_fit_under_a_pattern() -> None:
     """Features may agree that nothing moved, where they lie beside the mask."""
-    a, b = (reduce_slice(bytes_of(image), SIDE) for image in moving([(0, 0), (30, -25)]))
+    a, b = (reduce_slice(bytes_of(image), (SIDE, SIDE)) for image in moving([(0, 0), (30, -25)]))
     still = Start(np.eye(2, 3), 100, np.zeros((0, 2)), np.zeros((0, 2)))
     assert len(list(starts(a, b, still))) == 1
     under = [replace(s, patterned=True) for s in (a, b)]

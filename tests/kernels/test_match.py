@@ -47,7 +47,7 @@ def apart(a: Floats, b: Floats, side: int = SIDE) -> float:
 
 
 def reduced(image: Image, largest_px: int = SIDE) -> Reduced:
-    return reduce_slice(image, largest_px)
+    return reduce_slice(image, (largest_px, largest_px))
 
 
 @cache
@@ -103,6 +103,16 @@ def test_moving_both_slices_alike_moves_the_fit(z: int, degrees: float, stretch:
     a, b = (reduced(resampled(demo_slice(z + i, SIDE), moved)) for i in range(2))
     expected = moved @ matrix(neighbour(z), neighbour(z + 1), "affine") @ np.linalg.inv(moved)
     assert apart(matrix(a, b, "affine"), expected) < 0.25
+
+
+@FEW
+@given(LOW, st.sampled_from([2, 4, 8]))
+def test_a_long_strip_fits_as_the_square_of_its_area(z: int, strips: int) -> None:
+    pair = [np.hstack(np.split(demo_slice(z + i, SIDE), strips)) for i in range(2)]
+    found = fit(*(reduce_slice(image, image.shape[::-1]) for image in pair), "translation")
+    square = fit(neighbour(z), neighbour(z + 1), "translation")
+    assert found.inliers > square.inliers / 3
+    assert apart(homogeneous(found.matrix or ()), homogeneous(square.matrix or ())) < 0.5
 
 
 @FEW

@@ -18,7 +18,7 @@ def pixels(z: int) -> Image:
 
 
 def reduced(image: Image) -> Reduced:
-    return reduce_slice(np.ascontiguousarray(image), WIDTH)
+    return reduce_slice(np.ascontiguousarray(image), (WIDTH, WIDTH))
 
 
 def as_it_looks(image: Image, orientation: Image) -> Image:

@@ -16,7 +16,7 @@ SIZE = 320
 
 
 def reduced(image: Image) -> Reduced:
-    return reduce_slice(image, SIZE)
+    return reduce_slice(image, (SIZE, SIZE))
 
 
 @pytest.fixture(scope="module")

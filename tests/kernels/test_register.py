@@ -15,7 +15,7 @@ MODELS: tuple[FitModel, ...] = ("translation", "rigid", "affine")
 
 
 def reduced(image: Floats) -> Reduced:
-    return reduce_slice(np.asarray(image, np.uint8), SIDE, detect=False)
+    return reduce_slice(np.asarray(image, np.uint8), (SIDE, SIDE), detect=False)
 
 
 def moved(matrix: Floats, scale: int = 1) -> Reduced:

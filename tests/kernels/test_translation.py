@@ -33,7 +33,7 @@ def pair_borders_px(turns: Floats, stretches: Floats) -> Floats:
     images = [
         cv2.warpAffine(still(z), m, (SIDE, SIDE), flags=cv2.INTER_CUBIC) for z, m in zip(NUMBERS, moves, strict=True)
     ]
-    seen = {z: reduce_slice(image, SIDE) for z, image in zip(NUMBERS, images, strict=True)}
+    seen = {z: reduce_slice(image, (SIDE, SIDE)) for z, image in zip(NUMBERS, images, strict=True)}
     fits = [fit_pair(seen[a], seen[b], a, b) for a, b in pairwise(NUMBERS)]
     placed = solve_stack(NUMBERS, fits, SIDE, SIDE).placed
     undone = [placed[z][:2, :2] @ m[:, :2] for z, m in zip(NUMBERS, moves, strict=True)]
@@ -59,7 +59,7 @@ def test_real_turns_and_stretches_are_followed_on_both_signs(turn: float, stretc
 
 
 def test_the_limit_is_the_same_for_both_signs() -> None:
-    slice_ = reduce_slice(still(FIRST), SIDE)
+    slice_ = reduce_slice(still(FIRST), (SIDE, SIDE))
     for moved in (np.eye(2) * 1e-3, np.array([[0, 1e-3], [-1e-3, 0]]), np.diag([1e-3, -1e-3])):
         at = [looks_like_translation(np.c_[np.eye(2) + s * moved, [3, 4]], slice_, limit)
               for limit in (0.2, 0.25) for s in (1, -1)]  # fmt: skip
