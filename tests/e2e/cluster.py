@@ -126,15 +126,15 @@ class Cluster:
         found = self.objects("pods", f"workflows.argoproj.io/workflow={name},clio-argo/step={step}")
         return [p["metadata"]["name"] for p in found if p["status"]["phase"] == phase]
 
-    def running(self, name: str, step: str, part: int = 0, but: str = "") -> str:
-        """The pod of a step's part whose own container runs, unless it is called `but`."""
+    def running(self, name: str, step: str, part: int = 0, but: str = "") -> Json:
+        """The pod of a step's part whose own container runs, unless its uid is `but`."""
         return until(lambda: self._main_runs(name, step, part, but), f"a running pod of {step}")
 
-    def _main_runs(self, name: str, step: str, part: int, but: str) -> str | None:
+    def _main_runs(self, name: str, step: str, part: int, but: str) -> Json | None:
         for pod in self.objects("pods", f"workflows.argoproj.io/workflow={name},clio-argo/step={step}"):
             states = {c["name"]: c["state"] for c in pod["status"].get("containerStatuses", [])}
-            if "running" in states.get("main", {}) and pod["metadata"]["name"] != but and is_part(pod, part):
-                return str(pod["metadata"]["name"])
+            if "running" in states.get("main", {}) and pod["metadata"]["uid"] != but and is_part(pod, part):
+                return pod
         return None
 
     def ended(self, name: str) -> Json:

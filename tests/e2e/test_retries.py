@@ -151,7 +151,7 @@ def test_an_evicted_pod_is_tried_again(cluster: Cluster) -> None:
 
 @pytest.mark.skipif(not RIG, reason="needs a node on this machine, whose processes can be killed")
 def test_a_container_that_its_node_loses_is_tried_again(cluster: Cluster) -> None:
-    os.kill(shim(cluster.running("lost", "lost")), signal.SIGKILL)
+    os.kill(shim(cluster.running("lost", "lost")["metadata"]["name"]), signal.SIGKILL)
     phase, said = tries(cluster, "lost")
     assert (phase, len(said)) == ("Succeeded", 2)
 
