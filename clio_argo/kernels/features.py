@@ -14,10 +14,11 @@ from clio_argo.model.alignment import Floats
 
 # at this size refined pairs of 5000 px slices err by 0.07 to 0.12 px at a corner, less than tissue moves (0.26 px)
 REDUCED_PX = 1250
-# side of a square: more inliers than larger images, in half the time (docs/design.md)
-FEATURE_PX = 280
-# chosen: hundreds of inliers per pair are enough, and matching takes the square of the number
-FEATURES = 1000
+# sides of squares: as many inliers as larger images have, in a third of the time (docs/design.md); and chosen: what a
+# slice that is far smaller than others of its stack keeps at least
+FEATURE_PX, LEAST_FEATURE_PX = 200, 100
+# hundreds of inliers per pair are enough, and matching takes the square of the number
+FEATURES = 600
 # saturated on either side, as in FIJI's SIFT alignment; threshold of SIFT, OpenCV's default
 STRETCH, CONTRAST = 0.0035, 0.04
 # Gaussian sigma: 56 inliers under noise of 60 grey levels, 20 at 0.8 px, 73 at 2.5 px, where flat slices lose detail
@@ -86,7 +87,7 @@ class Reduced:
 def reduce_slice(
     pixels: Image, largest: tuple[int, int], downsample: int = 1, detect: bool = True, area: Area = EVERYWHERE
 ) -> Reduced:
-    """Reduce a slice [y, x] and detect its features at 280 x 280 pixels, or at 1/`downsample` of its size if less.
+    """Reduce a slice [y, x] and detect its features at 200 x 200 pixels, or at 1/`downsample` of its size if less.
 
     largest: width and height in pixels that hold any slice of the stack. The longer one becomes about 1250 px; smaller
     slices are reduced by the same factor, so that neighbours show the same detail.
@@ -98,7 +99,8 @@ def reduce_slice(
     window = percentiles(histogram(small, mask), (STRETCH, 1 - STRETCH))
     image = stretch(small, window)
     # by area: a long strip, reduced by its length, would keep no detail across
-    coarse = max(1.0, sqrt(prod(largest)) // factor / FEATURE_PX, downsample / factor)
+    sides = sqrt(prod(largest)) // factor / FEATURE_PX, sqrt(prod(small.shape)) / LEAST_FEATURE_PX
+    coarse = max(1.0, min(sides), downsample / factor)
     points, descriptors = find_features(image, mask, coarse) if detect else no_features()
     return Reduced(image, mask, to_full(points, factor), descriptors, factor, factor * coarse, window)
 

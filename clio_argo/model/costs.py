@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     # the command line knows steps, and must start without numpy
     from clio_argo.model.plan import Plan
 
-# features are sought at 280 px, fits are refined at about 1250 px, whatever a slice has (kernels/features.py)
-FEATURE_PX, REDUCED_PX = 280, 1250
+# features are sought at 200 px, fits are refined at about 1250 px, whatever a slice has (kernels/features.py)
+FEATURE_PX, REDUCED_PX = 200, 1250
 # seconds of a minute
 MINUTE_S = 60
 # the task of a workflow that does all behind `plan` in one pod
@@ -53,7 +53,7 @@ class StageRate(Value):
 
     once_s: float = 0.0
     slice_ms: float = 0.0
-    feature_ns: float = Field(0.0, description="For each pixel up to 280 x 280 a slice.")
+    feature_ns: float = Field(0.0, description="For each pixel up to 200 x 200 a slice.")
     reduced_ns: float = Field(0.0, description="For each pixel up to 1250 x 1250 a slice.")
     byte_ns: float = Field(0.0, description="For each byte of grey values.")
     slice_writes: float = Field(0.0, description="Objects that it writes for each slice.")

@@ -46,7 +46,7 @@ class Alignment(Section):
 
     downsample: int = Field(1, ge=1, le=64)
     """Extra integer factor by which both axes are reduced before features are detected; refinement is not affected.
-    Default 1, since features are detected at about 280 px already. Larger factors find more features in noisy data."""
+    Default 1, since features are detected at about 200 px already. Larger factors find more features in noisy data."""
 
     model: Literal["auto", "translation", "rigid", "affine"] = "auto"
     """Transform between a slice and its neighbour. auto fits an affine and keeps only its translation where the linear
