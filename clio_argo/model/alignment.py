@@ -4,16 +4,22 @@ A matrix is a 2x3 affine in pixels, with pixel centres on integers and points as
 the moving slice `z1` to the fixed slice `z0`; a slice's matrix maps a pixel of the input file to the canvas.
 """
 
+import csv
+import io
 import operator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value, former_names
 from clio_argo.model.plan import FanOut, Remark, Verdict
 from clio_argo.model.values import StackValues
+
+if TYPE_CHECKING:
+    import pandas
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 Floats = NDArray[np.float64]
@@ -298,6 +304,24 @@ class Transforms(Document):
     def suspect(self) -> tuple[PlacedSlice, ...]:
         """Slices that fill their planes but have a fault."""
         return tuple(s for s in self.slices if s.verdict == "suspect")
+
+    def to_csv(self) -> str:
+        """A line per slice: z, file, verdict, the slices that fill its plane, and the six numbers of its matrix."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["z", "file", "verdict", "source_slices", "a", "b", "tx", "c", "d", "ty"])
+        for s in self.slices:
+            numbers = [v for row in s.matrix for v in row] if s.matrix else [""] * 6
+            writer.writerow([s.z, s.file or "", s.verdict, " ".join(map(str, s.source_slices)), *numbers])
+        return text.getvalue()
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The same as a table, with z as its index. Raises `UserError` where pandas is not installed."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise UserError("to_pandas needs pandas, which is not installed: pip install pandas") from error
+        return pandas.read_csv(io.StringIO(self.to_csv()), index_col="z", dtype={"source_slices": str})
 
     @property
     def replaced(self) -> dict[int, tuple[int, ...]]:

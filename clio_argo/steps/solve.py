@@ -1,7 +1,5 @@
 """Decides where every slice lies and which are bad, and fixes the shapes of both volumes."""
 
-import csv
-import io
 from collections.abc import Sequence
 
 from clio_argo.errors import GateStopped, UserError
@@ -63,7 +61,7 @@ def read_inputs(run: Run) -> Inputs:
 
 def write_transforms(run: Run, transforms: Transforms) -> list[ObjectRecord]:
     """Write transforms.json, and the same as a table for people."""
-    table = as_csv(transforms).encode()
+    table = transforms.to_csv().encode()
     return [run.store.write(layout.TRANSFORMS, transforms.to_bytes()), run.store.write(layout.TRANSFORMS_TABLE, table)]
 
 
@@ -94,14 +92,3 @@ def lay_out_again(run: Run) -> None:
         # the parts of where it was made
         spec = known
     lay_out(run, spec, run.transforms, write_transforms(run, run.transforms))
-
-
-def as_csv(transforms: Transforms) -> str:
-    """A line per slice: z, file, verdict, the slices that fill its plane, and the six numbers of its matrix."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["z", "file", "verdict", "source_slices", "a", "b", "tx", "c", "d", "ty"])
-    for s in transforms.slices:
-        numbers = [v for row in s.matrix for v in row] if s.matrix else [""] * 6
-        writer.writerow([s.z, s.file or "", s.verdict, " ".join(map(str, s.source_slices)), *numbers])
-    return text.getvalue()

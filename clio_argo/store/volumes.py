@@ -56,22 +56,22 @@ class Volumes:
     def read(self, scale: int, box: Box, channel: int = 0) -> Voxels:
         """Voxels [z, y, x] of `box` of a channel of the lossless volume."""
         with store_errors(self.store.url_of(layout.lossless_scale_folder(self.spec, scale)), ""):
-            return np.asarray(self._aligned(scale, channel)[box.slices].read().result())
+            return np.asarray(self.aligned(scale, channel)[box.slices].read().result())
 
     def read_viewer(self, scale: int, box: Box, layer: int = 0) -> NDArray[np.uint8]:
         """Voxels [z, y, x] or [c, z, y, x] of `box` of a layer of the viewer volume."""
         with store_errors(self.store.url_of(layout.viewer_folder(self.spec, scale, layer)), ""):
-            return np.asarray(self._viewer(scale, layer)[..., *box.slices].read().result())
+            return np.asarray(self.viewer(scale, layer)[..., *box.slices].read().result())
 
     def write_aligned(self, scale: int, box: Box, voxels: Voxels, channel: int = 0) -> list[ObjectRecord]:
         """Write whole shards of a channel of the lossless volume at `scale`: `voxels` [z, y, x] fills `box`."""
-        array = self._aligned(scale, channel, self._scratch)
+        array = self.aligned(scale, channel, self._scratch)
         shards = aligned_shards(self.spec, scale, box, channel)
         return [self._put(array, s, voxels[_inside(s.box(self.spec), box.begin).slices]) for s in shards]
 
     def write_viewer(self, scale: int, box: Box, voxels: NDArray[np.uint8], layer: int = 0) -> list[ObjectRecord]:
         """Write whole shards of a layer of ng/ at `scale`: `voxels` [z, y, x] or [c, z, y, x] fills `box`."""
-        array, shards = self._viewer(scale, layer, self._scratch), viewer_shards(self.spec, scale, box, layer)
+        array, shards = self.viewer(scale, layer, self._scratch), viewer_shards(self.spec, scale, box, layer)
         parts = ((s, voxels[..., *_inside(s.box(self.spec), box.begin).slices]) for s in shards)
         return [self._put(array, s, without_zero_chunks(part, self.spec.chunk)) for s, part in parts]
 
@@ -114,7 +114,8 @@ class Volumes:
         array.write(without_zero_chunks(voxels, self.spec.chunk)).result()
         return np.asarray(array.read().result())
 
-    def _aligned(self, scale: int, channel: int = 0, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
+    def aligned(self, scale: int, channel: int = 0, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
+        """A channel of the lossless volume [z, y, x]; in `kvstore` instead of the run's folder."""
         folder = layout.lossless_scale_folder(self.spec, scale)
         array = self._open({"driver": "zarr3"}, folder, kvstore, layout.ZARR)
         if self.spec.channels:
@@ -123,7 +124,8 @@ class Volumes:
             raise BrokenInvariant(f"{folder} has another shape than volume.json")
         return array.translate_to[self.spec.scales[scale].begin]
 
-    def _viewer(self, scale: int, layer: int = 0, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
+    def viewer(self, scale: int, layer: int = 0, kvstore: ts.KvStore | None = None) -> ts.TensorStore:
+        """A layer of the viewer volume [z, y, x], or [c, z, y, x]; in `kvstore` instead of the run's folder."""
         spec = {"driver": "neuroglancer_precomputed", "scale_index": scale - self.spec.ng_scales.start}
         return _in_order(self._open(spec, layout.viewer_volume(self.spec, layer), kvstore, layout.INFO))
 

@@ -1,0 +1,109 @@
+"""A run as people use it from Python: its documents, its volume as an array, and what `verify` says of it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import tensorstore as ts
+
+from clio_argo.errors import UserError
+from clio_argo.maintenance.verify import existing_run, verify
+from clio_argo.model.alignment import Transforms
+from clio_argo.model.layout import COMPLETE, CONFIG, PLAN, REPORT, TRANSFORMS, VOLUME
+from clio_argo.model.plan import Plan
+from clio_argo.model.request import Request
+from clio_argo.model.run import Completion, Mode, Verification
+from clio_argo.model.volume import VolumeSpec
+from clio_argo.pipeline import PIPELINE
+from clio_argo.store.documents import D, Store
+from clio_argo.store.volumes import Volumes
+
+
+@dataclass(frozen=True, repr=False)
+class OpenedRun:
+    """One run, finished or not. What is read once is kept; open a run that goes on again to see more."""
+
+    store: Store
+
+    def __repr__(self) -> str:
+        """Where it is, and how it ended."""
+        ended = self.store.find_document(Completion, COMPLETE)
+        return f"<clio-argo run {self.url}: {ended.status if ended else 'not complete'}>"
+
+    @property
+    def url(self) -> str:
+        """Its root, with a slash at the end."""
+        return self.store.url
+
+    @cached_property
+    def request(self) -> Request:
+        """What was asked for. Raises `UserError`, as all documents do, if it is not there yet or damaged."""
+        return self._document(Request, CONFIG)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the source holds."""
+        return self._document(Plan, PLAN)
+
+    @cached_property
+    def transforms(self) -> Transforms:
+        """Where every slice lies, its verdict, and all fits."""
+        return self._document(Transforms, TRANSFORMS)
+
+    @cached_property
+    def completion(self) -> Completion:
+        """How the run ended."""
+        return self._document(Completion, COMPLETE)
+
+    @property
+    def link(self) -> str:
+        """URL, or command for a local or private run, that opens the volume in neuroglancer."""
+        return self.completion.link
+
+    @property
+    def report(self) -> str:
+        """URL of the report's page."""
+        return self.store.url_of(REPORT)
+
+    def verify(self, mode: Mode = "default") -> Verification:
+        """Compare the run with its manifest, as `clio_argo.verify` does."""
+        return verify(self.store, mode)
+
+    def volume(self, scale: int = 0, channel: int = 0, viewer: bool = False) -> ts.TensorStore:
+        """The volume [z, y, x] at a scale, in voxels of that scale; z counts as the slices do.
+
+        Nothing is loaded before it is read: `run.volume()[3510, 100:200, 100:200].read().result()`.
+
+        channel: of the lossless volume, or layer of the viewer's, which is [c, z, y, x] where it has three channels.
+        viewer: the viewer volume, 8 bit and JPEG; else the lossless one.
+
+        Raises:
+            UserError: the run has no such scale or channel, or keeps no lossless volume.
+        """
+        spec = self._document(VolumeSpec, VOLUME)
+        self._refuse_unknown(spec, scale, channel, viewer)
+        volumes = Volumes(self.store, spec)
+        return volumes.viewer(scale, channel) if viewer else volumes.aligned(scale, channel)
+
+    def resolution(self, scale: int = 0) -> tuple[float, float, float]:
+        """Size of a voxel (z, y, x) at a scale, in nm."""
+        return self._document(VolumeSpec, VOLUME).scales[scale].resolution
+
+    def _refuse_unknown(self, spec: VolumeSpec, scale: int, channel: int, viewer: bool) -> None:
+        kept = self.completion.aligned is not None
+        scales = spec.ng_scales if viewer else range(len(spec.scales))
+        channels = len(spec.layers) if viewer else max(1, len(spec.channels))
+        if not viewer and not kept:
+            raise UserError(f"{self.url}: its lossless volume was not kept; use volume(viewer=True)")
+        for what, number, known in (("scale", scale, scales), ("channel", channel, range(channels))):
+            if number not in known:
+                raise UserError(f"{self.url}: has no {what} {number}, only {known.start} to {known.stop - 1}")
+
+    def _document(self, kind: type[D], name: str) -> D:
+        if (found := self.store.find_document(kind, name)) is None:
+            raise UserError(f"{self.store.url_of(name)} does not exist: the run has not come so far")
+        return found
+
+
+def open(run: str) -> OpenedRun:  # noqa: A001 - as numpy and tensorstore call it
+    """The run at a path or URL. Raises `UserError` if there is none, or if it leads to other places."""
+    return OpenedRun(existing_run(run, PIPELINE))

@@ -1,0 +1,86 @@
+"""A run opened from Python: its documents, its volume as arrays, and what it says where something is not there."""
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import clio_argo
+from clio_argo.errors import UserError
+from clio_argo.model.layout import COMPLETE, TRANSFORMS, TRANSFORMS_TABLE
+from clio_argo.model.volume import VolumeSpec
+from clio_argo.store.documents import Store
+from clio_argo.store.volumes import Volumes
+from tests.maintenance.conftest import SLICES
+from tests.stacks import FIRST
+
+
+def test_documents_are_those_that_lie_there(whole: Path) -> None:
+    run = clio_argo.open(str(whole))
+    for document, name in ((run.completion, COMPLETE), (run.transforms, TRANSFORMS)):
+        assert document.to_bytes() == (whole / name).read_bytes()
+    assert run.plan.minz == FIRST
+    assert run.request.setting("viewer.chunk") == 256
+    assert run.link == run.completion.link
+    assert run.report == f"{run.url}report.html"
+    assert repr(run) == f"<clio-argo run {run.url}: complete>"
+
+
+def test_transforms_are_a_table(whole: Path) -> None:
+    transforms = clio_argo.open(str(whole)).transforms
+    assert transforms.to_csv() == (whole / TRANSFORMS_TABLE).read_text()
+    table = transforms.to_pandas()
+    assert table.index.tolist() == [s.z for s in transforms.slices]
+    assert table.loc[FIRST, ["a", "b", "tx", "c", "d", "ty"]].tolist() == list(np.ravel(transforms.slices[0].matrix))
+
+
+def test_a_table_without_pandas_is_explained(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UserError, match="pip install pandas"):
+        clio_argo.open(str(whole)).transforms.to_pandas()
+
+
+@pytest.mark.parametrize("viewer", [False, True])
+def test_every_scale_is_an_array_in_voxels_of_that_scale(whole: Path, viewer: bool) -> None:
+    run, spec = clio_argo.open(str(whole)), Store(str(whole)).document(VolumeSpec, "volume.json")
+    volumes = Volumes(Store(str(whole)), spec)
+    assert len(spec.scales) > 2
+    for scale, shape in enumerate(spec.scales):
+        array = run.volume(scale, viewer=viewer)
+        assert array.domain.labels == ("z", "y", "x")
+        assert array.domain.inclusive_min == shape.begin
+        read = volumes.read_viewer if viewer else volumes.read
+        assert np.array_equal(array.read().result(), read(scale, shape.box))
+        assert run.resolution(scale) == shape.resolution
+    assert run.volume()[FIRST + SLICES - 1].read().result().any()
+
+
+def test_what_is_not_there_is_named(out: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no run"):
+        clio_argo.open(str(tmp_path / "nothing"))
+    run = clio_argo.open(str(out))
+    with pytest.raises(UserError, match=r"has no scale 9, only 0 to \d"):
+        run.volume(9)
+    with pytest.raises(UserError, match="has no channel 1, only 0 to 0"):
+        run.volume(channel=1)
+    (out / COMPLETE).write_text(json.dumps({**json.loads((out / COMPLETE).read_text()), "aligned": None}))
+    with pytest.raises(UserError, match=r"was not kept; use volume\(viewer=True\)"):
+        clio_argo.open(str(out)).volume()
+    (out / COMPLETE).unlink()
+    assert "not complete" in repr(run)
+    with pytest.raises(UserError, match=r"complete\.json does not exist: the run has not come so far"):
+        clio_argo.open(str(out)).link  # noqa: B018
+
+
+@pytest.mark.usefixtures("here")
+def test_a_run_is_verified(whole: Path) -> None:
+    assert clio_argo.open(str(whole)).verify().faults == ()
+
+
+def test_names_are_told_before_they_are_used() -> None:
+    assert {*clio_argo.__all__, "open", "__version__"} <= {*dir(clio_argo)}
+    assert clio_argo.__version__ == version("clio-argo")
+    assert "open" not in clio_argo.__all__
