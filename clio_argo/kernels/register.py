@@ -7,6 +7,7 @@ step costs one warp. Without masks the black borders of shifted slices bias the 
 """
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal, TypeVar, cast
 
 import cv2
@@ -126,9 +127,12 @@ def _grid(moving: Reduced) -> _Grid:
         ((np.arange(0, n, stride) - c) / half_px).astype(np.float32)
         for n, c in zip((width, height), centre, strict=True)
     )
-    planes = [g * along for g in (along_x, along_y) for along in (x, y[:, None], np.float32(1))]
-    grey = (image[thin] - image.mean()) * mask
-    rows = np.stack([*planes, grey, mask]).reshape(8, -1)
+    rows = np.empty((8, *mask.shape), np.float32)
+    for row, (slope, along) in zip(rows, product((along_x, along_y), (x, y[:, None], np.float32(1))), strict=False):
+        np.multiply(slope, along, out=row)
+    np.multiply(image[thin] - image.mean(), mask, out=rows[6])
+    rows[7] = mask
+    rows = rows.reshape(8, -1)
     return _Grid(stride, mask, rows, (rows @ rows.T).astype(np.float64), centre, half_px)
 
 
