@@ -21,7 +21,8 @@ def load_pipeline(name: str | None, option: str = "--pipeline") -> Pipeline:
         option: where the name was given, for messages.
 
     Raises:
-        UserError: the name is malformed, the module cannot be imported, or the variable holds something else.
+        UserError: the name is malformed, the module cannot be imported, or the variable holds something else,
+            or its steps do not fit.
     """
     if not name:
         return PIPELINE
@@ -31,6 +32,7 @@ def load_pipeline(name: str | None, option: str = "--pipeline") -> Pipeline:
     pipeline = _import(module, attribute, f"{option} {name}")
     if not isinstance(pipeline, Pipeline):
         raise UserError(f"{option} {name}: expected a Pipeline, found {type(pipeline).__name__}")
+    pipeline.checked()
     return _announced(pipeline, name) if any(map(_is_new_code, pipeline.all_steps)) else pipeline
 
 

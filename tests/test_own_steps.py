@@ -1,12 +1,14 @@
 """A step of one's own is one `Step` value: it runs, is recorded, verified and repaired like the others."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from clio_argo.errors import UserError
+from clio_argo.errors import ClioError, UserError
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
 from clio_argo.model.layout import VIEWER
@@ -138,3 +140,48 @@ def test_a_step_between_others_does_not_hide_what_these_are_made_from(source: Pa
         shard.unlink()
     assert repair(out, workers=1, pipeline=pipeline).left.faults == ()
     assert {p: p.read_bytes() for p in whole} == whole
+
+
+def test_a_pipeline_without_a_step_or_with_another_runs(source: Path, tmp_path: Path) -> None:
+    pipeline = OWN.without("label").replace(replace(PIPELINE["coarsen"], title="coarsen, in words of my own"))
+    assert {s.name: pipeline.after(s.name) for s in pipeline.steps} == {
+        s.name: PIPELINE.after(s.name) for s in PIPELINE.steps
+    }
+    results: dict[str, StepResult] = {}
+    out = run_here(plain(source), tmp_path / "out", results=results, pipeline=pipeline)
+    assert "publish" in results
+    assert "label" not in results
+    assert verify(out, workers=1, pipeline=pipeline).faults == ()
+
+
+def test_a_volume_that_nobody_verified_is_not_called_complete(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ClioError, match=r"verify\.json"):
+        run_here(plain(source), tmp_path / "out", pipeline=PIPELINE.without("verify"))
+    assert not (tmp_path / "out" / "complete.json").exists()
+
+
+WRONG: dict[str, tuple[Callable[[], Pipeline], list[str]]] = {
+    "a name twice": (lambda: PIPELINE.with_step(Step("plan", after=("solve",))), ["two steps are called plan"]),
+    "waits for nobody": (lambda: with_label(after=("rendr",)), ["waits for rendr, which is no step"]),
+    "two faults": (
+        lambda: with_label(after=("a",), fan_out="b.parts"), ["label: waits for a,", "label: reads from b,"],
+    ),
+    "a circle": (lambda: with_label("plan", after=("publish",)), ["label: waits for publish"]),
+    "before nobody": (lambda: with_label("rendr"), ["there is no step rendr; steps are plan"]),
+    "without what others read": (lambda: PIPELINE.without("solve"), ["render: reads from solve", "approval: there is"]),
+    "without what others are made from": (lambda: PIPELINE.without("render"), ["write: is made from units of render"]),
+    "without nobody": (lambda: PIPELINE.without("rendr"), ["there is no step rendr"]),
+    "another nobody": (lambda: PIPELINE.replace(LABEL), ["there is no step label"]),
+}  # fmt: skip
+
+
+def with_label(*before: str, **changes: Any) -> Pipeline:
+    return PIPELINE.with_step(replace(LABEL, **changes), before=before)
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_pipeline_that_cannot_run_is_refused_with_all_reasons(what: str) -> None:
+    make, reasons = WRONG[what]
+    with pytest.raises(UserError) as refused:
+        make()
+    assert [r for r in reasons if r not in str(refused.value)] == []

@@ -1,12 +1,13 @@
 """Steps and the graph that they form, as pure data, and what a step returns."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import Field
 
+from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
 from clio_argo.model.costs import ALL, Estimate
 
@@ -86,6 +87,13 @@ class Step:
         return bool(self.fan_out or self.steps)
 
     @property
+    def references(self) -> tuple[tuple[str, str], ...]:
+        """What it needs of other steps, in words, and their names."""
+        read = (r.partition(".")[0] for r in (self.fan_out or "", self.memory) if "." in r)
+        made_from = [("is made from units of", self.made_from)] if self.made_from else []
+        return (*(("waits for", n) for n in self.after), *(("reads from", n) for n in read), *made_from)
+
+    @property
     def runs_whole(self) -> bool:
         """Whether a process of the images can run all its units, without being told a part."""
         return bool(self.entry) and self.image in IMAGES and bool(self.fan_out) == bool(self.units)
@@ -125,10 +133,51 @@ class Pipeline:
         return {s.name: s.version for s in self.steps}
 
     def with_step(self, step: Step, before: tuple[str, ...] = ()) -> "Pipeline":
-        """The same graph with one more step, for which the steps named in `before` wait."""
+        """The same graph with one more step, for which the steps named in `before` wait.
+
+        Raises:
+            UserError: names what does not fit: a name that is taken, a step that is waited for or read from and is not
+                there, or comes later. So do `without` and `replace`.
+        """
+        self._refuse_unknown(*before)
         waiting = tuple(replace(s, after=(*s.after, step.name)) if s.name in before else s for s in self.steps)
         index = min((i for i, s in enumerate(waiting) if s.name in before), default=len(waiting))
-        return replace(self, steps=(*waiting[:index], step, *waiting[index:]))
+        return replace(self, steps=(*waiting[:index], step, *waiting[index:])).checked()
+
+    def without(self, name: str) -> "Pipeline":
+        """The same graph without a step: what waited for it waits for what it waited for."""
+        self._refuse_unknown(name)
+        gone = self[name]
+        kept = (replace(s, after=_instead(s.after, name, gone.after)) for s in self.steps if s.name != name)
+        return replace(self, steps=tuple(kept), on_exit=None if gone == self.on_exit else self.on_exit).checked()
+
+    def replace(self, step: Step) -> "Pipeline":
+        """The same graph with another step of that name."""
+        self._refuse_unknown(step.name)
+        on_exit = step if self.on_exit and self.on_exit.name == step.name else self.on_exit
+        steps = tuple(step if s.name == step.name else s for s in self.steps)
+        return replace(self, steps=steps, on_exit=on_exit).checked()
+
+    def checked(self) -> "Pipeline":
+        """The pipeline itself. Raises `UserError` with all that does not fit in its graph."""
+        if problems := [*self._problems()]:
+            raise UserError("\n".join(["this pipeline cannot run:", *(f"  {p}" for p in problems)]))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        names = [s.name for s in self.all_steps]
+        yield from (f"two steps are called {n}" for n in dict.fromkeys(names) if names.count(n) > 1)
+        for number, step in enumerate(self.steps):
+            for what, other in step.references:
+                if other not in names[:number]:
+                    yield f"{step.name}: {what} {other}, which is no step before it"
+        special = {"approval": self.approval, "single": self.planner}
+        yield from (f"{what}: there is no step {n}" for what, n in special.items() if n and n not in names)
+
+    def _refuse_unknown(self, *names: str) -> None:
+        known = [s.name for s in self.all_steps]
+        if unknown := [n for n in names if n not in known]:
+            raise UserError(f"there is no step {', '.join(unknown)}; steps are {', '.join(known)}")
 
     def until(self, name: str) -> tuple[Step, ...]:
         """Steps in order, as far as step `name`."""
@@ -251,6 +300,11 @@ class Counts(Value):
     again: dict[str, int] = Field({}, description="Units that were rerun, by the reason.")
     bytes: int = Field(0, description="Size of the objects that the units wrote, or that verify read.")
     peak_mib: float = Field(0.0, description="Largest resident memory of the process in MiB.")
+
+
+def _instead(names: Sequence[str], gone: str, others: Sequence[str]) -> tuple[str, ...]:
+    """Names with `others` in the place of one of them."""
+    return tuple(dict.fromkeys(m for n in names for m in (others if n == gone else (n,))))
 
 
 class StepResult(Value):
