@@ -13,7 +13,7 @@ from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
 from clio_argo.model.run import Completion, Mode, Verification
 from clio_argo.model.volume import VolumeSpec
-from clio_argo.pipeline import PIPELINE
+from clio_argo.pipeline import PIPELINE, Pipeline
 from clio_argo.store.documents import D, Store
 from clio_argo.store.volumes import Volumes
 
@@ -23,10 +23,11 @@ class OpenedRun:
     """One run, finished or not. What is read once is kept; open a run that goes on again to see more."""
 
     store: Store
+    pipeline: Pipeline
 
     def __repr__(self) -> str:
         """Where it is, and how it ended."""
-        ended = self.store.find_document(Completion, COMPLETE)
+        ended = self.store.intact(Completion, COMPLETE)
         return f"<clio-argo run {self.url}: {ended.status if ended else 'not complete'}>"
 
     @property
@@ -66,10 +67,10 @@ class OpenedRun:
 
     def verify(self, mode: Mode = "default") -> Verification:
         """Compare the run with its manifest, as `clio_argo.verify` does."""
-        return verify(self.store, mode)
+        return verify(self.store, mode, pipeline=self.pipeline)
 
     def volume(self, scale: int = 0, channel: int = 0, viewer: bool = False) -> ts.TensorStore:
-        """The volume [z, y, x] at a scale, in voxels of that scale; z counts as the slices do.
+        """The volume [z, y, x] at a scale, in voxels of that scale; z of scale 0 counts as the slices do.
 
         Nothing is loaded before it is read: `run.volume()[3510, 100:200, 100:200].read().result()`.
 
@@ -79,24 +80,26 @@ class OpenedRun:
         Raises:
             UserError: the run has no such scale or channel, or keeps no lossless volume.
         """
-        spec = self._document(VolumeSpec, VOLUME)
-        self._refuse_unknown(spec, scale, channel, viewer)
+        if not viewer and self.completion.aligned is None:
+            raise UserError(f"{self.url}: its lossless volume was not kept; use volume(viewer=True)")
+        spec = self._shapes
+        self._refuse_other("scale", scale, spec.ng_scales if viewer else range(len(spec.scales)))
+        self._refuse_other("channel", channel, range(len(spec.layers) if viewer else max(1, len(spec.channels))))
         volumes = Volumes(self.store, spec)
         return volumes.viewer(scale, channel) if viewer else volumes.aligned(scale, channel)
 
     def resolution(self, scale: int = 0) -> tuple[float, float, float]:
-        """Size of a voxel (z, y, x) at a scale, in nm."""
-        return self._document(VolumeSpec, VOLUME).scales[scale].resolution
+        """Size of a voxel (z, y, x) at a scale, in nm. Raises `UserError` if the run has no such scale."""
+        self._refuse_other("scale", scale, range(len(self._shapes.scales)))
+        return self._shapes.scales[scale].resolution
 
-    def _refuse_unknown(self, spec: VolumeSpec, scale: int, channel: int, viewer: bool) -> None:
-        kept = self.completion.aligned is not None
-        scales = spec.ng_scales if viewer else range(len(spec.scales))
-        channels = len(spec.layers) if viewer else max(1, len(spec.channels))
-        if not viewer and not kept:
-            raise UserError(f"{self.url}: its lossless volume was not kept; use volume(viewer=True)")
-        for what, number, known in (("scale", scale, scales), ("channel", channel, range(channels))):
-            if number not in known:
-                raise UserError(f"{self.url}: has no {what} {number}, only {known.start} to {known.stop - 1}")
+    @cached_property
+    def _shapes(self) -> VolumeSpec:
+        return self._document(VolumeSpec, VOLUME)
+
+    def _refuse_other(self, what: str, number: int, known: range) -> None:
+        if number not in known:
+            raise UserError(f"{self.url}: has no {what} {number}, only {known.start} to {known.stop - 1}")
 
     def _document(self, kind: type[D], name: str) -> D:
         if (found := self.store.find_document(kind, name)) is None:
@@ -104,6 +107,10 @@ class OpenedRun:
         return found
 
 
-def open(run: str) -> OpenedRun:  # noqa: A001 - as numpy and tensorstore call it
-    """The run at a path or URL. Raises `UserError` if there is none, or if it leads to other places."""
-    return OpenedRun(existing_run(run, PIPELINE))
+def open(run: str, pipeline: Pipeline = PIPELINE) -> OpenedRun:  # noqa: A001 - as numpy and tensorstore call it
+    """The run at a path or URL, which `pipeline` made.
+
+    Raises:
+        UserError: there is no run, it leads to other places, or another pipeline made it.
+    """
+    return OpenedRun(existing_run(run, pipeline), pipeline)

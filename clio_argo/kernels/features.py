@@ -14,9 +14,10 @@ from clio_argo.model.alignment import Floats
 
 # at this size refined pairs of 5000 px slices err by 0.07 to 0.12 px at a corner, less than tissue moves (0.26 px)
 REDUCED_PX = 1250
-# sides of squares: as many inliers as larger images have, in a third of the time (docs/design.md); and chosen: what a
-# slice that is far smaller than others of its stack keeps at least
-FEATURE_PX, LEAST_FEATURE_PX = 200, 100
+# side of a square: as many inliers as larger images have, in a third of the time (docs/design.md)
+FEATURE_PX = 200
+# chosen: what is left of a slice that is far smaller than others of its stack still has features
+LEAST_FEATURE_PX = 100
 # hundreds of inliers per pair are enough, and matching takes the square of the number
 FEATURES = 600
 # saturated on either side, as in FIJI's SIFT alignment; threshold of SIFT, OpenCV's default

@@ -64,11 +64,15 @@ def test_what_is_not_there_is_named(out: Path, tmp_path: Path) -> None:
     run = clio_argo.open(str(out))
     with pytest.raises(UserError, match=r"has no scale 9, only 0 to \d"):
         run.volume(9)
+    with pytest.raises(UserError, match="has no scale -1"):
+        run.resolution(-1)
     with pytest.raises(UserError, match="has no channel 1, only 0 to 0"):
         run.volume(channel=1)
     (out / COMPLETE).write_text(json.dumps({**json.loads((out / COMPLETE).read_text()), "aligned": None}))
     with pytest.raises(UserError, match=r"was not kept; use volume\(viewer=True\)"):
         clio_argo.open(str(out)).volume()
+    (out / COMPLETE).write_text("{")
+    assert "not complete" in repr(run)
     (out / COMPLETE).unlink()
     assert "not complete" in repr(run)
     with pytest.raises(UserError, match=r"complete\.json does not exist: the run has not come so far"):
