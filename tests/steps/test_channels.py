@@ -10,6 +10,8 @@ import pytest
 import tensorstore as ts
 from numpy.typing import NDArray
 
+import clio_argo
+from clio_argo.errors import UserError
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
 from clio_argo.model.step import StepResult, parts_of
@@ -127,6 +129,19 @@ def test_what_is_not_aligned_stays_as_it_was_recorded(colours: Path, pairs: Path
     assert [c["label"] for c in group["attributes"]["ome"]["omero"]["channels"]] == ["EM", "GFP"]
     assert group["attributes"]["clio_argo"]["windows"] == [None, None]
     assert shown(out / "ng").shape == shown(out / "ng/channels/1-GFP").shape == (1, *gfp.shape)
+
+
+def test_channels_are_opened_one_by_one_and_colours_together(colours: Path, pairs: Path, tmp_path: Path) -> None:
+    both = run_here(plain(pairs, image=OWN, channels=["EM", "GFP"]), tmp_path / "pairs")
+    run = clio_argo.open(str(both))
+    for channel, voxels in enumerate(lossless(both)):
+        np.testing.assert_array_equal(run.volume(channel=channel).read().result(), voxels)
+        assert run.volume(channel=channel, viewer=True).shape == voxels.shape
+    with pytest.raises(UserError, match="has no channel 2, only 0 to 1"):
+        run.volume(channel=2)
+    coloured_run = clio_argo.open(str(run_here(plain(colours), tmp_path / "colours")))
+    assert coloured_run.volume(viewer=True).domain.labels == ("channel", "z", "y", "x")
+    np.testing.assert_array_equal(coloured_run.volume(viewer=True).read().result(), shown(tmp_path / "colours" / "ng"))
 
 
 def test_opacity_is_where_there_is_a_picture(tmp_path: Path) -> None:
