@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from clio_argo.errors import UserError
-from clio_argo.model.base import Document, Value, former_names
+from clio_argo.model.base import Document, Value, counted, former_names
 from clio_argo.model.plan import FanOut, Remark, Verdict
 from clio_argo.model.values import StackValues
 
@@ -284,6 +284,13 @@ class Transforms(Document):
     overrides: int = Field(0, description="Number of manual corrections of slices and pairs, see user_inputs.json.")
     sources: dict[str, str] = Field({}, description="CRC32C of each file that the user provided, by its name.")
     slices: tuple[PlacedSlice, ...]
+
+    def __repr__(self) -> str:
+        """What became of the stack in one line: all of it would fill screens."""
+        slices = f"{counted(len(self.slices), 'slice')}, {len(self.flagged)} flagged, {len(self.suspect)} suspect"
+        return f"<Transforms: {slices}, canvas {self.width} x {self.height} px>"
+
+    __str__ = __repr__
 
     @property
     def trends_to_tell(self) -> tuple[Trend, ...]:

@@ -177,6 +177,13 @@ class Plan(Document):
         None, exclude_if=lambda v: v is None, description="Channel that is aligned; None: grey values, or luminance."
     )
 
+    def __repr__(self) -> str:
+        """The stack in one line: all of it would fill screens."""
+        size = f"{self.width} x {self.height} px {self.dtype}"
+        return f"<Plan: {counted(self.usable, 'slice')}, z {self.minz} to {self.maxz}, {size}>"
+
+    __str__ = __repr__
+
     @property
     def uncut(self) -> Self:
         """The plan with each unit as a part: what follows from it is the same, however its work is cut."""

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from clio_argo.model.alignment import Break
-from clio_argo.model.base import Document, Value, few
+from clio_argo.model.base import Document, Value, counted, few
 from clio_argo.model.costs import LEAST_BYTES
 from clio_argo.model.quality import QualitySummary
 
@@ -204,3 +204,10 @@ class Completion(Document):
     source_digest: str = Field("", description="Digest over all slices: names, sizes, times or generations.")
     given: dict[str, str] = Field({}, description="CRC32C of each file that the user provided, by its name.")
     costs: str = Field("", description="Object that tells what the stages took; it differs from attempt to attempt.")
+
+    def __repr__(self) -> str:
+        """How the run ended in one line: all of it would fill screens."""
+        end = f"{self.status}, {counted(self.slices, 'slice')}, {len(self.flagged)} flagged"
+        return f"<Completion of {self.id}: {end}, {counted(self.objects, 'object')}>"
+
+    __str__ = __repr__

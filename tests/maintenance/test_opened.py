@@ -29,6 +29,16 @@ def test_documents_are_those_that_lie_there(whole: Path) -> None:
     assert repr(run) == f"<clio-argo run {run.url}: complete>"
 
 
+def test_documents_are_told_in_a_line(whole: Path) -> None:
+    run = clio_argo.open(str(whole))
+    said = [f"{d}" for d in (run.plan, run.transforms, run.completion)]
+    assert said == [repr(d) for d in (run.plan, run.transforms, run.completion)]
+    plan, transforms, completion = said
+    assert plan == f"<Plan: 6 slices, z {FIRST} to {FIRST + 5}, 2100 x 24 px uint8>"
+    assert transforms.startswith("<Transforms: 6 slices, 0 flagged, 0 suspect, canvas 2")
+    assert completion.startswith(f"<Completion of {run.request.id}: complete, 6 slices, 0 flagged, ")
+
+
 def test_transforms_are_a_table(whole: Path) -> None:
     transforms = clio_argo.open(str(whole)).transforms
     assert transforms.to_csv() == (whole / TRANSFORMS_TABLE).read_text()
