@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import clio_argo
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import verify
 from clio_argo.store.documents import Store
@@ -102,6 +104,9 @@ def test_a_run_in_a_bucket_is_verified_and_mended(bucket: Bucket, tmp_path: Path
     done = repair(url)
     assert (done.again, done.left.faults) == ({"solve": 1, "write": 1}, ())
     assert store.need(shard) == sound
+    opened = clio_argo.open(url)
+    assert repr(opened) == f"<clio-argo run {url}/: complete>"
+    np.testing.assert_array_equal(opened.volume().read().result(), np.stack([*demo_slices(3, 64).values()]))
 
 
 def test_run_says_which_units_it_did_again_and_why(wide_source: Path, tmp_path: Path) -> None:
