@@ -48,10 +48,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used (PEP 562): importing the package loads no image library."""
-    import importlib.metadata
+    import importlib
 
     if name == "__version__":
-        return importlib.metadata.version("clio-argo")
+        from importlib.metadata import version
+
+        return version("clio-argo")
     # version 0.1 called the request so
     name = "Request" if name == "IngestConfig" else name
     if name not in _HOMES:

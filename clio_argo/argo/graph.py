@@ -65,8 +65,7 @@ def _form_task(form: Form, before: Sequence[Step]) -> Task:
 def _inputs(steps: Sequence[Step]) -> dict[str, str]:
     """Outputs of other steps that these refer to, by the names of the inputs that carry them into their graph."""
     inside = {s.name for s in steps}
-    references = [r for s in steps for r in (s.fan_out or "", s.memory) if "." in r]
-    return {_input(r): r for r in references if r.partition(".")[0] not in inside}
+    return {_input(r): r for s in steps for r in s.reads if r.partition(".")[0] not in inside}
 
 
 def _tasks(pipeline: Pipeline, steps: Sequence[Step]) -> list[Task]:

@@ -128,7 +128,8 @@ def _grid(moving: Reduced) -> _Grid:
         for n, c in zip((width, height), centre, strict=True)
     )
     rows = np.empty((8, *mask.shape), np.float32)
-    for row, (slope, along) in zip(rows, product((along_x, along_y), (x, y[:, None], np.float32(1))), strict=False):
+    slopes = product((along_x, along_y), (x, y[:, None], np.float32(1)))
+    for row, (slope, along) in zip(rows[:6], slopes, strict=True):
         np.multiply(slope, along, out=row)
     np.multiply(image[thin] - image.mean(), mask, out=rows[6])
     rows[7] = mask

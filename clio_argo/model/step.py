@@ -87,9 +87,14 @@ class Step:
         return bool(self.fan_out or self.steps)
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """`STEP.OUTPUT` of all that it reads from other steps."""
+        return tuple(r for r in (self.fan_out or "", self.memory) if "." in r)
+
+    @property
     def references(self) -> tuple[tuple[str, str], ...]:
         """What it needs of other steps, in words, and their names."""
-        read = (r.partition(".")[0] for r in (self.fan_out or "", self.memory) if "." in r)
+        read = (r.partition(".")[0] for r in self.reads)
         made_from = [("is made from units of", self.made_from)] if self.made_from else []
         return (*(("waits for", n) for n in self.after), *(("reads from", n) for n in read), *made_from)
 
@@ -185,7 +190,7 @@ class Pipeline:
 
     def outputs_of(self, name: str) -> tuple[str, ...]:
         """Outputs of a step that another step or the workflow refers to, sorted."""
-        references = [r.partition(".") for s in self.steps for r in (s.fan_out or "", s.memory, self.single)]
+        references = [r.partition(".") for r in (*(r for s in self.steps for r in s.reads), self.single)]
         own = (*self[name].outputs, *((SINGLE_MIB,) if name == self.planner else ()))
         return tuple(sorted({*own, *(o for source, _, o in references if source == name and o)}))
 
@@ -263,6 +268,11 @@ class Pipeline:
         )  # fmt: skip
 
 
+def _instead(names: Sequence[str], gone: str, others: Sequence[str]) -> tuple[str, ...]:
+    """Names with `others` in the place of one of them."""
+    return tuple(dict.fromkeys(m for n in names for m in (others if n == gone else (n,))))
+
+
 class Part(Value):
     """One part of a stage: its number, and the first and last of the slices or blocks that it covers."""
 
@@ -300,11 +310,6 @@ class Counts(Value):
     again: dict[str, int] = Field({}, description="Units that were rerun, by the reason.")
     bytes: int = Field(0, description="Size of the objects that the units wrote, or that verify read.")
     peak_mib: float = Field(0.0, description="Largest resident memory of the process in MiB.")
-
-
-def _instead(names: Sequence[str], gone: str, others: Sequence[str]) -> tuple[str, ...]:
-    """Names with `others` in the place of one of them."""
-    return tuple(dict.fromkeys(m for n in names for m in (others if n == gone else (n,))))
 
 
 class StepResult(Value):

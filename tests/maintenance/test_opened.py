@@ -10,7 +10,7 @@ import pytest
 
 import clio_argo
 from clio_argo.errors import UserError
-from clio_argo.model.layout import COMPLETE, TRANSFORMS, TRANSFORMS_TABLE
+from clio_argo.model.layout import COMPLETE, TRANSFORMS, TRANSFORMS_TABLE, VOLUME
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.documents import Store
 from clio_argo.store.volumes import Volumes
@@ -55,7 +55,7 @@ def test_a_table_without_pandas_is_explained(whole: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("viewer", [False, True])
 def test_every_scale_is_an_array_in_voxels_of_that_scale(whole: Path, viewer: bool) -> None:
-    run, spec = clio_argo.open(str(whole)), Store(str(whole)).document(VolumeSpec, "volume.json")
+    run, spec = clio_argo.open(str(whole)), Store(str(whole)).document(VolumeSpec, VOLUME)
     volumes = Volumes(Store(str(whole)), spec)
     assert len(spec.scales) > 2
     for scale, shape in enumerate(spec.scales):
