@@ -364,6 +364,7 @@ def in_bucket(run: Path, bucket: Bucket) -> str:
     return place
 
 
+@pytest.mark.properties
 def test_a_run_registers_itself_and_says_so(aligned: Path, gcs: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     place = in_bucket(aligned, gcs)
     monkeypatch.setenv("CLIO_STORE_TOKEN", ADMIN)

@@ -196,6 +196,7 @@ def test_one_pod_does_what_is_left_after_the_plan(stack: Path, tmp_path: Path, m
     assert progress.read_text() == "100/100\n"
 
 
+@pytest.mark.properties
 def test_a_pod_of_several_steps_leaves_outputs_and_report(stack: Path, tmp_path: Path) -> None:
     """Two pods with a question between them; steps of one's own may fan out over the lists of either."""
     url, outputs = run_here(request(stack), tmp_path / "run", stop_before="reduce"), tmp_path / "outputs"
@@ -211,6 +212,7 @@ def test_a_pod_of_several_steps_leaves_outputs_and_report(stack: Path, tmp_path:
     assert (outputs / "report" / "index.html").exists()
 
 
+@pytest.mark.properties
 def test_sigterm_ends_a_busy_step_and_the_next_try_goes_on(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "stack", {z: s.repeat(12, 0).repeat(12, 1) for z, s in demo_slices(20).items()})
     url = run_here(request(source, max_parts=1), tmp_path / "run", stop_before="reduce")

@@ -76,6 +76,7 @@ def test_a_run_that_failed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "retries" not in mail.get_content()
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("held", [True, False])
 def test_a_root_that_plan_refused_stays_as_it_is(
     held: bool, tmp_path: Path, demo: Path, monkeypatch: pytest.MonkeyPatch

@@ -62,6 +62,7 @@ def test_its_units_are_recorded_and_done_once(source: Path, tmp_path: Path) -> N
     assert (results["label"].counts.done, results["label"].counts.skipped) == (0, 1)
 
 
+@pytest.mark.properties
 def test_a_setting_that_it_reads_does_its_units_again(source: Path, tmp_path: Path) -> None:
     out = run_here(plain(source), tmp_path / "out", pipeline=OWN)
     run_here(plain(source, background=7, update=True), out, pipeline=OWN)
@@ -70,6 +71,7 @@ def test_a_setting_that_it_reads_does_its_units_again(source: Path, tmp_path: Pa
     assert verify(out, workers=1, pipeline=OWN).faults == ()
 
 
+@pytest.mark.properties
 def test_what_it_wrote_is_verified_and_repaired(source: Path, tmp_path: Path) -> None:
     out = run_here(plain(source), tmp_path / "out", pipeline=OWN)
     before = (out / label_name(1)).read_bytes()
@@ -131,6 +133,7 @@ def test_an_object_of_a_step_without_units_is_repaired(source: Path, tmp_path: P
     assert verify(out, workers=1, pipeline=pipeline).faults == ()
 
 
+@pytest.mark.properties
 def test_a_step_between_others_does_not_hide_what_these_are_made_from(source: Path, tmp_path: Path) -> None:
     pipeline = PIPELINE.with_step(LABEL, before=("write",))
     out = run_here(plain(source, lossless=False), tmp_path / "out", pipeline=pipeline)

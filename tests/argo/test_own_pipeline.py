@@ -61,12 +61,14 @@ def test_a_function_and_a_container_are_emitted_in_their_places(modules: Path) -
     assert (segment["image"], segment["command"]) == ("registry.example/segment:1.2", ["segment", "$(CLIO_RUN)"])
 
 
+@pytest.mark.properties
 def test_containers_that_run_its_code_are_told_the_pipeline(modules: Path) -> None:
     templates = {n: t for n, t in emitted(modules, "--pipeline", NAME).items() if "container" in t}
     told = {name for name, t in templates.items() if variables(t).get("CLIO_PIPELINE") == NAME}
     assert told == {s.name for s in (*PIPELINE.all_steps, *load_pipeline(NAME).joined_steps)} | {"count"}
 
 
+@pytest.mark.properties
 def test_stock_images_run_a_pipeline_that_adds_only_containers(modules: Path) -> None:
     templates = emitted(modules, "--pipeline", "own_steps:CONTAINER").values()
     assert not [t["name"] for t in templates if "container" in t and "CLIO_PIPELINE" in variables(t)]

@@ -55,6 +55,7 @@ def test_a_step_of_ones_own_is_added_in_one_place() -> None:
     assert [t["depends"] for t in made["parts"]["dag"]["tasks"] if t["name"] == "segment"] == ["verify"]
 
 
+@pytest.mark.properties
 def test_emitting_loads_no_image_library() -> None:
     code = "import sys; from clio_argo.argo import workflow_template; workflow_template(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

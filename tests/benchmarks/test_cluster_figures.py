@@ -26,6 +26,7 @@ def kept(what: str) -> Result:
     return Result("cluster", "", "2026-11-29", (Figure(what, 210.0, "s", note=NOTE),), {})
 
 
+@pytest.mark.properties
 def test_all_is_told(tmp_path: Path) -> None:
     figures = {f.what: f for f in measure(tmp_path, quick=True)}
     assert {f"assumed: {f.name}" for f in fields(Delays)} <= figures.keys()
@@ -38,6 +39,7 @@ def test_all_is_told(tmp_path: Path) -> None:
     assert spent == pytest.approx(whole.value)
 
 
+@pytest.mark.properties
 def test_pods_of_stacks_are_few_and_worth_their_start(tmp_path: Path) -> None:
     *stacks, worth, start = pods.measure(tmp_path, quick=True)
     assert worth.holds, worth.note

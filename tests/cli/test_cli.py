@@ -111,6 +111,7 @@ def test_align_writes_the_report_and_no_volume_and_run_goes_on_from_there(source
     assert before.items() <= written_at(tmp_path / "out").items()
 
 
+@pytest.mark.properties
 def test_log_json_is_one_object_a_line(source: Path, tmp_path: Path) -> None:
     told = cli("run", "--source", source, "--out", tmp_path / "out", "--log", "json", *FAST)
     events = [json.loads(line) for line in told.stdout.splitlines()]
@@ -120,6 +121,7 @@ def test_log_json_is_one_object_a_line(source: Path, tmp_path: Path) -> None:
     assert all(e["time"] <= time.time() for e in events[:-1])
 
 
+@pytest.mark.properties
 def test_log_json_tells_of_a_failure(damaged: Path, tmp_path: Path) -> None:
     told = cli("run", "--source", damaged, "--out", tmp_path / "out", "--log", "json", *FAST)
     assert told.returncode == 1
@@ -145,6 +147,7 @@ def test_bad_slice_and_the_exit_code(damaged: Path, tmp_path: Path, flags: tuple
         assert "--allow-bad-slices 1" in told.stderr
 
 
+@pytest.mark.properties
 def test_set_wins_over_flags_and_flags_over_the_file(source: Path, tmp_path: Path) -> None:
     request = {"id": "file", "source": "gone", "resolution": 1, "contrast": {"clip_limit": 0.5}}
     (tmp_path / "request.json").write_text(json.dumps(request))
@@ -248,6 +251,7 @@ def slow(tmp_path: Path) -> Path:
     return write_stack(tmp_path / "slow", demo_slices(14, 320))
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("when", ["workers start", "workers load libraries", "workers work"])
 def test_ctrl_c_is_one_message_without_a_trace(slow: Path, tmp_path: Path, when: str) -> None:
     out = tmp_path / "out"
@@ -263,6 +267,7 @@ def test_ctrl_c_is_one_message_without_a_trace(slow: Path, tmp_path: Path, when:
     assert "Traceback" not in told
 
 
+@pytest.mark.properties
 def test_sigterm_names_the_run_that_was_made(slow: Path, tmp_path: Path) -> None:
     process = start(slow, tmp_path / "{id}", lambda _: list(tmp_path.glob("slow-*/manifest/reduce/*")))
     process.terminate()

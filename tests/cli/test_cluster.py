@@ -64,6 +64,7 @@ def test_a_source_that_cannot_be_seen_from_here_is_left_to_the_cluster(capsys: p
     assert "not checked from here: /mounted/in/pods/only is not on this machine" in capsys.readouterr().err
 
 
+@pytest.mark.properties
 def test_a_bucket_that_does_not_answer_is_named_at_once_and_left_to_the_cluster(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

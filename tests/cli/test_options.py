@@ -173,6 +173,7 @@ def test_buckets_are_printed_as_json_and_yaml(gcs: Bucket) -> None:
 # --- clusters ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.properties
 def test_a_context_is_chosen_even_where_argo_server_is_named(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARGO_SERVER", "127.0.0.1:9")
     one, two = (Cluster(None, context, str(kubeconfig)).connect() for context in (None, "two"))

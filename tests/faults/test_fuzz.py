@@ -186,6 +186,7 @@ def test_every_document_is_spoiled(tiny: Path) -> None:
     assert documents - units - READ_BY.keys() == {"verify.json", "quality.json"}
 
 
+@pytest.mark.properties
 @settings(max_examples=settings().max_examples // 4)
 @given(data=st.data())
 def test_a_step_uses_a_spoiled_document_or_refuses_it(tiny: Path, twin: Path, data: st.DataObject) -> None:

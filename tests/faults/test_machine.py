@@ -37,6 +37,7 @@ def in_a_mount_namespace(source: Path, out: Path, *mounts: str) -> "subprocess.C
 # --- what may be missing ----------------------------------------------------------------------------------
 
 
+@pytest.mark.properties
 def test_too_few_files_are_refused_and_few_are_enough(stack: Path, undisturbed: Path, tmp_path: Path) -> None:
     out, config = tmp_path / "out", request(stack, max_parts=1)
     refused = run_apart(config, out, Conditions(limits={resource.RLIMIT_NOFILE: 64}))

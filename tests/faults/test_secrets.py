@@ -53,6 +53,7 @@ def test_nothing_that_a_run_says_or_leaves_holds_a_secret(stack: Path, tmp_path:
     assert holds_secret(tmp_path) == []
 
 
+@pytest.mark.properties
 def test_a_refusal_shows_no_secret(stack: Path, undisturbed: Path, tmp_path: Path) -> None:
     with webhook(403) as (hook, _), mail_server(Sink("550 no mail for you")) as server:
         urls = (
@@ -77,6 +78,7 @@ def refused(undisturbed: Path, tmp_path: Path, url: dict[str, str]) -> Ended:
     return attempt("notify", out, 0, Conditions(url))
 
 
+@pytest.mark.properties
 @given(st.text(min_size=1, max_size=12).map(lambda t: f"{SECRET}{t}{SECRET}"))
 @settings(max_examples=settings().max_examples // 2)
 def test_no_url_that_cannot_be_used_is_shown(secret: str) -> None:
@@ -89,6 +91,7 @@ def test_no_url_that_cannot_be_used_is_shown(secret: str) -> None:
         assert SECRET not in str(told.value)
 
 
+@pytest.mark.properties
 def test_no_workflow_and_no_manifest_holds_a_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)

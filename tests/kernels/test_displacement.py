@@ -26,6 +26,7 @@ def tiles(image: Image, most_step: int) -> Tiles:
     return Tiles(windows.tiles, windows.covered, windows.factor, most_step)
 
 
+@pytest.mark.properties
 @given(SHIFTS, SHIFTS)
 def test_shifts_are_found_wherever_they_lie_between_pixels(x: float, y: float) -> None:
     planes = window(FIRST), window(FIRST, x, y)
@@ -35,6 +36,7 @@ def test_shifts_are_found_wherever_they_lie_between_pixels(x: float, y: float) -
     assert quarter == pytest.approx((x, y), rel=0.03, abs=0.3)
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("side", [SIDE, 201, 2 * 87])
 @given(st.floats(-3, 3), st.floats(-3, 3))
 def test_a_quarter_of_the_values_tells_the_same_of_neighbours(side: int, x: float, y: float) -> None:

@@ -89,6 +89,7 @@ def keys(distance: np.ndarray) -> np.ndarray:
     return np.where(distance < 1, near, np.where(distance < 2, far, 0))
 
 
+@pytest.mark.properties
 @given(
     linear=st.lists(st.floats(-1, 1), min_size=4, max_size=4),
     size=st.sampled_from([0, 1e-7, 1e-5, 1e-4, 3e-4, 1e-3]),

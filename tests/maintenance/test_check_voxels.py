@@ -96,6 +96,7 @@ def test_a_shard_that_does_not_decode_is_named(out: Path) -> None:
     assert "does not decode" in found[name] or "is not that of the aligned volume" in found[name]
 
 
+@pytest.mark.properties
 def test_without_its_slices_a_run_is_compared_as_far_as_it_can_be(wide_source: Path, tmp_path: Path) -> None:
     source = shutil.copytree(wide_source, tmp_path / "source")
     out = run_here(plain(source, **SETTINGS), tmp_path / "out")
@@ -107,6 +108,7 @@ def test_without_its_slices_a_run_is_compared_as_far_as_it_can_be(wide_source: P
     assert note.endswith("the file is gone since it was planned; it was readable before")
 
 
+@pytest.mark.properties
 def test_what_needs_no_slice_is_mended_without_them(wide_source: Path, tmp_path: Path) -> None:
     source = shutil.copytree(wide_source, tmp_path / "source")
     out = run_here(plain(source, **SETTINGS), tmp_path / "out")
@@ -118,6 +120,7 @@ def test_what_needs_no_slice_is_mended_without_them(wide_source: Path, tmp_path:
     assert contents(out) == wanted
 
 
+@pytest.mark.properties
 def test_a_run_that_keeps_no_lossless_volume_is_whole_without_it(wide_source: Path, tmp_path: Path) -> None:
     out = run_here(plain(wide_source, **SETTINGS, lossless=False), tmp_path)
     wanted = contents(out)

@@ -31,6 +31,7 @@ def done(results: dict[str, StepResult]) -> list[int]:
     return [results[step].counts.done for step in UNITS if step in results]
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("lossless", [False])
 def test_the_same_request_counts_as_done(source: Path, tmp_path: Path, lossless: bool) -> None:
     config, results = request(source, lossless=lossless), dict[str, StepResult]()
@@ -104,6 +105,7 @@ def test_an_unfinished_run_is_left_alone(source: Path, tmp_path: Path) -> None:
     assert removable(out)
 
 
+@pytest.mark.properties
 def test_the_command_says_what_it_removed(source: Path, tmp_path: Path) -> None:
     out = run_here(request(source), tmp_path / "out")
     assert cli("clean", out).stdout.startswith("removed ")

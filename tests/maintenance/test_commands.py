@@ -48,6 +48,7 @@ def test_verify_and_repair_tell_by_exit_code_and_last_line(whole: Path, out: Pat
     assert contents(out) == contents(whole)
 
 
+@pytest.mark.properties
 def test_json_names_all_and_a_place_without_a_run_is_a_wrong_call(out: Path, tmp_path: Path) -> None:
     (out / SHARD).unlink()
     told = cli("verify", out, "--quick", "--log", "json")
@@ -58,6 +59,7 @@ def test_json_names_all_and_a_place_without_a_run_is_a_wrong_call(out: Path, tmp
         assert (nothing.returncode, "Traceback" in nothing.stderr) == (2, False)
 
 
+@pytest.mark.properties
 def test_show_tells_where_a_volume_comes_from(whole: Path) -> None:
     done, told = completion(whole), cli("show", whole)
     assert json.loads(cli("show", whole, "--json").stdout) == done.model_dump(mode="json")
@@ -67,6 +69,7 @@ def test_show_tells_where_a_volume_comes_from(whole: Path) -> None:
         assert word in told.stdout
 
 
+@pytest.mark.properties
 def test_image_of_the_container_is_recorded(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "source", demo_slices(2, 64))
     image = "registry.example/align@sha256:12"
@@ -109,6 +112,7 @@ def test_a_run_in_a_bucket_is_verified_and_mended(bucket: Bucket, tmp_path: Path
     np.testing.assert_array_equal(opened.volume().read().result(), np.stack([*demo_slices(3, 64).values()]))
 
 
+@pytest.mark.properties
 def test_run_says_which_units_it_did_again_and_why(wide_source: Path, tmp_path: Path) -> None:
     command = ("run", "--source", wide_source, "--out", tmp_path, "--workers", 1, "--resolution", 10)
     settings = ("--set", "alignment.skip=true", "--set", "contrast.clip_limit=0")
@@ -117,6 +121,7 @@ def test_run_says_which_units_it_did_again_and_why(wide_source: Path, tmp_path: 
     assert "rerun: 1 unit of write: missing or damaged objects\n" in cli(*command, *settings).stdout
 
 
+@pytest.mark.properties
 def test_a_person_is_asked_before_unexpected_objects_go(out: Path) -> None:
     strange = out / "ng" / "mine.txt"
     strange.write_bytes(b"mine")

@@ -44,6 +44,7 @@ def told(out: Path) -> dict[str, Any]:
     return completion(out).model_dump(exclude={"ng", "aligned", "link"})
 
 
+@pytest.mark.properties
 def test_the_run_has_units_of_every_step(whole: Path) -> None:
     units = [r.step for r in records(whole).values()]
     assert [units.count(s) for s in ("render", "write", "coarsen")] == [2, 3, 1]

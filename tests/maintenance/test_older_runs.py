@@ -70,6 +70,7 @@ def test_its_places_are_taken_for_a_new_run(older: Path, tmp_path: Path) -> None
     assert [s.matrix for s in transforms(out).slices] == [s.matrix for s in transforms(older).slices]
 
 
+@pytest.mark.properties
 def test_it_is_continued_and_leaves_nothing_of_its_former_names(older: Path, tmp_path: Path) -> None:
     slices = {**demo_slices(6, 64), NOISE: np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)}
     config = request(write_stack(tmp_path / "slices", slices), max_bad=2)

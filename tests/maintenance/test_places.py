@@ -70,6 +70,7 @@ def test_a_link_in_the_place_of_an_object_is_replaced_and_not_followed(out: Path
     assert not (out / "ng" / "info").is_symlink()
 
 
+@pytest.mark.properties
 def test_a_person_sees_where_slices_would_be_read(out: Path) -> None:
     told = cli("repair", out, "--workers", 1)
     assert f"slices that are needed are read from {out.parent}/source" in told.stderr

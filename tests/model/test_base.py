@@ -87,6 +87,7 @@ def test_values_cannot_be_changed() -> None:
         RECORD.unit = 4  # type: ignore[misc]
 
 
+@pytest.mark.properties
 @given(st.dictionaries(st.text(), json_values))
 def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict[str, Any]) -> None:
     reordered = dict(reversed(value.items()))

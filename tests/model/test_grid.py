@@ -184,6 +184,7 @@ def test_shapes_of_viewer_shards_agree_with_tensorstore_and_igneous(spec: Volume
         assert minimum(zyx(theirs), times(spec.chunks(k), chunks)[::-1]) == ours
 
 
+@pytest.mark.properties
 @given(volumes(), st.data())
 def test_names_of_shards_are_those_that_tensorstore_writes(spec: VolumeSpec, data: st.DataObject) -> None:
     k = data.draw(st.integers(0, len(spec.scales) - 1))

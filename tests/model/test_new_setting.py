@@ -98,6 +98,7 @@ def test_it_is_set_compared_updated_and_reaches_the_voxels(package: Path, source
     assert (manifest / "reduce" / "000000.json").stat().st_mtime_ns == reduced
 
 
+@pytest.mark.properties
 def test_a_setting_that_is_read_but_not_declared_is_refused(source: Path, tmp_path: Path) -> None:
     package = edited(tmp_path / "package", FIELD, USE)
     refused = call(package, *run_arguments(source, tmp_path / "out"))

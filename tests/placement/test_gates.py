@@ -103,6 +103,7 @@ def test_how_to_go_on_stands_before_what_a_cut_message_loses() -> None:
     assert lines[-1] == "    and 400 more; the report has all"
 
 
+@pytest.mark.properties
 def test_slices_that_no_link_joins_are_named_everywhere(tmp_path: Path) -> None:
     slices = {z: image if z < FIRST + 4 else image[::-1] for z, image in demo_slices(8).items()}
     config = request(write_stack(tmp_path / "source", slices))

@@ -102,6 +102,7 @@ def test_sections_come_in_the_order_of_questions() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.properties
 def test_flagged_slices_are_listed_with_their_reasons_and_long_lists_say_what_is_left_out() -> None:
     data = example(3000, bad_every=3)
     page = _Page(report_html(data))

@@ -77,6 +77,7 @@ def test_the_run_stops_before_rendering_and_says_why(kind: str, tmp_path: Path) 
     assert not (tmp_path / "out" / "complete.json").exists()
 
 
+@pytest.mark.properties
 def test_repeated_pixels_are_bad_but_the_same_tissue_imaged_again_is_not(tmp_path: Path) -> None:
     random, whole = np.random.default_rng(0), demo_slice(FIRST, 320)
     shifts = np.array([[0, 0], *random.normal(0, 2, (COUNT - 1, 2))])

@@ -116,6 +116,7 @@ def test_colours_lie_where_their_luminance_is_aligned(colours: Path, tmp_path: P
     assert verify(out, "deep", workers=1).faults == ()
 
 
+@pytest.mark.properties
 def test_what_is_not_aligned_stays_as_it_was_recorded(colours: Path, pairs: Path, tmp_path: Path) -> None:
     out = run_here(plain(colours), tmp_path / "colours")
     recorded = np.stack([coloured(z) for z in NUMBERS])
@@ -200,6 +201,7 @@ def test_the_aligned_channel_is_chosen_by_name(pairs: Path, tmp_path: Path) -> N
     np.testing.assert_array_equal(lossless(found)[::-1], lossless(expected))
 
 
+@pytest.mark.properties
 def test_a_channel_that_is_lost_in_one_slice_is_background_there(pairs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "slices"
     write_pairs(folder, {z: demo_slice(z)[cut(z)] for z in NUMBERS}, {z: marked(z) for z in NUMBERS})

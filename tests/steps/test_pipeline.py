@@ -159,6 +159,7 @@ def moved(image: Image, to_image: Image, size: int) -> Image:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
+@pytest.mark.properties
 def test_misaligned_copies_of_one_slice(tmp_path: Path) -> None:
     random, image, size = np.random.default_rng(5), demo_slice(FIRST, 320), 256
     # 3 px, 0.15 degrees, 0.1 %: as the demo stack

@@ -178,6 +178,7 @@ def test_error_08_info_says_true_sizes_in_the_formats_own_words(tmp_path: Path) 
     assert all(s["sharding"]["@type"] == "neuroglancer_uint64_sharded_v1" for s in found["scales"])
 
 
+@pytest.mark.properties
 def test_error_09_no_object_has_two_writers(tmp_path: Path) -> None:
     wide = {z: np.tile(demo_slice(z, 320), (1, 7)) for z in range(FIRST, FIRST + 5)}
     out = run_here(plain(write_stack(tmp_path / "source", wide), viewer__chunk=256), tmp_path / "out")
@@ -206,6 +207,7 @@ def test_error_10_grey_saved_as_colour_starts_at_minz_and_info_holds_no_shader(t
     assert "shader" not in (out / "ng" / "info").read_text()
 
 
+@pytest.mark.properties
 def test_error_11_a_still_stack_does_not_walk(tmp_path: Path) -> None:
     image, random = demo_slice(FIRST), np.random.default_rng(0)
     slices = {z: image ^ (random.random(image.shape) < 0.1) for z in range(FIRST, FIRST + 12)}
@@ -219,6 +221,7 @@ def test_error_11_a_link_over_a_bad_slice_is_one_link(over_noise: Path) -> None:
     assert (NOISE - 1, NOISE + 1) in found
 
 
+@pytest.mark.properties
 def test_error_12_bad_and_missing_slices_are_replaced_and_named(tmp_path: Path) -> None:
     slices = demo_slices(6, 320, NOISE - 2)
     missing = NOISE + 2

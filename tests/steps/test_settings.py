@@ -185,6 +185,7 @@ def test_little_memory_makes_smaller_units_of_the_same_voxels(tmp_path: Path) ->
     assert np.array_equal(*(viewer(out) for out in outs))
 
 
+@pytest.mark.properties
 def test_window_of_8_bit_slices_reaches_the_viewer_with_contrast_too(tmp_path: Path, stack: Path) -> None:
     windows = (None, (50, 200))
     outs = [run_here(request(stack, viewer__window=w), tmp_path / str(w)) for w in windows]

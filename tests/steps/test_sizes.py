@@ -53,6 +53,7 @@ def test_slices_before_and_after_a_restart_are_aligned_as_exactly_as_any(grown: 
     assert errors.max() < 1.0
 
 
+@pytest.mark.properties
 def test_the_canvas_holds_every_slice_at_its_own_size(grown: Path) -> None:
     found = transforms(grown)
     sides = [SMALL if s.z < RESTART else LARGE for s in found.slices]

@@ -37,6 +37,7 @@ def test_nearest_is_the_lower_neighbour_of_one_and_the_upper_of_the_other(runs: 
     assert np.array_equal(plane(out, GONE), plane(out, GONE + 1))
 
 
+@pytest.mark.properties
 def test_interpolated_planes_lie_between_their_neighbours(runs: dict[str, Path]) -> None:
     out = runs["interpolate"]
     low, high = plane(out, NOISE - 1), plane(out, GONE + 1)

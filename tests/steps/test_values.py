@@ -60,6 +60,7 @@ def floats(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_here(request(source, max_bad=1, value_window=WINDOW), source.parent / "out")
 
 
+@pytest.mark.properties
 def test_signed_values_give_the_volume_of_the_same_unsigned_ones(tmp_path: Path) -> None:
     slices = {"uint16": tissue(150, 3000), "int16": tissue(150, 3000 - 32768)}
     sources = [write(tmp_path / kind, of_type(kind, values)) for kind, values in slices.items()]

@@ -231,6 +231,7 @@ sys.excepthook = lambda kind, error, _: sys.exit(exit_code(lambda: (_ for _ in (
 """
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("first", [(503,), (0, 403)], ids=str)
 def test_a_metadata_server_that_stumbles_is_waited_for(first: tuple[int, ...], gcs: Bucket) -> None:
     Store(gcs.url).write("a", b"1")
@@ -240,6 +241,7 @@ def test_a_metadata_server_that_stumbles_is_waited_for(first: tuple[int, ...], g
     assert done.stdout == "b'1' fly\n", done.stderr
 
 
+@pytest.mark.properties
 def test_a_metadata_server_that_fails_on_ends_a_pod_that_is_tried_again(gcs: Bucket) -> None:
     with metadata_server(*[503] * 20) as (host, asked):
         done = in_a_pod(OPEN.format(url=gcs.url) + "s.read('a')", gcs, host, CLIO_STORE_TRIES="2")

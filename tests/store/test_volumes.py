@@ -175,6 +175,7 @@ def test_any_box_reads_as_it_was_written(tmp_path: Path) -> None:
         assert np.array_equal(target.read(0, box), part(target.spec, scales[0], 0, box))
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("background", [0, 9])
 @pytest.mark.parametrize("value", [0, 9])
 def test_chunks_of_one_value_are_stored_like_any_other(tmp_path: Path, value: int, background: int) -> None:

@@ -132,6 +132,7 @@ def test_each_plane_shows_the_whole_volume_where_it_belongs(
     np.testing.assert_allclose(seen, expected, atol=4)
 
 
+@pytest.mark.properties
 def test_a_run_in_a_bucket_and_one_on_this_machine_lie_over_each_other(
     browser: Browser, link: str, panels: list[Grey], gcs: Bucket, tmp_path: Path
 ) -> None:
@@ -149,6 +150,7 @@ def test_a_run_in_a_bucket_and_one_on_this_machine_lie_over_each_other(
         np.testing.assert_allclose(two, one, atol=2)
 
 
+@pytest.mark.properties
 def test_a_volume_without_objects_is_black(browser: Browser, panels: list[Grey], tmp_path: Path) -> None:
     write_volume(tmp_path, np.zeros_like(OCTANTS))
     assert list(tmp_path.rglob("*.shard")) == []
@@ -159,6 +161,7 @@ def test_a_volume_without_objects_is_black(browser: Browser, panels: list[Grey],
         assert np.mean(np.abs(panels[index] - empty[index]) > 20) > 0.2
 
 
+@pytest.mark.properties
 def test_window_sets_black_and_white(browser: Browser, link: str, tmp_path: Path) -> None:
     state = view(link, window=(55, 155), layout="xy")
     _, (panel,) = look(browser, viewer_url(state, served(link)[0] + "/v/run"), tmp_path / "window.png")
@@ -166,6 +169,7 @@ def test_window_sets_black_and_white(browser: Browser, link: str, tmp_path: Path
     np.testing.assert_allclose(seen, np.array([[0, 127.5], [255, 255]]), atol=8)
 
 
+@pytest.mark.properties
 def test_the_client_asks_this_machine_only_and_has_nothing_to_complain_about(
     browser: Browser, link: str, tmp_path: Path
 ) -> None:
@@ -179,6 +183,7 @@ def test_the_client_asks_this_machine_only_and_has_nothing_to_complain_about(
     assert set(page.console) <= {"python state event source connected"}
 
 
+@pytest.mark.properties
 def test_the_short_address_leads_to_the_volume(browser: Browser, link: str) -> None:
     page = browser.open(link.partition("neuroglancer")[0])
     page.wait(READY)

@@ -154,6 +154,7 @@ def test_an_object_that_became_shorter_is_refused_once(run: str) -> None:
         assert ask(link, "/run/run/ng/s0/0.shard")[:2] == (200, b"short")
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize(
     ("status", "answered", "told"),
     [(401, 403, "log in"), (403, 403, "storage.objects.get is missing"), (503, 503, "try again later"), (400, 502, "")],
@@ -325,6 +326,7 @@ def viewing(*arguments: str, browser: str = "true") -> Iterator[str]:
             process.kill()
 
 
+@pytest.mark.properties
 def test_the_command_opens_runs_in_buckets(gcs: Bucket, tmp_path: Path) -> None:
     run, asked = write_run(f"{gcs.url}/fly"), tmp_path / "asked"
     browser = tmp_path / "browser"

@@ -82,6 +82,7 @@ def test_a_source_that_is_gone_ends_no_run(tmp_path: Path) -> None:
     assert len(completion(out).source_changes.gone) == 4
 
 
+@pytest.mark.properties
 def test_the_last_line_names_what_changed(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "source", demo_slices(4, 64))
     (source / "iso.1.png.part").write_bytes(b"x")

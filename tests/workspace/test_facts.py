@@ -104,6 +104,7 @@ def test_format_values_pages_and_channels_are_said(tmp_path: Path) -> None:
     assert other.found["values"] == "int16 + 32,768, nothing is lost"
 
 
+@pytest.mark.properties
 def test_report_and_json_show_what_plan_shows(tmp_path: Path) -> None:
     source = stack(tmp_path, 12, 12, 12)
     shown = cli("plan", "--source", source, "--resolution", "4")

@@ -108,6 +108,7 @@ def test_units_of_the_older_request_stop(slices: Path, bucket: Bucket) -> None:
     assert contents(run_here(request(slices, contrast__clip_limit=0), out)) == contents(fresh)
 
 
+@pytest.mark.properties
 def test_a_run_whose_beginning_is_done_and_not_answered_is_joined(
     slices: Path, gcs: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

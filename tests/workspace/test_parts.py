@@ -24,6 +24,7 @@ def parts(results: dict[str, StepResult]) -> dict[str, int]:
     return {name: len(of) for result in results.values() for name, of in result.parts.items()}
 
 
+@pytest.mark.properties
 def test_a_run_goes_on_on_a_cluster_with_other_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = request(write_stack(tmp_path / "source", demo_slices(9, 96)))
     here, there = dict[str, StepResult](), dict[str, StepResult]()

@@ -93,6 +93,7 @@ def test_a_part_has_one_log_of_its_latest_attempts_that_did_something(tmp_path: 
     assert unread == 0
 
 
+@pytest.mark.properties
 def test_a_run_that_a_gate_stopped_has_a_report_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(GateStopped) as stopped:
         run_here(request(DEMO, image="iso.%05d.png", minz=3508, maxz=3518), tmp_path)

@@ -80,12 +80,14 @@ def test_a_run_is_mended_there_and_goes_on(run: Path, folder: Path, together: di
     assert contents(run_here(apart(folder, tmp_path), run)) == together
 
 
+@pytest.mark.properties
 def test_a_damaged_request_still_tells_where(run: Path, together: dict[str, str]) -> None:
     (run / "config.json").write_bytes(b"{")
     assert repair(trusted(run)).left.faults == ()
     assert contents(run) == together
 
 
+@pytest.mark.properties
 def test_the_viewer_finds_it(run: Path, tmp_path: Path) -> None:
     volume = tmp_path / "the viewer"
     with serving(shown(run, volume)) as link, urlopen(served(link)[1] + "/ng/info") as answer:
@@ -109,6 +111,7 @@ def test_two_roles_need_two_folders() -> None:
         Buckets(viewer="gs://bucket/a", lossless="gs://bucket/a")
 
 
+@pytest.mark.properties
 def test_parts_do_not_move(run: Path, folder: Path) -> None:
     with pytest.raises(UserError, match="the buckets of a run cannot change"):
         run_here(request(folder, update=True), run)

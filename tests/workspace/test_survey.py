@@ -353,6 +353,7 @@ def unprivileged() -> list[str]:
     return prefix
 
 
+@pytest.mark.properties
 def test_read_only_output_is_an_error_that_names_it(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir(mode=0o555)
@@ -376,6 +377,7 @@ def resize(disk: Path, size: str) -> None:
     subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
 
 
+@pytest.mark.properties
 def test_full_disk_is_an_error_at_any_stage_and_the_run_goes_on_later(
     stack: Path, aligned: Path, small_disk: Path
 ) -> None:

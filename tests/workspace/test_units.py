@@ -62,6 +62,7 @@ def test_second_run_does_nothing_twice(long_stack: Path, tmp_path: Path) -> None
     assert shards.items() <= written_at(out, "").items()
 
 
+@pytest.mark.properties
 def test_another_way_to_resume_is_the_same_run(long_stack: Path, tmp_path: Path) -> None:
     out = run_here(request(long_stack, max_bad=0), tmp_path, stop_before="render")
     before = done_at(out)
@@ -104,6 +105,7 @@ def test_killed_again_and_again_it_ends_the_same(long_stack: Path, reference: Pa
     assert kept.items() <= done_at(tmp_path).items()
 
 
+@pytest.mark.properties
 def test_workers_end_with_a_run_that_is_killed(long_stack: Path, tmp_path: Path) -> None:
     process = start(long_stack, tmp_path)
     wait_until(lambda: bool(written_at(tmp_path)) or process.poll() is not None)
@@ -155,6 +157,7 @@ def test_changed_slice_is_noticed_and_only_its_neighbours_are_matched_again(long
     assert {"manifest/match/000007.json"} <= set(by_step["match"]) <= near
 
 
+@pytest.mark.properties
 def test_changed_slice_moves_no_other_where_nothing_is_aligned(long_stack: Path, tmp_path: Path) -> None:
     out, by_step = done_again(long_stack, tmp_path, alignment__skip=True)
     assert by_step["reduce"] == ["manifest/reduce/000007.json"]

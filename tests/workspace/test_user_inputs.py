@@ -90,6 +90,7 @@ pairs:
     assert contents(out) == wanted
 
 
+@pytest.mark.properties
 def test_an_excluded_pair_is_a_break_and_an_excluded_slice_is_never_shown(source: Path, tmp_path: Path) -> None:
     pairs = [(a, b) for a in range(FIRST, FIRST + 2) for b in range(FIRST + 2, FIRST + 6)]
     text = {"pairs": [{"z": p, "exclude": True, "reason": "no"} for p in pairs],
@@ -138,6 +139,7 @@ def positions_file(path: Path, place: Any) -> str:
     return written(path, f"z,x_px,y_px\n{rows}")
 
 
+@pytest.mark.properties
 def test_parts_that_no_link_joins_lie_where_the_stage_stood_and_a_changed_file_is_noticed(tmp_path: Path) -> None:
     slices = {z + 8: im if z < FIRST - 4 else im[::-1] for z, im in demo_slices(8, 192, FIRST - 8).items()}
     source = write_stack(tmp_path / "source", slices)
@@ -153,6 +155,7 @@ def test_parts_that_no_link_joins_lie_where_the_stage_stood_and_a_changed_file_i
     assert steps[0] == pytest.approx([40, -10], abs=6)
 
 
+@pytest.mark.properties
 def test_without_an_anchor_slices_lie_where_links_put_them(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "source", demo_slices(20, 128, FIRST + 4))
     configs = [request(source, alignment__anchor=a, alignment__model="translation") for a in (True, False)]
@@ -161,6 +164,7 @@ def test_without_an_anchor_slices_lie_where_links_put_them(tmp_path: Path) -> No
     assert free < 0.8 * held
 
 
+@pytest.mark.properties
 def test_a_changed_trend_decodes_and_matches_nothing_again(tmp_path: Path) -> None:
     source, out = write_stack(tmp_path / "source", demo_slices(20, 128, FIRST + 4)), tmp_path / "out"
     run_here(request(source, alignment__trend="recorded"), out, stop_before="render")
@@ -196,6 +200,7 @@ def test_transforms_of_another_run_make_the_same_volume_without_matching(
     assert (out / "report.html").is_file()
 
 
+@pytest.mark.properties
 def test_another_contrast_a_crop_and_fewer_slices(source: Path, whole: Path, tmp_path: Path) -> None:
     given: dict[str, Any] = {"max_bad": 1, "transforms": str(whole / "transforms.json"), "contrast__clip_limit": 0}
     everything = run_here(request(source, **given), tmp_path / "all")

@@ -73,6 +73,7 @@ def test_a_slice_of_which_its_decoder_warns_is_suspect() -> None:
         }
 
 
+@pytest.mark.properties
 def test_a_damaged_jpeg_makes_its_slice_suspect(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for z, pixels in demo_slices(4, 160).items():

@@ -65,6 +65,7 @@ def test_messages_name_the_formats_that_are_there(tmp_path: Path, install: Insta
         plan(request(tmp_path))
 
 
+@pytest.mark.properties
 def test_a_run_reads_a_format_of_another_package(tmp_path: Path, install: Install) -> None:
     slices = demo_slices(3, 96)
     (tmp_path / "pgm").mkdir()

@@ -154,6 +154,7 @@ def test_there_is_no_room_for_more_pixels_than_opencv_takes(size: tuple[int, int
     assert peak < 2**22
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_a_slice_needs_less_than_three_planes_and_no_thread(kind: type) -> None:
     # as many bytes in the file as in the picture

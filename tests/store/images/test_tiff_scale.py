@@ -90,6 +90,7 @@ def test_each_page_has_the_voxel_size_and_stage_of_its_file(kind: str) -> None:
     assert {(h.voxel_nm, h.voxel_by, h.stage_nm) for h in told(data)} == {expected}
 
 
+@pytest.mark.properties
 def test_a_tag_full_of_other_lines_takes_no_time() -> None:
     began = time.process_time()
     for text in ("1\r\n" * 300_000, "AP_X\n" * 200_000, "AP_X\n" + "e" * 1_000_000, "[a]\nb=\n" * 100_000):

@@ -246,6 +246,7 @@ def test_a_change_of_any_chunk_changes_the_stamp_and_one_of_the_metadata_is_refu
 # --- what reading costs
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize(
     ("store", "write"), [("s3", zarr3), ("gcs", precomputed), ("gcs", n5), ("gcs", lambda f, v: ngff(f, v, 2))]
 )
@@ -325,6 +326,7 @@ def test_axes_by_the_attributes_of_xarray(tmp_path: Path) -> None:
 # --- a whole run
 
 
+@pytest.mark.properties
 def test_a_run_over_a_volume_is_that_over_its_planes_and_follows_its_changes(tmp_path: Path) -> None:
     images = demo_slices(5, 64)
     stack = np.stack([*images.values()])
