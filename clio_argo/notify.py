@@ -4,12 +4,13 @@ import json
 import os
 import smtplib
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.message import EmailMessage
 from http.client import HTTPException
 from ipaddress import ip_address
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from clio_argo.errors import ClioError, TransientError, UserError, printable
@@ -60,21 +61,40 @@ class Outcome(Value):
         return "\n".join([*lines, *([f"look at it: {self.link}"] if self.link else [])])
 
 
+class Message(NamedTuple):
+    """What people get: a mail of subject and text, a webhook `body` as JSON; both with pictures (PNG) by name."""
+
+    subject: str
+    text: str
+    body: Mapping[str, Any]
+    pictures: Mapping[str, bytes] = {}
+
+
 def run(run: Run, units: Sequence[int]) -> StepResult:
     """Send the notifications that CLIO_SMTP_URL, CLIO_MAIL_FROM and CLIO_WEBHOOK_URL configure.
+
+    Raises as `deliver`.
+    """
+    request = _asked(run)
+    ending = outcome(run, request, os.environ)
+    subject, body = f"clio-argo: {ending.id} {ending.outcome}", ending.model_dump(mode="json")
+    sent = deliver(request.notify.email if request else (), Message(subject, ending.text, body))
+    return StepResult(note=f"sent: {', '.join(sent)}" if sent else "")
+
+
+def deliver(to: Sequence[str], message: Message) -> list[str]:
+    """Send a message to all who are configured; returns what was sent, nothing if nobody is.
 
     Raises:
         TransientError: a mail server or webhook does not answer. The next try sends all notifications again.
         UserError: a URL cannot be used, or the server refused for good.
     """
-    request = _asked(run)
-    ending = outcome(run, request, os.environ)
     sent, errors = list[str](), list[ClioError]()
-    server, to = os.environ.get("CLIO_SMTP_URL"), request.notify.email if request else ()
-    sender, hook = os.environ.get("CLIO_MAIL_FROM", "clio-argo@localhost"), os.environ.get("CLIO_WEBHOOK_URL")
+    server, hook = os.environ.get("CLIO_SMTP_URL"), os.environ.get("CLIO_WEBHOOK_URL")
+    sender = os.environ.get("CLIO_MAIL_FROM", "clio-argo@localhost")
     for name, send in (
-        ("mail", server and to and (lambda: send_mail(server, sender, to, ending))),
-        ("webhook", hook and (lambda: post(hook, {**ending.model_dump(mode="json"), "text": ending.text}))),
+        ("mail", server and to and (lambda: send_mail(server, sender, to, message))),
+        ("webhook", hook and (lambda: post(hook, _hook_body(message)))),
     ):
         # whoever can be told is told, whatever becomes of the others
         try:
@@ -83,7 +103,12 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
             errors.append(error)
     if errors:
         raise errors[0]
-    return StepResult(note=f"sent: {', '.join(sent)}" if sent else "")
+    return sent
+
+
+def _hook_body(message: Message) -> dict[str, Any]:
+    pictures = {name: b64encode(png).decode() for name, png in message.pictures.items()}
+    return {**message.body, "text": message.text, **({"pictures": pictures} if pictures else {})}
 
 
 def _asked(run: Run) -> Request | None:
@@ -156,7 +181,7 @@ def _one_line(text: str) -> str:
     return printable(" ".join(text.split()))[:LONGEST_LINE]
 
 
-def send_mail(server: str, sender: str, to: Sequence[str], ending: Outcome) -> str:
+def send_mail(server: str, sender: str, to: Sequence[str], mail: Message) -> str:
     """Send one mail to all through smtp://USER:PASSWORD@HOST:PORT (with STARTTLS) or smtps://.
 
     smtp+plain:// is smtp:// without encryption, which is used for servers of this machine only unless it is said so.
@@ -168,7 +193,7 @@ def send_mail(server: str, sender: str, to: Sequence[str], ending: Outcome) -> s
         UserError: the URL cannot be used, the server refuses, or it offers no encryption.
     """
     url, port = _parse_server(server)
-    message = _mail(sender, to, ending)
+    message = _mail(sender, to, mail)
     try:
         with _connect(url.scheme, url.hostname or "", port) as smtp:
             if url.username:
@@ -191,15 +216,17 @@ def send_mail(server: str, sender: str, to: Sequence[str], ending: Outcome) -> s
     return f" (refused for {', '.join(sorted(refused))})" if refused else ""
 
 
-def _mail(sender: str, to: Sequence[str], ending: Outcome) -> EmailMessage:
+def _mail(sender: str, to: Sequence[str], mail: Message) -> EmailMessage:
     message = EmailMessage()
     try:
         message["From"], message["To"] = sender, ", ".join(to)
-        message["Subject"] = _one_line(f"clio-argo: {ending.id} {ending.outcome}")
+        message["Subject"] = _one_line(mail.subject)
     # of addresses that are none, some make Python's parser fail with whatever it runs into
     except UNREADABLE as error:
         raise UserError(f"CLIO_MAIL_FROM or notify.email: not addresses of a mail ({error})") from error
-    message.set_content(ending.text)
+    message.set_content(mail.text)
+    for name, png in mail.pictures.items():
+        message.add_attachment(png, maintype="image", subtype="png", filename=name)
     return message
 
 

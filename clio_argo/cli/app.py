@@ -17,6 +17,7 @@ from clio_argo.cli import (
     cluster_admin,
     cluster_submit,
     estimate,
+    follow,
     init,
     maintenance,
     new_run,
@@ -170,6 +171,7 @@ def run(
     exit_unless(done.status == "complete" or not strict)
 
 
+app.add_typer(follow.commands)
 app.add_typer(view.commands)
 app.add_typer(maintenance.commands)
 app.add_typer(register.commands)

@@ -67,6 +67,12 @@ def corners(width: int, height: int) -> Floats:
     return np.array([(x, y) for y in (0.0, height - 1.0) for x in (0.0, width - 1.0)])
 
 
+def centre_shift(matrix: Matrix, width: int, height: int) -> Floats:
+    """How far a transform [2, 3] moves the centre of a slice of width x height pixels: [2], (x, y) in pixels."""
+    centre: Floats = np.array([[(width - 1) / 2, (height - 1) / 2]])
+    return np.asarray((apply(matrix, centre) - centre)[0])
+
+
 class SliceStatistics(Value):
     """What `reduce` measures of one slice. Grey values are as decoded."""
 

@@ -31,9 +31,12 @@ PATTERN, PATTERN_PICTURE = f"{TEMPORARY}/frame/pattern.npz", f"{PICTURES}/patter
 LOGS, TRACES = f"{PROCESS}/logs", f"{PROCESS}/traces"
 # what tells of time, which two runs of one request never have in common
 ESTIMATE, COSTS = f"{PROCESS}/estimate.json", f"{PROCESS}/costs.json"
+# of a stack that is watched while it is recorded
+FOLLOW_PAGE, FOLLOW_STATE, FOLLOW_LOG = "follow.html", f"{PROCESS}/follow.json", f"{PROCESS}/follow"
+FOLLOWED = f"{TEMPORARY}/followed"
 CLEANED = f"{TEMPORARY}/cleaned.json"
 # what may be removed from a finished run, the dearest last: a slice is decoded faster than a plane is rendered
-REMOVABLE = tuple(f"{TEMPORARY}/{folder}/" for folder in ("aligned", "reduced", "frame", "likeness"))
+REMOVABLE = tuple(f"{TEMPORARY}/{folder}/" for folder in ("aligned", "reduced", "followed", "frame", "likeness"))
 INFO, PROVENANCE, ZARR = "info", "provenance", "zarr.json"
 # what remains of a run's volumes; the lossless one lies under tmp/ if the request does not keep it
 VOLUME_FOLDERS = (VIEWER, LOSSLESS, THUMBNAILS)
@@ -82,6 +85,21 @@ def trace_name(step: str, part: int) -> str:
 def part_items_name(step: str) -> str:
     """Items of the parts that a step made for later ones: pods are told what their part covers, not its number."""
     return f"{TEMPORARY}/parts/{step}.json"
+
+
+def followed_name(z: int) -> str:
+    """What was measured of slice z while the stack was recorded."""
+    return f"{FOLLOWED}/{z}.npz"
+
+
+def follow_log_name(number: int) -> str:
+    """What was judged of some slices while the stack was recorded."""
+    return f"{FOLLOW_LOG}/{number}.json"
+
+
+def follow_picture_name(z: int) -> str:
+    """Picture of slice z below its lower neighbours, as it was when it was judged."""
+    return f"{PICTURES}/follow/{z}.png"
 
 
 def slices_name(unit: int) -> str:

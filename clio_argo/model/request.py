@@ -14,6 +14,7 @@ from clio_argo.model.channels import CHANNEL
 from clio_argo.model.facts import CORRECTIONS, FILE, NO_VOXEL, Facts
 from clio_argo.model.regions import MAX_Z, Crop, Rectangle, SourceCrop, Z
 from clio_argo.model.registration import Register
+from clio_argo.model.span import Span
 from clio_argo.model.storage import Buckets, MakeBuckets
 from clio_argo.model.values import LARGEST
 from clio_argo.model.voxel_size import Resolution
@@ -96,6 +97,43 @@ class Notify(Section):
         if not all(a.strip() and a.isprintable() for a in value):
             raise ValueError("an address holds nothing, or a line break or another character that cannot be printed")
         return value
+
+
+class Follow(Section):
+    """How a stack is watched while it is recorded (`clio-argo follow`)."""
+
+    every: Span = "20s"
+    """Time between two looks at the source. A slice is judged at the first look that finds it whole: in a folder, two
+    seconds after its file was written to last. Default 20s."""
+
+    until_idle: Span = "2h"
+    """The stack is taken for complete when no slice came for so long. Default 2h, longer than most pauses of a
+    microscope."""
+
+    stalled_after: Span = "10m"
+    """People are notified when no slice came for so long. Default 10m, ten times as long as a slice usually takes."""
+
+    incomplete_after: Span = "2m"
+    """A file that is cut short or does not decode is waited for; when nobody has written to it for so long, its slice
+    is bad. Default 2m."""
+
+    jump_px: float = Field(10.0, gt=0)
+    """Shift of a slice against the one below, beyond what is usual around it, that is a jump: in full-size pixels.
+    Default 10, as max_residual_px."""
+
+    notify_on: tuple[Literal["suspect", "bad", "missing", "stalled", "jump"], ...] = (
+        "suspect",
+        "bad",
+        "missing",
+        "stalled",
+        "jump",
+    )
+    """Of what people are notified at once. Default: of all."""
+
+    @field_validator("notify_on", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(re.findall(r"[^,\s]+", value)) if isinstance(value, str) else value
 
 
 class Request(Section, Document):
@@ -254,6 +292,9 @@ class Request(Section, Document):
 
     notify: Annotated[Notify, NO_VOXEL] = Notify()
     """Who is notified when a run ends."""
+
+    follow: Annotated[Follow, NO_VOXEL] = Follow()
+    """How a stack is watched while it is recorded."""
 
     register: Annotated[Register, NO_VOXEL] = Register()
     """Dataset of a clio-store that shows the volume when it is complete. A store that refuses is a note, no failure."""

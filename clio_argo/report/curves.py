@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from clio_argo.model.alignment import IDENTITY, Floats, Matrix, PairFit, SliceStatistics, apply
+from clio_argo.model.alignment import PairFit, SliceStatistics, centre_shift
 from clio_argo.report.data import ReportData
 from clio_argo.report.plots import Curve, Sample, Series, Style
 
@@ -27,14 +27,8 @@ def shift_px(data: ReportData, fit: PairFit) -> tuple[float, float]:
     """How far the fit moves the centre of its upper slice, (x, y) in full-size pixels; NaN without a fit."""
     if fit.matrix is None:
         return math.nan, math.nan
-    x, y = _centre(data, fit.matrix) - _centre(data)
+    x, y = centre_shift(fit.matrix, data.plan.width, data.plan.height)
     return float(x), float(y)
-
-
-def _centre(data: ReportData, matrix: Matrix = IDENTITY) -> Floats:
-    """Where a transform (2x3) puts the centre of a slice: [2], (x, y) in full-size pixels."""
-    centre: Floats = np.array([[(data.plan.width - 1) / 2, (data.plan.height - 1) / 2]])
-    return apply(matrix, centre).ravel()
 
 
 def direct_pairs(fits: Iterable[PairFit]) -> dict[int, PairFit]:
@@ -68,7 +62,9 @@ def pair_curves(data: ReportData) -> list[Curve]:
 
 
 def _positions(data: ReportData) -> tuple[Series, ...]:
-    at = {s.z: _centre(data, s.matrix) for s in data.transforms.slices if s.matrix is not None}
+    plan = data.plan
+    placed = {s.z: s.matrix for s in data.transforms.slices if s.matrix is not None}
+    at = {z: centre_shift(matrix, plan.width, plan.height) for z, matrix in placed.items()}
     if not at:
         return ()
     first = at[min(at)]

@@ -1,27 +1,23 @@
 """Decodes every slice once for alignment, and writes what is small: reduced image, features, statistics."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.data_bar import data_bar_rows
-from clio_argo.kernels.features import Area, Reduced, histogram, reduce_slice, tissue_histogram
 from clio_argo.kernels.fill import Mask
 from clio_argo.kernels.frame import NOTHING, details
-from clio_argo.kernels.quality import exposure, focus, middle_lines, saturation, stripes
-from clio_argo.model.alignment import Shown, SliceStatistics
+from clio_argo.kernels.quality import middle_lines
 from clio_argo.model.base import canonical_json
 from clio_argo.model.layout import reduced_name, statistics_name
 from clio_argo.model.plan import SliceFile
 from clio_argo.model.step import StepResult
-from clio_argo.store.documents import crc32c
-from clio_argo.store.images.base import Undecodable
 from clio_argo.store.reduced import write_arrays
+from clio_argo.workspace.followed import mask_checksum, read_followed
 from clio_argo.workspace.frame import write_frame_sums
-from clio_argo.workspace.measure_channels import measure_channels
-from clio_argo.workspace.reduced import CHANNELS
+from clio_argo.workspace.measure_slice import largest, measure_slice
+from clio_argo.workspace.reduced import CHANNELS, pack
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
 from clio_argo.workspace.user_inputs import read_ignored
@@ -35,15 +31,8 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 def _unit(run: Run, unit: int) -> Outcome:
     slices = run.slices(unit).slices
     excluded = read_ignored(run)
-    mask = [] if excluded is None else [crc32c(excluded.tobytes())]
-    inputs = [largest(run), [s.model_dump() for s in slices], *mask]
+    inputs = [largest(run), [s.model_dump() for s in slices], *mask_checksum(excluded)]
     return once(run, unit, inputs, lambda: _reduce(run, unit, slices, excluded))
-
-
-def largest(run: Run) -> tuple[int, int]:
-    """Width and height in pixels that hold any slice of the stack."""
-    # all slices are reduced by one factor, so that both sides of a change of size show the same detail
-    return run.plan.width, run.plan.height
 
 
 def _reduce(run: Run, unit: int, slices: Sequence[SliceFile], excluded: Mask | None) -> Done:
@@ -51,16 +40,18 @@ def _reduce(run: Run, unit: int, slices: Sequence[SliceFile], excluded: Mask | N
     counts, channels = np.zeros(256 if slices[0].dtype == "uint8" else 65536, np.int64), dict[str, NDArray[Any]]()
     arrays, lines = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
     statistics, sums = [], NOTHING
-    run.source.expect(slices)
+    known = read_followed(run, slices, excluded)
+    run.source.expect([s for s in slices if s.z not in known])
     for slice_file in slices:
-        measured, reduced, slice_counts, of_channels = measure_slice(run, slice_file, excluded)
+        one = known.get(slice_file.z) or measure_slice(run, slice_file, excluded)
+        measured, reduced, slice_counts, of_channels = one
         statistics.append(measured)
         if reduced is not None:
             counts += slice_counts
             if of_channels is not None:
                 channels[CHANNELS] = of_channels + channels.get(CHANNELS, 0)
             sums += details(reduced)
-            arrays.update(_pack(slice_file.z, reduced))
+            arrays.update(pack(slice_file.z, reduced))
             row, column = middle_lines(reduced.image)
             lines.update({f"row{slice_file.z}": row, f"column{slice_file.z}": column})
     # apart from the reduced slices: `suspects`, `solve` and the report read these of the whole stack
@@ -71,71 +62,3 @@ def _reduce(run: Run, unit: int, slices: Sequence[SliceFile], excluded: Mask | N
         write_frame_sums(run.store, unit, sums),
     ]
     return Done(objects, [f"{s.z}: {s.error}" for s in statistics if s.error])
-
-
-class Measured(NamedTuple):
-    """A slice's statistics, reduced pixels, and histograms: of its tissue [grey value], of channels [channel, value].
-
-    A slice that does not decode has an error in its statistics, and nothing else.
-    """
-
-    statistics: SliceStatistics
-    reduced: Reduced | None = None
-    counts: NDArray[np.int64] = np.zeros(0, np.int64)
-    channels: NDArray[np.int64] | None = None
-
-
-def measure_slice(run: Run, slice_file: SliceFile, excluded: Mask | None) -> Measured:
-    """Decode, measure and reduce one slice, without what is `excluded`: bool [y, x]."""
-    try:
-        decoded = run.source.decode_heard(slice_file)
-        channels = measure_channels(run, slice_file, decoded)
-        # after decoding, so that a file written meanwhile is noticed
-        run.source.refuse_changed(slice_file)
-    except Undecodable as error:
-        return Measured(SliceStatistics(z=slice_file.z, digest="", error=str(error)))
-    pixels, nothing = decoded.pixels, decoded.nothing
-    alignment = run.settings.alignment
-    matched = not (alignment.skip or run.settings.transforms)
-    bar_px = data_bar_rows(pixels)
-    area = _area(run, slice_file, bar_px, _either(excluded, nothing))
-    reduced = reduce_slice(pixels, largest(run), alignment.downsample, matched, area)
-    counts = histogram(pixels)
-    # where there is no picture
-    counts[0] -= 0 if nothing is None else np.count_nonzero(nothing)
-    # rounded: the digits behind mean nothing, and would make the document longer
-    mean, std, low, high = (round(v, 6) for v in (*exposure(reduced), *saturation(counts)))
-    statistics = SliceStatistics(
-        z=slice_file.z, digest=channels.digest, mean=mean, std=std, low=low, high=high,
-        focus=round(focus(reduced), 4), stripes=round(stripes(reduced), 4),
-        valid=round(float(reduced.mask.mean()), 4), features=len(reduced.points),
-        data_bar_px=bar_px, warning="; ".join(filter(None, (decoded.warning, *channels.warnings))),
-        lost_channels=channels.faults, clipped=decoded.clipped, exact=decoded.exact,
-    )  # fmt: skip
-    return Measured(statistics, reduced, tissue_histogram(pixels, reduced, counts), channels.histograms)
-
-
-def _either(excluded: Mask | None, nothing: Mask | None) -> Mask | None:
-    """Where one of two masks [y, x] holds; `excluded` is that of the largest slice."""
-    if excluded is None or nothing is None:
-        return nothing if excluded is None else excluded
-    return excluded[: nothing.shape[0], : nothing.shape[1]] | nothing
-
-
-def _area(run: Run, slice_file: SliceFile, bar_px: int, excluded: Mask | None) -> Area:
-    """Where a slice may be tissue; excluded: bool [y, x], where it is not."""
-    crop = run.settings.source_crop
-    shown = Shown(x=crop.x, y=crop.y, data_bar_px=bar_px)
-    ignored = tuple((r.x[0], r.y[0], r.x[1] + 1, r.y[1] + 1) for r in run.settings.ignore)
-    return Area(shown.box(*slice_file.size), ignored, excluded)
-
-
-def _pack(z: int, reduced: Reduced) -> dict[str, NDArray[Any]]:
-    """Arrays of a reduced slice by name: image and mask [y, x], points [n, 2], descriptors [n, values], factors."""
-    return {
-        f"image{z}": reduced.image,
-        f"mask{z}": np.packbits(reduced.mask),
-        f"points{z}": reduced.points,
-        f"descriptors{z}": reduced.descriptors,
-        f"factors{z}": np.array([reduced.factor, reduced.feature_factor, *reduced.window]),
-    }

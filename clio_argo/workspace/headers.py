@@ -19,12 +19,21 @@ Known = dict[str, list[Header] | Problem]
 """Headers of files that were read, by name."""
 
 
-def all_headers(source: StackSource, entries: Sequence[Entry], read: Known) -> Iterator[list[Header] | Problem]:
-    """Headers of all files, in order: by one thread from a disk, by many from a store that answers slowly."""
+def all_headers(source: StackSource, entries: Sequence[Entry], read: Known) -> list[list[Header] | Problem]:
+    """Headers of all files, in order: by one thread from a disk, by many from a store that answers slowly.
+
+    read: those that are known; it gets the others.
+    """
+    unread = [e for e in entries if e.name not in read]
+    read.update(zip((e.name for e in unread), _read_all(source, unread), strict=True))
+    return [read[e.name] for e in entries]
+
+
+def _read_all(source: StackSource, entries: Sequence[Entry]) -> Iterator[list[Header] | Problem]:
     durations_s = []
     for entry in entries[:HEADER_BATCH]:
         began = time.monotonic()
-        headers = read.get(entry.name) or headers_of(source, entry)
+        headers = headers_of(source, entry)
         durations_s.append(time.monotonic() - began)
         yield headers
     rest = entries[HEADER_BATCH:]

@@ -1,7 +1,7 @@
 """Reads what `reduce` wrote: statistics of all slices, and the reduced slices themselves."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,10 +76,25 @@ class ReducedSlices:
         return reduced
 
     def _unpack(self, z: int) -> Reduced:
-        arrays = self._arrays[self._unit_of[z]]
-        image = arrays[f"image{z}"]
-        mask = np.unpackbits(arrays[f"mask{z}"], count=image.size).reshape(image.shape).astype(np.bool_)
-        factor, feature_factor, *window = (float(f) for f in arrays[f"factors{z}"])
-        points, descriptors = arrays[f"points{z}"], arrays[f"descriptors{z}"]
-        reduced = Reduced(image, mask, points, descriptors, int(factor), feature_factor, (window[0], window[1]))
+        reduced = unpack(self._arrays[self._unit_of[z]], z)
         return leave_out(reduced, self._pattern) if self._pattern.any() else reduced
+
+
+def pack(z: int, reduced: Reduced) -> dict[str, NDArray[Any]]:
+    """Arrays of a reduced slice by name: image and mask [y, x], points [n, 2], descriptors [n, values], factors."""
+    return {
+        f"image{z}": reduced.image,
+        f"mask{z}": np.packbits(reduced.mask),
+        f"points{z}": reduced.points,
+        f"descriptors{z}": reduced.descriptors,
+        f"factors{z}": np.array([reduced.factor, reduced.feature_factor, *reduced.window]),
+    }
+
+
+def unpack(arrays: Mapping[str, NDArray[Any]], z: int) -> Reduced:
+    """The reduced slice `z` of arrays that `pack` made."""
+    image = arrays[f"image{z}"]
+    mask = np.unpackbits(arrays[f"mask{z}"], count=image.size).reshape(image.shape).astype(np.bool_)
+    factor, feature_factor, *window = (float(f) for f in arrays[f"factors{z}"])
+    points, descriptors = arrays[f"points{z}"], arrays[f"descriptors{z}"]
+    return Reduced(image, mask, points, descriptors, int(factor), feature_factor, (window[0], window[1]))

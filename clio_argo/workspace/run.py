@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +12,7 @@ from clio_argo.model.base import digest
 from clio_argo.model.layout import (
     CLEANED,
     CONFIG,
+    FOLLOWED,
     FORMER_SUSPECTS,
     PLAN,
     SUSPECTS,
@@ -122,6 +123,17 @@ class Run:
     def volumes(self) -> Volumes:
         """The arrays of both volumes."""
         return Volumes(self.store, self.volume)
+
+    @cached_property
+    def followed(self) -> frozenset[str]:
+        """Names of the objects of slices that were measured while they were recorded."""
+        return frozenset(self.store.names(FOLLOWED))
+
+    def planned(self, plan: Plan) -> "Run":
+        """The same run with a plan that is not written: slices still come."""
+        run = replace(self)
+        vars(run)["plan"] = plan
+        return run
 
     @cached_property
     def source(self) -> "StackSource":

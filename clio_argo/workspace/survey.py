@@ -40,7 +40,7 @@ from clio_argo.workspace.channels import (
     with_places,
 )
 from clio_argo.workspace.facts import ignored, with_facts
-from clio_argo.workspace.headers import Known, all_headers, headers_of
+from clio_argo.workspace.headers import Known, all_headers
 from clio_argo.workspace.name_patterns import numbers_of
 from clio_argo.workspace.values import with_values
 
@@ -54,18 +54,23 @@ FoundSlice = tuple[int, Entry, int, Header]
 """Number of a slice, its file, its page there, and its header."""
 
 
-def survey(request: Request) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entry]]:
+def survey(
+    request: Request, source: StackSource | None = None, read: Known | None = None
+) -> tuple[Plan, tuple[SliceUnit, ...], Sequence[Entry]]:
     """The plan of a stack, its usable slices by unit, and all files of the folder in which they lie.
+
+    source: of files, as far as they count; None: all that the request's source holds.
+    read: headers that are known; it gets the others.
 
     Raises:
         UserError: there is nothing to plan with: no source, no slices, no way to number them.
     """
-    kind, source = find_kind(find_source(request.source))
+    kind, source = ("files", source) if source else find_kind(find_source(request.source))
     if kind == "volume" and request.order == "name":
         raise UserError(f"source {request.source}: planes of a volume have no names; leave `order: name` out")
     names = of_channel(request, aligned_name(request)) if has_own_files(request) else request
     images, entries, number = find_files(names, source)
-    read: Known = {}
+    read = {} if read is None else read
     in_a_row = _files_in_a_row(source, images, names, read)
     numbered = NumberedFiles(in_a_row, 1, 0) if in_a_row else number_files(names, images, number)
     candidates = numbered.files
@@ -205,7 +210,7 @@ def _files_in_a_row(
 
 
 def _is_stack(source: StackSource, entry: Entry, request: Request, read: Known) -> bool:
-    headers = read[entry.name] = headers_of(source, entry)
+    [headers] = all_headers(source, [entry], read)
     pages = chosen_pages(headers, request) if isinstance(headers, list) else ""
     return isinstance(pages, list) and len(pages) > 1
 

@@ -56,6 +56,19 @@ def read_user_inputs(request: Request, plan: Plan, units: Sequence[SliceUnit]) -
     return GivenFiles(UserInputs(positions=positions, overrides=overrides, files=checksums), transforms, ignored)
 
 
+def read_mask(request: Request, plan: Plan) -> NDArray[np.bool_] | None:
+    """Where the request's mask leaves files out of the alignment, bool [y, x]; None without one.
+
+    Raises `UserError` if it cannot be used.
+    """
+    if request.ignore_mask is None:
+        return None
+    ignored, problems = _read_mask(_bytes(MASK, request.ignore_mask), request.ignore_mask, plan)
+    if problems:
+        raise UserError.all("these files of the request cannot be used:", problems)
+    return ignored
+
+
 def _read_mask(data: bytes, name: str, plan: Plan) -> tuple[NDArray[np.bool_] | None, list[str]]:
     """The mask [y, x] of an image, and all problems of the file `name`."""
     try:

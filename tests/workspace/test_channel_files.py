@@ -14,12 +14,12 @@ from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.request import Request
 from clio_argo.pipeline import PIPELINE
 from clio_argo.placement.verdicts import judge
-from clio_argo.steps.reduce import measure_slice
 from clio_argo.store.documents import Store
 from clio_argo.store.images.base import Undecodable
 from clio_argo.store.slices import Source
 from clio_argo.workspace.arrival import source_changes
 from clio_argo.workspace.first_look import first_look
+from clio_argo.workspace.measure_slice import measure_slice
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.survey import survey
 from tests.stacks import plain, run_here

@@ -1,0 +1,185 @@
+"""One look at a stack that is recorded: what arrived is measured, fitted to its neighbours and judged."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from clio_argo.errors import UserError, printable
+from clio_argo.follow.arrivals import Arrivals, Arrived
+from clio_argo.follow.judged import Judged
+from clio_argo.follow.measure import Found, Measuring, Unusable, find_slices
+from clio_argo.follow.place import Placing
+from clio_argo.model.alignment import SliceStatistics
+from clio_argo.model.base import counted, few
+from clio_argo.model.follow import FollowedSlice
+from clio_argo.model.plan import SliceFile
+from clio_argo.model.request import Request
+from clio_argo.model.step import Pipeline
+from clio_argo.store.slices import Entry
+from clio_argo.store.transfers import is_transfer
+from clio_argo.workspace.headers import Known
+from clio_argo.workspace.ownership import refuse_newer, take_ownership
+from clio_argo.workspace.run import Run, open_run
+from clio_argo.workspace.user_inputs import resolved
+
+# files beside new ones of which a plan is made, so that the new ones are compared with what is usual
+AROUND = 64
+# of a stack that is there already so many slices, or those of so many seconds, are judged before the page is written
+MOST, MOST_S = 64, 10.0
+
+
+class Look(NamedTuple):
+    """What a look found.
+
+    arrived: slices that came. changed: those, and others whose verdict is another one now. waiting: files that are not
+    complete yet, and why. notes: what is wrong with the source. more: whether others are there to be judged. blind:
+    whether the source could not be looked at.
+    """
+
+    arrived: tuple[FollowedSlice, ...] = ()
+    changed: tuple[FollowedSlice, ...] = ()
+    waiting: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    more: bool = False
+    blind: bool = False
+
+
+class Watch:
+    """A stack that is recorded, from one look to the next."""
+
+    def __init__(self, url: str, request: Request, pipeline: Pipeline) -> None:
+        self.store, self._request, self._pipeline = open_run(url), request, pipeline
+        self._arrivals, self.judged = Arrivals(request), Judged(self.store)
+        self.placing = Placing(self.judged, request)
+        # files that are no slices, by name, each with its stamp: only what changes is looked at again
+        self._others: dict[str, str] = {}
+        self._headers: Known = {}
+        self._run: Run | None = None
+        self._arrived = Arrived()
+        # of the last listing: what is still to be measured, and by whom
+        self._queue: deque[SliceFile | Unusable] = deque()
+        self._measuring: Measuring | None = None
+        self._waiting: tuple[str, ...] = ()
+
+    @property
+    def owns_run(self) -> bool:
+        """Whether the request has taken or joined the run: before, nothing may be written."""
+        return self._run is not None
+
+    def look(self) -> Look:
+        """Judge what arrived since the last look. Raises `UserError` if nothing that is there can be used."""
+        if not self._queue:
+            self._list()
+        new, late, twins = list[FollowedSlice](), list[str](), list[str]()
+        for one in self._measured():
+            if twin := self._twin(one):
+                twins.append(f"z {one.z}: {printable(twin)} and {printable(min(one.files))} have its number")
+                self._others |= one.files
+            elif one.statistics.error and self._may_grow(one):
+                late.append(f"{printable(min(one.files))}: {one.statistics.error}")
+            else:
+                new.append(one)
+        changed = self.placing.place(new, self.size)
+        waiting, notes = (*self._waiting, *late), (*self._gone(), *twins)
+        return Look(tuple(new), tuple(changed), waiting, notes, more=bool(self._queue))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the largest slice in pixels."""
+        known = self.judged.state.size
+        return (
+            (max(known[0], self._measuring.size[0]), max(known[1], self._measuring.size[1]))
+            if self._measuring
+            else known
+        )
+
+    def _list(self) -> None:
+        """List the source, and put what is new into the queue."""
+        self._arrived = arrived = self._arrivals.list({**self.judged.files, **self._others})
+        self._waiting = tuple(f"{printable(e.name)}: {_why_young(e)}" for e in arrived.young)
+        # the first time known files show whether the request is that of the run
+        if not arrived.ready and (self.owns_run or not self.judged.slices):
+            return
+        try:
+            self._find(arrived)
+        except UserError as error:
+            # the very first file may not be complete
+            if self.judged.slices or not any(map(self._arrivals.may_grow, arrived.ready)):
+                raise
+            self._waiting = (*self._waiting, str(error))
+
+    def _find(self, arrived: Arrived) -> None:
+        for entry in arrived.ready:
+            # a header that is known may be of other content
+            self._headers.pop(entry.name, None)
+        entries = [*arrived.ready, *self._around(arrived)]
+        found = find_slices(self._request, self._arrivals.source, entries, self._headers)
+        run = self._own(found)
+        ready = {e.name: e.stamp for e in arrived.ready}
+        slices = [s for s in found.slices if not ready.keys().isdisjoint(s.files)]
+        unusable = [u for u in found.unusable if not ready.keys().isdisjoint(u.files)]
+        taken = {name for s in slices for name in s.files} | {name for u in unusable for name in u.files}
+        self._others |= {name: stamp for name, stamp in ready.items() if name not in taken}
+        self._queue.extend((*unusable, *slices))
+        self._measuring = Measuring(run.planned(found.plan))
+
+    def _own(self, found: Found) -> Run:
+        """The run, which the request takes or joins the first time. Raises `UserError`, `SupersededError`."""
+        if self._run is not None:
+            self._run.refuse_superseded()
+            return self._run
+        refuse_newer(self.store, self._pipeline.versions)
+        take_ownership(self.store, resolved(self._request, found.plan))
+        # the request says where folders lie
+        self.store = self.judged.store = open_run(self.store.url)
+        self._run = Run(self.store, self._pipeline["reduce"], self._pipeline)
+        # read now: what it is compared with later
+        self._run.refuse_superseded()
+        return self._run
+
+    def _around(self, arrived: Arrived) -> list[Entry]:
+        """Known files beside the new ones: the last; all at first, and where their names in order are the numbers."""
+        last = self.judged.numbers[-AROUND if self.owns_run and self._request.order == "number" else 0 :]
+        names = {name for z in last for name in self.judged.slices[z].files} - {e.name for e in arrived.ready}
+        return [e for e in arrived.entries if e.name in names]
+
+    def _measured(self) -> Iterator[FollowedSlice]:
+        """So many of the queue, or those of so many seconds, as they are measured."""
+        until, count = time.monotonic() + MOST_S, 0
+        while self._queue and self._measuring and count < MOST and time.monotonic() < until:
+            one, count = self._queue.popleft(), count + 1
+            if isinstance(one, Unusable):
+                yield self._seen(one.statistics, one.files, "")
+                continue
+            statistics, reduced = self._measuring.measure(one)
+            if reduced is not None:
+                self.placing.keep(one.z, reduced)
+            yield self._seen(statistics, one.files, self._measuring.identity(one))
+
+    def _seen(self, statistics: SliceStatistics, files: Mapping[str, str], identity: str) -> FollowedSlice:
+        before = self.judged.slices.get(statistics.z)
+        again = before is not None and any(before.files.get(n, stamp) != stamp for n, stamp in files.items())
+        return FollowedSlice(
+            statistics=statistics, files=dict(files), identity=identity, seen_s=round(time.time(), 1),
+            written=before.written + again if before else 1,
+        )  # fmt: skip
+
+    def _twin(self, one: FollowedSlice) -> str:
+        """The name of another file that has the number of a slice, if it is still there."""
+        before = self.judged.slices.get(one.z)
+        if before is None or not before.files.keys().isdisjoint(one.files):
+            return ""
+        return min(before.files.keys() - self._arrived.gone, default="")
+
+    def _may_grow(self, one: FollowedSlice) -> bool:
+        """Whether all new files of a slice that cannot be used may still be under way."""
+        return all(self._arrivals.may_grow(e) for e in self._arrived.ready if e.name in one.files)
+
+    def _gone(self) -> Iterator[str]:
+        if gone := sorted(self._arrived.gone & self.judged.files.keys()):
+            yield f"{counted(len(gone), 'file')} of judged slices {'is' if len(gone) == 1 else 'are'} gone: {few(gone)}"
+
+
+def _why_young(entry: Entry) -> str:
+    return "a transfer under way" if is_transfer(entry.name) else "just written"
