@@ -48,6 +48,10 @@ PIPELINE = Pipeline(
     ),
     approval="solve",
     single="plan.single",
+    follow=Step("follow", "clio_argo.follow.loop:run", title="judge slices while they are recorded", reads_request=True,
+                secret="notification_secret", endless=True,
+                # it decodes one slice at a time, of any size
+                memory="3072"),
     on_exit=Step("notify", "clio_argo.notify:run", title="notify people", reads_request=True,
                  secret="notification_secret",
                  # it computes nothing, and should find room beside other pods

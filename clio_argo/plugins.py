@@ -57,5 +57,4 @@ def _announced(pipeline: Pipeline, name: str) -> Pipeline:
     def told(step: Step) -> Step:
         return step if step.command else replace(step, env=(*step.env, (VARIABLE, name)))
 
-    on_exit = pipeline.on_exit and told(pipeline.on_exit)
-    return replace(pipeline, steps=tuple(map(told, pipeline.steps)), on_exit=on_exit)
+    return pipeline.changed(told)

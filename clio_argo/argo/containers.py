@@ -56,7 +56,8 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Con
         # no limit of CPU, which would only throttle
         resources=m.ResourceRequirements(requests={"cpu": m.Quantity(root=cluster.cpu or step.cpu)}),
         pod_spec_patch=_patch(step, cluster), volume_mounts=_mounts(cluster),
-        retry_strategy=retry_strategy(cluster.retries), timeout=LAST_TIMEOUT if last else cluster.step_timeout,
+        retry_strategy=retry_strategy(cluster.retries, step.endless),
+        timeout=None if step.endless else LAST_TIMEOUT if last else cluster.step_timeout,
         metrics=_metrics(step),
         **_placed(step, cluster),
     )  # fmt: skip

@@ -1,12 +1,13 @@
 """The order of the steps as graphs: behind the plan stands one pod, or a nested graph, by what the plan tells."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hera.workflows import DAG, Parameter, Task
 
 from clio_argo.argo.ask import APPROVED, ASK, ask_task
 from clio_argo.argo.parameters import parameter
+from clio_argo.argo.submit import FOLLOWED
 from clio_argo.model.costs import ALL
 from clio_argo.pipeline import Pipeline, Step
 
@@ -45,7 +46,16 @@ def graphs(pipeline: Pipeline) -> list[DAG]:
     behind = {s.name for form in found for s in form.steps}
     before = [s for s in pipeline.steps if s.name not in behind]
     tasks = [*_tasks(pipeline, before), *(_form_task(form, before) for form in found)]
-    return [DAG(name="main", tasks=[*tasks]), *(_nested(form) for form in found if len(form.steps) > 1)]
+    followed = [_followed(pipeline, before, found)] if pipeline.follow else []
+    return [DAG(name="main", tasks=[*tasks]), *followed, *(_nested(form) for form in found if len(form.steps) > 1)]
+
+
+def _followed(pipeline: Pipeline, before: Sequence[Step], found: Sequence[Form]) -> DAG:
+    """The same tasks as those of `main` behind the step that follows a stack while it is recorded."""
+    first = pipeline.follow
+    behind = [replace(s, after=s.after or (first.name,)) for s in before] if first else []
+    steps = [*filter(None, (first,)), *behind]
+    return DAG(name=FOLLOWED, tasks=[*_tasks(pipeline, steps), *(_form_task(form, before) for form in found)])
 
 
 def _nested(form: Form) -> DAG:

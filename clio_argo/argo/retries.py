@@ -29,12 +29,16 @@ LOST = (
 )
 
 
-def retry_strategy(retries: Retries) -> w.RetryStrategy:
-    """The tries of a step's part.
+def retry_strategy(retries: Retries, endless: bool = False) -> w.RetryStrategy:
+    """The tries of a step's part; of one that is `endless` as many as nodes go, at one pause.
 
     They have no limit in time (`maxDuration`): Argo counts from the first one, its wait for a node included, so that a
     part that waited for a spot node would not be tried once more.
     """
-    backoff = m.Backoff(duration=retries.wait, factor=m.IntOrString(root=2), cap=retries.longest)
+    # doubled 30 times, a pause is more than Argo can count
+    factor = m.IntOrString(root=1 if endless else 2)
+    backoff = m.Backoff(duration=retries.wait, factor=factor, cap=retries.longest)
     # Always: OnError misses a reclaimed spot node, whose pod is Failed with 137 or 143
-    return w.RetryStrategy(limit=str(retries.limit), retry_policy="Always", expression=RETRIED, backoff=backoff)
+    return w.RetryStrategy(
+        limit=None if endless else str(retries.limit), retry_policy="Always", expression=RETRIED, backoff=backoff
+    )

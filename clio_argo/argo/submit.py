@@ -20,6 +20,8 @@ GENERATED, OPTION = 5, {"name": "name", "generateName": "generate-name"}
 # Linux gives a process at most 128 kB per environment variable, and the Workflow object may have 1 MiB in all
 MAX_REQUEST_BYTES = 64 * 1024
 RESUBMITTED = "workflows.argoproj.io/resubmitted-from-workflow"
+# the entry point of the template that follows a stack first, and the time that such a workflow may take: ten years
+FOLLOWED, ENDLESS_S = "followed", 315_360_000
 # a controller of several that share a cluster takes up those with its own value only: the one label of Argo to give
 CONTROLLER = "workflows.argoproj.io/controller-instanceid"
 
@@ -88,8 +90,16 @@ def _no_argument(name: str, known: Mapping[str, Any]) -> str:
     return f"-p {name}: the template has no such argument; it has {', '.join(near)}"
 
 
-def workflow(template: str, arguments: Mapping[str, str], name: Mapping[str, str], labels: Mapping[str, str]) -> Json:
+def workflow(
+    template: str,
+    arguments: Mapping[str, str],
+    name: Mapping[str, str],
+    labels: Mapping[str, str],
+    follow: bool = False,
+) -> Json:
     """A Workflow object; `name` is its metadata.name or metadata.generateName.
+
+    follow: whether it first follows the stack while it is recorded, for which no limit of a workflow is long enough.
 
     Raises:
         UserError: the name is too long for a label of its pods, which Kubernetes would refuse one by one.
@@ -106,7 +116,11 @@ def workflow(template: str, arguments: Mapping[str, str], name: Mapping[str, str
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Workflow",
         "metadata": {**name, "labels": {**labels, **APP}},
-        "spec": {"workflowTemplateRef": {"name": template}, "arguments": {"parameters": parameters}},
+        "spec": {
+            "workflowTemplateRef": {"name": template},
+            "arguments": {"parameters": parameters},
+            **({"entrypoint": FOLLOWED, "activeDeadlineSeconds": ENDLESS_S} if follow else {}),
+        },
     }
 
 
@@ -126,4 +140,5 @@ def again(earlier: Json, template: str) -> Json:
         if k == CONTROLLER or not k.startswith("workflows.argoproj.io/")
     }
     begin = meta.get("generateName") or f"{meta['name'][:LONGEST_PLAIN]}-"
-    return workflow(template, arguments, {"generateName": begin}, {**own, RESUBMITTED: meta["name"][:63]})
+    follow = earlier["spec"].get("entrypoint") == FOLLOWED
+    return workflow(template, arguments, {"generateName": begin}, {**own, RESUBMITTED: meta["name"][:63]}, follow)

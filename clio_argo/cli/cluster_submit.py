@@ -51,6 +51,8 @@ def submit(
     template: Annotated[str | None, Option(help="Its name. Default: the current one, of this version.")] = None,
     release: Annotated[
         str | None, Option(help="Release whose template is used. Default: the first in the namespace.")] = None,
+    follow: Annotated[
+        bool, Option("--follow", help="Judge slices while they are recorded; run when none comes.")] = False,
     unique: Annotated[bool, Option(UNIQUE, help="Give the run a folder with a new id below --run.")] = False,
     generated_with: Settings = None, pipeline: OwnPipeline = None,
 ) -> None:  # fmt: skip
@@ -75,10 +77,10 @@ def submit(
     with place_of(out, requested, unique) as place:
         requested = place.request
         arguments = {**submission.request_arguments(requested, place.root, installed), **given}
-        check_source(requested)
+        check_source(requested, follow)
         check_artifacts(installed)
         metadata = _metadata(name or (None if generate_name else place.id), generate_name, requested)
-        workflow = submission.workflow(reference(installed), arguments, metadata, {**requested.labels, **more})
+        workflow = submission.workflow(reference(installed), arguments, metadata, {**requested.labels, **more}, follow)
         if client is None:
             print(f"checked against template {reference(installed)}; no cluster was asked", file=sys.stderr)
             print(document(workflow, output or "yaml"))
@@ -150,18 +152,24 @@ def make_buckets(config: Request, run: str, pipeline: str | None) -> None:
         print(PODS_NEED, file=sys.stderr)
 
 
-def check_source(config: Request) -> None:
+def check_source(config: Request, follow: bool = False) -> None:
     """Refuse what `plan` would refuse, if the source can be read from here.
+
+    follow: whether slices still come, so that nothing is wrong with too few.
 
     Raises:
         UserError, GateStopped, MissingInput: as `Preflight.refuse`.
     """
     from clio_argo.runner import environment
+    from clio_argo.store.source_url import find_source
     from clio_argo.workspace.preflight import preflight
 
     try:
         _refuse_unseen(config)
         tell_wait(config.source)
+        if follow:
+            find_source(config.source)
+            return
         with environment({name: os.environ.get(name, value) for name, value in BRIEF.items()}):
             checked = preflight(config)
         checked.refuse()

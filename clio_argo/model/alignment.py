@@ -67,10 +67,11 @@ def corners(width: int, height: int) -> Floats:
     return np.array([(x, y) for y in (0.0, height - 1.0) for x in (0.0, width - 1.0)])
 
 
-def centre_shift(matrix: Matrix, width: int, height: int) -> Floats:
-    """How far a transform [2, 3] moves the centre of a slice of width x height pixels: [2], (x, y) in pixels."""
-    centre: Floats = np.array([[(width - 1) / 2, (height - 1) / 2]])
-    return np.asarray((apply(matrix, centre) - centre)[0])
+def centre_shift(matrix: Matrix, width: int, height: int) -> tuple[float, float]:
+    """How far a transform moves the centre of a slice of width x height pixels, (x, y) in pixels."""
+    x, y = (width - 1) / 2, (height - 1) / 2
+    (a, b, tx), (c, d, ty) = matrix
+    return a * x + b * y + tx - x, c * x + d * y + ty - y
 
 
 class SliceStatistics(Value):

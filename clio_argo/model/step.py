@@ -45,6 +45,7 @@ class Step:
     secret: setting of the cluster that names the secret whose variables its pod gets.
     report: whether the step may change the report, so that its pod keeps it as an artifact.
     reads_request: whether it gets the request itself, which all others read from the store.
+    endless: whether it takes as long as people do: neither time nor the number of its tries is limited.
     steps: names of the steps that it stands for, which one process runs one after another.
     command, args, env: of the container of a custom step. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root,
         without a slash at its end, and the part, as its `item` says it. Without a command the container runs
@@ -71,6 +72,7 @@ class Step:
     secret: str = ""
     report: bool = False
     reads_request: bool = False
+    endless: bool = False
     steps: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
@@ -115,12 +117,14 @@ class Pipeline:
 
     approval: the step that fixes where all slices lie. A workflow can wait for approval after it, and `align` stops
         after it.
+    follow: the step that a workflow runs before all others if it is asked to; local runs do not run it.
     on_exit: the step that a workflow runs when it ends, whether or not it succeeded; local runs do not run it.
     single: the `STEP.OUTPUT` that tells whether all that comes after the step is so little work that one pod does it.
     """
 
     steps: tuple[Step, ...]
     approval: str | None = None
+    follow: Step | None = None
     on_exit: Step | None = None
     single: str = ""
 
@@ -129,8 +133,8 @@ class Pipeline:
 
     @property
     def all_steps(self) -> tuple[Step, ...]:
-        """Steps of the graph, then the one that runs on exit."""
-        return self.steps if self.on_exit is None else (*self.steps, self.on_exit)
+        """Steps of the graph, then those beside it."""
+        return (*self.steps, *filter(None, (self.follow, self.on_exit)))
 
     @property
     def versions(self) -> dict[str, int]:
@@ -152,16 +156,20 @@ class Pipeline:
     def without(self, name: str) -> "Pipeline":
         """The same graph without a step: what waited for it waits for what it waited for."""
         self._refuse_unknown(name)
-        gone = self[name]
-        kept = (replace(s, after=_instead(s.after, name, gone.after)) for s in self.steps if s.name != name)
-        return replace(self, steps=tuple(kept), on_exit=None if gone == self.on_exit else self.on_exit).checked()
+        after = self[name].after
+        rest = self.changed(lambda s: None if s.name == name else replace(s, after=_instead(s.after, name, after)))
+        return rest.checked()
 
     def replace(self, step: Step) -> "Pipeline":
         """The same graph with another step of that name."""
         self._refuse_unknown(step.name)
-        on_exit = step if self.on_exit and self.on_exit.name == step.name else self.on_exit
-        steps = tuple(step if s.name == step.name else s for s in self.steps)
-        return replace(self, steps=steps, on_exit=on_exit).checked()
+        return self.changed(lambda s: step if s.name == step.name else s).checked()
+
+    def changed(self, change: Callable[[Step], Step | None]) -> "Pipeline":
+        """The same graph with each step as `change` makes it, less those that it makes None."""
+        steps = tuple(s for s in map(change, self.steps) if s)
+        follow, on_exit = (s and change(s) for s in (self.follow, self.on_exit))
+        return replace(self, steps=steps, follow=follow, on_exit=on_exit)
 
     def checked(self) -> "Pipeline":
         """The pipeline itself. Raises `UserError` with all that does not fit in its graph."""
@@ -196,7 +204,7 @@ class Pipeline:
 
     def begins_with(self, step: Step) -> bool:
         """Whether a step makes the run out of the request."""
-        return step.reads_request and step in self.steps
+        return step.reads_request and step != self.on_exit
 
     def may_write(self, step: Step) -> bool:
         """Whether a step may write to the run: `on_exit` also runs where the root turned out to be another run's."""

@@ -27,8 +27,7 @@ def shift_px(data: ReportData, fit: PairFit) -> tuple[float, float]:
     """How far the fit moves the centre of its upper slice, (x, y) in full-size pixels; NaN without a fit."""
     if fit.matrix is None:
         return math.nan, math.nan
-    x, y = centre_shift(fit.matrix, data.plan.width, data.plan.height)
-    return float(x), float(y)
+    return centre_shift(fit.matrix, data.plan.width, data.plan.height)
 
 
 def direct_pairs(fits: Iterable[PairFit]) -> dict[int, PairFit]:
