@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -101,12 +102,17 @@ def program() -> str:
     return quote(typed if os.sep in typed else os.path.join(os.curdir, typed))  # noqa: PTH118, a Path has no ./
 
 
-def typed(verb: str, instead: str = "") -> str:
-    """The command of this process, `verb`, as it was typed, or with another verb `instead`."""
+def typed(verb: str, instead: str = "", without: Sequence[str] = ()) -> str:
+    """The command of this process, `verb`, as it was typed, or with another verb `instead`.
+
+    without: options that are left out, with their values.
+    """
     words = sys.argv[1:]
     if verb in words:
         words[words.index(verb)] = instead or verb
-        return " ".join([program(), *map(quote, words)])
+        kept = (w for before, w in pairwise(["", *words])
+                if before not in without and w not in without and w.partition("=")[0] not in without)  # fmt: skip
+        return " ".join([program(), *map(quote, kept)])
     return f"{program()} {instead or verb}"
 
 

@@ -44,4 +44,4 @@ def follow(
     wrong: dict[str, Any] = {str(s.z): s.wrong for s in judged if s.wrong}
     text = f"{summary(judged)}: {following.page}\nno slice came for {config.follow.until_idle}; next: "
     local.end({"status": "followed", "slices": len(judged), "wrong": wrong},
-              lambda: [literal(text + typed("follow", "run"))])  # fmt: skip
+              lambda: [literal(text + typed("follow", "run", ("--every", "--until-idle", "--notify-on")))])  # fmt: skip

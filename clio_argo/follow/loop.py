@@ -67,17 +67,26 @@ class Following:
             UserError: the source or the request cannot be used, and nothing was judged.
             SupersededError: another request has taken over the run's folder.
         """
-        every_s, ended = seconds(self._settings.every), False
-        while not ended:
-            look = self._look()
-            self._count_idle(look)
-            ended = self._idle_s >= seconds(self._settings.until_idle)
-            if self._watch.owns_run:
-                self._record(look, ended)
-            self._say_new((*(s.text for s in look.changed if s.wrong), *look.notes))
-            if not (ended or look.more):
+        every_s = seconds(self._settings.every)
+        while not self.has_ended:
+            look = self.look()
+            if not (self.has_ended or look.more):
                 time.sleep(min(SOON_S, every_s) if look.waiting else every_s)
         return list(self._watch.judged)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no slice came for `until_idle`."""
+        return self._idle_s >= seconds(self._settings.until_idle)
+
+    def look(self) -> Look:
+        """Look once, and tell what was found. Raises as `until_idle`."""
+        look = self._look()
+        self._count_idle(look)
+        self._say_new((*(s.text for s in look.changed if s.wrong), *look.notes))
+        if self._watch.owns_run:
+            self._record(look)
+        return look
 
     def _look(self) -> Look:
         try:
@@ -86,7 +95,7 @@ class Following:
             raise
         except ClioError as error:
             # what could be used before may be so again: a share that is not mounted, a store that does not answer
-            if not self._watch.judged.slices:
+            if not self._watch.owns_run:
                 raise
             return Look(notes=(f"the source cannot be looked at: {error}",), blind=True)
 
@@ -102,7 +111,7 @@ class Following:
                 self._said.add(line)
                 self._say(line)
 
-    def _record(self, look: Look, ended: bool) -> None:
+    def _record(self, look: Look) -> None:
         """Tell people, write the page, and record how watching stands."""
         judged, missing = self._watch.judged, self._watch.judged.missing
         for one in look.changed:
@@ -114,7 +123,7 @@ class Following:
             told, notes = judged.state.told, (str(error),)
         judged.save(
             idle_s=round(self._idle_s, 1), looked_s=round(time.time(), 1), waiting=look.waiting, missing=missing,
-            notes=(*look.notes, *notes), size=self._watch.size, told=told, ended=ended,
+            notes=(*look.notes, *notes), size=self._watch.size, told=told, ended=self.has_ended,
         )  # fmt: skip
         self._write_page()
 
@@ -137,7 +146,9 @@ class Following:
     def _others(self, missing: Sequence[int]) -> dict[str, tuple[str, str]]:
         """What is wrong besides slices that came: by a key, the kind and a line."""
         self._gaps = {z: self._gaps.get(z, 0) + 1 for z in missing}
-        gaps = {f"missing {z}": ("missing", f"z {z}: missing") for z, n in self._gaps.items() if n >= MISSING_LOOKS}
+        told = self._watch.judged.state.told
+        old = {f"missing {z}": z for z, looks in self._gaps.items() if looks >= MISSING_LOOKS or f"missing {z}" in told}
+        gaps = {key: ("missing", f"z {z}: missing") for key, z in old.items()}
         if self._idle_s < seconds(self._settings.stalled_after):
             return gaps
         return {**gaps, STALLED: (STALLED, f"no slice came for {self._settings.stalled_after}")}

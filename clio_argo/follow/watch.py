@@ -82,7 +82,8 @@ class Watch:
                 new.append(one)
         changed = self.placing.place(new, self.size)
         waiting, notes = (*self._waiting, *late), (*self._gone(), *twins)
-        return Look(tuple(new), tuple(changed), waiting, notes, more=bool(self._queue))
+        arrived = tuple(self.judged.slices[s.z] for s in new)
+        return Look(arrived, tuple(changed), waiting, notes, more=bool(self._queue))
 
     @property
     def size(self) -> tuple[int, int]:

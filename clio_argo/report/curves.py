@@ -67,7 +67,7 @@ def _positions(data: ReportData) -> tuple[Series, ...]:
     if not at:
         return ()
     first = at[min(at)]
-    x, y = ({z: float((p - first)[axis]) for z, p in at.items()} for axis in (0, 1))
+    x, y = ({z: p[axis] - first[axis] for z, p in at.items()} for axis in (0, 1))
     return (Series("x", _along(data, x)), Series("y", _along(data, y), "b"), *_other_path(data, x, y))
 
 

@@ -87,20 +87,22 @@ def test_the_ui_shows_what_a_template_does_and_which_revision_it_is() -> None:
 
 
 def test_the_document_does_not_grow_with_the_stack() -> None:
-    assert len(canonical_json(emitted())) < 60_000
+    assert len(canonical_json(emitted())) < 64_000
 
 
 def test_tries_are_counted_and_not_timed() -> None:
     """A part that waited an hour for its node is tried again as often as any other."""
     made = templates(emitted(retries={"limit": 3, "wait": "2s", "longest": "1m"}))
-    for tries in (made[step.name]["retryStrategy"] for step in PIPELINE.all_steps):
+    endless = made["follow"]["retryStrategy"]
+    assert ("limit" in endless, endless["backoff"]) == (False, {"duration": "2s", "factor": 1, "cap": "1m"})
+    for tries in (made[step.name]["retryStrategy"] for step in PIPELINE.all_steps if not step.endless):
         assert (tries["limit"], tries["backoff"]) == ("3", {"duration": "2s", "factor": 2, "cap": "1m"})
 
 
 def test_the_request_is_kept_so_that_a_wrong_place_for_artifacts_ends_the_first_step() -> None:
     kept = {n: [a["name"] for a in t.get("outputs", {}).get("artifacts", [])] for n, t in templates(emitted()).items()}
     assert {n: names for n, names in kept.items() if names} == {
-        "plan": ["request"], "solve": ["report"], "publish": ["report"],
+        "plan": ["request"], "follow": ["request"], "solve": ["report"], "publish": ["report"],
         **{joined: ["report"] for joined in ("all", "reduce-solve", "render-publish")},
     }  # fmt: skip
 
@@ -112,7 +114,18 @@ def test_a_bucket_of_s3_without_its_endpoint_is_refused_with_the_reason() -> Non
 
 def test_where_no_pod_can_start_the_last_one_does_not_wait_long() -> None:
     made = templates(emitted(step_timeout="3h"))
-    assert {n: t["timeout"] for n, t in made.items() if "container" in t and t["timeout"] != "3h"} == {"notify": "10m"}
+    limits = {n: t.get("timeout") for n, t in made.items() if "container" in t}
+    assert {n: limit for n, limit in limits.items() if limit != "3h"} == {"notify": "10m", "follow": None}
+
+
+def test_what_follows_a_stack_comes_before_all_that_others_do() -> None:
+    made = templates(emitted())
+    usual, followed = ({t["name"]: t for t in made[name]["dag"]["tasks"]} for name in ("main", "followed"))
+    assert followed.pop("follow") == {**followed.get("follow", {}), "name": "follow", "template": "follow",
+                                      "arguments": {"parameters": [{"name": "part", "value": "0"},
+                                                                   {"name": "mib", "value": "3072"}]}}  # fmt: skip
+    assert followed["plan"].pop("depends") == "follow"
+    assert followed == usual
 
 
 def test_a_person_who_rejects_stops_all_that_comes_after() -> None:

@@ -207,6 +207,7 @@ def is_array(path: str) -> bool:
 LISTS = {
     "resolution": "4,4,40",
     "notify.email": "a@example.org,b@example.org",
+    "follow.notify_on": "bad,jump",
     "ignore": "{x: [0, 9], y: [0, 9]}, {x: [0, 5], y: [7, 9]}",
 }
 
