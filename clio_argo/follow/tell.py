@@ -47,4 +47,5 @@ def picture(slices: Sequence[Reduced | None]) -> bytes:
 
 
 def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image [y, x] at most `PICTURE_PX` wide and high."""
     return np.asarray(area_mean(image, -(-max(image.shape) // PICTURE_PX)), np.uint8)

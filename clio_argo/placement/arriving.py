@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from clio_argo.kernels.solve import Solution, isolated_slices
-from clio_argo.model.alignment import Floats, PairFit, SliceStatistics, centre_shift
+from clio_argo.model.alignment import PairFit, SliceStatistics, centre_shift
 from clio_argo.model.plan import Remark
 from clio_argo.placement.verdicts import (
     MAD_TO_SIGMA,
@@ -68,10 +68,6 @@ def find_shifted(
     away = np.hypot(*(shifts - usual).T)
     limit = np.maximum(least_px, SIGMAS * MAD_TO_SIGMA * running_median(away, SPREAD_WINDOW))
     return {
-        pairs[i].z1: f"shifted by {away[i]:.0f} px against z {pairs[i].z0}, usually by {_usual(usual[i])}"
+        pairs[i].z1: f"shifted by {away[i]:.0f} px against z {pairs[i].z0}, usually by {np.hypot(*usual[i]):.1f} px"
         for i in np.flatnonzero(away > limit).tolist()
     }
-
-
-def _usual(shift: Floats) -> str:
-    return f"{np.hypot(*shift):.1f} px"

@@ -28,13 +28,13 @@ def mask_checksum(excluded: Mask | None) -> list[str]:
 def identity(run: Run, slice_file: SliceFile, excluded: Mask | None) -> str:
     """Digest of all that what `reduce` measures of a slice depends on, besides the size of the largest slice.
 
-    run: as `reduce` sees it.
+    run: as `reduce` sees it. excluded: bool [y, x], what the user's mask leaves out.
     """
     return digest([slice_file.model_dump(), mask_checksum(excluded), run.settings_digest, run.step.version])
 
 
 def write_followed(run: Run, slice_file: SliceFile, excluded: Mask | None, measured: Measured) -> None:
-    """Keep what was measured of a slice."""
+    """Keep what was measured of a slice. excluded: bool [y, x]."""
     text = canonical_json(measured.statistics.model_dump())
     values = np.flatnonzero(measured.counts)
     arrays: dict[str, NDArray[Any]] = {
@@ -48,7 +48,7 @@ def write_followed(run: Run, slice_file: SliceFile, excluded: Mask | None, measu
 
 
 def read_followed(run: Run, slices: Sequence[SliceFile], excluded: Mask | None) -> dict[int, Measured]:
-    """What was measured before of slices that are still the same, by z."""
+    """What was measured before of slices that are still the same, by z. excluded: bool [y, x]."""
     found = ((s, followed_name(s.z)) for s in slices)
     there = [(s, name) for s, name in found if name in run.followed]
     measured = {s.z: _read(run, s, name, excluded) for s, name in there}
@@ -64,7 +64,7 @@ def read_reduced(store: Store, z: int) -> Reduced | None:
 
 
 def _read(run: Run, slice_file: SliceFile, name: str, excluded: Mask | None) -> Measured | None:
-    """None: it is of another file or of other settings, or damaged, and the file itself is as good."""
+    """As `read_followed`; None if it is of another file or other settings, or damaged. excluded: bool [y, x]."""
     try:
         arrays = read_arrays(run.store, name)
         if arrays["key"].tobytes().decode() != _key(run, slice_file, excluded):
@@ -80,4 +80,5 @@ def _read(run: Run, slice_file: SliceFile, name: str, excluded: Mask | None) -> 
 
 
 def _key(run: Run, slice_file: SliceFile, excluded: Mask | None) -> str:
+    """`identity`, and the size of the largest slice. excluded: bool [y, x]."""
     return digest([identity(run, slice_file, excluded), largest(run)])

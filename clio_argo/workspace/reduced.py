@@ -92,7 +92,7 @@ def pack(z: int, reduced: Reduced) -> dict[str, NDArray[Any]]:
 
 
 def unpack(arrays: Mapping[str, NDArray[Any]], z: int) -> Reduced:
-    """The reduced slice `z` of arrays that `pack` made."""
+    """The reduced slice `z` of arrays that `pack` made: of the same names and axes, image [y, x]."""
     image = arrays[f"image{z}"]
     mask = np.unpackbits(arrays[f"mask{z}"], count=image.size).reshape(image.shape).astype(np.bool_)
     factor, feature_factor, *window = (float(f) for f in arrays[f"factors{z}"])
