@@ -12,6 +12,7 @@ print(clio_argo.open("fly-volume").volume()[100].read().result())
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clio_argo.clusters import ClusterRun, list_runs, submit
     from clio_argo.errors import ClioError, GateStopped, UserError
     from clio_argo.maintenance.repair import repair
     from clio_argo.maintenance.verify import verify
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # modules are named, not imported: `import clio_argo` must be quick
 _HOMES = {
     "ClioError": "errors",
+    "ClusterRun": "clusters",
     "Completion": "model.run",
     "GateStopped": "errors",
     "OpenedRun": "opened",
@@ -33,16 +35,18 @@ _HOMES = {
     "Plan": "model.plan",
     "UserError": "errors",
     "align": "runner",
+    "list_runs": "clusters",
     "open": "opened",
     "plan": "steps.plan",
     "repair": "maintenance.repair",
     "run": "runner",
+    "submit": "clusters",
     "verify": "maintenance.verify",
 }
 # without `open`, which would take the place of Python's
 __all__ = [
-    "ClioError", "Completion", "GateStopped", "OpenedRun", "Plan", "Request", "UserError",
-    "align", "plan", "repair", "run", "verify",
+    "ClioError", "ClusterRun", "Completion", "GateStopped", "OpenedRun", "Plan", "Request", "UserError",
+    "align", "list_runs", "plan", "repair", "run", "submit", "verify",
 ]  # fmt: skip
 
 

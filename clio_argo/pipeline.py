@@ -1,9 +1,9 @@
 """The graph of a run as one value, which local runs, containers, workflows, verify and repair read."""
 
 from clio_argo.model.request import VOXEL_SETTINGS
-from clio_argo.model.step import Pipeline, Step
+from clio_argo.model.step import Mount, Pipeline, Step, Toleration
 
-__all__ = ["PIPELINE", "Pipeline", "Step"]
+__all__ = ["PIPELINE", "Mount", "Pipeline", "Step", "Toleration"]
 
 # Entries are text, so that the command line reads the graph without loading OpenCV and tensorstore.
 _STEPS, _EXPECTED = "clio_argo.steps", "clio_argo.workspace.expected"
@@ -11,6 +11,7 @@ PIPELINE = Pipeline(
     (
         Step("plan", f"{_STEPS}.plan:run",
              title="read headers", settings=VOXEL_SETTINGS, reads_request=True,
+             makes=("reduce_parts", "match_parts", "reduce_mib", "match_mib", "solve_mib", "single", "single_mib"),
              # before sizes are known: it decodes three slices to see whether they have colour (docs/design.md)
              memory="3072"),
         Step("reduce", f"{_STEPS}.reduce:run", ("plan",), "plan.reduce_parts",
@@ -23,12 +24,14 @@ PIPELINE = Pipeline(
              title="fit neighbours", units="plan.match", memory="plan.match_mib", version=7,
              settings=("alignment.model",)),
         Step("suspects", f"{_STEPS}.suspects:run", ("match",),
-             title="find suspects", memory="plan.solve_mib", version=2),
+             title="find suspects", memory="plan.solve_mib", version=2, makes=("rematch_parts",)),
         Step("rematch", f"{_STEPS}.rematch:run", ("suspects",), "suspects.rematch_parts",
              title="fit around suspects", units="suspects.rematch", memory="plan.match_mib", version=6,
              settings=("alignment.model",)),
         Step("solve", f"{_STEPS}.solve:run", ("rematch",),
              title="place slices", objects=f"{_EXPECTED}:metadata", memory="plan.solve_mib", version=5,
+             makes=("render_parts", "write_parts", "coarsen_parts", "render_mib", "write_mib", "coarsen_mib",
+                    "publish_mib", "flagged"),
              settings=VOXEL_SETTINGS, report=True),
         Step("render", f"{_STEPS}.render:run", ("solve",), "solve.render_parts",
              title="warp, contrast", units="volume.render", objects=f"{_EXPECTED}:slab_thumbnails",

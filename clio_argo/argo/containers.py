@@ -10,7 +10,9 @@ from clio_argo.argo.kubernetes_objects import exactly
 from clio_argo.argo.parameters import request_environment, variable
 from clio_argo.argo.retries import LOST, retry_strategy
 from clio_argo.argo.settings import Artifacts, ClusterSettings, Placement
+from clio_argo.errors import UserError
 from clio_argo.model.base import canonical_json
+from clio_argo.model.step import Mount, Toleration
 from clio_argo.pipeline import Pipeline, Step
 
 TMP, OUTPUTS = "/tmp", "/tmp/outputs"
@@ -26,6 +28,8 @@ MEMORY = (
 # How often Argo's container in a pod reports the progress to the controller. Most parts of small stacks end within
 # Argo's own minute; with 100 pods this is 10 small requests a second.
 PROGRESS_EVERY = "10s"
+# as the plugin of NVIDIA calls it
+GPU = "nvidia.com/gpu"
 # of the pods that run on nodes for workers
 ON_WORKERS = {"clio-argo/workers": "true"}
 # without slashes at its end, whatever a person typed: `$(CLIO_RUN)/name` is one object below it
@@ -51,11 +55,12 @@ def container(pipeline: Pipeline, step: Step, cluster: ClusterSettings) -> w.Con
         image=cluster.image(step.image), image_pull_policy=cluster.pull_policy(step.image),
         command=list(step.command or STEP_COMMAND), args=list(step.args if step.command else arguments),
         env=_environment(step, cluster, own), env_from=_secret(getattr(cluster, step.secret)) if step.secret else None,
-        service_account_name=cluster.account("notifier") if last else None, security_context=SECURITY,
+        service_account_name=step.service_account or (cluster.account("notifier") if last else None),
+        security_context=SECURITY,
         inputs=[w.Parameter(name=n) for n in ("part", "mib")], outputs=_outputs(pipeline, step, cluster.artifacts),
         # no limit of CPU, which would only throttle
-        resources=m.ResourceRequirements(requests={"cpu": m.Quantity(root=cluster.cpu or step.cpu)}),
-        pod_spec_patch=_patch(step, cluster), volume_mounts=_mounts(cluster),
+        resources=_resources(step, cluster),
+        pod_spec_patch=_patch(step, cluster), volume_mounts=_mounts(cluster), volumes=_volumes(step),
         retry_strategy=retry_strategy(cluster.retries, step.endless),
         timeout=None if step.endless else LAST_TIMEOUT if last else cluster.step_timeout,
         metrics=_metrics(step),
@@ -126,6 +131,31 @@ def _patch(step: Step, cluster: ClusterSettings) -> str:
     return f'{{"containers":[{{"name":"main","resources":{resources}}},{wait}],{init}{more}}}'
 
 
+def _resources(step: Step, cluster: ClusterSettings) -> m.ResourceRequirements:
+    """What its pod asks for besides memory. Raises `UserError` if the step asks for more memory than a node has."""
+    if step.memory.isdecimal() and int(step.memory) > cluster.memory_max_mib:
+        raise UserError(
+            f"step {step.name} asks for {step.memory} MiB, pods of this cluster can have {cluster.memory_max_mib} MiB "
+            "(memory_max_mib): ask for less, or use larger nodes"
+        )
+    # Kubernetes wants equal requests and limits of what nodes do not share
+    own = dict([*step.resources, *([(GPU, str(step.gpu))] if step.gpu else [])])
+    more = {name: m.Quantity(root=amount) for name, amount in own.items()}
+    requests = {"cpu": m.Quantity(root=cluster.cpu or step.cpu), **more}
+    return m.ResourceRequirements(requests=requests, limits=more or None)
+
+
+def _volumes(step: Step) -> list[Any] | None:
+    return [_volume(f"{step.name}-{n}", mount) for n, mount in enumerate(step.volumes)] or None
+
+
+def _volume(name: str, mount: Mount) -> Any:
+    place: dict[str, Any] = {"name": name, "mount_path": mount.path, "read_only": mount.read_only or None}
+    if mount.claim:
+        return w.ExistingVolume(claim_name=mount.claim, **place)
+    return w.SecretVolume(secret_name=mount.secret, **place)
+
+
 def _mounts(cluster: ClusterSettings) -> list[m.VolumeMount]:
     mounts = ((v.name, v.mount_path, v.read_only or None) for v in cluster.volumes)
     all_mounts = [("tmp", TMP, None), *mounts]
@@ -143,9 +173,15 @@ def _place(step: Step, cluster: ClusterSettings) -> Placement:
 
 def _placed(step: Step, cluster: ClusterSettings) -> dict[str, Any]:
     place = _place(step, cluster)
+    own = [_toleration(t) for t in step.tolerations]
     return {
-        "node_selector": place.node_selector or None,
-        "tolerations": [m.Toleration(**t.model_dump(exclude_none=True)) for t in place.tolerations] or None,
+        "node_selector": dict(step.node_selector) or place.node_selector or None,
+        "tolerations": own or [m.Toleration(**t.model_dump(exclude_none=True)) for t in place.tolerations] or None,
         "affinity": exactly(m.Affinity, place.affinity, "affinity") if place.affinity else None,
         "annotations": (cluster.worker_annotations or None) if step.on_workers else None,
     }
+
+
+def _toleration(own: Toleration) -> m.Toleration:
+    operator = "Equal" if own.value else "Exists"
+    return m.Toleration(key=own.key, operator=operator, value=own.value or None, effect=own.effect or None)

@@ -22,6 +22,14 @@ def current_template(client: Client, release: str | None = None) -> Json:
     return choose(client.templates(selector(f"{CURRENT}=true")), client.namespace, release)
 
 
+def find_template(client: Client, name: str | None, release: str | None, pipeline: Pipeline | None) -> Json:
+    """The installed template that a submission uses. Raises `UserError` if there is none, or of another pipeline."""
+    installed = client.template(name) if name else current_template(client, release)
+    if pipeline is not None:
+        require_steps(installed, pipeline)
+    return installed
+
+
 def choose(current: Sequence[Json], namespace: str, release: str | None = None) -> Json:
     """The current template of a release, if it is of this version.
 

@@ -12,7 +12,7 @@ from clio_argo.argo.follow import UNTAKEN_S, NoController, untaken
 from clio_argo.argo.nodes import Json
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.argo.templates import current_template, selector
-from clio_argo.cli.doctor_namespace import lacking, look_at_demands, look_at_namespace, secrets_there
+from clio_argo.cli.doctor_namespace import lacking, look_at_demands, look_at_namespace
 from clio_argo.cli.doctor_store import SET_CLOCK, clock, location
 from clio_argo.cli.findings import Finding, Inconclusive, look
 from clio_argo.cli.options import Cluster
@@ -56,24 +56,6 @@ def look_at_cluster(cluster: Cluster, run: str | None) -> Iterator[Finding]:
 def look_at_region(client: Client, run: str) -> Finding:
     """Check that the bucket is in the region of the nodes."""
     return look("cluster: region", lambda: _near(_kubernetes(client), run), MOVE)
-
-
-def check_secrets(client: Client, template: Json) -> None:
-    """Refuse a template whose secrets are missing, as far as this account may see them: its pods would not start.
-
-    Raises:
-        UserError: names the secrets and the namespace.
-    """
-    kube = _kubernetes(client)
-    try:
-        if kube:
-            secrets_there(kube, template)
-    except Inconclusive:
-        return  # who submits need not see them
-    except UserError as error:
-        raise UserError(
-            f"namespace {client.namespace}: {error}\nNo pod would start: make it there, and submit again"
-        ) from error
 
 
 def _reach(cluster: Cluster, reached: list[Client]) -> str:

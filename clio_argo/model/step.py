@@ -20,6 +20,25 @@ NUMBERED = "parts"
 
 
 @dataclass(frozen=True)
+class Toleration:
+    """A taint of nodes that a pod tolerates; without a value each of the key."""
+
+    key: str
+    value: str = ""
+    effect: str = ""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A volume of a pod at `path`: the claim or the secret that is named."""
+
+    path: str
+    claim: str = ""
+    secret: str = ""
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
 class Step:
     """One stage of a run, with all that is special about it. Nothing else keeps a list of steps.
 
@@ -42,11 +61,18 @@ class Step:
     memory: MiB of its pod, or the `STEP.OUTPUT` that gives them.
     cpu: cores of its pod, as Kubernetes writes them. A part runs in one process with one thread.
     outputs: outputs that a workflow shows as its own.
+    makes: all its outputs that other steps may read; empty: nobody knows them.
     secret: setting of the cluster that names the secret whose variables its pod gets.
     report: whether the step may change the report, so that its pod keeps it as an artifact.
     reads_request: whether it gets the request itself, which all others read from the store.
     endless: whether it takes as long as people do: neither time nor the number of its tries is limited.
     steps: names of the steps that it stands for, which one process runs one after another.
+    gpu: GPUs of its pod (`nvidia.com/gpu`), whose node must be chosen by `node_selector` and `tolerations`.
+    resources: what else its pod needs, e.g. `("ephemeral-storage", "20Gi")`.
+    node_selector, tolerations: of its pod, in place of those of the cluster's settings.
+    service_account: of its pod, in place of that of the cluster's settings.
+    volumes: what its container mounts, besides the volumes of the cluster's settings.
+        Local runs use none of these five.
     command, args, env: of the container of a custom step. `$(CLIO_RUN)` and `$(CLIO_PART)` in them are the run's root,
         without a slash at its end, and the part, as its `item` says it. Without a command the container runs
         `clio-argo-step`.
@@ -69,11 +95,18 @@ class Step:
     # four parts on a node of four cores, of which the system and GKE's own pods need half a core
     cpu: str = "800m"
     outputs: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
     secret: str = ""
     report: bool = False
     reads_request: bool = False
     endless: bool = False
     steps: tuple[str, ...] = ()
+    gpu: int = 0
+    resources: tuple[tuple[str, str], ...] = ()
+    node_selector: tuple[tuple[str, str], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    service_account: str = ""
+    volumes: tuple[Mount, ...] = ()
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
@@ -107,8 +140,14 @@ class Step:
 
     def fits(self, other: "Step") -> bool:
         """Whether one pod can run both."""
-        alike = (self.env, self.cpu) == (other.env, other.cpu) and len({self.secret, other.secret, ""}) <= 2
+        alike = self._pod == other._pod and len({self.secret, other.secret, ""}) <= 2
         return alike and self.runs_whole and other.runs_whole
+
+    @property
+    def _pod(self) -> tuple[object, ...]:
+        """What its pod is besides its image, memory and secret."""
+        own = (self.gpu, self.resources, self.node_selector, self.tolerations, self.service_account, self.volumes)
+        return (self.env, self.cpu, *own)
 
 
 @dataclass(frozen=True)
@@ -184,8 +223,15 @@ class Pipeline:
             for what, other in step.references:
                 if other not in names[:number]:
                     yield f"{step.name}: {what} {other}, which is no step before it"
+            yield from (f"{step.name}: reads {r}, and {why}" for r in step.reads if (why := self._unmade(r)))
         special = {"approval": self.approval, "single": self.planner}
         yield from (f"{what}: there is no step {n}" for what, n in special.items() if n and n not in names)
+
+    def _unmade(self, reference: str) -> str:
+        """What the step of a `STEP.OUTPUT` makes, if it is known and the output is not among it."""
+        name, _, output = reference.partition(".")
+        makes = next((s.makes for s in self.steps if s.name == name), ())
+        return f"{name} makes {', '.join(makes)}" if makes and output not in makes else ""
 
     def _refuse_unknown(self, *names: str) -> None:
         known = [s.name for s in self.all_steps]

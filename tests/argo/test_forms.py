@@ -54,7 +54,12 @@ def test_a_function_of_ones_own_runs_with_the_others() -> None:
     own = PIPELINE.with_step(COUNT, before=("publish",))
     assert pods(own, True, False) == ["plan", "all"]
     assert "count" in own.joined(asked=False)["all"].steps
-    for more in ({"cpu": "4"}, {"image": "registry.example/own:1"}, {"env": (("A", "b"),)}, {"fan_out": "plan.own"}):
+    for more in (
+        {"cpu": "4"},
+        {"image": "registry.example/own:1"},
+        {"env": (("A", "b"),)},
+        {"fan_out": "plan.reduce_parts"},
+    ):
         apart = PIPELINE.with_step(Step("count", "own:count", after=("verify",), **more), before=("publish",))
         assert [s.name for s in apart.joined(asked=False).steps] == ["plan", "reduce-verify", "count", "publish"], more
 

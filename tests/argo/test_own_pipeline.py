@@ -1,6 +1,8 @@
 """Pipelines of one's own, named as MODULE:NAME: what is emitted, submitted to, and refused."""
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ import yaml
 from clio_argo.argo import workflow_template
 from clio_argo.argo.templates import require_steps
 from clio_argo.errors import UserError
-from clio_argo.pipeline import PIPELINE
+from clio_argo.model.step import StepResult
+from clio_argo.pipeline import PIPELINE, Mount, Pipeline, Step, Toleration
 from clio_argo.plugins import load_pipeline
-from tests.stacks import cli
+from tests.stacks import cli, demo_slices, request, run_here, write_stack
 
 MODULE = """
 from clio_argo.model.step import StepResult
@@ -98,3 +101,58 @@ def test_submission_refuses_the_template_of_another_pipeline(modules: Path) -> N
     require_steps(dict(workflow_template(mine).to_dict()), mine)
     with pytest.raises(UserError, match=r"that it lacks: count, .*segment; steps that only it has: all, "):
         require_steps(dict(workflow_template().to_dict()), mine)
+
+
+NEEDY = Step(
+    "segment", after=("publish",), image="registry.example/segment:1", command=("segment",), memory="8000", gpu=1,
+    resources=(("ephemeral-storage", "20Gi"),), node_selector=(("cloud.google.com/gke-accelerator", "nvidia-l4"),),
+    tolerations=(Toleration("nvidia.com/gpu"), Toleration("team", "em", "NoSchedule")), service_account="segmenter",
+    volumes=(Mount("/models", claim="models", read_only=True), Mount("/keys", secret="keys")),
+)  # fmt: skip
+
+
+def test_a_step_has_the_node_and_the_rights_that_it_asks_for() -> None:
+    pipeline = PIPELINE.with_step(NEEDY)
+    made = {t["name"]: t for t in workflow_template(pipeline).to_dict()["spec"]["templates"]}["segment"]
+    own = {"ephemeral-storage": "20Gi", "nvidia.com/gpu": "1"}
+    assert made["container"]["resources"] == {"limits": own, "requests": {"cpu": "800m", **own}}
+    assert made["nodeSelector"] == {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+    assert made["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists"},
+        {"key": "team", "operator": "Equal", "value": "em", "effect": "NoSchedule"},
+    ]
+    assert made["serviceAccountName"] == "segmenter"
+    assert made["volumes"] == [
+        {"name": "segment-0", "persistentVolumeClaim": {"claimName": "models", "readOnly": True}},
+        {"name": "segment-1", "secret": {"secretName": "keys"}},
+    ]
+    assert [m["mountPath"] for m in made["container"]["volumeMounts"]] == ["/tmp", "/models", "/keys"]
+
+
+def test_a_step_with_a_node_of_its_own_has_a_pod_of_its_own() -> None:
+    verify = replace(PIPELINE["verify"], node_selector=(("disk", "fast"),))
+    joined = PIPELINE.replace(verify).joined(asked=False)
+    assert [s.name for s in joined.steps] == ["plan", "reduce-coarsen", "verify", "publish"]
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "message"),
+    [
+        (lambda: PIPELINE.with_step(replace(NEEDY, memory="20000")), "segment asks for 20000 MiB.* 12288 MiB"),
+        (lambda: PIPELINE.with_step(replace(NEEDY, name="verify")), "two steps are called verify"),
+        (lambda: PIPELINE.with_step(replace(NEEDY, name="notify")), "two steps are called notify"),
+        (lambda: PIPELINE.with_step(replace(NEEDY, memory="plan.render_mib")), "plan makes reduce_parts, match_parts"),
+        (lambda: PIPELINE.with_step(replace(NEEDY, fan_out="nobody.parts")), "reads from nobody, which is no step"),
+    ],
+)
+def test_a_step_that_cannot_run_is_refused_with_the_reason(pipeline: Callable[[], Pipeline], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        workflow_template(pipeline())
+
+
+@pytest.mark.properties
+def test_steps_make_what_they_are_known_to_make(tmp_path: Path) -> None:
+    results: dict[str, StepResult] = {}
+    run_here(request(write_stack(tmp_path / "source", demo_slices(4, 64)), max_bad=1), tmp_path / "out", None, results)
+    for step in PIPELINE.steps:
+        assert not step.makes or set(step.makes) == results[step.name].outputs.keys() - {*step.outputs, "error"}

@@ -19,7 +19,7 @@ from clio_argo.argo.submit import workflow
 from clio_argo.argo.summary import Summary, summarise
 from clio_argo.argo.templates import current_template
 from clio_argo.argo.why import Reason
-from clio_argo.cli.doctor_cluster import check_secrets
+from clio_argo.clusters import check_secrets
 from clio_argo.errors import UserError
 from tests.e2e.cluster import Json, namespace, run
 from tests.e2e.small import SETTINGS, SMALL

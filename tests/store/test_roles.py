@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from clio_argo.cli.cluster_submit import make_buckets
+from clio_argo.clusters import make_buckets
 from clio_argo.errors import ClioError, MissingBucket, UserError
 from clio_argo.model.request import Request
 from clio_argo.model.storage import MakeBuckets
+from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import run
 from clio_argo.store.buckets import Bucket, Facts
 from clio_argo.store.documents import Store
@@ -58,12 +59,11 @@ def test_each_role_has_its_bucket(gcs: stores.Bucket) -> None:
     assert "every GB that is read costs" in told
 
 
-def test_whoever_submits_is_told_what_the_pods_need(
-    gcs: stores.Bucket, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_whoever_submits_is_told_what_the_pods_need(gcs: stores.Bucket, tmp_path: Path) -> None:
     config = asked(gcs).model_copy(update={"source": str(write_stack(tmp_path / "slices", demo_slices(3, 96)))})
-    make_buckets(config, f"gs://{gcs.name}-run/fly/", None)
-    assert "--role roles/storage.objectUser" in capsys.readouterr().err.splitlines()[-1]
+    said = list[str]()
+    make_buckets(config, f"gs://{gcs.name}-run/fly/", PIPELINE, said.append)
+    assert "--role roles/storage.objectUser" in said[-1]
 
 
 def test_a_second_time_only_what_differs_is_done(gcs: stores.Bucket) -> None:
