@@ -382,6 +382,7 @@ def test_a_run_registers_itself_and_says_so(aligned: Path, gcs: Bucket, monkeypa
     assert all(begin < at < begin + size for at, begin, size in inside)
 
 
+@pytest.mark.properties
 def test_a_store_that_does_not_take_it_is_a_note(aligned: Path, gcs: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     place = in_bucket(aligned, gcs)
     monkeypatch.setenv("CLIO_STORE_TOKEN", READER)

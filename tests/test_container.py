@@ -62,6 +62,7 @@ def test_outputs_are_files_that_a_fan_out_reads(stack: Path, tmp_path: Path) -> 
     assert kept == (tmp_path / "run" / "config.json").read_bytes(), "an artifact of the first step"
 
 
+@pytest.mark.properties
 def test_a_pod_is_told_what_its_part_covers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The graph in Argo's UI then says so too; slices below 0 begin with a dash."""
     source = write_stack(tmp_path / "stack", {z - 3492: s for z, s in demo_slices(4).items()}, "iso.%d.png")
@@ -115,6 +116,7 @@ def test_a_form_without_an_id_takes_the_name_of_its_source() -> None:
     assert from_environment({**form, "CLIO_SET_id": "own"}).id == "own"
 
 
+@pytest.mark.properties
 def test_outputs_are_all_that_the_graph_refers_to(stack: Path, tmp_path: Path) -> None:
     results: dict[str, StepResult] = {}
     run_here(request(stack), tmp_path / "run", results=results)
@@ -139,6 +141,7 @@ def test_a_users_error_reaches_people_and_keeps_its_exit_code(stack: Path, tmp_p
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.properties
 def test_a_long_message_keeps_its_start(stack: Path, tmp_path: Path) -> None:
     source = write_stack(tmp_path / "damaged", demo_slices(40))
     for z in range(3491, 3530):
@@ -242,6 +245,7 @@ def test_fewer_parts_do_the_same_units(stack: Path, tmp_path: Path) -> None:
     assert results["plan"].outputs["reduce_parts"] == ("3490-3492", "3493-3495")
 
 
+@pytest.mark.properties
 def test_a_pipeline_of_ones_own_runs_its_steps(tmp_path: Path) -> None:
     own = Path(tmp_path / "own_steps.py")
     own.write_text(

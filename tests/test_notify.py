@@ -104,6 +104,7 @@ def test_a_request_that_cannot_be_read_is_told_to_the_webhook(tmp_path: Path, mo
     assert [(g["id"], g["outcome"]) for g in got] == [("unknown", "failed")]
 
 
+@pytest.mark.properties
 def test_a_rejected_run_is_not_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = run_here(request(write_stack(tmp_path / "stack", demo_slices(3))), tmp_path / "run", stop_before="render")
     with webhook() as (hook, got):

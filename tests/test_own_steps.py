@@ -145,6 +145,7 @@ def test_a_step_between_others_does_not_hide_what_these_are_made_from(source: Pa
     assert {p: p.read_bytes() for p in whole} == whole
 
 
+@pytest.mark.properties
 def test_a_pipeline_without_a_step_or_with_another_runs(source: Path, tmp_path: Path) -> None:
     pipeline = OWN.without("label").replace(replace(PIPELINE["coarsen"], title="coarsen, in words of my own"))
     assert {s.name: pipeline.after(s.name) for s in pipeline.steps} == {

@@ -195,6 +195,7 @@ def test_damaged_compression_is_named(text: str) -> None:
         unpack(text, "wa")
 
 
+@pytest.mark.properties
 @given(st.dictionaries(st.text(), st.dictionaries(st.text(), st.text())))
 def test_packing_loses_nothing(nodes: dict[str, Any]) -> None:
     assert unpack(pack(nodes), "wa") == nodes

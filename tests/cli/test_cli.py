@@ -308,6 +308,7 @@ def test_killed_worker_is_137_and_the_run_goes_on(slow: Path, tmp_path: Path) ->
 # --- plan, schema, and what is loaded ---------------------------------------------------------------------
 
 
+@pytest.mark.properties
 def test_plan_shows_what_it_found_and_writes_nothing(source: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     told = cli("plan", "--source", source, COLUMNS="200")
@@ -392,6 +393,7 @@ def test_foreign_text_cannot_command_the_terminal() -> None:
     assert literal("\x1b[2Ja\nb[bold]") == "?[2Ja?b\\[bold]"
 
 
+@pytest.mark.properties
 def test_view_says_that_a_run_has_not_ended(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "source", demo_slices(2, 64))
     run_here(plain(source, alignment__skip=True), tmp_path / "out", stop_before="publish")

@@ -20,6 +20,7 @@ from tests.stores import Bucket
 NOBODY = {"ARGO_SERVER": "127.0.0.1:1", "ARGO_TOKEN": ""}
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("command", [["list"], ["logs", "wa"], ["approve", "wa"]])
 def test_no_cluster_is_a_wrong_configuration(command: list[str], tmp_path: Path) -> None:
     told = cli(*command, KUBECONFIG=str(tmp_path / "none"), ARGO_SERVER="")

@@ -107,6 +107,7 @@ def test_plan_is_printed_as_json_and_yaml() -> None:
     assert json.loads(as_json)["plan"]["usable"] == 60
 
 
+@pytest.mark.properties
 def test_plan_in_a_pipe_has_no_boxes_and_no_trailing_blanks() -> None:
     told = cli("plan", "--source", DEMO, "--maxz", 3551, COLUMNS="40")
     assert not BOXES & set(told.stdout)

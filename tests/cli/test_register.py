@@ -115,6 +115,7 @@ def test_rights_that_are_missing_end_with_1(run: Path) -> None:
     assert (error.exit_code, isinstance(error, UserError)) == (1, False)
 
 
+@pytest.mark.properties
 def test_no_output_holds_the_token(run: Path) -> None:
     with clio_store(test=OLD) as state:
         state.says = (418, {}, f'{{"detail": "no {ADMIN}"}}')

@@ -63,6 +63,7 @@ def test_any_request_is_one_or_refused(data: bytes) -> None:
         build_request(parse_text(data.decode(errors="replace"), "request.yaml"))
 
 
+@pytest.mark.properties
 @given(text=texts.map(lambda b: b.decode(errors="replace")))
 def test_any_given_file_is_one_or_refused(plan: Plan, text: str) -> None:
     for parse in (parse_overrides, parse_positions, parse_transforms):

@@ -103,6 +103,7 @@ def test_no_workflow_and_no_manifest_holds_a_secret(monkeypatch: pytest.MonkeyPa
     assert SECRET not in cli("template").stdout
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize(
     "arguments", [("list",), ("get", "fly"), ("submit", "--source", "gs://a/b", "--run", "gs://c/d")]
 )

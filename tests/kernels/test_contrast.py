@@ -43,6 +43,7 @@ def test_without_fill_it_is_clahe(shape: tuple[int, int]) -> None:
     assert np.array_equal(adjust(image, LIMIT, False, None), clahe(image, LIMIT))
 
 
+@pytest.mark.properties
 def test_a_slice_that_is_reduced_keeps_its_fill_too() -> None:
     tissue = np.tile(demo_slice(FIRST, SIDE), (10, 10))[:3001, :3001].astype(np.uint16) * 200
     image = tissue.copy()

@@ -1,6 +1,7 @@
 """What recorded positions of the stage do for the places of slices."""
 
 import numpy as np
+import pytest
 
 from clio_argo.kernels.solve import identities, solve_stack
 from clio_argo.model.alignment import Floats, PairFit, to_matrix
@@ -26,6 +27,7 @@ def rms_px(truth: Floats, placed: Floats) -> float:
     return float(np.sqrt(((error - error.mean(0)) ** 2).sum(1).mean()))
 
 
+@pytest.mark.properties
 def test_recorded_positions_stop_the_drift_of_a_stack_that_follows_a_wandering_stage() -> None:
     truth, fits = drifting_stage(5)
     recorded = truth + np.random.default_rng(6).normal(0, 3, truth.shape)

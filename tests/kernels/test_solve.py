@@ -238,6 +238,7 @@ def test_a_slice_without_fits_is_not_placed() -> None:
     assert solution.breaks == ()
 
 
+@pytest.mark.properties
 def test_no_stack_shears_or_shrinks_by_what_its_fits_add_up() -> None:
     """Tissue that seems to turn and stretch by 1e-4 from slice to slice would come to 20 % over 2,000 slices."""
     random = np.random.default_rng(1)

@@ -46,12 +46,14 @@ def test_its_places_say_the_same_in_other_words(older: Path) -> None:
     assert {f.method for f in transforms(older).fits} <= {"features", "enhanced", "coarse", "phase", "none"}
 
 
+@pytest.mark.properties
 def test_it_is_verified_and_repaired(older: Path) -> None:
     assert verify(older, workers=1).faults == ()
     (older / "inspection.json").write_bytes(b"{}")
     assert [f.name for f in verify(older, workers=1).faults] == ["inspection.json"]
 
 
+@pytest.mark.properties
 def test_a_damaged_shard_is_repaired_from_what_it_has(older: Path) -> None:
     shard = next(p for p in (older / "ng").rglob("*.shard"))
     whole = shard.read_bytes()

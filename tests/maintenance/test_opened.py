@@ -18,6 +18,7 @@ from tests.maintenance.conftest import SLICES
 from tests.stacks import FIRST
 
 
+@pytest.mark.properties
 def test_documents_are_those_that_lie_there(whole: Path) -> None:
     run = clio_argo.open(str(whole))
     for document, name in ((run.completion, COMPLETE), (run.transforms, TRANSFORMS)):

@@ -167,6 +167,7 @@ def memory_with_info(spec: VolumeSpec) -> tuple[ts.Context, ts.KvStore]:
     return context, store
 
 
+@pytest.mark.properties
 @given(volumes())
 def test_shapes_of_viewer_shards_agree_with_tensorstore_and_igneous(spec: VolumeSpec) -> None:
     from igneous.shards import image_shard_shape_from_spec  # takes a second
@@ -225,6 +226,7 @@ def test_no_two_units_write_the_same_object_and_none_is_left_out(spec: VolumeSpe
     assert set(writers) == set(expected)
 
 
+@pytest.mark.properties
 @given(volumes())
 def test_a_unit_reads_all_that_its_scales_need(spec: VolumeSpec) -> None:
     for tier, unit, k in units(spec):

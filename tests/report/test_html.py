@@ -300,6 +300,7 @@ def test_only_an_address_of_the_web_becomes_a_link() -> None:
     assert "javascript:alert(1)" in page.text
 
 
+@pytest.mark.properties
 @settings(max_examples=40, deadline=None)
 @given(st.text(st.characters(), min_size=1))
 def test_hostile_names_stay_text(name: str) -> None:

@@ -132,6 +132,7 @@ def test_what_is_not_aligned_stays_as_it_was_recorded(colours: Path, pairs: Path
     assert shown(out / "ng").shape == shown(out / "ng/channels/1-GFP").shape == (1, *gfp.shape)
 
 
+@pytest.mark.properties
 def test_channels_are_opened_one_by_one_and_colours_together(colours: Path, pairs: Path, tmp_path: Path) -> None:
     both = run_here(plain(pairs, image=OWN, channels=["EM", "GFP"]), tmp_path / "pairs")
     run = clio_argo.open(str(both))

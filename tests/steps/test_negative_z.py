@@ -35,6 +35,7 @@ def test_a_stack_below_0_lies_at_a_negative_offset(tmp_path: Path) -> None:
     assert verify(at_minus_10, workers=1).faults == ()
 
 
+@pytest.mark.properties
 def test_crop_and_bad_slices_below_0(tmp_path: Path) -> None:
     slices = demo_slices(8, 160)
     source = write_stack(tmp_path / "s", {z - NEAR: i for z, i in slices.items() if z != 3493}, "s_%d.png")

@@ -99,6 +99,7 @@ def test_report_of_a_run_opens_with_all_its_pictures(browser: Browser, demo: Pat
     assert page.failures == []
 
 
+@pytest.mark.properties
 def test_napari_reads_the_lossless_volume(demo: Path) -> None:
     from napari_ome_zarr import napari_get_reader
 

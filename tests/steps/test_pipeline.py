@@ -139,6 +139,7 @@ def test_demo_noise_slice_is_flagged_and_no_other(demo: Path) -> None:
     assert np.array_equal(volume[NOISE - FIRST], volume[NOISE - 1 - FIRST])
 
 
+@pytest.mark.properties
 def test_old_request_finds_a_known_shift(tmp_path: Path) -> None:
     """The predecessor's own example: the second of two slices moved by 50 px."""
     document = {"id": "slice2", "image": "iso.%05d.png", "minz": 3493, "maxz": 3494, "downsample_factor": 4}

@@ -52,6 +52,7 @@ def over_noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_here(request(write_stack(folder / "source", slices), max_bad=1), folder / "out")
 
 
+@pytest.mark.properties
 def test_error_01_failed_pair_is_never_composed(over_noise: Path) -> None:
     found = transforms(over_noise)
     failed = [f for f in found.fits if NOISE in (f.z0, f.z1)]
@@ -64,6 +65,7 @@ def test_error_01_failed_pair_is_never_composed(over_noise: Path) -> None:
     assert pair_errors_px(found, truth_of(DEMO / "truth.json"), (320, 320)).max() < 1
 
 
+@pytest.mark.properties
 def test_error_01_pairs_that_all_fail_stop_the_run(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (4, 160, 160), np.uint8)
     source = write_stack(tmp_path / "source", dict(enumerate(noise)))
@@ -104,6 +106,7 @@ def test_error_02_a_rotation_nobody_sees_is_a_translation(tmp_path: Path, degree
     assert rotation_found(tmp_path, degrees) == ("translation", 0.0)
 
 
+@pytest.mark.properties
 def test_error_03_clip_limit_reaches_the_pixels(tmp_path: Path) -> None:
     slices = demo_slices(2)
     limits = (0, 0.01, 0.02)
@@ -113,6 +116,7 @@ def test_error_03_clip_limit_reaches_the_pixels(tmp_path: Path) -> None:
     assert np.array_equal(lossless(volumes[0]), np.stack(list(slices.values())))
 
 
+@pytest.mark.properties
 def test_error_04_every_key_is_read_under_its_own_name(tmp_path: Path) -> None:
     for project in ("project", "project_id"):
         assert build_request({**OLD_REQUEST, "source": "bucket", project: "mine"}).project == "mine"

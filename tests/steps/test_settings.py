@@ -101,6 +101,12 @@ EFFECTS: dict[str, tuple[Any, set[str]]] = {
     "register.store": ("http://127.0.0.1:9", set()),  # nobody listens there
     "register.dataset": ("fly", set()),
     "labels": ({"lab": "em"}, set()),
+    "follow.every": ("1s", set()),
+    "follow.until_idle": ("1h", set()),
+    "follow.stalled_after": ("1h", set()),
+    "follow.incomplete_after": ("1h", set()),
+    "follow.jump_px": (5.0, set()),
+    "follow.notify_on": ("bad", set()),
 }
 
 

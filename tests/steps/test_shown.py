@@ -35,6 +35,7 @@ def with_bars(but: int = 0, rows: int = 24) -> dict[int, Image]:
     return {z: np.vstack([slices[z], bars[z]]) for z in NUMBERS}
 
 
+@pytest.mark.properties
 def test_a_data_bar_is_cut_off_and_said(tmp_path: Path) -> None:
     out = run_here(plain(write_stack(tmp_path / "bars", with_bars())), tmp_path / "out")
     assert np.array_equal(lossless(out), np.stack([demo_slice(z, SIZE) for z in NUMBERS]))
@@ -71,6 +72,7 @@ def test_a_bar_drags_no_slice_and_a_part_of_the_files_is_aligned_alike(tmp_path:
     assert np.abs(places - places[0])[:, :, :, 2].max() < 0.4
 
 
+@pytest.mark.properties
 def test_transforms_of_a_run_show_the_same_part(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "bars", with_bars())
     first = run_here(plain(source, source_crop__x=(11, 210)), tmp_path / "first")

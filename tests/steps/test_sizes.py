@@ -75,6 +75,7 @@ def test_no_pixel_of_a_smaller_slice_is_lost_or_stretched(tmp_path: Path) -> Non
     assert completion(out).flagged == ()
 
 
+@pytest.mark.properties
 def test_plan_says_from_which_slice_on_the_size_is_another(tmp_path: Path) -> None:
     slices = {z: demo_slice(z, 64 if z < 8 + FIRST else 96) for z in range(FIRST, FIRST + 16)}
     source = write_stack(tmp_path / "source", slices)

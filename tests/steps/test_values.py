@@ -92,6 +92,7 @@ def test_floating_point_values_are_placed_as_their_8_bit_original(floats: Path, 
     assert any("not lossless" in n for n in done.notes)
 
 
+@pytest.mark.properties
 def test_a_slice_that_lost_values_is_suspect_and_nothing_is_called_lossless(floats: Path) -> None:
     done, found = completion(floats), transforms(floats)
     assert found.values is not None

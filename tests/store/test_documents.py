@@ -335,6 +335,7 @@ def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
         store.names()
 
 
+@pytest.mark.properties
 @given(at_once=st.integers(1, 9), wanted=st.lists(st.integers(0, 6), max_size=12))
 def test_many_objects_are_read_in_their_order(
     tmp_path_factory: pytest.TempPathFactory, at_once: int, wanted: list[int]

@@ -120,6 +120,7 @@ def test_a_large_object_is_taken_at_once(gcs_server: Server) -> None:
         assert link.recv(100).startswith(b"HTTP/1.1 100 ")
 
 
+@pytest.mark.properties
 def test_one_variable_leads_to_an_emulator(gcs: Bucket) -> None:
     Store(gcs.url).write("a", b"1")
     alone = {name: value for name, value in os.environ.items() if name not in gcs.server.variables}

@@ -71,6 +71,7 @@ def test_a_policy_of_the_organisation_is_named() -> None:
 SIGNED = "from clio_argo.store.documents import Store; s = Store('{url}'); s.write('a', b'1'); s.read('a'); s.names()"
 
 
+@pytest.mark.properties
 def test_credentials_of_a_mounted_file_sign_every_request(
     s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +131,7 @@ def test_stumbles_are_tried_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatc
         assert not proxy.left
 
 
+@pytest.mark.properties
 def test_slow_bytes_arrive(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     Store(bucket.url).write("a", DATA)
     with disturbed(bucket.server.endpoint, "slow") as proxy:

@@ -157,6 +157,7 @@ def test_bytes_that_a_store_refuses_are_those_of_a_changed_file_or_an_error(
     assert problems_of(store, sent)[0].startswith("a.png: the file changed")
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize(("size", "fault"), [(300, "503"), (9 * 2**20, "reset")])
 def test_files_of_any_size_arrive_over_a_store_that_stumbles(
     size: int, fault: str, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -140,6 +140,7 @@ def test_a_slice_is_due_by_the_pace_of_those_before(arrivals_s: list[float], aft
     assert arrival_warning(entries, [], listed_s) == ""
 
 
+@pytest.mark.properties
 def test_buckets_tell_when_slices_arrived(bucket: Bucket, tmp_path: Path) -> None:
     source, out = Store(f"{bucket.url}/source"), tmp_path / "out"
     for z, image in demo_slices(3, 64).items():

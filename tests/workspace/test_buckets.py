@@ -99,6 +99,7 @@ def test_a_run_finishes_on_a_store_that_stumbles(
         assert contents(f"{bucket.url}/run") == local
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("private", [True, False])
 def test_the_end_says_how_a_volume_is_opened(folder: Path, gcs: Bucket, private: bool) -> None:
     config, out = plain(folder, maxz=FIRST + 1, resolution=(8, 8, 8)), f"{gcs.url}/my fly"

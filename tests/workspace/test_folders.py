@@ -129,6 +129,7 @@ def test_minz_and_maxz_are_numbers_of_files(tmp_path: Path) -> None:
     assert [p.z for p in survey(request(tmp_path, minz=5, maxz=200))[0].problems] == [5, 6]
 
 
+@pytest.mark.properties
 def test_the_step_is_said_by_plan(tmp_path: Path) -> None:
     numbered(tmp_path, 0, 30, 60, 90)
     shown = subprocess.run([CLI, "plan", "--source", tmp_path], capture_output=True, text=True, check=False)
@@ -247,6 +248,7 @@ def test_a_bucket_with_a_folder_for_each_slice_is_read(bucket: Bucket) -> None:
     assert {s.name: s.z for unit in units for s in unit.slices} == BELOW["a folder for each slice"]
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("kind", ["halves", "a folder for each slice"])
 def test_a_run_of_folders_notices_what_arrives(kind: str, tmp_path: Path) -> None:
     source = below(BELOW[kind], tmp_path / "source")

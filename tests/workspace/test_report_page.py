@@ -38,6 +38,7 @@ def test_an_aligned_run_has_a_report_before_it_has_a_volume(only_aligned: Path) 
     assert not (only_aligned / "ng").exists() or not list((only_aligned / "ng").rglob("*.shard"))
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("name", ["xy", "xz", "yz"])
 def test_pictures_before_rendering_show_what_will_be_rendered(
     name: str, only_aligned: Path, stack: Path, tmp_path: Path

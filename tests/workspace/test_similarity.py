@@ -55,6 +55,7 @@ def test_the_demo_has_no_pair_that_is_out_of_place(demo: Path) -> None:
     assert summary.median > 0.9
 
 
+@pytest.mark.properties
 def test_a_slice_that_is_out_of_place_is_named_and_flags_the_run(demo: Path, tmp_path: Path) -> None:
     slices = {z: plane[80:272, 80:272] for z, plane in enumerate(lossless(demo)[:20], FIRST)}
     odd = FIRST + 9

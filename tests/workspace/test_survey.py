@@ -137,6 +137,7 @@ def test_a_slice_of_more_than_200_times_its_size_is_a_bomb(source: Path, size: i
     assert kind in problems(source)[0]
 
 
+@pytest.mark.properties
 def test_plan_shows_all_problems_at_once_and_writes_nothing(tmp_path: Path) -> None:
     harms = [h for h in SPOIL if h != "duplicate"]
     source = write_stack(tmp_path / "source", dict.fromkeys(range(100, 140), small()))

@@ -198,6 +198,7 @@ def test_damaged_object_is_made_again(tmp_path: Path, stack: Path, harm: str) ->
     assert contents(out) == wanted
 
 
+@pytest.mark.properties
 def test_stack_that_grew_becomes_a_larger_volume(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "source", demo_slices(6, 64))
     out = run_here(plain(source), tmp_path / "out")
@@ -206,6 +207,7 @@ def test_stack_that_grew_becomes_a_larger_volume(tmp_path: Path) -> None:
     assert np.array_equal(lossless(out), np.stack(list(demo_slices(12, 64).values())))
 
 
+@pytest.mark.properties
 def test_stack_that_lost_its_last_slices_becomes_a_smaller_volume(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "source", demo_slices(12, 64))
     out = run_here(plain(source), tmp_path / "out")

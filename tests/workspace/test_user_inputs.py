@@ -115,6 +115,7 @@ def test_a_slice_that_does_not_decode_cannot_be_called_good(tmp_path: Path) -> N
         run_here(plain(source, max_bad=1, overrides=file), tmp_path / "out")
 
 
+@pytest.mark.properties
 def test_a_slice_that_is_called_good_is_placed_by_its_links_again(tmp_path: Path) -> None:
     slices = demo_slices(3, 192, FIRST)
     slices[FIRST + 2] = slices[FIRST + 1]

@@ -32,6 +32,7 @@ def source(tmp_path: Path) -> Path:
     return write_stack(tmp_path / "source", demo_slices(3, 64))
 
 
+@pytest.mark.properties
 def test_versions_with_the_same_algorithms_work_on_one_run(source: Path, tmp_path: Path, program: Program) -> None:
     pipeline = program("0.1")
     out = run_here(plain(source), tmp_path / "out", pipeline=pipeline, stop_before="write")

@@ -95,6 +95,7 @@ def test_all_kinds_of_png_are_read_as_by_opencv(kind: str) -> None:
     assert outcome(SEEDS[kind]) == by_opencv(SEEDS[kind])
 
 
+@pytest.mark.properties
 @given(rng=st.randoms(use_true_random=False), kind=st.sampled_from(sorted(SEEDS)), other=st.sampled_from(sorted(SEEDS)))
 @settings(max_examples=settings().max_examples * 5)
 def test_what_is_damaged_is_refused_as_by_opencv(rng: Random, kind: str, other: str) -> None:
