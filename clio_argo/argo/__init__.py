@@ -4,10 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clio_argo.argo.settings import ClusterSettings
-    from clio_argo.argo.workflow import workflow_template
+    from clio_argo.argo.stage import volume_stage
+    from clio_argo.argo.workflow import finalize, workflow_template
 
-_HOMES = {"ClusterSettings": "settings", "workflow_template": "workflow"}
-__all__ = ["ClusterSettings", "workflow_template"]
+_HOMES = {
+    "ClusterSettings": "settings", "finalize": "workflow", "volume_stage": "stage", "workflow_template": "workflow",
+}  # fmt: skip
+__all__ = ["ClusterSettings", "finalize", "volume_stage", "workflow_template"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 """The pipeline as one WorkflowTemplate."""
 
+from copy import copy
 from importlib.metadata import version
 from typing import Any
 
@@ -31,11 +32,23 @@ def workflow_template(pipeline: Pipeline = PIPELINE, cluster: ClusterSettings | 
     Raises:
         UserError: the workflow would not run, or an image or volume cannot be used.
     """
-    cluster = cluster or ClusterSettings()
-    unnamed = dict(_template(pipeline, cluster, "unnamed").to_dict())
-    check(unnamed)
+    return finalize(_template(pipeline, cluster or ClusterSettings(), "unnamed"))
+
+
+def finalize(template: WorkflowTemplate) -> WorkflowTemplate:
+    """A template that a person changed, checked, under the name that follows from what it holds now.
+
+    Raises:
+        UserError: the workflow would not run; names all that is wrong.
+    """
+    document = dict(template.to_dict())
+    check(document)
     # a changed specification is another template, and running workflows keep theirs
-    return _template(pipeline, cluster, f"{cluster.release}-{version('clio-argo')}-{digest(unnamed['spec'])[:8]}")
+    release = document["metadata"]["labels"][INSTANCE]
+    name = f"{release}-{version('clio-argo')}-{digest(document['spec'])[:8]}"
+    final = copy(template)
+    final.name, final.annotations = name, {**(template.annotations or {}), **shown(f"revision {name}")}
+    return final
 
 
 def _template(pipeline: Pipeline, cluster: ClusterSettings, name: str) -> WorkflowTemplate:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from clio_argo.errors import UserError
-from clio_argo.model.base import Document, Value, counted, former_names
+from clio_argo.model.base import Document, Value, counted, former_names, html_table
 from clio_argo.model.plan import FanOut, Remark, Verdict
 from clio_argo.model.values import StackValues
 
@@ -30,6 +30,8 @@ IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 LINEAR_DIGITS, OFFSET_DIGITS = 9, 4
 # slices move by a pixel without any harm, and shorter trends are those of noise
 LEAST_TREND_PX = 1.0
+# of a table in a notebook
+MOST_ROWS = 20
 # a hundredth of a slice holds 4 or 5 of the 371 to 495 features that match between whole slices; a fit needs 8
 LEAST_VALID = 0.01
 
@@ -298,6 +300,13 @@ class Transforms(Document):
         return f"<Transforms: {slices}, canvas {self.width} x {self.height} px>"
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """The same with the slices that are not good, for notebooks."""
+        wrong = [s for s in self.slices if s.verdict != "good"]
+        rows = {f"z {s.z}": f"{s.verdict}: {s.reason}" for s in wrong[:MOST_ROWS]}
+        more = {"and": f"{len(wrong) - MOST_ROWS} more"} if len(wrong) > MOST_ROWS else {}
+        return html_table(str(self)[1:-1], {**rows, **more})
 
     @property
     def trends_to_tell(self) -> tuple[Trend, ...]:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
@@ -115,6 +116,12 @@ def digest(value: Any) -> str:
     """First 32 hexadecimal digits of SHA-256 over the canonical JSON of `value`."""
     # 128 bits: no two inputs of any run meet by chance
     return hashlib.sha256(canonical_json(value)).hexdigest()[:32]
+
+
+def html_table(title: str, rows: Mapping[str, object]) -> str:
+    """A title and rows of a name and a value, as notebooks show them; rows without a value are left out."""
+    shown = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in rows.items() if v or v == 0)
+    return f"<b>{escape(title)}</b><table>{shown}</table>"
 
 
 def few(items: Sequence[str], most: int = 5) -> str:

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from clio_argo.errors import UserError
-from clio_argo.model.base import Document, Value, counted
+from clio_argo.model.base import Document, Value, counted, few, html_table
 from clio_argo.model.channels import Channel, ChannelPlace
 from clio_argo.model.sizes import Size, SizeRun
 from clio_argo.model.values import Dtype, ValueMap
@@ -183,6 +183,12 @@ class Plan(Document):
         return f"<Plan: {counted(self.usable, 'slice')}, z {self.minz} to {self.maxz}, {size}>"
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """The same with what was found, for notebooks."""
+        problems = few([f"z {p.z}: {p.kind}" if p.z is not None else f"{p.file}: {p.kind}" for p in self.problems])
+        rows = {"source": self.source, **self.found, "problems": problems, "warnings": "; ".join(self.warnings)}
+        return html_table(str(self)[1:-1], rows)
 
     @property
     def uncut(self) -> Self:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from clio_argo.model.alignment import Break
-from clio_argo.model.base import Document, Value, counted, few
+from clio_argo.model.base import Document, Value, counted, few, html_table
 from clio_argo.model.costs import LEAST_BYTES
 from clio_argo.model.quality import QualitySummary
 
@@ -211,3 +211,12 @@ class Completion(Document):
         return f"<Completion of {self.id}: {end}, {counted(self.objects, 'object')}>"
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """The same with what people should know, for notebooks."""
+        rows = {
+            "flagged": few([f"z {z}" for z in self.flagged]), "suspect": few([f"z {z}" for z in self.suspect]),
+            "breaks": few([b.text for b in self.breaks]), "notes": "; ".join(self.notes),
+            "left out": "; ".join(self.left_out), "volume": self.ng, "lossless": self.aligned, "link": self.link,
+        }  # fmt: skip
+        return html_table(str(self)[1:-1], rows)

@@ -1,16 +1,20 @@
 """What is emitted, as people and the controller see it."""
 
+import json
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
-from clio_argo.argo import ClusterSettings, workflow_template
+from clio_argo.argo import ClusterSettings, finalize, volume_stage, workflow_template
 from clio_argo.argo.parameters import FIELDS
+from clio_argo.errors import UserError
 from clio_argo.model.base import canonical_json
 from clio_argo.model.parse_request import LEGACY, field_paths
+from clio_argo.model.request import Request
 from clio_argo.pipeline import PIPELINE, Step
 
 
@@ -145,3 +149,26 @@ def test_argos_dialog_asks_for_the_decision_only_and_resuming_is_no_rejection() 
     outputs = {o["name"]: o for o in templates(emitted())["ask"]["outputs"]["parameters"]}
     assert outputs["decision"]["globalName"] == "decision"
     assert "finishedAt" in outputs["decision"]["valueFrom"]["expression"]
+
+
+def test_a_template_that_was_changed_is_another_one_and_checked_as_well() -> None:
+    template = workflow_template()
+    assert finalize(template).to_dict() == template.to_dict()
+    template.parallelism = 7
+    changed = finalize(template)
+    assert changed.name not in (template.name, None)
+    assert changed.name in str(changed.annotations)
+    template.entrypoint = "nowhere"
+    with pytest.raises(UserError, match="there is no template nowhere"):
+        finalize(template)
+
+
+def test_a_stage_carries_its_request_and_reads_only_its_inputs() -> None:
+    made = volume_stage(Request(id="fly", source="x", contrast={"clip_limit": 0}))
+    inner = yaml.safe_load(made.manifest)
+    given = {p["name"]: p["value"] for p in inner["spec"]["arguments"]["parameters"]}
+    assert json.loads(given["config"])["contrast"]["clip_limit"] == 0
+    assert (given["source"], given["run"]) == ("{{inputs.parameters.source}}", "{{inputs.parameters.run}}")
+    assert inner["spec"]["workflowTemplateRef"] == {"name": "clio-argo"}
+    with pytest.raises(UserError, match="labels"):
+        volume_stage(Request(id="fly", source="x", labels={"a": "{{workflow.name}}"}))

@@ -1,12 +1,16 @@
 """A cluster from Python: a run is submitted, watched, read and stopped by handles."""
 
+import json
 import warnings
+from pathlib import Path
 
 import pytest
+from hera.workflows import DAG, Container, Parameter, Task, Workflow
 
 import clio_argo
+from clio_argo.argo import volume_stage
 from clio_argo.errors import UserError
-from tests.e2e.cluster import BUCKET, Cluster, until
+from tests.e2e.cluster import BUCKET, Cluster, nodes, until
 from tests.stacks import request
 
 
@@ -37,3 +41,31 @@ def test_a_run_is_stopped_and_what_is_wrong_is_told_before_anything_is_made(clus
     until(lambda: made.summary.waiting, "the question of stopped")
     made.stop()
     assert not made.wait().succeeded
+
+
+def test_a_run_is_a_task_of_somebody_elses_workflow(cluster: Cluster, small: str, tmp_path: Path) -> None:
+    """Three stages: what the first one writes becomes a volume, whose place the last one is told."""
+    source, run, image = f"{BUCKET}/{cluster.namespace}/small", f"{BUCKET}/runs/stage", "python:3.11-slim-bookworm"
+    told = "import sys; print(sys.argv[1])"
+    with Workflow(name="outer", entrypoint="all", service_account_name="clio-argo-worker") as outer:
+        Container(name="ingest", image=image, command=["python", "-c", "print('ingested')"])
+        volume_stage(request("set by the task", id="stage", image="iso.%05d.png"))
+        mesh = Container(name="mesh", image=image, command=["python", "-c", told, "{{inputs.parameters.volume}}"])
+        mesh.inputs = [Parameter(name="volume")]
+        with DAG(name="all"):
+            first = Task(name="ingest", template="ingest")
+            second = Task(name="volume", template="volume", arguments={"source": source, "run": run})
+            volume = "{{tasks.volume.outputs.parameters.volume}}"
+            third = Task(name="mesh", template="mesh", arguments={"volume": volume})
+            first >> second >> third
+    document = outer.to_dict()
+    document["spec"]["executor"] = {"serviceAccountName": "clio-argo-executor"}
+    (tmp_path / "outer.json").write_text(json.dumps(document))
+    cluster.kubectl("create", "--filename", tmp_path / "outer.json")
+    ended = cluster.ended("outer")
+    assert ended["status"]["phase"] == "Succeeded", ended["status"].get("message")
+    [last] = nodes(ended, "mesh")
+    assert last["inputs"]["parameters"] == [{"name": "volume", "value": f"{run}/ng"}]
+    assert clio_argo.open(run).completion.slices == 6
+    [inner] = [w for w in cluster.objects("workflows") if w["metadata"]["name"].startswith("stage-")]
+    assert inner["metadata"]["ownerReferences"][0]["name"] == "outer"

@@ -99,3 +99,12 @@ def test_names_are_told_before_they_are_used() -> None:
     assert {*clio_argo.__all__, "open", "__version__"} <= {*dir(clio_argo)}
     assert clio_argo.__version__ == version("clio-argo")
     assert "open" not in clio_argo.__all__
+
+
+def test_notebooks_show_tables_in_which_text_is_text(demo: Path) -> None:
+    run = clio_argo.open(demo)
+    assert "<th>z 3513</th><td>bad: " in run.transforms._repr_html_()
+    assert run.plan._repr_html_().startswith("<b>Plan: 60 slices, z 3490 to 3549, ")
+    assert "<th>flagged</th><td>z 3513</td>" in run.completion._repr_html_()
+    named = run.completion.model_copy(update={"notes": ("<script>",)})
+    assert "&lt;script&gt;" in named._repr_html_()
