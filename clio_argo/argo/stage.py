@@ -15,7 +15,7 @@ OUTPUTS = ("link", "volume", "flagged")
 INPUTS = ("source", RUN)
 
 
-def volume_stage(request: Request, template: str = OWN_NAME, account: str = f"{OWN_NAME}-submitter") -> Resource:
+def volume_stage(request: Request, template: str = OWN_NAME, account: str | None = None) -> Resource:
     """A template `volume` with the inputs `source` and `run`, and the outputs `link`, `volume` and `flagged`.
 
     Its task succeeds when the run does. The run is a workflow of its own, in the same namespace, with its own retries,
@@ -23,7 +23,8 @@ def volume_stage(request: Request, template: str = OWN_NAME, account: str = f"{O
 
     request: all settings but `source`, which the input replaces.
     template: the installed template.
-    account: may create and watch workflows, and its token is mounted: that of the installation for submitters can.
+    account: of its pod; None: that of the outer workflow. It needs the roles of submitters and of the executor, since
+        Argo creates the inner workflow and keeps its outputs with the pod's token.
 
     Raises:
         UserError: names every text of the request that Argo would replace.
