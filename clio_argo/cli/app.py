@@ -23,6 +23,7 @@ from clio_argo.cli import (
     new_run,
     register,
     renumber,
+    report,
     upload,
     view,
 )
@@ -173,6 +174,7 @@ def run(
 
 app.add_typer(follow.commands)
 app.add_typer(view.commands)
+app.add_typer(report.commands)
 app.add_typer(maintenance.commands)
 app.add_typer(register.commands)
 app.add_typer(cluster_submit.commands)

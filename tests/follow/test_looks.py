@@ -43,6 +43,7 @@ def test_a_run_takes_what_was_measured_and_is_that_of_a_whole_stack(
     assert contents(desk.out) == contents(fresh)
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("defect", [*DEFECTS, *UNALIGNABLE])
 def test_a_defect_is_named_when_it_arrives(tmp_path: Path, defect: str) -> None:
     desk, harm = Desk(tmp_path), {**DEFECTS, **UNALIGNABLE}[defect]
@@ -132,6 +133,7 @@ def test_transfers_and_young_files_are_waited_for(tmp_path: Path) -> None:
     assert [s.z for s in desk.look().arrived] == [FIRST + 1]
 
 
+@pytest.mark.properties
 def test_a_number_that_is_written_again_is_judged_again(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     for z, image in demo_slices(8, SIZE).items():
@@ -289,6 +291,7 @@ def test_what_cannot_be_followed_is_refused(tmp_path: Path, wrong: str) -> None:
         desk.sit_down()
 
 
+@pytest.mark.properties
 def test_slices_of_a_bucket_are_followed(bucket: Bucket, tmp_path: Path) -> None:
     source, out = f"{bucket.url}/slices", f"{bucket.url}/run"
     desk = Desk(tmp_path)
