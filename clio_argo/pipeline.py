@@ -1,7 +1,8 @@
 """The graph of a run as one value, which local runs, containers, workflows, verify and repair read."""
 
+from clio_argo.model.pod import Mount, Toleration
 from clio_argo.model.request import VOXEL_SETTINGS
-from clio_argo.model.step import Mount, Pipeline, Step, Toleration
+from clio_argo.model.step import Pipeline, Step
 
 __all__ = ["PIPELINE", "Mount", "Pipeline", "Step", "Toleration"]
 

@@ -12,7 +12,7 @@ from clio_argo.argo.retries import LOST, retry_strategy
 from clio_argo.argo.settings import Artifacts, ClusterSettings, Placement
 from clio_argo.errors import UserError
 from clio_argo.model.base import canonical_json
-from clio_argo.model.step import Mount, Toleration
+from clio_argo.model.pod import Mount, Toleration
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 
 TMP, OUTPUTS = "/tmp", "/tmp/outputs"

@@ -10,6 +10,7 @@ from pydantic import Field
 from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
 from clio_argo.model.costs import ALL, Estimate
+from clio_argo.model.pod import Mount, Toleration
 
 # images of the cluster's settings, each of which holds what those before it hold
 IMAGES = ("write", "align")
@@ -17,25 +18,6 @@ IMAGES = ("write", "align")
 SINGLE_MIB = "single_mib"
 # the kind of parts that only have numbers
 NUMBERED = "parts"
-
-
-@dataclass(frozen=True)
-class Toleration:
-    """A taint of nodes that a pod tolerates; without a value each of the key."""
-
-    key: str
-    value: str = ""
-    effect: str = ""
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A volume of a pod at `path`: the claim or the secret that is named."""
-
-    path: str
-    claim: str = ""
-    secret: str = ""
-    read_only: bool = False
 
 
 @dataclass(frozen=True)
