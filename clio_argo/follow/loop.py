@@ -50,7 +50,8 @@ class Following:
     def __init__(self, url: str, request: Request, pipeline: Pipeline, say: Say) -> None:
         self._request, self._say, self._settings = request, say, request.follow
         self._watch = Watch(url, request, pipeline)
-        self._idle_s, self._looked = self._watch.judged.state.idle_s, time.monotonic()
+        state = self._watch.judged.state
+        self._idle_s, self._still_s, self._looked = state.idle_s, state.idle_s, time.monotonic()
         self._said: set[str] = set()
         self._gaps: dict[int, int] = {}
 
@@ -103,7 +104,11 @@ class Following:
         # by a clock that nobody sets
         now = time.monotonic()
         passed_s, self._looked = now - self._looked, now
-        self._idle_s = 0.0 if look.arrived or look.waiting else self._idle_s + (0.0 if look.blind else passed_s)
+        if look.arrived or look.moving:
+            self._idle_s = self._still_s = 0.0
+        else:
+            # a source that is away is not complete, but people should know
+            self._idle_s, self._still_s = self._idle_s + (0.0 if look.blind else passed_s), self._still_s + passed_s
 
     def _say_new(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -118,7 +123,7 @@ class Following:
             if one.wrong:
                 self._watch.store.write(follow_picture_name(one.z), self._picture(one.z))
         try:
-            told, notes = self._tell(missing)
+            told, notes = self._tell(missing, look.notes)
         except TransientError as error:
             told, notes = judged.state.told, (str(error),)
         judged.save(
@@ -127,11 +132,11 @@ class Following:
         )  # fmt: skip
         self._write_page()
 
-    def _tell(self, missing: Sequence[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _tell(self, missing: Sequence[int], wrong: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Notify people of what they were not told. What else than slices they know then, and why they do not."""
         judged, wanted = self._watch.judged, set(self._settings.notify_on)
         slices = [s for s in judged if s.wrong.keys() & wanted - set(s.told)]
-        others = {key: line for key, line in self._others(missing).items() if line[0] in wanted}
+        others = {key: line for key, line in self._others(missing, wrong).items() if line[0] in wanted}
         lines = [*((next(iter(s.wrong)), s.text) for s in slices),
                  *(line for key, line in others.items() if key not in judged.state.told)]  # fmt: skip
         shown = sorted(slices, key=lambda s: -s.z)[:MOST_PICTURES]
@@ -143,15 +148,16 @@ class Following:
         judged.put(*(s.model_copy(update={"told": (*s.told, *s.wrong)}) for s in slices))
         return tuple(others), (problem,) if problem else ()
 
-    def _others(self, missing: Sequence[int]) -> dict[str, tuple[str, str]]:
-        """What is wrong besides slices that came: by a key, the kind and a line."""
+    def _others(self, missing: Sequence[int], wrong: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """What is wrong besides slices that came: by a key, the kind and a line. wrong: with the source."""
         self._gaps = {z: self._gaps.get(z, 0) + 1 for z in missing}
         told = self._watch.judged.state.told
         old = {f"missing {z}": z for z, looks in self._gaps.items() if looks >= MISSING_LOOKS or f"missing {z}" in told}
         gaps = {key: ("missing", f"z {z}: missing") for key, z in old.items()}
-        if self._idle_s < seconds(self._settings.stalled_after):
+        if self._still_s < seconds(self._settings.stalled_after):
             return gaps
-        return {**gaps, STALLED: (STALLED, f"no slice came for {self._settings.stalled_after}")}
+        why = "; ".join([f"no slice came for {self._settings.stalled_after}", *wrong])
+        return {**gaps, STALLED: (STALLED, why)}
 
     def _picture(self, z: int) -> bytes:
         below = [n for n in self._watch.judged.numbers if n < z][-2:]

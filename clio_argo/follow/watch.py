@@ -33,8 +33,8 @@ class Look(NamedTuple):
     """What a look found.
 
     arrived: slices that came. changed: those, and others whose verdict is another one now. waiting: files that are not
-    complete yet, and why. notes: what is wrong with the source. more: whether others are there to be judged. blind:
-    whether the source could not be looked at.
+    complete yet, and why. notes: what is wrong with the source. more: whether others are there to be judged. moving:
+    whether a file is being written. blind: whether the source could not be looked at, or is gone.
     """
 
     arrived: tuple[FollowedSlice, ...] = ()
@@ -42,6 +42,7 @@ class Look(NamedTuple):
     waiting: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     more: bool = False
+    moving: bool = False
     blind: bool = False
 
 
@@ -61,6 +62,7 @@ class Watch:
         self._queue: deque[SliceFile | Unusable] = deque()
         self._measuring: Measuring | None = None
         self._waiting: tuple[str, ...] = ()
+        self._listed_s = 0.0
 
     @property
     def owns_run(self) -> bool:
@@ -76,14 +78,17 @@ class Watch:
             if twin := self._twin(one):
                 twins.append(f"z {one.z}: {printable(twin)} and {printable(min(one.files))} have its number")
                 self._others |= one.files
-            elif one.statistics.error and self._may_grow(one):
+            elif one.statistics.error and (self._may_grow(one) or self._listed_long_ago):
                 late.append(f"{printable(min(one.files))}: {one.statistics.error}")
             else:
                 new.append(one)
         changed = self.placing.place(new, self.size)
         waiting, notes = (*self._waiting, *late), (*self._gone(), *twins)
-        arrived = tuple(self.judged.slices[s.z] for s in new)
-        return Look(arrived, tuple(changed), waiting, notes, more=bool(self._queue))
+        moving = bool(late) or any(map(self._arrivals.may_grow, self._arrived.young))
+        return Look(
+            tuple(self.judged.slices[s.z] for s in new), tuple(changed), waiting, notes, bool(self._queue), moving,
+            blind=bool(self.judged.slices) and self._arrived.gone >= self.judged.files.keys(),
+        )  # fmt: skip
 
     @property
     def size(self) -> tuple[int, int]:
@@ -98,6 +103,7 @@ class Watch:
     def _list(self) -> None:
         """List the source, and put what is new into the queue."""
         self._arrived = arrived = self._arrivals.list({**self.judged.files, **self._others})
+        self._listed_s = time.monotonic()
         self._waiting = tuple(f"{printable(e.name)}: {_why_young(e)}" for e in arrived.young)
         # the first time known files show whether the request is that of the run
         if not arrived.ready and (self.owns_run or not self.judged.slices):
@@ -176,6 +182,11 @@ class Watch:
     def _may_grow(self, one: FollowedSlice) -> bool:
         """Whether all new files of a slice that cannot be used may still be under way."""
         return all(self._arrivals.may_grow(e) for e in self._arrived.ready if e.name in one.files)
+
+    @property
+    def _listed_long_ago(self) -> bool:
+        """Whether a file may have changed since it was listed: the next listing tells."""
+        return time.monotonic() - self._listed_s > MOST_S
 
     def _gone(self) -> Iterator[str]:
         if gone := sorted(self._arrived.gone & self.judged.files.keys()):

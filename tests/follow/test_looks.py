@@ -97,7 +97,7 @@ def test_a_file_that_is_written_slowly_is_waited_for(tmp_path: Path) -> None:
 
 def test_the_first_file_is_waited_for_and_nothing_is_written_before(tmp_path: Path) -> None:
     desk = Desk(tmp_path, follow__incomplete_after="1h")
-    assert desk.look() == ((), (), (), (), False, False)
+    assert desk.look() == ((), (), (), (), False, False, False)
     data = encoded(demo_slice(FIRST, SIZE))
     (desk.source / (NAME % FIRST)).write_bytes(data[:100])
     assert desk.look().waiting

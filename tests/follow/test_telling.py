@@ -161,6 +161,31 @@ def test_time_without_slices_is_counted_over_restarts_and_not_while_the_source_i
     assert (desk.state.idle_s, "the source cannot be looked at" in desk.page) == (before, True)
 
 
+def test_a_source_that_is_away_is_told_and_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with webhook() as (hook, got):
+        monkeypatch.setenv("CLIO_WEBHOOK_URL", hook)
+        desk = recorded(tmp_path, follow__stalled_after="0.2s", follow__until_idle="0.4s")
+        desk.source.rename(tmp_path / "away")
+        for _ in range(4):
+            time.sleep(0.2)
+            assert desk.look().blind
+    assert not desk.following.has_ended
+    [posted] = got
+    assert posted["lines"][0].startswith("no slice came for 0.2s; 4 files of judged slices are gone: ")
+
+
+def test_a_transfer_that_never_ends_is_no_reason_to_wait_for_ever(tmp_path: Path) -> None:
+    desk = recorded(tmp_path, follow__until_idle="0.5s", follow__incomplete_after="0.2s")
+    (desk.source / "iso.03494.png.part").write_bytes(b"x")
+    assert desk.look().moving
+    time.sleep(0.3)
+    look = desk.look()
+    assert (look.moving, look.waiting) == (False, ("iso.03494.png.part: a transfer under way",))
+    time.sleep(0.5)
+    desk.look()
+    assert desk.following.has_ended
+
+
 def test_the_command_ends_when_nothing_comes_and_names_the_next(tmp_path: Path) -> None:
     source = tmp_path / "in"
     shutil.copytree(DEMO, source, ignore=lambda _, names: [n for n in names if n > NAME % (FIRST + 4)])
