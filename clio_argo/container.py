@@ -117,9 +117,10 @@ def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
 
 
 def note_lost(url: str, step: Step, part: int) -> None:
-    """Log that the try before this one was lost, and why, if it was."""
-    if reason := os.environ.get("CLIO_LOST"):
-        log_lost(open_run(url), step.name, part, reason)
+    """Log that the try before this one was lost, and why, if it was and there is a run."""
+    reason, store = os.environ.get("CLIO_LOST"), open_run(url)
+    if reason and not (step.endless and store.read(CONFIG) is None):
+        log_lost(store, step.name, part, reason)
 
 
 def save_items(step: Step, url: str, result: StepResult) -> None:
@@ -147,9 +148,10 @@ def save_outputs(result: StepResult, folder: Path) -> None:
 
 
 def save_request(store: Store, folder: Path) -> None:
-    """Write the request as the run keeps it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_bytes(store.need(CONFIG))
+    """Write the request as the run keeps it, if there is a run: no slice of a stack that is followed may have come."""
+    if (request := store.read(CONFIG)) is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG).write_bytes(request)
 
 
 def save_report(store: Store, folder: Path) -> None:

@@ -115,8 +115,10 @@ def run_step(
         **result.counts.model_dump(include={"done", "skipped", "again"}),
     )  # fmt: skip
     # opened again: `plan` wrote the request, which says where folders lie
-    if pipeline.may_write(step):
-        log_attempt(open_run(url), attempt)
+    store = open_run(url)
+    # a stack of which no slice came is no run
+    if pipeline.may_write(step) and not (step.endless and store.read(CONFIG) is None):
+        log_attempt(store, attempt)
     return result
 
 

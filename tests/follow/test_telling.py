@@ -10,11 +10,28 @@ import cv2
 import numpy as np
 import pytest
 
+from clio_argo.container import run_part
 from clio_argo.errors import UserError
 from clio_argo.follow.loop import MISSING_LOOKS
+from clio_argo.pipeline import PIPELINE
+from clio_argo.store.documents import Store
+from clio_argo.workspace.logs import read_attempts
 from tests.follow.desk import Desk, settled
 from tests.receivers import Sink, mail_server, webhook
-from tests.stacks import CLI, DEMO, FIRST, NAME, cli, demo_slice, demo_slices, encoded, request
+from tests.stacks import (
+    CLI,
+    DEMO,
+    FIRST,
+    NAME,
+    cli,
+    completion,
+    demo_slice,
+    demo_slices,
+    encoded,
+    request,
+    run_here,
+    write_stack,
+)  # fmt: skip
 
 SIZE = 128
 BLACK = np.zeros((SIZE, SIZE), np.uint8)
@@ -220,3 +237,22 @@ def test_ctrl_c_says_that_the_command_goes_on(tmp_path: Path) -> None:
 def test_settings_that_cannot_be_meant_are_named(tmp_path: Path, setting: str, value: object) -> None:
     with pytest.raises(UserError, match=f"follow.{setting}"):
         request(tmp_path, **{f"follow__{setting}": value})
+
+
+@pytest.mark.parametrize("slices", [0, 3])
+def test_a_pod_follows_and_leaves_nothing_where_no_slice_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slices: int
+) -> None:
+    source, out = write_stack(tmp_path / "source", demo_slices(slices, SIZE)), tmp_path / "out"
+    asked = request(source, follow__every="0.1s", follow__until_idle="0.3s")
+    monkeypatch.setenv("CLIO_REQUEST", asked.model_dump_json())
+    monkeypatch.setenv("CLIO_OUTPUTS", str(tmp_path / "outputs"))
+    monkeypatch.setenv("CLIO_LOST", "preempted")
+    run_part(PIPELINE, PIPELINE["follow"], Store(str(out)).url, 0)
+    assert (tmp_path / "outputs" / "request" / "config.json").exists() == bool(slices)
+    if not slices:
+        assert Store(str(out)).names() == []
+        return
+    attempts, _ = read_attempts(Store(str(out)))
+    assert {(a.step, a.outcome, a.done) for a in attempts} == {("follow", "preempted", 0), ("follow", "done", 3)}
+    assert completion(run_here(asked, out)).slices == 3
