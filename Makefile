@@ -22,7 +22,7 @@ PYTEST_ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test properties mutants e2e check chart bench docs sbom lock clean
+.PHONY: help demo test properties mutants e2e check chart actions bench docs sbom lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ chart: $(VENV)/dev $(CHECKOV)/made ## lint and validate chart and manifests (nee
 	$(RENDER) > $(SCANNED)/chart.yaml
 	$(CHECKOV)/bin/checkov --config-file .ci/checkov.yaml --directory $(SCANNED)
 	$(BIN)/pytest tests/argo
+
+actions: ## lint the workflow files of a forge (needs go)
+	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 bench: $(VENV)/dev ## all benchmarks, as docs/benchmarks.md describes them (NAMES="whole decode"; BASE=COMMIT: in turns with it)
 	$(BIN)/python -m benchmarks $(NAMES) $(if $(BASE),--base $(BASE))
