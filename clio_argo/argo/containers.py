@@ -92,7 +92,7 @@ def _secret(name: str) -> list[m.EnvFromSource]:
 
 def _outputs(pipeline: Pipeline, step: Step, artifacts: Artifacts | None) -> list[Any]:
     # no error of a fan-out: as an output of the workflow the last part's would win, and that is mostly empty
-    error = ["error"] if step in pipeline.steps and not step.fan_out else []
+    error = ["error"] if step != pipeline.on_exit and not step.fan_out else []
     shown = {*step.outputs, *error}
     values = [_output(name, name in shown) for name in [*pipeline.outputs_of(step.name), *error]]
     kept = ["report"] if step.report else ["request"] if pipeline.begins_with(step) else []

@@ -75,12 +75,15 @@ argocd.argoproj.io/compare-options: IgnoreExtraneous
 {{- end -}}
 {{- if $template.serviceAccountName -}}
   {{- $_ := set $template "serviceAccountName" (include "clio-argo.account" (dict "role" "notifier" "root" .root)) -}}
-{{- else -}}
+{{- else if $template.timeout -}}
   {{- $_ := set $template "timeout" $values.stepTimeout -}}
 {{- end -}}
 {{- $secrets := dict "clio-argo-notification" $values.notificationSecret "clio-argo-registration" $values.registrationSecret -}}
 {{- range $container.envFrom }}{{ $_ := set .secretRef "name" (get $secrets .secretRef.name) }}{{ end -}}
-{{- $_ := set $template.retryStrategy "limit" ($values.retries.limit | int | toString) -}}
+{{- /* what follows a stack while it is recorded has no limits */ -}}
+{{- if $template.retryStrategy.limit -}}
+  {{- $_ := set $template.retryStrategy "limit" ($values.retries.limit | int | toString) -}}
+{{- end -}}
 {{- $_ := set $template.retryStrategy.backoff "duration" $values.retries.wait -}}
 {{- $_ := set $template.retryStrategy.backoff "cap" $values.retries.longest -}}
 {{- include "clio-argo.artifacts" (dict "template" $template "artifacts" $values.artifacts) -}}
