@@ -42,6 +42,7 @@ def follow(
         progress.note(f"looking at {config.source} every {config.follow.every}; the page is {following.page}")
         judged = following.until_idle()
     wrong: dict[str, Any] = {str(s.z): s.wrong for s in judged if s.wrong}
-    text = f"{summary(judged)}: {following.page}\nno slice came for {config.follow.until_idle}; next: "
+    next_one = typed("follow", "run", ("--every", "--until-idle", "--notify-on"))
+    ended = f"no slice came for {config.follow.until_idle}; next: {next_one}"
     local.end({"status": "followed", "slices": len(judged), "wrong": wrong},
-              lambda: [literal(text + typed("follow", "run", ("--every", "--until-idle", "--notify-on")))])  # fmt: skip
+              lambda: [literal(f"{summary(judged)}: {following.page}"), literal(ended)])  # fmt: skip

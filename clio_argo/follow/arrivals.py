@@ -46,7 +46,7 @@ class Arrivals:
         if kind == "volume" or (local is not None and local.is_file()):
             raise UserError(f"source {request.source}: only a folder in which slices arrive as files can be followed")
         # objects of a bucket appear when they are whole
-        self._grows = local is not None
+        self._grows, self._folder = local is not None, local
         self._since: dict[tuple[str, str], float] = {}
         self._patience_s = seconds(request.follow.incomplete_after)
 
@@ -65,8 +65,16 @@ class Arrivals:
 
     def may_grow(self, entry: Entry) -> bool:
         """Whether a new file that cannot be used may still be under way."""
-        age_s = time.monotonic() - self._since.get((entry.name, entry.stamp), -math.inf)
-        return self._grows and age_s < self._patience_s
+        return self._grows and self.is_young(entry)
+
+    def is_young(self, entry: Entry) -> bool:
+        """Whether it was seen first a short time ago."""
+        return time.monotonic() - self._since.get((entry.name, entry.stamp), -math.inf) < self._patience_s
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the folder is not there any more."""
+        return self._folder is not None and not self._folder.is_dir()
 
 
 class Chosen:

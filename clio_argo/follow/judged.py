@@ -13,7 +13,8 @@ class Judged:
 
     def __init__(self, store: Store) -> None:
         self.store, self._changed = store, set[int]()
-        logs = store.documents(FollowLog, store.names(FOLLOW_LOG))
+        # slices of a damaged one are judged again
+        logs = filter(None, (store.intact(FollowLog, name) for name in store.names(FOLLOW_LOG)))
         self.slices: dict[int, FollowedSlice] = {s.z: s for log in logs for s in log.slices}
         self.state = store.intact(FollowState, FOLLOW_STATE) or FollowState()
 
@@ -48,6 +49,11 @@ class Judged:
             if self.slices.get(one.z) != one:
                 self.slices[one.z] = one
                 self._changed.add(one.z // SLICES_PER_LOG)
+
+    def clear(self) -> None:
+        """Forget all slices: their files have other numbers now."""
+        self._changed |= {z // SLICES_PER_LOG for z in self.slices}
+        self.slices.clear()
 
     def add_fits(self, fits: Sequence[PairFit]) -> None:
         """Add fits of slices with those below, or replace them."""

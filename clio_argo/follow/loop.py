@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 
-from clio_argo.errors import ClioError, SupersededError, TransientError
+from clio_argo.errors import ClioError, SupersededError, TransientError, UserError
 from clio_argo.follow.tell import MOST_PICTURES, picture, send
 from clio_argo.follow.watch import Look, Watch
 from clio_argo.model.base import counted
@@ -22,6 +22,8 @@ from clio_argo.workspace.run import Run
 SOON_S = 2.5
 # slices may arrive in another order than that of their numbers: a gap is told after so many looks
 MISSING_LOOKS = 3
+# what is wrong with the names of so few slices will not pass
+FEW = 3
 STALLED = "stalled"
 Say = Callable[[str], None]
 
@@ -37,8 +39,10 @@ def run(run: Run, units: Sequence[int]) -> StepResult:  # noqa: ARG001, a step w
 
 
 def summary(judged: Sequence[FollowedSlice]) -> str:
-    """How many slices were judged, and how many are not good."""
-    return f"{counted(len(judged), 'slice')} judged, {sum(bool(s.wrong) for s in judged)} to be looked at"
+    """How many slices were judged, how many are not good, and how many are missing between them."""
+    missing = judged[-1].z - judged[0].z + 1 - len(judged) if judged else 0
+    wrong = sum(bool(s.wrong) for s in judged)
+    return f"{counted(len(judged), 'slice')} judged, {wrong} to be looked at, {missing} missing"
 
 
 class Following:
@@ -51,7 +55,9 @@ class Following:
         self._request, self._say, self._settings = request, say, request.follow
         self._watch = Watch(url, request, pipeline)
         state = self._watch.judged.state
-        self._idle_s, self._still_s, self._looked = state.idle_s, state.idle_s, time.monotonic()
+        # one that had ended begins anew: slices may come again
+        self._idle_s = self._still_s = 0.0 if state.ended else state.idle_s
+        self._looked, self._undelivered = time.monotonic(), ""
         self._said: set[str] = set()
         self._gaps: dict[int, int] = {}
 
@@ -69,10 +75,11 @@ class Following:
             SupersededError: another request has taken over the run's folder.
         """
         every_s = seconds(self._settings.every)
-        while not self.has_ended:
-            look = self.look()
-            if not (self.has_ended or look.more):
+        look = self.look()
+        while look.more or not self.has_ended:
+            if not look.more:
                 time.sleep(min(SOON_S, every_s) if look.waiting else every_s)
+            look = self.look()
         return list(self._watch.judged)
 
     @property
@@ -84,7 +91,8 @@ class Following:
         """Look once, and tell what was found. Raises as `until_idle`."""
         look = self._look()
         self._count_idle(look)
-        self._say_new((*(s.text for s in look.changed if s.wrong), *look.notes))
+        good_now = (f"{s.text} now" for s in look.changed if s.told and not s.wrong)
+        self._say_new((*(s.text for s in look.changed if s.wrong), *good_now, *look.notes))
         if self._watch.owns_run:
             self._record(look)
         return look
@@ -96,9 +104,10 @@ class Following:
             raise
         except ClioError as error:
             # what could be used before may be so again: a share that is not mounted, a store that does not answer
-            if not self._watch.owns_run:
+            few_came = isinstance(error, UserError) and len(self._watch.judged.slices) < FEW
+            if few_came or not self._watch.owns_run:
                 raise
-            return Look(notes=(f"the source cannot be looked at: {error}",), blind=True)
+            return Look(notes=(f"this look failed: {error}",), blind=True)
 
     def _count_idle(self, look: Look) -> None:
         # by a clock that nobody sets
@@ -140,13 +149,13 @@ class Following:
         lines = [*((next(iter(s.wrong)), s.text) for s in slices),
                  *(line for key, line in others.items() if key not in judged.state.told)]  # fmt: skip
         shown = sorted(slices, key=lambda s: -s.z)[:MOST_PICTURES]
-        problem = (
-            send(self._request, self._watch.store.url, lines, {f"{s.z}.png": self._picture(s.z) for s in shown})
-            if lines
-            else ""
-        )
+        self._say_new(text for key, (_, text) in others.items() if key not in judged.state.told)
+        if lines:
+            pictures = {f"{s.z}.png": self._picture(s.z) for s in shown}
+            self._undelivered = send(self._request, self._watch.store.url, lines, pictures)
         judged.put(*(s.model_copy(update={"told": (*s.told, *s.wrong)}) for s in slices))
-        return tuple(others), (problem,) if problem else ()
+        # what nobody was told stays on the page
+        return tuple(others), (self._undelivered,) if self._undelivered else ()
 
     def _others(self, missing: Sequence[int], wrong: Sequence[str]) -> dict[str, tuple[str, str]]:
         """What is wrong besides slices that came: by a key, the kind and a line. wrong: with the source."""

@@ -20,12 +20,19 @@ from clio_argo.workspace.run import Run
 from clio_argo.workspace.survey import survey
 from clio_argo.workspace.user_inputs import read_mask
 
+# what may be wrong with a file because it is not complete yet
+UNFINISHED = ("truncated", "zero-byte", "unreadable")
+
 
 class Unusable(NamedTuple):
-    """Files that are no usable slice by their headers, each with its stamp, as a slice that does not decode."""
+    """Files that are no usable slice by their headers, each with its stamp, as a slice that does not decode.
+
+    whole: whether they will be none when they are complete, either.
+    """
 
     files: Mapping[str, str]
     statistics: SliceStatistics
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,8 @@ class Found:
     @property
     def unusable(self) -> list[Unusable]:
         """Slices that cannot be used."""
-        return [Unusable({p.file: p.stamp}, SliceStatistics(z=p.z, digest="", valid=0.0, error=p.remark.reason))
+        return [Unusable({p.file: p.stamp}, SliceStatistics(z=p.z, digest="", valid=0.0, error=p.remark.reason),
+                         whole=p.kind not in UNFINISHED)
                 for p in self.problems if p.z is not None and p.file and p.costs_slice]  # fmt: skip
 
 

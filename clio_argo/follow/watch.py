@@ -1,8 +1,10 @@
 """One look at a stack that is recorded: what arrived is measured, fitted to its neighbours and judged."""
 
+import re
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import NamedTuple
 
 from clio_argo.errors import UserError, printable
@@ -23,6 +25,7 @@ from clio_argo.workspace.ownership import refuse_newer, take_ownership
 from clio_argo.workspace.run import Run, open_run
 from clio_argo.workspace.user_inputs import resolved
 
+NUMBERS = re.compile(r"\d+")
 # files beside new ones of which a plan is made, so that the new ones are compared with what is usual
 AROUND = 64
 # of a stack that is there already so many slices, or those of so many seconds, are judged before the page is written
@@ -63,6 +66,9 @@ class Watch:
         self._measuring: Measuring | None = None
         self._waiting: tuple[str, ...] = ()
         self._listed_s = 0.0
+        # files that are named otherwise than the slices, and what else was noticed in the last listing
+        self._strays: set[str] = set()
+        self._noticed: tuple[str, ...] = ()
 
     @property
     def owns_run(self) -> bool:
@@ -74,20 +80,21 @@ class Watch:
         if not self._queue:
             self._list()
         new, late, twins = list[FollowedSlice](), list[str](), list[str]()
-        for one in self._measured():
+        for one, unfinished in self._measured():
             if twin := self._twin(one):
                 twins.append(f"z {one.z}: {printable(twin)} and {printable(min(one.files))} have its number")
                 self._others |= one.files
-            elif one.statistics.error and (self._may_grow(one) or self._listed_long_ago):
-                late.append(f"{printable(min(one.files))}: {one.statistics.error}")
+            elif unfinished:
+                late.append(f"{printable(min(one.files))}: {unfinished}")
             else:
                 new.append(one)
         changed = self.placing.place(new, self.size)
-        waiting, notes = (*self._waiting, *late), (*self._gone(), *twins)
+        waiting, notes = (*self._waiting, *late), (*self._noticed, *self._gone(), *twins)
         moving = bool(late) or any(map(self._arrivals.may_grow, self._arrived.young))
+        all_gone = bool(self.judged.slices) and self._arrived.gone >= self.judged.files.keys()
         return Look(
             tuple(self.judged.slices[s.z] for s in new), tuple(changed), waiting, notes, bool(self._queue), moving,
-            blind=bool(self.judged.slices) and self._arrived.gone >= self.judged.files.keys(),
+            blind=self._arrivals.is_gone or all_gone,
         )  # fmt: skip
 
     @property
@@ -105,6 +112,8 @@ class Watch:
         self._arrived = arrived = self._arrivals.list({**self.judged.files, **self._others})
         self._listed_s = time.monotonic()
         self._waiting = tuple(f"{printable(e.name)}: {_why_young(e)}" for e in arrived.young)
+        self._strays &= {e.name for e in arrived.entries}
+        self._noticed = tuple(self._notice())
         # the first time known files show whether the request is that of the run
         if not arrived.ready and (self.owns_run or not self.judged.slices):
             return
@@ -112,16 +121,45 @@ class Watch:
             self._find(arrived)
         except UserError as error:
             # the very first file may not be complete
-            if self.judged.slices or not any(map(self._arrivals.may_grow, arrived.ready)):
+            like = tuple(e for e in arrived.ready if self._is_named_alike(e))
+            if self.judged.slices and len(like) < len(arrived.ready):
+                # slices that come are judged, whatever somebody put beside them
+                self._leave_out(set(arrived.ready) - set(like))
+                self._list()
+            elif self.judged.slices or not any(map(self._arrivals.may_grow, arrived.ready)):
                 raise
-            self._waiting = (*self._waiting, str(error))
+            else:
+                self._waiting = (*self._waiting, str(error))
+
+    def _notice(self) -> Iterator[str]:
+        if self._arrivals.is_gone:
+            yield f"{self._request.source} is gone"
+        if self._strays:
+            names = few(sorted(map(printable, self._strays)))
+            yield f"{names}: not named as the slices; a run refuses that: move it away, or set `image`"
+
+    def _is_named_alike(self, entry: Entry) -> bool:
+        """Whether a file is named as a slice that was judged, but for its numbers."""
+        return NUMBERS.sub("0", entry.name) in {NUMBERS.sub("0", name) for name in self.judged.files}
+
+    def _leave_out(self, strays: Set[Entry]) -> None:
+        self._strays |= {e.name for e in strays}
+        self._others |= {e.name: e.stamp for e in strays}
 
     def _find(self, arrived: Arrived) -> None:
         for entry in arrived.ready:
             # a header that is known may be of other content
             self._headers.pop(entry.name, None)
-        entries = [*arrived.ready, *self._around(arrived)]
-        found = find_slices(self._request, self._arrivals.source, entries, self._headers)
+        found = self._survey([*arrived.ready, *self._around(arrived)])
+        if self._has_other_numbers(found):
+            # a few files may go in other steps than all do
+            left_out = self._strays | {e.name for e in arrived.young}
+            whole = tuple(e for e in arrived.entries if e.name not in left_out)
+            found = self._survey(whole)
+            if self._has_other_numbers(found):
+                self.judged.clear()
+                self._arrived = arrived = replace(arrived, ready=whole)
+                self._noticed = (*self._noticed, "files have other numbers than before: all slices are judged again")
         run = self._own(found)
         ready = {e.name: e.stamp for e in arrived.ready}
         slices = [s for s in found.slices if not ready.keys().isdisjoint(s.files)]
@@ -130,6 +168,14 @@ class Watch:
         self._others |= {name: stamp for name, stamp in ready.items() if name not in taken}
         self._queue.extend((*unusable, *slices))
         self._measuring = Measuring(run.planned(found.plan))
+
+    def _survey(self, entries: Sequence[Entry]) -> Found:
+        return find_slices(self._request, self._arrivals.source, entries, self._headers)
+
+    def _has_other_numbers(self, found: Found) -> bool:
+        """Whether files of judged slices have other numbers now: by a step of all, or by their place in order."""
+        numbers = {name: s.z for s in self.judged for name in s.files}
+        return any(numbers.get(name, s.z) != s.z for s in found.slices for name in s.files)
 
     def _own(self, found: Found) -> Run:
         """The run, which the request takes or joins the first time. Raises `UserError`, `SupersededError`."""
@@ -151,18 +197,28 @@ class Watch:
         names = {name for z in last for name in self.judged.slices[z].files} - {e.name for e in arrived.ready}
         return [e for e in arrived.entries if e.name in names]
 
-    def _measured(self) -> Iterator[FollowedSlice]:
-        """So many of the queue, or those of so many seconds, as they are measured."""
+    def _measured(self) -> Iterator[tuple[FollowedSlice, str]]:
+        """So many of the queue, or those of so many seconds, as they are measured; and what is not complete yet."""
         until, count = time.monotonic() + MOST_S, 0
         while self._queue and self._measuring and count < MOST and time.monotonic() < until:
             one, count = self._queue.popleft(), count + 1
             if isinstance(one, Unusable):
-                yield self._seen(one.statistics, one.files, "")
+                seen = self._seen(one.statistics, one.files, "")
+                yield seen, "" if one.whole or not self._may_grow(seen) else str(one.statistics.error)
                 continue
             statistics, reduced = self._measuring.measure(one)
             if reduced is not None:
                 self.placing.keep(one.z, reduced)
-            yield self._seen(statistics, one.files, self._measuring.identity(one))
+            seen = self._seen(statistics, one.files, self._measuring.identity(one))
+            yield seen, self._unfinished(seen)
+
+    def _unfinished(self, one: FollowedSlice) -> str:
+        """What a slice lacks that may still come; empty if it is what it will be."""
+        if one.statistics.error and (self._may_grow(one) or self._listed_long_ago):
+            return one.statistics.error
+        # files of other channels come one after the other, in buckets, too
+        waits = one.statistics.lost_channels and any(map(self._arrivals.is_young, self._files_of(one)))
+        return "; ".join(one.statistics.lost_channels) if waits else ""
 
     def _seen(self, statistics: SliceStatistics, files: Mapping[str, str], identity: str) -> FollowedSlice:
         before = self.judged.slices.get(statistics.z)
@@ -181,7 +237,10 @@ class Watch:
 
     def _may_grow(self, one: FollowedSlice) -> bool:
         """Whether all new files of a slice that cannot be used may still be under way."""
-        return all(self._arrivals.may_grow(e) for e in self._arrived.ready if e.name in one.files)
+        return all(map(self._arrivals.may_grow, self._files_of(one)))
+
+    def _files_of(self, one: FollowedSlice) -> list[Entry]:
+        return [e for e in self._arrived.ready if e.name in one.files]
 
     @property
     def _listed_long_ago(self) -> bool:
@@ -189,7 +248,8 @@ class Watch:
         return time.monotonic() - self._listed_s > MOST_S
 
     def _gone(self) -> Iterator[str]:
-        if gone := sorted(self._arrived.gone & self.judged.files.keys()):
+        gone = [] if self._arrivals.is_gone else sorted(self._arrived.gone & self.judged.files.keys())
+        if gone:
             yield f"{counted(len(gone), 'file')} of judged slices {'is' if len(gone) == 1 else 'are'} gone: {few(gone)}"
 
 

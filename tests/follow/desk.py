@@ -16,7 +16,7 @@ from clio_argo.store.documents import Store
 from tests.stacks import NAME, Image, encoded, request
 
 # looks follow each other at once: what must be old enough is
-AT_ONCE = {"follow__every": "0.01s", "follow__incomplete_after": "0s", "follow__until_idle": "1w"}
+AT_ONCE = {"follow__every": "0.01s", "follow__incomplete_after": "0.001s", "follow__until_idle": "1w"}
 
 
 class Desk:

@@ -180,8 +180,11 @@ def test_a_folder_that_vanishes_is_waited_for(tmp_path: Path) -> None:
         desk.record(z, image)
     desk.look()
     away = desk.source.rename(tmp_path / "away")
+    assert desk.look().notes == (f"{desk.source} is gone",)
+    assert f"{desk.source} is gone" in desk.page
+    desk.source.mkdir()
     assert desk.look().notes == ("3 files of judged slices are gone: iso.03490.png, iso.03491.png, iso.03492.png",)
-    assert "3 files of judged slices are gone" in desk.page
+    desk.source.rmdir()
     away.rename(desk.source)
     desk.record(FIRST + 3, demo_slice(FIRST + 3, SIZE))
     look = desk.look()
@@ -314,3 +317,91 @@ def test_new_slices_are_compared_with_a_few_of_those_before(tmp_path: Path) -> N
     desk.record(AROUND + 10, demo_slice(FIRST, 96))
     [odd] = desk.look().arrived
     assert "other size" in odd.text
+
+
+def test_who_had_ended_begins_anew(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, follow__until_idle="0.1s")
+    desk.record(FIRST, demo_slice(FIRST, SIZE))
+    assert len(desk.following.until_idle()) == 1
+    assert desk.state.ended
+    desk.record(FIRST + 1, demo_slice(FIRST + 1, SIZE))
+    desk.sit_down()
+    assert [s.z for s in desk.following.until_idle()] == [FIRST, FIRST + 1]
+
+
+def test_a_stray_file_is_named_and_slices_are_judged_on(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for z, image in demo_slices(3, SIZE).items():
+        desk.record(z, image)
+    desk.look()
+    (desk.source / "snapshot_001.png").write_bytes(encoded(demo_slice(FIRST, SIZE)))
+    desk.record(FIRST + 3, demo_slice(FIRST + 3, SIZE))
+    for z in (FIRST + 3, FIRST + 4):
+        look = desk.look()
+        assert ([s.z for s in look.arrived], look.blind) == ([z], False)
+        assert look.notes[0].startswith("snapshot_001.png: not named as the slices")
+        desk.record(z + 1, demo_slice(z + 1, SIZE))
+    (desk.source / "snapshot_001.png").unlink()
+    assert desk.look().notes == ()
+
+
+def test_names_that_no_run_can_number_end_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for n, z in enumerate(range(FIRST, FIRST + 2)):
+        (desk.source / f"s{n:03d}_20261130_1450{n * 7:02d}.png").write_bytes(encoded(demo_slice(z, SIZE)))
+        if n:
+            with pytest.raises(UserError, match="image_regex"):
+                desk.look()
+        else:
+            desk.look()
+
+
+def test_numbers_in_steps_are_those_of_a_run(tmp_path: Path) -> None:
+    """Of one file nobody knows the step; of those by name a late one moves those behind it."""
+    desk = Desk(tmp_path, image="iso.%05d.png")
+    for n, z in enumerate(range(FIRST, FIRST + 5)):
+        desk.record(10 * n, demo_slice(z, SIZE))
+        desk.look()
+    assert list(desk.judged) == [0, 1, 2, 3, 4]
+    assert {z: s.text for z, s in desk.judged.items() if s.wrong} == {}
+    named = Desk(tmp_path / "named", order="name")
+    for n in (0, 1, 3, 2):
+        (named.source / f"x{n}.png").write_bytes(encoded(demo_slice(FIRST + n, SIZE)))
+        named.look()
+    assert [min(s.files) for s in named.judged.values()] == ["x0.png", "x1.png", "x2.png", "x3.png"]
+
+
+def test_channels_are_waited_for(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, image="s%03d_{channel}.png", channels=("a", "b"), follow__incomplete_after="0.4s")
+    for z in range(3):
+        for name in ("a", "b"):
+            (desk.source / f"s{z:03d}_{name}.png").write_bytes(encoded(demo_slice(FIRST + z, SIZE)))
+            look = desk.look()
+        assert ([s.z for s in look.arrived], look.arrived[0].wrong) == ([z], {})
+    (desk.source / "s003_a.png").write_bytes(encoded(demo_slice(FIRST + 3, SIZE)))
+    assert desk.look().waiting
+    time.sleep(0.5)
+    [lost] = desk.look().arrived
+    assert "channel b" in lost.text
+
+
+def test_a_slice_of_another_size_is_told_at_once(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, follow__incomplete_after="1h")
+    for z, image in demo_slices(4, SIZE).items():
+        desk.record(z, image)
+    desk.look()
+    desk.record(FIRST + 2, demo_slice(FIRST + 2, 96))
+    [odd] = desk.look().arrived
+    assert "other size" in odd.text
+
+
+def test_a_damaged_log_is_written_anew(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for z, image in demo_slices(4, SIZE).items():
+        desk.record(z, image)
+    desk.look()
+    [log] = (desk.out / "process" / "follow").iterdir()
+    log.write_bytes(log.read_bytes()[:100])
+    desk.sit_down()
+    assert len(desk.look().arrived) == 4
+    assert sorted(desk.judged) == list(range(FIRST, FIRST + 4))
