@@ -159,6 +159,10 @@ HINTS: dict[str, Values] = {
     "memory_gib": st.sampled_from([0.25, 0.5, 1, 8]),
     # of floating-point values; others refuse it
     "value_window": st.sampled_from([(-1, 1.5), (-1.5, 2), (0, 1)]),
+    **dict.fromkeys(
+        ("follow.every", "follow.until_idle", "follow.stalled_after", "follow.incomplete_after"),
+        st.builds("{}{}".format, st.integers(1, 999), st.sampled_from("smhdw")),
+    ),
     "positions": st.integers(-3, 3).map(positions) | st.none(),
     "overrides": st.builds(overrides, st.sampled_from(NUMBERS), VERDICTS) | st.none(),
     "transforms": st.integers(-3, 3).map(transforms) | st.none(),
