@@ -1,7 +1,7 @@
 """`clio-argo report`: how two runs of one stack differ."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
@@ -11,7 +11,9 @@ from clio_argo.cli.commands import LOOK, command
 from clio_argo.cli.console import facts, literal, show, table
 from clio_argo.cli.options import Form
 from clio_argo.model.base import counted, few
-from clio_argo.model.two_runs import TwoRuns
+
+if TYPE_CHECKING:
+    from clio_argo.model.two_runs import TwoRuns
 
 commands = typer.Typer()
 
@@ -34,7 +36,7 @@ def report(
     show(found.model_dump(mode="json"), output, lambda: _view(found))
 
 
-def _view(found: TwoRuns) -> Iterator[RenderableType]:
+def _view(found: "TwoRuns") -> Iterator[RenderableType]:
     for line in found.settings:
         yield literal(f"setting  {line}")
     for name, numbers in (("A", found.only_first), ("B", found.only_second)):
