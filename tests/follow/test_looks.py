@@ -372,7 +372,7 @@ def test_numbers_in_steps_are_those_of_a_run(tmp_path: Path) -> None:
 
 
 def test_channels_are_waited_for(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, image="s%03d_{channel}.png", channels=("a", "b"), follow__incomplete_after="0.4s")
+    desk = Desk(tmp_path, image="s%03d_{channel}.png", channels=("a", "b"), follow__incomplete_after="3s")
     for z in range(3):
         for name in ("a", "b"):
             (desk.source / f"s{z:03d}_{name}.png").write_bytes(encoded(demo_slice(FIRST + z, SIZE)))
@@ -380,7 +380,7 @@ def test_channels_are_waited_for(tmp_path: Path) -> None:
         assert ([s.z for s in look.arrived], look.arrived[0].wrong) == ([z], {})
     (desk.source / "s003_a.png").write_bytes(encoded(demo_slice(FIRST + 3, SIZE)))
     assert desk.look().waiting
-    time.sleep(0.5)
+    time.sleep(3.2)
     [lost] = desk.look().arrived
     assert "channel b" in lost.text
 

@@ -163,11 +163,11 @@ def test_time_without_slices_is_counted_over_restarts_and_not_while_the_source_i
     time.sleep(0.3)
     desk.look()
     idle = desk.state.idle_s
-    assert 0.3 <= idle < 2
+    assert idle >= 0.3
     desk.sit_down()
     time.sleep(0.2)
     desk.look()
-    assert idle + 0.2 <= desk.state.idle_s < 4
+    assert desk.state.idle_s >= idle + 0.2
     before = desk.state.idle_s
     desk.source.rename(tmp_path / "away")
     time.sleep(0.3)
@@ -189,10 +189,10 @@ def test_a_source_that_is_away_is_told_and_is_no_end(tmp_path: Path, monkeypatch
 
 
 def test_a_transfer_that_never_ends_is_no_reason_to_wait_for_ever(tmp_path: Path) -> None:
-    desk = recorded(tmp_path, follow__until_idle="0.5s", follow__incomplete_after="0.2s")
+    desk = recorded(tmp_path, follow__until_idle="0.5s", follow__incomplete_after="2s")
     (desk.source / "iso.03494.png.part").write_bytes(b"x")
     assert desk.look().moving
-    time.sleep(0.3)
+    time.sleep(2.2)
     look = desk.look()
     assert (look.moving, look.waiting) == (False, ("iso.03494.png.part: a transfer under way",))
     time.sleep(0.5)
