@@ -7,13 +7,12 @@ from typing import NamedTuple
 from clio_argo.errors import UserError
 from clio_argo.follow.arrivals import Chosen
 from clio_argo.kernels.features import Reduced
-from clio_argo.kernels.fill import Mask
 from clio_argo.model.alignment import SliceStatistics
-from clio_argo.model.plan import Plan, Problem, SliceFile
+from clio_argo.model.plan import Plan, SliceFile
 from clio_argo.model.request import Request
 from clio_argo.store.slices import Entry
 from clio_argo.store.sources.base import StackSource
-from clio_argo.workspace.followed import identity, write_followed
+from clio_argo.workspace.followed import mask_checksum, write_followed
 from clio_argo.workspace.headers import Known
 from clio_argo.workspace.measure_slice import largest, measure_slice
 from clio_argo.workspace.run import Run
@@ -37,18 +36,17 @@ class Unusable(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """What some files of a source are: their plan, the slices among them, and problems of others."""
+    """What some files of a source are: their plan, and the slices among them."""
 
     plan: Plan
     slices: tuple[SliceFile, ...]
-    problems: tuple[Problem, ...]
 
     @property
     def unusable(self) -> list[Unusable]:
         """Slices that cannot be used."""
         return [Unusable({p.file: p.stamp}, SliceStatistics(z=p.z, digest="", valid=0.0, error=p.remark.reason),
                          whole=p.kind not in UNFINISHED)
-                for p in self.problems if p.z is not None and p.file and p.costs_slice]  # fmt: skip
+                for p in self.plan.problems if p.z is not None and p.file and p.costs_slice]  # fmt: skip
 
 
 def find_slices(request: Request, source: StackSource, entries: Sequence[Entry], read: Known) -> Found:
@@ -62,8 +60,7 @@ def find_slices(request: Request, source: StackSource, entries: Sequence[Entry],
             f"source {request.source}: which grey values {plan.values.type_name} values become depends on the whole "
             "stack: set value_window: [LOW, HIGH] to follow it"
         )
-    slices = tuple(s for unit in units for s in unit.slices)
-    return Found(plan, slices, tuple(p for p in plan.problems if p.kind not in ("missing", "duplicate")))
+    return Found(plan, tuple(s for unit in units for s in unit.slices))
 
 
 class Measuring:
@@ -74,20 +71,17 @@ class Measuring:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._excluded: Mask | None = read_mask(run.request, run.plan)
+        self._excluded = read_mask(run.request, run.plan)
+        self._mask = mask_checksum(self._excluded)
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the largest slice in pixels."""
         return largest(self._run)
 
-    def identity(self, slice_file: SliceFile) -> str:
-        """Digest of all that its measures depend on."""
-        return identity(self._run, slice_file, self._excluded)
-
     def measure(self, slice_file: SliceFile) -> tuple[SliceStatistics, Reduced | None]:
         """Decode a slice, keep what was measured, and return its statistics, and the slice in small if it decodes."""
         measured = measure_slice(self._run, slice_file, self._excluded)
         if measured.statistics.error is None:
-            write_followed(self._run, slice_file, self._excluded, measured)
+            write_followed(self._run, slice_file, self._mask, measured)
         return measured.statistics, measured.reduced

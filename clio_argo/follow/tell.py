@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clio_argo.errors import TransientError, UserError
-from clio_argo.kernels.features import Reduced, area_mean
+from clio_argo.kernels.features import Reduced
 from clio_argo.kernels.render import png
 from clio_argo.model.base import counted
 from clio_argo.model.request import Request
 from clio_argo.notify import Message, deliver
+from clio_argo.workspace.pictures import shrink
 
 # a mail with a screen of lines and a megabyte of pictures is read
 MOST_LINES, MOST_PICTURES = 20, 5
@@ -40,12 +40,7 @@ def send(request: Request, run: str, lines: Sequence[tuple[str, str]], pictures:
 
 def picture(slices: Sequence[Reduced | None]) -> bytes:
     """Slices in small side by side, as PNG; one without pixels is left out."""
-    images = [_small(r.image) for r in slices if r is not None]
+    images = [shrink(r.image, PICTURE_PX) for r in slices if r is not None]
     height = max((len(i) for i in images), default=1)
     padded = [np.pad(i, ((0, height - len(i)), (0, GAP)), constant_values=WHITE) for i in images]
     return png(np.ascontiguousarray(np.hstack(padded or [np.zeros((1, 1), np.uint8)])))
-
-
-def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image [y, x] at most `PICTURE_PX` wide and high."""
-    return np.asarray(area_mean(image, -(-max(image.shape) // PICTURE_PX)), np.uint8)

@@ -3,7 +3,7 @@
 import re
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -121,10 +121,11 @@ class Watch:
             self._find(arrived)
         except UserError as error:
             # the very first file may not be complete
-            like = tuple(e for e in arrived.ready if self._is_named_alike(e))
-            if self.judged.slices and len(like) < len(arrived.ready):
+            strays = self._named_otherwise(arrived.ready)
+            if self.judged.slices and strays:
                 # slices that come are judged, whatever somebody put beside them
-                self._leave_out(set(arrived.ready) - set(like))
+                self._strays |= strays.keys()
+                self._others |= strays
                 self._list()
             elif self.judged.slices or not any(map(self._arrivals.may_grow, arrived.ready)):
                 raise
@@ -138,13 +139,10 @@ class Watch:
             names = few(sorted(map(printable, self._strays)))
             yield f"{names}: not named as the slices; a run refuses that: move it away, or set `image`"
 
-    def _is_named_alike(self, entry: Entry) -> bool:
-        """Whether a file is named as a slice that was judged, but for its numbers."""
-        return NUMBERS.sub("0", entry.name) in {NUMBERS.sub("0", name) for name in self.judged.files}
-
-    def _leave_out(self, strays: Set[Entry]) -> None:
-        self._strays |= {e.name for e in strays}
-        self._others |= {e.name: e.stamp for e in strays}
+    def _named_otherwise(self, entries: Sequence[Entry]) -> dict[str, str]:
+        """Files that are named as no slice that was judged, whatever their numbers: by name, each with its stamp."""
+        usual = {NUMBERS.sub("0", name) for name in self.judged.files}
+        return {e.name: e.stamp for e in entries if NUMBERS.sub("0", e.name) not in usual}
 
     def _find(self, arrived: Arrived) -> None:
         for entry in arrived.ready:
@@ -203,13 +201,13 @@ class Watch:
         while self._queue and self._measuring and count < MOST and time.monotonic() < until:
             one, count = self._queue.popleft(), count + 1
             if isinstance(one, Unusable):
-                seen = self._seen(one.statistics, one.files, "")
+                seen = self._seen(one.statistics, one.files)
                 yield seen, "" if one.whole or not self._may_grow(seen) else str(one.statistics.error)
                 continue
             statistics, reduced = self._measuring.measure(one)
             if reduced is not None:
                 self.placing.keep(one.z, reduced)
-            seen = self._seen(statistics, one.files, self._measuring.identity(one))
+            seen = self._seen(statistics, one.files)
             yield seen, self._unfinished(seen)
 
     def _unfinished(self, one: FollowedSlice) -> str:
@@ -220,11 +218,11 @@ class Watch:
         waits = one.statistics.lost_channels and any(map(self._arrivals.is_young, self._files_of(one)))
         return "; ".join(one.statistics.lost_channels) if waits else ""
 
-    def _seen(self, statistics: SliceStatistics, files: Mapping[str, str], identity: str) -> FollowedSlice:
+    def _seen(self, statistics: SliceStatistics, files: Mapping[str, str]) -> FollowedSlice:
         before = self.judged.slices.get(statistics.z)
         again = before is not None and any(before.files.get(n, stamp) != stamp for n, stamp in files.items())
         return FollowedSlice(
-            statistics=statistics, files=dict(files), identity=identity, seen_s=round(time.time(), 1),
+            statistics=statistics, files=dict(files), seen_s=round(time.time(), 1),
             written=before.written + again if before else 1,
         )  # fmt: skip
 

@@ -15,7 +15,6 @@ class FollowedSlice(Value):
 
     statistics: SliceStatistics
     files: dict[str, str] = Field(description="Its files by name, each with what changes when its content does.")
-    identity: str = Field("", description="Digest of what it was measured from; empty if it could not be measured.")
     fits: tuple[PairFit, ...] = Field((), description="Fits of it onto slices below.")
     remark: Remark | None = Field(None, description="What is wrong with it; None if it is good.")
     jump: str = Field("", description="How far it is shifted, if that is far.")

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from clio_argo.model.alignment import PairFit, centre_shift
+from clio_argo.model.alignment import centre_shift
 from clio_argo.model.base import Value
 from clio_argo.model.follow import FollowedSlice, FollowState
+from clio_argo.report.curves import direct_pairs
 from clio_argo.report.html import environment
 from clio_argo.report.plots import Curve, Mark, Plot, Series, Strip
 
@@ -61,27 +62,22 @@ def _curves(data: FollowPage, z: tuple[int, int]) -> list[Curve]:
         samples = [(n, y if math.isfinite(y := values.get(n, math.nan)) else None) for n in range(z[0], z[1] + 1)]
         return Curve(title, unit, caption, (Series(title.lower(), samples),))
 
+    nearest = direct_pairs(f for s in data.slices for f in s.fits)
+
+    def correlation(one: FollowedSlice) -> float:
+        return nearest[one.z].correlation if one.z in nearest else math.nan
+
     def shift(one: FollowedSlice) -> float:
-        nearest = _nearest(one)
-        return math.hypot(*centre_shift(nearest.matrix, *data.state.size)) if nearest and nearest.matrix else math.nan
+        matrix = nearest[one.z].matrix if one.z in nearest else None
+        return math.hypot(*centre_shift(matrix, *data.state.size)) if matrix else math.nan
 
     return [
         along("Brightness", "grey value", "Mean grey value of each slice.", lambda s: s.statistics.mean),
         along("Contrast", "grey value", "Standard deviation of its grey values.", lambda s: s.statistics.std),
         along("Focus", "relative", "Strength of fine detail; a dip is a blurred slice.", lambda s: s.statistics.focus),
-        along("Correlation", "", "Similarity to the nearest slice below; 1 is identical.", _correlation),
+        along("Correlation", "", "Similarity to the nearest slice below; 1 is identical.", correlation),
         along("Shift", "px", "How far a slice is moved to match the slice below.", shift),
     ]
-
-
-def _correlation(one: FollowedSlice) -> float:
-    nearest = _nearest(one)
-    return nearest.correlation if nearest else math.nan
-
-
-def _nearest(one: FollowedSlice) -> PairFit | None:
-    """Its fit with the nearest slice below."""
-    return max((f for f in one.fits if f.matched), key=lambda f: f.z0, default=None)
 
 
 def pace(slices: Sequence[FollowedSlice]) -> float | None:

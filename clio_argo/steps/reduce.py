@@ -1,6 +1,6 @@
 """Decodes every slice once for alignment, and writes what is small: reduced image, features, statistics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from clio_argo.model.step import StepResult
 from clio_argo.store.reduced import write_arrays
 from clio_argo.workspace.followed import mask_checksum, read_followed
 from clio_argo.workspace.frame import write_frame_sums
-from clio_argo.workspace.measure_slice import largest, measure_slice
+from clio_argo.workspace.measure_slice import Measured, largest, measure_slice
 from clio_argo.workspace.reduced import CHANNELS, pack
 from clio_argo.workspace.run import Run
 from clio_argo.workspace.units import Done, Outcome, each_unit, once
@@ -31,16 +31,18 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
 def _unit(run: Run, unit: int) -> Outcome:
     slices = run.slices(unit).slices
     excluded = read_ignored(run)
-    inputs = [largest(run), [s.model_dump() for s in slices], *mask_checksum(excluded)]
-    return once(run, unit, inputs, lambda: _reduce(run, unit, slices, excluded))
+    mask = mask_checksum(excluded)
+    inputs = [largest(run), [s.model_dump() for s in slices], *mask]
+    return once(run, unit, inputs, lambda: _reduce(run, unit, slices, excluded, read_followed(run, slices, mask)))
 
 
-def _reduce(run: Run, unit: int, slices: Sequence[SliceFile], excluded: Mask | None) -> Done:
-    """excluded: bool [y, x], of the files, what the user's mask leaves out."""
+def _reduce(
+    run: Run, unit: int, slices: Sequence[SliceFile], excluded: Mask | None, known: Mapping[int, Measured]
+) -> Done:
+    """excluded: bool [y, x], of the files, what the user's mask leaves out. known: what was measured before, by z."""
     counts, channels = np.zeros(256 if slices[0].dtype == "uint8" else 65536, np.int64), dict[str, NDArray[Any]]()
     arrays, lines = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
     statistics, sums = [], NOTHING
-    known = read_followed(run, slices, excluded)
     run.source.expect([s for s in slices if s.z not in known])
     for slice_file in slices:
         one = known.get(slice_file.z) or measure_slice(run, slice_file, excluded)

@@ -25,20 +25,12 @@ def mask_checksum(excluded: Mask | None) -> list[str]:
     return [] if excluded is None else [crc32c(excluded.tobytes())]
 
 
-def identity(run: Run, slice_file: SliceFile, excluded: Mask | None) -> str:
-    """Digest of all that what `reduce` measures of a slice depends on, besides the size of the largest slice.
-
-    run: as `reduce` sees it. excluded: bool [y, x], what the user's mask leaves out.
-    """
-    return digest([slice_file.model_dump(), mask_checksum(excluded), run.settings_digest, run.step.version])
-
-
-def write_followed(run: Run, slice_file: SliceFile, excluded: Mask | None, measured: Measured) -> None:
-    """Keep what was measured of a slice. excluded: bool [y, x]."""
+def write_followed(run: Run, slice_file: SliceFile, mask: Sequence[str], measured: Measured) -> None:
+    """Keep what was measured of a slice. run: as `reduce` sees it. mask: as `mask_checksum`."""
     text = canonical_json(measured.statistics.model_dump())
     values = np.flatnonzero(measured.counts)
     arrays: dict[str, NDArray[Any]] = {
-        "key": np.frombuffer(_key(run, slice_file, excluded).encode(), np.uint8),
+        "key": np.frombuffer(_key(run, slice_file, mask).encode(), np.uint8),
         "facts": np.frombuffer(text, np.uint8),
         "values": values, "pixels": measured.counts[values], "depth": np.array(measured.counts.size),
         CHANNELS: np.zeros(0, np.int64) if measured.channels is None else measured.channels,
@@ -47,11 +39,11 @@ def write_followed(run: Run, slice_file: SliceFile, excluded: Mask | None, measu
     write_arrays(run.store, followed_name(slice_file.z), arrays)
 
 
-def read_followed(run: Run, slices: Sequence[SliceFile], excluded: Mask | None) -> dict[int, Measured]:
-    """What was measured before of slices that are still the same, by z. excluded: bool [y, x]."""
+def read_followed(run: Run, slices: Sequence[SliceFile], mask: Sequence[str]) -> dict[int, Measured]:
+    """What was measured before of slices that are still the same, by z. mask: as `mask_checksum`."""
     found = ((s, followed_name(s.z)) for s in slices)
     there = [(s, name) for s, name in found if name in run.followed]
-    measured = {s.z: _read(run, s, name, excluded) for s, name in there}
+    measured = {s.z: _read(run, s, name, mask) for s, name in there}
     return {z: m for z, m in measured.items() if m is not None}
 
 
@@ -63,11 +55,11 @@ def read_reduced(store: Store, z: int) -> Reduced | None:
         return None
 
 
-def _read(run: Run, slice_file: SliceFile, name: str, excluded: Mask | None) -> Measured | None:
-    """As `read_followed`; None if it is of another file or other settings, or damaged. excluded: bool [y, x]."""
+def _read(run: Run, slice_file: SliceFile, name: str, mask: Sequence[str]) -> Measured | None:
+    """As `read_followed`; None if it is of another file or other settings, or damaged."""
     try:
         arrays = read_arrays(run.store, name)
-        if arrays["key"].tobytes().decode() != _key(run, slice_file, excluded):
+        if arrays["key"].tobytes().decode() != _key(run, slice_file, mask):
             return None
         counts = np.zeros(int(arrays["depth"]), np.int64)
         counts[arrays["values"]] = arrays["pixels"]
@@ -79,6 +71,6 @@ def _read(run: Run, slice_file: SliceFile, name: str, excluded: Mask | None) -> 
         return None
 
 
-def _key(run: Run, slice_file: SliceFile, excluded: Mask | None) -> str:
-    """`identity`, and the size of the largest slice. excluded: bool [y, x]."""
-    return digest([identity(run, slice_file, excluded), largest(run)])
+def _key(run: Run, slice_file: SliceFile, mask: Sequence[str]) -> str:
+    """Digest of all that what `reduce` measures of a slice depends on."""
+    return digest([slice_file.model_dump(), mask, run.settings_digest, run.step.version, largest(run)])

@@ -63,7 +63,7 @@ def make_slice_pictures(run: Run, slices: Iterable[PlacedSlice]) -> dict[int, st
             if run.is_cleaned:
                 continue
             image = reduced.image(s.z)[0]
-            run.store.write(names[s.z], png(np.asarray(area_mean(image, -(-max(image.shape) // SLICE_PX)), np.uint8)))
+            run.store.write(names[s.z], png(shrink(image, SLICE_PX)))
     return names
 
 
@@ -98,7 +98,7 @@ def _cut_files(run: Run, numbers: range) -> dict[str, Image]:
     return {
         "XZ": _stack(rows.get(z) for z in numbers),
         "YZ": _stack(columns.get(z) for z in numbers),
-        "XY": _shrink(_Reduced(run).image(middle)[0]),
+        "XY": shrink(_Reduced(run).image(middle)[0]),
     }
 
 
@@ -108,7 +108,7 @@ def _stack(lines: Iterable[Image | None]) -> Image:
     image = np.zeros((len(rows), max(map(len, rows))), np.uint8)
     for row, line in zip(image, rows, strict=True):
         row[: len(line)] = line
-    return _heighten(_shrink(image))
+    return _heighten(shrink(image))
 
 
 class _Reduced:
@@ -176,7 +176,7 @@ def _cut_volume(run: Run, spec: VolumeSpec) -> dict[str, Image]:
         end = zyx(m + 1 if a == axis else e for a, (m, e) in enumerate(zip(middle, box.end, strict=True)))
         plane = run.volumes.read(scale, Box(begin=begin, end=end), spec.main).squeeze(axis)
         background = to_viewer(np.full((1, 1), channel.background, plane.dtype), channel.window)
-        picture = _shrink(_stretch(to_viewer(plane, channel.window), int(background[0, 0])))
+        picture = shrink(_stretch(to_viewer(plane, channel.window), int(background[0, 0])))
         cuts[title] = picture if axis == 0 else _heighten(picture)
     return cuts
 
@@ -195,6 +195,6 @@ def _heighten(image: Image) -> Image:
     return np.repeat(image, max(1, TALL_PX // len(image)), axis=0)
 
 
-def _shrink(image: Image) -> Image:
-    """An image [y, x] reduced by a whole factor to at most `VIEW_PX` a side."""
-    return np.asarray(area_mean(image, -(-max(image.shape) // VIEW_PX)), np.uint8)
+def shrink(image: Image, most_px: int = VIEW_PX) -> Image:
+    """An image [y, x] reduced by a whole factor to at most `most_px` a side."""
+    return np.asarray(area_mean(image, -(-max(image.shape) // most_px)), np.uint8)
