@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,7 +14,7 @@ from clio_argo.argo import actions, demands, logs
 from clio_argo.argo import submit as submission
 from clio_argo.argo.client import Client, connect
 from clio_argo.argo.faults import Refused
-from clio_argo.argo.follow import follow, look, named
+from clio_argo.argo.follow import follow, look
 from clio_argo.argo.kube import KubeClient
 from clio_argo.argo.nodes import Json
 from clio_argo.argo.summary import Stage, Summary
@@ -115,18 +116,14 @@ class ClusterRun:
         """Its run, as `clio_argo.open`."""
         return open_run(self.run)
 
-    def wait(self, pending_limit: timedelta | None = None, each: Callable[[Summary], object] | None = None) -> Summary:
-        """Wait until it has ended; `each` gets what is known every two seconds. Returns the last.
+    def wait(self, pending_limit: timedelta | None = None) -> Summary:
+        """Wait until it has ended; returns what is known then.
 
         Raises:
             NotStarting: no pod has started for `pending_limit`.
             NoController: nobody picks it up.
         """
-        summary = self.summary
-        for summary in follow(self.client, self.name, pending_limit):
-            if each:
-                each(summary)
-        return summary
+        return deque(follow(self.client, self.name, pending_limit), maxlen=1)[0]
 
     def logs(self, until_the_end: bool = False) -> Iterator[logs.LogLine]:
         """What its pods wrote; `until_the_end` waits for more until it has ended."""
@@ -198,14 +195,6 @@ def list_runs(
     return [ClusterRun(client, str(w["metadata"]["name"])) for w in found]
 
 
-def workflow(
-    name: str = "@latest", namespace: str | None = None, context: str | None = None, kubeconfig: str | None = None
-) -> ClusterRun:
-    """A workflow by its name, or the newest of a namespace."""
-    client = connect(namespace, context, kubeconfig)
-    return ClusterRun(client, named(client, name))
-
-
 def check_secrets(client: Client, template: Json) -> None:
     """Refuse a template whose secrets are missing, as far as this account may see them: its pods would not start.
 
@@ -215,18 +204,12 @@ def check_secrets(client: Client, template: Json) -> None:
     if not isinstance(client, KubeClient):
         return
     try:
-        secrets = [s for name in demands.secrets_of(template) for s in _secrets(client, name)]
+        secrets = client.secrets(demands.secrets_of(template))
     except Refused:
         return  # who submits need not see them
     if problems := demands.token_problems(template, secrets):
-        text = "\n".join(problems)
+        text = "; ".join(problems)
         raise UserError(f"namespace {client.namespace}: {text}\nNo pod would start: make it there, and submit again")
-
-
-def _secrets(client: KubeClient, name: str) -> list[Json]:
-    """The secret of this name, if it is there."""
-    call, selector_ = "list_namespaced_secret", f"metadata.name={name}"
-    return list(client.core(call, client.namespace, field_selector=selector_)["items"])
 
 
 def check_source(config: Request, say: Say = _silent, follow: bool = False) -> None:

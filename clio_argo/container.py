@@ -18,7 +18,7 @@ from clio_argo.model.layout import CONFIG, REPORT, part_items_name
 from clio_argo.model.step import PartItems, StepResult
 from clio_argo.pipeline import Pipeline, Step
 from clio_argo.plugins import VARIABLE, load_pipeline
-from clio_argo.runner import KILLED, NO_MEMORY, run_steps
+from clio_argo.runner import KILLED, NO_MEMORY, has_run, run_steps
 from clio_argo.store.documents import Store
 from clio_argo.workspace.logs import log_lost
 from clio_argo.workspace.run import open_run
@@ -118,8 +118,7 @@ def run_part(pipeline: Pipeline, step: Step, url: str, part: int) -> None:
 
 def note_lost(url: str, step: Step, part: int) -> None:
     """Log that the try before this one was lost, and why, if it was and there is a run."""
-    reason, store = os.environ.get("CLIO_LOST"), open_run(url)
-    if reason and not (step.endless and store.read(CONFIG) is None):
+    if (reason := os.environ.get("CLIO_LOST")) and has_run(store := open_run(url), step):
         log_lost(store, step.name, part, reason)
 
 

@@ -116,10 +116,14 @@ def run_step(
     )  # fmt: skip
     # opened again: `plan` wrote the request, which says where folders lie
     store = open_run(url)
-    # a stack of which no slice came is no run
-    if pipeline.may_write(step) and not (step.endless and store.read(CONFIG) is None):
+    if pipeline.may_write(step) and has_run(store, step):
         log_attempt(store, attempt)
     return result
+
+
+def has_run(store: Store, step: Step) -> bool:
+    """Whether there is a run to write to when a step has ended: of a stack that is followed no slice may have come."""
+    return not step.endless or store.read(CONFIG) is not None
 
 
 def run_steps(step: Step, url: str, part: int, pipeline: Pipeline = PIPELINE) -> Iterator[tuple[Step, StepResult]]:

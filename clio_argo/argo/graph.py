@@ -45,17 +45,17 @@ def graphs(pipeline: Pipeline) -> list[DAG]:
     found = forms(pipeline)
     behind = {s.name for form in found for s in form.steps}
     before = [s for s in pipeline.steps if s.name not in behind]
-    tasks = [*_tasks(pipeline, before), *(_form_task(form, before) for form in found)]
-    followed = [_followed(pipeline, before, found)] if pipeline.follow else []
-    return [DAG(name="main", tasks=[*tasks]), *followed, *(_nested(form) for form in found if len(form.steps) > 1)]
+    entries = {"main": before}
+    if first := pipeline.follow:
+        # all behind the step that follows a stack while it is recorded
+        entries[FOLLOWED] = [first, *(replace(s, after=s.after or (first.name,)) for s in before)]
+    return [*(_entry(pipeline, name, steps, found) for name, steps in entries.items()),
+            *(_nested(form) for form in found if len(form.steps) > 1)]  # fmt: skip
 
 
-def _followed(pipeline: Pipeline, before: Sequence[Step], found: Sequence[Form]) -> DAG:
-    """The same tasks as those of `main` behind the step that follows a stack while it is recorded."""
-    first = pipeline.follow
-    behind = [replace(s, after=s.after or (first.name,)) for s in before] if first else []
-    steps = [*filter(None, (first,)), *behind]
-    return DAG(name=FOLLOWED, tasks=[*_tasks(pipeline, steps), *(_form_task(form, before) for form in found)])
+def _entry(pipeline: Pipeline, name: str, steps: Sequence[Step], found: Sequence[Form]) -> DAG:
+    """A graph with which a workflow begins: some steps, then the forms."""
+    return DAG(name=name, tasks=[*_tasks(pipeline, steps), *(_form_task(form, steps) for form in found)])
 
 
 def _nested(form: Form) -> DAG:

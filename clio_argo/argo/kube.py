@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -217,6 +217,13 @@ class KubeClient:
             answer = method(*arguments, _preload_content=False, _request_timeout=TIMEOUT, **options)
         document: Json = json.loads(answer.data)
         return document
+
+    def secrets(self, names: Iterable[str]) -> list[Json]:
+        """The secrets of these names that are there. Raises `Refused` if this account may not see them."""
+        answers = (
+            self.core("list_namespaced_secret", self.namespace, field_selector=f"metadata.name={n}") for n in names
+        )
+        return [secret for answer in answers for secret in answer["items"]]
 
     def patch(self, plural: str, name: str, body: Any, content_type: str) -> None:
         """Change an object with a patch of a given content type."""

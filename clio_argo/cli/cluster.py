@@ -15,6 +15,7 @@ from clio_argo.cli.commands import CLUSTER, Group, command
 from clio_argo.cli.console import console, document, exit_unless, hint, tell
 from clio_argo.cli.options import Cluster, ObjectForm
 from clio_argo.model.base import share
+from clio_argo.model.span import UNITS_S
 
 if TYPE_CHECKING:
     from clio_argo.argo.client import Client
@@ -32,9 +33,6 @@ commands.add_typer(workflow, name="workflow", rich_help_panel=CLUSTER)
 INTERRUPTED = 130
 SILENT = ("wrote nothing or is gone", "wrote nothing or are gone")
 Name = Annotated[str, Argument(help="Workflow; @latest is the newest one.")]
-# what cannot be seen from here within half a minute, pods see: the cluster asks patiently
-BRIEF = {"CLIO_STORE_TRIES": "2", "CLIO_STORE_SILENCE_S": "10"}
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def duration(text: str | timedelta) -> timedelta:
@@ -42,10 +40,10 @@ def duration(text: str | timedelta) -> timedelta:
     if isinstance(text, timedelta):
         # the default of an option is parsed, too
         return text
-    parts = re.fullmatch(rf"(\d+)([{''.join(UNITS)}])", text)
+    parts = re.fullmatch(rf"(\d+)([{''.join(UNITS_S)}])", text)
     if not parts:
         raise typer.BadParameter(f"{text!r}: give a number with s, m, h, d or w, e.g. 12h")
-    return timedelta(**{UNITS[parts[2]]: int(parts[1])})
+    return int(parts[1]) * timedelta(seconds=UNITS_S[parts[2]])
 
 
 PendingLimit = Annotated[
@@ -292,6 +290,7 @@ class Watch:
 
 def read_estimate(run: str) -> "Estimate | None":
     """The estimate of the run at this URL; None if there is none, or it cannot be read from here soon."""
+    from clio_argo.clusters import BRIEF
     from clio_argo.errors import ClioError
     from clio_argo.model.costs import Estimate
     from clio_argo.model.layout import ESTIMATE

@@ -120,7 +120,7 @@ def secrets_there(client: "KubeClient", template: Json) -> str:
         Inconclusive: this account may not see secrets.
     """
     needed = demands.secrets_of(template)
-    secrets = [found for name in needed for found in _listed(client, "secret", name)]
+    secrets = _seen("secret", lambda: client.secrets(needed))
     return _sound(demands.token_problems(template, secrets), ", ".join(needed))
 
 
