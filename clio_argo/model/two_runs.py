@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from clio_argo.errors import UserError
-from clio_argo.model.alignment import Floats, Matrix, Transforms, apply, homogeneous
+from clio_argo.model.alignment import Floats, Matrix, PlacedSlice, Transforms, apply, homogeneous
 from clio_argo.model.base import Value
 
 # of the slices and pairs that differ most
@@ -67,7 +67,7 @@ def compare_runs(first: Transforms, second: Transforms, settings: Sequence[str],
     return TwoRuns(
         settings=tuple(settings),
         only_first=tuple(sorted(ours.keys() - theirs.keys())), only_second=tuple(sorted(theirs.keys() - ours.keys())),
-        verdicts=tuple(OtherVerdict(z=z, first=_verdict(first, z), second=_verdict(second, z))
+        verdicts=tuple(OtherVerdict(z=z, first=_verdict(ours[z]), second=_verdict(theirs[z]))
                        for z in sorted(ours.keys() & theirs.keys()) if ours[z].verdict != theirs[z].verdict),
         compared=len(places), median_px=round(statistics.median(p.px for p in places), 3) if places else None,
         largest=tuple(moved[:MOST]),
@@ -76,8 +76,7 @@ def compare_runs(first: Transforms, second: Transforms, settings: Sequence[str],
     )  # fmt: skip
 
 
-def _verdict(run: Transforms, z: int) -> str:
-    placed = next(s for s in run.slices if s.z == z)
+def _verdict(placed: PlacedSlice) -> str:
     return ", ".join(filter(None, (placed.verdict, placed.reason)))
 
 

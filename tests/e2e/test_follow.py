@@ -3,21 +3,16 @@
 import time
 from pathlib import Path
 
-from clio_argo.model.follow import FollowedSlice, FollowLog
 from clio_argo.store.documents import Store
 from tests.e2e.cluster import BUCKET, Cluster, download, nodes, until
 from tests.e2e.conftest import Receivers
+from tests.follow.desk import judged
 from tests.stacks import FIRST, NAME, completion, contents, demo_slice, encoded, request, run_here, write_stack
 
 SLICES, BLACK = 12, FIRST + 8
 # a slice is judged within a minute of its arrival, whatever happens to the pod
 LATEST_S = 60
 SETTINGS = ("--set", "follow.every=2s", "--set", "follow.until_idle=25s", "--set", "max_bad=1")
-
-
-def judged(out: str) -> dict[int, FollowedSlice]:
-    store = Store(out)
-    return {s.z: s for log in store.documents(FollowLog, store.names("process/follow")) for s in log.slices}
 
 
 def test_slices_are_judged_as_they_come_and_the_run_goes_on_by_itself(

@@ -50,14 +50,17 @@ class Desk:
 
     @property
     def judged(self) -> dict[int, FollowedSlice]:
-        """What the run keeps of the slices."""
-        store = Store(str(self.out))
-        logs = store.documents(FollowLog, store.names("process/follow"))
-        return {s.z: s for log in logs for s in log.slices}
+        return judged(self.out)
 
     @property
     def page(self) -> str:
         return (self.out / "follow.html").read_text()
+
+
+def judged(run: Path | str) -> dict[int, FollowedSlice]:
+    """What a run keeps of the slices, by z."""
+    store = Store(str(run))
+    return {s.z: s for log in store.documents(FollowLog, store.names("process/follow")) for s in log.slices}
 
 
 @contextmanager
