@@ -45,7 +45,8 @@ def test_each_step_asks_for_what_the_table_says(gcs: Bucket, monkeypatch: pytest
     slices[FIRST + 4] = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)  # links go around it
     for z, image in slices.items():
         source.write(f"iso.{z:05d}.png", encoded(image))
-    config = request(Path("x"), max_bad=2).model_copy(update={"source": source.url})
+    config = request(Path("x"), max_bad=2, follow__every="0.01s", follow__until_idle="0.1s")
+    config = config.model_copy(update={"source": source.url})
     monkeypatch.setenv(REQUEST, config.model_dump_json())
     first = requests_by_step(gcs)
     source.delete(f"iso.{FIRST + 7:05d}.png")  # what the first run made is in the way
