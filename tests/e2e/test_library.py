@@ -1,6 +1,7 @@
 """A cluster from Python: a run is submitted, watched, read and stopped by handles."""
 
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -14,31 +15,41 @@ from tests.e2e.cluster import BUCKET, Cluster, nodes, until
 from tests.stacks import request
 
 
-def test_a_run_is_submitted_waited_for_and_opened(cluster: Cluster, small: str) -> None:
-    asked = request(small, id="library", image="iso.%05d.png")
+@pytest.fixture(params=["kubeconfig", "argo-server"])
+def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A way to the cluster that is the one taken."""
+    if request.param == "argo-server":
+        monkeypatch.setenv("ARGO_SERVER", os.environ["CLIO_ARGO_SERVER"])
+        monkeypatch.setenv("ARGO_SECURE", "false")
+    return str(request.param)
+
+
+def test_a_run_is_submitted_waited_for_and_opened(cluster: Cluster, small: str, door: str) -> None:
+    name = f"library-{door}"
+    asked, root = request(small, id="library", image="iso.%05d.png"), f"{BUCKET}/runs/{name}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = clio_argo.submit(asked, f"{BUCKET}/runs/library", cluster.namespace, name="library", wait=True)
-    assert (made.name, made.status, made.summary.succeeded) == ("library", "Succeeded", True)
+        made = clio_argo.submit(asked, root, cluster.namespace, name=name, wait=True)
+    assert (made.name, made.status, made.summary.succeeded) == (name, "Succeeded", True)
     assert [s.name for s in made.stages][:2] == ["plan", "all"]
     assert {s.phase for s in made.stages} == {"Succeeded"}
-    assert made.run == f"{BUCKET}/runs/library"
+    assert made.run == root
     assert made.open().completion.link == made.outputs["link"]
     assert any("plan" in line.pod for line in made.logs())
-    assert repr(made) == f"<clio-argo workflow library in namespace {cluster.namespace}>"
-    assert "library" in [w.name for w in clio_argo.list_runs(cluster.namespace)]
+    assert repr(made) == f"<clio-argo workflow {name} in namespace {cluster.namespace}>"
+    assert name in [w.name for w in clio_argo.list_runs(cluster.namespace)]
 
 
-def test_a_run_is_stopped_and_what_is_wrong_is_told_before_anything_is_made(cluster: Cluster, small: str) -> None:
+def test_a_run_is_stopped_and_what_is_wrong_is_told_before_anything_is_made(
+    cluster: Cluster, small: str, door: str
+) -> None:
     with pytest.raises(UserError, match="no such argument"):
         clio_argo.submit(request(small), f"{BUCKET}/runs/none", cluster.namespace, arguments={"aproval": "ask"})
     with pytest.raises(UserError, match="cannot be submitted"):
         clio_argo.submit(request(small), "/on/this/machine", cluster.namespace)
-    asked = request(small, id="stopped", image="iso.%05d.png")
-    made = clio_argo.submit(
-        asked, f"{BUCKET}/runs/stopped", cluster.namespace, name="stopped", arguments={"approval": "ask"}
-    )
-    until(lambda: made.summary.waiting, "the question of stopped")
+    asked, name = request(small, id="stopped", image="iso.%05d.png"), f"stopped-{door}"
+    made = clio_argo.submit(asked, f"{BUCKET}/runs/{name}", cluster.namespace, name=name, arguments={"approval": "ask"})
+    until(lambda: made.summary.waiting, f"the question of {name}")
     made.stop()
     assert not made.wait().succeeded
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import numpy as np
 import pytest
 
 import clio_argo
-from clio_argo.errors import UserError
+from clio_argo.errors import NewerDocument, UserError
+from clio_argo.model.alignment import Transforms
 from clio_argo.model.layout import COMPLETE, TRANSFORMS, TRANSFORMS_TABLE, VOLUME
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.documents import Store
 from clio_argo.store.volumes import Volumes
 from tests.maintenance.conftest import SLICES
 from tests.stacks import FIRST
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.mark.properties
@@ -88,6 +92,20 @@ def test_what_is_not_there_is_named(out: Path, tmp_path: Path) -> None:
     assert "not complete" in repr(run)
     with pytest.raises(UserError, match=r"complete\.json does not exist: the run has not come so far"):
         clio_argo.open(str(out)).link  # noqa: B018
+
+
+def test_a_run_of_a_newer_version_says_so_and_one_of_an_older_version_is_read(out: Path, tmp_path: Path) -> None:
+    later = {**json.loads((out / TRANSFORMS).read_text()), "schema_version": Transforms.SCHEMA_VERSION + 1}
+    (out / TRANSFORMS).write_text(json.dumps(later))
+    run = clio_argo.open(str(out))
+    with pytest.raises(NewerDocument, match=r"transforms\.json: written by a newer version .*install the newer"):
+        run.transforms  # noqa: B018
+    assert run.plan.minz == FIRST
+    with zipfile.ZipFile(DATA / "runs" / "0.1.zip") as archive:
+        archive.extractall(tmp_path / "older")
+    older = clio_argo.open(str(tmp_path / "older"))
+    assert [s.z for s in older.transforms.slices] == [*range(FIRST, FIRST + 6)]
+    assert older.volume()[FIRST].read().result().any()
 
 
 @pytest.mark.usefixtures("here")
