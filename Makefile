@@ -22,7 +22,7 @@ PYTEST_ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test properties mutants e2e check chart actions bench docs sbom lock clean
+.PHONY: help demo test properties mutants e2e check chart actions bench docs site sbom lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,11 @@ docs: $(VENV)/dev ## regenerate what is generated in docs/reference and manifest
 	$(BIN)/python -m clio_argo.argo.chart $(CHART)
 	$(WRITE_MANIFESTS) $(MANIFESTS)
 
+SITE := $(VENV)/docs
+site: $(SITE)/made ## the documentation as a site in build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --config-file .ci/mkdocs.yml
+	@echo "python3 -m http.server --directory build/site shows it"
+
 sbom: $(VENV)/dev ## what the images install, as CycloneDX documents in build/sbom
 	@mkdir -p build/sbom
 	for image in write align; do $(BIN)/cyclonedx-py requirements images/$$image.lock --pyproject pyproject.toml \
@@ -108,6 +113,7 @@ lock: ## resolve pyproject.toml into the lock files (needs uv)
 	for image in build image-write image-align; do \
 	   $(RESOLVE) --group $$image --constraint requirements-dev.lock --output-file images/$${image#image-}.lock || exit 1; done
 	$(RESOLVE) --group checkov --output-file .ci/checkov.lock
+	$(RESOLVE) --group site --constraint requirements-dev.lock --output-file .ci/docs.lock
 
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -132,6 +138,11 @@ $(VENV)/dev: requirements-dev.lock pyproject.toml | $(VENV)/made
 $(CHECKOV)/made: .ci/checkov.lock | $(VENV)/made
 	$(PYTHON) -m venv $(CHECKOV)
 	$(CHECKOV)/bin/python -m pip install --quiet --require-hashes --requirement .ci/checkov.lock
+	@touch $@
+
+$(SITE)/made: .ci/docs.lock | $(VENV)/made
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --require-hashes --requirement .ci/docs.lock
 	@touch $@
 
 $(VENV)/made:

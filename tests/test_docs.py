@@ -18,6 +18,8 @@ import pytest
 import yaml
 from typer.main import get_command
 
+import clio_argo
+from clio_argo import argo, pipeline
 from clio_argo.cli.app import app
 from clio_argo.model import layout
 from clio_argo.model.parse_request import build_request
@@ -84,6 +86,30 @@ def test_every_page_of_the_guide_is_listed() -> None:
     guide = ROOT / "docs" / "guide"
     listed = set(LINK.findall((guide / "README.md").read_text()))
     assert {p.name for p in guide.glob("*.md")} - listed == {"README.md"}
+
+
+def test_every_page_is_in_the_site() -> None:
+    listed = re.findall(r"^ *- (?:[^:\n]+: )?(\S+\.md)$", (ROOT / ".ci" / "mkdocs.yml").read_text(), re.MULTILINE)
+    outside = {p.removeprefix("project/") for p in listed if p.startswith("project/")} | {"README.md"}
+    assert {p for p in listed if not p.startswith("project/")} == {
+        "index.md", *(str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md"))
+    }  # fmt: skip
+    assert {str(p.relative_to(ROOT)) for p in ROOT.glob("*.md")} <= outside
+    assert all((ROOT / p).exists() for p in outside)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_what_belongs_to_an_entry_of_a_list_is_indented_as_the_site_needs_it(page: Path) -> None:
+    text = re.sub(r"^ {4,}.*$", "", page.read_text(), flags=re.MULTILINE)
+    assert not re.findall(r"\n\n {1,3}\S.*", FENCE.sub("", text))
+    assert not re.findall(r"^ {1,3}```.*", text, re.MULTILINE)
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    text = (ROOT / "docs" / "reference" / "python.md").read_text()
+    named = re.findall(r"^::: (?:clio_argo\.)(\S+)$", text, re.MULTILINE)
+    assert {*clio_argo.__all__, "open"} <= {*named}
+    assert {f"argo.{name}" for name in argo.__all__} | {f"pipeline.{name}" for name in pipeline.__all__} <= {*named}
 
 
 def command_lines(page: Path) -> Iterator[str]:
