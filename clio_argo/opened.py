@@ -8,14 +8,18 @@ import tensorstore as ts
 from clio_argo.errors import UserError
 from clio_argo.maintenance.verify import existing_run, verify
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.layout import COMPLETE, CONFIG, PLAN, REPORT, TRANSFORMS, VOLUME
+from clio_argo.model.layout import COMPLETE, CONFIG, PLAN, QUALITY, REPORT, TRANSFORMS, VOLUME
 from clio_argo.model.plan import Plan
+from clio_argo.model.progress import Progress
+from clio_argo.model.quality import Quality
 from clio_argo.model.request import Request
-from clio_argo.model.run import Completion, Mode, Verification
+from clio_argo.model.run import Completion, Costs, Mode, Verification
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.pipeline import PIPELINE, Pipeline
 from clio_argo.store.documents import D, Store
 from clio_argo.store.volumes import Volumes
+from clio_argo.workspace.progress import progress_of
+from clio_argo.workspace.reconcile import costs_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,6 +58,21 @@ class OpenedRun:
     def completion(self) -> Completion:
         """How the run ended."""
         return self._document(Completion, COMPLETE)
+
+    @cached_property
+    def quality(self) -> Quality:
+        """Similarity of neighbouring planes in the volume."""
+        return self._document(Quality, QUALITY)
+
+    @cached_property
+    def progress(self) -> Progress:
+        """What is done, when that was done, and the time that the rest takes."""
+        return progress_of(self.store, self.pipeline)
+
+    @cached_property
+    def costs(self) -> Costs:
+        """What the stages were expected to take, and took so far."""
+        return costs_of(self.store)
 
     @property
     def link(self) -> str:

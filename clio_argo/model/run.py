@@ -84,6 +84,16 @@ class Attempt(Document):
     again: dict[str, int] = Field({}, description="Number of units that were rerun, by the reason.")
     outcome: str = Field(DONE, description="done; or why it was lost: fault (exit 75), memory, or preempted.")
 
+    @property
+    def ended(self) -> float:
+        """Seconds since 1970."""
+        return self.started + self.wall_s
+
+    @property
+    def lost(self) -> bool:
+        """Whether it did not come to its end."""
+        return self.outcome != DONE
+
 
 class PartLog(Document):
     """The latest attempts at a part that did something; stored under process/logs/."""
@@ -103,6 +113,10 @@ class StageTime(Value):
     lost: dict[str, int] = Field({}, description="Number of tries that were lost, by the reason.")
     estimated_s: float | None = Field(None, description="CPU seconds that were expected; None: nobody knows.")
 
+    def __str__(self) -> str:
+        expected = "" if self.estimated_s is None else f", expected {self.estimated_s:.1f} s"
+        return f"CPU {self.cpu_s:.1f} s{expected}; by the clock {self.wall_s:.1f} s; up to {self.peak_mib:.0f} MiB"
+
 
 class Costs(Document):
     """What the stages of a run were expected to take and took, publishing excluded; stored under process/."""
@@ -113,6 +127,13 @@ class Costs(Document):
     prices: dict[str, float] = Field(description="$ of a vCPU hour, by the kind of node.")
     priced: str = Field(description="The type of node, and the date of its price.")
     left_s: float = Field(description="CPU seconds of what is not done, by what the rest took.")
+
+    def _repr_html_(self) -> str:
+        """A line for each stage that took time, for notebooks."""
+        price = "".join(f", ${dollars:.2f} ({kind})" for kind, dollars in self.compute.items())
+        title = f"CPU {self.cpu_s:.1f} s, {self.vcpu_h:.3f} vCPU hours{price}, at prices of {self.priced}"
+        left = {"left": f"about {self.left_s:.1f} s of CPU"} if self.left_s else {}
+        return html_table(title, {**{s.step: s for s in self.timed}, **left})
 
     @property
     def timed(self) -> tuple[StageTime, ...]:

@@ -158,11 +158,7 @@ class Plot(Strip):
     @property
     def levels(self) -> list[tuple[float, str]]:
         """The values that are written, as (y, text)."""
-        values = ticks(self.up.low, self.up.high, 5)
-        step = values[1] - values[0] if len(values) > 1 else 0.01
-        # 1e-9: the logarithm of a power of ten may be rounded down
-        digits = max(0, -math.floor(math.log10(step) + 1e-9))
-        return [(self.up(v), f"{v:,.{digits}f}".replace("-", "\N{MINUS SIGN}")) for v in values]
+        return levels(self.up)
 
     def strokes(self, series: Series) -> Iterator[tuple[str, str]]:
         """The paths that draw a line, as (class, path data)."""
@@ -174,6 +170,15 @@ class Plot(Strip):
             yield "line", path(drawn)
         else:
             yield from (("range", path(drawn)), ("line", path(medians(pixels))))
+
+
+def levels(up: Axis) -> list[tuple[float, str]]:
+    """The values that are written beside an upward axis, as (y, text)."""
+    values = ticks(up.low, up.high, 5)
+    step = values[1] - values[0] if len(values) > 1 else 0.01
+    # 1e-9: the logarithm of a power of ten may be rounded down
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    return [(up(v), f"{v:,.{digits}f}".replace("-", "\N{MINUS SIGN}")) for v in values]
 
 
 def decimate(points: Iterable[Sample]) -> list[Sample]:

@@ -8,7 +8,7 @@ from clio_argo.model.costs import Estimate, StageEstimate
 from clio_argo.model.layout import ESTIMATE, PLAN
 from clio_argo.model.plan import Plan
 from clio_argo.model.prices import HOUR_S, MACHINE, Prices
-from clio_argo.model.run import DONE, Attempt, Costs, StageTime
+from clio_argo.model.run import Attempt, Costs, StageTime
 from clio_argo.model.values import ITEMSIZE
 from clio_argo.store.documents import Store
 from clio_argo.workspace.logs import read_attempts
@@ -30,12 +30,12 @@ def stage_times(attempts: Sequence[Attempt]) -> tuple[StageTime, ...]:
 
 def _stage(step: str, attempts: list[Attempt]) -> StageTime:
     # attempts overlap, and so their sum is not the time that a person waited
-    begin, end = min(a.started for a in attempts), max(a.started + a.wall_s for a in attempts)
+    begin, end = min(a.started for a in attempts), max(a.ended for a in attempts)
     return StageTime(
         step=step, units=sum(a.done for a in attempts), wall_s=round(end - begin, 2),
         cpu_s=round(sum(a.cpu_s for a in attempts), 2), busy_s=round(sum(a.wall_s for a in attempts), 2),
         peak_mib=round(max(a.peak_mib for a in attempts)),
-        lost=dict(Counter(a.outcome for a in attempts if a.outcome != DONE)),
+        lost=dict(Counter(a.outcome for a in attempts if a.lost)),
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """A run opened from Python: its documents, its volume as arrays, and what it says where something is not there."""
 
 import json
+import shutil
 import sys
 import zipfile
 from importlib.metadata import version
@@ -12,8 +13,19 @@ import pytest
 import clio_argo
 from clio_argo.errors import NewerDocument, UserError
 from clio_argo.model.alignment import Transforms
-from clio_argo.model.layout import COMPLETE, TRANSFORMS, TRANSFORMS_TABLE, VOLUME
+from clio_argo.model.layout import (
+    COMPLETE,
+    ESTIMATE,
+    QUALITY,
+    SUSPECTS,
+    TRANSFORMS,
+    TRANSFORMS_TABLE,
+    VOLUME,
+    log_name,
+    record_name,
+)
 from clio_argo.model.volume import VolumeSpec
+from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
 from clio_argo.store.volumes import Volumes
 from tests.maintenance.conftest import SLICES
@@ -106,6 +118,36 @@ def test_a_run_of_a_newer_version_says_so_and_one_of_an_older_version_is_read(ou
     older = clio_argo.open(str(tmp_path / "older"))
     assert [s.z for s in older.transforms.slices] == [*range(FIRST, FIRST + 6)]
     assert older.volume()[FIRST].read().result().any()
+
+
+def test_progress_of_a_run_that_has_ended(demo: Path) -> None:
+    run = clio_argo.open(demo)
+    assert [s.step for s in run.progress.stages] == [s.name for s in PIPELINE.steps]
+    assert {s.share for s in run.progress.stages} == {1.0}
+    assert run.progress.left_s == 0
+    assert str(run.progress["render"]) == "60 of 60 slices"
+    assert run.progress.rate("reduce")[0][0] > run.progress.attempts[0].started
+    assert run.costs.cpu_s == pytest.approx(sum(a.cpu_s for a in run.progress.attempts), abs=0.1)
+    assert run.quality.pairs[0].z0 == run.plan.minz
+
+
+def test_progress_of_a_run_that_goes_on(demo: Path, tmp_path: Path) -> None:
+    shutil.copytree(demo, out := tmp_path / "run", ignore=shutil.ignore_patterns("aligned", "ng"))
+    for gone in (COMPLETE, QUALITY, log_name("publish", 0), log_name("verify", 0)):
+        (out / gone).unlink(missing_ok=True)
+    for unit in range(5, 15):
+        (out / record_name("render", unit)).unlink()
+    progress = clio_argo.open(out).progress
+    assert str(progress["render"]) == "20 of 60 slices"
+    assert progress["publish"].done == 0
+    assert (progress.left_s or 0) > 0
+    for document in (VOLUME, SUSPECTS):
+        (out / document).unlink()
+    early = clio_argo.open(out).progress
+    assert (early["rematch"].units, early["render"].units) == (0, 15), "as expected"
+    (out / ESTIMATE).unlink()
+    unknown = clio_argo.open(out).progress
+    assert (str(unknown["render"]), unknown.left_s) == ("not known yet", None)
 
 
 @pytest.mark.usefixtures("here")
