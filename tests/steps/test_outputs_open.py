@@ -1,15 +1,19 @@
 """What people open the outputs of a real run with: neuroglancer in a browser, napari's reader, a browser."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from clio_argo.viewer.url import Point, neuroglancer_state, viewer_url
 from tests.browser import Browser
+from tests.cloud_volume import cloud_volume
 from tests.serving import served, serving
 from tests.stacks import lossless
 from tests.store.test_volumes import pyramid, volumes, write_all
@@ -97,6 +101,32 @@ def test_report_of_a_run_opens_with_all_its_pictures(browser: Browser, demo: Pat
     assert len(widths) == 7
     assert min(widths) > 100
     assert page.failures == []
+
+
+@pytest.mark.properties
+@pytest.mark.parametrize(("program", "shows"), [("cloud-volume", "part"), ("igneous", "labels"), ("Fiji", "part")])
+def test_recipes_do_what_they_say(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, shows: str
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "recipes.md").read_text()
+    recipe = re.search(rf"^## {program}$.*?^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert recipe
+    monkeypatch.chdir(tmp_path)
+    code = recipe[1].replace("/data/fly-volume", str(demo)).replace('"fly-volume/"', repr(str(demo)))
+    values: dict[str, Any] = {}
+    exec(code.replace("/data", str(tmp_path)), values)  # noqa: S102
+    whole = lossless(demo)
+    if program == "cloud-volume":
+        part = np.asarray(values[shows])[..., 0].T
+        assert np.corrcoef(part.ravel(), whole[10:30, 100:200, 100:300].ravel())[0, 1] > 0.98
+    elif program == "igneous":
+        written = np.asarray(cloud_volume(tmp_path / "fly-labels")[:, :, 3490:3550])[..., 0].T
+        np.testing.assert_array_equal(written, values[shows])
+    else:
+        with tifffile.TiffFile("part.tif") as tiff:
+            np.testing.assert_array_equal(tiff.asarray(), whole[10:30, 100:200, 100:300])
+            assert (tiff.imagej_metadata or {})["spacing"] == 0.01
+            assert tiff.pages.first.tags["XResolution"].value == (100, 1)
 
 
 @pytest.mark.properties
