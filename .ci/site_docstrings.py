@@ -18,12 +18,14 @@ class Docstrings(griffe.Extension):
     def on_function(self, *, func: griffe.Function, **_: Any) -> None:
         """Describe the parameters of a function."""
         if func.docstring:
-            func.docstring.value = with_section(func.docstring.value, "Args", {p.name for p in func.parameters})
+            func.docstring.value = with_parameters(func.docstring.value, {p.name for p in func.parameters})
 
-    def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
+    def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
         """Describe the fields of a class."""
         if cls.docstring:
-            cls.docstring.value = with_section(cls.docstring.value, "Attributes", set(cls.attributes))
+            cls.docstring.value, told = without_entries(cls.docstring.value, set(cls.attributes))
+            for name, text in told:
+                cls.attributes[name].docstring = griffe.Docstring(text, parent=cls.attributes[name])
 
     def on_attribute(self, *, attr: griffe.Attribute, **_: Any) -> None:
         """Take the description of a pydantic field."""
@@ -34,12 +36,17 @@ class Docstrings(griffe.Extension):
                 attr.docstring = griffe.Docstring(ast.literal_eval(str(told.value)), parent=attr)
 
 
-def with_section(text: str, title: str, names: set[str]) -> str:
-    """A docstring whose entries of these names stand under a title."""
-    found = [(m[0], m[1].split(", "), m[2]) for m in ENTRY.finditer(text) if set(m[1].split(", ")) <= names]
-    for entry, _, _ in found:
-        text = text.replace(entry, "", 1)
-    lines = [f"    {name}: {' '.join(told.split())}" for _, owners, told in found for name in owners]
-    section = "\n".join([f"{title}:", *lines, ""])
+def without_entries(text: str, names: set[str]) -> tuple[str, list[tuple[str, str]]]:
+    """A docstring without its entries of these names, and each name with what its entry says."""
+    found = [m for m in ENTRY.finditer(text) if {*m[1].split(", ")} <= names]
+    for entry in found:
+        text = text.replace(entry[0], "", 1)
+    return text, [(name, " ".join(m[2].split())) for m in found for name in m[1].split(", ")]
+
+
+def with_parameters(text: str, names: set[str]) -> str:
+    """A docstring whose entries of these names are a section, before that of errors."""
+    text, told = without_entries(text, names)
+    section = "\n".join(["Args:", *(f"    {name}: {said}" for name, said in told), ""])
     before, raises, errors = text.partition("Raises:\n")
-    return f"{before.rstrip()}\n\n{section}\n{raises}{errors}" if lines else text
+    return f"{before.rstrip()}\n\n{section}\n{raises}{errors}" if told else text

@@ -139,8 +139,15 @@ class ClusterRun:
 
 
 class Options(TypedDict, total=False):
-    """What else `submit` takes. context, kubeconfig: as of `connect`. template, release: which one is used. Others: as
-    of `Submission`.
+    """What else `submit` takes.
+
+    context, kubeconfig: as of kubectl.
+    template, release: the template that is used, or the release that has it. Default: the first one that was installed.
+    arguments: of the template, over the request, e.g. `{"approval": "ask"}`.
+    name: of the workflow. Default: begins with the request's id.
+    begin: how its name begins.
+    labels: of the workflow, besides those of the request.
+    follow: whether slices are judged while they are recorded first.
     """
 
     context: str

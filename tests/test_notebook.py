@@ -1,5 +1,6 @@
 """The notebook of a run does its work on runs that have ended and that go on, and is kept without outputs."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,13 @@ def test_it_is_valid_and_kept_without_outputs() -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
     assert not [c for c in notebook.cells if c.cell_type == "code" and (c.outputs or c.execution_count)]
+
+
+def test_its_links_lead_somewhere() -> None:
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    links = re.findall(r"\]\(([^)#]+)", "".join(c.source for c in cells if c.cell_type == "markdown"))
+    assert links
+    assert not [link for link in links if not (NOTEBOOK.parent / link).exists()]
 
 
 @pytest.mark.properties

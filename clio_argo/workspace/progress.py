@@ -16,7 +16,10 @@ from clio_argo.workspace.run import Run
 
 def progress_of(store: Store, pipeline: Pipeline) -> Progress:
     """What of a run is done now."""
-    attempts = tuple(sorted(read_attempts(store)[0], key=lambda a: a.started))
+    # who follows an acquisition waits for weeks, and whoever notifies people comes when all is done
+    beside = {s.name for s in (pipeline.follow, pipeline.on_exit) if s}
+    found = (a for a in read_attempts(store)[0] if a.step not in beside)
+    attempts = tuple(sorted(found, key=lambda a: a.started))
     expected = store.intact(Estimate, ESTIMATE)
     stages = tuple(_stage(Run(store, step, pipeline), attempts, expected) for step in pipeline.steps)
     return Progress(stages=stages, attempts=attempts, left_s=_left_s(stages, attempts, expected))

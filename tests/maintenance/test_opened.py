@@ -28,6 +28,7 @@ from clio_argo.model.volume import VolumeSpec
 from clio_argo.pipeline import PIPELINE
 from clio_argo.store.documents import Store
 from clio_argo.store.volumes import Volumes
+from clio_argo.workspace.logs import log_attempt
 from tests.maintenance.conftest import SLICES
 from tests.stacks import FIRST
 
@@ -137,7 +138,10 @@ def test_progress_of_a_run_that_goes_on(demo: Path, tmp_path: Path) -> None:
         (out / gone).unlink(missing_ok=True)
     for unit in range(5, 15):
         (out / record_name("render", unit)).unlink()
+    before = clio_argo.open(out).progress
+    log_attempt(Store(str(out)), before.attempts[0].model_copy(update={"step": "follow", "wall_s": 1e6, "done": 60}))
     progress = clio_argo.open(out).progress
+    assert progress == before, "the weeks of the acquisition tell nothing of the run"
     assert str(progress["render"]) == "20 of 60 slices"
     assert progress["publish"].done == 0
     assert (progress.left_s or 0) > 0
