@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from clio_argo.errors import MissingInput
 from clio_argo.model.costs import Estimate, left_s
-from clio_argo.model.layout import ESTIMATE, FORMER_STEPS, MANIFEST
+from clio_argo.model.layout import COMPLETE, ESTIMATE, FORMER_STEPS, MANIFEST
 from clio_argo.model.prices import seconds_by_stage
 from clio_argo.model.progress import Progress, StageProgress
 from clio_argo.model.run import Attempt
@@ -26,16 +26,20 @@ def progress_of(store: Store, pipeline: Pipeline) -> Progress:
 
 
 def _stage(run: Run, attempts: Sequence[Attempt], expected: Estimate | None) -> StageProgress:
-    step = run.step
-    if step.units:
-        # a run of version 0.1 has records under former names
-        names = {step.name, FORMER_STEPS.get(step.name, step.name)}
-        done = sum(len(run.store.names(f"{MANIFEST}/{name}")) for name in names)
-    else:
-        done = int(any(a.step == step.name and not a.lost for a in attempts))
-    units = _units(run, expected)
+    step, units = run.step, _units(run, expected)
+    # a run of an earlier version has no later stages, and somebody may have removed the logs
+    complete = run.store.read(COMPLETE) is not None
+    done = units or 0 if complete else _done(run, attempts)
     kind, amount = _amount(run, units or 0)
     return StageProgress(step=step.name, title=step.title, done=done, units=units, kind=kind, amount=amount)
+
+
+def _done(run: Run, attempts: Sequence[Attempt]) -> int:
+    """Units that are done: those with a record, or a step that runs once and came to its end."""
+    names = {run.step.name, FORMER_STEPS.get(run.step.name, run.step.name)}
+    records = sum(len(run.store.names(f"{MANIFEST}/{name}")) for name in names)
+    ended = not run.step.units and any(a.step == run.step.name and not a.lost for a in attempts)
+    return max(records, int(ended))
 
 
 def _units(run: Run, expected: Estimate | None) -> int | None:

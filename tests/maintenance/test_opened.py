@@ -119,6 +119,7 @@ def test_a_run_of_a_newer_version_says_so_and_one_of_an_older_version_is_read(ou
     older = clio_argo.open(str(tmp_path / "older"))
     assert [s.z for s in older.transforms.slices] == [*range(FIRST, FIRST + 6)]
     assert older.volume()[FIRST].read().result().any()
+    assert {s.share for s in older.progress.stages} == {1.0}
 
 
 def test_progress_of_a_run_that_has_ended(demo: Path) -> None:
@@ -134,8 +135,8 @@ def test_progress_of_a_run_that_has_ended(demo: Path) -> None:
 
 def test_progress_of_a_run_that_goes_on(demo: Path, tmp_path: Path) -> None:
     shutil.copytree(demo, out := tmp_path / "run", ignore=shutil.ignore_patterns("aligned", "ng"))
-    for gone in (COMPLETE, QUALITY, log_name("publish", 0), log_name("verify", 0)):
-        (out / gone).unlink(missing_ok=True)
+    for gone in (COMPLETE, QUALITY, record_name("publish", 0), log_name("publish", 0), log_name("verify", 0)):
+        (out / gone).unlink()
     for unit in range(5, 15):
         (out / record_name("render", unit)).unlink()
     before = clio_argo.open(out).progress
@@ -143,7 +144,7 @@ def test_progress_of_a_run_that_goes_on(demo: Path, tmp_path: Path) -> None:
     progress = clio_argo.open(out).progress
     assert progress == before, "the weeks of the acquisition tell nothing of the run"
     assert str(progress["render"]) == "20 of 60 slices"
-    assert progress["publish"].done == 0
+    assert [s.step for s in progress.stages if s.share < 1] == ["render", "verify", "publish"]
     assert (progress.left_s or 0) > 0
     for document in (VOLUME, SUSPECTS):
         (out / document).unlink()
