@@ -135,14 +135,9 @@ $(VENV)/dev: requirements-dev.lock pyproject.toml | $(VENV)/made
 	$(INSTALL_SELF)
 	@touch $@ $(VENV)/runtime
 
-$(CHECKOV)/made: .ci/checkov.lock | $(VENV)/made
-	$(PYTHON) -m venv $(CHECKOV)
-	$(CHECKOV)/bin/python -m pip install --quiet --require-hashes --requirement .ci/checkov.lock
-	@touch $@
-
-$(SITE)/made: .ci/docs.lock | $(VENV)/made
-	$(PYTHON) -m venv $(SITE)
-	$(SITE)/bin/python -m pip install --quiet --require-hashes --requirement .ci/docs.lock
+$(CHECKOV)/made $(SITE)/made: $(VENV)/%/made: .ci/%.lock | $(VENV)/made
+	$(PYTHON) -m venv $(VENV)/$*
+	$(VENV)/$*/bin/python -m pip install --quiet --require-hashes --requirement .ci/$*.lock
 	@touch $@
 
 $(VENV)/made:
