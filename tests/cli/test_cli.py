@@ -132,8 +132,11 @@ def test_log_json_tells_of_a_failure(damaged: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "code"),
-    [((), 1), (("--allow-bad-slices", 1), 0), (("--allow-bad-slices", 1, "--strict"), 1)],
-    ids=["default", "allowed", "allowed but strict"],
+    [
+        pytest.param((), 1, id="default"),
+        pytest.param(("--allow-bad-slices", 1), 0, id="allowed", marks=pytest.mark.properties),
+        pytest.param(("--allow-bad-slices", 1, "--strict"), 1, id="allowed but strict", marks=pytest.mark.properties),
+    ],
 )
 def test_bad_slice_and_the_exit_code(damaged: Path, tmp_path: Path, flags: tuple[Any, ...], code: int) -> None:
     told = cli("run", "--source", damaged, "--out", tmp_path / "out", *FAST, *flags)

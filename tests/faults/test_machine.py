@@ -92,6 +92,7 @@ def test_wrong_clocks_and_time_zones_change_nothing(stack: Path, undisturbed: Pa
     assert kept == written_at(out)
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o000, 0o666)])
 def test_files_may_be_read_as_the_umask_says(
     stack: Path, undisturbed: Path, tmp_path: Path, umask: int, mode: int

@@ -225,6 +225,7 @@ class _Killed(BaseException):
     pass
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("moment", range(24))
 def test_whoever_is_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
     """At each write: afterwards all is judged as if nobody had been killed, and told once more at most."""
@@ -308,6 +309,7 @@ def test_slices_of_a_bucket_are_followed(bucket: Bucket, tmp_path: Path) -> None
     assert contents(run_here(desk.request, out)) == contents(run_here(desk.request, f"{bucket.url}/fresh"))
 
 
+@pytest.mark.properties
 def test_new_slices_are_compared_with_a_few_of_those_before(tmp_path: Path) -> None:
     """A look reads the headers of new files only: what a stack has is known by some."""
     desk = Desk(tmp_path)
@@ -371,6 +373,7 @@ def test_numbers_in_steps_are_those_of_a_run(tmp_path: Path) -> None:
     assert [min(s.files) for s in named.judged.values()] == ["x0.png", "x1.png", "x2.png", "x3.png"]
 
 
+@pytest.mark.properties
 def test_channels_are_waited_for(tmp_path: Path) -> None:
     desk = Desk(tmp_path, image="s%03d_{channel}.png", channels=("a", "b"), follow__incomplete_after="3s")
     for z in range(3):

@@ -189,6 +189,7 @@ def test_a_source_that_is_away_is_told_and_is_no_end(tmp_path: Path, monkeypatch
     assert posted["lines"] == [f"no slice came for 0.2s; {desk.source} is gone"]
 
 
+@pytest.mark.properties
 def test_a_transfer_that_never_ends_is_no_reason_to_wait_for_ever(tmp_path: Path) -> None:
     desk = recorded(tmp_path, follow__until_idle="0.5s", follow__incomplete_after="2s")
     (desk.source / "iso.03494.png.part").write_bytes(b"x")
@@ -215,6 +216,7 @@ def test_the_command_ends_when_nothing_comes_and_names_the_next(tmp_path: Path) 
     assert '"slices": 5' in again.stdout
 
 
+@pytest.mark.properties
 def test_ctrl_c_says_that_the_command_goes_on(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / (NAME % FIRST)).write_bytes(encoded(demo_slice(FIRST, SIZE)))

@@ -98,6 +98,7 @@ def test_what_stays_is_a_tenth_of_the_volumes(source: Path, tmp_path: Path, monk
     assert done(results) == [0, 0, 0, 0]
 
 
+@pytest.mark.properties
 def test_an_unfinished_run_is_left_alone(source: Path, tmp_path: Path) -> None:
     out = run_here(request(source), tmp_path / "out", stop_before="render")
     with pytest.raises(UserError, match="is not complete"):

@@ -89,6 +89,7 @@ def test_a_unit_done_by_two_processes_at_once_gives_one_result(whole: Path, out:
     assert contents(out) == contents(whole)
 
 
+@pytest.mark.properties
 @pytest.mark.usefixtures("here")
 def test_a_run_in_a_bucket_is_verified_and_mended(bucket: Bucket, tmp_path: Path) -> None:
     source = write_stack(tmp_path / "source", demo_slices(3, 64))

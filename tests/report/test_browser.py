@@ -75,6 +75,7 @@ def test_opens_from_a_folder(tmp_path: Path, browser: Browser, slices: int) -> N
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.properties
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_readable(tmp_path: Path, browser: Browser, scheme: str) -> None:

@@ -104,6 +104,7 @@ def test_two_slices_are_aligned(tmp_path: Path) -> None:
     assert [f.matched for f in transforms(out).fits] == [True]
 
 
+@pytest.mark.properties
 def test_every_second_slice_is_linked_over_the_gaps(tmp_path: Path) -> None:
     out = run_here(request(write_stack(tmp_path / "source", every_second()), max_bad=COUNT // 2), tmp_path / "out")
     assert completion(out).status == "complete_with_flags"

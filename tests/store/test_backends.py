@@ -60,6 +60,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "toy"
 
 
+@pytest.mark.properties
 def test_importing_neither_reads_nor_changes_the_environment() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=False)
     assert re.fullmatch(r"\d+ \[\]\n", done.stdout), done.stdout + done.stderr

@@ -71,6 +71,7 @@ def colours(page: Page, picture: Path) -> Colours:
     return np.array([[image[int(r), int(c)] for r, c in row] for row in at])
 
 
+@pytest.mark.properties
 @pytest.mark.browser
 def test_colours_are_those_that_were_recorded_and_channels_add_up(page: Page, tmp_path: Path) -> None:
     assert page.evaluate("viewer.layerManager.managedLayers.map(layer => layer.name)") == ["stack", "stack GFP"]

@@ -47,6 +47,7 @@ def run(folder: Path, tmp_path: Path) -> Path:
     return run_here(apart(folder, tmp_path), tmp_path / "run")
 
 
+@pytest.mark.properties
 def test_volumes_lie_where_the_request_says(run: Path, together: dict[str, str], tmp_path: Path) -> None:
     assert contents(run) == together
     assert not {n.partition("/")[0] for n in Store(str(run)).names()} & set(FOLDERS.values())

@@ -150,6 +150,7 @@ def done_again(long_stack: Path, folder: Path, **settings: Any) -> tuple[Path, d
     return out, {s: sorted(n for n in changed if f"/{s}/" in n) for s in ("reduce", "match", "render", "write")}
 
 
+@pytest.mark.properties
 def test_changed_slice_is_noticed_and_only_its_neighbours_are_matched_again(long_stack: Path, tmp_path: Path) -> None:
     _, by_step = done_again(long_stack, tmp_path)
     near = {f"manifest/match/{n:06d}.json" for n in (5, 6, 7)}

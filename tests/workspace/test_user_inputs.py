@@ -60,6 +60,7 @@ def step_px(out: Path, below: int, above: int) -> Image:
 # --- overrides -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.properties
 def test_overrides_are_applied_to_a_finished_run_without_matching_again(source: Path, tmp_path: Path) -> None:
     out = run_here(request(source, max_bad=1), tmp_path / "out")
     before, wanted = written_at(out), contents(out)
