@@ -144,6 +144,9 @@ HINTS: dict[str, Values] = {
     "minz": st.integers(FIRST - 1, FIRST + 4),
     "maxz": st.integers(FIRST + 4, FIRST + DEPTH),
     "ignore": st.lists(st.fixed_dictionaries({"x": span(0, 115), "y": span(0, 35)}), max_size=2),
+    # within the smallest slices: most others leave nothing to align
+    "source_crop.x": st.tuples(st.integers(0, 16), st.integers(47, 63)),
+    "source_crop.y": st.tuples(st.integers(0, 6), st.integers(33, 39)),
     "crop.x": span(0, 115) | st.none(),
     "crop.y": span(0, 35) | st.none(),
     "crop.z": span(FIRST, FIRST + DEPTH - 1) | st.none(),
