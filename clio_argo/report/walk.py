@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from os.path import commonprefix
+from itertools import takewhile
 
 import numpy as np
 from jinja2.utils import htmlsafe_json_dumps
@@ -93,7 +93,7 @@ class Walk(Value):
     command: str | None = Field(description="Command that opens the volume where there is no link.")
 
     @property
-    def json(self) -> str:
+    def as_script(self) -> str:
         """The JSON for a script element, which it cannot end."""
         values = self.model_dump()
         return htmlsafe_json_dumps(values, json.dumps, ensure_ascii=False, separators=(",", ":"))
@@ -133,15 +133,16 @@ def _chart(curve: Curve, kinds: tuple[str, ...]) -> Chart:
 
 
 def _dots(series: Series) -> Dots:
-    return Dots(name=series.name, style=series.style, z=_packed((z for z, _ in series.samples), "<f4"), y=_samples(series))
+    z = _packed((z for z, _ in series.samples), "<f4")
+    return Dots(name=series.name, style=series.style, z=z, y=_samples(series))
 
 
 def _samples(series: Series) -> str:
     return _packed((math.nan if y is None else y for _, y in series.samples), "<f4")
 
 
-def _text(mark: Mark, placed: Mapping[float, PlacedSlice]) -> str:
-    return _shortened(placed[mark.z].reason if mark.kind in VERDICTS else mark.text)
+def _text(mark: Mark, placed: Mapping[int, PlacedSlice]) -> str:
+    return _shortened(placed[int(mark.z)].reason if mark.kind in VERDICTS else mark.text)
 
 
 def _marks(kind: str, marks: Sequence[tuple[float, int]]) -> Marks:
@@ -150,12 +151,19 @@ def _marks(kind: str, marks: Sequence[tuple[float, int]]) -> Marks:
 
 def _files(slices: Sequence[PlacedSlice | None]) -> Files | None:
     names = [_file(s) if s and s.file is not None else None for s in slices]
-    begin = commonprefix([n for n in names if n is not None])
+    begin = _common([n for n in names if n is not None])
     rest = [n[len(begin) :] if n is not None else None for n in names]
-    end = commonprefix([n[::-1] for n in rest if n is not None])[::-1]
+    end = _common([n[::-1] for n in rest if n is not None])[::-1]
     middles = tuple(n[: len(n) - len(end)] if n is not None else None for n in rest)
     small = len(begin) + len(end) + sum(len(n or "") for n in middles) <= MOST_LETTERS
     return Files(begin=begin, end=end, middles=middles) if small else None
+
+
+def _common(texts: Sequence[str]) -> str:
+    """What all texts begin with."""
+    # the first and the last in order differ the soonest
+    pair = zip(min(texts, default=""), max(texts, default=""), strict=False)
+    return "".join(a for a, _ in takewhile(lambda p: p[0] == p[1], pair))
 
 
 def _file(placed: PlacedSlice) -> str:
