@@ -37,13 +37,14 @@ def view(
     """Serve runs to the browser with their own neuroglancer, and print the link; also runs in private buckets."""
     if layout not in LAYOUTS:
         raise UserError(f"--layout {layout}: use one of {', '.join(LAYOUTS)}")
+    from clio_argo.report.script import source
     from clio_argo.runner import environment
     from clio_argo.viewer.server import serve
 
     with environment({"CLIO_STORE_TRIES": os.environ.get("CLIO_STORE_TRIES", TRIES)}):
         serve(
-            runs_shown(runs, cache), port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True),
-            z=z, layout=layout, opened=_open if open_page else lambda _: None, refused=_tell,
+            runs_shown(runs, cache), port, _tell_addresses,
+            z=z, layout=layout, opened=_open if open_page else lambda _: None, refused=_tell, script=source(),
         )  # fmt: skip
 
 
@@ -82,6 +83,10 @@ def _shown_run(store: "Store", name: str, cache: "Store | None") -> "Shown":
     volume, spec = Store(store.url_of(VIEWER)), store.intact(VolumeSpec, VOLUME)
     objects = Folder(volume.local) if volume.local else Remote(volume, cache)
     return Shown(name, objects, store.local, spec.scales[0].resolution[0] if spec else None, spec)
+
+
+def _tell_addresses(link: str, report: str | None) -> None:
+    print(link, *([f"report: {report}"] if report else []), "Ctrl-C ends it", sep="\n", flush=True)
 
 
 def _tell(text: str) -> None:

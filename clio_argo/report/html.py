@@ -10,11 +10,11 @@ from shlex import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from clio_argo.model.sizes import describe_sizes
-from clio_argo.report import curves, headline, overview, tables
+from clio_argo.report import curves, headline, overview, script, tables
 from clio_argo.report.data import ReportData
 from clio_argo.report.formats import dollars, duration, plural, px, relative_url, size, thousands, visible, xyz
 from clio_argo.report.plots import Plot, Strip
-from clio_argo.report.walk import script, style, walk
+from clio_argo.report.walk import walk
 
 # what concerns a pair of slices is not marked in curves that have one value per slice
 OF_SLICES = ("bad", "missing", "suspect", "break")
@@ -35,8 +35,7 @@ def report_html(data: ReportData) -> str:
         pair_plots=pair_plots,
         slice_plots=slice_plots,
         walk=walk(data, [*pair_plots, *slice_plots]),
-        script=script(),
-        script_style=style(),
+        script=script,
         headline=headline,
         overview=overview,
         tables=tables,

@@ -14,9 +14,12 @@
   const SHARED = ['mousemove', 'mouseleave'];  // what the pointer does on one plot that all show
   const HINT = 'Drag to zoom, double-click to see all, click to see a slice.', FONT = '11.5px system-ui';
 
-  const unpack = (packed, type) => {
-    const bytes = Uint8Array.from(atob(packed), c => c.charCodeAt(0));
-    return Array.from(new type(bytes.buffer), v => Number.isNaN(v) ? null : v);
+  const bytes = packed => Uint8Array.from(atob(packed), c => c.charCodeAt(0));
+  const unpack = (packed, type) => Array.from(new type(bytes(packed).buffer));
+  const unpackSamples = packed => {  // numbers of 32 bits without the lowest eight
+    const upper = bytes(packed), all = new Uint8Array(upper.length / 3 * 4);
+    upper.forEach((byte, i) => { all[i + Math.floor(i / 3) + 1] = byte; });
+    return Array.from(new Float32Array(all.buffer), y => Number.isNaN(y) ? null : y);
   };
   const make = (tag, name, text = '', more = {}) =>
     Object.assign(document.createElement(tag), {className: name, textContent: text}, more);
@@ -115,8 +118,8 @@
   function build(figure, plot) {
     if (!plot.lines.length) return;
     const svg = figure.querySelector('svg'), box = make('div', 'chart'), readout = make('p', 'readout', HINT);
-    const lines = plot.lines.map(line => unpack(line.y, Float32Array));
-    const dots = plot.dots.map(d => ({...d, z: unpack(d.z, Float32Array), y: unpack(d.y, Float32Array)}));
+    const lines = plot.lines.map(line => unpackSamples(line.y));
+    const dots = plot.dots.map(d => ({...d, z: unpack(d.z, Float32Array), y: unpackSamples(d.y)}));
     const chart = {plot, lines, dots}, strokes = plot.lines.map(line => () => colour(`--${line.style}`));
     // no line shows a sample between gaps
     const lone = lines.map(y => z.flatMap((_, i) => y[i] != null && y[i - 1] == null && y[i + 1] == null ? [i] : []));
