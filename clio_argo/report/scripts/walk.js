@@ -30,8 +30,8 @@
 
   const z = Array.from(data.verdicts, (_, i) => first + i), told = new Map();
   const marks = data.marks.map(m => ({...m, z: unpack(m.z, Float32Array), text: unpack(m.text, Uint16Array)}));
-  // what is between two slices is told at the upper one
-  for (const {kind, z, text} of marks) z.map(Math.ceil).forEach((at, j) =>
+  // what is between two slices is told at the upper one, after the reason for its verdict
+  for (const {kind, z, text} of [...marks].reverse()) z.map(Math.ceil).forEach((at, j) =>
     told.set(at, [...told.get(at) ?? [], data.texts[text[j]] || kind]));
   const charts = [];  // each {plot, lines, dots, u}: what is drawn, and by which uPlot
   let shown = ALL, chosen = null, frame = null;
