@@ -113,8 +113,8 @@ class Walker:
         self.low, self.high = (self.z_at(self.at(z)[0]) for z in (low, high))
 
     def settle(self) -> None:
-        """Wait until what was asked for is drawn."""
-        self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        """Wait until what was asked for is drawn, in the plots that are not on the screen, too."""
+        self.page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 300)))")
 
     @property
     def panel(self) -> str:

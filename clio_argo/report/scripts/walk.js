@@ -11,6 +11,7 @@
   const KINDS = {jump: ['--a'], break: ['--red'], unmatched: ['--red', -11, 9], outlier: ['--b', -11, 9],
                  suspect: ['--amber', 6.5, 4.5], missing: ['--missing', 2, 9], bad: ['--red', 2, 9]};
   const STEPS = [1, 10, 100, 1e3, 1e4, 1e5, 1e6].flatMap(power => [power, 2 * power, 5 * power]);  // whole slices
+  const REST_MS = 150;  // between two steps of a hand
   const SHARED = ['mousemove', 'mouseleave'];  // what the pointer does on one plot that all show
   const HINT = 'Drag to zoom, double-click to see all, click to see a slice.', FONT = '11.5px system-ui';
 
@@ -34,16 +35,25 @@
   for (const {kind, z, text} of [...marks].reverse()) z.map(Math.ceil).forEach((at, j) =>
     told.set(at, [...told.get(at) ?? [], data.texts[text[j]] || kind]));
   const charts = [];  // each {plot, lines, dots, u}: what is drawn, and by which uPlot
-  let shown = ALL, chosen = null, frame = null;
+  let shown = ALL, chosen = null, frame = null, rest = null;
   const inside = at => at >= shown[0] && at <= shown[1];
 
   function show(low, high) {
     const width = clamp(high - low, FEWEST, count), start = clamp((low + high - width) / 2, ALL[0], ALL[1] - width);
     shown = [start, start + width];
-    frame ??= requestAnimationFrame(() => {  // wheels turn faster than screens
-      frame = null;
-      for (const {u} of charts) u.setScale('x', {min: shown[0], max: shown[1]});
-    });
+    frame ??= requestAnimationFrame(drawShown);  // wheels turn faster than screens
+  }
+
+  // What is not on the screen can wait until a person rests.
+  function drawShown() {
+    const set = ({u}) => u.setScale('x', {min: shown[0], max: shown[1]});
+    const isSeen = ({top, bottom}) => bottom > 0 && top < innerHeight, seen = new Set();
+    for (const c of charts) if (isSeen(c.u.root.getBoundingClientRect())) seen.add(c);
+    const unseen = charts.filter(c => !seen.has(c));
+    clearTimeout(rest);
+    frame = null;
+    seen.forEach(set);
+    rest = setTimeout(() => unseen.forEach(set), REST_MS);
   }
 
   function zoomToSelection(u) {
@@ -88,7 +98,7 @@
       if (here.length) path[pen](u.valToPos(at + per / 2, 'x', true), u.valToPos(y, 'y', true));
       pen = here.length ? 'lineTo' : 'moveTo';
     }
-    Object.assign(u.ctx, {strokeStyle: u.series[k].stroke(), lineWidth: LINE * devicePixelRatio});
+    Object.assign(u.ctx, {strokeStyle: u.series[k].stroke(), lineWidth: devicePixelRatio});
     u.ctx.stroke(path);
   }
 
