@@ -12,12 +12,13 @@ from typer import Argument, Option
 
 from clio_argo.cli.commands import LOOK, RunCommand, command
 from clio_argo.errors import UserError
-from clio_argo.model.layout import COMPLETE, VIEWER, VOLUME
+from clio_argo.model.layout import COMPLETE, PICTURES, REPORT, THUMBNAILS, VIEWER, VOLUME
 from clio_argo.viewer.url import LAYOUTS, VIEW_PORT
 
 if TYPE_CHECKING:
     from clio_argo.store.documents import Store
     from clio_argo.viewer.layers import Shown
+    from clio_argo.viewer.objects import Objects
 
 # a person waits: the browser asks again for what did not come
 TRIES = "2"
@@ -73,16 +74,27 @@ def _private(folder: Path) -> Path:
 
 def _shown_run(store: "Store", name: str, cache: "Store | None") -> "Shown":
     from clio_argo.model.volume import VolumeSpec
-    from clio_argo.store.documents import Store
     from clio_argo.viewer.layers import Shown
-    from clio_argo.viewer.objects import Folder, Remote
+    from clio_argo.viewer.objects import Remote
 
     if store.read(COMPLETE) is None:
         place = str(store.local or store.url.rstrip("/"))
         _tell(f"{place}: the run has not ended; what it has not written yet is not shown")
-    volume, spec = Store(store.url_of(VIEWER)), store.intact(VolumeSpec, VOLUME)
-    objects = Folder(volume.local) if volume.local else Remote(volume, cache)
-    return Shown(name, objects, store.local, spec.scales[0].resolution[0] if spec else None, spec)
+    spec = store.intact(VolumeSpec, VOLUME)
+    beside = {f"{folder}/": _objects(store, folder, cache) for folder in (PICTURES, THUMBNAILS)}
+    if not store.local:
+        beside[""] = Remote(store, cache, only=REPORT)
+    slice_nm = spec.scales[0].resolution[0] if spec else None
+    return Shown(name, _objects(store, VIEWER, cache), store.local, slice_nm, spec, beside)
+
+
+def _objects(store: "Store", folder: str, cache: "Store | None") -> "Objects":
+    """The objects of a folder of a run, wherever that lies."""
+    from clio_argo.store.documents import Store
+    from clio_argo.viewer.objects import Folder, Remote
+
+    found = Store(store.url_of(folder))
+    return Folder(found.local) if found.local else Remote(found, cache)
 
 
 def _tell_addresses(link: str, report: str | None) -> None:

@@ -2,8 +2,8 @@
 
     /TOKEN/?z=N             redirects to the volumes in the client below, at slice N or in the middle
     /TOKEN/neuroglancer/    neuroglancer's static client, from the PyPI package `neuroglancer` (extra `viewer`)
-    /TOKEN/run/NAME/...     the objects under the root of the run NAME; of a run elsewhere only ng/; no listings
-    /OTHER/run/NAME/...     those of another run on the same page, each with a token of its own
+    /TOKEN/run/NAME/...     the objects under the root of the run NAME; of a run elsewhere those of ng/ and of the report
+    /OTHER/run/NAME/...     those of another run on the same page, each with a token of its own; there are no listings
 
 aiohttp does the HTTP. This module decides which objects are served, and to whom: the data may be unpublished, any page
 open in the same browser and every user of this machine can send requests to it. So the server listens on loopback only,
@@ -16,6 +16,7 @@ import re
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -134,9 +135,10 @@ def _page(runs: Sequence[Shown], address: str, layout: str) -> tuple[_Link, str,
         return viewer_url(state, address + session)
 
     volumes = {f"{path}{VIEWER}/": run.volume for path, run in zip(paths, runs, strict=True)}
-    # behind their volumes, which may lie elsewhere
+    beside = {path + folder: o for path, run in zip(paths, runs, strict=True) for folder, o in run.beside.items()}
+    # behind what may lie elsewhere
     roots = {path: Folder(run.root) for path, run in zip(paths, runs, strict=True) if run.root}
-    return link, tokens[0], {session: Folder(client_folder()), **volumes, **roots}
+    return link, tokens[0], {session: Folder(client_folder()), **volumes, **beside, **roots}
 
 
 def client_folder() -> Path:
@@ -184,9 +186,13 @@ class _Site:
     @property
     def report(self) -> str | None:
         """The path of the report of the first run, which leads to its slices, if it is there."""
-        mine = (p for p in self.objects if p.startswith(f"{self.base}run/"))
-        found = next((p for p in mine if self.objects[p].read(REPORT, 1) is not None), None)
-        return found and f"{found}{REPORT}?view"
+        first = re.compile(f"{re.escape(self.base)}run/[^/]+/")
+        # a store that refuses it refuses it again when it is asked for
+        with suppress(ClioError):
+            for path in filter(first.fullmatch, self.objects):
+                if self.objects[path].read(REPORT, 1) is not None:
+                    return f"{path}{REPORT}?view"
+        return None
 
     def application(self) -> web.Application:
         application = web.Application(middlewares=[_refuse_other_hosts])

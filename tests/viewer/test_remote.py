@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from clio_argo.cli.app import main
 from clio_argo.cli.view import runs_shown
+from clio_argo.cli.view import runs_shown
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import build_request
 from clio_argo.store.documents import Store
@@ -107,6 +108,18 @@ def test_a_range_is_that_of_a_file(both: tuple[str, str], asked: str, path: str)
 def test_only_the_volume_of_a_run_in_a_bucket_is_served(both: tuple[str, str]) -> None:
     for path in ("report.html", "config.json", "ng/../report.html", "ng/%2e%2e/report.html", "ng/s0/%00", "ng//info"):
         assert ask(both[0], f"/run/run/{path}")[:2] == (404, b"")
+
+
+def test_the_report_of_a_run_in_a_bucket_is_served_with_its_pictures_and_nothing_else(run: str) -> None:
+    pictures = {"views/xz_after.png": b"view", "thumbnails/003493.jpg": b"plane"}
+    for name, data in pictures.items():
+        Store(run).write(name, data)
+    [here] = runs_shown([run], None)
+    with serving(here) as link:
+        for name, data in {**pictures, "report.html": OBJECTS["report.html"]}.items():
+            assert ask(link, f"/run/run/{name}")[:2] == (200, data)
+        for name in ("config.json", "complete.json", "views/../config.json", "views/", ""):
+            assert ask(link, f"/run/run/{name}")[0] == 404
 
 
 def test_objects_that_come_later_are_served(run: str) -> None:
@@ -339,7 +352,10 @@ def test_the_command_opens_runs_in_buckets(gcs: Bucket, tmp_path: Path) -> None:
     state = page(said[2].strip())
     assert [layer["name"] for layer in state["layers"]] == ["fly", "other"]
     assert (state["layout"], state["position"][2]) == ("xy", 3495.5)
+    report = next(lines).strip()
     assert next(lines) == "Ctrl-C ends it\n"
+    with urlopen(report.removeprefix("report: ")) as answer:
+        assert answer.read() == OBJECTS["report.html"]
     while not asked.exists():
         time.sleep(0.01)
     with urlopen(asked.read_text().strip()) as answer:

@@ -229,7 +229,8 @@
   // Of a bad slice its file, of others the plane of the volume, if there is one.
   function picture(i) {
     const recorded = data.pictures[z[i]], kind = verdict(i);
-    const plane = data.thumbnail?.replace(/\d+/, zeros => String(z[i]).padStart(zeros.length, '0'));
+    const sign = z[i] < 0 ? '-' : '', digits = String(Math.abs(z[i]));
+    const plane = data.thumbnail?.replace(/\d+/, all => sign + digits.padStart(all.length - sign.length, '0'));
     if (recorded && (kind === 'bad' || !plane)) return [recorded, `${kind}, as recorded`];
     return [plane, {good: '', suspect: kind}[kind] ?? `${kind}; what is in its place`];
   }
@@ -242,6 +243,6 @@
     if (event.key === 'ArrowLeft' || event.key === 'ArrowRight') choose(chosen + (event.key === 'ArrowLeft' ? -1 : 1));
   });
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
-  const asked = /^#slice=(\d+)$/.exec(location.hash);
+  const asked = /^#slice=(-?\d+)$/.exec(location.hash);
   if (asked) choose(asked[1] - first);
 })();
