@@ -2,7 +2,7 @@
 
     /TOKEN/?z=N             redirects to the volumes in the client below, at slice N or in the middle
     /TOKEN/neuroglancer/    neuroglancer's static client, from the PyPI package `neuroglancer` (extra `viewer`)
-    /TOKEN/run/NAME/...     the objects under the root of the run NAME; of a run elsewhere those of ng/ and of the report
+    /TOKEN/run/NAME/...     the objects under the root of the run NAME; of a run elsewhere those of ng/ and its report
     /OTHER/run/NAME/...     those of another run on the same page, each with a token of its own; there are no listings
 
 aiohttp does the HTTP. This module decides which objects are served, and to whom: the data may be unpublished, any page

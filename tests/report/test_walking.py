@@ -184,6 +184,14 @@ def test_the_ends_of_a_stack_have_fewer_neighbours(
 
 
 @pytest.mark.properties
+def test_slices_below_0(tmp_path: Path, browser: Browser) -> None:
+    page = browser.open(write(tmp_path, example(9, first=-4), range(-4, 5)) + "#slice=-3")
+    page.wait(f"{DRAWN} === 6")
+    assert page.evaluate(SHOWN) == "z -3"
+    assert page.evaluate("document.querySelector('.walk .chosen').getAttribute('href')") == thumbnail_name(-3)
+
+
+@pytest.mark.properties
 def test_a_bad_slice_is_shown_as_recorded_and_a_missing_one_by_what_is_in_its_place(
     tmp_path: Path, browser: Browser
 ) -> None:

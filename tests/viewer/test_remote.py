@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 from clio_argo.cli.app import main
 from clio_argo.cli.view import runs_shown
-from clio_argo.cli.view import runs_shown
 from clio_argo.errors import UserError
 from clio_argo.model.parse_request import build_request
 from clio_argo.store.documents import Store
@@ -363,8 +362,9 @@ def test_the_command_opens_runs_in_buckets(gcs: Bucket, tmp_path: Path) -> None:
     source = state["layers"][0]["source"].removeprefix("precomputed://")
     with urlopen(f"{source}/s0/0.shard") as answer:
         assert answer.read() == SHARD
-    [kept] = (tmp_path / "cache").iterdir()
-    assert (kept.read_bytes(), (tmp_path / "cache").stat().st_mode & 0o777) == (SHARD, 0o700)
+    kept = {file.read_bytes() for file in (tmp_path / "cache").iterdir()}
+    assert kept == {SHARD, OBJECTS["report.html"]}
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
     lines.close()  # type: ignore[attr-defined]
 
 
