@@ -206,6 +206,8 @@ def test_a_bad_slice_is_shown_as_recorded_and_a_missing_one_by_what_is_in_its_pl
         page.wait(f"{DRAWN} === 6")
         assert page.evaluate("document.querySelector('.walk .chosen .verdict').textContent") == said
         assert page.evaluate("document.querySelector('.walk .chosen').getAttribute('href')") == picture
+        # it has no place of its own
+        assert "Position" not in page.evaluate("document.querySelector('.walk').innerText")
 
 
 @pytest.mark.properties

@@ -211,7 +211,7 @@
 
   const facts = i => make('p', 'note', [
     ...told.get(z[i]) ?? [],
-    ...charts.map(c => [c.plot.title, values(c, i).join(', ')].join(': ')),
+    ...charts.flatMap(c => values(c, i).length ? `${c.plot.title}: ${values(c, i).join(', ')}` : []),
   ].join(' \u00b7 '));
 
   function neighbour(i) {
