@@ -249,6 +249,15 @@ def test_every_slice_of_14000_can_be_reached_and_outliers_are_drawn(tmp_path: Pa
 
 
 @pytest.mark.properties
+def test_plots_follow_the_colours_of_the_page(tmp_path: Path, browser: Browser) -> None:
+    walker = Walker(browser.open(write(tmp_path, example(600))), 3493, 600)
+    for scheme in ("dark", "light"):
+        walker.page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        walker.settle()
+        assert ink(walker.page, 2, "--a") > 0.3
+
+
+@pytest.mark.properties
 @pytest.mark.parametrize("slices", [1, 2, 3])
 def test_short_stacks(tmp_path: Path, browser: Browser, slices: int) -> None:
     page = browser.open(write(tmp_path, example(slices)) + "#slice=3493")

@@ -24,7 +24,8 @@
   };
   const make = (tag, name, text = '', more = {}) =>
     Object.assign(document.createElement(tag), {className: name, textContent: text}, more);
-  const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const colours = new Map(), root = getComputedStyle(document.documentElement);  // asking takes longer than drawing
+  const colour = name => colours.get(name) ?? colours.set(name, root.getPropertyValue(name).trim()).get(name);
   const clamp = (v, low, high) => Math.max(low, Math.min(v, high));
   const number = y => String(Number(y.toPrecision(4))).replace('-', '\u2212');
   const verdict = i => VERDICTS[data.verdicts[i]];
@@ -242,7 +243,10 @@
     if (event.key === 'Escape') choose();
     if (event.key === 'ArrowLeft' || event.key === 'ArrowRight') choose(chosen + (event.key === 'ArrowLeft' ? -1 : 1));
   });
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+    colours.clear();
+    redraw();
+  });
   const asked = /^#slice=(-?\d+)$/.exec(location.hash);
   if (asked) choose(asked[1] - first);
 })();
