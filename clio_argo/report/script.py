@@ -1,6 +1,7 @@
 """The script of the report, and what a policy has to say so that it runs and no other.
 
-It is uPlot (MIT, its licence beside it and in each page), which draws and zooms, and `walk.js`, which says what.
+It is uPlot, which draws and zooms, and `walk.js`, which says what. uPlot is the npm package `uplot` 1.6.32, unchanged:
+`uPlot.iife.min.js` and `uPlot.min.css` of its `dist/`, and its MIT licence, which each page holds, too.
 """
 
 from base64 import b64encode
