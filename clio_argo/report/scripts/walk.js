@@ -128,7 +128,8 @@
 
   function build(figure, plot) {
     if (!plot.lines.length) return;
-    const svg = figure.querySelector('svg'), box = make('div', 'chart'), readout = make('p', 'readout', HINT);
+    const svg = figure.querySelector('svg'), readout = make('p', 'readout', HINT);
+    const box = make('div', 'chart', '', {role: 'img', ariaLabel: svg.getAttribute('aria-label')});
     const lines = plot.lines.map(line => unpackSamples(line.y));
     const dots = plot.dots.map(d => ({...d, z: unpack(d.z, Float32Array), y: unpackSamples(d.y)}));
     const chart = {plot, lines, dots}, strokes = plot.lines.map(line => () => colour(`--${line.style}`));
