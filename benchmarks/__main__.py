@@ -50,6 +50,7 @@ BENCHMARKS = {
     "whole": Benchmark("A whole run: 64 slices of 4096 x 4096", "benchmarks.whole:measure", 5),
     "estimate": Benchmark("Estimates before a run", "benchmarks.estimate:measure", 5),
     "follow": Benchmark("Watching a stack", "benchmarks.follow:measure", 2, in_memory=True),
+    "report": Benchmark("The report of 14,000 slices in a browser", "benchmarks.report:measure", by_name=True),
     "memory": Benchmark("Memory: slices of 10,000 x 10,000", "benchmarks.memory:measure", 12),
     "headers": Benchmark("Planning", "benchmarks.scaling:headers"),
     "files": Benchmark("Files of many slices", "benchmarks.files:measure", 3),

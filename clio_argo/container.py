@@ -31,7 +31,7 @@ MOUNTED = "CLIO_MOUNTED"
 PARAMETER_BYTES, TASKS = 256_000, 1500
 # The workflow object, which may have 1 MiB, keeps the message of every failed try. Kubernetes reads 4,096 bytes.
 MESSAGE_CHARACTERS = 1000
-PICTURE = re.compile(r'"(\w[\w./-]*\.(?:png|jpg))"')
+PICTURE = re.compile(r'src="(\w[\w./-]*\.(?:png|jpg))"')
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ def serving(*runs: Path | Shown, **options: Any) -> Iterator[str]:
     all_shown = [run if isinstance(run, Shown) else shown(run) for run in runs]
     started: Future[tuple[str, asyncio.AbstractEventLoop]] = Future()
 
-    def ready(url: str) -> None:
+    def ready(url: str, _: str | None) -> None:
         started.set_result((url, asyncio.get_running_loop()))
 
     with ThreadPoolExecutor(1) as thread:

@@ -12,12 +12,13 @@ from typer import Argument, Option
 
 from clio_argo.cli.commands import LOOK, RunCommand, command
 from clio_argo.errors import UserError
-from clio_argo.model.layout import COMPLETE, VIEWER, VOLUME
+from clio_argo.model.layout import COMPLETE, PICTURES, REPORT, THUMBNAILS, VIEWER, VOLUME
 from clio_argo.viewer.url import LAYOUTS, VIEW_PORT
 
 if TYPE_CHECKING:
     from clio_argo.store.documents import Store
     from clio_argo.viewer.layers import Shown
+    from clio_argo.viewer.objects import Objects
 
 # a person waits: the browser asks again for what did not come
 TRIES = "2"
@@ -37,13 +38,14 @@ def view(
     """Serve runs to the browser with their own neuroglancer, and print the link; also runs in private buckets."""
     if layout not in LAYOUTS:
         raise UserError(f"--layout {layout}: use one of {', '.join(LAYOUTS)}")
+    from clio_argo.report.script import source
     from clio_argo.runner import environment
     from clio_argo.viewer.server import serve
 
     with environment({"CLIO_STORE_TRIES": os.environ.get("CLIO_STORE_TRIES", TRIES)}):
         serve(
-            runs_shown(runs, cache), port, lambda link: print(f"{link}\nCtrl-C ends it", flush=True),
-            z=z, layout=layout, opened=_open if open_page else lambda _: None, refused=_tell,
+            runs_shown(runs, cache), port, _tell_addresses,
+            z=z, layout=layout, opened=_open if open_page else lambda _: None, refused=_tell, script=source(),
         )  # fmt: skip
 
 
@@ -72,16 +74,31 @@ def _private(folder: Path) -> Path:
 
 def _shown_run(store: "Store", name: str, cache: "Store | None") -> "Shown":
     from clio_argo.model.volume import VolumeSpec
-    from clio_argo.store.documents import Store
     from clio_argo.viewer.layers import Shown
-    from clio_argo.viewer.objects import Folder, Remote
+    from clio_argo.viewer.objects import Remote
 
     if store.read(COMPLETE) is None:
         place = str(store.local or store.url.rstrip("/"))
         _tell(f"{place}: the run has not ended; what it has not written yet is not shown")
-    volume, spec = Store(store.url_of(VIEWER)), store.intact(VolumeSpec, VOLUME)
-    objects = Folder(volume.local) if volume.local else Remote(volume, cache)
-    return Shown(name, objects, store.local, spec.scales[0].resolution[0] if spec else None, spec)
+    spec = store.intact(VolumeSpec, VOLUME)
+    beside = {f"{folder}/": _objects(store, folder, cache) for folder in (PICTURES, THUMBNAILS)}
+    if not store.local:
+        beside[""] = Remote(store, cache, only=REPORT)
+    slice_nm = spec.scales[0].resolution[0] if spec else None
+    return Shown(name, _objects(store, VIEWER, cache), store.local, slice_nm, spec, beside)
+
+
+def _objects(store: "Store", folder: str, cache: "Store | None") -> "Objects":
+    """The objects of a folder of a run, wherever that lies."""
+    from clio_argo.store.documents import Store
+    from clio_argo.viewer.objects import Folder, Remote
+
+    found = Store(store.url_of(folder))
+    return Folder(found.local) if found.local else Remote(found, cache)
+
+
+def _tell_addresses(link: str, report: str | None) -> None:
+    print(link, *([f"report: {report}"] if report else []), "Ctrl-C ends it", sep="\n", flush=True)
 
 
 def _tell(text: str) -> None:

@@ -1,7 +1,7 @@
 """What a page shows of each run: its name there, the layers of its volume, and the view that a person sees first."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -39,8 +39,9 @@ class _Info(BaseModel):
 class Shown:
     """A run on a page.
 
-    volume: the objects of its viewer volume, and the only ones of a run elsewhere that are served.
+    volume: the objects of its viewer volume.
     root: the folder of a local run, whose objects are served, too.
+    beside: other objects that are served, by the folder of the run below which they are (`views/`; empty: the root).
     slice_nm: thickness of a slice, if the volume's finest scale may have been made of several; None: it was not.
     spec: tells the channels of the volume; None: it is taken for one of grey values.
     """
@@ -50,6 +51,7 @@ class Shown:
     root: Path | None = None
     slice_nm: float | None = None
     spec: VolumeSpec | None = None
+    beside: Mapping[str, Objects] = field(default_factory=dict)
 
     def view(self, z: int | None = None) -> dict[str, Any]:
         """Position, resolution and size of the finest scale, as `neuroglancer_state` takes them.

@@ -67,10 +67,15 @@ class Folder:
 
 @dataclass(frozen=True)
 class Remote:
-    """Objects of a store elsewhere. cache: where what was read is kept for another time, by object and range."""
+    """Objects of a store elsewhere.
+
+    cache: where what was read is kept for another time, by object and range.
+    only: the one object that is served; None: all are.
+    """
 
     store: Store
     cache: Store | None = None
+    only: str | None = None
     _found: dict[str, Listed] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -79,13 +84,13 @@ class Remote:
 
     def read(self, name: str, most: int) -> bytes | None:
         """As `Objects.read`."""
-        found = self._look_up(name)
+        found = self._look_up(name) if self._serves(name) else None
         return self.store.read_range(name, 0, min(most, found.size)) if found else None
 
     async def answer(self, request: web.Request, name: str, headers: Mapping[str, str]) -> web.StreamResponse:
         """As `Objects.answer`."""
         asked = one_range(request)
-        found = await self._find(name, _end(asked)) if _is_plain(name) else None
+        found = await self._find(name, _end(asked)) if self._serves(name) else None
         if found is None:
             return web.Response(status=404)
         part = "Range" in asked.headers
@@ -97,6 +102,9 @@ class Remote:
         if part:
             response.headers["Content-Range"] = f"bytes {span[0]}-{span[-1]}/{found.size}"
         return await self._send(request, response, found, span[:0] if request.method == "HEAD" else span)
+
+    def _serves(self, name: str) -> bool:
+        return _is_plain(name) and name == (self.only or name)
 
     async def _send(
         self, request: web.Request, response: web.StreamResponse, found: Listed, span: range

@@ -1,9 +1,9 @@
 """Serves runs to neuroglancer, with a client that needs no internet: those of this machine, and private ones elsewhere.
 
-    /TOKEN/                 redirects to the volumes in the client below
+    /TOKEN/?z=N             redirects to the volumes in the client below, at slice N or in the middle
     /TOKEN/neuroglancer/    neuroglancer's static client, from the PyPI package `neuroglancer` (extra `viewer`)
-    /TOKEN/run/NAME/...     the objects under the root of the run NAME; of a run elsewhere only ng/; no listings
-    /OTHER/run/NAME/...     those of another run on the same page, each with a token of its own
+    /TOKEN/run/NAME/...     the objects under the root of the run NAME; of a run elsewhere those of ng/ and its report
+    /OTHER/run/NAME/...     those of another run on the same page, each with a token of its own; there are no listings
 
 aiohttp does the HTTP. This module decides which objects are served, and to whom: the data may be unpublished, any page
 open in the same browser and every user of this machine can send requests to it. So the server listens on loopback only,
@@ -16,6 +16,7 @@ import re
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -27,12 +28,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from clio_argo.errors import ClioError, MissingBucket, MissingInput, NoAccess, TransientError, UserError
-from clio_argo.model.layout import VIEWER
+from clio_argo.model.layout import REPORT, VIEWER
+from clio_argo.store.waiting import aside
 from clio_argo.viewer.layers import Shown, page_state
 from clio_argo.viewer.objects import Folder, Objects
 from clio_argo.viewer.url import PUBLIC_HOST, viewer_url
 
 LOOPBACK = "127.0.0.1"
+
+# The URL of a page at a slice; None: the middle one. Raises `UserError` without a volume or a slice.
+_Link = Callable[[int | None], str]
 
 # The client of the Python package takes its session from a path /v/SESSION/ and does not start without one.
 _CLIENT = "neuroglancer/"
@@ -57,11 +62,13 @@ _CLIENT_POLICY = (
     "default-src 'self'; connect-src * data: blob:; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     "script-src 'self' 'unsafe-eval'; worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'"
 )
-# Objects of a run, its report included, run no script and ask nobody.
+# Objects of a run run no script and ask nobody. Its report runs the one script that is this program's own: a run may
+# be from anybody, and so may its pages.
 _RUN_POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; "
     "sandbox allow-same-origin allow-popups"
 )
+_REPORT_POLICY = f"{_RUN_POLICY} allow-scripts; script-src %s"
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Headers": "Range",
@@ -76,29 +83,33 @@ _STATUSES: tuple[tuple[type[ClioError], int], ...] = (
 def serve(  # noqa: PLR0913, what a page shows has nothing in common with where it is served
     runs: Sequence[Shown],
     port: int = 0,
-    ready: Callable[[str], object] = print,
+    ready: Callable[[str, str | None], object] = print,
     *,
     z: int | None = None,
     layout: str = "4panel",
     opened: Callable[[str], object] = lambda _: None,
     refused: Callable[[str], object] = lambda _: None,
+    script: str = "'none'",
     origins: tuple[str, ...] = (PUBLIC_HOST,),
 ) -> None:
-    """Serves the runs, as layers of one page, until Ctrl-C; calls `ready` with its URL once it can be opened.
+    """Serves the runs, as layers of one page, until Ctrl-C.
 
+    Calls `ready` once the page can be opened, with its URL and that of the first run's report, if that is there.
     `port` 0 takes a free one. `z` is the number of the slice to begin with, by default the middle one, `layout` one of
     `LAYOUTS`. `opened` gets an address that leads to the page once: other users see what a browser is started with.
-    `refused` gets what is wrong when a store refuses objects, each kind once. `origins` are the sites besides loopback
-    whose pages may read the data ("https://viewer.example.org").
+    `refused` gets what is wrong when a store refuses objects, each kind once. `script` is the source, in a
+    Content-Security-Policy, of the script that reports may run. `origins` are the sites besides loopback whose pages
+    may read the data ("https://viewer.example.org").
     Raises `UserError` if there is no viewer volume or no client, or if the port is taken.
     """
     with _listen(port) as listener:
         address = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
-        url, base, objects = _page(runs, address, z, layout)
-        site = _Site(url, base, objects, origins, refused)
+        link, base, objects = _page(runs, address, layout)
+        site = _Site(link, link(z), base, objects, origins, refused, script)
 
         def started(_: str) -> None:
-            ready(url)
+            report = site.report
+            ready(site.url, report and address + report)
             opened(address + site.once())
 
         web.run_app(
@@ -113,16 +124,21 @@ def serve(  # noqa: PLR0913, what a page shows has nothing in common with where 
         )
 
 
-def _page(runs: Sequence[Shown], address: str, z: int | None, layout: str) -> tuple[str, str, dict[str, Objects]]:
-    """The URL of the page, the folder of its token, and objects by the path below which they are served."""
+def _page(runs: Sequence[Shown], address: str, layout: str) -> tuple[_Link, str, dict[str, Objects]]:
+    """The URLs of the page by slice, the folder of its token, and objects by the path below which they are served."""
     tokens = [f"/{secrets.token_urlsafe(16)}/" for _ in runs]
     paths = [f"{token}run/{re.sub('[^A-Za-z0-9._-]', '_', run.name)}/" for token, run in zip(tokens, runs, strict=True)]
-    state = page_state(runs, [f"precomputed://{address}{path}{VIEWER}" for path in paths], z, layout)
     session = tokens[0] + _SESSION
+
+    def link(z: int | None) -> str:
+        state = page_state(runs, [f"precomputed://{address}{path}{VIEWER}" for path in paths], z, layout)
+        return viewer_url(state, address + session)
+
     volumes = {f"{path}{VIEWER}/": run.volume for path, run in zip(paths, runs, strict=True)}
-    # behind their volumes, which may lie elsewhere
+    beside = {path + folder: o for path, run in zip(paths, runs, strict=True) for folder, o in run.beside.items()}
+    # behind what may lie elsewhere
     roots = {path: Folder(run.root) for path, run in zip(paths, runs, strict=True) if run.root}
-    return viewer_url(state, address + session), tokens[0], {session: Folder(client_folder()), **volumes, **roots}
+    return link, tokens[0], {session: Folder(client_folder()), **volumes, **beside, **roots}
 
 
 def client_folder() -> Path:
@@ -151,11 +167,13 @@ class _Site:
     The first prefix that a path starts with decides: the volume may lie outside of the run's root.
     """
 
+    link: _Link
     url: str
     base: str
     objects: Mapping[str, Objects]
     origins: tuple[str, ...]
     refused: Callable[[str], object]
+    script: str
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     tickets: set[str] = field(default_factory=set)
     told: set[int] = field(default_factory=set)
@@ -164,6 +182,17 @@ class _Site:
         """A path that leads to the page once."""
         self.tickets.add(ticket := f"/{secrets.token_urlsafe(16)}/")
         return ticket
+
+    @property
+    def report(self) -> str | None:
+        """The path of the report of the first run, which leads to its slices, if it is there."""
+        first = re.compile(f"{re.escape(self.base)}run/[^/]+/")
+        # a store that refuses it refuses it again when it is asked for
+        with suppress(ClioError):
+            for path in filter(first.fullmatch, self.objects):
+                if self.objects[path].read(REPORT, 1) is not None:
+                    return f"{path}{REPORT}?view"
+        return None
 
     def application(self) -> web.Application:
         application = web.Application(middlewares=[_refuse_other_hosts])
@@ -177,6 +206,8 @@ class _Site:
     async def _file(self, request: web.Request) -> web.StreamResponse:
         """An object, or a redirect to the page: browsers carry the fragment, which holds the state, along."""
         session = self.base + _SESSION
+        if request.path == self.base and "z" in request.query:
+            return await self._at(request.query["z"])
         short = {self.base: self.url, self.base + _CLIENT: session, **dict.fromkeys(self.tickets, self.url)}
         if location := short.get(request.path):
             self.tickets.discard(request.path)
@@ -184,11 +215,23 @@ class _Site:
         prefix = next(filter(request.path.startswith, self.objects), None)
         if prefix is None:
             return web.Response(status=404)
-        headers = {"Content-Security-Policy": _CLIENT_POLICY if prefix == session else _RUN_POLICY}
+        name = request.path.removeprefix(prefix)
+        policy = _REPORT_POLICY % self.script if name == REPORT else _RUN_POLICY
+        headers = {"Content-Security-Policy": _CLIENT_POLICY if prefix == session else policy}
         try:
-            return await self.objects[prefix].answer(request, request.path.removeprefix(prefix), headers)
+            return await self.objects[prefix].answer(request, name, headers)
         except ClioError as error:
             return self._refusal(error)
+
+    async def _at(self, z: str) -> web.Response:
+        """A redirect to the page at a slice."""
+        try:
+            location = await asyncio.wrap_future(aside(lambda: self.link(int(z))))
+        except (UserError, ValueError) as error:
+            return web.Response(status=404, text=f"{error}\n")
+        except ClioError as error:
+            return self._refusal(error)
+        return web.Response(status=302, headers={"Location": location})
 
     def _refusal(self, error: ClioError) -> web.Response:
         """The answer when a store refuses."""

@@ -82,6 +82,8 @@ def test_the_report_opens_in_argo(cluster: Cluster, workflow: Json, tmp_path: Pa
         blank = "[...document.images].filter(i => !i.naturalWidth).map(i => i.src)"
         assert page.evaluate(blank) == []
         assert page.evaluate("document.images.length") >= 6
+        assert page.evaluate("document.querySelectorAll('figure.plot svg').length") > 0
+        assert page.evaluate("document.querySelectorAll('canvas').length") == 0
         assert "flag" in page.evaluate("document.body.innerText").lower()
         page.screenshot(tmp_path / "report.png")
 

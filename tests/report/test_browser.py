@@ -88,10 +88,13 @@ def test_text_is_readable(tmp_path: Path, browser: Browser, scheme: str) -> None
 @pytest.mark.browser
 def test_opens_under_the_policy_of_an_artifact_page(tmp_path: Path, browser: Browser) -> None:
     report = _write(tmp_path, 60)
-    with _served(report.parent) as url:
+    with served_as_artifact(report.parent) as url:
         page = browser.open(f"{url}/{report.name}")
         _check(page)
         assert page.evaluate("getComputedStyle(document.querySelector('section')).borderRadius") == "10px"
+        # no script runs, and the page is whole without
+        assert page.evaluate("document.querySelectorAll('figure.plot svg').length") == 6
+        assert page.evaluate("document.querySelectorAll('canvas, .readout, .walk').length") == 0
 
 
 class _ArtifactPage(SimpleHTTPRequestHandler):
@@ -112,7 +115,7 @@ class _ArtifactPage(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def _served(folder: Path) -> Iterator[str]:
+def served_as_artifact(folder: Path) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_ArtifactPage, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

@@ -109,6 +109,18 @@ def test_only_the_volume_of_a_run_in_a_bucket_is_served(both: tuple[str, str]) -
         assert ask(both[0], f"/run/run/{path}")[:2] == (404, b"")
 
 
+def test_the_report_of_a_run_in_a_bucket_is_served_with_its_pictures_and_nothing_else(run: str) -> None:
+    pictures = {"views/xz_after.png": b"view", "thumbnails/003493.jpg": b"plane"}
+    for name, data in pictures.items():
+        Store(run).write(name, data)
+    [here] = runs_shown([run], None)
+    with serving(here) as link:
+        for name, data in {**pictures, "report.html": OBJECTS["report.html"]}.items():
+            assert ask(link, f"/run/run/{name}")[:2] == (200, data)
+        for name in ("config.json", "complete.json", "views/../config.json", "views/", ""):
+            assert ask(link, f"/run/run/{name}")[0] == 404
+
+
 def test_objects_that_come_later_are_served(run: str) -> None:
     with serving(remote(run)) as link:
         assert ask(link, "/run/run/ng/s0/1.shard")[0] == 404
@@ -339,7 +351,10 @@ def test_the_command_opens_runs_in_buckets(gcs: Bucket, tmp_path: Path) -> None:
     state = page(said[2].strip())
     assert [layer["name"] for layer in state["layers"]] == ["fly", "other"]
     assert (state["layout"], state["position"][2]) == ("xy", 3495.5)
+    report = next(lines).strip()
     assert next(lines) == "Ctrl-C ends it\n"
+    with urlopen(report.removeprefix("report: ")) as answer:
+        assert answer.read() == OBJECTS["report.html"]
     while not asked.exists():
         time.sleep(0.01)
     with urlopen(asked.read_text().strip()) as answer:
@@ -347,8 +362,9 @@ def test_the_command_opens_runs_in_buckets(gcs: Bucket, tmp_path: Path) -> None:
     source = state["layers"][0]["source"].removeprefix("precomputed://")
     with urlopen(f"{source}/s0/0.shard") as answer:
         assert answer.read() == SHARD
-    [kept] = (tmp_path / "cache").iterdir()
-    assert (kept.read_bytes(), (tmp_path / "cache").stat().st_mode & 0o777) == (SHARD, 0o700)
+    kept = {file.read_bytes() for file in (tmp_path / "cache").iterdir()}
+    assert kept == {SHARD, OBJECTS["report.html"]}
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
     lines.close()  # type: ignore[attr-defined]
 
 

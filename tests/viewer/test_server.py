@@ -281,6 +281,31 @@ def test_a_link_opens_the_run_that_it_was_printed_for(root: Path, link: str) -> 
         assert urlsplit(other).port != port
 
 
+def test_an_address_leads_to_a_slice(link: str) -> None:
+    answer, _ = ask(link, "/?z=3500")
+    assert answer.status == 302
+    location = str(answer.headers["Location"])
+    assert location.partition("#")[0] == link.partition("#")[0]
+    assert json.loads(unquote(location.partition("#!")[2]))["position"][2] == 3500.5
+
+
+@pytest.mark.parametrize(("z", "told"), [("1", "has the slices 3493 to 3582"), ("x", "'x'"), ("", "''")])
+def test_an_address_of_no_slice_says_so(link: str, z: str, told: str) -> None:
+    answer, body = ask(link, f"/?z={z}")
+    assert answer.status == 404
+    assert told in body.decode()
+
+
+def test_a_report_may_run_the_script_that_is_named_and_nothing_else_of_a_run_any(root: Path) -> None:
+    with serving(root, script="'sha256-abc='") as link:
+        policies = [
+            str(ask(link, f"/run/run/{f}")[0].headers["Content-Security-Policy"]) for f in ("report.html", "inside")
+        ]
+    assert "allow-scripts" in policies[0]
+    assert "script-src 'sha256-abc='" in policies[0]
+    assert "script" not in policies[1]
+
+
 def test_pages_of_other_sites_embed_nothing_and_a_run_s_pages_run_nothing(link: str) -> None:
     for path, script in (("/run/run/report.html", "default-src 'none'"), ("/neuroglancer/v/run/", "script-src 'self'")):
         headers = ask(link, path)[0].headers
@@ -404,12 +429,26 @@ def test_without_the_client_the_extra_is_named(root: Path, monkeypatch: pytest.M
 def test_serve_tells_when_it_is_ready_and_ends_with_ctrl_c(root: Path) -> None:
     seen = []
 
-    def stop(link: str) -> None:
-        seen.append(link)
+    def stop(link: str, report: str | None) -> None:
+        seen.append((link, report))
         raise KeyboardInterrupt
 
     serve([shown(root)], ready=stop)
-    assert seen[0].startswith("http://127.0.0.1:")
+    [(link, report)] = seen
+    assert link.startswith("http://127.0.0.1:")
+    assert report == f"{served(link)[1]}/report.html?view"
+
+
+def test_there_is_no_address_of_a_report_that_is_not_there(tmp_path: Path) -> None:
+    (write_run(tmp_path) / "report.html").unlink()
+    seen = []
+
+    def stop(_: str, report: str | None) -> None:
+        seen.append(report)
+        raise KeyboardInterrupt
+
+    serve([shown(tmp_path)], ready=stop)
+    assert seen == [None]
 
 
 def test_the_end_of_the_block_ends_the_server_and_its_open_channels(root: Path) -> None:

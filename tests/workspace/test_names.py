@@ -87,7 +87,8 @@ def test_hostile_names_of_files_and_folders(tmp_path: Path, name: str) -> None:
     out = run_here(plain(source), tmp_path / f"{name}out")
     assert np.array_equal(lossless(out), np.stack(list(slices.values())))
     assert [s.file for s in transforms(out).slices] == [f"{name}{z:05d}.png" for z in slices]
-    assert "<script>" not in (out / "report.html").read_text()
+    # its own
+    assert (out / "report.html").read_text().count("<script>") == 1
 
 
 @pytest.mark.parametrize("name", ["{{workflow.name}}", "$(touch x)"])
