@@ -1,6 +1,12 @@
 """What a step may ask of the nodes of a cluster, and of its pod there."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+# a label of a DNS name: it is the name of templates, tasks and pods, which Argo and Kubernetes refuse otherwise
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -20,3 +26,13 @@ class Mount:
     claim: str = ""
     secret: str = ""
     read_only: bool = False
+
+
+def faults(step: Any) -> Iterator[str]:
+    """What of a `Step` no cluster takes, and what is text where there may be several: `after="verify"`."""
+    if not NAME.fullmatch(step.name):
+        yield f"{step.name!r} is no name: up to 63 of a-z, 0-9 and '-', which neither begins nor ends it"
+    texts = {f.name: getattr(step, f.name) for f in fields(step) if isinstance(f.default, tuple)}
+    yield from (f"{name} is a tuple: {name}=({text!r},)" for name, text in texts.items() if isinstance(text, str))
+    if "." not in step.memory and not re.fullmatch("[1-9][0-9]*", step.memory):
+        yield f"memory {step.memory!r}: give whole MiB, as '8192', or STEP.OUTPUT"

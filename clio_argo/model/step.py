@@ -10,7 +10,7 @@ from pydantic import Field
 from clio_argo.errors import UserError
 from clio_argo.model.base import Document, Value
 from clio_argo.model.costs import ALL, Estimate
-from clio_argo.model.pod import Mount, Toleration
+from clio_argo.model.pod import Mount, Toleration, faults
 
 # images of the cluster's settings, each of which holds what those before it hold
 IMAGES = ("write", "align")
@@ -150,6 +150,7 @@ class Pipeline:
     single: str = ""
 
     def __getitem__(self, name: str) -> Step:
+        self._refuse_unknown(name)
         return next(s for s in self.all_steps if s.name == name)
 
     @property
@@ -194,7 +195,9 @@ class Pipeline:
 
     def checked(self) -> "Pipeline":
         """The pipeline itself. Raises `UserError` with all that does not fit in its graph."""
-        if problems := [*self._problems()]:
+        # what a step cannot be makes no sense in a graph either
+        own = [f"{s.name or 'a step'}: {p}" for s in self.all_steps for p in faults(s)]
+        if problems := own or [*self._problems()]:
             raise UserError("\n".join(["this pipeline cannot run:", *(f"  {p}" for p in problems)]))
         return self
 

@@ -139,6 +139,11 @@ def test_a_step_with_a_node_of_its_own_has_a_pod_of_its_own() -> None:
     ("pipeline", "message"),
     [
         (lambda: PIPELINE.with_step(replace(NEEDY, memory="20000")), "segment asks for 20000 MiB.* 12288 MiB"),
+        (lambda: PIPELINE.with_step(replace(NEEDY, name="seg_ment")), "'seg_ment' is no name: up to 63 of a-z"),
+        (lambda: PIPELINE.with_step(replace(NEEDY, name="")), "a step: '' is no name"),
+        (lambda: PIPELINE.with_step(replace(NEEDY, memory="8Gi")), "memory '8Gi': give whole MiB"),
+        (lambda: PIPELINE.with_step(replace(NEEDY, settings="background")), "settings is a tuple: settings="),  # type: ignore[arg-type]
+        (lambda: PIPELINE["verfy"], "there is no step verfy; steps are plan, "),
         (lambda: PIPELINE.with_step(replace(NEEDY, name="verify")), "two steps are called verify"),
         (lambda: PIPELINE.with_step(replace(NEEDY, name="notify")), "two steps are called notify"),
         (lambda: PIPELINE.with_step(replace(NEEDY, memory="plan.render_mib")), "plan makes reduce_parts, match_parts"),
