@@ -40,7 +40,7 @@ class Line(Value):
 
 
 class Dots(Value):
-    """Samples `y` that no line joins; `z` as float32."""
+    """Samples `y` that no line joins; `z` as those of marks."""
 
     name: str
     style: Style
@@ -60,7 +60,7 @@ class Chart(Value):
 
 
 class Marks(Value):
-    """Marks of one kind: `z` as float32, `text` as uint16, the numbers of their texts."""
+    """Marks of one kind: `z` less the first slice, as float32; `text` as uint16, the numbers of their texts."""
 
     kind: str
     z: str
@@ -99,17 +99,18 @@ class Walk(Value):
 def walk(data: ReportData, plots: Sequence[Plot]) -> Walk:
     """What the script is given of a report with these plots."""
     placed = {s.z: s for s in data.transforms.slices}
-    slices = [placed.get(z) for z in range(data.plan.minz, data.plan.maxz + 1)]
+    first = data.plan.minz
+    slices = [placed.get(z) for z in range(first, data.plan.maxz + 1)]
     marks = {m: _text(m, placed) for m in dict.fromkeys(m for p in plots for m in p.marks)}
     texts = _number(["", *marks.values()])
     kinds = tuple(k for k in KINDS if any(m.kind == k for m in marks))
     url = None if data.viewer_url is None else str(visible(data.viewer_url))
     return Walk(
-        first=data.plan.minz,
+        first=first,
         verdicts="".join(s.verdict[0] if s else "m" for s in slices),
         texts=tuple(texts),
-        marks=tuple(_marks(k, [(m.z, texts.get(t, 0)) for m, t in marks.items() if m.kind == k]) for k in kinds),
-        charts=tuple(_chart(plot.curve, tuple(dict.fromkeys(m.kind for m in plot.marks))) for plot in plots),
+        marks=tuple(_marks(k, [(m.z - first, texts.get(t, 0)) for m, t in marks.items() if m.kind == k]) for k in kinds),
+        charts=tuple(_chart(plot.curve, first, tuple(dict.fromkeys(m.kind for m in plot.marks))) for plot in plots),
         files=_files(slices),
         # it is written with the volume
         thumbnail=thumbnail_name(0) if data.volume else None,
@@ -119,9 +120,9 @@ def walk(data: ReportData, plots: Sequence[Plot]) -> Walk:
     )  # fmt: skip
 
 
-def _chart(curve: Curve, kinds: tuple[str, ...]) -> Chart:
+def _chart(curve: Curve, first: int, kinds: tuple[str, ...]) -> Chart:
     lines = tuple(Line(name=s.name, style=s.style, y=_samples(s)) for s in curve.series if s.joined)
-    dots = tuple(_dots(s) for s in curve.series if not s.joined)
+    dots = tuple(_dots(s, first) for s in curve.series if not s.joined)
     there = not curve.empty
     return Chart(
         title=curve.title, unit=curve.unit, include=curve.include, kinds=kinds,
@@ -129,8 +130,9 @@ def _chart(curve: Curve, kinds: tuple[str, ...]) -> Chart:
     )  # fmt: skip
 
 
-def _dots(series: Series) -> Dots:
-    z = _packed((z for z, _ in series.samples), "<f4")
+def _dots(series: Series, first: int) -> Dots:
+    # numbers of files may be dates, of which four bytes hold no slice and no half
+    z = _packed((z - first for z, _ in series.samples), "<f4")
     return Dots(name=series.name, style=series.style, z=z, y=_samples(series))
 
 

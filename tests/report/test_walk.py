@@ -45,8 +45,13 @@ def named(files: list[str | None]) -> ReportData:
     return data.model_copy(update={"transforms": data.transforms.model_copy(update={"slices": slices})})
 
 
-def test_it_has_every_value_of_every_curve() -> None:
-    data = example(120, broken=True)
+# of numbers beyond 2 ** 24 four bytes do not hold each, nor halves of those beyond 2 ** 23
+FIRSTS = pytest.mark.parametrize("first", [-60, 3493, 20_260_101])
+
+
+@FIRSTS
+def test_it_has_every_value_of_every_curve(first: int) -> None:
+    data = example(120, first, broken=True)
     drawn = [*curves.pair_curves(data), *curves.slice_curves(data)]
     for chart, curve in zip(walked(data).charts, drawn, strict=True):
         assert (chart.title, chart.unit) == (curve.title, curve.unit)
@@ -55,14 +60,15 @@ def test_it_has_every_value_of_every_curve() -> None:
                 values = [np.nan if y is None else y for _, y in series.samples]
                 np.testing.assert_allclose(samples(mine.y), values, rtol=2**-16)
         for mine, series in zip(chart.dots, (s for s in curve.series if not s.joined), strict=True):
-            assert unpack(mine.z).tolist() == [z for z, _ in series.samples]
+            assert (first + unpack(mine.z).astype(float)).tolist() == [z for z, _ in series.samples]
 
 
-def test_it_has_every_verdict_and_mark_with_its_reason() -> None:
-    data = example(120, broken=True)
+@FIRSTS
+def test_it_has_every_verdict_and_mark_with_its_reason(first: int) -> None:
+    data = example(120, first, broken=True)
     given = walked(data)
     assert given.verdicts == "".join(s.verdict[0] for s in data.transforms.slices)
-    told = {(m.kind, z): given.texts[t] for m in given.marks
+    told = {(m.kind, first + z): given.texts[t] for m in given.marks
             for z, t in zip(unpack(m.z).tolist(), unpack(m.text, "<u2"), strict=True)}  # fmt: skip
     reasons = {s.z: s.reason for s in data.transforms.slices}
     for mark in overview.find_marks(data):

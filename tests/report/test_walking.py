@@ -211,6 +211,46 @@ def test_a_bad_slice_is_shown_as_recorded_and_a_missing_one_by_what_is_in_its_pl
 
 
 @pytest.mark.properties
+def test_numbers_that_are_dates(tmp_path: Path, browser: Browser) -> None:
+    first, data = 20_260_101, example(9, first=20_260_101)
+    walker = Walker(browser.open(write(tmp_path, data)), first, 9)
+    fits = [f for f in data.transforms.fits if f.matched and f.z0 == f.z1 - 2 and f.z1 - 1 not in data.slice_pictures]
+    assert fits
+    for fit in fits:
+        assert f"residual, longer pairs {fit.residual_px:.4g} px" in walker.point(fit.z1)[2]
+
+
+@pytest.mark.properties
+def test_a_slice_is_shown_without_a_mouse_and_when_the_address_changes(tmp_path: Path, browser: Browser) -> None:
+    page = browser.open(write(tmp_path, example(60)))
+    page.wait(f"{DRAWN} === 6")
+    press(page, "Enter")
+    assert page.evaluate("document.querySelector('.walk').hidden"), "nothing has the focus"
+    page.evaluate("document.querySelector('.chart').focus()")
+    press(page, "Enter")
+    assert page.evaluate(SHOWN) == "z 3523"
+    page.evaluate("location.hash = '#slice=3500'")
+    page.wait(f"{SHOWN} === 'z 3500'")
+    page.evaluate("location.hash = '#z3504'")
+    page.evaluate("new Promise(done => setTimeout(done, 100))")
+    assert page.evaluate(SHOWN) == "z 3500", "the card of a slice is elsewhere on the page"
+
+
+@pytest.mark.properties
+def test_paper_shows_the_whole_stack_in_dark_ink(tmp_path: Path, browser: Browser) -> None:
+    walker = Walker(browser.open(write(tmp_path, example(60)) + "#slice=3500"), 3493, 60)
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    shown = "[...document.querySelectorAll('%s')].map(e => getComputedStyle(e).display !== 'none')"
+    for media, drawn in (("print", True), ("", False)):
+        walker.page.call("Emulation.setEmulatedMedia", media=media, features=dark)
+        walker.settle()
+        assert walker.page.evaluate(shown % "figure.plot svg") == [drawn] * 6
+        assert walker.page.evaluate(shown % ".chart, .readout, .walk") == [not drawn] * 13
+        ink = walker.page.evaluate("getComputedStyle(document.body).color")
+        assert (ink == "rgb(27, 36, 48)") is drawn
+
+
+@pytest.mark.properties
 def test_the_wheel_scrolls_the_page_and_zooms_with_ctrl(tmp_path: Path, browser: Browser) -> None:
     walker = Walker(browser.open(write(tmp_path, example(600))), 3493, 600)
     top = walker.page.evaluate("scrollY")

@@ -17,6 +17,7 @@
 
   const bytes = packed => Uint8Array.from(atob(packed), c => c.charCodeAt(0));
   const unpack = (packed, type) => Array.from(new type(bytes(packed).buffer));
+  const unpackZ = packed => unpack(packed, Float32Array).map(at => first + at);
   const unpackSamples = packed => {  // numbers of 32 bits without the lowest eight
     const upper = bytes(packed), all = new Uint8Array(upper.length / 3 * 4);
     upper.forEach((byte, i) => { all[i + Math.floor(i / 3) + 1] = byte; });
@@ -27,11 +28,11 @@
   const colours = new Map(), root = getComputedStyle(document.documentElement);  // asking takes longer than drawing
   const colour = name => colours.get(name) ?? colours.set(name, root.getPropertyValue(name).trim()).get(name);
   const clamp = (v, low, high) => Math.max(low, Math.min(v, high));
-  const number = y => String(Number(y.toPrecision(4))).replace('-', '\u2212');
+  const number = y => String(Math.abs(y) < 1e4 ? Number(y.toPrecision(4)) : Math.round(y)).replace('-', '\u2212');
   const verdict = i => VERDICTS[data.verdicts[i]];
 
   const z = Array.from(data.verdicts, (_, i) => first + i), told = new Map();
-  const marks = data.marks.map(m => ({...m, z: unpack(m.z, Float32Array), text: unpack(m.text, Uint16Array)}));
+  const marks = data.marks.map(m => ({...m, z: unpackZ(m.z), text: unpack(m.text, Uint16Array)}));
   // what is between two slices is told at the upper one, after the reason for its verdict
   for (const {kind, z, text} of [...marks].reverse()) z.map(Math.ceil).forEach((at, j) =>
     told.set(at, [...told.get(at) ?? [], data.texts[text[j]] || kind]));
@@ -129,9 +130,9 @@
   function build(figure, plot) {
     if (!plot.lines.length) return;
     const svg = figure.querySelector('svg'), readout = make('p', 'readout', HINT);
-    const box = make('div', 'chart', '', {role: 'img', ariaLabel: svg.getAttribute('aria-label')});
+    const box = make('div', 'chart', '', {role: 'img', tabIndex: 0, ariaLabel: svg.getAttribute('aria-label')});
     const lines = plot.lines.map(line => unpackSamples(line.y));
-    const dots = plot.dots.map(d => ({...d, z: unpack(d.z, Float32Array), y: unpackSamples(d.y)}));
+    const dots = plot.dots.map(d => ({...d, z: unpackZ(d.z), y: unpackSamples(d.y)}));
     const chart = {plot, lines, dots}, strokes = plot.lines.map(line => () => colour(`--${line.style}`));
     // no line shows a sample between gaps
     const lone = lines.map(y => z.flatMap((_, i) => y[i] != null && y[i - 1] == null && y[i + 1] == null ? [i] : []));
@@ -161,7 +162,7 @@
         draw: [() => drawOver(chart)],
       },
     }, [z, ...lines], box);
-    svg.remove();
+    svg.classList.add('drawn');  // paper has other colours and widths
     u.over.addEventListener('click', () => choose(u.cursor.idx));
     u.over.addEventListener('wheel', event => turn(u, event), {passive: false});
     new ResizeObserver(() => u.setSize({width: box.clientWidth, height: HEIGHT})).observe(box);
@@ -240,14 +241,20 @@
   document.querySelectorAll('figure.plot').forEach((figure, i) => build(figure, data.charts[i]));
   show(...ALL);
   document.addEventListener('keydown', event => {
-    if (chosen == null || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (event.key === 'Escape') choose();
-    if (event.key === 'ArrowLeft' || event.key === 'ArrowRight') choose(chosen + (event.key === 'ArrowLeft' ? -1 : 1));
+    const step = {ArrowLeft: -1, ArrowRight: 1}[event.key], middle = Math.round((shown[0] + shown[1]) / 2) - first;
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (chosen == null && event.key === 'Enter' && event.target.matches('.chart')) choose(middle);
+    else if (chosen != null && event.key === 'Escape') choose();
+    else if (chosen != null && step) choose(chosen + step);
   });
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
     colours.clear();
     redraw();
   });
-  const asked = /^#slice=(-?\d+)$/.exec(location.hash);
-  if (asked) choose(asked[1] - first);
+  const chooseAsked = () => {
+    const asked = /^#slice=(-?\d+)$/.exec(location.hash);
+    if (asked) choose(asked[1] - first);
+  };
+  addEventListener('hashchange', chooseAsked);
+  chooseAsked();
 })();
