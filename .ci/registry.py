@@ -106,10 +106,11 @@ class Registry:
                 headers["Authorization"] = self._authorization(answer.headers.get("WWW-Authenticate", ""), repository)
                 answer = requests.request(method, url, headers=headers, timeout=TIMEOUT_S)
         except requests.exceptions.SSLError as error:
-            raise Refused(f"registry {self.host} speaks no HTTPS that this machine trusts: {_cause(error)}") from error
+            why = f"{_cause(error)}: correct REGISTRY, or give this machine and docker its certificate"
+            raise Refused(f"registry {self.host} speaks no HTTPS that is trusted here: {why}") from error
         except requests.RequestException as error:
-            why = _cause(error)
-            raise Refused(f"registry {self.host} is out of reach: correct REGISTRY, or mend the network: {why}") from error
+            why = f"{_cause(error)}: correct REGISTRY, or mend the network"
+            raise Refused(f"registry {self.host} is out of reach: {why}") from error
         return answer
 
     def _authorization(self, challenge: str, repository: str) -> str:

@@ -29,6 +29,8 @@ DIST, CHART = ROOT / "dist", Path("helm/clio-argo")
 IMAGES = ("align", "write")
 # what a dry run without REGISTRY writes in its place; no such host exists
 NOWHERE = "registry.example/clio-argo"
+# enough to find the others by `git status`, and few enough for a line
+SHOWN = 5
 # charts and tags need a semantic version
 SEMANTIC = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 
@@ -60,7 +62,10 @@ def call(*command: object, **variables: str) -> None:
     """Run a command in the repository, and show it. Raises Refused: it failed."""
     words = [str(c) for c in command]
     print("+", shlex.join(words), flush=True)
-    done = subprocess.run(words, cwd=ROOT, env={**os.environ, **variables}, check=False)
+    try:
+        done = subprocess.run(words, cwd=ROOT, env={**os.environ, **variables}, check=False)
+    except FileNotFoundError as error:
+        raise Refused(f"{words[0]} is not there: make release-dry brings it") from error
     if done.returncode:
         raise Refused(f"{shlex.join(words)} ended with {done.returncode}, for the reason above")
 
@@ -95,7 +100,7 @@ def section(version: str) -> str:
 def refusals(release: Release) -> Iterator[str]:
     """What speaks against a release before registry and docker are asked."""
     if release.version != (ours := project_version()):
-        yield f"VERSION={release.version}: pyproject.toml says {ours}, and it alone decides: change it there, and commit"
+        yield f"VERSION={release.version}: pyproject.toml says {ours}, and it alone decides: change it there"
     if not SEMANTIC.fullmatch(release.version):
         yield f"VERSION={release.version}: charts need a semantic version, such as 1.2.3 or 1.2.3-rc.1"
     if not section(release.version):
@@ -104,7 +109,9 @@ def refusals(release: Release) -> Iterator[str]:
     if changed is None:
         yield "this is no clone of the repository, or git is missing: a release is made from a commit"
     elif changed:
-        yield f"the tree differs from its commit: commit or remove {', '.join(line[3:] for line in changed.splitlines())}"
+        names = [line.split(maxsplit=1)[1] for line in changed.splitlines()]
+        more = " ..." if len(names) > SHOWN else ""
+        yield f"the tree differs from its commit: commit or remove {', '.join(names[:SHOWN])}{more}"
 
 
 def refusals_outside(release: Release) -> Iterator[str]:
@@ -236,7 +243,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--version", default="", help="that of pyproject.toml, to be sure which one it is")
     parser.add_argument("--registry", default="", help="HOST[:PORT][/PATH] for images and chart")
     parser.add_argument("--tested", help="push the images clio-argo-NAME:TESTED instead of building them")
-    parser.add_argument("--dry", action="store_true", help="say what would be done; do what needs no registry or docker")
+    parser.add_argument("--dry", action="store_true", help="push nothing; say what would be done")
     beside = Path(sys.prefix) / "release" / "bin"
     parser.add_argument("--tools", type=Path, default=beside, help="folder of pyproject-build and twine")
     return parser.parse_args()

@@ -80,7 +80,7 @@ def access() -> Json:
 
 def versioned(about: str) -> str:
     """The text of Chart.yaml with the version of this program as that of the chart and of its images."""
-    return re.sub(r"(?m)^((?:version|appVersion): |.*image: clio-argo-\w+:)\S+$", rf"\g<1>{version('clio-argo')}", about)
+    return re.sub(r"(?m)^((?:v|appV)ersion: |.*image: clio-argo-\w+:)\S+$", rf"\g<1>{version('clio-argo')}", about)
 
 
 def write_chart(folder: Path, values: str) -> None:
