@@ -68,11 +68,11 @@ def few(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of docker's configuration, empty at first."""
     (tmp_path / "docker").mkdir()
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    yield tmp_path / "docker"
+    return tmp_path / "docker"
 
 
 def log_in(folder: Path, host: str, user: str = USER) -> None:
@@ -171,7 +171,7 @@ def test_an_account_without_the_right_to_push_is_refused(login: Path, tmp_path: 
     with registry(tmp_path, "token") as served:
         log_in(login, served.host)
         with pytest.raises(
-            registries.Refused, match="refuses bob/clio-argo-align .*: log in with an account that may push"
+            registries.Refused, match=r"refuses bob/clio-argo-align .*: log in with an account that may push"
         ):
             registries.Registry(f"{served.host}/bob").check("clio-argo-align", VERSION)
 
@@ -187,10 +187,10 @@ def test_passwords_of_a_helper(login: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> Iterator[tuple[object, Path]]:
+def ours(tmp_path: Path) -> tuple[object, Path]:
     """A release, and a copy of the chart that it may fill."""
     chart = shutil.copytree(CHART, tmp_path / "clio-argo")
-    yield release.Release("1.2.3", registries.Registry("registry.example:5000/em"), None, TOOLS, True), chart
+    return release.Release("1.2.3", registries.Registry("registry.example:5000/em"), None, TOOLS, True), chart
 
 
 def test_a_filled_chart_names_its_images_by_digest(ours: tuple[object, Path]) -> None:
