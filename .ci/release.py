@@ -27,8 +27,8 @@ from clio_argo.argo.chart_readme import readme
 ROOT = Path(__file__).parents[1]
 DIST, CHART = ROOT / "dist", Path("helm/clio-argo")
 IMAGES = ("align", "write")
-# what a dry run without REGISTRY writes in its place; no such host exists
-NOWHERE = "registry.example/clio-argo"
+# what a dry run without REGISTRY writes in its place; such a host never exists
+NOWHERE = "registry.example/em"
 # enough to find the others by `git status`, and few enough for a line
 SHOWN = 5
 # charts and tags need a semantic version
