@@ -27,6 +27,9 @@ DIGESTS = {"align": "sha256:" + "a" * 64, "write": "sha256:" + "b" * 64}
 FEW = (".ci", "pyproject.toml", "CHANGELOG.md")
 
 
+needs_tools = pytest.mark.skipif(not (TOOLS / "twine").exists(), reason="make release-dry brings what builds packages")
+
+
 def script(name: str) -> ModuleType:
     """A module of .ci, which is no package."""
     with pytest.MonkeyPatch.context() as patch:
@@ -222,15 +225,11 @@ def test_a_filled_chart_tells_people_where_it_is(ours: tuple[object, Path]) -> N
 
 
 @pytest.mark.properties
-@pytest.mark.skipif(not (TOOLS / "twine").exists(), reason="`make release-dry` makes what builds packages")
+@needs_tools
 def test_a_dry_run_makes_all_but_what_is_pushed(tmp_path: Path) -> None:
     folder = clone(tmp_path)
-    dist, sums = folder / "dist", []
-    for _ in range(2):
-        done = made(folder, "--dry", "--registry", "registry.example/em", "--tools", TOOLS)
-        assert done.returncode == 0, done.stderr
-        sums.append({line for line in (dist / "SHA256SUMS").read_text().splitlines() if not line.endswith(".tgz")})
-    assert sums[0] == sums[1]
+    done, dist = made(folder, "--dry", "--registry", "registry.example/em", "--tools", TOOLS), folder / "dist"
+    assert done.returncode == 0, done.stderr
     steps = re.findall(r"^would run: (\w+ \w+)", done.stdout, re.MULTILINE)
     assert [s for s in steps if s != "helm package"] == [*["docker build"] * 2, *["docker push"] * 2, "helm push"]
     known = {"clio_argo-{}-py3-none-any.whl", "clio_argo-{}.tar.gz", "SHA256SUMS"}
@@ -241,6 +240,19 @@ def test_a_dry_run_makes_all_but_what_is_pushed(tmp_path: Path) -> None:
     subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=dist, check=True, stdout=subprocess.DEVNULL)
     with tarfile.open(dist / f"clio_argo-{VERSION}.tar.gz") as source:
         assert f"clio_argo-{VERSION}/clio_argo/pipeline.py" in source.getnames()
+
+
+@pytest.mark.properties
+@needs_tools
+def test_a_commit_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "ROOT", clone(tmp_path))
+    wheels = []
+    for name in ("one", "two"):
+        monkeypatch.setattr(release, "DIST", tmp_path / name)
+        release.packages(release.Release(VERSION, registries.Registry("registry.example"), None, TOOLS, True))
+        wheels.append({f.name: f.read_bytes() for f in (tmp_path / name).iterdir()})
+    assert wheels[0] == wheels[1]
+    assert len(wheels[0]) == 2
 
 
 def test_a_changed_tree_does_not_keep_a_dry_run(few: Path) -> None:
