@@ -1,7 +1,6 @@
 """A release: what refuses it before anything is pushed, by a real registry; what it writes into chart and dist/."""
 
 import base64
-import importlib
 import json
 import re
 import shutil
@@ -10,7 +9,6 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
@@ -18,45 +16,16 @@ import yaml
 from clio_argo.argo import ClusterSettings
 from clio_argo.cli.cluster_admin import cluster_settings
 from tests.registries import USER, Served, program, registry
+from tests.releases import TOOLS, VERSION, clone, registries, release
 
 ROOT = Path(__file__).parents[1]
-CI, CHART = ROOT / ".ci", ROOT / "helm" / "clio-argo"
-TOOLS = Path(sys.prefix) / "release" / "bin"
+CHART = ROOT / "helm" / "clio-argo"
 DIGESTS = {"align": "sha256:" + "a" * 64, "write": "sha256:" + "b" * 64}
 # what the script reads before it makes anything
 FEW = (".ci", "pyproject.toml", "CHANGELOG.md")
 
 
 needs_tools = pytest.mark.skipif(not (TOOLS / "twine").exists(), reason="make release-dry brings what builds packages")
-
-
-def script(name: str) -> ModuleType:
-    """A module of .ci, which is no package."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(CI)
-        return importlib.import_module(name)
-
-
-release, registries = script("release"), script("registry")
-VERSION = release.project_version()
-
-
-def git(folder: Path, *arguments: str) -> None:
-    author = ("-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *author, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def clone(folder: Path, *names: str) -> Path:
-    """A clean repository with the files of this one, those that are not committed yet included; `names`: only these."""
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *names]
-    files = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
-    for name in (n for n in files if n and (ROOT / n).is_file()):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    git(folder, "init", "--quiet")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "all")
-    return folder
 
 
 def made(folder: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":

@@ -12,8 +12,8 @@ import yaml
 
 from tests.e2e.cluster import BUCKET, CHART, PARTS, ROOT, TAG, Cluster, namespace, own_address, run
 from tests.registries import Served, registry
+from tests.releases import TOOLS, VERSION, clone
 from tests.stacks import CLI
-from tests.test_release import VERSION, clone
 
 ALIGN, WRITE = "clio-argo-align", "clio-argo-write"
 
@@ -46,13 +46,12 @@ def served(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What builds packages: that of `make release`, or one made here."""
-    there = Path(sys.prefix) / "release" / "bin"
-    if not (there / "twine").exists():
-        folder = tmp_path_factory.mktemp("tools")
-        venv.create(folder, with_pip=True)
-        there = folder / "bin"
-        run(there / "pip", "install", "--quiet", "--require-hashes", "--requirement", ROOT / ".ci" / "release.lock")
-    return there
+    if (TOOLS / "twine").exists():
+        return TOOLS
+    folder = tmp_path_factory.mktemp("tools")
+    venv.create(folder, with_pip=True)
+    run(folder / "bin" / "pip", "install", "--quiet", "--require-hashes", "-r", ROOT / ".ci" / "release.lock")
+    return folder / "bin"
 
 
 @pytest.fixture(scope="module")
