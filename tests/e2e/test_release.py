@@ -59,6 +59,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def released(served: Served, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Released:
     """Those images of the cluster's tests, each with a layer and so a digest that no node has, as a release."""
     folder, tested = tmp_path_factory.mktemp("release"), f"released-{served.host.rpartition(':')[2]}"
+    place = f"{served.host}/em"
     for name in (ALIGN, WRITE):
         context = folder / name
         context.mkdir()
@@ -67,13 +68,16 @@ def released(served: Served, tools: Path, tmp_path_factory: pytest.TempPathFacto
         run("docker", "build", "--tag", f"{name}:{tested}", context)
     try:
         made = clone(folder / "clone")
-        how = ("--version", VERSION, "--registry", f"{served.host}/em", "--tested", tested, "--tools", tools)
+        how = ("--version", VERSION, "--registry", place, "--tested", tested, "--tools", tools)
         run(sys.executable, made / ".ci" / "release.py", *how)
         again = run(sys.executable, made / ".ci" / "release.py", *how, check=False)
         assert f"registry {served.host} has clio-argo-align:{VERSION}, and a release replaces nothing" in again
     finally:
-        run("docker", "rmi", *(f"{name}:{tested}" for name in (ALIGN, WRITE)), check=False)
-    return Released(served, made / "dist", f"oci://{served.host}/em/charts/clio-argo")
+        made_here = (
+            f"{at}:{tag}" for name in (ALIGN, WRITE) for at, tag in ((name, tested), (f"{place}/{name}", VERSION))
+        )
+        run("docker", "rmi", *made_here, check=False)
+    return Released(served, made / "dist", f"oci://{place}/charts/clio-argo")
 
 
 def test_a_chart_without_a_registry_says_so(cluster: Cluster) -> None:
