@@ -22,10 +22,10 @@ PYTEST_ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test properties mutants e2e check chart actions bench docs site sbom lock clean
+.PHONY: help demo test properties mutants e2e check chart actions bench docs site sbom release release-dry lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/runtime ## align the small stack in tests/data/demo; ends with the paths of report and viewer
 	$(BIN)/clio-argo run tests/data/demo/request.yaml --out build/demo
@@ -51,7 +51,7 @@ check: $(VENV)/dev ## style, types, layers, docstrings, dependencies, generated 
 	$(BIN)/python .ci/docs.py
 	$(BIN)/deptry clio_argo
 	$(BIN)/deptry benchmarks tests --exclude build --ignore DEP002,DEP004
-	@if [ "`uname`" = Linux ]; then $(BIN)/hadolint images/Dockerfile && $(BIN)/shellcheck -x .ci/run manifests/*.sh manifests/gke/*.sh; fi
+	@if [ "`uname`" = Linux ]; then $(BIN)/hadolint images/Dockerfile && $(BIN)/shellcheck -x .ci/run .ci/sbom manifests/*.sh manifests/gke/*.sh; fi
 	@$(WRITE_SCHEMA) | diff -u $(SCHEMA) - && $(WRITE_CLI) | diff -u $(CLI) - \
 	   || { echo "docs/reference is out of date: run 'make docs' and commit it" >&2; exit 1; }
 	@rm -rf build/manifests && $(WRITE_MANIFESTS) build/manifests && diff -ru $(MANIFESTS) build/manifests \
@@ -74,7 +74,7 @@ chart: $(VENV)/dev $(CHECKOV)/made ## lint and validate chart and manifests (nee
 	rm -rf $(SCANNED) && mkdir -p $(SCANNED)
 	kubectl kustomize manifests > $(SCANNED)/manifests.yaml
 	$(BIN)/python .ci/pods < $(MANIFESTS)/workflowtemplate.yaml > $(SCANNED)/pods.yaml
-	$(RENDER) > $(SCANNED)/chart.yaml
+	$(RENDER) --set global.imageRegistry=registry.example > $(SCANNED)/chart.yaml # without one `helm test` has no image
 	$(CHECKOV)/bin/checkov --config-file .ci/checkov.yaml --directory $(SCANNED)
 	$(BIN)/pytest tests/argo
 
@@ -97,9 +97,15 @@ site: $(SITE)/made ## the documentation as a site in build/site; a broken link i
 	@echo "python3 -m http.server --directory build/site shows it"
 
 sbom: $(VENV)/dev ## what the images install, as CycloneDX documents in build/sbom
-	@mkdir -p build/sbom
-	for image in write align; do $(BIN)/cyclonedx-py requirements images/$$image.lock --pyproject pyproject.toml \
-	   --output-reproducible --output-file build/sbom/$$image.json || exit 1; done
+	PATH="$(abspath $(BIN)):$$PATH" .ci/sbom build/sbom
+
+RELEASE := $(VENV)/release
+MAKE_RELEASE = $(BIN)/python .ci/release.py --version '$(VERSION)' --registry '$(REGISTRY)' --tested '$(TESTED)'
+release: $(VENV)/dev $(RELEASE)/made ## packages, images and chart into dist/ and a registry (VERSION=0.1.0 REGISTRY=HOST/PATH; docs/releasing.md)
+	$(MAKE_RELEASE)
+
+release-dry: $(VENV)/dev $(RELEASE)/made ## what `make release` would do; makes all that needs neither registry nor docker
+	$(MAKE_RELEASE) --dry
 
 # Keeps the versions that are locked unless pyproject.toml rules them out; `make lock UPGRADE=--upgrade` takes the newest.
 UV ?= uv
@@ -114,6 +120,7 @@ lock: ## resolve pyproject.toml into the lock files (needs uv)
 	   $(RESOLVE) --group $$image --constraint requirements-dev.lock --output-file images/$${image#image-}.lock || exit 1; done
 	$(RESOLVE) --group checkov --output-file .ci/checkov.lock
 	$(RESOLVE) --group site --constraint requirements-dev.lock --output-file .ci/docs.lock
+	$(RESOLVE) --group release --constraint requirements-dev.lock --output-file .ci/release.lock
 
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -135,7 +142,7 @@ $(VENV)/dev: requirements-dev.lock pyproject.toml | $(VENV)/made
 	$(INSTALL_SELF)
 	@touch $@ $(VENV)/runtime
 
-$(CHECKOV)/made $(SITE)/made: $(VENV)/%/made: .ci/%.lock | $(VENV)/made
+$(CHECKOV)/made $(SITE)/made $(RELEASE)/made: $(VENV)/%/made: .ci/%.lock | $(VENV)/made
 	$(PYTHON) -m venv $(VENV)/$*
 	$(VENV)/$*/bin/python -m pip install --quiet --require-hashes --requirement .ci/$*.lock
 	@touch $@

@@ -102,7 +102,7 @@ def serve(scheme: str, *command: str) -> Iterator[Server]:
     port = free_port()
     with subprocess.Popen([sys.executable, *command, str(port)], stderr=subprocess.DEVNULL) as process:
         try:
-            _wait_for(port, process)
+            wait_for(port, process)
             yield Server(scheme, f"http://127.0.0.1:{port}", process)
         finally:
             process.kill()
@@ -114,7 +114,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
     end = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < end:
         with socket.socket() as probe:

@@ -1,7 +1,9 @@
-"""The generated files of the Helm chart: schema of its values, template, access rules, and table of its values."""
+"""The generated files of the Helm chart: schema of its values, template, access rules, table of values, versions."""
 
 import json
+import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +78,14 @@ def access() -> Json:
     return {"roles": roles(), "networkPolicy": network_policy(ClusterSettings())["spec"]}
 
 
+def versioned(about: str) -> str:
+    """The text of Chart.yaml with the version of this program as that of the chart and of its images."""
+    return re.sub(r"(?m)^((?:v|appV)ersion: |.*image: clio-argo-\w+:)\S+$", rf"\g<1>{version('clio-argo')}", about)
+
+
 def write_chart(folder: Path, values: str) -> None:
-    """Write the generated files into the chart at `folder`; `values` is the text of its values.yaml."""
+    """Write the generated files into the chart at `folder`, which has Chart.yaml; `values`: text of its values.yaml."""
+    (folder / "Chart.yaml").write_text(versioned((folder / "Chart.yaml").read_text()))
     (folder / "values.schema.json").write_text(json.dumps(values_schema(), indent=2) + "\n")
     (folder / "README.md").write_text(readme(values))
     (folder / "files" / "access.yaml").write_text(yaml.safe_dump(access(), sort_keys=False))

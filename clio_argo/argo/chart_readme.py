@@ -17,6 +17,7 @@ helm install clio-argo helm/clio-argo --namespace clio-argo --create-namespace -
 helm test clio-argo --namespace clio-argo --logs
 ```
 
+The chart of a release names its images; the one of the repository needs `global.imageRegistry`.
 [From a laptop to a cluster](../../docs/kubernetes.md) has the whole way; [the chart](../../docs/chart.md) has upgrades,
 several releases, OpenShift, Argo CD and the network policy. All pods pass PodSecurity `restricted`. `ci/` has values
 for GKE, OpenShift and a small cluster. values.schema.json refuses what cannot work; `clio-argo install --settings FILE`

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,10 @@ def test_values_for_gke_are_the_preset() -> None:
 
 def test_generated_files_are_current(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
+    about = (CHART / "Chart.yaml").read_text().replace(f"ersion: {version('clio-argo')}", "ersion: 0.0.1")
+    (tmp_path / "Chart.yaml").write_text(about)
     write_chart(tmp_path, (CHART / "values.yaml").read_text())
-    for file in ("README.md", "values.schema.json", "files/access.yaml", "files/workflowtemplate.yaml"):
+    for file in ("Chart.yaml", "README.md", "values.schema.json", "files/access.yaml", "files/workflowtemplate.yaml"):
         assert (tmp_path / file).read_text() == (CHART / file).read_text(), f"{file}: run `make docs`"
 
 
@@ -297,6 +300,31 @@ def test_the_pod_of_helm_test_is_as_those_of_the_steps() -> None:
     assert {v["name"] for v in pod["volumes"]} == {v["name"] for v in spec["volumes"]}
     assert pod["affinity"] == CHANGED["others"]["affinity"]
     assert pod["serviceAccountName"] == spec["serviceAccountName"] == "w"
+
+
+ALIGN, WRITE = ({"images": {name: {"tag": "1.0"}}} for name in ("align", "write"))
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    ("values", "lost"),
+    [
+        ({}, "clio-argo-align and clio-argo-write"),
+        (ALIGN, "clio-argo-write"),
+        (WRITE, "clio-argo-align"),
+        ({"images": {**ALIGN["images"], **WRITE["images"]}}, ""),
+        ({"imagePullPolicy": "Never"}, ""),
+        ({"global": {"imageRegistry": "mirror.example"}}, ""),
+        ({"images": {"align": {"registry": "r.example"}, "write": {"repository": "r.example/write"}}}, ""),
+        ({"images": {name: {"digest": DIGEST} for name in ("align", "write")}}, ""),
+    ],
+    ids=["defaults", "tag of align", "tag of write", "tags", "in the nodes", "mirror", "registries", "digests"],
+)
+def test_images_that_no_node_can_pull_are_told_by_helm_test(values: dict[str, Any], lost: str) -> None:
+    [container] = rendered(values)["Pod", "clio-argo-doctor"]["spec"]["containers"]
+    told = container["image"].startswith(" no registry is set for ")
+    assert told == bool(lost)
+    assert not lost or f" {lost}, so no node can pull them: helm upgrade" in container["image"]
 
 
 def test_every_value_has_a_comment_in_the_readme() -> None:

@@ -47,6 +47,22 @@
 {{- end -}}
 {{- end -}}
 
+{{/*
+What is missing where images name no place from which a node could pull them; empty if all do. Who names a tag, or says
+that nodes have them (pullPolicy: Never), has loaded them into the nodes.
+*/}}
+{{- define "clio-argo.nowhere" -}}
+{{- $lost := list -}}
+{{- range $name, $image := .Values.images -}}
+  {{- $placed := or $.Values.global.imageRegistry $image.registry (contains "/" $image.repository) -}}
+  {{- $loaded := or $image.tag $image.digest (eq "Never" ($image.pullPolicy | default $.Values.imagePullPolicy)) -}}
+  {{- if not (or $placed $loaded) }}{{ $lost = append $lost $image.repository }}{{ end -}}
+{{- end -}}
+{{- if $lost -}}
+no registry is set for {{ join " and " $lost }}, so no node can pull them: helm upgrade with --set global.imageRegistry=HOST/PATH, or install the chart of a release, which names its own
+{{- end -}}
+{{- end -}}
+
 {{/* Security context of all pods. */}}
 {{- define "clio-argo.podSecurityContext" -}}
 {{- $own := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") -}}

@@ -1,0 +1,126 @@
+"""A release in a real registry: a chart without a registry says so, one of a release brings its images along."""
+
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.cluster import BUCKET, CHART, ROOT, TAG, Cluster, namespace, own_address, run
+from tests.registries import Served, registry
+from tests.releases import TOOLS, VERSION, clone
+from tests.stacks import CLI
+
+ALIGN, WRITE = "clio-argo-align", "clio-argo-write"
+IMPORTS = ("--", "python", "-c", "import clio_argo.steps.write")
+
+
+@dataclass(frozen=True)
+class Released:
+    """What `make release` left: its folder, and the chart's address."""
+
+    served: Served
+    dist: Path
+    chart: str
+
+    def images(self) -> dict[str, str]:
+        """Reference by digest of each image."""
+        lines = (self.dist / f"clio-argo-{VERSION}-images.txt").read_text().split()
+        found = dict(line.rpartition(f":{VERSION}@")[::2] for line in lines)
+        return {name.rpartition("/")[2]: f"{name}@{digest}" for name, digest in found.items()}
+
+
+@pytest.fixture(scope="module")
+def served(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A registry without TLS. docker, helm and containerd speak plain HTTP to their own machine's loopback alone."""
+    addresses = run("kubectl", "get", "nodes", "--output", "jsonpath={.items[*].status.addresses[*].address}")
+    if own_address() not in addresses.split():
+        pytest.skip("the node is another machine, which cannot pull from this one's loopback address")
+    with registry(tmp_path_factory.mktemp("registry")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What builds packages: that of `make release`, or one made here."""
+    if (TOOLS / "twine").exists():
+        return TOOLS
+    folder = tmp_path_factory.mktemp("tools")
+    venv.create(folder, with_pip=True)
+    run(folder / "bin" / "pip", "install", "--quiet", "--require-hashes", "-r", ROOT / ".ci" / "release.lock")
+    return folder / "bin"
+
+
+@pytest.fixture(scope="module")
+def released(served: Served, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """Those images of the cluster's tests, each with a layer and so a digest that no node has, as a release."""
+    folder, tested = tmp_path_factory.mktemp("release"), f"released-{served.host.rpartition(':')[2]}"
+    place = f"{served.host}/em"
+    for name in (ALIGN, WRITE):
+        context = folder / name
+        context.mkdir()
+        (context / "Dockerfile").write_text(f"FROM {name}:{TAG}\nCOPY new /usr/local/share/clio-argo/\n")
+        (context / "new").write_text(str(context))
+        run("docker", "build", "--tag", f"{name}:{tested}", context)
+    try:
+        made = clone(folder / "clone")
+        how = ("--version", VERSION, "--registry", place, "--tested", tested, "--tools", tools)
+        run(sys.executable, made / ".ci" / "release.py", *how)
+        again = run(sys.executable, made / ".ci" / "release.py", *how, check=False)
+        assert f"registry {served.host} has clio-argo-align:{VERSION}, and a release replaces nothing" in again
+    finally:
+        made_here = (
+            f"{at}:{tag}" for name in (ALIGN, WRITE) for at, tag in ((name, tested), (f"{place}/{name}", VERSION))
+        )
+        run("docker", "rmi", *made_here, check=False)
+    return Released(served, made / "dist", f"oci://{place}/charts/clio-argo")
+
+
+def test_a_chart_without_a_registry_says_so(cluster: Cluster) -> None:
+    """At once, by its notes and by `helm test`; no pod waits for an image that is nowhere."""
+    told = f"no registry is set for {ALIGN} and {WRITE}, so no node can pull them: helm upgrade with --set"
+    with namespace(f"{cluster.namespace}-nowhere"):
+        at = ("--namespace", f"{cluster.namespace}-nowhere")
+        assert told in run("helm", "install", "clio-argo", CHART, *at)
+        said = run("helm", "test", "clio-argo", *at, check=False, timeout=60)
+        assert told in said.partition("Error: ")[2]
+        assert run("kubectl", "get", "pods", *at, "--output", "name") == ""
+
+
+def test_what_was_released_is_whole(released: Released) -> None:
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=released.dist, check=True)
+    assert set(released.served.repositories()) == {f"em/{name}" for name in (ALIGN, WRITE, "charts/clio-argo")}
+
+
+def test_the_demo_runs_from_the_registry(released: Released, cluster: Cluster, demo: str, tmp_path: Path) -> None:
+    """The stack's pods are of one image, being small; a pod of its own starts the other."""
+    values = {**cluster.values, "requireDigests": True}
+    del values["images"]
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    ours, images = Cluster(f"{cluster.namespace}-released", values), released.images()
+    assert not in_nodes(ours) & set(images.values())
+    with namespace(ours.namespace):
+        at = ("--namespace", ours.namespace, "--values", tmp_path / "values.yaml")
+        run("helm", "install", "clio-argo", released.chart, "--version", VERSION, "--plain-http", *at)
+        ours.kubectl("run", "writes", "--image", images[WRITE], "--restart=Never", "--command", *IMPORTS)
+        ours.submit(demo, f"{BUCKET}/runs/released", "--set", "max_bad=1", "--name", "released", "--wait")
+        assert ours.phase("released") == "Succeeded"
+        ours.kubectl("wait", "pod/writes", "--for", "jsonpath={.status.phase}=Succeeded", "--timeout", "60s")
+        assert pulled(ours) >= set(images.values())
+    run(CLI, "verify", f"{BUCKET}/runs/released")
+
+
+def in_nodes(cluster: Cluster) -> set[str]:
+    """Names of the images that nodes have."""
+    images = [image for node in cluster.objects("nodes") for image in node["status"]["images"]]
+    return {name for image in images for name in image["names"] or ()}
+
+
+def pulled(cluster: Cluster) -> set[str]:
+    """Images that the kubelet says it has pulled for pods of the namespace."""
+    said = [e["message"] for e in cluster.objects("events") if e["reason"] == "Pulled"]
+    return {m.split('"')[1] for m in said if m.startswith("Successfully pulled image")}
