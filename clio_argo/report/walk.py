@@ -103,13 +103,13 @@ def walk(data: ReportData, plots: Sequence[Plot]) -> Walk:
     slices = [placed.get(z) for z in range(first, data.plan.maxz + 1)]
     marks = {m: _text(m, placed) for m in dict.fromkeys(m for p in plots for m in p.marks)}
     texts = _number(["", *marks.values()])
-    kinds = tuple(k for k in KINDS if any(m.kind == k for m in marks))
+    used = [k for k in KINDS if any(m.kind == k for m in marks)]
     url = None if data.viewer_url is None else str(visible(data.viewer_url))
     return Walk(
         first=first,
         verdicts="".join(s.verdict[0] if s else "m" for s in slices),
         texts=tuple(texts),
-        marks=tuple(_marks(k, [(m.z - first, texts.get(t, 0)) for m, t in marks.items() if m.kind == k]) for k in kinds),
+        marks=tuple(_marks(k, [(m.z - first, texts.get(t, 0)) for m, t in marks.items() if m.kind == k]) for k in used),
         charts=tuple(_chart(plot.curve, first, tuple(dict.fromkeys(m.kind for m in plot.marks))) for plot in plots),
         files=_files(slices),
         # it is written with the volume
