@@ -9,7 +9,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from clio_argo.model.layout import COMPLETE, QUALITY, TRANSFORMS, VOLUME, record_name
+from clio_argo.model.layout import COMPLETE, CONFIG, PLAN, QUALITY, TRANSFORMS, VOLUME, record_name
+from clio_argo.model.plan import Plan, Problem
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "notebooks" / "report.ipynb"
 
@@ -59,7 +60,25 @@ def test_a_run_that_goes_on(demo: Path, tmp_path: Path) -> None:
     shutil.copytree(demo, out := tmp_path / "run", ignore=shutil.ignore_patterns("aligned", "ng"))
     for gone in (COMPLETE, QUALITY, TRANSFORMS, VOLUME, record_name("match", 3)):
         (out / gone).unlink()
+    plan = Plan.from_bytes((out / PLAN).read_bytes(), PLAN)
+    problems = [
+        Problem(kind="unreadable", z=3495, detail="cut short"),
+        *(Problem(kind="missing", z=z) for z in (3496, 3497)),
+    ]
+    (out / PLAN).write_bytes(plan.model_copy(update={"problems": tuple(problems)}).to_bytes())
     shown = executed(out)
     assert "52 of 60 slices" in shown
+    assert "z 3495: unreadable (cut short)\nz 3496 to 3497: missing\n" in shown
     assert f"{TRANSFORMS} does not exist: the run has not come so far" in shown
     assert shown.count("<svg") == 2
+
+
+@pytest.mark.properties
+def test_a_run_that_an_acquisition_is_followed_for(demo: Path, tmp_path: Path) -> None:
+    (out := tmp_path / "run").mkdir()
+    shutil.copy(demo / CONFIG, out)
+    shown = executed(out)
+    assert "0 of 12 stages are done" in shown
+    assert "not known yet" in shown
+    assert "1970" not in shown
+    assert f"{PLAN} does not exist: there is no run, or it has not come so far" in shown

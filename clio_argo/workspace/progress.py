@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from clio_argo.errors import MissingInput
 from clio_argo.model.costs import Estimate, left_s
-from clio_argo.model.layout import COMPLETE, ESTIMATE, FORMER_STEPS, MANIFEST
+from clio_argo.model.layout import COMPLETE, ESTIMATE, FORMER_STEPS, MANIFEST, PLAN
+from clio_argo.model.plan import Plan
 from clio_argo.model.prices import seconds_by_stage
 from clio_argo.model.progress import Progress, StageProgress
 from clio_argo.model.run import Attempt
@@ -56,8 +57,9 @@ def _amount(run: Run, units: int) -> tuple[str, int]:
     if step.made_from:
         return "block", units
     # units of later fits hold pairs, of which a slice may have several
-    if step.units.startswith(("plan.", "volume.")):
-        return "slice", run.plan.usable
+    of_slices = step.units.startswith(("plan.", "volume."))
+    if of_slices and (plan := run.store.find_document(Plan, PLAN)):
+        return "slice", plan.usable
     return "unit", units
 
 

@@ -15,10 +15,10 @@ from clio_argo.workspace.logs import read_attempts
 
 
 def costs_of(store: Store) -> Costs:
-    """The costs of a run so far, whether or not it has ended. Raises `UserError` if there is none."""
+    """The costs of a run so far, whether or not it has ended. Raises `UserError` if it has no plan yet."""
     plan = store.find_document(Plan, PLAN)
     if plan is None:
-        raise UserError(f"{store.url}{PLAN} does not exist: there is no run")
+        raise UserError(f"{store.url}{PLAN} does not exist: there is no run, or it has not come so far")
     return reconcile(stage_times(read_attempts(store)[0]), store.intact(Estimate, ESTIMATE), plan)
 
 

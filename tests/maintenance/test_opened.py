@@ -16,6 +16,7 @@ from clio_argo.model.alignment import Transforms
 from clio_argo.model.layout import (
     COMPLETE,
     ESTIMATE,
+    PLAN,
     QUALITY,
     SUSPECTS,
     TRANSFORMS,
@@ -150,6 +151,10 @@ def test_progress_of_a_run_that_goes_on(demo: Path, tmp_path: Path) -> None:
         (out / document).unlink()
     early = clio_argo.open(out).progress
     assert (early["rematch"].units, early["render"].units) == (0, 15), "as expected"
+    (out / PLAN).unlink()
+    assert str(clio_argo.open(out).progress["match"]).endswith(" units"), "as while one follows an acquisition"
+    with pytest.raises(UserError, match=r"plan\.json does not exist: .* has not come so far"):
+        _ = clio_argo.open(out).costs
     (out / ESTIMATE).unlink()
     unknown = clio_argo.open(out).progress
     assert (str(unknown["render"]), unknown.left_s) == ("not known yet", None)
