@@ -66,12 +66,18 @@ class Progress(Value):
         rates = [each * (b - a) / (edges[1] - edges[0]) for a, b in pairwise(done)]
         return list(zip(middles, rates, strict=True))
 
-    def _repr_html_(self) -> str:
-        """A line for each stage, for notebooks."""
+    def __repr__(self) -> str:
+        """How far the run is in one line: tries fill screens."""
         left = f", about {self.left_s / MINUTE_S:.1f} min left" if self.left_s else ""
         done = sum(s.share == 1 for s in self.stages)
+        return f"<Progress: {done} of {len(self.stages)} stages are done{left}>"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """A line for each stage, for notebooks."""
         rows = {f"{s.step}: {s.title}": f"{s.share:.0%}, {s}" for s in self.stages}
-        return html_table(f"{done} of {len(self.stages)} stages are done{left}", rows)
+        return html_table(str(self)[1:-1], rows)
 
 
 def _edges(tries: Sequence[Attempt], every_s: float) -> list[float]:

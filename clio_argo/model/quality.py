@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field
 
-from clio_argo.model.base import Document, Value, former_names
+from clio_argo.model.base import Document, Value, counted, former_names
 
 
 class PairSimilarity(Value):
@@ -37,6 +37,12 @@ class Quality(Document):
     def outliers(self) -> tuple[PairSimilarity, ...]:
         """Pairs far less similar than those around them."""
         return tuple(p for p in self.pairs if p.outlier)
+
+    def __repr__(self) -> str:
+        """The pairs in one line: all of them would fill screens."""
+        return f"<Quality: {counted(len(self.pairs), 'pair')}, {counted(len(self.outliers), 'outlier')}>"
+
+    __str__ = __repr__
 
 
 class QualitySummary(Value):

@@ -128,12 +128,17 @@ class Costs(Document):
     priced: str = Field(description="The type of node, and the date of its price.")
     left_s: float = Field(description="CPU seconds of what is not done, by what the rest took.")
 
+    def __repr__(self) -> str:
+        """What the run took in one line."""
+        price = "".join(f", ${dollars:.2f} ({kind})" for kind, dollars in self.compute.items())
+        return f"<Costs: CPU {self.cpu_s:.1f} s, {self.vcpu_h:.3f} vCPU hours{price}, at prices of {self.priced}>"
+
+    __str__ = __repr__
+
     def _repr_html_(self) -> str:
         """A line for each stage that took time, for notebooks."""
-        price = "".join(f", ${dollars:.2f} ({kind})" for kind, dollars in self.compute.items())
-        title = f"CPU {self.cpu_s:.1f} s, {self.vcpu_h:.3f} vCPU hours{price}, at prices of {self.priced}"
         left = {"left": f"about {self.left_s:.1f} s of CPU"} if self.left_s else {}
-        return html_table(title, {**{s.step: s for s in self.timed}, **left})
+        return html_table(str(self)[1:-1], {**{s.step: s for s in self.timed}, **left})
 
     @property
     def timed(self) -> tuple[StageTime, ...]:

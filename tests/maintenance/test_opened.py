@@ -50,9 +50,13 @@ def test_documents_are_those_that_lie_there(whole: Path) -> None:
 
 def test_documents_are_told_in_a_line(whole: Path) -> None:
     run = clio_argo.open(str(whole))
-    said = [f"{d}" for d in (run.plan, run.transforms, run.completion)]
-    assert said == [repr(d) for d in (run.plan, run.transforms, run.completion)]
-    plan, transforms, completion = said
+    documents = (run.plan, run.transforms, run.completion, run.progress, run.quality, run.costs)
+    said = [f"{d}" for d in documents]
+    assert said == [repr(d) for d in documents]
+    plan, transforms, completion, progress, quality, costs = said
+    assert progress == "<Progress: 12 of 12 stages are done>"
+    assert quality == "<Quality: 5 pairs, 0 outliers>"
+    assert costs.startswith("<Costs: CPU ")
     assert plan == f"<Plan: 6 slices, z {FIRST} to {FIRST + 5}, 2100 x 24 px uint8>"
     assert transforms.startswith("<Transforms: 6 slices, 0 flagged, 0 suspect, canvas 2")
     assert completion.startswith(f"<Completion of {run.request.id}: complete, 6 slices, 0 flagged, ")

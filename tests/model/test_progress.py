@@ -63,5 +63,5 @@ def test_lost_tries_are_told_apart_and_notebooks_show_a_table() -> None:
     told = progress(attempt(0, 60, 2), attempt(0, 5, 0, "preempted"))
     assert [a.outcome for a in told.lost] == ["preempted"]
     shown = told._repr_html_()
-    assert shown.startswith("<b>0 of 1 stages are done, about 1.5 min left</b>")
+    assert shown.startswith("<b>Progress: 0 of 1 stages are done, about 1.5 min left</b>")
     assert "<th>reduce: find features</th><td>40%, 64 of 160 slices</td>" in shown
