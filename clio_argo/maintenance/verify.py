@@ -55,7 +55,10 @@ def _refuse_other_steps(store: Store, pipeline: Pipeline) -> None:
     plan = store.intact(Plan, PLAN)
     steps = {*pipeline.versions, *FORMER_STEPS.values()}
     if plan and (unknown := sorted(plan.algorithms.keys() - steps)):
-        raise UserError(f"{store.url}: was made with the steps {', '.join(unknown)}; name their pipeline by --pipeline")
+        raise UserError(
+            f"{store.url}: was made with the steps {', '.join(unknown)}; name their pipeline by --pipeline, or by "
+            "pipeline= in Python"
+        )
 
 
 def verify_store(

@@ -149,6 +149,9 @@ class Pipeline:
     on_exit: Step | None = None
     single: str = ""
 
+    def __repr__(self) -> str:
+        return f"<Pipeline: {', '.join(s.name for s in self.steps)}>"
+
     def __getitem__(self, name: str) -> Step:
         self._refuse_unknown(name)
         return next(s for s in self.all_steps if s.name == name)
@@ -195,7 +198,6 @@ class Pipeline:
 
     def checked(self) -> "Pipeline":
         """The pipeline itself. Raises `UserError` with all that does not fit in its graph."""
-        # what a step cannot be makes no sense in a graph either
         own = [f"{s.name or 'a step'}: {p}" for s in self.all_steps for p in faults(s)]
         if problems := own or [*self._problems()]:
             raise UserError("\n".join(["this pipeline cannot run:", *(f"  {p}" for p in problems)]))

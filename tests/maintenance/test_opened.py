@@ -5,7 +5,9 @@ import shutil
 import sys
 import zipfile
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -173,6 +175,12 @@ def test_names_are_told_before_they_are_used() -> None:
     assert {*clio_argo.__all__, "open", "__version__"} <= {*dir(clio_argo)}
     assert clio_argo.__version__ == version("clio-argo")
     assert "open" not in clio_argo.__all__
+
+
+@pytest.mark.parametrize("name", [*clio_argo.__all__, "open"])
+def test_signatures_are_short(name: str) -> None:
+    if isinstance(found := getattr(clio_argo, name), FunctionType):
+        assert len(str(signature(found))) < 500, "a few lines of a screen"
 
 
 def test_notebooks_show_tables_in_which_text_is_text(demo: Path) -> None:
