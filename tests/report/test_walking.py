@@ -248,6 +248,9 @@ def test_paper_shows_the_whole_stack_in_dark_ink(tmp_path: Path, browser: Browse
         assert walker.page.evaluate(shown % ".chart, .readout, .walk") == [not drawn] * 13
         ink = walker.page.evaluate("getComputedStyle(document.body).color")
         assert (ink == "rgb(27, 36, 48)") is drawn
+        # browsers print no backgrounds, and those of legends are what they say
+        kept = walker.page.evaluate("getComputedStyle(document.querySelector('.key')).printColorAdjust")
+        assert (kept == "exact") is drawn
 
 
 @pytest.mark.properties
