@@ -143,6 +143,11 @@ def test_a_step_with_a_node_of_its_own_has_a_pod_of_its_own() -> None:
         (lambda: PIPELINE.with_step(replace(NEEDY, name="")), "a step: '' is no name"),
         (lambda: PIPELINE.with_step(replace(NEEDY, memory="8Gi")), "memory '8Gi': give whole MiB"),
         (lambda: PIPELINE.with_step(replace(NEEDY, settings="background")), "settings is a tuple: settings="),  # type: ignore[arg-type]
+        (lambda: PIPELINE.with_step(replace(NEEDY, cpu="many")), "cpu 'many': give cores"),
+        (lambda: PIPELINE.with_step(replace(NEEDY, gpu=-1)), "gpu -1: give a number of GPUs"),
+        (lambda: PIPELINE.with_step(replace(NEEDY, resources=(("disk", "lots"),))), "disk 'lots' is no amount"),
+        (lambda: PIPELINE.with_step(replace(NEEDY, volumes=(Mount("/m"),))), "either a claim or a secret"),
+        (lambda: PIPELINE.with_step(replace(NEEDY, volumes=(Mount("m", claim="m"),))), "give a path from the root"),
         (lambda: PIPELINE["verfy"], "there is no step verfy; steps are plan, "),
         (lambda: PIPELINE.with_step(replace(NEEDY, name="verify")), "two steps are called verify"),
         (lambda: PIPELINE.with_step(replace(NEEDY, name="notify")), "two steps are called notify"),
