@@ -221,6 +221,14 @@ def test_numbers_that_are_dates(tmp_path: Path, browser: Browser) -> None:
 
 
 @pytest.mark.properties
+def test_grey_values_of_16_bits_are_told_whole(tmp_path: Path, browser: Browser) -> None:
+    data = example(9, bad_every=99)
+    bright = tuple(s.model_copy(update={"mean": 43217.0}) for s in data.statistics)
+    walker = Walker(browser.open(write(tmp_path, data.model_copy(update={"statistics": bright}))), 3493, 9)
+    assert "in the file 43217 grey value" in walker.point(3495)[4]
+
+
+@pytest.mark.properties
 def test_a_slice_is_shown_without_a_mouse_and_when_the_address_changes(tmp_path: Path, browser: Browser) -> None:
     page = browser.open(write(tmp_path, example(60)))
     page.wait(f"{DRAWN} === 6")
