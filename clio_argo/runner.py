@@ -232,7 +232,7 @@ def _run_here(
     last: str | None = None,
 ) -> Store:
     refuse_containers(pipeline)
-    refuse_unknown_functions(pipeline)
+    refuse_unknown(pipeline, request)
     store, reports = Store(os.fspath(out)), progress or NoProgress()
     if request.make_buckets.location is not None:
         # imported here: it loads OpenCV, which this process needs for nothing else
@@ -264,17 +264,22 @@ def refuse_containers(pipeline: Pipeline) -> None:
         )
 
 
-def refuse_unknown_functions(pipeline: Pipeline) -> None:
-    """Raise `UserError` if a function of a step that was added is not there: found later, it has cost a volume."""
-    own = [s for s in pipeline.steps if s.entry not in {known.entry for known in PIPELINE.steps}]
-    for step, reference in ((s, r) for s in own for r in (s.entry, s.objects, s.shards, s.needs) if r):
-        try:
-            load(reference)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UserError(
-                f"step {step.name}: {reference} cannot be loaded: {error}; give module:function, and install the "
-                "module, or add its folder to PYTHONPATH"
-            ) from error
+def refuse_unknown(pipeline: Pipeline, request: Request) -> None:
+    """Raise `UserError` if a function or a setting of an added step is not there: found later, it has cost a volume."""
+    for step in (s for s in pipeline.steps if s.entry not in {known.entry for known in PIPELINE.steps}):
+        for reference in filter(None, (step.entry, step.objects, step.shards, step.needs)):
+            try:
+                load(reference)
+            except (ImportError, AttributeError, ValueError) as error:
+                raise UserError(
+                    f"step {step.name}: {reference} cannot be loaded: {error}; give module:function, and install the "
+                    "module, or add its folder to PYTHONPATH"
+                ) from error
+        for name in step.settings:
+            try:
+                request.setting(name)
+            except (LookupError, TypeError) as error:
+                raise UserError(f"step {step.name}: there is no setting {name}") from error
 
 
 def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress, last: str | None = None) -> None:
