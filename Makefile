@@ -51,7 +51,7 @@ check: $(VENV)/dev ## style, types, layers, docstrings, dependencies, generated 
 	$(BIN)/python .ci/docs.py
 	$(BIN)/deptry clio_argo
 	$(BIN)/deptry benchmarks tests --exclude build --ignore DEP002,DEP004
-	@if [ "`uname`" = Linux ]; then $(BIN)/hadolint images/Dockerfile && $(BIN)/shellcheck -x .ci/run .ci/sbom manifests/*.sh manifests/gke/*.sh; fi
+	@if [ "`uname`" = Linux ]; then $(BIN)/hadolint images/Dockerfile && $(BIN)/shellcheck -x .ci/run .ci/sbom .ci/registry-server manifests/*.sh manifests/gke/*.sh; fi
 	@$(WRITE_SCHEMA) | diff -u $(SCHEMA) - && $(WRITE_CLI) | diff -u $(CLI) - \
 	   || { echo "docs/reference is out of date: run 'make docs' and commit it" >&2; exit 1; }
 	@rm -rf build/manifests && $(WRITE_MANIFESTS) build/manifests && diff -ru $(MANIFESTS) build/manifests \

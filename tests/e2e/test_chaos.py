@@ -14,7 +14,7 @@ from tests.stacks import contents, demo_slices, request, run_here, write_stack
 
 SLICES, FIRST = 12, 3514
 # A blow costs a pod that starts once more, a request that fails a second: with these the run takes a minute and a half.
-BLOWS, EVERY = 3, 250
+BLOWS, EVERY = 3, 500
 pytestmark = pytest.mark.xdist_group("cluster")
 
 
