@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 CHART = ROOT / "helm" / "clio-argo"
 DIGESTS = {"align": "sha256:" + "a" * 64, "write": "sha256:" + "b" * 64}
 # what the script reads before it makes anything
-FEW = (".ci", "pyproject.toml", "CHANGELOG.md")
+FEW = (".ci", ".gitignore", "pyproject.toml", "CHANGELOG.md")
 
 
 needs_tools = pytest.mark.skipif(not (TOOLS / "twine").exists(), reason="make release-dry brings what builds packages")

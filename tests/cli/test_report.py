@@ -58,6 +58,7 @@ def test_stacks_with_nothing_in_common_are_refused(demo: Path) -> None:
         compare_runs(run, other, (), SIZE)
 
 
+@pytest.mark.properties
 def test_the_command_shows_settings_and_places(demo: Path, tmp_path: Path) -> None:
     for name in ("config.json", "plan.json", "transforms.json", "volume.json"):
         (tmp_path / name).write_bytes((demo / name).read_bytes())

@@ -51,6 +51,7 @@ def source(tmp_path: Path) -> Path:
     return write_stack(tmp_path / "source", demo_slices(4, 64))
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.parametrize("step", ["reduce", "render"])
 def test_a_slice_that_changes_before_a_step_is_named(source: Path, tmp_path: Path, step: str, harm: str) -> None:

@@ -202,6 +202,7 @@ def test_a_transfer_that_never_ends_is_no_reason_to_wait_for_ever(tmp_path: Path
     assert desk.following.has_ended
 
 
+@pytest.mark.properties
 def test_the_command_ends_when_nothing_comes_and_names_the_next(tmp_path: Path) -> None:
     source = tmp_path / "in"
     shutil.copytree(DEMO, source, ignore=lambda _, names: [n for n in names if n > NAME % (FIRST + 4)])

@@ -156,6 +156,7 @@ def test_a_lost_request_is_replaced_on_request(whole: Path, out: Path, harm: str
     assert (faults(out), told(out)) == ({}, told(whole))
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.parametrize("name", ["complete.json", "quality.json", "views/xz_after.png"])
 def test_damaged_last_documents_are_written_anew(whole: Path, out: Path, name: str, harm: str) -> None:

@@ -220,6 +220,7 @@ def test_error_11_a_still_stack_does_not_walk(tmp_path: Path) -> None:
     assert np.abs(matrices - matrices[0]).max() <= 0.05
 
 
+@pytest.mark.properties
 def test_error_11_a_link_over_a_bad_slice_is_one_link(over_noise: Path) -> None:
     found = {(f.z0, f.z1) for f in transforms(over_noise).fits if f.matched}
     assert (NOISE - 1, NOISE + 1) in found

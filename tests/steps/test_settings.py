@@ -174,6 +174,7 @@ def distance_px(shape: tuple[int, ...], matrix: Image, side: int) -> Image:
     return np.asarray(np.maximum(-there, there - (side - 1)).max(-1))
 
 
+@pytest.mark.properties
 def test_lossless_volume_that_is_not_kept_lies_under_tmp(two_stacks: Path, base_run: Path, tmp_path: Path) -> None:
     out = run_here(request(two_stacks, **BASE, lossless=False), tmp_path)
     assert not (out / "aligned").exists()

@@ -148,6 +148,7 @@ def test_nan_is_no_tissue_beside_what_a_person_leaves_out(tmp_path: Path) -> Non
     assert points.min(0).tolist() >= [60, 50]
 
 
+@pytest.mark.properties
 def test_imported_transforms_come_with_what_became_of_the_values(floats: Path, tmp_path: Path) -> None:
     given = {"transforms": str(floats / "transforms.json"), "value_window": WINDOW, "viewer__window": (0, 65535)}
     out = run_here(request(floats.parent / "source", max_bad=1, **given), tmp_path / "out", "render")

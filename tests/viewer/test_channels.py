@@ -80,6 +80,7 @@ def test_colours_are_those_that_were_recorded_and_channels_add_up(page: Page, tm
     np.testing.assert_allclose(colours(page, tmp_path / "both.png"), together, atol=6)
 
 
+@pytest.mark.properties
 @pytest.mark.browser
 @pytest.mark.parametrize("hidden", [0, 1])
 def test_each_layer_can_be_hidden(page: Page, tmp_path: Path, hidden: int) -> None:

@@ -56,6 +56,7 @@ def test_names_of_transfers() -> None:
     assert [n for n in NO_TRANSFERS if is_transfer(n)] == []
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_changed_until_the_end_is_told(tmp_path: Path, change: str) -> None:
     source, out = write_stack(tmp_path / "source", demo_slices(4, 64)), tmp_path / "out"

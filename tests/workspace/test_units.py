@@ -188,6 +188,7 @@ def resume_at_render(out: Path) -> None:
     run_step(PIPELINE["render"], Store(str(out)).url, 0)
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("harm", ["gone", "cut", "other"])
 def test_damaged_object_is_made_again(tmp_path: Path, stack: Path, harm: str) -> None:
     out = run_here(plain(stack), tmp_path)
