@@ -1,6 +1,7 @@
 """How far a run is, by its records, and how long it still takes, by the logs of its attempts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from clio_argo.errors import MissingInput
 from clio_argo.model.costs import Estimate, left_s
@@ -9,10 +10,52 @@ from clio_argo.model.plan import Plan
 from clio_argo.model.prices import seconds_by_stage
 from clio_argo.model.progress import Progress, StageProgress
 from clio_argo.model.run import Attempt
-from clio_argo.model.step import Pipeline
+from clio_argo.model.step import Pipeline, Step
 from clio_argo.store.documents import Store
 from clio_argo.workspace.logs import read_attempts
 from clio_argo.workspace.run import Run
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is read once for all stages. plan: None while slices are still recorded. expected: None if nobody knows."""
+
+    run: Run
+    plan: Plan | None
+    complete: bool
+    attempts: tuple[Attempt, ...]
+    expected: Estimate | None
+
+    def stage(self, step: Step) -> StageProgress:
+        """How much of a step is done."""
+        units = self._units(step)
+        # a run of an earlier version has no later stages, and somebody may have removed the logs
+        done = units or 0 if self.complete else self._done(step)
+        kind, amount = self._amount(step, units or 0)
+        return StageProgress(step=step.name, title=step.title, done=done, units=units, kind=kind, amount=amount)
+
+    def _done(self, step: Step) -> int:
+        """Units that are done: those with a record, or a step that runs once and came to its end."""
+        names = {step.name, FORMER_STEPS.get(step.name, step.name)}
+        records = sum(len(self.run.store.names(f"{MANIFEST}/{name}")) for name in names)
+        ended = not step.units and any(a.step == step.name and not a.lost for a in self.attempts)
+        return max(records, int(ended))
+
+    def _units(self, step: Step) -> int | None:
+        """Units of a step; as expected, if a stage before it has not told yet."""
+        try:
+            return len(self.run.unit_numbers(step))
+        except MissingInput:
+            expected = self.expected.stages if self.expected else ()
+            return next((s.units for s in expected if s.step == step.name), None)
+
+    def _amount(self, step: Step, units: int) -> tuple[str, int]:
+        """What people count in a step, and how many of it all units hold."""
+        if step.made_from:
+            return "block", units
+        # units of later fits hold pairs, of which a slice may have several
+        of_slices = step.units.startswith(("plan.", "volume."))
+        return ("slice", self.plan.usable) if of_slices and self.plan else ("unit", units)
 
 
 def progress_of(store: Store, pipeline: Pipeline) -> Progress:
@@ -21,46 +64,12 @@ def progress_of(store: Store, pipeline: Pipeline) -> Progress:
     beside = {s.name for s in (pipeline.follow, pipeline.on_exit) if s}
     found = (a for a in read_attempts(store)[0] if a.step not in beside)
     attempts = tuple(sorted(found, key=lambda a: a.started))
-    expected = store.intact(Estimate, ESTIMATE)
-    stages = tuple(_stage(Run(store, step, pipeline), attempts, expected) for step in pipeline.steps)
+    expected, plan = store.intact(Estimate, ESTIMATE), store.find_document(Plan, PLAN)
+    # its documents say how many units each step has, whichever step it is
+    run = Run(store, pipeline.steps[0], pipeline)
+    look = _Look(run, plan, store.read(COMPLETE) is not None, attempts, expected)
+    stages = tuple(map(look.stage, pipeline.steps))
     return Progress(stages=stages, attempts=attempts, left_s=_left_s(stages, attempts, expected))
-
-
-def _stage(run: Run, attempts: Sequence[Attempt], expected: Estimate | None) -> StageProgress:
-    step, units = run.step, _units(run, expected)
-    # a run of an earlier version has no later stages, and somebody may have removed the logs
-    complete = run.store.read(COMPLETE) is not None
-    done = units or 0 if complete else _done(run, attempts)
-    kind, amount = _amount(run, units or 0)
-    return StageProgress(step=step.name, title=step.title, done=done, units=units, kind=kind, amount=amount)
-
-
-def _done(run: Run, attempts: Sequence[Attempt]) -> int:
-    """Units that are done: those with a record, or a step that runs once and came to its end."""
-    names = {run.step.name, FORMER_STEPS.get(run.step.name, run.step.name)}
-    records = sum(len(run.store.names(f"{MANIFEST}/{name}")) for name in names)
-    ended = not run.step.units and any(a.step == run.step.name and not a.lost for a in attempts)
-    return max(records, int(ended))
-
-
-def _units(run: Run, expected: Estimate | None) -> int | None:
-    """Units of a stage; as expected, if a stage before it has not told yet."""
-    try:
-        return len(run.unit_numbers(run.step))
-    except MissingInput:
-        return next((s.units for s in expected.stages if s.step == run.step.name), None) if expected else None
-
-
-def _amount(run: Run, units: int) -> tuple[str, int]:
-    """What people count in a stage, and how many of it all units hold."""
-    step = run.step
-    if step.made_from:
-        return "block", units
-    # units of later fits hold pairs, of which a slice may have several
-    of_slices = step.units.startswith(("plan.", "volume."))
-    if of_slices and (plan := run.store.find_document(Plan, PLAN)):
-        return "slice", plan.usable
-    return "unit", units
 
 
 def _left_s(stages: Sequence[StageProgress], attempts: Sequence[Attempt], expected: Estimate | None) -> float | None:
