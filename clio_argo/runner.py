@@ -266,20 +266,30 @@ def refuse_containers(pipeline: Pipeline) -> None:
 
 def refuse_unknown(pipeline: Pipeline, request: Request) -> None:
     """Raise `UserError` if a function or a setting of an added step is not there: found later, it has cost a volume."""
-    for step in (s for s in pipeline.steps if s.entry not in {known.entry for known in PIPELINE.steps}):
-        for reference in filter(None, (step.entry, step.objects, step.shards, step.needs)):
-            try:
-                load(reference)
-            except (ImportError, AttributeError, ValueError) as error:
-                raise UserError(
-                    f"step {step.name}: {reference} cannot be loaded: {error}; give module:function, and install the "
-                    "module, or add its folder to PYTHONPATH"
-                ) from error
-        for name in step.settings:
-            try:
-                request.setting(name)
-            except (LookupError, TypeError) as error:
-                raise UserError(f"step {step.name}: there is no setting {name}") from error
+    built_in = {s.entry for s in PIPELINE.steps}
+    for step in pipeline.steps:
+        if step.entry not in built_in:
+            _refuse_functions(step)
+            _refuse_settings(step, request)
+
+
+def _refuse_functions(step: Step) -> None:
+    for reference in filter(None, (step.entry, step.objects, step.shards, step.needs)):
+        try:
+            load(reference)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise UserError(
+                f"step {step.name}: {reference} cannot be loaded: {error}; give module:function, and install the "
+                "module, or add its folder to PYTHONPATH"
+            ) from error
+
+
+def _refuse_settings(step: Step, request: Request) -> None:
+    for name in step.settings:
+        try:
+            request.setting(name)
+        except (LookupError, TypeError) as error:
+            raise UserError(f"step {step.name}: there is no setting {name}") from error
 
 
 def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress, last: str | None = None) -> None:
