@@ -1,6 +1,7 @@
 """A small run with several units of every step, to be damaged."""
 
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
@@ -62,3 +63,11 @@ def whole(wide_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(whole: Path, tmp_path: Path) -> Path:
     """The same run, to be damaged."""
     return Path(shutil.copytree(whole, tmp_path / "out"))
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A run that version 0.1 made."""
+    with zipfile.ZipFile(Path(__file__).parents[1] / "data" / "runs" / "0.1.zip") as archive:
+        archive.extractall(tmp_path / "older")
+    return tmp_path / "older"

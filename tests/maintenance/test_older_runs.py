@@ -1,6 +1,5 @@
 """A run that version 0.1 made (tests/data/runs/0.1.zip: six slices of 64 px, the third is noise) is still whole."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +22,6 @@ DOCUMENTS: dict[str, type[Document]] = {
     fits_name(0): Fits,
     planes_name(0): Planes,
 }
-
-
-@pytest.fixture
-def older(tmp_path: Path) -> Path:
-    with zipfile.ZipFile(Path(__file__).parents[1] / "data" / "runs" / "0.1.zip") as archive:
-        archive.extractall(tmp_path / "older")
-    return tmp_path / "older"
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

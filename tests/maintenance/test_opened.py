@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-import zipfile
 from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
@@ -34,8 +33,6 @@ from clio_argo.store.volumes import Volumes
 from clio_argo.workspace.logs import log_attempt
 from tests.maintenance.conftest import SLICES
 from tests.stacks import FIRST
-
-DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.mark.properties
@@ -114,19 +111,17 @@ def test_what_is_not_there_is_named(out: Path, tmp_path: Path) -> None:
         clio_argo.open(str(out)).link  # noqa: B018
 
 
-def test_a_run_of_a_newer_version_says_so_and_one_of_an_older_version_is_read(out: Path, tmp_path: Path) -> None:
+def test_a_run_of_a_newer_version_says_so_and_one_of_an_older_version_is_read(out: Path, older: Path) -> None:
     later = {**json.loads((out / TRANSFORMS).read_text()), "schema_version": Transforms.SCHEMA_VERSION + 1}
     (out / TRANSFORMS).write_text(json.dumps(later))
     run = clio_argo.open(str(out))
     with pytest.raises(NewerDocument, match=r"transforms\.json: written by a newer version .*install the newer"):
         run.transforms  # noqa: B018
     assert run.plan.minz == FIRST
-    with zipfile.ZipFile(DATA / "runs" / "0.1.zip") as archive:
-        archive.extractall(tmp_path / "older")
-    older = clio_argo.open(str(tmp_path / "older"))
-    assert [s.z for s in older.transforms.slices] == [*range(FIRST, FIRST + 6)]
-    assert older.volume()[FIRST].read().result().any()
-    assert {s.share for s in older.progress.stages} == {1.0}
+    read = clio_argo.open(str(older))
+    assert [s.z for s in read.transforms.slices] == [*range(FIRST, FIRST + 6)]
+    assert read.volume()[FIRST].read().result().any()
+    assert {s.share for s in read.progress.stages} == {1.0}
 
 
 def test_progress_of_a_run_that_has_ended(demo: Path) -> None:
