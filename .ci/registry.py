@@ -15,6 +15,8 @@ from urllib.parse import urljoin
 
 import requests
 
+from clio_argo.argo.faults import origin
+
 # a registry that needs longer for a small answer would not take half a gigabyte
 TIMEOUT_S = 30
 # manifests and lists of manifests, of Docker and of OCI: without them registries convert what they hold
@@ -106,10 +108,10 @@ class Registry:
                 headers["Authorization"] = self._authorization(answer.headers.get("WWW-Authenticate", ""), repository)
                 answer = requests.request(method, url, headers=headers, timeout=TIMEOUT_S)
         except requests.exceptions.SSLError as error:
-            why = f"{_cause(error)}: correct REGISTRY, or give this machine and docker its certificate"
+            why = f"{origin(error)}: correct REGISTRY, or give this machine and docker its certificate"
             raise Refused(f"registry {self.host} speaks no HTTPS that is trusted here: {why}") from error
         except requests.RequestException as error:
-            why = f"{_cause(error)}: correct REGISTRY, or mend the network"
+            why = f"{origin(error)}: correct REGISTRY, or mend the network"
             raise Refused(f"registry {self.host} is out of reach: {why}") from error
         return answer
 
@@ -128,13 +130,6 @@ class Registry:
 
 def _basic(known: str | None) -> str:
     return "Basic " + base64.b64encode((known or "").encode()).decode()
-
-
-def _cause(error: BaseException) -> str:
-    """The words of the innermost cause, in one line."""
-    while inner := error.__cause__ or error.__context__:
-        error = inner
-    return " ".join(str(error).split())
 
 
 def login(host: str) -> str | None:
