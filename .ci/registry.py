@@ -7,7 +7,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
@@ -34,6 +34,7 @@ FORM = (
 )
 # its repositories are USER/NAME, and a chart is pushed to REGISTRY/charts/NAME
 HUB = re.compile(r"((index|registry-1|registry|www)\.)?docker\.(io|com)")
+LOOPBACK = "localhost,127.0.0.0/8"
 LATER = "try again later"
 REMEDIES = {
     400: "correct REGISTRY",
@@ -84,7 +85,7 @@ class Registry:
     @property
     def plain(self) -> bool:
         """Whether it speaks HTTP: docker, helm and containerd take it so of loopback addresses alone."""
-        return bool(re.fullmatch(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?", self.host))
+        return is_loopback(self.host)
 
     def check(self, repository: str) -> None:
         """Raises Refused unless `repository` could be pushed to; leaves nothing."""
@@ -156,7 +157,16 @@ class Registry:
 
 
 def _request(method: str, url: str, word: str | None = None) -> requests.Response:
-    return requests.request(method, url, headers={"Accept": KINDS}, auth=Header(word), timeout=TIMEOUT_S)
+    # what docker and helm ask directly, whatever proxy is set
+    direct = {"no_proxy": LOOPBACK} if is_loopback(urlsplit(url).netloc) else None
+    return requests.request(
+        method, url, headers={"Accept": KINDS}, auth=Header(word), proxies=direct, timeout=TIMEOUT_S
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether HOST[:PORT] is this machine's own address."""
+    return bool(re.fullmatch(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?", host))
 
 
 def _said(answer: requests.Response) -> str:

@@ -123,16 +123,30 @@ def refusals(release: Release) -> Iterator[str]:
     yield from refusals_of_git(release)
 
 
+def changes() -> list[str] | None:
+    """Files that the commit does not have so, whatever the person's own git shows; None: git tells nothing."""
+    # by the ignored files of the repository alone: those that a person has ignored would go along
+    hidden = asked("git", "ls-files", "--others", "--exclude-per-directory=.gitignore", *map(str, packed()))
+    shown = asked("git", "status", "--porcelain", "--untracked-files=normal")
+    if hidden is None or shown is None:
+        return None
+    return list(dict.fromkeys([*(line.split(maxsplit=1)[1] for line in shown.splitlines()), *hidden.splitlines()]))
+
+
+def packed() -> list[str]:
+    """Files and folders of the source package, as git names them."""
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    return [str(name).removeprefix("/") for name in targets["sdist"]["include"]]
+
+
 def refusals_of_git(release: Release) -> Iterator[str]:
     """What speaks against a release from this commit."""
-    # whatever the person's own git shows
-    changed = asked("git", "status", "--porcelain", "--untracked-files=normal")
+    changed = changes()
     if changed is None or asked("git", "rev-parse", "--show-prefix") != "" or commit() is None:
         yield "this is no clone of the repository, or git refuses it: a release is made from a commit, see git status"
     elif changed:
-        names = [line.split(maxsplit=1)[1] for line in changed.splitlines()]
-        more = " ..." if len(names) > SHOWN else ""
-        yield f"the tree differs from its commit: commit or remove {', '.join(names[:SHOWN])}{more}"
+        more = " ..." if len(changed) > SHOWN else ""
+        yield f"the tree differs from its commit: commit or remove {', '.join(changed[:SHOWN])}{more}"
     tagged = asked("git", "rev-parse", "--quiet", "--verify", f"refs/tags/v{release.version}^{{commit}}")
     if tagged not in {None, commit()}:
         yield f"the tag v{release.version} is of another commit: git checkout v{release.version}, or raise the version"
@@ -140,8 +154,9 @@ def refusals_of_git(release: Release) -> Iterator[str]:
 
 def refusals_outside(release: Release) -> Iterator[str]:
     """What docker, helm and the registry say against it; nothing is pushed to know it."""
-    if shutil.which("helm") is None:
-        yield "helm is not in PATH: install helm 3, which makes and pushes the chart"
+    # the last of its options that is needed
+    if "--plain-http" not in (asked("helm", "push", "--help") or ""):
+        yield "helm is not in PATH, or older than 3.13: install helm 3, which makes and pushes the chart"
     if asked("docker", "version") is None:
         yield "docker is not in PATH, or its server does not answer: start it, or set DOCKER_HOST"
     elif release.tested:

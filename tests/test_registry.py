@@ -87,6 +87,13 @@ def test_a_registry_that_would_take_it_is_left_as_it_was(plain: Served) -> None:
     assert plain.repositories() == before
 
 
+def test_a_registry_of_this_machine_is_behind_no_proxy(plain: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for docker and helm."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    for host in (plain.host, plain.host.replace("127.0.0.1", "localhost")):
+        registries.Registry(f"{host}/new").check(ALIGN)
+
+
 def test_the_digest_is_the_registrys(plain: Served) -> None:
     digest, ours = plain.push(f"held/{ALIGN}", VERSION), registries.Registry(f"{plain.host}/held")
     assert ours.digest(ALIGN, VERSION) == digest

@@ -85,6 +85,23 @@ def test_files_that_git_is_told_not_to_show_are_seen(few: Path) -> None:
     assert "the tree differs from its commit: commit or remove new.txt" in refused(few)
 
 
+def test_files_that_a_person_ignores_are_seen_where_they_would_go_along(few: Path) -> None:
+    (few / ".git" / "info" / "exclude").write_text("mine*\n")
+    (few / "mine.txt").write_text("x")
+    assert "the tree differs" not in refused(few)
+    for name in ("clio_argo/__pycache__/x.pyc", "clio_argo/mine.py"):
+        (few / name).parent.mkdir(parents=True, exist_ok=True)
+        (few / name).write_text("x")
+    assert "the tree differs from its commit: commit or remove clio_argo/mine.py\n" in refused(few)
+
+
+def test_a_helm_that_cannot_push_is_refused(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "helm").write_text("#!/bin/sh\necho --insecure-skip-tls-verify\n")
+    (tmp_path / "helm").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert "helm is not in PATH, or older than 3.13" in refused(few)
+
+
 def test_what_was_left_in_the_changelog_is_refused(few: Path) -> None:
     changes = few / "CHANGELOG.md"
     for text, ours in (("### Added\n\n", False), ("### Added\n\n- new\n\n", True)):
