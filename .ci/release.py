@@ -186,10 +186,10 @@ def left(release: Release, repository: str) -> str | None:
     digest = release.registry.digest(repository, release.version)
     if digest is None or (repository in release.pushed[:-1] and is_ours(release, repository, digest)):
         return digest
-    raise Refused(
-        f"registry {release.registry.host} has {repository}:{release.version}, and a release replaces nothing: raise "
-        "the version in pyproject.toml, or go on from the commit, or the images, of a release that was cut off"
-    )
+    whole = repository == release.pushed[-1]
+    more = "" if whole else ", or go on from the commit, or the images, of the release that was cut off"
+    what = f"registry {release.registry.host} has {repository}:{release.version}, and a release replaces nothing"
+    raise Refused(f"{what}: raise the version in pyproject.toml{more}")
 
 
 def is_ours(release: Release, repository: str, digest: str) -> bool:
