@@ -100,7 +100,8 @@ sbom: $(VENV)/dev ## what the images install, as CycloneDX documents in build/sb
 	PATH="$(abspath $(BIN)):$$PATH" .ci/sbom build/sbom
 
 RELEASE := $(VENV)/release
-MAKE_RELEASE = $(BIN)/python .ci/release.py --version '$(VERSION)' --registry '$(REGISTRY)' --tested '$(TESTED)'
+# through the environment, where make puts them: a quote in one ends no word
+MAKE_RELEASE = $(BIN)/python .ci/release.py --version "$$VERSION" --registry "$$REGISTRY" --tested "$$TESTED"
 release: $(VENV)/dev $(RELEASE)/made ## packages, images and chart into dist/ and a registry (VERSION=0.1.0 REGISTRY=HOST/PATH; docs/releasing.md)
 	$(MAKE_RELEASE)
 

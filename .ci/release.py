@@ -4,7 +4,8 @@
     release.py --version 0.1.0 --registry HOST/PATH [--tested TAG] [--dry]
 
 `make release` and `make release-dry` call it; docs/releasing.md says what comes of it. Nothing is pushed before all is
-built, and the chart last: where a registry has the chart of a version, it has all of the version.
+built, and the chart last: where a registry has the chart of a version, it has all of the version. A release that was
+cut off before is made again from the same commit, and keeps the images that it has pushed.
 """
 
 import argparse
@@ -20,7 +21,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry import Refused, Registry
+from logins import Refused
+from registry import Closed, Registry
 
 from clio_argo.argo.chart_readme import readme
 
@@ -31,8 +33,10 @@ IMAGES = ("align", "write")
 NOWHERE = "registry.example/em"
 # enough to find the others by `git status`, and few enough for a line
 SHOWN = 5
-# charts and tags need a semantic version
-SEMANTIC = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
+# What Python and charts write alike. A pre-release is 1.2.3rc1 to the one and 1.2.3-rc.1 to the other: the program
+# would neither find the images of its version nor take the chart's templates for its own.
+NUMBERS = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
+LABEL = "org.opencontainers.image."
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ class Release:
     def pushed(self) -> list[str]:
         """Repositories under the registry's name, in the order in which they are pushed."""
         return [*(f"clio-argo-{name}" for name in IMAGES), "charts/clio-argo"]
+
+    @property
+    def local(self) -> dict[str, str]:
+        """What docker calls the images of TESTED."""
+        return {name: f"clio-argo-{name}:{self.tested}" for name in IMAGES}
 
 
 def call(*command: object, **variables: str) -> None:
@@ -91,44 +100,116 @@ def project_version() -> str:
 
 
 def section(version: str) -> str:
-    """The text of a version in the changelog, without its heading; empty if there is none."""
+    """The text of a version in the changelog, without its heading; empty if there is none, or headings alone."""
     text = (ROOT / "CHANGELOG.md").read_text()
     found = re.search(rf"^## \[{re.escape(version)}\].*?$\n(.*?)(?=^## \[|\Z)", text, re.MULTILINE | re.DOTALL)
-    return found[1].strip() if found else ""
+    return found[1].strip() if found and re.search(r"^[^#\s]", found[1], re.MULTILINE) else ""
+
+
+def commit() -> str | None:
+    return asked("git", "rev-parse", "HEAD")
 
 
 def refusals(release: Release) -> Iterator[str]:
     """What speaks against a release before registry and docker are asked."""
     if release.version != (ours := project_version()):
         yield f"VERSION={release.version}: pyproject.toml says {ours}, and it alone decides: change it there"
-    if not SEMANTIC.fullmatch(release.version):
-        yield f"VERSION={release.version}: charts need a semantic version, such as 1.2.3 or 1.2.3-rc.1"
+    if not NUMBERS.fullmatch(release.version):
+        yield f"VERSION={release.version}: a version is three numbers, 1.2.3, which Python and charts write alike"
     if not section(release.version):
         yield f"CHANGELOG.md has nothing under ## [{release.version}]: move there what is new since the last version"
-    changed = asked("git", "status", "--porcelain")
-    if changed is None:
-        yield "this is no clone of the repository, or git is missing: a release is made from a commit"
+    if section("Unreleased"):
+        yield f"CHANGELOG.md has something under ## [Unreleased]: move it to ## [{release.version}], which has it"
+    yield from refusals_of_git(release)
+
+
+def changes() -> list[str] | None:
+    """Files that the commit does not have so, whatever the person's own git shows; None: git tells nothing."""
+    # by the ignored files of the repository alone: those that a person has ignored would go along
+    hidden = asked("git", "ls-files", "--others", "--exclude-per-directory=.gitignore", *map(str, packed()))
+    shown = asked("git", "status", "--porcelain", "--untracked-files=normal")
+    if hidden is None or shown is None:
+        return None
+    return list(dict.fromkeys([*(line.split(maxsplit=1)[1] for line in shown.splitlines()), *hidden.splitlines()]))
+
+
+def packed() -> list[str]:
+    """Files and folders of the source package, as git names them."""
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    return [str(name).removeprefix("/") for name in targets["sdist"]["include"]]
+
+
+def refusals_of_git(release: Release) -> Iterator[str]:
+    """What speaks against a release from this commit."""
+    changed = changes()
+    if changed is None or asked("git", "rev-parse", "--show-prefix") != "" or commit() is None:
+        yield "this is no clone of the repository, or git refuses it: a release is made from a commit, see git status"
     elif changed:
-        names = [line.split(maxsplit=1)[1] for line in changed.splitlines()]
-        more = " ..." if len(names) > SHOWN else ""
-        yield f"the tree differs from its commit: commit or remove {', '.join(names[:SHOWN])}{more}"
+        more = " ..." if len(changed) > SHOWN else ""
+        yield f"the tree differs from its commit: commit or remove {', '.join(changed[:SHOWN])}{more}"
+    tagged = asked("git", "rev-parse", "--quiet", "--verify", f"refs/tags/v{release.version}^{{commit}}")
+    if tagged not in {None, commit()}:
+        yield f"the tag v{release.version} is of another commit: git checkout v{release.version}, or raise the version"
 
 
 def refusals_outside(release: Release) -> Iterator[str]:
     """What docker, helm and the registry say against it; nothing is pushed to know it."""
-    if shutil.which("helm") is None:
-        yield "helm is not in PATH: install helm 3, which makes and pushes the chart"
+    # the last of its options that is needed
+    if "--plain-http" not in (asked("helm", "push", "--help") or ""):
+        yield "helm is not in PATH, or older than 3.13: install helm 3, which makes and pushes the chart"
     if asked("docker", "version") is None:
         yield "docker is not in PATH, or its server does not answer: start it, or set DOCKER_HOST"
     elif release.tested:
-        names = [f"clio-argo-{name}:{release.tested}" for name in IMAGES]
-        gone = [name for name in names if asked("docker", "image", "inspect", name) is None]
+        gone = [name for name in release.local.values() if asked("docker", "image", "inspect", name) is None]
         yield from (f"docker has no image {name}: build it, or leave TESTED out" for name in gone)
+    yield from refusals_of_registry(release)
+
+
+def refusals_of_registry(release: Release) -> Iterator[str]:
+    """What the registry says against it, of each repository unless it says the same of all."""
+    for repository in release.pushed:
+        try:
+            release.registry.check(repository)
+            left(release, repository)
+        except Refused as refusal:
+            yield str(refusal)
+            if isinstance(refusal, Closed):
+                return
+
+
+def left(release: Release, repository: str) -> str | None:
+    """Digest of the image that this very release has pushed before it was cut off; None: nothing is there.
+
+    Raises:
+        Refused: something else is there.
+    """
+    digest = release.registry.digest(repository, release.version)
+    if digest is None or (repository in release.pushed[:-1] and is_ours(release, repository, digest)):
+        return digest
+    whole = repository == release.pushed[-1]
+    more = "" if whole else ", or go on from the commit, or the images, of the release that was cut off"
+    what = f"registry {release.registry.host} has {repository}:{release.version}, and a release replaces nothing"
+    raise Refused(f"{what}: raise the version in pyproject.toml{more}")
+
+
+def is_ours(release: Release, repository: str, digest: str) -> bool:
+    """Whether an image of the registry is what would be pushed: built from this commit, or the tested one itself."""
+    held = release.registry.image(repository, digest)
+    if release.tested:
+        local = release.local[repository.removeprefix("clio-argo-")]
+        return asked("docker", "image", "inspect", "--format", "{{.Id}}", local) in held.known_as
+    return held.labels.get(f"{LABEL}revision") == commit()
+
+
+def emptied(folder: Path) -> None:
+    """Remove what an earlier run left. Raises Refused: some of it stays, and would go along."""
     try:
-        for repository in release.pushed:
-            release.registry.check(repository, release.version)
-    except Refused as refusal:
-        yield str(refusal)
+        if folder.is_symlink():
+            folder.unlink()
+        elif folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise Refused(f"{folder} of an earlier run cannot be removed ({error}): remove it") from error
 
 
 def packages(release: Release) -> None:
@@ -146,21 +227,33 @@ def bills(release: Release) -> None:
         shutil.copy(ROOT / "build" / "sbom" / f"{name}.json", DIST / f"clio-argo-{name}-{release.version}.cdx.json")
 
 
-def build_images(release: Release) -> None:
-    revision = asked("git", "rev-parse", "HEAD")
-    facts = {"version": release.version, "revision": revision}
-    labels = [word for k, v in facts.items() for word in ("--label", f"org.opencontainers.image.{k}={v}")]
-    for name in IMAGES:
-        if release.tested:
-            outside(release, "docker", "tag", f"clio-argo-{name}:{release.tested}", release.image(name))
-        else:
-            how = ("--file", "images/Dockerfile", "--target", name, *labels, "--tag", release.image(name))
-            outside(release, "docker", "build", *how, ".")
+def kept_images(release: Release) -> dict[str, str]:
+    """Digests of images that the registry has of this release already."""
+    if release.dry:
+        return {}
+    found = {name: left(release, f"clio-argo-{name}") for name in IMAGES}
+    for name in (name for name, digest in found.items() if digest):
+        print(f"kept: {release.image(name)}, which this release pushed before it was cut off")
+    return {name: digest for name, digest in found.items() if digest}
+
+
+def build_image(release: Release, name: str) -> None:
+    facts = {"version": release.version, "revision": commit()}
+    labels = [word for key, value in facts.items() for word in ("--label", f"{LABEL}{key}={value}")]
+    if release.tested:
+        outside(release, "docker", "tag", release.local[name], release.image(name))
+    else:
+        how = ("--file", "images/Dockerfile", "--target", name, *labels, "--tag", release.image(name))
+        outside(release, "docker", "build", *how, ".")
 
 
 def push_images(release: Release) -> dict[str, str | None]:
-    """Digest in the registry of each image, None in a dry run."""
-    for name in IMAGES:
+    """Digest in the registry of each image, None in a dry run. All are built before one is pushed."""
+    kept = kept_images(release)
+    new = [name for name in IMAGES if name not in kept]
+    for name in new:
+        build_image(release, name)
+    for name in new:
         outside(release, "docker", "push", release.image(name))
     if release.dry:
         return dict.fromkeys(IMAGES)
@@ -191,7 +284,7 @@ def fill(chart: Path, release: Release, digests: Mapping[str, str | None]) -> No
 def pack_chart(release: Release, digests: Mapping[str, str | None]) -> None:
     """The chart with its version and images in dist/."""
     copy = ROOT / "build" / "chart" / CHART.name
-    shutil.rmtree(copy, ignore_errors=True)
+    emptied(copy)
     shutil.copytree(ROOT / CHART, copy)
     fill(copy, release, digests)
     versions = ("--version", release.version, "--app-version", release.version)
@@ -220,10 +313,9 @@ def push_chart(release: Release) -> None:
 
 def make(release: Release) -> None:
     """Everything in its order. Raises Refused, before anything is pushed unless a push itself fails."""
-    shutil.rmtree(DIST, ignore_errors=True)
+    emptied(DIST)
     packages(release)
     bills(release)
-    build_images(release)
     digests = push_images(release)
     pack_chart(release, digests)
     write_notes(release, digests)
@@ -231,11 +323,11 @@ def make(release: Release) -> None:
 
 
 def refused(release: Release) -> bool:
-    """Tell what speaks against the release; a dry run goes on, without asking registry or docker."""
+    """Tell what speaks against the release; a dry run asks neither registry nor docker."""
     problems = [*refusals(release), *(() if release.dry else refusals_outside(release))]
     for problem in problems:
         print(f"release: {'would refuse: ' if release.dry else ''}{problem}", file=sys.stderr)
-    return bool(problems) and not release.dry
+    return bool(problems)
 
 
 def arguments() -> argparse.Namespace:
@@ -249,24 +341,40 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def ending(release: Release, against: bool) -> str:
+    """The last line; what speaks against a release stands far above it."""
+    if not release.dry:
+        return f"released: helm install clio-argo {release.chart} --version {release.version}"
+    told = "nothing was pushed; dist/ has what was made"
+    return f"{told}. A release would be refused now: see `would refuse` at the top" if against else told
+
+
+def released(given: argparse.Namespace) -> str | None:
+    """Make what was asked for, and tell how it ended; None: it was refused."""
+    registry = Registry(given.registry or NOWHERE)
+    version = given.version or project_version()
+    release = Release(version, registry, given.tested or None, given.tools.absolute(), given.dry)
+    if (against := refused(release)) and not release.dry:
+        return None
+    make(release)
+    return ending(release, against)
+
+
 def main() -> int:
     given = arguments()
     if not given.dry and not (given.version and given.registry):
         print("release: make release VERSION=0.1.0 REGISTRY=HOST/PATH; make release-dry needs neither", file=sys.stderr)
         return 2
-    version = given.version or project_version()
     try:
-        registry = Registry(given.registry or NOWHERE)
-        release = Release(version, registry, given.tested or None, given.tools.absolute(), given.dry)
-        if refused(release):
-            return 1
-        make(release)
+        told = released(given)
     except Refused as refusal:
         print(f"release: {refusal}", file=sys.stderr)
         return 1
-    done = "nothing was pushed; dist/ has what a release would hold" if release.dry else "released"
-    print(f"{done}: helm install clio-argo {release.chart} --version {release.version}")
-    return 0
+    except KeyboardInterrupt:
+        print("release: interrupted; the same command begins again, and keeps what was pushed", file=sys.stderr)
+        return 130
+    print(told or "nothing was pushed")
+    return 0 if told else 1
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def webhook(
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}"))
             self.send_response(status)
             if location:
                 self.send_header("Location", location)

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,8 +28,10 @@ from tests.stores import free_port, wait_for
 USER = "ann:right"
 # the same as htpasswd keeps it
 KEPT = "ann:$2y$05$abcdefghijklmnopqrstuu8xaCxxL82bnl.UY74PMksDxIJShppPC\n"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+MANIFEST, LIST = "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"
 TOKEN_S = 300
+# what the token server trades for a token, as the logins of some clouds leave it with docker
+IDENTITY = "what-a-login-left"
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,31 @@ class Served:
         found = requests.get(f"http://{self.host}/v2/_catalog", auth=_pair(user), timeout=TOKEN_S)
         return list(found.json()["repositories"])
 
-    def push(self, repository: str, tag: str) -> str:
-        """Push the smallest thing that has a digest, and tell it; the registry is open."""
-        blob = {"mediaType": "application/vnd.oci.empty.v1+json", "size": 2, "digest": self._upload(repository, b"{}")}
-        document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": blob, "layers": [blob]}
-        url, headers = f"http://{self.host}/v2/{repository}/manifests/{tag}", {"Content-Type": MANIFEST}
-        made = requests.put(url, json.dumps(document), headers=headers, timeout=TOKEN_S)
+    def push(self, repository: str, tag: str, labels: Mapping[str, str] | None = None) -> str:
+        """Push the smallest image that has a digest, and tell it; the registry is open."""
+        config = json.dumps({"os": "linux", "config": {"Labels": labels}} if labels else {}).encode()
+        kind = "application/vnd.oci.image.config.v1+json"
+        blob = {"mediaType": kind, "size": len(config), "digest": self._upload(repository, config)}
+        return self._put(repository, tag, MANIFEST, {"config": blob, "layers": []})
+
+    def push_list(self, repository: str, tag: str, digest: str) -> str:
+        """Push a list of an image and of what is said of it, as newer dockers make of each image."""
+        said, platforms = self.push(repository, "said"), ("unknown", "linux")
+        images = [
+            {"mediaType": MANIFEST, "size": len(self._get(repository, at)), "digest": at, "platform": {"os": os}}
+            for at, os in zip((said, digest), platforms, strict=True)
+        ]
+        return self._put(repository, tag, LIST, {"manifests": images})
+
+    def _put(self, repository: str, tag: str, kind: str, document: dict[str, Any]) -> str:
+        url, told = f"http://{self.host}/v2/{repository}/manifests/{tag}", {"schemaVersion": 2, "mediaType": kind}
+        made = requests.put(url, json.dumps({**told, **document}), headers={"Content-Type": kind}, timeout=TOKEN_S)
         made.raise_for_status()
         return made.headers["Docker-Content-Digest"]
+
+    def _get(self, repository: str, digest: str) -> bytes:
+        url = f"http://{self.host}/v2/{repository}/manifests/{digest}"
+        return requests.get(url, headers={"Accept": MANIFEST}, timeout=TOKEN_S).content
 
     def _upload(self, repository: str, blob: bytes) -> str:
         digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
@@ -108,7 +127,7 @@ def _text(value: bytes) -> str:
 
 @contextmanager
 def token_server(keys: Path) -> Iterator[str]:
-    """Its address. It makes tokens for what lies under `ann/`, for who knows USER, and writes its key to `keys`."""
+    """Its address. It makes tokens for what lies under `ann/`, for who knows USER or IDENTITY; its key is in `keys`."""
     private = generate_private_key(65537, 2048)
     public = private.public_key().public_numbers()
     told = {"kty": "RSA", "kid": "k", "alg": "RS256", "use": "sig", "e": "AQAB", "n": _text(public.n.to_bytes(256))}
@@ -117,12 +136,17 @@ def token_server(keys: Path) -> Iterator[str]:
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             given = self.headers.get("Authorization", "").removeprefix("Basic ")
-            known = base64.b64decode(given).decode() == USER
+            self.tell("token", base64.b64decode(given).decode() == USER, parse_qs(urlsplit(self.path).query))
+
+        def do_POST(self) -> None:
+            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.tell("access_token", form["refresh_token"] == [IDENTITY], form)
+
+        def tell(self, name: str, known: bool, asked: Mapping[str, list[str]]) -> None:
             self.send_response(200 if known else 401)
             self.end_headers()
             if known:
-                scope = parse_qs(urlsplit(self.path).query)["scope"][0]
-                self.wfile.write(json.dumps({"token": token(scope)}).encode())
+                self.wfile.write(json.dumps({name: token(asked["scope"][0])}).encode())
 
         def log_message(self, *words: object) -> None:
             """Nobody reads it."""

@@ -1,6 +1,7 @@
 """What makes a release, for tests: its scripts, which are no package, and repositories for it to be made from."""
 
 import importlib
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ def script(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
-release, registries = script("release"), script("registry")
+release, registries, logins = script("release"), script("registry"), script("logins")
 VERSION = release.project_version()
 
 
@@ -31,13 +32,22 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def clone(folder: Path, *names: str) -> Path:
-    """A clean repository with the files of this one, those that are not committed yet included; `names`: only these."""
+    """A clean repository that may be released, with the files of this one, those not committed yet included.
+
+    names: only these files and folders.
+    """
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *names]
     files = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
     for name in (n for n in files if n and (ROOT / n).is_file()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
+    changes = folder / "CHANGELOG.md"
+    changes.write_text(re.sub(r"(?ms)^## \[Unreleased\]\n.*?(?=^## \[)", "## [Unreleased]\n\n", changes.read_text()))
     git(folder, "init", "--quiet")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "all")
+    commit(folder)
     return folder
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", "all")

@@ -228,6 +228,24 @@ def test_pages_that_the_source_names_exist() -> None:
     assert not [n for n in named if not (ROOT / n).exists()]
 
 
+# in commands that people copy, images, charts and tags of clio-argo have it behind them
+OUR_VERSION = re.compile(
+    r"(?:clio-argo-[\w$]+:|clio-argo-(?=\d)|charts/clio-argo --version |of the chart, |targetRevision: v|\bVERSION="
+    r"|\btag `?v)(\d+\.\d+\.\d+)"
+)
+
+
+def test_commands_name_the_version_of_this_program() -> None:
+    """Who follows a page of another one looks for images that are not there."""
+    lines = [
+        f"{page.relative_to(ROOT)}:{number}: {line.strip()}"
+        for page in (ROOT / "docs").rglob("*.md")
+        for number, line in enumerate(page.read_text().splitlines(), 1)
+        if set(OUR_VERSION.findall(line)) - {clio_argo.__version__}
+    ]
+    assert not lines, "write the version of pyproject.toml there:\n" + "\n".join(lines)
+
+
 def test_every_test_file_is_listed_with_its_concept() -> None:
     text = (ROOT / "docs" / "testing.md").read_text()
     for file in sorted((ROOT / "tests").rglob("test_*.py")):

@@ -1,7 +1,6 @@
 """A release: what refuses it before anything is pushed, by a real registry; what it writes into chart and dist/."""
 
-import base64
-import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,8 +14,8 @@ import yaml
 
 from clio_argo.argo import ClusterSettings
 from clio_argo.cli.cluster_admin import cluster_settings
-from tests.registries import USER, Served, program, registry
-from tests.releases import TOOLS, VERSION, clone, registries, release
+from tests.registries import Served, program, registry
+from tests.releases import TOOLS, VERSION, clone, commit, git, registries, release
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "helm" / "clio-argo"
@@ -39,20 +38,6 @@ def few(tmp_path: Path) -> Path:
     return clone(tmp_path / "clone", *FEW)
 
 
-@pytest.fixture
-def login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of docker's configuration, empty at first."""
-    (tmp_path / "docker").mkdir()
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    return tmp_path / "docker"
-
-
-def log_in(folder: Path, host: str, user: str = USER) -> None:
-    """What `docker login` leaves."""
-    word = base64.b64encode(user.encode()).decode()
-    (folder / "config.json").write_text(json.dumps({"auths": {host: {"auth": word}}}))
-
-
 def test_everything_that_speaks_against_it_is_told_at_once(few: Path) -> None:
     (few / "new.txt").write_text("x")
     (few / "pyproject.toml").write_text((few / "pyproject.toml").read_text().replace(VERSION, "7.0"))
@@ -61,7 +46,7 @@ def test_everything_that_speaks_against_it_is_told_at_once(few: Path) -> None:
     lines = done.stderr.splitlines()
     for words in (
         "VERSION=8.0: pyproject.toml says 7.0",
-        "VERSION=8.0: charts need a semantic version",
+        "VERSION=8.0: a version is three numbers, 1.2.3",
         "CHANGELOG.md has nothing under ## [8.0]",
         "the tree differs from its commit: commit or remove pyproject.toml, new.txt",
         "registry localhost:1 is out of reach: [Errno 111] Connection refused: correct REGISTRY",
@@ -70,23 +55,79 @@ def test_everything_that_speaks_against_it_is_told_at_once(few: Path) -> None:
     assert not (few / "dist").exists()
 
 
-def test_a_folder_that_is_no_clone_is_refused(few: Path) -> None:
+def refused(folder: Path, place: str = "localhost:1/x") -> str:
+    """What a release says that is refused."""
+    done = made(folder, "--version", VERSION, "--registry", place)
+    assert done.returncode == 1
+    assert not (folder / "dist").exists()
+    return done.stderr
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_folder_that_is_no_clone_is_refused(inside: bool, few: Path) -> None:
     shutil.rmtree(few / ".git")
-    done = made(few, "--version", VERSION, "--registry", "localhost:1/x")
-    assert "this is no clone of the repository" in done.stderr
+    if inside:
+        git(few.parent, "init", "--quiet")
+        commit(few.parent)
+    assert "this is no clone of the repository" in refused(few)
 
 
-@pytest.mark.parametrize(
-    "name", ["https://registry.example/x", "ann/clio", "registry.example/Ann", "registry.example/", ""]
-)
-def test_a_place_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(registries.Refused, match=re.escape(f"REGISTRY={name}: give HOST[:PORT][/PATH]")):
-        registries.Registry(name)
+def test_a_commit_that_is_not_that_of_the_tag_is_refused(few: Path) -> None:
+    git(few, "tag", f"v{VERSION}")
+    assert "the tag" not in refused(few)
+    commit(few)
+    assert f"the tag v{VERSION} is of another commit: git checkout v{VERSION}, or raise the version" in refused(few)
 
 
-@pytest.mark.parametrize("name", ["localhost", "localhost:5000/a/b-c", "registry.example", "10.0.0.1:5000/a_b"])
-def test_places(name: str) -> None:
-    assert registries.Registry(name).plain == name.startswith("localhost")
+def test_files_that_git_is_told_not_to_show_are_seen(few: Path) -> None:
+    git(few, "config", "status.showUntrackedFiles", "no")
+    (few / "new.txt").write_text("x")
+    assert "the tree differs from its commit: commit or remove new.txt" in refused(few)
+
+
+def test_files_that_a_person_ignores_are_seen_where_they_would_go_along(few: Path) -> None:
+    (few / ".git" / "info" / "exclude").write_text("mine*\n")
+    (few / "mine.txt").write_text("x")
+    assert "the tree differs" not in refused(few)
+    for name in ("clio_argo/__pycache__/x.pyc", "clio_argo/mine.py"):
+        (few / name).parent.mkdir(parents=True, exist_ok=True)
+        (few / name).write_text("x")
+    assert "the tree differs from its commit: commit or remove clio_argo/mine.py\n" in refused(few)
+
+
+def test_a_helm_that_cannot_push_is_refused(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "helm").write_text("#!/bin/sh\necho --insecure-skip-tls-verify\n")
+    (tmp_path / "helm").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert "helm is not in PATH, or older than 3.13" in refused(few)
+
+
+def test_what_was_left_in_the_changelog_is_refused(few: Path) -> None:
+    changes = few / "CHANGELOG.md"
+    for text, ours in (("### Added\n\n", False), ("### Added\n\n- new\n\n", True)):
+        changes.write_text(changes.read_text().replace("## [Unreleased]\n\n", f"## [Unreleased]\n\n{text}"))
+        told = f"CHANGELOG.md has something under ## [Unreleased]: move it to ## [{VERSION}], which has it"
+        assert (told in refused(few)) == ours
+
+
+@pytest.mark.parametrize("version", ["1.2.3-rc.1", "1.2.3rc1", "v1.2.3", "1.2", "01.2.3", " 1.2.3", "1.2.3'"])
+def test_a_version_that_python_and_charts_write_differently_is_refused(version: str) -> None:
+    it = release.Release(version, registries.Registry("registry.example"), None, TOOLS, True)
+    told = [line for line in release.refusals(it) if "three numbers" in line]
+    assert told == [f"VERSION={version}: a version is three numbers, 1.2.3, which Python and charts write alike"]
+
+
+@pytest.mark.parametrize("value", ["a'b", 'a"b', "$HOME", "`id`", "a b", "$(id)"])
+def test_make_hands_on_what_it_is_given(value: str, tmp_path: Path) -> None:
+    """In the environment even what make itself would expand: a tag may have any name."""
+    for name in ("made", "dev", "release/made", "bin/python"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("#!/bin/sh\nprintf '<%s>' \"$@\"\n")
+    (tmp_path / "bin" / "python").chmod(0o755)
+    command = ["make", "--silent", f"VENV={tmp_path}", "release"]
+    given = {**os.environ, "VERSION": value, "REGISTRY": value}
+    told = subprocess.run(command, cwd=ROOT, env=given, check=True, capture_output=True, text=True).stdout
+    assert f"<--version><{value}><--registry><{value}><--tested><>" in told
 
 
 def test_the_version_of_this_repository_is_in_its_changelog() -> None:
@@ -102,17 +143,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-def test_a_registry_that_would_take_it_is_left_as_it_was(plain: Served) -> None:
-    before = plain.repositories()
-    registries.Registry(f"{plain.host}/new").check("clio-argo-align", VERSION)
-    assert plain.repositories() == before
-
-
-def test_the_digest_is_the_registrys(plain: Served) -> None:
-    digest = plain.push("held/clio-argo-align", VERSION)
-    assert registries.Registry(f"{plain.host}/held").digest("clio-argo-align", VERSION) == digest
-
-
 def test_nothing_is_replaced_and_nothing_pushed(plain: Served, few: Path) -> None:
     plain.push("ours/charts/clio-argo", VERSION)
     before = plain.repositories()
@@ -125,37 +155,45 @@ def test_nothing_is_replaced_and_nothing_pushed(plain: Served, few: Path) -> Non
     assert plain.repositories() == before
 
 
-@pytest.mark.parametrize("auth", ["password", "token"])
-def test_who_may_not_push_is_told_to_log_in(auth: str, login: Path, tmp_path: Path) -> None:
-    with registry(tmp_path, auth) as served:
-        ours = registries.Registry(f"{served.host}/ann")
-        refusal = rf"registry {served.host} refuses ann/clio-argo-align \(401\): log in .*: docker login {served.host}"
-        for known in (None, "ann:wrong"):
-            if known:
-                log_in(login, served.host, known)
-            with pytest.raises(registries.Refused, match=refusal):
-                ours.check("clio-argo-align", VERSION)
-        log_in(login, served.host)
-        ours.check("clio-argo-align", VERSION)
+@pytest.mark.parametrize("same", [True, False])
+def test_a_release_that_was_cut_off_is_known_by_its_commit(same: bool, plain: Served, tmp_path: Path) -> None:
+    """Its images are kept; what is from another commit, or a chart, is not replaced."""
+    place = f"off{same}".lower()
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    labels = {"org.opencontainers.image.revision": head.strip() if same else "another"}
+    digest = plain.push(f"{place}/clio-argo-align", VERSION, labels)
+    it = release.Release(VERSION, registries.Registry(f"{plain.host}/{place}"), None, TOOLS, False)
+    told = f"{plain.host} has clio-argo-align:{VERSION}, and a release replaces nothing: raise the version"
+    assert [told in line for line in release.refusals_of_registry(it)] == ([] if same else [True])
+    if same:
+        assert release.kept_images(it) == {"align": digest}
+    plain.push(f"{place}/charts/clio-argo", VERSION, labels)
+    [line] = [line for line in release.refusals_of_registry(it) if "charts" in line]
+    assert f"has charts/clio-argo:{VERSION}, and a release replaces nothing" in line
 
 
-def test_an_account_without_the_right_to_push_is_refused(login: Path, tmp_path: Path) -> None:
-    with registry(tmp_path, "token") as served:
-        log_in(login, served.host)
-        with pytest.raises(
-            registries.Refused, match=r"refuses bob/clio-argo-align .*: log in with an account that may push"
-        ):
-            registries.Registry(f"{served.host}/bob").check("clio-argo-align", VERSION)
+def test_what_a_registry_says_of_everything_is_told_once(few: Path) -> None:
+    assert refused(few).count("is out of reach") == 1
 
 
-def test_passwords_of_a_helper(login: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    helper = tmp_path / "docker-credential-safe"
-    helper.write_text("""#!/bin/sh\nread host\necho "{\\"Username\\": \\"$1\\", \\"Secret\\": \\"$host\\"}"\n""")
-    helper.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    (login / "config.json").write_text(json.dumps({"credHelpers": {"registry.example": "safe"}}))
-    assert registries.login("registry.example") == "get:registry.example"
-    assert registries.login("other.example") is None
+@pytest.mark.parametrize("link", [False, True])
+def test_what_an_earlier_run_left_goes_along_with_nothing(link: bool, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "clio_argo-0.0.1.tar.gz").write_text("x")
+    folder = tmp_path / "there"
+    if link:
+        folder = tmp_path / "dist"
+        folder.symlink_to(tmp_path / "there")
+    release.emptied(folder)
+    assert not folder.exists()
+    assert (tmp_path / "there").exists() == link
+    release.emptied(folder)
+
+
+def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "dist").write_text("x")
+    with pytest.raises(release.Refused, match=f"{tmp_path}/dist of an earlier run cannot be removed .*: remove it"):
+        release.emptied(tmp_path / "dist")
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from pydantic.alias_generators import to_camel
 from clio_argo.argo.words import (
     Duration,
     Folder,
+    ImageName,
+    ImageRegistry,
     ImageTag,
     LabelName,
     LabelValue,
@@ -50,8 +52,10 @@ def of_kubernetes(kind: str, default: Any = ..., description: str = "") -> Any:
 class Image(Setting):
     """A container image. The digest takes precedence over the tag."""
 
-    registry: str | None = Field(None, description="Registry; null: that in the repository. See global.imageRegistry.")
-    repository: str = Field(min_length=1, description="Name without a tag, with or without its registry.")
+    registry: ImageRegistry | None = Field(
+        None, description="Registry; null: that in the repository. See global.imageRegistry."
+    )
+    repository: ImageName = Field(description="Name without a tag, with or without its registry.")
     tag: ImageTag | None = Field(None, description="Default: this version. `latest` is refused.")
     digest: str | None = Field(None, pattern=r"^sha256:[0-9a-f]{64}$", description="Pins the image for good.")
     pull_policy: PullPolicy | None = Field(None, description="Default: imagePullPolicy.")
@@ -67,7 +71,7 @@ class Global(Setting):
 
     # others read other fields of it
     model_config = ConfigDict(extra="ignore", json_schema_extra={"additionalProperties": True})
-    image_registry: str | None = Field(None, description="Registry of all images, over that of each.")
+    image_registry: ImageRegistry | None = Field(None, description="Registry of all images, over that of each.")
 
 
 class PullSecret(Setting):

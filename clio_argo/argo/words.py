@@ -77,5 +77,25 @@ LabelValue = Annotated[str, LABEL_VALUE]
 ImageTag = Annotated[
     str, Words(r"[A-Za-z0-9_][A-Za-z0-9._-]*", "a fixed tag: `latest` would change the image of a run", 128, "latest")
 ]
+# As references of images have them: a pod with another one waits with InvalidImageName. Capitals stand for what people
+# are to fill in, as PROJECT in the preset for Google Cloud.
+IMAGE_HOST = r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(:[0-9]+)?"
+IMAGE_PART = r"[A-Za-z0-9]+((\.|__?|-+)[A-Za-z0-9]+)*"
+ImageRegistry = Annotated[
+    str,
+    Words(
+        rf"({IMAGE_HOST}(/{IMAGE_PART})*)?",
+        "a registry HOST[:PORT][/PATH], without https:// and a slash at its end",
+        255,
+    ),
+]
+ImageName = Annotated[
+    str,
+    Words(
+        rf"({IMAGE_HOST}/)?{IMAGE_PART}(/{IMAGE_PART})*",
+        "a name of an image, without a tag, https:// and a slash at its end",
+        255,
+    ),
+]
 Duration = Annotated[str, Words(r"[0-9]+[smh]", "a time like 90s, 15m or 2h: Argo accepts no days")]
 Quantity = Annotated[str, Words(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?)?", "a quantity like 500m or 2Gi")]

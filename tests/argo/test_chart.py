@@ -214,6 +214,11 @@ def test_the_chart_installs_what_the_manifests_hold(values: dict[str, Any]) -> N
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"images": {"align": {"tag": "latest"}}}, "latest"),
     ({"images": {"align": {"digest": "sha256:12"}}}, "digest"),
+    ({"images": {"align": {"registry": "registry.example/em/"}}}, "a slash at its end"),
+    ({"images": {"align": {"repository": ""}}}, "a name of an image"),
+    ({"images": {"align": {"repository": "registry.example/align:1"}}}, "without a tag"),
+    ({"global": {"imageRegistry": "https://registry.example"}}, "without https://"),
+    ({"global": {"imageRegistry": "registry.example//em"}}, "a registry HOST"),
     ({"uid": 0}, "uid"),
     ({"uid": "openshift"}, "uid"),
     ({"env": {"CLIO_RUN": "x"}}, "env"),
@@ -315,16 +320,28 @@ ALIGN, WRITE = ({"images": {name: {"tag": "1.0"}}} for name in ("align", "write"
         ({"images": {**ALIGN["images"], **WRITE["images"]}}, ""),
         ({"imagePullPolicy": "Never"}, ""),
         ({"global": {"imageRegistry": "mirror.example"}}, ""),
+        ({"global": {"imageRegistry": ""}}, "clio-argo-align and clio-argo-write"),
         ({"images": {"align": {"registry": "r.example"}, "write": {"repository": "r.example/write"}}}, ""),
         ({"images": {name: {"digest": DIGEST} for name in ("align", "write")}}, ""),
     ],
-    ids=["defaults", "tag of align", "tag of write", "tags", "in the nodes", "mirror", "registries", "digests"],
+    ids=[
+        "defaults",
+        "tag of align",
+        "tag of write",
+        "tags",
+        "in the nodes",
+        "mirror",
+        "no mirror",
+        "registries",
+        "digests",
+    ],
 )
 def test_images_that_no_node_can_pull_are_told_by_helm_test(values: dict[str, Any], lost: str) -> None:
     [container] = rendered(values)["Pod", "clio-argo-doctor"]["spec"]["containers"]
     told = container["image"].startswith(" no registry is set for ")
     assert told == bool(lost)
-    assert not lost or f" {lost}, so no node can pull them: helm upgrade" in container["image"]
+    them = "them" if " and " in lost else "it"
+    assert not lost or f" {lost}, so no node can pull {them}: helm upgrade" in container["image"]
 
 
 def test_every_value_has_a_comment_in_the_readme() -> None:

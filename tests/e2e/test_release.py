@@ -1,5 +1,6 @@
 """A release in a real registry: a chart without a registry says so, one of a release brings its images along."""
 
+import signal
 import subprocess
 import sys
 import venv
@@ -12,7 +13,7 @@ import yaml
 
 from tests.e2e.cluster import BUCKET, CHART, ROOT, TAG, Cluster, namespace, own_address, run
 from tests.registries import Served, registry
-from tests.releases import TOOLS, VERSION, clone
+from tests.releases import TOOLS, VERSION, clone, commit, registries
 from tests.stacks import CLI
 
 ALIGN, WRITE = "clio-argo-align", "clio-argo-write"
@@ -71,7 +72,7 @@ def released(served: Served, tools: Path, tmp_path_factory: pytest.TempPathFacto
         how = ("--version", VERSION, "--registry", place, "--tested", tested, "--tools", tools)
         run(sys.executable, made / ".ci" / "release.py", *how)
         again = run(sys.executable, made / ".ci" / "release.py", *how, check=False)
-        assert f"registry {served.host} has clio-argo-align:{VERSION}, and a release replaces nothing" in again
+        assert f"registry {served.host} has charts/clio-argo:{VERSION}, and a release replaces nothing" in again
     finally:
         made_here = (
             f"{at}:{tag}" for name in (ALIGN, WRITE) for at, tag in ((name, tested), (f"{place}/{name}", VERSION))
@@ -112,6 +113,49 @@ def test_the_demo_runs_from_the_registry(released: Released, cluster: Cluster, d
         ours.kubectl("wait", "pod/writes", "--for", "jsonpath={.status.phase}=Succeeded", "--timeout", "60s")
         assert pulled(ours) >= set(images.values())
     run(CLI, "verify", f"{BUCKET}/runs/released")
+
+
+def cut_off(line: str, *command: object) -> str:
+    """Interrupt a command, as people do, once it prints a line that begins so; what it printed from there on."""
+    words = [str(c) for c in command]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout
+        assert any(told.startswith(line) for told in process.stdout), line
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    return rest
+
+
+def test_a_release_that_is_cut_off_goes_on(tools: Path, tmp_path: Path) -> None:
+    """Of small images. What was pushed stays, each image under the digest that the chart will name."""
+    made, command = clone(tmp_path / "clone"), [sys.executable, tmp_path / "clone" / ".ci" / "release.py"]
+    (made / "images" / "Dockerfile").write_text(
+        "".join(f"FROM scratch AS {n}\nCOPY pyproject.toml /{n}\n" for n in ("align", "write"))
+    )
+    commit(made)
+    with registry(tmp_path) as served:
+        place = f"{served.host}/em"
+        command += ["--version", VERSION, "--registry", place, "--tools", tools]
+        try:
+            told = cut_off(f"+ docker push {place}/{WRITE}", *command)
+            assert "interrupted; the same command begins again, and keeps what was pushed" in told
+            first = digest_of(served, f"em/{ALIGN}")
+            cut_off("+ helm package", *command)
+            run("docker", "rmi", f"{place}/{ALIGN}:{VERSION}")
+            again = run(*command)
+            assert f"kept: {place}/{ALIGN}:{VERSION}" in again
+            assert "+ docker push" not in again
+        finally:
+            run("docker", "rmi", *(f"{place}/{name}:{VERSION}" for name in (ALIGN, WRITE)), check=False)
+        assert Released(served, made / "dist", "").images()[ALIGN] == f"{place}/{ALIGN}@{first}"
+
+
+def digest_of(served: Served, repository: str) -> str:
+    place, _, name = repository.rpartition("/")
+    found = registries.Registry(f"{served.host}/{place}").digest(name, VERSION)
+    assert found
+    return str(found)
 
 
 def in_nodes(cluster: Cluster) -> set[str]:

@@ -59,7 +59,7 @@ that nodes have them (pullPolicy: Never), has loaded them into the nodes.
   {{- if not (or $placed $loaded) }}{{ $lost = append $lost $image.repository }}{{ end -}}
 {{- end -}}
 {{- if $lost -}}
-no registry is set for {{ join " and " $lost }}, so no node can pull them: helm upgrade with --set global.imageRegistry=HOST/PATH, or install the chart of a release, which names its own
+no registry is set for {{ join " and " $lost }}, so no node can pull {{ ternary "them" "it" (gt (len $lost) 1) }}: helm upgrade with --set global.imageRegistry=HOST/PATH, or install the chart of a release, which names its own
 {{- end -}}
 {{- end -}}
 
