@@ -23,7 +23,7 @@ START_S = 1.0
 OPENED = """
 import sys, time
 import clio_argo.container
-from clio_argo.model.step import load
+from clio_argo.model.reference import load
 from clio_argo.pipeline import PIPELINE
 from clio_argo.workspace.run import Run, open_run
 step = PIPELINE[sys.argv[2]]

@@ -1,9 +1,11 @@
 """Pipelines of one's own, named as `MODULE:NAME`: the plug point for steps."""
 
-import importlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 from clio_argo.errors import UserError
+from clio_argo.model.reference import load
+from clio_argo.model.request import Request
 from clio_argo.pipeline import PIPELINE, Pipeline, Step
 
 # tells a container which pipeline its step belongs to
@@ -26,25 +28,14 @@ def load_pipeline(name: str | None, option: str = "--pipeline") -> Pipeline:
     """
     if not name:
         return PIPELINE
-    module, _, attribute = name.partition(":")
-    if not (module and attribute):
-        raise UserError(f"{option} {name}: expected MODULE:NAME, e.g. own_steps:MINE")
-    pipeline = _import(module, attribute, f"{option} {name}")
+    try:
+        pipeline = load(name)
+    except UserError as error:
+        raise UserError(f"{option} {error}") from error
     if not isinstance(pipeline, Pipeline):
         raise UserError(f"{option} {name}: expected a Pipeline, found {type(pipeline).__name__}")
     pipeline.checked()
     return _announced(pipeline, name) if any(map(_is_new_code, pipeline.all_steps)) else pipeline
-
-
-def _import(module: str, attribute: str, title: str) -> object:
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except AttributeError as error:
-        raise UserError(f"{title}: {error}") from error
-    except ModuleNotFoundError as error:
-        raise UserError(f"{title}: {error}; install its package, or add its folder to PYTHONPATH") from error
-    except Exception as error:  # the module is somebody else's code, and may raise anything
-        raise UserError(f"{title}: cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _is_new_code(step: Step) -> bool:
@@ -58,3 +49,38 @@ def _announced(pipeline: Pipeline, name: str) -> Pipeline:
         return step if step.command else replace(step, env=(*step.env, (VARIABLE, name)))
 
     return pipeline.changed(told)
+
+
+def refuse_containers(pipeline: Pipeline) -> None:
+    """Raise `UserError` if a step of the pipeline is a container, which only a cluster runs."""
+    if names := [f"{s.name} (image {s.image})" for s in pipeline.steps if not s.entry]:
+        raise UserError(
+            f"these steps are containers, which only a cluster runs: {', '.join(names)}; "
+            "give them an entry (module:function) to run them here too"
+        )
+
+
+def refuse_unknown(pipeline: Pipeline, request: Request) -> None:
+    """Raise `UserError` if functions or settings of added steps are not there: found later, they have cost a volume."""
+    built_in = {s.entry for s in PIPELINE.steps}
+    added = [s for s in pipeline.steps if s.entry not in built_in]
+    problems = [f"step {s.name}: {p}" for s in added for p in (*_no_functions(s), *_no_settings(s, request))]
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _no_functions(step: Step) -> Iterator[str]:
+    for reference in filter(None, (step.entry, step.objects, step.shards, step.needs)):
+        try:
+            if not callable(function := load(reference)):
+                yield f"{reference}: expected a function, found {type(function).__name__}"
+        except UserError as error:
+            yield str(error)
+
+
+def _no_settings(step: Step, request: Request) -> Iterator[str]:
+    for name in step.settings:
+        try:
+            request.setting(name)
+        except (LookupError, TypeError):
+            yield f"there is no setting {name}"

@@ -30,10 +30,12 @@ from clio_argo.kernels import limit_threads
 from clio_argo.model.alignment import Transforms
 from clio_argo.model.costs import Estimate
 from clio_argo.model.layout import COMPLETE, CONFIG, ESTIMATE, TRANSFORMS, trace_name
+from clio_argo.model.reference import load
 from clio_argo.model.request import REQUEST, Request
 from clio_argo.model.run import Attempt, Completion
-from clio_argo.model.step import Part, Pipeline, Step, StepResult, load, parts_of
+from clio_argo.model.step import Part, Pipeline, Step, StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
+from clio_argo.plugins import refuse_containers, refuse_unknown
 from clio_argo.store.documents import Store
 from clio_argo.workspace.logs import log_attempt
 from clio_argo.workspace.run import Run, open_run
@@ -107,7 +109,7 @@ def run_step(
     started, clock, cpu = time.time(), time.monotonic(), time.process_time()
     run = Run(store, step, pipeline)
     with _explain_errors(run, part):
-        result: StepResult = load(step.entry)(run, run.units_of(step, part) if units is None else units) or StepResult()
+        result = _called(run, run.units_of(step, part) if units is None else units)
     attempt = Attempt(
         step=step.name, part=part, host=socket.gethostname(), started=started,
         wall_s=round(time.monotonic() - clock, 3), cpu_s=round(time.process_time() - cpu, 3),
@@ -118,6 +120,13 @@ def run_step(
     store = open_run(url)
     if pipeline.may_write(step) and has_run(store, step):
         log_attempt(store, attempt)
+    return result
+
+
+def _called(run: Run, units: Sequence[int]) -> StepResult:
+    result = load(run.step.entry)(run, units) or StepResult()
+    if not isinstance(result, StepResult):
+        raise UserError(f"{run.step.entry} returned {result!r:.40}; return a StepResult")
     return result
 
 
@@ -253,43 +262,6 @@ def import_steps(pipeline: Pipeline) -> None:
     """Import what the steps of a pipeline need, which takes a second."""
     for step in pipeline.steps:
         load(step.entry)
-
-
-def refuse_containers(pipeline: Pipeline) -> None:
-    """Raise `UserError` if a step of the pipeline is a container, which only a cluster runs."""
-    if names := [f"{s.name} (image {s.image})" for s in pipeline.steps if not s.entry]:
-        raise UserError(
-            f"these steps are containers, which only a cluster runs: {', '.join(names)}; "
-            "give them an entry (module:function) to run them here too"
-        )
-
-
-def refuse_unknown(pipeline: Pipeline, request: Request) -> None:
-    """Raise `UserError` if a function or a setting of an added step is not there: found later, it has cost a volume."""
-    built_in = {s.entry for s in PIPELINE.steps}
-    for step in pipeline.steps:
-        if step.entry not in built_in:
-            _refuse_functions(step)
-            _refuse_settings(step, request)
-
-
-def _refuse_functions(step: Step) -> None:
-    for reference in filter(None, (step.entry, step.objects, step.shards, step.needs)):
-        try:
-            load(reference)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UserError(
-                f"step {step.name}: {reference} cannot be loaded: {error}; give module:function, and install the "
-                "module, or add its folder to PYTHONPATH"
-            ) from error
-
-
-def _refuse_settings(step: Step, request: Request) -> None:
-    for name in step.settings:
-        try:
-            request.setting(name)
-        except (LookupError, TypeError) as error:
-            raise UserError(f"step {step.name}: there is no setting {name}") from error
 
 
 def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress, last: str | None = None) -> None:

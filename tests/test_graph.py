@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import clio_argo
-from clio_argo.model.step import Step, load
+from clio_argo.model.reference import load
+from clio_argo.model.step import Step
 from clio_argo.pipeline import PIPELINE
 
 PACKAGE = Path(clio_argo.__file__).parent

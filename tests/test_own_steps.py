@@ -41,6 +41,10 @@ def labels(run: Run, unit: int) -> Iterator[str]:
     yield label_name(unit)
 
 
+def tell(run: Run, units: Sequence[int]) -> int:
+    return len(units)
+
+
 LABEL = Step(
     "label", f"{__name__}:label", ("render",), "solve.render_parts", title="label slabs", units="volume.render",
     objects=f"{__name__}:labels", settings=("background",), version=3,
@@ -191,22 +195,30 @@ def test_a_pipeline_that_cannot_run_is_refused_with_all_reasons(what: str) -> No
     assert [r for r in reasons if r not in str(refused.value)] == []
 
 
-LOADED = r"cannot be loaded: .*; give module:function"
-
-
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"entry": "nowhere:label"}, LOADED),
-        ({"entry": f"{__name__}:nothing"}, LOADED),
-        ({"objects": "labels"}, LOADED),
+        ({"entry": "nowhere:label"}, "nowhere:label: No module named 'nowhere'; install its package"),
+        ({"entry": f"{__name__}:nothing"}, "has no attribute 'nothing'"),
+        ({"entry": f"{__name__}:LABEL"}, "expected a function, found Step"),
+        ({"objects": "labels"}, "labels: expected MODULE:NAME"),
+        ({"entry": "leaves:label"}, "leaves:label: cannot be imported: SystemExit: no licence"),
         ({"settings": ("backgroud",)}, "there is no setting backgroud"),
         ({"settings": ("contrast.clip",)}, "there is no setting contrast.clip"),
+        ({"entry": "nowhere:label", "settings": ("clip",)}, r"nowhere:label: .*\nstep label: there is no setting clip"),
     ],
 )
 def test_what_is_not_there_is_refused_before_anything_is_spent(
-    source: Path, tmp_path: Path, wrong: dict[str, Any], said: str
+    source: Path, tmp_path: Path, wrong: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match=f"step label: (.* )?{said}"):
+    (tmp_path / "leaves.py").write_text("raise SystemExit('no licence')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=f"step label: .*{said}"):
         run(plain(source), tmp_path / "out", pipeline=OWN.replace(replace(LABEL, **wrong)))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_step_that_returns_something_else_ends_with_an_error(source: Path, tmp_path: Path) -> None:
+    pipeline = OWN.replace(replace(LABEL, entry=f"{__name__}:tell"))
+    with pytest.raises(UserError, match=f"{__name__}:tell returned 1; return a StepResult"):
+        run_here(plain(source), tmp_path / "out", pipeline=pipeline)

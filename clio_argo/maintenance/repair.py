@@ -14,9 +14,10 @@ from clio_argo.maintenance.places import RunOrStore
 from clio_argo.maintenance.verify import existing_run, verify_store
 from clio_argo.model.base import Value
 from clio_argo.model.layout import CLEANED, COMPLETE, CONFIG, TRANSFORMS, keeps_lossless, record_name
+from clio_argo.model.reference import load
 from clio_argo.model.request import Request
 from clio_argo.model.run import Completion, Fault, Mode, Verification
-from clio_argo.model.step import Part, Pipeline, Step, StepResult, load
+from clio_argo.model.step import Part, Pipeline, Step, StepResult
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import NoProgress, Progress, cores, run_part, run_step, spread, walk, worker_pool
 from clio_argo.store.documents import Store, crc32c

@@ -1,6 +1,5 @@
 """Steps and the graph that they form, as pure data, and what a step returns."""
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -382,14 +381,6 @@ class StepResult(Value):
         """All outputs by name, as a workflow reads them."""
         single = {} if self.single is None else {"single": self.single}
         return {**self.items.items, **self.memory_mib, **self.published, **single}
-
-
-def load(reference: str) -> Callable[..., Any]:
-    """The function that `module:function` names."""
-    # imported here, so that the command line and the emitted workflow need neither OpenCV nor tensorstore
-    module, _, function = reference.partition(":")
-    entry: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return entry
 
 
 def parts_of(step: Step, results: Mapping[str, StepResult]) -> Sequence[Part]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from clio_argo.model import layout
-from clio_argo.model.step import Step, load
+from clio_argo.model.reference import load
+from clio_argo.model.step import Step
 from clio_argo.model.volume import VolumeSpec
 from clio_argo.store.documents import Store
 from clio_argo.store.manifest import read_record
