@@ -25,6 +25,9 @@ SURE = 3.0
 # Of one section recorded twice both slices are as like their neighbours (natural pairs differ by 0.39 of what second
 # neighbours lose, or more), and no window is displaced by tissue.
 SAME, STILL, SURE_TWICE = 0.35, 0.8, 2.0
+# Neighbours of a slice lack more of correlation than it lacks to them; of a slice from five sections away it lacks six
+# times as much. Noise, blur and flicker of one slice that reach three times are worth a look themselves.
+STRANGE = 3.0
 # parts of windows from whose scatter a standard error is taken
 LEAST_PARTS = 9
 # of a list in a line; quality.json has all pairs
@@ -46,6 +49,7 @@ def judge(comparisons: Comparisons, distant: Distant | None = None) -> Quality:
     neighbours = {pair: comparisons[pair] for pair in pairwise(numbers)}
     similar = judge_pairs([(*pair, c.correlation) for pair, c in neighbours.items()])
     median, most = _summary(neighbours.values())
+    low = {(p.z0, p.z1) for p in similar if p.outlier}
     return Quality(
         pairs=tuple(map(_with_distances, similar, neighbours.values())),
         displaced_px=median,
@@ -55,7 +59,8 @@ def judge(comparisons: Comparisons, distant: Distant | None = None) -> Quality:
             *_unlike(neighbours),
             *_swapped(comparisons, numbers),
             *(_moved(similar, numbers, distant) if distant else ()),
-            *_repeated(comparisons, numbers, {(p.z0, p.z1) for p in similar if p.outlier}),
+            *_strange(comparisons, numbers, low),
+            *_repeated(comparisons, numbers, low),
         ),
     )
 
@@ -141,6 +146,22 @@ def _fits_swapped(comparisons: Comparisons, below: Sequence[int], pair: tuple[in
     # at an end of the stack a faulty slice looks alike, but for its likeness to the other of the pair
     better += [(pair, worse) for _, worse in better] if len(better) == 1 else []
     return bool(better) and all(_exceeds(comparisons[more], comparisons[less]) for more, less in better)
+
+
+def _strange(comparisons: Comparisons, numbers: Sequence[int], low: set[tuple[int, int]]) -> list[str]:
+    """Slices from another place that no median tells: in short stacks two of them make most pairs low."""
+    strange = [
+        str(b)
+        for a, b, c in zip(numbers, numbers[1:], numbers[2:], strict=False)
+        if low.isdisjoint(((a, b), (b, c))) and _is_strange(comparisons[a, c], (comparisons[a, b], comparisons[b, c]))
+    ]
+    told = "slices are less like their neighbours than these are like each other, as slices from another place are"
+    return [f"{told}: z {few(strange, MOST_LISTED)}"] if strange else []
+
+
+def _is_strange(around: Comparison, beside: Sequence[Comparison]) -> bool:
+    limit = 1 - STRANGE * (1 - around.correlation)
+    return all(c.correlation < limit and _exceeds(around, c) for c in beside)
 
 
 def _moved(pairs: Sequence[PairSimilarity], numbers: Sequence[int], distant: Distant) -> list[str]:

@@ -126,7 +126,7 @@ def judge(statistics: Sequence[SliceStatistics], fits: Sequence[PairFit] | None)
     suspect = find_faults(good, fits, {f.z for f in good} - first.keys()) if first else {}
     damaged = {f.z: f"damaged: {f.warning}" for f in good if f.warning}
     lost = {f.z: "; ".join(f.lost_channels) for f in good if f.lost_channels}
-    for found in (find_inverted(fits), find_clipped(good), damaged, lost):
+    for found in (find_inverted(fits), find_clipped(good), find_copies(good), damaged, lost):
         suspect |= {z: "; ".join(filter(None, (why, suspect.get(z)))) for z, why in found.items() if z not in bad}
     return {**bad, **{z: Remark(z=z, verdict="suspect", reason=why) for z, why in suspect.items()}}
 
@@ -144,6 +144,19 @@ def find_clipped(statistics: Sequence[SliceStatistics]) -> dict[int, str]:
     """Slices that lost values beyond the grey values, by z."""
     lost = "of its values lie beyond those that become grey values (value_window) and were clipped"
     return {f.z: f"clipped: {f.clipped:.2%} {lost}" for f in statistics if f.clipped > MOST_CLIPPED}
+
+
+def find_copies(statistics: Sequence[SliceStatistics]) -> dict[int, str]:
+    """Slices that hold the pixels of another slice, wherever it lies, by z; pixels cannot tell which is the copy."""
+    alike: dict[tuple[str, float, float], list[int]] = {}
+    for f in statistics:
+        # of 100,000 digests of 32 bits two are equal by chance: the other figures tell those apart
+        alike.setdefault((f.digest, f.mean, f.std), []).append(f.z)
+    return {z: _copied([z1 for z1 in numbers if z1 != z]) for numbers in alike.values() for z in numbers if numbers[1:]}
+
+
+def _copied(others: Sequence[int]) -> str:
+    return f"the same pixels as z {', '.join(map(str, others[:3]))}{' ...' * (len(others) > 3)}: one is a copy"
 
 
 def find_empty(statistics: Sequence[SliceStatistics]) -> dict[int, Remark]:

@@ -124,6 +124,19 @@ def test_a_slice_without_content_of_its_own_is_bad(update: dict[str, float], wor
     assert word in found[ODD].reason
 
 
+def test_slices_that_hold_the_same_pixels_far_apart_are_suspect_both() -> None:
+    stack = facts()
+    copied = changed(stack, ODD, **stack[5].model_dump(exclude={"z"}))
+    found = judge(copied, fits())
+    assert {z: r.verdict for z, r in found.items()} == {5: "suspect", ODD: "suspect"}
+    assert "the same pixels as z 5: one is a copy" in found[ODD].reason
+    assert f"the same pixels as z {ODD}: one is a copy" in found[5].reason
+
+
+def test_slices_whose_digests_are_equal_by_chance_are_no_copies() -> None:
+    assert judge(changed(facts(), ODD, digest="5"), fits()) == {}
+
+
 def test_without_alignment_only_what_does_not_decode_is_bad() -> None:
     stack = changed(changed(facts(), ODD, valid=0.0), 5, error="truncated")
     assert {z: r.verdict for z, r in judge(stack, None).items()} == {5: "bad", ODD: "suspect"}

@@ -91,6 +91,15 @@ def test_repeated_pixels_are_bad_but_the_same_tissue_imaged_again_is_not(tmp_pat
     assert np.abs(found - found[0] + shifts).max() < 0.2
 
 
+@pytest.mark.parametrize("skip", [False, True])
+def test_files_far_apart_with_the_same_pixels_are_named(skip: bool, tmp_path: Path) -> None:
+    slices = demo_slices(COUNT, SIDE)
+    copied = write_stack(tmp_path / "source", {**slices, FIRST + 4: slices[FIRST + 1]})
+    out = run_here(request(copied, alignment__skip=skip), tmp_path / "out")
+    assert completion(out).status == "complete_with_flags"
+    assert verdicts(out) == {FIRST + 1: "suspect", FIRST + 4: "suspect"}
+
+
 def test_one_slice_is_a_volume_of_one_slice(tmp_path: Path) -> None:
     source = write_stack(tmp_path / "source", demo_slices(1, SIDE))
     out = run_here(request(source, contrast__clip_limit=0), tmp_path / "out")

@@ -160,6 +160,15 @@ def test_natural_order_is_never_doubted(order: Sequence[int], noise: float, flic
     assert judged(volume, [k for k in order if k < len(volume)], noise, flicker) == ()
 
 
+@pytest.mark.parametrize("noise", [0, 5])
+def test_slices_far_apart_that_changed_places_are_named_in_a_stack_too_short_for_medians(
+    demo: Path, noise: int
+) -> None:
+    order = [0, 1, 6, 3, 4, 5, 2, 7]
+    notes = judged(lossless(demo)[:, 40:280, 40:280], order, noise)
+    assert any(note.startswith("slices are less like their neighbours") and "6" in note for note in notes)
+
+
 @pytest.mark.parametrize(("first", "noise"), [(True, 5), (True, 20), (False, 5), (False, 20)])
 def test_a_section_recorded_twice_at_an_end_is_named(first: bool, noise: float, demo: Path) -> None:
     order = [0, *range(10)] if first else [*range(10), 9]
