@@ -68,6 +68,14 @@ class NoAccess(StoreError):
 class SupersededError(ClioError):
     """Another request has taken over the run's folder."""
 
+    @classmethod
+    def of(cls, url: str) -> "SupersededError":
+        """The error of a process whose request at `url` is another one now."""
+        return cls(
+            f"{url}: another request replaced this one (--update); it stops. What lies there is made for the other "
+            "one: choose another --out for this one"
+        )
+
 
 class GateStopped(ClioError):
     """A gate (flagged slices, canvas, breaks) stopped the run before the expensive part."""

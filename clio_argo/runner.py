@@ -21,6 +21,7 @@ from clio_argo.errors import (
     BrokenInvariant,
     ClioError,
     OutOfMemory,
+    SupersededError,
     TransientError,
     UserError,
     first_words,
@@ -265,9 +266,10 @@ def import_steps(pipeline: Pipeline) -> None:
 
 
 def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Progress, last: str | None = None) -> None:
-    """Run all steps in order, up to and including step `last`."""
+    """Run all steps in order, up to and including step `last`. Raises `SupersededError`."""
     # from the first step in any case: each finds its finished units by their records, and there is no other state
     results: dict[str, StepResult] = {}
+    owner: Request | None = None
     for step in pipeline.until(last) if last else pipeline.steps:
         parts = parts_of(step, results)
         progress.stage(step.name, step.title, parts)
@@ -275,6 +277,16 @@ def walk(pipeline: Pipeline, url: str, pool: ProcessPoolExecutor, progress: Prog
         for part, result in spread(pool, calls):
             results[step.name] = result
             progress.part(step.name, part, result)
+        owner = _still_owned(url, owner)
+
+
+def _still_owned(url: str, owner: Request | None) -> Request | None:
+    """The run's request, which must be that of `owner`, if there was one. Raises `SupersededError`."""
+    found = Store(url).intact(Request, CONFIG)
+    # units that begin after `--update` elsewhere do the work of the other request, which is not what was asked for here
+    if owner and found and found.identity() != owner.identity():
+        raise SupersededError.of(f"{url}{CONFIG}")
+    return found
 
 
 def run_part(

@@ -37,6 +37,8 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     refuse_newer(run.store, plan.algorithms)
     moved = moved_slices(run.store, checked.units) if request.order == "name" else ""
     note = take_ownership(run.store, resolved(request, plan))
+    # read now: a request that takes over from here on is another one, and its plan is not to be recorded as this one's
+    run.refuse_superseded()
     record_whole(run, [
         run.store.record(CONFIG),
         *run.store.write_all((slices_name(unit.unit), unit.to_bytes()) for unit in checked.units),

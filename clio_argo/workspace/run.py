@@ -224,4 +224,4 @@ class Run:
         """Raise `SupersededError` if another request has replaced this one in config.json."""
         # read anew each time: there is no lock, so this is how a process learns of `--update` elsewhere
         if self.store.document(Request, CONFIG).identity() != self.request.identity():
-            raise SupersededError(f"{self.store.url}{CONFIG}: another request replaced this one (--update); it stops")
+            raise SupersededError.of(f"{self.store.url}{CONFIG}")

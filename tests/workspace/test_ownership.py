@@ -2,10 +2,12 @@
 
 import subprocess
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,12 +19,14 @@ from clio_argo.model.run import ObjectRecord
 from clio_argo.model.step import Part, StepResult
 from clio_argo.pipeline import PIPELINE
 from clio_argo.runner import NoProgress, run, run_step
-from clio_argo.steps import render
+from clio_argo.steps import plan, render
 from clio_argo.store.documents import Store
 from clio_argo.workspace.ownership import take_ownership
 from clio_argo.workspace.run import Run
+from clio_argo.workspace.survey import survey
+from clio_argo.workspace.user_inputs import resolved
 from tests.proxy import disturbed
-from tests.stacks import CLI, contents, demo_slices, plain, records, request, run_here, write_stack
+from tests.stacks import CLI, FIRST, contents, demo_slices, plain, records, request, run_here, write_stack
 from tests.stores import Bucket
 
 
@@ -106,6 +110,48 @@ def test_units_of_the_older_request_stop(slices: Path, bucket: Bucket) -> None:
     assert not written, "a unit stops before it writes, not only before its record"
     fresh = run_here(request(slices, contrast__clip_limit=0), f"{bucket.url}/fresh")
     assert contents(run_here(request(slices, contrast__clip_limit=0), out)) == contents(fresh)
+
+
+class TakenOver(NoProgress):
+    """Lets another request take a run over as one of its steps begins."""
+
+    def __init__(self, at: str, out: Path, other: Request) -> None:
+        self.at, self.out, self.other = at, out, other
+
+    def stage(self, step: str, title: str, parts: Sequence[Part]) -> None:
+        if step == self.at:
+            take_ownership(Store(str(self.out)), self.other)
+
+
+@pytest.mark.properties
+@pytest.mark.parametrize("at", ["reduce", "frame", "solve", "publish"])
+def test_a_run_that_is_taken_over_between_its_units_is_not_called_complete(
+    at: str, slices: Path, tmp_path: Path
+) -> None:
+    wanted, out = request(slices, background=7), tmp_path / "out"
+    first = resolved(request(slices), survey(request(slices))[0])
+    other = first.model_copy(update={"background": 7, "update": True})
+    with pytest.raises(SupersededError, match="choose another --out"):
+        run(request(slices), out, 1, TakenOver(at, out, other))
+    fresh = run_here(wanted, tmp_path / "fresh")
+    assert contents(run_here(wanted, out)) == contents(fresh)
+
+
+@pytest.mark.properties
+def test_a_plan_is_not_recorded_for_the_request_that_replaced_its_own(
+    slices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, write = tmp_path / "out", plan.write_user_inputs
+    first = resolved(request(slices), survey(request(slices))[0])
+
+    def taken_over(store: Store, *given: Any) -> list[ObjectRecord]:
+        take_ownership(store, first.model_copy(update={"minz": FIRST + 1, "update": True}))
+        return write(store, *given)
+
+    monkeypatch.setattr(plan, "write_user_inputs", taken_over)
+    with pytest.raises(SupersededError):
+        run_here(request(slices), out, stop_before="reduce")
+    assert not Store(str(out)).names("manifest/plan")
 
 
 @pytest.mark.properties
