@@ -13,7 +13,7 @@ from clio_argo.model.step import SINGLE_MIB, StepResult
 from clio_argo.workspace.cleaning import forget_if_needed
 from clio_argo.workspace.estimate import estimate
 from clio_argo.workspace.expected import remove_outgrown_units
-from clio_argo.workspace.moved import moved_slices
+from clio_argo.workspace.moved import lost_ends, moved_slices
 from clio_argo.workspace.outputs import memory_of_alignment, parts_of_slices
 from clio_argo.workspace.ownership import refuse_newer, take_ownership
 from clio_argo.workspace.parts import cut_slices, cutting_here
@@ -36,7 +36,9 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     plan = checked.plan.model_copy(update={"algorithms": run.pipeline.versions})
     refuse_newer(run.store, plan.algorithms)
     moved = moved_slices(run.store, checked.units) if request.order == "name" else ""
-    note = take_ownership(run.store, resolved(request, plan))
+    owner = resolved(request, plan)
+    lost = lost_ends(run.store, owner, plan)
+    note = take_ownership(run.store, owner)
     # read now: a request that takes over from here on is another one, and its plan is not to be recorded as this one's
     run.refuse_superseded()
     record_whole(run, [
@@ -50,7 +52,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     open_run(run.store.url).write(ESTIMATE, expected.to_bytes())
     remove_outgrown_units(run, "plan")
     forget_if_needed(run)
-    note = "; ".join(filter(None, (note, moved, plan.step_text, checked.warning)))
+    note = "; ".join(filter(None, (note, moved, lost, plan.step_text, checked.warning)))
     parts, memory_mib = parts_of_slices(plan, checked.units), memory_of_alignment(plan)
     memory_mib[SINGLE_MIB] = expected.memory_mib
     single = fits_one_pod(request, expected)

@@ -22,7 +22,19 @@ from clio_argo.store.documents import Store
 from clio_argo.workspace.first_look import first_look
 from clio_argo.workspace.preflight import preflight
 from clio_argo.workspace.survey import survey
-from tests.stacks import completion, contents, demo_slices, encoded, plain, request, run_here, transforms
+from tests.stacks import (
+    FIRST,
+    NAME,
+    completion,
+    contents,
+    demo_slices,
+    encoded,
+    plain,
+    request,
+    run_here,
+    transforms,
+    write_stack,
+)
 from tests.store.images.samples import texture, tiff
 from tests.stores import Bucket
 
@@ -241,3 +253,22 @@ def test_files_that_arrive_later_shift_others_which_is_said(tmp_path: Path) -> N
     assert [s.file for s in transforms(out).slices] == [f"s_{name}.png" for name in "abcde"]
     fresh = run_here(plain(source, order="name"), tmp_path / "fresh")
     assert contents(out) == contents(fresh)
+
+
+@pytest.mark.properties
+def test_slices_that_go_from_the_ends_of_a_stack_are_told(tmp_path: Path) -> None:
+    source = write_stack(tmp_path / "source", demo_slices(6, 64))
+    results: dict[str, StepResult] = {}
+    out = run_here(plain(source), tmp_path / "out", "reduce", results)
+    run_here(plain(source), out, "reduce", results)
+    assert "before and is" not in results["plan"].note
+    for z in (FIRST, FIRST + 4, FIRST + 5):
+        (source / (NAME % z)).unlink()
+    run_here(plain(source), out, "reduce", results)
+    said = f"the stack was z {FIRST} to {FIRST + 5} before and is z {FIRST + 1} to {FIRST + 3} now: files of 3 slices"
+    assert said in results["plan"].note
+    write_stack(source, demo_slices(6, 64))
+    run_here(plain(source), out, "reduce", results)
+    assert "before and is" not in results["plan"].note
+    run_here(plain(source, maxz=FIRST + 2, update=True), out, "reduce", results)
+    assert "before and is" not in results["plan"].note, "a person who asks for less knows"
