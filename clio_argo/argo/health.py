@@ -9,7 +9,11 @@ UNPULLED = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNev
 MEMORY_MAX = "CLIO_MEMORY_MAX_MIB"
 MIB = 2**20  # bytes, the unit of all settings of memory
 # suffixes of Kubernetes' quantities
-UNITS = {"m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+UNITS = {
+    **{unit: 1e-3**power for power, unit in enumerate("mun", 1)},
+    **{unit: 1e3**power for power, unit in enumerate("kMGTPE", 1)},
+    **{f"{unit}i": 2.0 ** (10 * power) for power, unit in enumerate("KMGTPE", 1)},
+}
 
 
 def steps_of(template: Json) -> list[Json]:

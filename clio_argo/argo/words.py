@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 
+from clio_argo.model.pod import QUANTITY
+
 
 @dataclass(frozen=True)
 class Words:
@@ -98,4 +100,4 @@ ImageName = Annotated[
     ),
 ]
 Duration = Annotated[str, Words(r"[0-9]+[smh]", "a time like 90s, 15m or 2h: Argo accepts no days")]
-Quantity = Annotated[str, Words(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?)?", "a quantity like 500m or 2Gi")]
+Quantity = Annotated[str, Words(QUANTITY.pattern, "a quantity like 500m or 2Gi")]

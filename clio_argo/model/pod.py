@@ -8,7 +8,7 @@ from typing import Any
 # a label of a DNS name: it is the name of templates, tasks and pods, which Argo and Kubernetes refuse otherwise
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # amounts as Kubernetes writes them
-QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([munkKMGTPE]|[KMGTPE]i)?")
+QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i)?")
 
 
 @dataclass(frozen=True)

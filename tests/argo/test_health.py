@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clio_argo.argo import health
 from clio_argo.argo.settings import ClusterSettings, Image
 from clio_argo.argo.workflow import workflow_template
+from clio_argo.model.pod import QUANTITY
 
 SPOT = {"key": "cloud.google.com/gke-spot", "value": "true", "effect": "NoSchedule"}
 LABELS = {"cloud.google.com/gke-spot": "true"}
@@ -64,3 +67,22 @@ def test_a_bucket_is_near_if_some_node_is_in_its_region(location: str, apart: bo
     nodes = [node(), node("1Gi", {"topology.kubernetes.io/region": "europe-west4"})]
     assert health.regions_of(nodes) == {"europe-west4"}
     assert health.apart(health.regions_of(nodes), location) is apart
+
+
+@given(st.from_regex(QUANTITY, fullmatch=True).filter(lambda text: len(text) < 64))
+def test_every_quantity_that_a_setting_takes_is_a_number(quantity: str) -> None:
+    assert health.amount(quantity) >= 0
+    assert ClusterSettings(tmp_size=quantity).tmp_size == quantity
+
+
+@pytest.mark.parametrize(
+    ("quantity", "value"),
+    [("500m", 0.5), ("1500n", 1.5e-6), ("2k", 2000), ("3Gi", 3 * 2**30), ("5Pi", 5 * 2**50), ("12e3", 12e3)],
+)
+def test_quantities_are_those_of_kubernetes(quantity: str, value: float) -> None:
+    assert health.amount(quantity) == pytest.approx(value)
+
+
+def test_kubernetes_has_no_large_k() -> None:
+    with pytest.raises(ValueError, match="is not a quantity like 500m or 2Gi"):
+        ClusterSettings(tmp_size="64K")

@@ -228,6 +228,9 @@ def test_grey_values_of_16_bits_are_told_whole(tmp_path: Path, browser: Browser)
     assert "in the file 43217 grey value" in walker.point(3495)[4]
 
 
+ABOVE = """document.querySelector('[title="Slice above"]')"""
+
+
 @pytest.mark.properties
 def test_a_slice_is_shown_without_a_mouse_and_when_the_address_changes(tmp_path: Path, browser: Browser) -> None:
     page = browser.open(write(tmp_path, example(60)))
@@ -237,6 +240,10 @@ def test_a_slice_is_shown_without_a_mouse_and_when_the_address_changes(tmp_path:
     page.evaluate("document.querySelector('.chart').focus()")
     press(page, "Enter")
     assert page.evaluate(SHOWN) == "z 3523"
+    page.evaluate(f"{ABOVE}.focus()")
+    for z in (3524, 3525):
+        page.evaluate("document.activeElement.click()")
+        assert page.evaluate(SHOWN) == f"z {z}"
     page.evaluate("location.hash = '#slice=3500'")
     page.wait(f"{SHOWN} === 'z 3500'")
     page.evaluate("location.hash = '#z3504'")

@@ -175,11 +175,14 @@
   function choose(i) {
     chosen = i == null ? null : clamp(i, 0, count - 1);
     panel.hidden = chosen == null;
+    const used = panel.contains(document.activeElement) ? document.activeElement.title : '';
     if (chosen != null) {
       const half = (shown[1] - shown[0]) / 2, at = z[chosen];
       if (!inside(at)) show(at - half, at + half);
       panel.replaceChildren(heading(chosen), facts(chosen), make('ol', ''));
       panel.lastChild.append(...NEIGHBOURS.map(n => neighbour(chosen + n)));
+      // whoever goes on by Enter keeps the button
+      if (used) panel.querySelector(`[title="${used}"]`).focus();
     }
     history.replaceState(null, '', chosen == null ? '#' : `#slice=${z[chosen]}`);
     redraw();
