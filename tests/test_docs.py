@@ -235,13 +235,17 @@ OUR_VERSION = re.compile(
 )
 
 
+# is looked for first: it takes a twentieth of the time
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
 def test_commands_name_the_version_of_this_program() -> None:
     """Who follows a page of another one looks for images that are not there."""
     lines = [
         f"{page.relative_to(ROOT)}:{number}: {line.strip()}"
         for page in (ROOT / "docs").rglob("*.md")
         for number, line in enumerate(page.read_text().splitlines(), 1)
-        if set(OUR_VERSION.findall(line)) - {clio_argo.__version__}
+        if VERSION.search(line) and set(OUR_VERSION.findall(line)) - {clio_argo.__version__}
     ]
     assert not lines, "write the version of pyproject.toml there:\n" + "\n".join(lines)
 

@@ -20,6 +20,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules} - sys.s
 """
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("image", ["align", "write"])
 def test_an_image_holds_what_its_steps_import(image: str) -> None:
     entries = [s.entry.partition(":")[0] for s in PIPELINE.steps if s.image == image]

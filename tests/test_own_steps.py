@@ -87,6 +87,7 @@ def test_what_it_wrote_is_verified_and_repaired(source: Path, tmp_path: Path) ->
     assert (out / label_name(1)).read_bytes() == before
 
 
+@pytest.mark.properties
 def test_it_runs_with_workers(source: Path, tmp_path: Path) -> None:
     done = run(request(source), tmp_path / "out", workers=1, pipeline=OWN)
     assert done.objects > 0

@@ -13,6 +13,8 @@ from tests.receivers import webhook
 from tests.registries import IDENTITY, USER, Served, program, registry
 from tests.releases import VERSION, logins, registries
 
+# about the tools of maintainers, who run all
+pytestmark = pytest.mark.properties
 ALIGN = "clio-argo-align"
 LABELS = {"org.opencontainers.image.revision": "abc"}
 

@@ -20,6 +20,8 @@ from tests.releases import TOOLS, VERSION, clone, commit, git, registries, relea
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "helm" / "clio-argo"
 DIGESTS = {"align": "sha256:" + "a" * 64, "write": "sha256:" + "b" * 64}
+# about the tools of maintainers, who run all
+pytestmark = pytest.mark.properties
 # what the script reads before it makes anything
 FEW = (".ci", ".gitignore", "pyproject.toml", "CHANGELOG.md")
 
@@ -231,7 +233,6 @@ def test_a_filled_chart_tells_people_where_it_is(ours: tuple[object, Path]) -> N
     assert f'| `images.align.digest` | `"{DIGESTS["align"]}"` |' in words
 
 
-@pytest.mark.properties
 @needs_tools
 def test_a_dry_run_makes_all_but_what_is_pushed(tmp_path: Path) -> None:
     folder = clone(tmp_path)
@@ -249,7 +250,6 @@ def test_a_dry_run_makes_all_but_what_is_pushed(tmp_path: Path) -> None:
         assert f"clio_argo-{VERSION}/clio_argo/pipeline.py" in source.getnames()
 
 
-@pytest.mark.properties
 @needs_tools
 def test_a_commit_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release, "ROOT", clone(tmp_path))

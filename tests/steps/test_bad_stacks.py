@@ -91,6 +91,7 @@ def test_repeated_pixels_are_bad_but_the_same_tissue_imaged_again_is_not(tmp_pat
     assert np.abs(found - found[0] + shifts).max() < 0.2
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize("skip", [False, True])
 def test_files_far_apart_with_the_same_pixels_are_named(skip: bool, tmp_path: Path) -> None:
     slices = demo_slices(COUNT, SIDE)
