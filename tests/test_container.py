@@ -167,6 +167,7 @@ def test_pods_that_no_node_can_hold_are_refused(stack: Path, tmp_path: Path) -> 
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+@pytest.mark.properties
 def test_progress_and_the_report(stack: Path, tmp_path: Path) -> None:
     url = run_here(request(stack), tmp_path / "run", stop_before="publish")
     progress, outputs = tmp_path / "progress", tmp_path / "outputs"

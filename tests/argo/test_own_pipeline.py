@@ -54,6 +54,7 @@ def variables(template: dict[str, Any]) -> dict[str, str]:
     return {v["name"]: v.get("value", "") for v in template["container"]["env"]}
 
 
+@pytest.mark.properties
 def test_a_function_and_a_container_are_emitted_in_their_places(modules: Path) -> None:
     templates = emitted(modules, "--pipeline", NAME)
     tasks = {t["name"]: t for t in templates["parts"]["dag"]["tasks"]}

@@ -185,6 +185,7 @@ def test_a_context_is_chosen_even_where_argo_server_is_named(kubeconfig: Path, m
     assert (told.returncode, "none" in told.stderr, "Traceback" in told.stderr) == (2, True, False)
 
 
+@pytest.mark.properties
 def test_dry_run_needs_no_cluster_and_names_its_template(tmp_path: Path) -> None:
     source = ("--source", "/mounted/slices", "--out", "gs://bucket/run", "--dry-run")
     told = cli("submit", *source, KUBECONFIG="/none", ARGO_SERVER="")

@@ -30,6 +30,7 @@ def _at_once() -> object:
         yield
 
 
+@pytest.mark.properties
 def test_a_run_takes_what_was_measured_and_is_that_of_a_whole_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_defect_is_named_when_it_arrives(tmp_path: Path, defect: str) -> None:
     assert [z for z, s in desk.judged.items() if s.wrong] == [wrong]
 
 
+@pytest.mark.properties
 def test_a_stage_that_jumps_is_noticed_at_the_first_slice_behind(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     wide = {z: demo_slice(z, 320) for z in range(FIRST, FIRST + 24)}

@@ -15,6 +15,7 @@ SIZE = 128
 JUDGED = "(document.querySelector('.status li') || {textContent: ''}).textContent"
 
 
+@pytest.mark.properties
 def test_an_open_page_shows_what_came_with_its_pictures_and_loads_nothing_else(tmp_path: Path) -> None:
     with settled(), Browser() as browser:
         desk = Desk(tmp_path, follow__every="1s")

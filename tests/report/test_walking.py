@@ -122,6 +122,7 @@ class Walker:
         return str(self.page.evaluate("document.querySelector('.walk').innerText"))
 
 
+@pytest.mark.properties
 def test_the_pointer_tells_a_drag_zooms_and_a_click_shows_a_slice_with_its_neighbours(
     tmp_path: Path, browser: Browser
 ) -> None:

@@ -60,6 +60,7 @@ def write_all(target: Volumes, scales: list[list[np.ndarray]]) -> list[ObjectRec
     return records
 
 
+@pytest.mark.properties
 @pytest.mark.parametrize(("count", "rgb", "dtype"), [(1, False, "uint8"), (2, False, "uint16"), (5, True, "uint8")])
 def test_every_channel_is_read_as_it_was_written(tmp_path: Path, count: int, rgb: bool, dtype: str) -> None:
     target = volumes(tmp_path, channels(count, rgb), dtype=dtype)
