@@ -41,7 +41,7 @@ mutants: $(VENV)/dev ## a sample of small changes to the source, and which of th
 	$(BIN)/python .ci/mutants.py --count $(or $(COUNT),40) --seed $(or $(SEED),1) --workers $(WORKERS) $(MODULES)
 
 e2e: $(VENV)/dev ## tests on a Kubernetes cluster with Argo Workflows
-	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m e2e $(PYTEST_ARGS)
 
 check: $(VENV)/dev ## style, types, layers, docstrings, dependencies, generated files, lock files
 	$(BIN)/ruff check .

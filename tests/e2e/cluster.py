@@ -1,5 +1,6 @@
 """A namespace of a real cluster with the chart in it, and the commands that people use there."""
 
+import fcntl
 import json
 import os
 import re
@@ -19,8 +20,8 @@ from clio_argo.workspace.logs import read_attempts
 from tests.stacks import CLI
 
 ROOT = Path(__file__).parents[2]
-CHART = ROOT / "helm" / "clio-argo"
-# of this session alone: a run goes on where another one stopped
+CHART, BUILD = ROOT / "helm" / "clio-argo", ROOT / "build"
+# of this process alone: a run goes on where another one stopped
 BUCKET = f"gs://clio-e2e-{time.time_ns():x}"
 # program that kills and starts the workflow controller: `RIG controller kill`
 RIG = os.environ.get("CLIO_RIG_SCRIPT")
@@ -67,11 +68,21 @@ def no_controller() -> Iterator[None]:
     if not RIG:
         yield
         return
-    run(RIG, "controller", "kill")
-    try:
+    with alone():
+        run(RIG, "controller", "kill")
+        try:
+            yield
+        finally:
+            run(RIG, "controller", "start")
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One process of tests after the other: there is one controller for all of them."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "controller.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
-    finally:
-        run(RIG, "controller", "start")
 
 
 @contextmanager
@@ -102,8 +113,8 @@ class Cluster:
 
     def helm(self, verb: str, *arguments: object, **values: Any) -> str:
         """A helm command on the release, with `values` over those of all tests."""
-        file = ROOT / "build" / f"{self.namespace}-values.yaml"
-        file.parent.mkdir(exist_ok=True)
+        file = BUILD / f"{self.namespace}-values.yaml"
+        BUILD.mkdir(exist_ok=True)
         file.write_text(yaml.safe_dump({**self.values, **values}))
         return run("helm", verb, "clio-argo", CHART, "--namespace", self.namespace, "--values", file, *arguments)
 

@@ -12,7 +12,9 @@ from tests.e2e.cluster import BUCKET, SAME_DIGITS, TAG, Cluster, make_bucket, na
 from tests.receivers import Sink, mail_server, webhook
 from tests.stacks import DEMO, demo_slices, write_stack
 
-NAMESPACE = os.environ.get("CLIO_E2E_NAMESPACE", "clio-e2e")
+# each process of tests has its own
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "").replace("gw", "-")
+NAMESPACE = os.environ.get("CLIO_E2E_NAMESPACE", "clio-e2e") + WORKER
 STORE = os.environ.get("CLIO_GCS_ENDPOINT", "")
 EMULATOR = {"TENSORSTORE_GCS_HTTP_URL": STORE, "STORAGE_EMULATOR_HOST": STORE, "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x"}
 

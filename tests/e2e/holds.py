@@ -13,6 +13,8 @@ from tests.e2e.cluster import BUCKET, until
 
 # more than a step tries before a test lets it go on
 REFUSALS = 200
+# other processes of tests use the same store
+OURS = BUCKET.removeprefix("gs://")
 
 
 @contextmanager
@@ -33,20 +35,19 @@ def hold(*records: str) -> None:
     """Let the store refuse to write these objects from now on. It counts refusals, so `held` uses up what is left."""
     for record in records:
         parts = "(/|%2F)".join(record.split("/"))
-        match = f"^(POST|PUT) .*{parts}|^GET {_release(record)}( anonymous)?$"
+        match = f"^(POST|PUT) .*{OURS}.*{parts}|^GET {_release(record)}( anonymous)?$"
         fault = {"match": match, "status": 503, "times": REFUSALS}
         _answer("/_fault", json.dumps(fault).encode())
 
 
 def _release(record: str) -> str:
-    return f"/release/{record}"
+    return f"/release/{OURS}/{record}"
 
 
 def _asked() -> str:
     """All requests that change something in this session's bucket, as one text."""
     log: list[list[Any]] = json.loads(_answer("/_log"))
-    ours = BUCKET.removeprefix("gs://")
-    return "\n".join(unquote(path) for _, method, path, *_ in log if method in ("POST", "PUT") and ours in path)
+    return "\n".join(unquote(path) for _, method, path, *_ in log if method in ("POST", "PUT") and OURS in path)
 
 
 def _status(path: str) -> int:

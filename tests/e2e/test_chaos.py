@@ -17,7 +17,6 @@ SLICES, FIRST = 12, 3514
 BLOWS, EVERY = 3, 500
 # what tells people of the end has tests of its own
 AT_THE_END = {"finish", "notify"}
-pytestmark = pytest.mark.xdist_group("cluster")
 
 
 @pytest.fixture

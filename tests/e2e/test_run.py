@@ -17,7 +17,6 @@ NAME = "demo"
 OUT = f"{BUCKET}/runs/demo"
 # a bucket that `submit` makes
 VIEWER = f"{BUCKET}-viewer/demo"
-pytestmark = pytest.mark.xdist_group("cluster")
 
 
 @pytest.fixture(scope="module")
