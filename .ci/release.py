@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from logins import Refused
+from origin import page
 from registry import Closed, Registry
 
 from clio_argo.argo.chart_readme import readme
@@ -108,6 +109,11 @@ def section(version: str) -> str:
 
 def commit() -> str | None:
     return asked("git", "rev-parse", "HEAD")
+
+
+def home() -> str | None:
+    """The project's page; None where a clone comes from none."""
+    return page(asked("git", "remote", "get-url", "origin") or "")
 
 
 def refusals(release: Release) -> Iterator[str]:
@@ -238,8 +244,8 @@ def kept_images(release: Release) -> dict[str, str]:
 
 
 def build_image(release: Release, name: str) -> None:
-    facts = {"version": release.version, "revision": commit()}
-    labels = [word for key, value in facts.items() for word in ("--label", f"{LABEL}{key}={value}")]
+    facts = {"version": release.version, "revision": commit(), "source": home()}
+    labels = [word for key, value in facts.items() if value for word in ("--label", f"{LABEL}{key}={value}")]
     if release.tested:
         outside(release, "docker", "tag", release.local[name], release.image(name))
     else:
@@ -275,8 +281,9 @@ def fill(chart: Path, release: Release, digests: Mapping[str, str | None]) -> No
         values = filled(values, name, release.registry.name, digest)
         image = release.image(name) + (f"@{digest}" if digest else "")
         about = re.sub(rf"image: clio-argo-{name}:\S+", f"image: {image}", about)
+    where = f"home: {home()}\nsources:\n  - {home()}\n" if home() else ""
     (chart / "values.yaml").write_text(values)
-    (chart / "Chart.yaml").write_text(about)
+    (chart / "Chart.yaml").write_text(about + where)
     words = readme(values).replace(f"{CHART} ", f"{release.chart} --version {release.version} ")
     (chart / "README.md").write_text(words)
 

@@ -22,7 +22,7 @@ def script(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
-release, registries, logins = script("release"), script("registry"), script("logins")
+release, registries, logins, origin = (script(name) for name in ("release", "registry", "logins", "origin"))
 VERSION = release.project_version()
 
 

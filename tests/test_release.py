@@ -15,7 +15,7 @@ import yaml
 from clio_argo.argo import ClusterSettings
 from clio_argo.cli.cluster_admin import cluster_settings
 from tests.registries import Served, program, registry
-from tests.releases import TOOLS, VERSION, clone, commit, git, registries, release
+from tests.releases import TOOLS, VERSION, clone, commit, git, origin, registries, release
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "helm" / "clio-argo"
@@ -231,6 +231,33 @@ def test_a_filled_chart_tells_people_where_it_is(ours: tuple[object, Path]) -> N
     words = (chart / "README.md").read_text()
     assert "helm install clio-argo oci://registry.example:5000/em/charts/clio-argo --version 1.2.3 --namespace" in words
     assert f'| `images.align.digest` | `"{DIGESTS["align"]}"` |' in words
+
+
+@pytest.mark.parametrize(
+    ("remote", "page"),
+    [
+        ("git@forge.example:em/clio-argo.git", "https://forge.example/em/clio-argo"),
+        ("ssh://git@forge.example:2222/em/clio-argo.git", "https://forge.example/em/clio-argo"),
+        ("https://ann:secret@forge.example/em/group/clio.argo", "https://forge.example/em/group/clio.argo"),
+        ("http://forge.example:8080/em/clio-argo.git/", "http://forge.example:8080/em/clio-argo"),
+        *((remote, None) for remote in ("", "/srv/clio-argo", "../clio-argo.git", "file:///srv/x.git", "mac:em/x.git")),
+        *((f"https://forge.example/{path}", None) for path in ("", "a b", 'a"b', "a\nb", "//")),
+    ],
+)
+def test_a_page_is_told_without_what_logs_in(remote: str, page: str | None) -> None:
+    assert origin.page(remote) == page
+
+
+@pytest.mark.parametrize("home", ["https://forge.example/em/clio-argo", None])
+def test_a_filled_chart_names_the_page_of_the_project(
+    home: str | None, ours: tuple[object, Path], few: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it, chart = ours
+    git(few, "remote", "add", "origin", f"{home}.git" if home else "/srv/clio-argo")
+    monkeypatch.setattr(release, "ROOT", few)
+    release.fill(chart, it, DIGESTS)
+    about = yaml.safe_load((chart / "Chart.yaml").read_text())
+    assert (about.get("home"), about.get("sources")) == (home, home and [home])
 
 
 @needs_tools
