@@ -39,6 +39,7 @@ from clio_argo.pipeline import PIPELINE
 from clio_argo.plugins import refuse_containers, refuse_unknown
 from clio_argo.store.documents import Store
 from clio_argo.workspace.logs import log_attempt
+from clio_argo.workspace.ownership import refuse_another
 from clio_argo.workspace.run import Run, open_run
 from clio_argo.workspace.units import SHARE, peak_mib, report_progress
 
@@ -110,6 +111,8 @@ def run_step(
     started, clock, cpu = time.time(), time.monotonic(), time.process_time()
     run = Run(store, step, pipeline)
     with _explain_errors(run, part):
+        if pipeline.may_write(step) and not pipeline.begins_with(step):
+            refuse_another(run)
         result = _called(run, run.units_of(step, part) if units is None else units)
     attempt = Attempt(
         step=step.name, part=part, host=socket.gethostname(), started=started,

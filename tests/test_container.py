@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from clio_argo.container import MESSAGE_CHARACTERS, part_number, refuse_unreachable, run_part, save_outputs
-from clio_argo.errors import BrokenInvariant, UserError
+from clio_argo.errors import BrokenInvariant, SupersededError, UserError
 from clio_argo.model.layout import COSTS
 from clio_argo.model.parse_request import from_environment
 from clio_argo.model.request import Request
@@ -79,6 +79,29 @@ def test_a_pod_is_told_what_its_part_covers(tmp_path: Path, monkeypatch: pytest.
         part_number(PIPELINE["reduce"], url, "0-3")
     with pytest.raises(UserError, match="it runs once"):
         part_number(PIPELINE["solve"], url, "0-3")
+
+
+def test_pods_of_a_workflow_do_not_work_for_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They start when they start, and the run's config.json is then that of who came last."""
+    source, url = write_stack(tmp_path / "stack", demo_slices(3)), str(tmp_path / "run")
+
+    def pod(workflow: str, step: str) -> None:
+        monkeypatch.setenv("CLIO_WORKFLOW", workflow)
+        run_part(PIPELINE, PIPELINE[step], url, 0)
+
+    first = request(source, image="iso.%05d.png")
+    monkeypatch.setenv("CLIO_REQUEST", first.model_dump_json())
+    pod("first", "plan")
+    pod("same", "plan")
+    pod("first", "reduce")
+    later = first.model_copy(update={"resolution": (9, 9, 30), "update": True})
+    monkeypatch.setenv("CLIO_REQUEST", later.model_dump_json())
+    pod("later", "plan")
+    for workflow in ("first", "same"):
+        with pytest.raises(SupersededError, match="another request replaced this one"):
+            pod(workflow, "match")
+    pod("first", "notify")
+    pod("later", "reduce")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def _environment(step: Step, cluster: ClusterSettings, more: Mapping[str, str]) 
     own = {
         "CLIO_RUN": ROOT,
         "CLIO_PART": "{{inputs.parameters.part}}",
+        "CLIO_WORKFLOW": "{{workflow.uid}}",
         "CLIO_OUTPUTS": OUTPUTS,
         # recorded in the manifest: a container cannot know its own image
         "CLIO_IMAGE": cluster.image(step.image),

@@ -63,8 +63,8 @@ Folder = Annotated[
 VariableName = Annotated[
     str,
     Words(r"[A-Za-z_][A-Za-z0-9_.-]*", "a name of a variable that a template leaves free", 255,
-          r"ARGO_.*|CLIO_(RUN|PART|OUTPUTS|IMAGE|MEMORY_MAX_MIB|MOUNTED|LOST|PARALLELISM|REQUEST|STATUS|FAILURES)"
-          r"|CLIO_SET_.*"),
+          r"ARGO_.*|CLIO_(RUN|PART|WORKFLOW|OUTPUTS|IMAGE|MEMORY_MAX_MIB|MOUNTED|LOST|PARALLELISM|REQUEST|STATUS)"
+          r"|CLIO_FAILURES|CLIO_SET_.*"),
 ]  # fmt: skip
 # its prefix is a domain; Kubernetes allows that alone 253 characters
 LABEL_NAME = Words(

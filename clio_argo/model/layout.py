@@ -87,6 +87,11 @@ def part_items_name(step: str) -> str:
     return f"{TEMPORARY}/parts/{step}.json"
 
 
+def began_name(workflow: str) -> str:
+    """The request with which a workflow began, by its uid: another one may take over the run meanwhile."""
+    return f"{TEMPORARY}/began/{workflow}.json"
+
+
 def followed_name(z: int) -> str:
     """What was measured of slice z while the stack was recorded."""
     return f"{FOLLOWED}/{z}.npz"

@@ -15,7 +15,7 @@ from clio_argo.workspace.estimate import estimate
 from clio_argo.workspace.expected import remove_outgrown_units
 from clio_argo.workspace.moved import lost_ends, moved_slices
 from clio_argo.workspace.outputs import memory_of_alignment, parts_of_slices
-from clio_argo.workspace.ownership import refuse_newer, take_ownership
+from clio_argo.workspace.ownership import refuse_newer, remember, take_ownership
 from clio_argo.workspace.parts import cut_slices, cutting_here
 from clio_argo.workspace.preflight import preflight
 from clio_argo.workspace.run import Run, open_run
@@ -41,6 +41,7 @@ def run(run: Run, units: Sequence[int]) -> StepResult:
     note = take_ownership(run.store, owner)
     # read now: a request that takes over from here on is another one, and its plan is not to be recorded as this one's
     run.refuse_superseded()
+    remember(run.store, owner)
     record_whole(run, [
         run.store.record(CONFIG),
         *run.store.write_all((slices_name(unit.unit), unit.to_bytes()) for unit in checked.units),
