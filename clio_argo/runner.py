@@ -38,8 +38,8 @@ from clio_argo.model.step import Part, Pipeline, Step, StepResult, parts_of
 from clio_argo.pipeline import PIPELINE
 from clio_argo.plugins import refuse_containers, refuse_unknown
 from clio_argo.store.documents import Store
+from clio_argo.workspace.began import refuse_another
 from clio_argo.workspace.logs import log_attempt
-from clio_argo.workspace.ownership import refuse_another
 from clio_argo.workspace.run import Run, open_run
 from clio_argo.workspace.units import SHARE, peak_mib, report_progress
 

@@ -10,12 +10,13 @@ from clio_argo.model.parse_request import from_environment
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
 from clio_argo.model.step import SINGLE_MIB, StepResult
+from clio_argo.workspace.began import remember
 from clio_argo.workspace.cleaning import forget_if_needed
 from clio_argo.workspace.estimate import estimate
 from clio_argo.workspace.expected import remove_outgrown_units
 from clio_argo.workspace.moved import lost_ends, moved_slices
 from clio_argo.workspace.outputs import memory_of_alignment, parts_of_slices
-from clio_argo.workspace.ownership import refuse_newer, remember, take_ownership
+from clio_argo.workspace.ownership import refuse_newer, take_ownership
 from clio_argo.workspace.parts import cut_slices, cutting_here
 from clio_argo.workspace.preflight import preflight
 from clio_argo.workspace.run import Run, open_run

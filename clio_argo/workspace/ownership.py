@@ -1,19 +1,14 @@
 """Which request owns a run's root: a request creates a run, joins one, or replaces the request of one."""
 
-import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from clio_argo.errors import MissingBucket, SupersededError, TransientError, UserError, printable
-from clio_argo.model.layout import COMPLETE, CONFIG, FORMER_STEPS, PLAN, began_name
+from clio_argo.errors import MissingBucket, TransientError, UserError, printable
+from clio_argo.model.layout import COMPLETE, CONFIG, FORMER_STEPS, PLAN
 from clio_argo.model.parse_request import differing_keys
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
 from clio_argo.store.documents import Store, absolute_url, intact
-from clio_argo.workspace.run import Run
-
-# uid of the workflow that a pod belongs to
-WORKFLOW = "CLIO_WORKFLOW"
 
 
 def take_ownership(store: Store, request: Request) -> str:
@@ -37,20 +32,6 @@ def take_ownership(store: Store, request: Request) -> str:
     if differences:
         return f"{store.url} held another request; rerunning what depends on {'; '.join(differences)}"
     return f"{store.url} holds this request: joined; finished units are not rerun"
-
-
-def remember(store: Store, request: Request) -> None:
-    """Keep what a workflow asks for, so that its later pods know it; elsewhere one process knows it all along."""
-    if workflow := os.environ.get(WORKFLOW):
-        store.write(began_name(workflow), _without_update(request).to_bytes())
-
-
-def refuse_another(run: Run) -> None:
-    """Raise `SupersededError` if the run's request is not that with which this pod's workflow began."""
-    workflow = os.environ.get(WORKFLOW)
-    began = run.store.intact(Request, began_name(workflow)) if workflow else None
-    if began and run.request.identity() != began.identity():
-        raise SupersededError.of(f"{run.store.url}{CONFIG}")
 
 
 def _without_update(request: Request) -> Request:

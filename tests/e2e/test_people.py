@@ -47,3 +47,19 @@ def test_rejected(cluster: Cluster, small: str, receivers: Receivers) -> None:
     assert not made(out)
     heard = [g for g in receivers.got if g["run"].startswith(out)]
     assert [h["link"] for h in heard] == [None]
+
+
+def test_approved_too_late(cluster: Cluster, small: str) -> None:
+    """Its run is another one's meanwhile: the pods behind the question do not work for that one."""
+    out = f"{BUCKET}/runs/late"
+    cluster.submit(small, out, *ASK, "--name", "late")
+    waiting(cluster, "late")
+    cluster.submit(small, out, "--set", "contrast.clip_limit=0.03", "--update", "--name", "newer", "--wait")
+    before = Store(out).read("complete.json")
+    cluster.clio("approve", "late")
+    ended = cluster.ended("late")
+    assert ended["status"]["phase"] == "Failed"
+    assert len(nodes(ended, "render-publish")) == 1
+    assert "another request replaced this one" in cluster.clio("get", "late")
+    assert before is not None
+    assert Store(out).read("complete.json") == before
