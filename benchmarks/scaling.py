@@ -86,14 +86,18 @@ def _stage(step: str, counts: Sequence[int], runs: Sequence[Times], peak_gib: fl
 
 
 def write_small(folder: Path, slices: int, suffix: str = "png") -> None:
-    """Crops of 128 x 128 of eight real slices, there and back through them, moved by known whole pixels."""
+    """Crops of 128 x 128 of eight real slices, there and back through them, moved by known whole pixels.
+
+    Each has noise of a grey level of its own: two files with the same pixels are suspect, as they are in real stacks.
+    """
     folder.mkdir(parents=True)
     volume, random = real_volume(), np.random.default_rng(0)
     middle = (volume.shape[1] - SIDE_PX) // 2
     for z, (x, y) in enumerate(random.integers(-JITTER_PX, JITTER_PX + 1, (slices, 2))):
         whole = volume[there_and_back(z, SECTIONS)]
         crop = whole[middle + y : middle + y + SIDE_PX, middle + x : middle + x + SIDE_PX]
-        cv2.imwrite(str(folder / f"iso.{z:05d}.{suffix}"), crop)
+        noise = random.integers(-1, 2, crop.shape)
+        cv2.imwrite(str(folder / f"iso.{z:05d}.{suffix}"), (crop + noise).clip(0, 255).astype(np.uint8))
 
 
 def headers(work: Path, quick: bool) -> list[Figure]:
