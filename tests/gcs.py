@@ -5,7 +5,7 @@ and faults that a test asks for. `python tests/gcs.py PORT [HOST]`; objects lie 
 
 POST /_fault {"match": REGEX, "status": 503, "times": 2} refuses the next requests whose "METHOD PATH" matches, which
 ends in " anonymous" for those without credentials;
-GET /_log lists all requests so far as [time, method, path, range].
+GET /_log lists the latest requests as [time, method, path, range].
 """
 
 import json
@@ -31,6 +31,8 @@ BUCKET = (
     "location", "storageClass", "cors", "lifecycle", "labels", "iamConfiguration", "versioning", "softDeletePolicy",
 )  # fmt: skip
 LONGEST_PAGE = 1000
+# requests that are listed
+LOGGED = 20_000
 
 
 class Refused(Exception):
@@ -152,6 +154,7 @@ class Emulator(emulator.RequestHandler):
     def answer(self) -> None:
         request, response = emulator.Request(self, self.command), emulator.Response(self)
         self.server.log.append((time.time(), self.command, self.path, self.headers.get("Range")))
+        del self.server.log[:-LOGGED]
         if origin := self.headers.get("Origin"):
             # Google's JSON interface answers pages of any origin, whatever the bucket's rules say
             response["Access-Control-Allow-Origin"] = origin
