@@ -137,7 +137,7 @@ def test_only_a_choice_or_the_time_that_ran_out_ends_a_run(cluster: KubeClient) 
 
 def logs_outlive_pods(name: str) -> None:
     """Through both doors; the bucket itself is read where there is no Argo Server."""
-    storage = os.environ["CLIO_GCS_ENDPOINT"]
+    storage = os.environ.get("CLIO_ARTIFACTS_ENDPOINT") or os.environ["CLIO_GCS_ENDPOINT"]
     store = {
         "STORAGE_EMULATOR_HOST": storage,
         "TENSORSTORE_GCS_HTTP_URL": storage,
