@@ -227,6 +227,19 @@ def test_a_shift_stands_out_of_neighbours_and_not_of_noise() -> None:
         assert apart(found, moved) < 1
 
 
+@given(st.floats(-20, 20), st.floats(-20, 20), st.integers(150, 211))
+@settings(max_examples=15)
+def test_parts_of_a_pixel_of_a_shift_are_found_whatever_the_size(x: float, y: float, width: int) -> None:
+    """Some sides are primes, of which a Fourier transform is slow."""
+    image = demo_slice(FIRST, SIDE)
+    fixed, moving = (
+        reduced(np.asarray(cv2.warpAffine(image, shifted(dx - 50, dy - 50)[:2], (width, 197)), np.uint8))
+        for dx, dy in ((0, 0), (x, y))
+    )
+    # tissue that leaves the frame is missing
+    assert np.abs(phase_shift(fixed, moving).matrix[:, 2] + (x, y)).max() < 0.5
+
+
 def lit(image: Image) -> Image:
     """Weak tissue under light from the right."""
     return np.asarray(0.3 * image + np.linspace(0, 170, image.shape[1]), np.uint8)
