@@ -17,7 +17,7 @@ from scipy import fft
 from clio_argo.kernels.features import Reduced, area_mean
 from clio_argo.kernels.magnification import log_scale
 from clio_argo.kernels.noise import noise_px
-from clio_argo.kernels.register import FitModel, NotFound, Plane, register, to_reduced
+from clio_argo.kernels.register import PIXELS, FitModel, NotFound, Plane, register, to_reduced
 from clio_argo.kernels.worst_tiles import compare
 from clio_argo.model.alignment import IDENTITY, Floats, PairFit, apply, corners, homogeneous, to_matrix
 
@@ -199,7 +199,8 @@ def refine(fixed: Reduced, moving: Reduced, start: Floats, model: Model) -> tupl
     """
     used: FitModel = "affine" if model == "auto" else model
     halved = at_half_size(fixed, moving)
-    matrix, correlation = register(*halved, start, used)
+    # at half size every second pixel is enough, since they only lead to the fit
+    matrix, correlation = register(*halved, start, used, PIXELS if halved[0] is fixed else PIXELS // 4)
     unseen_px = min(MOST_UNSEEN_PX, UNSEEN_SIGMAS * noise_px(correlation))
     if model == "auto" and looks_like_translation(matrix, moving, unseen_px):
         used = "translation"

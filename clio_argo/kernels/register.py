@@ -50,10 +50,13 @@ class NotFound(Exception):
     """No fit was found; the message gives the reason."""
 
 
-def register(fixed: Reduced, moving: Reduced, start: Floats, model: FitModel) -> tuple[Floats, float]:
+def register(
+    fixed: Reduced, moving: Reduced, start: Floats, model: FitModel, pixels: int = PIXELS
+) -> tuple[Floats, float]:
     """Maximise the masked correlation of two slices reduced by the same factor (see the module for the method).
 
     start: [2, 3], from moving to fixed in full-size pixels, as is the matrix returned with the correlation (-1 to 1).
+    pixels: about how many are compared.
 
     Raises:
         NotFound: the slices have too little in common, or the steps diverge.
@@ -61,7 +64,7 @@ def register(fixed: Reduced, moving: Reduced, start: Floats, model: FitModel) ->
     target = _blur(fixed)
     # far from 0, sums of squares in single precision would lose what tissue adds
     target, target_mask = target - target.mean(), np.where(fixed.mask, np.uint8(WHOLE), np.uint8(0))
-    grid, free = _grid(moving), FREE[model]
+    grid, free = _grid(moving, pixels), FREE[model]
     matrix, correlation = to_reduced(nearest_of_model(start, model, moving), fixed, moving), 0.0
     six, longer = np.zeros(6), 1.0
     for _ in range(MOST_STEPS):
@@ -114,11 +117,11 @@ class _Grid:
         return homogeneous(np.eye(2, 3) + np.hstack([linear, offset[:, None]]))
 
 
-def _grid(moving: Reduced) -> _Grid:
-    """The moving slice, blurred, at a stride that keeps about half a million of its pixels [y, x]."""
+def _grid(moving: Reduced, pixels: int) -> _Grid:
+    """The moving slice, blurred, at a stride that keeps about so many of its pixels [y, x]."""
     image = _blur(moving)
     height, width = image.shape
-    stride = max(1, round((image.size / PIXELS) ** 0.5))
+    stride = max(1, round((image.size / pixels) ** 0.5))
     thin = np.s_[::stride, ::stride]
     mask = moving.mask[thin]
     along_x, along_y = (
