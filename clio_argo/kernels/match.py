@@ -39,7 +39,7 @@ MOST_UNSEEN_PX, UNSEEN_SIGMAS = 0.5, 2.3
 # chosen: a half of less than 128 px has too few pixels to converge on
 SMALLEST_HALVED = 256
 # pixels of reduced slices: starts 8 px away end within 0.0003 px (medulla, mosaics, noisy slices)
-NEAR_PX = 2.0
+NEAR_PX = 4.0
 # noise and unrelated tissue reach 7.5, neighbours 10 to 28 (64 px wide: 7)
 LEAST_PEAK = 8.0
 # of 208 fits of unrelated slices the best reaches 6.3 (and a correlation of 0.95 under uneven light); right ones 10
