@@ -90,7 +90,8 @@ def dilate(mask: NDArray[Any], size: tuple[int, int]) -> Mask:
 
 def _at_border(fill: Mask, least: float = LEAST_SIDE) -> Mask:
     """The connected parts of `fill` [y, x] that reach a side of the frame of which at least so much is fill."""
-    long = [side for side in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]) if fill[side].mean() >= least]
+    sides = (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1])
+    long = [side for side in sides if fill[side].any() and fill[side].mean() >= least]
     if not long:
         return np.zeros(fill.shape, np.bool_)
     _, labels = cv2.connectedComponents(fill.astype(np.uint8), connectivity=4)

@@ -12,11 +12,12 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from clio_argo.kernels.features import Reduced, area_mean
 from clio_argo.kernels.magnification import log_scale
 from clio_argo.kernels.noise import noise_px
-from clio_argo.kernels.register import FitModel, NotFound, register, to_reduced
+from clio_argo.kernels.register import PIXELS, FitModel, NotFound, Plane, register, to_reduced
 from clio_argo.kernels.worst_tiles import compare
 from clio_argo.model.alignment import IDENTITY, Floats, PairFit, apply, corners, homogeneous, to_matrix
 
@@ -37,6 +38,8 @@ SURE_STRETCH = 1.1
 MOST_UNSEEN_PX, UNSEEN_SIGMAS = 0.5, 2.3
 # chosen: a half of less than 128 px has too few pixels to converge on
 SMALLEST_HALVED = 256
+# pixels of reduced slices: starts 8 px away end within 0.0003 px (medulla, mosaics, noisy slices)
+NEAR_PX = 4.0
 # noise and unrelated tissue reach 7.5, neighbours 10 to 28 (64 px wide: 7)
 LEAST_PEAK = 8.0
 # of 208 fits of unrelated slices the best reaches 6.3 (and a correlation of 0.95 under uneven light); right ones 10
@@ -100,7 +103,7 @@ def starts(fixed: Reduced, moving: Reduced, start: Start) -> Iterator[Floats]:
     if fixed.patterned and moving.patterned:
         yield np.eye(2, 3)
         with suppress(NotFound):
-            yield phase_shift(fixed, moving).matrix
+            yield phase_shift(*at_half_size(fixed, moving)).matrix
 
 
 def best_of(
@@ -108,11 +111,15 @@ def best_of(
 ) -> tuple[Floats, float, FitModel]:
     """Of refined `matrices` [2, 3] the one with the highest correlation of tissue, as `refine` returns it.
 
+    Those that begin where another one ended are not refined: they would end there, too.
+
     Raises:
         NotFound: none converges.
     """
-    found, reason = [], NotFound("")
+    found, reason, near_px = list[tuple[Floats, float, FitModel]](), NotFound(""), NEAR_PX * moving.factor
     for matrix in matrices:
+        if any(farthest(matrix, end, moving) <= near_px for end, _, _ in found):
+            continue
         try:
             found.append(refine(fixed, moving, matrix, model))
         except NotFound as error:
@@ -192,7 +199,8 @@ def refine(fixed: Reduced, moving: Reduced, start: Floats, model: Model) -> tupl
     """
     used: FitModel = "affine" if model == "auto" else model
     halved = at_half_size(fixed, moving)
-    matrix, correlation = register(*halved, start, used)
+    # at half size every second pixel is enough, since they only lead to the fit
+    matrix, correlation = register(*halved, start, used, PIXELS if halved[0] is fixed else PIXELS // 4)
     unseen_px = min(MOST_UNSEEN_PX, UNSEEN_SIGMAS * noise_px(correlation))
     if model == "auto" and looks_like_translation(matrix, moving, unseen_px):
         used = "translation"
@@ -218,10 +226,21 @@ def halve(reduced: Reduced) -> Reduced:
 
 def looks_like_translation(matrix: Floats, moving: Reduced, limit_px: float) -> bool:
     """Whether the linear part of `matrix` [2, 3] moves no corner of the slice by more than `limit_px`."""
-    height, width = (s * moving.factor for s in moving.image.shape)
-    points = corners(width, height)
+    points = _corners(moving)
     shift = apply(matrix, points) - points
     return bool(np.hypot(*(shift - shift.mean(0)).T).max() <= limit_px)
+
+
+def farthest(matrix: Floats, other: Floats, moving: Reduced) -> float:
+    """How far apart two matrices [2, 3] move a corner of the slice at most, in full-size pixels."""
+    points = _corners(moving)
+    return float(np.hypot(*(apply(matrix, points) - apply(other, points)).T).max())
+
+
+def _corners(reduced: Reduced) -> Floats:
+    """Corners [4, 2] of the slice, (x, y) in full-size pixels."""
+    height, width = (s * reduced.factor for s in reduced.image.shape)
+    return corners(width, height)
 
 
 class Turned(NotFound):
@@ -256,35 +275,40 @@ def invert(reduced: Reduced) -> Reduced:
 
 
 def phase_shift(fixed: Reduced, moving: Reduced) -> Start:
-    """The shift of highest cross-correlation of the windowed slices [y, x], to a quarter pixel: for weak texture.
+    """The shift of highest cross-correlation of the windowed slices [y, x], to a part of a pixel: for weak texture.
 
-    Method: scikit-image's `phase_cross_correlation` (Guizar-Sicairos et al., Optics Letters 33(2), 2008), without the
-    normalisation of phase correlation. Raises `NotFound` if no shift stands out.
+    Nothing is whitened: noise has as many frequencies as tissue. Raises `NotFound` if no shift stands out.
     """
-    # loading it takes as long as matching six slices, and few stacks need it
-    from skimage.registration import phase_cross_correlation
-
     shape = [min(a, b) for a, b in zip(fixed.image.shape, moving.image.shape, strict=True)]
-    window = np.outer(*(np.hanning(n) for n in shape))
-    a, b = (apply_window(r, window) for r in (fixed, moving))
-    if not (a.any() and b.any()) or peak_sigmas(a, b) < LEAST_PEAK:
+    window = np.outer(*(np.hanning(n).astype(np.float32) for n in shape))
+    surface = correlate(*(apply_window(r, window) for r in (fixed, moving)))
+    if surface.max() <= surface.mean() + LEAST_PEAK * surface.std():
         raise NotFound("no shift stands out")
-    shift, _, _ = phase_cross_correlation(a, b, upsample_factor=4, normalization=None)  # type: ignore[no-untyped-call]
-    matrix = np.array([[1.0, 0.0, shift[1] * fixed.factor], [0.0, 1.0, shift[0] * fixed.factor]])
-    return Start(matrix, 0, np.zeros((0, 2)), np.zeros((0, 2)))
+    y, x = _peak(surface) * fixed.factor
+    return Start(np.array([[1.0, 0.0, x], [0.0, 1.0, y]]), 0, np.zeros((0, 2)), np.zeros((0, 2)))
 
 
-def peak_sigmas(a: Floats, b: Floats) -> float:
-    """Peak of the cross-correlation of two images [y, x] of one shape, in standard deviations over all shifts."""
-    surface = np.fft.irfft2(np.fft.rfft2(a) * np.conj(np.fft.rfft2(b)), a.shape)
-    return float((surface.max() - surface.mean()) / surface.std())
+def correlate(a: Plane, b: Plane) -> Plane:
+    """Cross-correlation of two images [y, x] of one shape over all shifts of `b`, which turns at its ends: [y, x]."""
+    size = [fft.next_fast_len(n, real=True) for n in a.shape]
+    return np.asarray(fft.irfft2(fft.rfft2(a, size) * fft.rfft2(b, size).conj(), size), np.float32)
 
 
-def apply_window(reduced: Reduced, window: Floats) -> Floats:
+def _peak(surface: Plane) -> Floats:
+    """The shift (y, x) at which a cross-correlation [y, x] is highest: the vertex of parabolas around its maximum."""
+    place, sides = np.array(np.unravel_index(surface.argmax(), surface.shape)), np.array(surface.shape)
+    around = surface[np.ix_(*((p + np.arange(-1, 2)) % n for p, n in zip(place, sides, strict=True)))]
+    before, at, after = np.stack([around[:, 1], around[1]], 1).astype(np.float64)
+    exact = place + (after - before) / np.maximum(2 * (2 * at - before - after), 1e-9)
+    # a shift of more than half a side is one to the other side
+    return np.asarray((exact + sides / 2) % sides - sides / 2)
+
+
+def apply_window(reduced: Reduced, window: Plane) -> Plane:
     """Tissue less its mean, times `window` [y, x], which fades the borders: they correlate by themselves."""
     height, width = window.shape
-    image, mask = reduced.image[:height, :width].astype(np.float64), reduced.mask[:height, :width]
-    return np.asarray((image - image[mask].mean()) * window * mask if mask.any() else np.zeros(window.shape))
+    image, mask = reduced.image[:height, :width].astype(np.float32), reduced.mask[:height, :width]
+    return np.asarray((image - image[mask].mean()) * window * mask if mask.any() else np.zeros_like(window))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clio_argo.kernels import match
 from clio_argo.kernels.features import Reduced, reduce_slice
 from clio_argo.kernels.fill import Mask
 from clio_argo.kernels.frame import LEAST_SLICES, NOTHING, details, fixed_pattern, leave_out, picture
@@ -166,3 +167,15 @@ def test_tissue_decides_between_rivals_of_a_fit_under_a_pattern() -> None:
     assert correlation > 0.8
     with pytest.raises(NotFound):
         best_of(a, b, [np.array([[1, 0, 5000.0], [0, 1, 0]])], "translation")
+
+
+def test_a_rival_that_begins_where_another_ended_is_not_refined(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = (reduce_slice(bytes_of(image), (SIDE, SIDE)) for image in moving([(0, 0), (3, -2)]))
+    refined, refine = list[Floats](), match.refine
+    end, *_ = refine(a, b, np.array([[1, 0, 3.0], [0, 1, -2]]), "translation")
+    monkeypatch.setattr(match, "refine", lambda *given: refined.append(given[2]) or refine(*given))
+    rivals = [end + np.array([[0, 0, far], [0, 0, 0]]) for far in (0, 1, 9, -1)]
+    assert np.abs(best_of(a, b, rivals, "translation")[0] - end).max() < 2e-3
+    assert [round(m[0, 2] - end[0, 2]) for m in refined] == [0, 9]
+    # it would have ended there, too
+    assert np.abs(best_of(a, b, rivals[1:2], "translation")[0] - end).max() < 2e-3

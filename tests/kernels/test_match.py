@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clio_argo.kernels import features
+from clio_argo.kernels import features, match, register
 from clio_argo.kernels.features import Reduced, reduce_slice
 from clio_argo.kernels.match import (
     LEAST_SIGMAS,
@@ -225,6 +225,32 @@ def test_a_shift_stands_out_of_neighbours_and_not_of_noise() -> None:
         moved = matrix(neighbour(FIRST + seed), neighbour(FIRST + seed + 1), "translation")
         found = homogeneous(phase_shift(neighbour(FIRST + seed), neighbour(FIRST + seed + 1)).matrix)
         assert apart(found, moved) < 1
+
+
+@given(st.floats(-20, 20), st.floats(-20, 20), st.integers(150, 211))
+@settings(max_examples=15)
+def test_parts_of_a_pixel_of_a_shift_are_found_whatever_the_size(x: float, y: float, width: int) -> None:
+    """Some sides are primes, of which a Fourier transform is slow."""
+    image = demo_slice(FIRST, SIDE)
+    fixed, moving = (
+        reduced(np.asarray(cv2.warpAffine(image, shifted(dx - 50, dy - 50)[:2], (width, 197)), np.uint8))
+        for dx, dy in ((0, 0), (x, y))
+    )
+    # tissue that leaves the frame is missing
+    assert np.abs(phase_shift(fixed, moving).matrix[:, 2] + (x, y)).max() < 0.5
+
+
+def test_half_size_compares_a_quarter_of_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes of it only leads to the fit of the whole slices."""
+    fixed, moving = (reduced(cv2.resize(demo_slice(z, SIDE), (1100, 1100)), 1100) for z in (FIRST, FIRST + 1))
+    grids, make = list[int](), register._grid
+    monkeypatch.setattr(register, "_grid", lambda *given: grids.append((made := make(*given)).mask.size) or made)
+    few, *_ = refine(fixed, moving, np.eye(2, 3), "affine")
+    assert grids == [275**2, 550**2]
+    # of a whole slice of this size every second pixel counts as well
+    monkeypatch.setattr(match, "PIXELS", 4 * match.PIXELS)
+    assert apart(homogeneous(few), homogeneous(refine(fixed, moving, np.eye(2, 3), "affine")[0]), 1100) < 2e-3
+    assert grids[2:] == [550**2, 550**2]
 
 
 def lit(image: Image) -> Image:

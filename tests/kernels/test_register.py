@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from clio_argo.kernels import register as register_module
 from clio_argo.kernels.features import Reduced, reduce_slice
 from clio_argo.kernels.register import FitModel, NotFound, register
 from clio_argo.model.alignment import IDENTITY, Floats, apply, corners, homogeneous
@@ -85,3 +86,23 @@ def test_slices_that_share_nothing_are_not_found(image: Floats, offset: float) -
 def test_inverted_slices_do_not_correlate() -> None:
     _, correlation = register(moved(START), reduced(255 - demo_slice(FIRST, SIDE)), START, "affine")
     assert correlation < 0
+
+
+def test_steps_between_noisy_slices_are_taken_further_than_their_slopes_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slopes of noise make steps too short; what they lead to stays."""
+    random = np.random.default_rng(0)
+    fixed, moving = (reduced(demo_slice(FIRST + i, SIDE) + random.normal(0, 25, (SIDE, SIDE))) for i in (0, 1))
+    steps, solve = list[Floats](), register_module._solve_model
+
+    def ends(longer: float, still_px: float) -> tuple[Floats, int]:
+        steps.clear()
+        monkeypatch.setattr(register_module, "MOST_LONGER", longer)
+        monkeypatch.setattr(register_module, "STILL_PX", still_px)
+        return register(fixed, moving, START, "affine")[0], len(steps)
+
+    monkeypatch.setattr(register_module, "_solve_model", lambda *given: steps.append(solve(*given)) or steps[-1])
+    limit, still_px = register_module.MOST_LONGER, register_module.STILL_PX
+    converged, _ = ends(1.0, 1e-7)
+    (slow, many), (fast, few) = ends(1.0, still_px), ends(limit, still_px)
+    assert few < many
+    assert error_px(fast, converged) <= error_px(slow, converged) < 5e-3
