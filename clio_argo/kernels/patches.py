@@ -39,6 +39,10 @@ class Picture:
     shows: Mask
 
 
+PictureOf = tuple[int, Picture]
+"""z of a plane and its picture."""
+
+
 def look(picture: NDArray[np.uint8], matrix: Matrix, size: tuple[int, int]) -> Picture:
     """A picture [y, x], on which `matrix` (2x3, pixels) has placed a slice of `size` (width, height)."""
     grey = picture.astype(np.float32)
@@ -51,23 +55,32 @@ def look(picture: NDArray[np.uint8], matrix: Matrix, size: tuple[int, int]) -> P
     return Picture(cv2.GaussianBlur(grey - grey.mean(), (0, 0), SMOOTH_PX), (inside > 0) & (fill == 0))
 
 
-def strange_places(pictures: Iterable[Picture]) -> Iterator[Bounds | None]:
-    """Of each picture, in order of z, where it is unlike both beside it; at an end beside it are the next two.
+def strange_places(pictures: Iterable[PictureOf]) -> Iterator[tuple[int, Bounds]]:
+    """Where a picture is unlike both beside it, and its z; pictures come with their z, in its order.
 
-    Fewer than three tell nothing.
+    At an end of the stack those beside it are the next two, which must not be nearer to each other than to it.
     """
-    held = deque[Picture](maxlen=3)
-    for number, picture in enumerate(pictures):
-        held.append(picture)
-        if number == 2:
-            yield strange_place(held[0], held[1], held[2], at_end=True)
-        if len(held) == 3:
-            yield strange_place(held[1], held[0], held[2])
+    for (z, plane), (z1, one), (z2, other) in _triples(pictures):
+        at_end = (z1 < z) == (z2 < z)
+        even = not at_end or abs(z1 - z) <= abs(z2 - z1)
+        if even and (place := strange_place(plane, one, other, at_end)):
+            yield z, place
+
+
+def _triples(pictures: Iterable[PictureOf]) -> Iterator[tuple[PictureOf, PictureOf, PictureOf]]:
+    """Each picture with the two that are nearest in order."""
+    held = deque[PictureOf](maxlen=3)
+    for count, each in enumerate(pictures, 1):
+        held.append(each)
+        if count == 3:
+            yield held[0], held[1], held[2]
+        if count >= 3:
+            yield held[1], held[0], held[2]
     if len(held) == 3:
-        yield strange_place(held[2], held[0], held[1], at_end=True)
+        yield held[2], held[1], held[0]
 
 
-def strange_place(plane: Picture, one: Picture, other: Picture, at_end: bool = False) -> Bounds | None:
+def strange_place(plane: Picture, one: Picture, other: Picture, at_end: bool) -> Bounds | None:
     """Bounds in pixels of the windows in which `plane` is unlike `one` and `other`, which are alike; None without.
 
     at_end: `one` and `other` are both on one side of it.

@@ -88,11 +88,10 @@ def _strange_places(run: Run, numbers: Sequence[int]) -> dict[int, Bounds]:
     scale = run.volume.scales[0]
     factor, (_, top, left) = HALF * thumbnail_factor(scale.size[1:]), scale.begin
     pictures = zip(numbers, run.store.need_all(map(thumbnail_name, numbers)), strict=True)
-    looks = (look(read_picture(data, half=True), *_on_plane(run, z, factor)) for z, data in pictures)
-    places = {z: place for z, place in zip(numbers, strange_places(looks), strict=False) if place}
+    looks = ((z, look(read_picture(data, half=True), *_on_plane(run, z, factor))) for z, data in pictures)
     return {
         z: (left + factor * x0, top + factor * y0, left + factor * x1, top + factor * y1)
-        for z, (x0, y0, x1, y1) in places.items()
+        for z, (x0, y0, x1, y1) in strange_places(looks)
     }
 
 

@@ -1,6 +1,6 @@
 """A place where one slice shows something else than those beside it is found; noise, defects and borders are none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -24,9 +24,9 @@ def right(demo: Path) -> list[Image]:
     return [cv2.resize(v, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for v in volume]
 
 
-def places(stack: list[Image]) -> dict[int, Bounds]:
-    looks = (look(p, IDENTITY, p.shape[::-1]) for p in stack)
-    return {z: place for z, place in enumerate(strange_places(looks)) if place}
+def places(stack: Sequence[Image] | Mapping[int, Image]) -> dict[int, Bounds]:
+    by_z = stack if isinstance(stack, Mapping) else dict(enumerate(stack))
+    return dict(strange_places((z, look(p, IDENTITY, p.shape[::-1])) for z, p in by_z.items()))
 
 
 def pasted(right: list[Image], z: int, x: int, y: int, side: int) -> list[Image]:
@@ -96,6 +96,13 @@ def test_right_stacks_have_no_such_place(change: Change, every: int, right: list
 @pytest.mark.parametrize("step", [2, 5, 10])
 def test_thick_sections_have_none(step: int, right: list[Image]) -> None:
     assert places(right[::step]) == {}
+
+
+@pytest.mark.parametrize("far", [2, 5, 10])
+def test_a_slice_beyond_a_gap_at_an_end_is_none(far: int, right: list[Image]) -> None:
+    before = {z: p for z, p in enumerate(right) if z == 0 or z >= far}
+    assert places(before) == {}
+    assert places({-z: p for z, p in reversed(before.items())}) == {}
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
