@@ -49,7 +49,7 @@ def completion(run: Run, quality: Quality) -> Completion:
     verified = run.store.document(Verification, VERIFICATION)
     changes = source_changes(run)
     scales = magnification_notes(run.transforms, run.plan.width, run.plan.height)
-    notes = (*run.plan.faults, *scales, *quality.notes)
+    notes = (*run.plan.faults, *run.transforms.grey_steps, *scales, *quality.notes)
     values = run.transforms.values
     flagged, suspect = (tuple(s.z for s in of) for of in (run.transforms.flagged, run.transforms.suspect))
     # a bar that nobody asked to cut
