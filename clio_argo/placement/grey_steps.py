@@ -47,4 +47,5 @@ def _steps(values: Floats, least: Callable[[int], float]) -> dict[int, float]:
 
 
 def _sides(values: Floats, at: int) -> tuple[Floats, Floats]:
+    """Up to seven of `values` [slices] before `at`, and from it on."""
     return values[max(0, at - SIDE) : at], values[at : at + SIDE]
