@@ -1,10 +1,10 @@
-"""Places where a plane shows something else than both planes around it, which agree with each other there.
+"""Places where a plane shows something else than planes around it, which agree with each other there.
 
 The correlation of two whole planes hardly falls if a ninth of one is of another place. That of windows does.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,10 +15,12 @@ from clio_argo.kernels.features import Bounds
 from clio_argo.kernels.fill import Mask
 from clio_argo.model.alignment import Matrix, apply, corners
 
+# the farthest planes that are compared: two that show another place may lie between them
+REACH = 3
 # Windows of 2 x 2 cells: what covers a quarter of the longer side holds one whole, wherever it lies.
 CELLS = 12
-# Of windows that correlate with both planes around by less than 0.35, none of registered medulla (every tenth slice,
-# too), ssTEM and raw FIB-SEM lacks more than 1.5 times what these two lack of each other, as an end 6 times.
+# Of windows that correlate with both planes beside them by less than 0.35, none of registered medulla, ssTEM and raw
+# FIB-SEM lacks more than 1.5 times what these two lack of each other (of every tenth slice 2), as an end 6 times.
 UNLIKE, STRANGE, STRANGE_END = 0.35, 3.0, 12.0
 # of 1 - correlation: rounding alone; of squared variances: far below a grey level, flat windows correlate by 0
 LEAST_DIFFERENCE, LEAST_ENERGY = 0.02, 1e-3
@@ -26,9 +28,13 @@ LEAST_DIFFERENCE, LEAST_ENERGY = 0.02, 1e-3
 FLAT, FLAT_PX, SEAM_PX = 0.1, 3, 5
 # Gaussian in pixels, as that of `similarity` on planes of some hundred pixels
 SMOOTH_PX = 1.0
-# of a window that all three planes must show
+# of a window that both planes must show
 COUNTED = 0.9
 Maps = NDArray[np.float32]
+
+
+Alike = Mapping[tuple[int, int], Maps]
+"""Correlations [rows, columns] of the windows of two planes, by their z."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +43,6 @@ class Picture:
 
     smooth: Maps
     shows: Mask
-
-
-PictureOf = tuple[int, Picture]
-"""z of a plane and its picture."""
 
 
 def look(picture: NDArray[np.uint8], matrix: Matrix, size: tuple[int, int]) -> Picture:
@@ -55,59 +57,63 @@ def look(picture: NDArray[np.uint8], matrix: Matrix, size: tuple[int, int]) -> P
     return Picture(cv2.GaussianBlur(grey - grey.mean(), (0, 0), SMOOTH_PX), (inside > 0) & (fill == 0))
 
 
-def strange_places(pictures: Iterable[PictureOf]) -> Iterator[tuple[int, Bounds]]:
-    """Where a picture is unlike both beside it, and its z; pictures come with their z, in its order.
+def strange_places(pictures: Iterable[tuple[int, Picture]]) -> dict[int, Bounds]:
+    """Where one picture, or two in a row, are unlike those beside them, which are alike, by z.
 
-    At an end of the stack those beside it are the next two, which must not be nearer to each other than to it.
+    Pictures come with their z, in its order. At an end of the stack those beside one are the next two.
     """
-    for (z, plane), (z1, one), (z2, other) in _triples(pictures):
-        at_end = (z1 < z) == (z2 < z)
-        even = not at_end or abs(z1 - z) <= abs(z2 - z1)
-        if even and (place := strange_place(plane, one, other, at_end)):
-            yield z, place
+    alike, held, cell = dict[tuple[int, int], Maps](), deque[tuple[int, Picture]](maxlen=REACH), 1
+    for z, picture in pictures:
+        cell = max(1, max(picture.smooth.shape) // CELLS)
+        alike |= {(below, z): _likeness(earlier, picture, cell) for below, earlier in held}
+        held.append((z, picture))
+    found = dict[int, Mask]()
+    for run, beside in _runs(sorted({z for pair in alike for z in pair})):
+        windows = _strange(alike, run, beside)
+        found |= {z: windows | found.get(z, False) for z in run if windows.any()}
+    return {z: _bounds(windows, cell) for z, windows in sorted(found.items())}
 
 
-def _triples(pictures: Iterable[PictureOf]) -> Iterator[tuple[PictureOf, PictureOf, PictureOf]]:
-    """Each picture with the two that are nearest in order."""
-    held = deque[PictureOf](maxlen=3)
-    for count, each in enumerate(pictures, 1):
-        held.append(each)
-        if count == 3:
-            yield held[0], held[1], held[2]
-        if count >= 3:
-            yield held[1], held[0], held[2]
-    if len(held) == 3:
-        yield held[2], held[1], held[0]
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[Sequence[int], tuple[int, int]]]:
+    """Each of `numbers`, and each two in a row, with those beside them."""
+    for count in (1, 2):
+        for i in range(1, len(numbers) - count):
+            yield numbers[i : i + count], (numbers[i - 1], numbers[i + count])
+    for end, near, far in (numbers[:3], numbers[:-4:-1]) if len(numbers) > 2 else ():
+        # behind a gap an end may be unlike them anyway
+        if abs(near - end) <= abs(far - near):
+            yield [end], (near, far)
 
 
-def strange_place(plane: Picture, one: Picture, other: Picture, at_end: bool) -> Bounds | None:
-    """Bounds in pixels of the windows in which `plane` is unlike `one` and `other`, which are alike; None without.
-
-    at_end: `one` and `other` are both on one side of it.
-    """
-    cell = max(1, max(plane.smooth.shape) // CELLS)
-    weight = (plane.shows & one.shows & other.shows).astype(np.float32)
-    counted = _windows(weight[None], cell)[0]
-    first, second, around = (
-        _correlations(_windows(weight * _moments(*pair), cell) / np.maximum(counted, LEAST_DIFFERENCE))
-        for pair in ((plane, one), (plane, other), (one, other))
-    )
-    beside, lacks = np.maximum(first, second), np.maximum(1 - around, LEAST_DIFFERENCE)
-    whole = counted >= COUNTED
-    limit = STRANGE_END * _usual(lacks[whole]) if at_end else STRANGE * lacks
-    y, x = np.nonzero(whole & (beside < UNLIKE) & (1 - beside > limit))
-    return (*(cell * int(v.min()) for v in (x, y)), *(cell * (int(v.max()) + 2) for v in (x, y))) if len(y) else None
+def _strange(alike: Alike, run: Sequence[int], beside: tuple[int, int]) -> Mask:
+    """Windows [rows, columns] in which all planes of a run are unlike those `beside` them, which are alike."""
+    nearest = np.max([alike[min(z, other), max(z, other)] for z in run for other in beside], axis=0)
+    lacks = np.maximum(1 - alike[min(beside), max(beside)], LEAST_DIFFERENCE)
+    known = lacks[np.isfinite(lacks)]
+    if not len(known):
+        return np.zeros(lacks.shape, np.bool_)
+    if len(run) > 1:
+        lacks = np.maximum(lacks, np.median(known))
+    at_end = (beside[0] < run[0]) == (beside[1] < run[0])
+    limit = STRANGE_END * np.quantile(known, 0.9) if at_end else STRANGE * lacks
+    return np.asarray((nearest < UNLIKE) & (1 - nearest > limit), np.bool_)
 
 
-def _usual(lacks: Maps) -> float:
-    """What nine of ten windows [n] do not lack more of."""
-    return float(np.quantile(lacks, 0.9)) if len(lacks) else 1.0
+def _bounds(windows: Mask, cell: int) -> Bounds:
+    y, x = np.nonzero(windows)
+    left, top = (cell * int(v.min()) for v in (x, y))
+    right, bottom = (cell * (int(v.max()) + 2) for v in (x, y))
+    return left, top, right, bottom
 
 
-def _moments(one: Picture, other: Picture) -> Maps:
-    """Products [5, y, x] whose means tell how two pictures correlate."""
-    a, b = one.smooth, other.smooth
-    return np.stack([a, b, a * a, b * b, a * b])
+def _likeness(one: Picture, other: Picture, cell: int) -> Maps:
+    """Correlations [rows, columns] of windows; NaN where less than nine tenths of one are shown by both."""
+    weight = (one.shows & other.shows).astype(np.float32)
+    a, b = one.smooth * weight, other.smooth * weight
+    counted, *sums = _windows(np.stack([weight, a, b, a * a, b * b, a * b]), cell)
+    a, b, aa, bb, ab = np.stack(sums) / np.maximum(counted, COUNTED)
+    energy = np.maximum(aa - a * a, 0) * np.maximum(bb - b * b, 0)
+    return np.where(counted >= COUNTED, (ab - a * b) / np.sqrt(np.maximum(energy, LEAST_ENERGY)), np.nan)
 
 
 def _windows(planes: Maps, cell: int) -> Maps:
@@ -115,10 +121,3 @@ def _windows(planes: Maps, cell: int) -> Maps:
     count, rows, columns = len(planes), *(s // cell for s in planes.shape[1:])
     cut = planes[:, : rows * cell, : columns * cell].reshape(count, rows, cell, columns, cell).mean((2, 4))
     return np.asarray((cut[:, 1:, 1:] + cut[:, 1:, :-1] + cut[:, :-1, 1:] + cut[:, :-1, :-1]) / 4, np.float32)
-
-
-def _correlations(means: Maps) -> Maps:
-    """Correlations [rows, columns] of windows, from means [5, rows, columns] of `_moments`."""
-    a, b, aa, bb, ab = means
-    energy = np.maximum(aa - a * a, 0) * np.maximum(bb - b * b, 0)
-    return np.asarray((ab - a * b) / np.sqrt(np.maximum(energy, LEAST_ENERGY)), np.float32)

@@ -91,7 +91,7 @@ def _strange_places(run: Run, numbers: Sequence[int]) -> dict[int, Bounds]:
     looks = ((z, look(read_picture(data, half=True), *_on_plane(run, z, factor))) for z, data in pictures)
     return {
         z: (left + factor * x0, top + factor * y0, left + factor * x1, top + factor * y1)
-        for z, (x0, y0, x1, y1) in strange_places(looks)
+        for z, (x0, y0, x1, y1) in strange_places(looks).items()
     }
 
 

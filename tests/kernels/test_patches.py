@@ -26,7 +26,7 @@ def right(demo: Path) -> list[Image]:
 
 def places(stack: Sequence[Image] | Mapping[int, Image]) -> dict[int, Bounds]:
     by_z = stack if isinstance(stack, Mapping) else dict(enumerate(stack))
-    return dict(strange_places((z, look(p, IDENTITY, p.shape[::-1])) for z, p in by_z.items()))
+    return strange_places((z, look(p, IDENTITY, p.shape[::-1])) for z, p in by_z.items())
 
 
 def pasted(right: list[Image], z: int, x: int, y: int, side: int) -> list[Image]:
@@ -45,6 +45,12 @@ def test_a_ninth_of_one_slice_that_shows_another_place_is_found(z: int, x: int, 
     half = SIDE // 12
     assert x - 2 * half <= left < end <= x + 26 + 2 * half
     assert y - 2 * half <= top < bottom <= y + 26 + 2 * half
+
+
+def test_the_same_place_of_two_slices_in_a_row_is_found(right: list[Image]) -> None:
+    stack = pasted(right, 5, 20, 10, 26)
+    stack[6] = pasted(right[1:], 5, 20, 10, 26)[5]
+    assert places(stack).keys() == {5, 6}
 
 
 def grain(image: Image, sigma: float) -> Image:
