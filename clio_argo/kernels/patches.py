@@ -39,39 +39,50 @@ Alike = Mapping[tuple[int, int], Maps]
 
 @dataclass(frozen=True)
 class Picture:
-    """A small picture of a plane: grey values [y, x], smoothed, and where the slice shows something, bool [y, x]."""
+    """A small picture of a plane: grey values [y, x], smoothed; where the slice shows something, and where fill."""
 
     smooth: Maps
     shows: Mask
+    fill: Mask
 
 
 def look(picture: NDArray[np.uint8], matrix: Matrix, size: tuple[int, int]) -> Picture:
     """A picture [y, x], on which `matrix` (2x3, pixels) has placed a slice of `size` (width, height)."""
     grey = picture.astype(np.float32)
     scatter = np.sqrt(np.maximum(cv2.blur(grey * grey, (FLAT_PX,) * 2) - cv2.blur(grey, (FLAT_PX,) * 2) ** 2, 0))
-    fill = cv2.dilate((scatter <= FLAT * np.median(scatter)).astype(np.uint8), np.ones((SEAM_PX, SEAM_PX), np.uint8))
+    fill = (scatter <= FLAT * np.median(scatter)).astype(np.uint8)
+    seam = cv2.dilate(fill, np.ones((SEAM_PX, SEAM_PX), np.uint8))
     covered = np.zeros(picture.shape, np.uint8)
     cv2.fillConvexPoly(covered, apply(matrix, corners(*size))[[0, 1, 3, 2]].round().astype(np.int32), 1)
     # the background shines through what is resampled at the border
-    inside = cv2.erode(covered, np.ones((3, 3), np.uint8), borderValue=0)
-    return Picture(cv2.GaussianBlur(grey - grey.mean(), (0, 0), SMOOTH_PX), (inside > 0) & (fill == 0))
+    inside = cv2.erode(covered, np.ones((3, 3), np.uint8), borderValue=0) > 0
+    return Picture(cv2.GaussianBlur(grey - grey.mean(), (0, 0), SMOOTH_PX), inside & (seam == 0), inside & (fill > 0))
 
 
 def strange_places(pictures: Iterable[tuple[int, Picture]]) -> dict[int, Bounds]:
     """Where one picture, or two in a row, are unlike those beside them, which are alike, by z.
 
-    Pictures come with their z, in its order. At an end of the stack those beside one are the next two.
+    Pictures come with their z, in its order. At an end of the stack those beside one are the next two. One that holds
+    nothing but fill in a place is unlike others, too.
     """
     alike, held, cell = dict[tuple[int, int], Maps](), deque[tuple[int, Picture]](maxlen=REACH), 1
+    empty = dict[int, Mask]()
     for z, picture in pictures:
-        cell = max(1, max(picture.smooth.shape) // CELLS)
+        cell = _cell(picture.smooth.shape)
         alike |= {(below, z): _likeness(earlier, picture, cell) for below, earlier in held}
+        empty[z] = _windows(picture.fill[None].astype(np.float32), cell)[0] >= COUNTED
         held.append((z, picture))
-    found = dict[int, Mask]()
-    for run, beside in _runs(sorted({z for pair in alike for z in pair})):
+    numbers = sorted(empty)
+    found = {z: empty[z] & (alike[a, b] > UNLIKE) for a, z, b in zip(numbers, numbers[1:], numbers[2:], strict=False)}
+    for run, beside in _runs(numbers):
         windows = _strange(alike, run, beside)
-        found |= {z: windows | found.get(z, False) for z in run if windows.any()}
-    return {z: _bounds(windows, cell) for z, windows in sorted(found.items())}
+        found |= {z: windows | found.get(z, False) for z in run}
+    return {z: _bounds(windows, cell) for z, windows in sorted(found.items()) if windows.any()}
+
+
+def _cell(shape: tuple[int, ...]) -> int:
+    """Side in pixels of the cells of pictures of a `shape` (height, width); two fit the shorter side."""
+    return max(1, min(max(shape) // CELLS, min(shape) // 2))
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[Sequence[int], tuple[int, int]]]:

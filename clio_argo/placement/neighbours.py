@@ -176,7 +176,7 @@ def _strange_in_places(places: Mapping[int, Bounds], alike: Sequence[tuple[int, 
         for z, (left, top, right, bottom) in places.items()
         if z in in_part
     ]
-    what = "slices show something else in places than those around them, which are alike there"
+    what = "slices show something else, or nothing, in places where those around them are alike"
     return [f"{what}: z {few(told, MOST_LISTED)}"] if told else []
 
 

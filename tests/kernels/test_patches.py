@@ -81,7 +81,7 @@ def curtains(image: Image) -> Image:
 def ragged(image: Image) -> Image:
     """Fill with noise at two borders."""
     mask = np.zeros(image.shape, bool)
-    mask[:, : RANDOM.integers(0, 15)] = mask[: RANDOM.integers(0, 10)] = True
+    mask[:, : RANDOM.integers(0, 8)] = mask[: RANDOM.integers(0, 8)] = True
     return np.where(mask, grain(np.full_like(image, 128), 2), image)
 
 
@@ -117,6 +117,25 @@ def test_of_two_slices_nobody_knows_which_is_right(count: int, right: list[Image
     assert set(places(pasted(right, 1, 0, 0, SIDE // 2)[:3])) == {1}
 
 
-def test_a_slice_without_anything_is_no_such_place(right: list[Image]) -> None:
-    assert places([np.zeros_like(p) if z == 5 else p for z, p in enumerate(right)]) == {}
-    assert places([np.zeros((1, 1), np.uint8)] * 4) == {}
+@pytest.mark.parametrize("grey", [0, 128])
+def test_a_place_where_one_slice_holds_nothing_is_found(grey: int, right: list[Image]) -> None:
+    stack = [p.copy() for p in right]
+    stack[5][:26, :26] = grey
+    [(z, (left, top, end, bottom))] = places(stack).items()
+    assert (z, left, top) == (5, 0, 0)
+    assert max(end, bottom) <= 26 + SIDE // 12
+    assert places([np.full_like(p, grey) if z == 5 else p for z, p in enumerate(right)]).keys() == {5}
+    assert places([np.full((1, 1), grey, np.uint8)] * 4) == {}
+
+
+@pytest.mark.parametrize("shape", [(1, 80), (2, 80), (5, 80), (80, 3), (1, 1), (2, 3)])
+def test_pictures_of_any_shape_are_looked_at(shape: tuple[int, int], right: list[Image]) -> None:
+    height, width = shape
+    assert places([p[:height, :width] for p in right[:8]]) == {}
+
+
+def test_fill_that_neighbours_share_is_no_such_place(right: list[Image]) -> None:
+    stack = [p.copy() for p in right]
+    for z in (5, 6):
+        stack[z][:26, :26] = 0
+    assert places(stack) == {}

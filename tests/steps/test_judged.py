@@ -123,4 +123,4 @@ def test_a_corner_of_one_slice_that_shows_another_place_is_named(
         pasted[4][:80, :80] = foreign
         status, note = _judged(tmp_path / name, pasted, alignment__skip=skip)
         assert status == "complete_with_flags"
-        assert len(re.findall(r"are alike there: z 4 \(x \d+ to \d+, y \d+ to \d+\)$", note)) == 1
+        assert len(re.findall(r"those around them are alike: z 4 \(x \d+ to \d+, y \d+ to \d+\)$", note)) == 1
