@@ -134,9 +134,10 @@ def jpeg(image: NDArray[np.uint8]) -> bytes:
     return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
 
 
-def read_picture(data: bytes) -> NDArray[np.uint8]:
-    """The grey image [y, x] that `jpeg` or `png` made."""
-    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
+def read_picture(data: bytes, half: bool = False) -> NDArray[np.uint8]:
+    """The grey image [y, x] that `jpeg` or `png` made; `half` of its rows and columns, of a JPEG in less time."""
+    how = cv2.IMREAD_REDUCED_GRAYSCALE_2 if half else cv2.IMREAD_GRAYSCALE
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), how), np.uint8)
 
 
 def thumbnail_factor(shape: tuple[int, ...]) -> int:

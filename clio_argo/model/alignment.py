@@ -284,6 +284,9 @@ class Transforms(Document):
         (), exclude_if=operator.not_, description="The same of each channel, where there are several."
     )
     values: StackValues | None = Field(None, description="What became of the files' values; None: they stayed.")
+    grey_steps: tuple[str, ...] = Field(
+        (), exclude_if=operator.not_, description="Where grey values change in a step and stay so, in words."
+    )
     shown: Shown = Field(Shown(), description="The part of every file that the volume shows.")
     pattern: float = Field(0.0, description="Fraction of the frame that stays while tissue moves, left out of fits.")
     breaks: tuple[Break, ...] = ()

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, ClassVar, Self
 
@@ -92,19 +92,41 @@ class Document(Value):
             NewerDocument: a newer version of the program wrote it.
             UserError: it is no valid document of this kind.
         """
+        raw: Any = None
         try:
             raw = json.loads(data)
-            version = raw.get("schema_version", 0) if isinstance(raw, dict) else 0
-            # before validation: fields of a newer layout would be reported as misspelled
-            if isinstance(version, int) and version > cls.SCHEMA_VERSION:
-                raise NewerDocument(
-                    f"{name}: written by a newer version of clio-argo (layout {version}, this one "
-                    f"reads up to {cls.SCHEMA_VERSION}); install the newer version"
-                )
             return cls.model_validate(raw)
         # json recurses into nested lists, and refuses integers of thousands of digits by ValueError
         except UNREADABLE as error:
-            raise UserError(f"{name}: not a valid {cls.__name__} document: {error}") from error
+            raise cls._refusal(raw, name, error) from error
+
+    @classmethod
+    def _refusal(cls, raw: Any, name: str, error: Exception) -> UserError:
+        """Why a JSON value that is not valid is refused."""
+        if other := next((kind for kind in _kinds(Document) if kind is not cls and kind._looks_like(raw)), None):
+            return UserError(f"{name}: holds a {other.__name__} document instead of {cls.__name__}")
+        version = raw.get("schema_version", 0) if isinstance(raw, dict) else 0
+        # fields of a newer layout would be reported as misspelled
+        if isinstance(version, int) and version > cls.SCHEMA_VERSION:
+            return NewerDocument(
+                f"{name}: written by a newer version of clio-argo (layout {version}, this one "
+                f"reads up to {cls.SCHEMA_VERSION}); install the newer version"
+            )
+        return UserError(f"{name}: not a valid {cls.__name__} document: {error}")
+
+    @classmethod
+    def _looks_like(cls, raw: Any) -> bool:
+        """Whether a JSON value has the fields of this kind of document, and no other."""
+        keys = raw.keys() - {"schema_version"} if isinstance(raw, dict) else set()
+        required = {name for name, field in cls.model_fields.items() if field.is_required()}
+        return bool(keys) and required <= keys <= cls.model_fields.keys()
+
+
+def _kinds(kind: type[Document]) -> Iterator[type[Document]]:
+    """All kinds of documents that are loaded."""
+    for each in kind.__subclasses__():
+        yield each
+        yield from _kinds(each)
 
 
 def canonical_json(value: Any) -> bytes:

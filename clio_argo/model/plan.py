@@ -164,6 +164,9 @@ class Plan(Document):
     voxel_nm: Nm3 = Field(ASSUMED_NM, description="Voxel size x, y, z in nm, by request, files or assumption.")
     found: dict[str, str] = Field({}, description="What was taken from the files and what was ignored, in words.")
     warnings: tuple[str, ...] = Field((), description="What a person should look at in it.")
+    faults: tuple[str, ...] = Field(
+        (), exclude_if=operator.not_, description="Warnings of a stack that no run of it is complete without flags for."
+    )
 
     channels: tuple[Channel, ...] = Field(
         (), exclude_if=operator.not_, description="Channels of the stack; empty: one of grey values."

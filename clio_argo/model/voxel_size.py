@@ -76,11 +76,12 @@ class Told(NamedTuple):
 
 
 class VoxelSize(NamedTuple):
-    """The voxel size of a stack, where it is from, and what a person should know of it."""
+    """The voxel size of a stack, where it is from, what a person should know of it, and what is wrong with it."""
 
     nm: Nm3
     text: str
     warnings: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
 
 def voxel_size(given: Nm3 | None, files: Mapping[str, Told]) -> VoxelSize:
@@ -95,9 +96,11 @@ def voxel_size(given: Nm3 | None, files: Mapping[str, Told]) -> VoxelSize:
         text = f"{in_nm(ASSUMED_NM)} is {ASSUMED}: neither `resolution` nor the files tell the voxel size"
         return VoxelSize(ASSUMED_NM, text, (text,))
     usual, by = mode(told.values())
-    warnings = [*_odd(told, usual), *(_contradiction(given, usual, by) if given else ())]
+    odd = _odd(told, usual)
+    warnings = [*odd, *(_contradiction(given, usual, by) if given else ())]
     if given:
-        return VoxelSize(given, f"{in_nm(given)}, by the request; the files say {in_nm(usual)} ({by})", (*warnings,))
+        text = f"{in_nm(given)}, by the request; the files say {in_nm(usual)} ({by})"
+        return VoxelSize(given, text, (*warnings,), (*odd,))
     x, y, z = usual
     same = [name for name, nm in zip("yz", (y, z), strict=True) if not nm]
     found = (x, y or x, z or x)
@@ -105,7 +108,7 @@ def voxel_size(given: Nm3 | None, files: Mapping[str, Told]) -> VoxelSize:
     if same:
         text += f"; {' and '.join(same)} {ASSUMED} to be as x, which `resolution` can say"
         warnings.append(f"voxel size {text}")
-    return VoxelSize(found, text, (*warnings,))
+    return VoxelSize(found, text, (*warnings,), (*odd,))
 
 
 def in_nm(nm: Nm3) -> str:

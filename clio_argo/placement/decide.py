@@ -15,6 +15,7 @@ from clio_argo.model.request import Request
 from clio_argo.model.user_inputs import UserInputs
 from clio_argo.model.values import StackValues
 from clio_argo.placement.flicker import even_out
+from clio_argo.placement.grey_steps import grey_steps
 from clio_argo.placement.imported import place_imported
 from clio_argo.placement.orientation import (
     Turned,
@@ -81,7 +82,8 @@ def decide(
     values = _values(plan, statistics.slices)
     windows = _windows(request, plan, statistics.channels)
     found = {"window": window, "values": values, "pattern": statistics.pattern, "sources": inputs.files.files}
-    placed = placed.model_copy(update={**found, "windows": windows})
+    steps = grey_steps(statistics.slices, {s.z for s in placed.slices if s.verdict == "good"})
+    placed = placed.model_copy(update={**found, "windows": windows, "grey_steps": steps})
     # overrides come before replacement, so that a slice that the user calls bad gets a neighbour's pixels
     replaced = replace_slices(overrule(inputs.files.overrides, placed), request.bad_slices)
     return even_out(replaced, statistics.slices, request.contrast.flicker)

@@ -5,6 +5,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
+from clio_argo.kernels.features import Bounds
 from clio_argo.kernels.similarity import MEDIAN_PAIRS, Comparison, median_and_outliers
 from clio_argo.model.base import few
 from clio_argo.model.quality import PairSimilarity, Quality
@@ -40,27 +41,32 @@ Pair = tuple[int, int, float]
 """z of two planes and their correlation, NaN if unknown."""
 
 
-def judge(comparisons: Comparisons, distant: Distant | None = None) -> Quality:
+def judge(
+    comparisons: Comparisons, distant: Distant | None = None, places: Mapping[int, Bounds] | None = None
+) -> Quality:
     """Neighbouring planes of the volume, each with the median around it, and what is wrong with the volume.
 
     distant: compares planes that are no neighbours; without it nothing is known of blocks that were moved.
+    places: where single planes are unlike both beside them, by z; bounds in pixels of the canvas.
     """
     numbers = sorted({z for pair in comparisons for z in pair})
     neighbours = {pair: comparisons[pair] for pair in pairwise(numbers)}
     similar = judge_pairs([(*pair, c.correlation) for pair, c in neighbours.items()])
     median, most = _summary(neighbours.values())
     low = {(p.z0, p.z1) for p in similar if p.outlier}
+    unlike = [pair for pair, c in neighbours.items() if c.found < CHANCE_FOUND and c.correlation < CHANCE_CORRELATION]
     return Quality(
         pairs=tuple(map(_with_distances, similar, neighbours.values())),
         displaced_px=median,
         displaced_p90_px=most,
         notes=(
             *_displaced(neighbours),
-            *_unlike(neighbours),
+            *_unlike(unlike),
             *_swapped(comparisons, numbers),
             *(_moved(similar, numbers, distant) if distant else ()),
             *_strange(comparisons, numbers, low),
             *_repeated(comparisons, numbers, low),
+            *_strange_in_places(places or {}, [p for p in neighbours if p not in low and p not in unlike]),
         ),
     )
 
@@ -122,12 +128,10 @@ def _is_displaced(stretch: Mapping[tuple[int, int], Comparison]) -> bool:
     return beyond(LIMIT_PX) and bool(seen_well or gain > LIMIT_GAIN)
 
 
-def _unlike(neighbours: Mapping[tuple[int, int], Comparison]) -> list[str]:
+def _unlike(pairs: Sequence[tuple[int, int]]) -> list[str]:
     """Pairs that have nothing in common."""
-    pairs = [
-        f"{a}/{b}" for (a, b), c in neighbours.items() if c.found < CHANCE_FOUND and c.correlation < CHANCE_CORRELATION
-    ]
-    return [f"neighbouring slices have nothing in common: z {few(pairs, MOST_LISTED)}"] if pairs else []
+    told = few([f"{a}/{b}" for a, b in pairs], MOST_LISTED)
+    return [f"neighbouring slices have nothing in common: z {told}"] if pairs else []
 
 
 def _swapped(comparisons: Comparisons, numbers: Sequence[int]) -> list[str]:
@@ -162,6 +166,18 @@ def _strange(comparisons: Comparisons, numbers: Sequence[int], low: set[tuple[in
 def _is_strange(around: Comparison, beside: Sequence[Comparison]) -> bool:
     limit = 1 - STRANGE * (1 - around.correlation)
     return all(c.correlation < limit and _exceeds(around, c) for c in beside)
+
+
+def _strange_in_places(places: Mapping[int, Bounds], alike: Sequence[tuple[int, int]]) -> list[str]:
+    """Slices of which a part shows another place; those that no pair of `alike` planes holds are named as a whole."""
+    in_part = {z for pair in alike for z in pair}
+    told = [
+        f"{z} (x {left} to {right}, y {top} to {bottom})"
+        for z, (left, top, right, bottom) in places.items()
+        if z in in_part
+    ]
+    what = "slices show something else, or nothing, in places where those around them are alike"
+    return [f"{what}: z {few(told, MOST_LISTED)}"] if told else []
 
 
 def _moved(pairs: Sequence[PairSimilarity], numbers: Sequence[int], distant: Distant) -> list[str]:

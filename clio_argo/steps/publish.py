@@ -48,7 +48,8 @@ def completion(run: Run, quality: Quality) -> Completion:
     """The last document of the run: how it ended, from which request and source, made by which programs."""
     verified = run.store.document(Verification, VERIFICATION)
     changes = source_changes(run)
-    notes = (*magnification_notes(run.transforms, run.plan.width, run.plan.height), *quality.notes)
+    scales = magnification_notes(run.transforms, run.plan.width, run.plan.height)
+    notes = (*run.plan.faults, *run.transforms.grey_steps, *scales, *quality.notes)
     values = run.transforms.values
     flagged, suspect = (tuple(s.z for s in of) for of in (run.transforms.flagged, run.transforms.suspect))
     # a bar that nobody asked to cut

@@ -53,7 +53,8 @@ def with_facts(plan: Plan, request: Request, used: Used, left_out: Sequence[str]
         "ignored": "; ".join([*left_out, *_previews(of_file), *_implausible(told)]),
     }
     said = {name: text for name, text in found.items() if text}
-    return plan.model_copy(update={"voxel_nm": voxel.nm, "found": said, "warnings": voxel.warnings})
+    judged = {"warnings": voxel.warnings, "faults": voxel.faults}
+    return plan.model_copy(update={"voxel_nm": voxel.nm, "found": said, **judged})
 
 
 def _most(texts: Sequence[str]) -> str:

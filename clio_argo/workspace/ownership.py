@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from clio_argo.errors import MissingBucket, TransientError, UserError, printable
+from clio_argo.errors import MissingBucket, NewerDocument, TransientError, UserError, printable
 from clio_argo.model.layout import COMPLETE, CONFIG, FORMER_STEPS, PLAN
 from clio_argo.model.parse_request import differing_keys
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
-from clio_argo.store.documents import Store, absolute_url, intact
+from clio_argo.store.documents import Store, absolute_url
 
 
 def take_ownership(store: Store, request: Request) -> str:
@@ -50,9 +50,9 @@ def refuse_other(store: Store, request: Request, absent: bool = False) -> tuple[
     if store.local is not None and store.local.is_file():
         raise UserError(f"{store.local} is a file; choose another --out")
     data = store.read(CONFIG)
-    before = intact(Request, data, store.url_of(CONFIG))
+    before, damage = _request_in(data, store.url_of(CONFIG))
     if before is None:
-        return None, _refuse_without_request(store, request, absent, damaged=data is not None)
+        return None, _refuse_without_request(store, request, absent, damage)
     if before.buckets != request.buckets:
         raise UserError(f"{store.url}: the buckets of a run cannot change; choose another --out")
     differences = differing_keys(_without_update(request), before)
@@ -65,19 +65,29 @@ def refuse_other(store: Store, request: Request, absent: bool = False) -> tuple[
     return before, differences
 
 
-def _refuse_without_request(store: Store, request: Request, absent: bool, damaged: bool) -> Sequence[str]:
+def _request_in(data: bytes | None, name: str) -> tuple[Request | None, str]:
+    """The request in these bytes, and what is wrong with them; one of a newer layout is refused."""
+    try:
+        return (None if data is None else Request.from_bytes(data, name)), ""
+    except NewerDocument:
+        raise
+    except UserError as error:
+        return None, str(error).removeprefix(f"{name}: ").partition("\n")[0]
+
+
+def _refuse_without_request(store: Store, request: Request, absent: bool, damage: str) -> Sequence[str]:
     """Refuse a root whose request is damaged or lost, unless it is replaced, and one that holds no run."""
-    if not damaged and (absent or store.intact(Plan, PLAN) is None):
+    if not damage and (absent or store.intact(Plan, PLAN) is None):
         _refuse_other_content(store, request.buckets.elsewhere(), absent)
         return ()
-    if not damaged and store.read(CONFIG) is not None:
+    if not damage and store.read(CONFIG) is not None:
         return ()  # another process has created the run since config.json was read
     if not request.update:
         raise UserError(
-            f"{store.url}{CONFIG} is {'damaged' if damaged else 'lost'}: clio-argo repair restores it if {COMPLETE} is "
-            "there; otherwise run the same request with --update, which keeps finished units"
+            f"{store.url}{CONFIG} is {f'damaged ({damage})' if damage else 'lost'}: clio-argo repair restores it if "
+            f"{COMPLETE} is there; otherwise run the same request with --update, which keeps finished units"
         )
-    return (f"what {CONFIG} said before it was {'damaged' if damaged else 'lost'}",)
+    return (f"what {CONFIG} said before it was {'damaged' if damage else 'lost'}",)
 
 
 def refuse_newer(store: Store, versions: Mapping[str, int]) -> None:

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clio_argo.kernels.features import scaling
+from clio_argo.kernels.features import Bounds, scaling
+from clio_argo.kernels.patches import look, strange_places
 from clio_argo.kernels.render import read_picture, thumbnail_factor
 from clio_argo.kernels.similarity import Comparison, Tiles, compare, sample
-from clio_argo.model.alignment import IDENTITY, homogeneous, to_matrix
+from clio_argo.model.alignment import IDENTITY, Matrix, homogeneous, to_matrix
 from clio_argo.model.layout import QUALITY, similarity_name, thumbnail_name
 from clio_argo.model.quality import Quality
 from clio_argo.model.run import ObjectRecord
+from clio_argo.model.sizes import Size
 from clio_argo.placement.neighbours import Comparisons, judge
 from clio_argo.store.documents import Store
 from clio_argo.store.reduced import read_all_arrays, write_arrays
@@ -20,6 +22,8 @@ from clio_argo.workspace.run import Run
 
 # neighbours and second neighbours: these tell whether the order is right
 REACH = 2
+# rows and columns of a thumbnail are read in half for the look at places
+HALF = 2
 PlaneTiles = tuple[int, Tiles]
 """z of a plane and its windows."""
 
@@ -75,13 +79,31 @@ def read_quality(run: Run) -> Quality:
         for z, tiles in (*last, *_planes(arrays, "first")):
             joined.add(z, tiles)
         last = [*last, *_planes(arrays, "last")][-REACH:]
-    return judge(pairs, lambda a, b: compare(_thumbnail(run, a), _thumbnail(run, b), displaced=False))
+    places = _strange_places(run, sorted({z for pair in pairs for z in pair}))
+    return judge(pairs, lambda a, b: compare(_thumbnail(run, a), _thumbnail(run, b), displaced=False), places)
+
+
+def _strange_places(run: Run, numbers: Sequence[int]) -> dict[int, Bounds]:
+    """Where planes `numbers` are unlike both planes around them, by z: bounds in pixels of the canvas."""
+    scale = run.volume.scales[0]
+    factor, (_, top, left) = HALF * thumbnail_factor(scale.size[1:]), scale.begin
+    pictures = zip(numbers, run.store.need_all(map(thumbnail_name, numbers)), strict=True)
+    looks = ((z, look(read_picture(data, half=True), *_on_plane(run, z, factor))) for z, data in pictures)
+    return {
+        z: (left + factor * x0, top + factor * y0, left + factor * x1, top + factor * y1)
+        for z, (x0, y0, x1, y1) in strange_places(looks).items()
+    }
 
 
 def _thumbnail(run: Run, z: int) -> Tiles:
     """Windows of the picture of plane `z`: blocks that were moved are compared with others anywhere in the stack."""
+    factor = thumbnail_factor(run.volume.scales[0].size[1:])
+    return sample(read_picture(run.store.need(thumbnail_name(z))), *_on_plane(run, z, factor))
+
+
+def _on_plane(run: Run, z: int, factor: int) -> tuple[Matrix, Size]:
+    """Where slice `z` lies on its plane, reduced by a factor, and its size."""
     scale, shown = run.volume.scales[0], run.transforms.shown
-    factor = thumbnail_factor(scale.size[1:])
     left, top, right, bottom = shown.box(run.plan.width, run.plan.height)
     to_plane = homogeneous(run.transforms.sources_of(z)[0].matrix or IDENTITY) - [
         [0, 0, scale.begin[2]],
@@ -89,7 +111,7 @@ def _thumbnail(run: Run, z: int) -> Tiles:
         [0, 0, 0],
     ]
     matrix = np.linalg.inv(scaling(factor)) @ to_plane @ homogeneous(((1.0, 0.0, left), (0.0, 1.0, top)))
-    return sample(read_picture(run.store.need(thumbnail_name(z))), to_matrix(matrix), (right - left, bottom - top))
+    return to_matrix(matrix), (right - left, bottom - top)
 
 
 def _comparisons(arrays: Mapping[str, NDArray[Any]]) -> Comparisons:

@@ -9,8 +9,15 @@ import pytest
 from clio_argo.errors import UserError
 from clio_argo.maintenance.repair import repair
 from clio_argo.maintenance.verify import NO_VOLUMES, verify
+from clio_argo.model.alignment import Planes, Suspects, Transforms
+from clio_argo.model.base import Document
+from clio_argo.model.plan import Plan, SliceUnit
+from clio_argo.model.quality import Quality
 from clio_argo.model.request import Request
+from clio_argo.model.run import Completion, UnitRecord, Verification
 from clio_argo.model.step import StepResult
+from clio_argo.model.user_inputs import UserInputs
+from clio_argo.model.volume import VolumeSpec
 from tests.maintenance.conftest import SETTINGS
 from tests.stacks import FIRST, completion, contents, done_at, flip_a_bit, plain, records, run_here, written_at
 
@@ -148,12 +155,45 @@ def test_a_lost_request_is_replaced_on_request(whole: Path, out: Path, harm: str
     config = Request.from_bytes((out / "config.json").read_bytes(), "config.json")
     (out / "complete.json").unlink()
     HARMS[harm](out / "config.json")
-    with pytest.raises(UserError, match=r"config\.json is (damaged|lost): .* with --update"):
+    with pytest.raises(UserError, match=r"config\.json is (damaged \(.*\)|lost): .* with --update"):
         run_here(config, out)
     results: dict[str, StepResult] = {}
     run_here(config.model_copy(update={"update": True}), out, results=results)
     assert [results[step].counts.done for step in ("reduce", "render", "write")] == [0, 0, 0]
     assert (faults(out), told(out)) == ({}, told(whole))
+
+
+DOCUMENTS: dict[str, type[Document]] = {
+    "config.json": Request, "plan.json": Plan, "transforms.json": Transforms, "suspects.json": Suspects,
+    "volume.json": VolumeSpec, "quality.json": Quality, "verify.json": Verification, "complete.json": Completion,
+    "user_inputs.json": UserInputs, "plan/000000.json": SliceUnit, "planes/000000.json": Planes,
+    "manifest/solve/000000.json": UnitRecord,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_another_document_of_the_run_is_called_what_it_is(whole: Path, name: str) -> None:
+    for other in DOCUMENTS.keys() - {name}:
+        with pytest.raises(UserError) as error:
+            DOCUMENTS[name].from_bytes((whole / other).read_bytes(), name)
+        held, wanted = DOCUMENTS[other].__name__, DOCUMENTS[name].__name__
+        assert str(error.value) == f"{name}: holds a {held} document instead of {wanted}"
+
+
+@pytest.mark.parametrize("other", ["plan.json", "transforms.json", "complete.json"])
+@pytest.mark.parametrize("name", ["config.json", "plan.json", "transforms.json", "volume.json", "quality.json"])
+def test_a_document_in_the_place_of_another_is_mended(whole: Path, out: Path, name: str, other: str) -> None:
+    if name == other:
+        return
+    request = Request.from_bytes((out / "config.json").read_bytes(), "config.json")
+    shutil.copy(out / other, out / name)
+    assert name in faults(out, "quick")
+    if name == "config.json":
+        why = rf"is damaged \(holds a {DOCUMENTS[other].__name__} document instead of Request\): clio-argo repair"
+        with pytest.raises(UserError, match=why):
+            run_here(request, out)
+    assert repair(out).left.faults == ()
+    assert (faults(out), contents(out), told(out)) == ({}, contents(whole), told(whole))
 
 
 @pytest.mark.properties

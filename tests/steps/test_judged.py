@@ -1,5 +1,6 @@
 """The result is judged, whatever placed the slices: a stack that is wrong everywhere is not called complete."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -109,3 +110,17 @@ def test_a_slice_of_noise_is_named_where_nothing_is_aligned(still: dict[int, Ima
     slices = {**still, 4: noise(still[4])}
     status, note = _judged(tmp_path, slices, alignment__skip=True)
     assert (status, note) == ("complete_with_flags", "neighbouring slices have nothing in common: z 3/4, 4/5")
+
+
+@pytest.mark.properties
+def test_a_corner_of_one_slice_that_shows_another_place_is_named(
+    still: dict[int, Image], moved: dict[int, Image], demo: Path, tmp_path: Path
+) -> None:
+    foreign = lossless(demo)[40, 100:180, 100:180]
+    for name, slices, skip in (("still", still, True), ("moved", moved, False)):
+        # where alignment sees it, too, its note is about the whole slice
+        pasted = {**slices, 4: slices[4].copy()}
+        pasted[4][:80, :80] = foreign
+        status, note = _judged(tmp_path / name, pasted, alignment__skip=skip)
+        assert status == "complete_with_flags"
+        assert len(re.findall(r"those around them are alike: z 4 \(x \d+ to \d+, y \d+ to \d+\)$", note)) == 1

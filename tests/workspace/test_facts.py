@@ -17,7 +17,7 @@ from clio_argo.report.html import report_html
 from clio_argo.store.documents import Store
 from clio_argo.workspace.survey import survey
 from tests.report.example import example
-from tests.stacks import cli, demo_slices, plain, run_here
+from tests.stacks import cli, completion, demo_slices, lossless, plain, run_here
 from tests.store.images.samples import texture, tiff
 
 STACK = np.stack([texture(height=20, width=24, seed=s) for s in range(12)])
@@ -53,6 +53,22 @@ def test_the_voxel_size_of_the_files_reaches_every_scale_and_stays(tmp_path: Pat
     run_here(config.model_copy(update={"resolution": (12.5, 12.5, 12.5)}), out)
     with pytest.raises(UserError, match=r"resolution: \[12.5, 12.5, 12.5\] -> \[8.0, 8.0, 8.0\]"):
         run_here(config.model_copy(update={"resolution": (8.0, 8.0, 8.0)}), out)
+
+
+@pytest.mark.parametrize("given", [None, (8, 8, 8)])
+def test_files_of_another_voxel_size_are_named_and_flag_the_run(
+    given: tuple[float, float, float] | None, demo: Path, tmp_path: Path
+) -> None:
+    ends = {}
+    for name, nm in (("alike", 8.0), ("odd", 4.0)):
+        (tmp_path / name).mkdir()
+        for z, image in enumerate(lossless(demo)[:6, 100:220, 100:220]):
+            (tmp_path / name / f"{z}.tif").write_bytes(tiff(image, **per_cm(8.0 if z < 4 else nm)))
+        config = plain(tmp_path / name).model_copy(update={"resolution": given})
+        done = completion(run_here(config, tmp_path / "out" / name))
+        ends[name] = (done.status, done.notes)
+    note = "2 of 6 files say another voxel size than 8 x 8 nm: 4.tif: 4 x 4 nm, 5.tif: 4 x 4 nm"
+    assert ends == {"alike": ("complete", ()), "odd": ("complete_with_flags", (note,))}
 
 
 def test_plan_says_where_the_voxel_size_is_from_and_what_contradicts_it(tmp_path: Path) -> None:
