@@ -103,7 +103,7 @@ class Document(Value):
     @classmethod
     def _refusal(cls, raw: Any, name: str, error: Exception) -> UserError:
         """Why a JSON value that is not valid is refused."""
-        if other := next((kind for kind in _kinds(Document) if kind is not cls and kind._looks_like(raw)), None):
+        if other := next((kind for kind in _kinds(Document) if kind is not cls and kind._reads(raw)), None):
             return UserError(f"{name}: holds a {other.__name__} document instead of {cls.__name__}")
         version = raw.get("schema_version", 0) if isinstance(raw, dict) else 0
         # fields of a newer layout would be reported as misspelled
@@ -115,11 +115,12 @@ class Document(Value):
         return UserError(f"{name}: not a valid {cls.__name__} document: {error}")
 
     @classmethod
-    def _looks_like(cls, raw: Any) -> bool:
-        """Whether a JSON value has the fields of this kind of document, and no other."""
-        keys = raw.keys() - {"schema_version"} if isinstance(raw, dict) else set()
-        required = {name for name, field in cls.model_fields.items() if field.is_required()}
-        return bool(keys) and required <= keys <= cls.model_fields.keys()
+    def _reads(cls, raw: Any) -> bool:
+        """Whether a JSON value is a document of this kind; one without a field could be of several."""
+        try:
+            return bool(raw.keys() - {"schema_version"}) and bool(cls.model_validate(raw))
+        except (*UNREADABLE, AttributeError):
+            return False
 
 
 def _kinds(kind: type[Document]) -> Iterator[type[Document]]:
