@@ -184,3 +184,12 @@ def test_a_section_recorded_twice_is_named(demo: Path, noise: int) -> None:
         plane = np.clip(volume[k] + random.normal(0, noise, volume[k].shape), 0, 255).astype(np.uint8)
         compared.add(z, sample(plane, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), (260, 260)))
     assert judge(compared.pairs).notes == ("slices show the section of the one before, recorded again: z 5",)
+
+
+@pytest.mark.parametrize("noise", [2, 20])
+@pytest.mark.parametrize(
+    ("order", "told"), [([3] * 9, "0 to 8"), ([*range(8), *[8] * 7], "8 to 14")], ids=["all", "the last"]
+)
+def test_a_section_recorded_again_and_again_is_named(order: list[int], told: str, noise: int, demo: Path) -> None:
+    notes = judged(lossless(demo)[:, 30:290, 30:290], order, noise, flicker=0.05)
+    assert notes == (f"slices show one section, recorded again and again: z {told}",)
