@@ -119,7 +119,7 @@ class Document(Value):
         """Whether a JSON value is a document of this kind; one without a field could be of several."""
         try:
             return bool(raw.keys() - {"schema_version"}) and bool(cls.model_validate(raw))
-        except (*UNREADABLE, AttributeError):
+        except UNREADABLE:
             return False
 
 

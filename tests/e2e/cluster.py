@@ -68,7 +68,7 @@ def no_controller() -> Iterator[None]:
     if not RIG:
         yield
         return
-    with alone():
+    with locked("controller"):
         run(RIG, "controller", "kill")
         try:
             yield
@@ -77,11 +77,11 @@ def no_controller() -> Iterator[None]:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """One process of tests after the other: there is one controller for all of them."""
+def locked(what: str, shared: bool = False) -> Iterator[None]:
+    """Hold what all processes of tests have in common, alone or with others that share it."""
     BUILD.mkdir(exist_ok=True)
-    with (BUILD / "controller.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with (BUILD / f"{what}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 

@@ -1,14 +1,14 @@
 """Tests on a real Kubernetes with Argo Workflows; docs/testing.md says what they need."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import BUCKET, SAME_DIGITS, TAG, Cluster, make_bucket, namespace, own_address, upload
+from tests.e2e.cluster import BUCKET, SAME_DIGITS, TAG, Cluster, locked, make_bucket, namespace, own_address, upload
 from tests.receivers import Sink, mail_server, webhook
 from tests.stacks import DEMO, demo_slices, write_stack
 
@@ -24,6 +24,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tests share the cluster with those of other processes; one that changes all of it has it alone."""
+    with locked("cluster", shared=item.get_closest_marker("whole_cluster") is None):
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -107,6 +107,7 @@ def unschedulable(cluster: Cluster, name: str, step: str) -> Json | None:
     return None
 
 
+@pytest.mark.whole_cluster
 def test_workers_go_to_spot_nodes_and_others_do_not(cluster: Cluster, small: str) -> None:
     preset = yaml.safe_load((ROOT / "helm/clio-argo/ci/gke-values.yaml").read_text())
     workers = {k: preset[k] for k in ("workers", "workerAnnotations")}

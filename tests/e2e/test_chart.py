@@ -79,6 +79,7 @@ def restrict(mode: str | None) -> None:
     run("kubectl", "patch", *settings, "--type", "merge", "--patch", patch)
 
 
+@pytest.mark.whole_cluster
 @pytest.mark.usefixtures("secure")
 def test_workflows_survive_upgrade_and_rollback(release: Cluster, small: str) -> None:
     """An upgrade to an image that is not there, and to other accounts, harms only what is submitted afterwards."""

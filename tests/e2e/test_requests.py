@@ -47,6 +47,7 @@ def test_there_is_no_source(cluster: Cluster) -> None:
     assert "nowhere" in refused(cluster, f"{BUCKET}/nowhere", f"{BUCKET}/runs/bad")
 
 
+@pytest.mark.whole_cluster
 def test_a_bucket_far_from_the_nodes(cluster: Cluster, small: str) -> None:
     """Bytes that cross regions cost: those who may list nodes are told before anything is created."""
     label = "topology.kubernetes.io/region"
