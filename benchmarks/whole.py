@@ -19,8 +19,8 @@ from clio_argo.runner import run_step
 
 SIDE_PX, SLICES = 4096, 64
 QUICK_PX, QUICK_SLICES = 1024, 32
-# 64 CPU s, or 60,000 for 10^12 pixels, on a machine that decodes 131 MB/s
-FASTER, MULTIPLE = 1.8, 7.8
+# 41 CPU s, or 38,000 for 10^12 pixels, on a machine that decodes 131 MB/s
+FASTER, MULTIPLE = 1.8, 5.0
 COMMAND = "from clio_argo.cli import main; main()"
 
 
