@@ -21,8 +21,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import origin
 from logins import Refused
-from origin import page
 from registry import Closed, Registry
 
 from clio_argo.argo.chart_readme import readme
@@ -113,7 +113,7 @@ def commit() -> str | None:
 
 def home() -> str | None:
     """The project's page; None where a clone comes from none."""
-    return page(asked("git", "remote", "get-url", "origin") or "")
+    return origin.page(asked("git", "remote", "get-url", "origin") or "")
 
 
 def refusals(release: Release) -> Iterator[str]:
@@ -281,7 +281,7 @@ def fill(chart: Path, release: Release, digests: Mapping[str, str | None]) -> No
         values = filled(values, name, release.registry.name, digest)
         image = release.image(name) + (f"@{digest}" if digest else "")
         about = re.sub(rf"image: clio-argo-{name}:\S+", f"image: {image}", about)
-    where = f"home: {home()}\nsources:\n  - {home()}\n" if home() else ""
+    where = f"home: {page}\nsources:\n  - {page}\n" if (page := home()) else ""
     (chart / "values.yaml").write_text(values)
     (chart / "Chart.yaml").write_text(about + where)
     words = readme(values).replace(f"{CHART} ", f"{release.chart} --version {release.version} ")

@@ -1,7 +1,7 @@
 """Judges a rendered volume by how alike its neighbouring planes are, whatever has placed them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate, combinations, groupby, pairwise
+from itertools import combinations, groupby, pairwise
 
 import numpy as np
 
@@ -229,15 +229,11 @@ def _stalled(comparisons: Comparisons, numbers: Sequence[int], distant: Distant)
     """Runs of slices that do not differ more the further apart they are: of one section, as where milling stalled."""
     triples = zip(numbers, numbers[1:], numbers[2:], strict=False)
     stays = [_stays(*(comparisons[pair] for pair in ((a, b), (b, c), (a, c)))) for a, b, c in triples]
-    lengths = [(here, len(list(run))) for here, run in groupby(stays)]
-    begins = accumulate((count for _, count in lengths), initial=0)
-    runs = [
-        numbers[begin : begin + count + 2] for begin, (here, count) in zip(begins, lengths, strict=False)
-        if here and count >= STALLED
-    ]  # fmt: skip
+    runs = [[i for i, _ in run] for here, run in groupby(enumerate(stays), lambda stay: stay[1]) if here]
+    ends = [(numbers[run[0]], numbers[run[0] + 1], numbers[run[-1] + 2]) for run in runs if len(run) >= STALLED]
     told = [
         f"{first} to {last}"
-        for first, second, *_, last in runs
+        for first, second, last in ends
         # thin sections under noise seem to stay from one to the next
         if not _exceeds(distant(first, second), distant(first, last), SURE_TWICE)
     ]

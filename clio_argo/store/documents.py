@@ -359,12 +359,17 @@ def split_url(url: str) -> tuple[str, str, str]:
 
 def intact(kind: type[D], data: bytes | None, name: str) -> D | None:
     """The document of these bytes, unless they are damaged; one of a newer layout is refused."""
+    return intact_or_why(kind, data, name)[0]
+
+
+def intact_or_why(kind: type[D], data: bytes | None, name: str) -> tuple[D | None, str]:
+    """The same, and what is wrong with damaged bytes, in a line."""
     try:
-        return None if data is None else kind.from_bytes(data, name)
+        return (None if data is None else kind.from_bytes(data, name)), ""
     except NewerDocument:
         raise
-    except UserError:
-        return None
+    except UserError as error:
+        return None, str(error).removeprefix(f"{name}: ").partition("\n")[0]
 
 
 def as_json(value: Any) -> bytes:

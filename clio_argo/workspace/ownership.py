@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from clio_argo.errors import MissingBucket, NewerDocument, TransientError, UserError, printable
+from clio_argo.errors import MissingBucket, TransientError, UserError, printable
 from clio_argo.model.layout import COMPLETE, CONFIG, FORMER_STEPS, PLAN
 from clio_argo.model.parse_request import differing_keys
 from clio_argo.model.plan import Plan
 from clio_argo.model.request import Request
-from clio_argo.store.documents import Store, absolute_url
+from clio_argo.store.documents import Store, absolute_url, intact_or_why
 
 
 def take_ownership(store: Store, request: Request) -> str:
@@ -49,8 +49,7 @@ def refuse_other(store: Store, request: Request, absent: bool = False) -> tuple[
     """
     if store.local is not None and store.local.is_file():
         raise UserError(f"{store.local} is a file; choose another --out")
-    data = store.read(CONFIG)
-    before, damage = _request_in(data, store.url_of(CONFIG))
+    before, damage = intact_or_why(Request, store.read(CONFIG), store.url_of(CONFIG))
     if before is None:
         return None, _refuse_without_request(store, request, absent, damage)
     if before.buckets != request.buckets:
@@ -63,16 +62,6 @@ def refuse_other(store: Store, request: Request, absent: bool = False) -> tuple[
             differences,
         )
     return before, differences
-
-
-def _request_in(data: bytes | None, name: str) -> tuple[Request | None, str]:
-    """The request in these bytes, and what is wrong with them; one of a newer layout is refused."""
-    try:
-        return (None if data is None else Request.from_bytes(data, name)), ""
-    except NewerDocument:
-        raise
-    except UserError as error:
-        return None, str(error).removeprefix(f"{name}: ").partition("\n")[0]
 
 
 def _refuse_without_request(store: Store, request: Request, absent: bool, damage: str) -> Sequence[str]:
