@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.chaos import BLOWS as KINDS
 from tests.e2e.chaos import SOURCE, STUMBLES, Chaos, blows, stumbles
 from tests.e2e.cluster import BUCKET, Cluster, own_address, upload
 from tests.proxy import Faults, disturbed
@@ -54,4 +55,4 @@ def test_chaos_changes_no_object(cluster: Cluster, store: Faults, template: str,
     assert len(here) > 20
     assert outcome.complete, outcome.told
     assert outcome.differing == (), outcome.told
-    assert set(STUMBLES) <= outcome.met.keys()
+    assert {*KINDS, *STUMBLES} <= outcome.met.keys(), outcome.told
