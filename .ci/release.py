@@ -227,8 +227,7 @@ def packages(release: Release) -> None:
 
 def bills(release: Release) -> None:
     """What the images install, as `make sbom` tells it."""
-    here = Path(sys.executable).parent
-    call(ROOT / ".ci" / "sbom", "build/sbom", PATH=f"{here}:{os.environ['PATH']}")
+    call(ROOT / ".ci" / "sbom", "build/sbom", PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     for name in IMAGES:
         shutil.copy(ROOT / "build" / "sbom" / f"{name}.json", DIST / f"clio-argo-{name}-{release.version}.cdx.json")
 
@@ -243,13 +242,27 @@ def kept_images(release: Release) -> dict[str, str]:
     return {name: digest for name, digest in found.items() if digest}
 
 
-def build_image(release: Release, name: str) -> None:
-    facts = {"version": release.version, "revision": commit(), "source": home()}
+def base(release: Release) -> str:
+    """What both images are built on, by the digest that its tag has now. Raises Refused: docker knows none of it."""
+    text = (ROOT / "images" / "Dockerfile").read_text()
+    if release.tested or (found := re.search(r"^ARG BASE=(\S+)$", text, re.MULTILINE)) is None:
+        return ""
+    outside(release, "docker", "pull", found[1])
+    known = asked("docker", "image", "inspect", "--format", '{{join .RepoDigests " "}}', found[1]) or ""
+    same = [name for name in known.split() if name.startswith(f"{found[1].rpartition(':')[0]}@")]
+    if same or release.dry:
+        return (same or [found[1]])[0]
+    raise Refused(f"docker has no digest of {found[1]}, which was made here: images are built on what others get")
+
+
+def build_image(release: Release, name: str, on: str) -> None:
+    facts = {"version": release.version, "revision": commit(), "source": home(), "base.name": on}
     labels = [word for key, value in facts.items() if value for word in ("--label", f"{LABEL}{key}={value}")]
     if release.tested:
         outside(release, "docker", "tag", release.local[name], release.image(name))
     else:
-        how = ("--file", "images/Dockerfile", "--target", name, *labels, "--tag", release.image(name))
+        built_on = ("--build-arg", f"BASE={on}") if on else ()
+        how = ("--file", "images/Dockerfile", "--target", name, *built_on, *labels, "--tag", release.image(name))
         outside(release, "docker", "build", *how, ".")
 
 
@@ -257,8 +270,9 @@ def push_images(release: Release) -> dict[str, str | None]:
     """Digest in the registry of each image, None in a dry run. All are built before one is pushed."""
     kept = kept_images(release)
     new = [name for name in IMAGES if name not in kept]
+    on = base(release) if new else ""
     for name in new:
-        build_image(release, name)
+        build_image(release, name, on)
     for name in new:
         outside(release, "docker", "push", release.image(name))
     if release.dry:
@@ -305,17 +319,16 @@ def pack_chart(release: Release, digests: Mapping[str, str | None]) -> None:
 def write_notes(release: Release, digests: Mapping[str, str | None]) -> None:
     """What is new, what was pushed, and checksums of all that is in dist/."""
     (DIST / f"clio-argo-{release.version}-changes.md").write_text(section(release.version) + "\n")
-    lines = [release.image(name) + (f"@{digest}" if digest else "") for name, digest in digests.items()]
-    (DIST / f"clio-argo-{release.version}-images.txt").write_text("\n".join(lines) + "\n")
+    lines = (release.image(name) + (f"@{digest}\n" if digest else "\n") for name, digest in digests.items())
+    (DIST / f"clio-argo-{release.version}-images.txt").write_text("".join(lines))
     files = sorted(file for file in DIST.iterdir() if file.name != "SHA256SUMS")
     sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
     (DIST / "SHA256SUMS").write_text("".join(sums))
 
 
 def push_chart(release: Release) -> None:
-    how = ("--plain-http",) if release.registry.plain else ()
-    package = DIST / f"clio-argo-{release.version}.tgz"
-    outside(release, "helm", "push", package, release.chart.rpartition("/")[0], *how)
+    place, how = release.chart.rpartition("/")[0], ("--plain-http",) if release.registry.plain else ()
+    outside(release, "helm", "push", DIST / f"clio-argo-{release.version}.tgz", place, *how)
 
 
 def make(release: Release) -> None:
@@ -352,15 +365,14 @@ def ending(release: Release, against: bool) -> str:
     """The last line; what speaks against a release stands far above it."""
     if not release.dry:
         return f"released: helm install clio-argo {release.chart} --version {release.version}"
-    told = "nothing was pushed; dist/ has what was made"
-    return f"{told}. A release would be refused now: see `would refuse` at the top" if against else told
+    more = ". A release would be refused now: see `would refuse` at the top" if against else ""
+    return f"nothing was pushed; dist/ has what was made{more}"
 
 
 def released(given: argparse.Namespace) -> str | None:
     """Make what was asked for, and tell how it ended; None: it was refused."""
-    registry = Registry(given.registry or NOWHERE)
-    version = given.version or project_version()
-    release = Release(version, registry, given.tested or None, given.tools.absolute(), given.dry)
+    where, version = Registry(given.registry or NOWHERE), given.version or project_version()
+    release = Release(version, where, given.tested or None, given.tools.absolute(), given.dry)
     if (against := refused(release)) and not release.dry:
         return None
     make(release)

@@ -266,7 +266,8 @@ def test_a_dry_run_makes_all_but_what_is_pushed(tmp_path: Path) -> None:
     done, dist = made(folder, "--dry", "--registry", "registry.example/em", "--tools", TOOLS), folder / "dist"
     assert done.returncode == 0, done.stderr
     steps = re.findall(r"^would run: (\w+ \w+)", done.stdout, re.MULTILINE)
-    assert [s for s in steps if s != "helm package"] == [*["docker build"] * 2, *["docker push"] * 2, "helm push"]
+    images = ["docker pull", *["docker build"] * 2, *["docker push"] * 2]
+    assert [s for s in steps if s != "helm package"] == [*images, "helm push"]
     known = {"clio_argo-{}-py3-none-any.whl", "clio_argo-{}.tar.gz", "SHA256SUMS"}
     known |= {f"clio-argo-{{}}{rest}" for rest in ("-changes.md", "-images.txt")}
     known |= {f"clio-argo-{name}-{{}}.cdx.json" for name in DIGESTS}

@@ -1,5 +1,6 @@
 """A release in a real registry: a chart without a registry says so, one of a release brings its images along."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -128,19 +129,23 @@ def cut_off(line: str, *command: object) -> str:
 
 
 def test_a_release_that_is_cut_off_goes_on(tools: Path, tmp_path: Path) -> None:
-    """Of small images. What was pushed stays, each image under the digest that the chart will name."""
+    """Of small images. What was pushed stays, each image under the digest that the chart will name.
+
+    They are built on the digest that the base has in its registry, whatever its tag names later.
+    """
     made, command = clone(tmp_path / "clone"), [sys.executable, tmp_path / "clone" / ".ci" / "release.py"]
-    (made / "images" / "Dockerfile").write_text(
-        "".join(f"FROM scratch AS {n}\nCOPY pyproject.toml /{n}\n" for n in ("align", "write"))
-    )
-    commit(made)
     with registry(tmp_path) as served:
-        place = f"{served.host}/em"
+        place, base = f"{served.host}/em", f"{served.host}/base"
+        known = served.push("base", "1")
+        stages = (f"FROM ${{BASE}} AS {n}\nCOPY pyproject.toml /{n}\n" for n in ("align", "write"))
+        (made / "images" / "Dockerfile").write_text(f"ARG BASE={base}:1\n" + "".join(stages))
+        commit(made)
         command += ["--version", VERSION, "--registry", place, "--tools", tools]
         try:
             told = cut_off(f"+ docker push {place}/{WRITE}", *command)
             assert "interrupted; the same command begins again, and keeps what was pushed" in told
             first = digest_of(served, f"em/{ALIGN}")
+            assert labels(f"{place}/{ALIGN}:{VERSION}")["org.opencontainers.image.base.name"] == f"{base}@{known}"
             cut_off("+ helm package", *command)
             run("docker", "rmi", f"{place}/{ALIGN}:{VERSION}")
             again = run(*command)
@@ -149,6 +154,10 @@ def test_a_release_that_is_cut_off_goes_on(tools: Path, tmp_path: Path) -> None:
         finally:
             run("docker", "rmi", *(f"{place}/{name}:{VERSION}" for name in (ALIGN, WRITE)), check=False)
         assert Released(served, made / "dist", "").images()[ALIGN] == f"{place}/{ALIGN}@{first}"
+
+
+def labels(image: str) -> dict[str, str]:
+    return dict(json.loads(run("docker", "image", "inspect", "--format", "{{json .Config.Labels}}", image)))
 
 
 def digest_of(served: Served, repository: str) -> str:
