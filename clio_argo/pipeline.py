@@ -30,7 +30,7 @@ PIPELINE = Pipeline(
              title="fit around suspects", units="suspects.rematch", memory="plan.match_mib", version=7,
              settings=("alignment.model",)),
         Step("solve", f"{_STEPS}.solve:run", ("rematch",),
-             title="place slices", objects=f"{_EXPECTED}:metadata", memory="plan.solve_mib", version=5,
+             title="place slices", objects=f"{_EXPECTED}:metadata", memory="plan.solve_mib", version=6,
              makes=("render_parts", "write_parts", "coarsen_parts", "render_mib", "write_mib", "coarsen_mib",
                     "publish_mib", "flagged"),
              settings=VOXEL_SETTINGS, report=True),

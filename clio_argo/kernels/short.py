@@ -4,6 +4,7 @@ A few fits tell neither how noisy they are nor how the stage moves: a walk of th
 chain. So no single guess of them is believed. Each combination of noise, walk and jitter (see `anchor`) places all
 slices, and counts by how likely it makes what the fits measured: Gaussian process regression, its parameters
 integrated over a grid (Rasmussen and Williams, 2006, chapter 5). Tissue moves as well, slowly where it runs obliquely.
+Where what is expected would be wrong if the fits were right, and they may be, slices are moved less.
 """
 
 from collections.abc import Iterator
@@ -26,6 +27,10 @@ LEAST_NOISE, LEAST_MOVE_PX, MOST_MOVE_PX = 0.03, 0.1, 6.4
 OBLIQUE = ((0.05, 0.98), (0.3, 0.02))
 # chosen: a stage that walks also drifts, at a fifth of its steps' size; one that stays does not, however tissue runs
 PERSISTENT = 0.05
+# px by which slices may end further from their places than by fits alone (median), and how likely they may end beyond
+MOST_LOST_PX, RISK = 0.5, 0.02
+# parts of the way from fits alone to what is expected
+PARTS = np.linspace(0, 1, 21)
 # variance of a jump, px^2: as good as free, and far from the limits of double precision
 FREE_PX2 = 1e6
 
@@ -51,15 +56,26 @@ def with_large_steps(path: Floats, jumps: NDArray[np.bool_]) -> NDArray[np.bool_
     return np.asarray(jumps | (size > max(LEAST_JUMP_PX, JUMP_SIGMAS * float(np.median(size)) / RAYLEIGH_MEDIAN)))
 
 
-def expected_positions(fits: Measured, jumps: NDArray[np.bool_], curve_slices: float) -> Floats:
+def expected_positions(fits: Measured, chain: Floats, jumps: NDArray[np.bool_], curve_slices: float) -> Floats:
     """Positions [slices, columns] in pixels, weighted by the likelihood of what may have moved them.
 
-    jumps: steps that may be of any size, bool [slices - 1]. curve_slices: over which the speed of tissue persists.
+    chain: positions by fits alone [slices, columns], from which slices go as far as the risk allows. jumps: steps that
+    may be of any size, bool [slices - 1]. curve_slices: over which the speed of tissue persists.
     """
-    found = list(_each(fits, jumps, curve_slices))
-    likely = np.array([log for log, _ in found])
-    weights = np.exp(likely - likely.max())
-    return np.asarray(np.tensordot(weights / weights.sum(), np.stack([x for _, x in found]), 1))
+    logs, paths = zip(*_each(fits, jumps, curve_slices), strict=True)
+    weights = np.exp(np.array(logs) - max(logs))
+    weights, each = weights / weights.sum(), np.stack(paths)
+    way = np.tensordot(weights, each, 1) - chain
+    lost = np.stack([_apart(chain + part * way, each) for part in PARTS]) - _apart(chain, each)
+    is_safe = (lost > MOST_LOST_PX) @ weights <= RISK
+    # nothing is lost at the chain itself
+    return np.asarray(chain + PARTS[np.argmin([*is_safe, False]) - 1] * way)
+
+
+def _apart(path: Floats, each: Floats) -> Floats:
+    """Median distance of slices on `path` [slices, columns] from each of paths [n, ...]; a shift of all is free."""
+    away = path - each
+    return np.asarray(np.median(np.linalg.norm(away - np.median(away, 1, keepdims=True), axis=2), axis=1))
 
 
 def _each(fits: Measured, jumps: NDArray[np.bool_], curve_slices: float) -> Iterator[tuple[float, Floats]]:

@@ -258,7 +258,7 @@ def solve_short(pairs: PairFits, slices: int, differences: Floats, noise: PairNo
     # a fit without weight is as good as none
     each = pairs.noise / np.maximum(weights, 1e-2)
     fits = Measured(pairs.across(np.eye(slices)), differences, each, noise.most_px, noise.tissue_px)
-    expected = expected_positions(fits, with_large_steps(x, jumps), rules.trend_slices / 2)
+    expected = expected_positions(fits, x, with_large_steps(x, jumps), rules.trend_slices / 2)
     expected = as_pinned(pairs, expected, differences)
     slow, kept = (split(path, jumps, rules.trend_slices).slow for path in (x, expected))
     follows = speed_px(kept) > 0.5 * speed_px(slow)

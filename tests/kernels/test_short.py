@@ -1,4 +1,4 @@
-"""Short, noisy stacks are placed by all that may have moved them: right fits are followed, wrong ones are not."""
+"""Short, noisy stacks are placed by all that may have moved them: right fits are followed, wrong ones hardly."""
 
 import numpy as np
 import pytest
@@ -30,15 +30,17 @@ def test_wrong_fits_do_not_move_a_stage_that_stays(seed: int) -> None:
     assert place_px(stack, True) < 0.65 * place_px(stack, False)
 
 
-@pytest.mark.parametrize(("walk_px", "error_px"), [(3.0, 0.1), (0.0, 3.0)])
-def test_where_no_loop_tells_them_apart_walk_and_noise_share_the_loss(walk_px: float, error_px: float) -> None:
-    """The fits of both stacks look alike: whoever believes them loses one, and whoever does not loses the other."""
-    stack = noisy(np.cumsum(np.random.default_rng(0).normal(0, walk_px, (SLICES, 2)), 0), error_px, reach=1)
-    followed, recorded = (
-        place_px(stack, False),
-        float(np.median(np.hypot(*(stack.places - np.median(stack.places, 0)).T))),
-    )
-    assert place_px(stack, True) < 0.9 * max(followed, recorded)
+@pytest.mark.parametrize("walk_px", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("error_px", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize("reach", [1, 2])
+def test_slices_end_hardly_further_from_their_places_than_by_fits_alone(
+    reach: int, error_px: float, walk_px: float
+) -> None:
+    """Without second neighbours no loop tells a walk of the stage from noise of fits, which nothing may then undo."""
+    for seed in range(4):
+        walk = np.cumsum(np.random.default_rng(seed).normal(0, walk_px, (SLICES, 2)), 0)
+        stack = noisy(walk, error_px, reach, seed)
+        assert place_px(stack, True) < place_px(stack, False) + 0.5
 
 
 def test_jumps_of_any_size_are_followed() -> None:
