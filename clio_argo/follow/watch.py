@@ -118,7 +118,7 @@ class Watch:
         if not arrived.ready and (self.owns_run or not self.judged.slices):
             return
         try:
-            self._find(arrived)
+            found = self._find(arrived)
         except UserError as error:
             # the very first file may not be complete
             strays = self._named_otherwise(arrived.ready)
@@ -131,6 +131,9 @@ class Watch:
                 raise
             else:
                 self._waiting = (*self._waiting, str(error))
+        else:
+            # what is wrong with the run's folder will not pass
+            self._take(found, self._own(found))
 
     def _notice(self) -> Iterator[str]:
         if self._arrivals.is_gone:
@@ -144,7 +147,8 @@ class Watch:
         usual = {NUMBERS.sub("0", name) for name in self.judged.files}
         return {e.name: e.stamp for e in entries if NUMBERS.sub("0", e.name) not in usual}
 
-    def _find(self, arrived: Arrived) -> None:
+    def _find(self, arrived: Arrived) -> Found:
+        """The slices of new files, or of all if their numbers are others now."""
         for entry in arrived.ready:
             # a header that is known may be of other content
             self._headers.pop(entry.name, None)
@@ -156,10 +160,13 @@ class Watch:
             found = self._survey(whole)
             if self._has_other_numbers(found):
                 self.judged.clear()
-                self._arrived = arrived = replace(arrived, ready=whole)
+                self._arrived = replace(arrived, ready=whole)
                 self._noticed = (*self._noticed, "files have other numbers than before: all slices are judged again")
-        run = self._own(found)
-        ready = {e.name: e.stamp for e in arrived.ready}
+        return found
+
+    def _take(self, found: Found, run: Run) -> None:
+        """Put new files into the queue."""
+        ready = {e.name: e.stamp for e in self._arrived.ready}
         slices = [s for s in found.slices if not ready.keys().isdisjoint(s.files)]
         unusable = [u for u in found.unusable if not ready.keys().isdisjoint(u.files)]
         taken = {name for s in slices for name in s.files} | {name for u in unusable for name in u.files}
