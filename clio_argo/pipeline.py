@@ -36,7 +36,7 @@ PIPELINE = Pipeline(
              settings=VOXEL_SETTINGS, report=True),
         Step("render", f"{_STEPS}.render:run", ("solve",), "solve.render_parts",
              title="warp, contrast", units="volume.render", objects=f"{_EXPECTED}:slab_thumbnails",
-             shards=f"{_EXPECTED}:shards_of_slab", memory="solve.render_mib", version=4,
+             shards=f"{_EXPECTED}:shards_of_slab", memory="solve.render_mib", version=5,
              settings=("contrast.clip_limit", "contrast.invert", "background")),
         Step("write", f"{_STEPS}.write:run", ("render",), "solve.write_parts",
              title="write the viewer volume", units="volume.write", shards=f"{_EXPECTED}:shards_of_block",

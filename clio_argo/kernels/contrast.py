@@ -8,6 +8,7 @@ from clio_argo.kernels import Image, as_image
 from clio_argo.kernels.features import REDUCED_PX, area_mean
 from clio_argo.kernels.fill import Mask, fill_mask
 from clio_argo.kernels.window import invert_window, spread
+from clio_argo.model.sizes import COMPILED_PX
 
 # an eighth of 8192 px, as scikit-image's default; slices shift by few pixels of that, so tiles keep their tissue
 TILE_PX = 1024
@@ -92,6 +93,11 @@ def clahe(pixels: Image, clip_limit: float) -> Image:
     height, width = pixels.shape
     tile_y, tile_x = min(TILE_PX, height), min(TILE_PX, width)
     padded = cv2.copyMakeBorder(pixels, 0, -height % tile_y, 0, -width % tile_x, cv2.BORDER_REFLECT_101)
+    if padded.dtype == np.uint8 and padded.size >= COMPILED_PX:
+        # imported here: small slices need no compiler
+        from clio_argo.kernels.equalise import equalise
+
+        return equalise(np.asarray(padded, np.uint8), clip_limit * BINS, (tile_y, tile_x))[:height, :width]
     tiles = (padded.shape[1] // tile_x, padded.shape[0] // tile_y)
     result = cv2.createCLAHE(clip_limit * BINS, tiles).apply(padded)
     return as_image(result)[:height, :width]

@@ -4,6 +4,7 @@ import io
 import struct
 import tracemalloc
 import zlib
+from collections.abc import Iterator
 from itertools import pairwise
 from random import Random
 
@@ -21,6 +22,14 @@ from tests.store.images.spoiled import seeds, spoiled
 
 SEEDS = {kind: data for kind, data in seeds().items() if data.startswith(png_format.MAGIC)}
 GREY, FILTERS = 0, 5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def any_size() -> Iterator[None]:
+    """Files are small here, and small ones are left to OpenCV."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(png_grey, "COMPILED_PX", 1)
+        yield
 
 
 def outcome(data: bytes) -> tuple[str, list[int], bytes]:
@@ -141,6 +150,13 @@ def test_no_other_decoder_is_asked_for_plain_pixels(pixels: np.ndarray, filters:
 @pytest.mark.parametrize("kind", ["1-bit PNG", "4-bit PNG", "interlaced PNG", "palette PNG", "grey as RGB PNG"])
 def test_what_is_not_plain_is_left_to_opencv(kind: str) -> None:
     chunks = chunks_of(SAMPLES[kind]().data)
+    assert png_grey.grey_samples(chunks) is None
+    assert chunks
+
+
+def test_small_files_are_left_to_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(png_grey, "COMPILED_PX", GREY8.size + 1)
+    chunks = chunks_of(png(GREY8))
     assert png_grey.grey_samples(chunks) is None
     assert chunks
 
