@@ -52,14 +52,13 @@ def _stretch(rows: Rows, place: Pair, slope: Pair, top: Single, out: Image) -> N
     for i in range(out.size):
         steps = Single(np.int32(i))
         across, down = _weights(x + along_x * steps), _weights(y + along_y * steps)
-        value = Single(0.5)
-        value += down[0] * _along(rows[0], i, across)
+        value = down[0] * _along(rows[0], i, across)
         value += down[1] * _along(rows[1], i, across)
         value += down[2] * _along(rows[2], i, across)
         value += down[3] * _along(rows[3], i, across)
         # not `min` and `max`, which have a rule for NaN
         value = value if value > Single(0) else Single(0)
-        out[i] = np.int32(value if value < top else top)
+        out[i] = np.int32(np.rint(value if value < top else top))
 
 
 @inner

@@ -78,7 +78,7 @@ def test_a_part_of_a_reduced_canvas_shows_the_reduced_slice(image: Image) -> Non
 
 
 def reference(image: Image, matrix: Matrix, shape: tuple[int, int], background: int) -> np.ndarray:
-    """Grey values [y, x] of a canvas in double precision, each by 16 pixels with Keys' cubic weights."""
+    """Grey values [y, x] of a canvas in double precision, not rounded, each by 16 pixels with Keys' cubic weights."""
     back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
     y, x = np.indices(shape)
     place_x, place_y = (back[row, 0] * x + back[row, 1] * y + back[row, 2] for row in (0, 1))
@@ -91,7 +91,7 @@ def reference(image: Image, matrix: Matrix, shape: tuple[int, int], background: 
             weight = keys(np.abs(place_y - at_y)) * keys(np.abs(place_x - at_x))
             inside = [np.clip(at + reach, 0, n - 1) for at, n in zip((at_y, at_x), padded.shape, strict=True)]
             values += weight * padded[*inside]
-    return np.clip(np.rint(values), 0, np.iinfo(image.dtype).max)
+    return np.clip(values, 0, np.iinfo(image.dtype).max)
 
 
 def keys(distance: np.ndarray) -> np.ndarray:
@@ -121,8 +121,7 @@ def test_every_slice_is_moved_as_its_matrix_says(
     beyond[shown] = background
     assert (beyond == background).all()
     wrong = np.abs(canvas.astype(float) - reference(pixels, matrix, canvas.shape, background))[shown]
-    assert wrong.max() <= 1
-    assert (wrong > 0).mean() < 1e-3
+    assert wrong.max() <= 0.51
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -4,6 +4,7 @@ libdeflate inflates the rows and looks at their checksum, compiled code undoes t
 """
 
 import struct
+import zlib
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -25,20 +26,37 @@ LAST_FILTER = 4
 def grey_samples(chunks: list[memoryview]) -> NDArray[Any] | None:
     """Samples [y, x], uint8 or uint16, of a PNG: its magic bytes with the header, and its other chunks.
 
-    None for a small one, for another kind of PNG, and for any fault: OpenCV has the words for it. Otherwise `chunks`
-    is empty afterwards, since with them lies the whole file in memory.
+    None for another kind of PNG, for a small one with filters, and for any fault: OpenCV has the words for it.
+    Otherwise `chunks` is empty afterwards, since with them lies the whole file in memory.
     """
-    start = bytes(chunks[0])
-    width, height, bits = _size(start)
-    rows = _rows(chunks[1:], height, 1 + width * bits // 8) if bits else None
+    width, height, bits = _size(bytes(chunks[0]))
+    is_large = width * height >= COMPILED_PX
+    is_asked = is_large or (bits and _begins_plain(chunks[1]))
+    rows = _rows(chunks[1:], height, 1 + width * bits // 8) if is_asked else None
     if rows is None:
         return None
+    filtered = np.frombuffer(rows, np.uint8).reshape(height, -1)
+    has_filters = bool(filtered[:, 0].any())
+    if has_filters and not is_large:
+        return None
+    samples = _unfiltered(filtered, bits) if has_filters else filtered[:, 1:].copy()
     chunks.clear()
+    return _native(samples.view(f">u{bits // 8}"))
+
+
+def _begins_plain(chunk: memoryview) -> bool:
+    """Whether the first row in the first chunk of pixels has no filter; such files have none in others either."""
+    try:
+        return zlib.decompressobj().decompress(chunk[KIND.stop : -CHECKSUM_BYTES], 1) == b"\0"
+    except zlib.error:
+        return False
+
+
+def _unfiltered(rows: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     # imported here: small files need no compiler
     from clio_argo.store.images.png_filters import unfiltered
 
-    samples = unfiltered(np.frombuffer(rows, np.uint8).reshape(height, -1), bits // 8)
-    return _native(samples.view(f">u{bits // 8}"))
+    return unfiltered(rows, bits // 8)
 
 
 def _native(samples: NDArray[Any]) -> NDArray[Any]:
@@ -47,12 +65,12 @@ def _native(samples: NDArray[Any]) -> NDArray[Any]:
 
 
 def _size(start: bytes) -> tuple[int, int, int]:
-    """Width and height in pixels, and bits of each; zeros if it is small, of another kind or damaged."""
+    """Width and height in pixels, and bits of each; zeros if the header tells another kind of PNG, or is damaged."""
     begin, width, height, bits, *how = struct.unpack(">8sII5B", start[MAGIC_BYTES:-CHECKSUM_BYTES])
-    is_large = COMPILED_PX <= width * height <= MOST_BYTES * 8 // max(bits, 1) and max(width, height) <= MOST_SIDE_PX
+    is_small = 0 < width * height * bits // 8 <= MOST_BYTES and max(width, height) <= MOST_SIDE_PX
     # colour type grey, and of compression, filters and interlacing the first kind
     is_plain = bits in (8, 16) and not any(how) and begin == HEADER
-    return (width, height, bits) if is_plain and is_large and _is_whole(start[MAGIC_BYTES:]) else (0, 0, 0)
+    return (width, height, bits) if is_plain and is_small and _is_whole(start[MAGIC_BYTES:]) else (0, 0, 0)
 
 
 def _rows(chunks: Sequence[memoryview], height: int, stride: int) -> bytes | None:

@@ -154,11 +154,16 @@ def test_what_is_not_plain_is_left_to_opencv(kind: str) -> None:
     assert chunks
 
 
-def test_small_files_are_left_to_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("filters", "read"), [([0], True), ([1], False), ([4], False), ([0, 0, 3], False)])
+def test_small_files_with_filters_are_left_to_opencv(
+    filters: list[int], read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(png_grey, "COMPILED_PX", GREY8.size + 1)
-    chunks = chunks_of(png(GREY8))
-    assert png_grey.grey_samples(chunks) is None
-    assert chunks
+    data = grey_png(GREY8.shape, 8, zlib.compress(filtered(GREY8, filters)), [])
+    chunks = chunks_of(data)
+    found = png_grey.grey_samples(chunks)
+    assert (found is not None) == read == (not chunks)
+    assert outcome(data)[2] == GREY8.tobytes()
 
 
 @pytest.mark.parametrize("size", [(2**16, 2**15), (1_000_001, 1), (2**31, 2**31)])
