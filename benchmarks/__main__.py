@@ -48,6 +48,7 @@ BENCHMARKS = {
     "write": Benchmark("A block", "benchmarks.blocks:measure", 2),
     "igneous": Benchmark("A block, against igneous", "benchmarks.igneous:measure", 6),
     "whole": Benchmark("A whole run: 64 slices of 4096 x 4096", "benchmarks.whole:measure", 5),
+    "limits": Benchmark("The least that 10^12 pixels take", "benchmarks.limits:measure"),
     "estimate": Benchmark("Estimates before a run", "benchmarks.estimate:measure", 5),
     "follow": Benchmark("Watching a stack", "benchmarks.follow:measure", 2, in_memory=True),
     "report": Benchmark("The report of 14,000 slices in a browser", "benchmarks.report:measure", by_name=True),

@@ -94,14 +94,14 @@ def _compared(name: str, kind: Kind, side: int, quick: bool) -> Iterator[Figure]
 
 def _inflating(side: int) -> Figure:
     [file] = KINDS["mosaic"].make(side)
-    packed = b"".join(_pixel_chunks(file))
+    packed = b"".join(pixel_chunks(file))
     opencv, alone = least(
         lambda: opencv_pixels(io.BytesIO(file)), lambda: imagecodecs.deflate_decode(packed, out=side * (side + 1))
     )
     return Figure("mosaic, inflated only", opencv / alone, "x", note="libdeflate")
 
 
-def _pixel_chunks(file: bytes) -> Iterator[bytes]:
+def pixel_chunks(file: bytes) -> Iterator[bytes]:
     """Contents of the chunks IDAT of a PNG."""
     at = 8
     while at < len(file):

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import clio_argo
+from clio_argo.sampling import COMPILED
+
 LOAD = """
 import time
 from clio_argo.kernels.equalise import equalise
@@ -46,3 +49,14 @@ def test_where_nothing_can_be_kept_code_is_compiled_each_time() -> None:
 def test_an_image_finds_the_code_that_was_made_with_it() -> None:
     beside = {"NUMBA_CACHE_LOCATOR_CLASSES": "clio_argo.compiled.Beside"}
     assert loaded(**beside)[0] == loaded()[0]
+
+
+def test_an_estimate_loads_all_that_is_compiled_before_it_measures() -> None:
+    root = Path(clio_argo.__file__).parent
+    using = {p for p in root.rglob("*.py") if "\n@compiled(" in p.read_text()}
+    assert {root.parent.joinpath(*module.split(".")).with_suffix(".py") for module in COMPILED} == using
+
+
+def test_an_image_is_made_with_all_that_is_compiled() -> None:
+    dockerfile = (Path(clio_argo.__file__).parents[1] / "images" / "Dockerfile").read_text()
+    assert f"import {', '.join(COMPILED)}" in dockerfile
