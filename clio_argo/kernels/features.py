@@ -72,6 +72,11 @@ class Reduced:
     patterned: bool = False
 
     @cached_property
+    def grey(self) -> tuple[float, float]:
+        """Mean and standard deviation of `image` where the mask is True; (0, 0) if nowhere."""
+        return statistics(self.image, self.mask)
+
+    @cached_property
     def enhanced(self) -> "Reduced":
         """The slice [y, x] blurred and equalised (CLAHE), with weak features too: for noisy or flat slices."""
         smooth = cv2.GaussianBlur(self.image, (0, 0), ENHANCE_BLUR)
@@ -130,6 +135,12 @@ def area_mean(pixels: Image, factor: int) -> Image:
     return as_image(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA))
 
 
+def statistics(image: "Image | NDArray[np.float32]", mask: Mask) -> tuple[float, float]:
+    """(mean, standard deviation) of an image [y, x] where the mask [y, x] is True; (0, 0) if nowhere."""
+    mean, std = cv2.meanStdDev(image, mask=mask.astype(np.uint8))
+    return float(mean[0, 0]), float(std[0, 0])
+
+
 def to_full(points: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
     """Points [n, 2] in pixels of an image reduced by `factor`, converted to pixels of the unreduced image."""
     return points * np.float32(factor) + np.float32((factor - 1) / 2)
@@ -147,7 +158,8 @@ def stretch(image: Image, window: tuple[float, float]) -> NDArray[np.uint8]:
         return np.zeros(image.shape, np.uint8)
     scale = 255.0 / (high - low)
     table = np.clip((np.arange(np.iinfo(image.dtype).max + 1) - low) * scale, 0, 255)
-    return np.asarray(np.rint(table).astype(np.uint8)[image], np.uint8)
+    grey = np.rint(table).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, grey) if image.dtype == np.uint8 else grey[image], np.uint8)
 
 
 def histogram(image: Image, mask: Mask | None = None) -> NDArray[np.int64]:
