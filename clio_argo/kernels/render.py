@@ -49,8 +49,15 @@ def place(pixels: Image, matrix: Matrix, canvas: Image, background: int) -> None
     become `background`.
     """
     height, width = pixels.shape
-    left, top, right, bottom = (max(0, side) for side in footprint(matrix, width, height))
-    _warp(pixels, matrix, canvas, (left, top, right, bottom), background)
+    left, top, right, bottom = footprint(matrix, width, height)
+    x0, y0, x1, y1 = max(0, left), max(0, top), min(canvas.shape[1], right), min(canvas.shape[0], bottom)
+    if (left, top, right, bottom) == (x0, y0, x1, y1):
+        _warp(pixels, matrix, canvas, (left, top, right, bottom), background)
+    elif x0 < x1 and y0 < y1:
+        # where a canvas ends must not decide how a voxel is rounded
+        moved = as_image(np.empty((bottom - top, right - left), pixels.dtype))
+        _warp(pixels, np.array(matrix) - [[0, 0, left], [0, 0, top]], moved, (0, 0, *moved.shape[::-1]), background)
+        canvas[y0:y1, x0:x1] = moved[y0 - top : y1 - top, x0 - left : x1 - left]
 
 
 def cut(pixels: Image, factors: tuple[int, int], matrix: Matrix, box: Bounds) -> Image:
@@ -81,7 +88,7 @@ def _warp(pixels: Image, matrix: Matrix | Floats, canvas: Image, box: Bounds, ba
         from clio_argo.kernels.cubic import resample
 
         resample(pixels, back, canvas, (left, top), size, background)
-    elif part.size:
+    else:
         part[:] = cv2.warpAffine(pixels, local, size, flags=cv2.INTER_CUBIC, borderValue=float(background))
 
 

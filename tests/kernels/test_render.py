@@ -124,6 +124,22 @@ def test_every_slice_is_moved_as_its_matrix_says(
     assert wrong.max() <= 0.51
 
 
+@given(
+    linear=st.lists(st.floats(-1e-3, 1e-3), min_size=4, max_size=4),
+    shift=st.tuples(st.integers(-90_000, 90_000), st.integers(-90_000, 90_000)),
+    corner=st.tuples(st.integers(0, 400), st.integers(0, 300)),
+    size=st.tuples(st.integers(1, 200), st.integers(1, 200)),
+)
+def test_a_part_of_a_canvas_shows_what_the_whole_shows(
+    image: Image, linear: list[float], shift: tuple[int, int], corner: tuple[int, int], size: tuple[int, int]
+) -> None:
+    (a, b, c, d), (x, y), (left, top) = linear, (0.001 * s for s in shift), corner
+    whole, part = np.zeros((500, 600), np.uint8), np.zeros(size[::-1], np.uint8)
+    place(image, ((1 + a, b, x + 120), (c, 1 + d, y + 120)), whole, 0)
+    place(image, ((1 + a, b, x + 120 - left), (c, 1 + d, y + 120 - top)), part, 0)
+    assert np.array_equal(part, whole[top : top + size[1], left : left + size[0]])
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_slice_moved_by_whole_pixels_is_copied(image: Image, dtype: type) -> None:
     pixels = image.astype(dtype) * np.iinfo(dtype).max // 255
