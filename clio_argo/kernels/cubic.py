@@ -12,7 +12,8 @@ import numpy as np
 
 from clio_argo.compiled import compiled, inlined, inner
 from clio_argo.kernels import Image, as_image
-from clio_argo.model.alignment import Floats
+from clio_argo.kernels.features import Bounds
+from clio_argo.model.alignment import Floats, homogeneous
 
 # around a slice: no pixel beyond it reaches further
 MARGIN = 3
@@ -71,27 +72,30 @@ def _steps(part: float, slope: float, most: int) -> int:
     return max(1, min(most, math.ceil(min(cells, 1e9))))
 
 
-def resample(
-    pixels: Image, back: Floats, canvas: Image, corner: tuple[int, int], size: tuple[int, int], background: int
-) -> None:
-    """Fill a part of a canvas [y, x], in place, with a slice [y, x]; `background` where it does not reach.
+def resample(pixels: Image, matrix: Floats, canvas: Image, box: Bounds, background: int) -> None:
+    """Fill the part `box` of a canvas [y, x], in place, with a slice [y, x]; `background` where it does not reach.
 
-    back: [2, 3], from pixels of the part to those of the slice. corner, size: of the part, (x, y) and (width, height).
+    matrix: [2, 3], from pixels of the slice to those of the part.
     """
+    back = np.linalg.inv(homogeneous(matrix))[:2] + [[0, 0, MARGIN]] * 2
     sides, border = (MARGIN,) * 4, cv2.BORDER_CONSTANT
     wide = as_image(cv2.copyMakeBorder(pixels, *sides, border, value=float(background)))
     # all of the canvas, since rows of a part are not known to lie in one piece
-    _fill(wide, np.ascontiguousarray(back + [[0, 0, MARGIN]] * 2), canvas, (*corner, *size), background)
+    _fill(wide, np.ascontiguousarray(back), canvas, box, background)
 
 
 @compiled(*(f"void({t}[:, ::1], float64[:, ::1], {t}[:, ::1], {BOX}, int64)" for t in ("uint8", "uint16")))
-def _fill(slice_: Image, back: Floats, canvas: Image, box: tuple[int, int, int, int], background: int) -> None:
-    """Fill `box` (x, y, width, height) of a canvas [y, x] from a slice [y, x] with a margin."""
+def _fill(slice_: Image, back: Floats, canvas: Image, box: Bounds, background: int) -> None:
+    """Fill `box` of a canvas [y, x] from a slice [y, x] with a margin.
+
+    back: [2, 3], from pixels of the box to those of the slice.
+    """
     height, width = slice_.shape
-    left, above, columns, rows = box
+    left, above, right, below = box
+    columns = right - left
     slope_x, slope_y = back[0, 0] - 1, back[1, 0]
     top = 255 if slice_.itemsize == 1 else 65535
-    for y in range(rows):
+    for y in range(below - above):
         line = canvas[above + y, left : left + columns]
         x = 0
         while x < columns:

@@ -13,8 +13,8 @@ from clio_argo.model.sizes import COMPILED_PX, Size
 
 # chosen: a row of thumbnails fits on a screen, and each takes some kilobytes without a difference that the eye sees
 THUMBNAIL_PX, JPEG_QUALITY = 256, 85
-# linear parts that change by less from row to row and along it: others are warped faster by OpenCV
-LEAST_TURN = 0.03
+# of a linear part from 1; slices that turn or stretch more are warped as fast by OpenCV
+FARTHEST = 0.03
 
 
 def footprint(matrix: Matrix, width: int, height: int) -> Bounds:
@@ -79,17 +79,17 @@ def _warp(pixels: Image, matrix: Matrix | Floats, canvas: Image, box: Bounds, ba
     left, top, *_ = box
     part = canvas[top : box[3], left : box[2]]
     local: Floats = np.array(matrix, float) - [[0, 0, left], [0, 0, top]]
-    size, back = part.shape[::-1], np.asarray(np.linalg.inv(homogeneous(local))[:2], np.float64)
     # slices that are not aligned, or were aligned before, stay as they are
     if np.array_equal(local, np.array(IDENTITY)) and pixels.shape == part.shape:
         part[:] = pixels
-    elif pixels.size >= COMPILED_PX and max(abs(back[0, 0] - 1), abs(back[1, 0])) < LEAST_TURN:
+    elif pixels.size >= COMPILED_PX and np.abs(local[:, :2] - np.eye(2)).max() < FARTHEST:
         # imported here: small slices need no compiler
         from clio_argo.kernels.cubic import resample
 
-        resample(pixels, back, canvas, (left, top), size, background)
+        resample(pixels, local, canvas, box, background)
     else:
-        part[:] = cv2.warpAffine(pixels, local, size, flags=cv2.INTER_CUBIC, borderValue=float(background))
+        border = float(background)
+        part[:] = cv2.warpAffine(pixels, local, part.shape[::-1], flags=cv2.INTER_CUBIC, borderValue=border)
 
 
 def thumbnail(plane: Image) -> Image:
