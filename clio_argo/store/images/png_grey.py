@@ -53,6 +53,7 @@ def _begins_plain(chunk: memoryview) -> bool:
 
 
 def _unfiltered(rows: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Bytes [y, x] of rows [y, 1 + x] with filters."""
     # imported here: small files need no compiler
     from clio_argo.store.images.png_filters import unfiltered
 
