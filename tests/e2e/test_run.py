@@ -76,10 +76,14 @@ def test_the_report_opens_in_argo(cluster: Cluster, workflow: Json, tmp_path: Pa
     with urllib.request.urlopen(f"http://{server}/{place}") as answer:
         assert "img-src 'self'" in answer.headers["Content-Security-Policy"]
     with Browser() as browser:
-        page = browser.open(f"http://{server}/{place}")
-        page.wait("document.readyState === 'complete'")
         blank = "[...document.images].filter(i => !i.naturalWidth).map(i => i.src)"
-        assert page.evaluate(blank) == []
+        # Argo Server fetches each picture from the store, and a busy machine may lose one
+        for _ in range(3):
+            page = browser.open(f"http://{server}/{place}")
+            page.wait("document.readyState === 'complete'")
+            if not (missing := page.evaluate(blank)):
+                break
+        assert missing == []
         assert page.evaluate("document.images.length") >= 6
         assert page.evaluate("document.querySelectorAll('figure.plot svg').length") > 0
         assert page.evaluate("document.querySelectorAll('canvas').length") == 0
