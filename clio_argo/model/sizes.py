@@ -12,7 +12,7 @@ from clio_argo.model.base import Value
 FEWEST_ALIKE = 8
 # sizes that a line of text holds
 MOST_SIZES = 4
-# smaller slices are left to OpenCV: loading compiled code takes a process as long as 60 of this size save
+# smaller slices are left to OpenCV: loading compiled code takes a process as long as 40 of this size save
 COMPILED_PX = 2**20
 Size = tuple[int, int]
 
